@@ -1,0 +1,1 @@
+"""YAML text -> Config. Nothing in here imports torch."""

@@ -1,0 +1,79 @@
+"""Config -> YAML that reads back as the same config, with a comment on every value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from dlcli.config.source import Path, Value, read_scalar
+
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./:-]*")
+
+
+def render_yaml(model: BaseModel, comment: Callable[[BaseModel, str, Path], str]) -> str:
+    """Return `model` as YAML.
+
+    Args:
+        model: A config or a section of one.
+        comment: Given the section, the field and its path, what to say behind the value; "" for nothing.
+    """
+    rows = list(_rows(model, (), comment))
+    width = min(max((len(text) for text, note in rows if note), default=0), 44)
+    lines = (f"{text:<{width}}  # {note}" if note else text for text, note in rows)
+    return "\n".join(lines) + "\n"
+
+
+def _rows(
+    model: BaseModel, path: Path, comment: Callable[[BaseModel, str, Path], str]
+) -> Iterator[tuple[str, str]]:
+    for field in sorted(type(model).model_fields, key=lambda field: field != "name"):
+        value = getattr(model, field)
+        here = (*path, field)
+        indent = "  " * len(path)
+        if isinstance(value, BaseModel):
+            yield f"{indent}{field}:", ""
+            yield from _rows(value, here, comment)
+        else:
+            yield f"{indent}{field}: {render_value(value)}", comment(model, field, here)
+
+
+def render_value(value: Any) -> str:
+    """Return a setting's value as YAML 1.2 on one line."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return _render_text(value)
+    if isinstance(value, tuple):
+        return "[" + ", ".join(render_value(one) for one in value) + "]"
+    return repr(value)
+
+
+def _render_text(text: str) -> str:
+    if _PLAIN.fullmatch(text) and not text.endswith(":") and read_scalar(text) == text:
+        return text
+    escaped = "".join(
+        f"\\{character}"
+        if character in '"\\'
+        else character
+        if character.isprintable()
+        else f"\\U{ord(character):08x}"
+        for character in text
+    )
+    return f'"{escaped}"'
+
+
+def flatten(model: BaseModel, path: Path = ()) -> dict[str, Value]:
+    """Return every setting of `model` by its dotted name."""
+    settings: dict[str, Value] = {}
+    for field in type(model).model_fields:
+        value = getattr(model, field)
+        if isinstance(value, BaseModel):
+            settings |= flatten(value, (*path, field))
+        else:
+            settings[".".join(str(part) for part in (*path, field))] = value
+    return settings

@@ -1,0 +1,450 @@
+"""The shape of a config: every setting with its default, its unit and its bounds.
+
+The models are frozen and strict: an unknown key or a wrong type is an error, never ignored or converted.
+A section whose settings depend on a name (`data`, `loss`, `optimizer`, `scheduler`) is a union of one model
+per name. Each field's docstring is what users read about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+TaskName: TypeAlias = Literal["classification", "regression"]
+
+# What each task measures over a split, in the order shown; `loss` is what training minimises.
+METRICS: dict[TaskName, tuple[str, ...]] = {
+    "classification": ("loss", "accuracy", "macro_f1"),
+    "regression": ("loss", "mse", "rmse", "mae", "r2"),
+}
+HEADLINE: dict[TaskName, str] = {"classification": "accuracy", "regression": "rmse"}
+HIGHER_IS_BETTER = frozenset({"accuracy", "macro_f1", "r2"})
+DEFAULT_LOSS: dict[TaskName, str] = {"classification": "cross_entropy", "regression": "mse"}
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+# torch's CPU generator is a Mersenne Twister that keeps the low 32 bits of a seed.
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Section(BaseModel):
+    """What all parts of a config share: frozen, strict, no unknown keys, finite numbers."""
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+def _default_name(name: str) -> BeforeValidator:
+    """Let a section leave its `name` out."""
+
+    def add_name(section: Any) -> Any:
+        return {"name": name, **section} if isinstance(section, dict) else section
+
+    return BeforeValidator(add_name)
+
+
+# --- data ---------------------------------------------------------------------------------------------
+
+
+class DataSection(Section):
+    """What every data source has."""
+
+    tasks: ClassVar[tuple[TaskName, ...]]
+
+    val_fraction: Fraction = 0.1
+    """Share of the training examples kept for validation, stratified by class, drawn with `seed`."""
+    normalize: Literal["none", "unit", "standard"] = "standard"
+    """How inputs (and regression targets) are scaled, with figures of the training examples only:
+    `unit` to 0..1, `standard` to mean 0 and standard deviation 1."""
+
+
+class TestFraction(DataSection):
+    """A source without an official test split."""
+
+    test_fraction: Fraction = 0.2
+    """Share of all examples kept as the test split; the same examples whatever `seed` is."""
+
+
+class FashionMnistData(DataSection):
+    """Fashion-MNIST: 60,000 + 10,000 grey images, 28×28, of ten kinds of clothing; fetched once, 30 MB."""
+
+    tasks = ("classification",)
+
+    name: Literal["fashion_mnist"]
+    """Which data source."""
+    root: str | None = None
+    """Folder that holds, or will hold, `FashionMNIST/raw/`; null is the user's cache folder."""
+    pad: Annotated[int, Field(ge=0, le=16)] = 0
+    """Black pixels added on every side; 2 gives 32×32."""
+
+
+class DigitsData(TestFraction):
+    """Handwritten digits: 1,797 real grey images, 8×8; comes with scikit-learn."""
+
+    tasks = ("classification",)
+
+    name: Literal["digits"]
+    """Which data source."""
+
+
+class DiabetesData(TestFraction):
+    """Diabetes progression after one year: 442 real patients, 10 features; comes with scikit-learn."""
+
+    tasks = ("regression",)
+
+    name: Literal["diabetes"]
+    """Which data source."""
+
+
+class SyntheticRegressionData(TestFraction):
+    """A known function plus normal noise."""
+
+    tasks = ("regression",)
+
+    name: Literal["synthetic_regression"]
+    """Which data source."""
+    function: Literal["linear", "polynomial", "sine", "step", "friedman1"] = "sine"
+    """The true function; all but `friedman1` add one term per feature."""
+    n_samples: Annotated[int, Field(ge=10, le=10_000_000)] = 1000
+    """Examples in all, test split included."""
+    in_features: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """Features of an example; `friedman1` uses the first 5 and needs at least as many."""
+    noise: NonNegativeFloat = 0.1
+    """Standard deviation of the noise, in the target's unit."""
+    seed: Seed = 0
+    """Seed of the data alone; the run's `seed` draws the validation split and trains."""
+
+
+class SyntheticClassificationData(TestFraction):
+    """Points in classes; in the plane but for `blobs`."""
+
+    tasks = ("classification",)
+
+    name: Literal["synthetic_classification"]
+    """Which data source."""
+    pattern: Literal["blobs", "moons", "circles", "spirals"] = "moons"
+    """How the classes lie."""
+    n_samples: Annotated[int, Field(ge=10, le=10_000_000)] = 1000
+    """Examples in all, test split included."""
+    in_features: Annotated[int, Field(ge=2, le=10_000)] = 2
+    """Features of an example; only `blobs` can have more than 2."""
+    n_classes: Annotated[int, Field(ge=2, le=1000)] = 2
+    """Number of classes; `moons` and `circles` have 2."""
+    noise: NonNegativeFloat = 0.1
+    """Standard deviation of the noise; blobs lie in a box of -10..10, the others have radius about 1."""
+    seed: Seed = 0
+    """Seed of the data alone; the run's `seed` draws the validation split and trains."""
+
+
+AnyData = Annotated[
+    FashionMnistData | DigitsData | DiabetesData | SyntheticRegressionData | SyntheticClassificationData,
+    Field(discriminator="name"),
+]
+
+
+# --- model --------------------------------------------------------------------------------------------
+
+
+class ModelSection(Section):
+    """A fully connected network: Linear, activation, Linear, activation, …, Linear."""
+
+    hidden_sizes: tuple[PositiveInt, ...] = (256, 128)
+    """Units of each hidden layer, first to last; [] is the linear model."""
+    activation: Literal[
+        "sigmoid", "heaviside", "identity", "relu", "leaky_relu", "tanh", "gelu", "silu", "softplus"
+    ] = "sigmoid"
+    """Follows every hidden layer. `heaviside` has no useful gradient and exists to show that."""
+    init: Literal[
+        "default",
+        "normal",
+        "xavier_uniform",
+        "xavier_normal",
+        "kaiming_uniform",
+        "kaiming_normal",
+        "zeros",
+    ] = "default"
+    """First values of the parameters: `normal` draws all from N(0, 1), `default` is torch's own U(±1/√fan_in);
+    the others set biases to 0."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of hidden units silenced at random in each training step."""
+
+
+# --- loss ---------------------------------------------------------------------------------------------
+
+
+class CrossEntropyLoss(Section):
+    """−log of the probability given to the true class, mean over examples."""
+
+    tasks: ClassVar[tuple[TaskName, ...]] = ("classification",)
+
+    name: Literal["cross_entropy"]
+    """What training minimises; left out, `cross_entropy` for classification and `mse` for regression."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the label's probability spread evenly over all classes."""
+    class_weights: Literal["balanced"] | tuple[PositiveFloat, ...] | None = None
+    """Weight of each class in the loss, in class order; `balanced` is n / (classes × count of the class)."""
+
+
+class MseLoss(Section):
+    """Squared error; for classification, of the softmax probabilities against the one-hot label."""
+
+    tasks: ClassVar[tuple[TaskName, ...]] = ("classification", "regression")
+
+    name: Literal["mse"]
+    """What training minimises; left out, `cross_entropy` for classification and `mse` for regression."""
+
+
+class L1Loss(Section):
+    """Absolute error, mean over examples and outputs."""
+
+    tasks: ClassVar[tuple[TaskName, ...]] = ("regression",)
+
+    name: Literal["l1"]
+    """What training minimises; left out, `cross_entropy` for classification and `mse` for regression."""
+
+
+class HuberLoss(Section):
+    """Squared error near 0, absolute error beyond `delta`, mean over examples and outputs."""
+
+    tasks: ClassVar[tuple[TaskName, ...]] = ("regression",)
+
+    name: Literal["huber"]
+    """What training minimises; left out, `cross_entropy` for classification and `mse` for regression."""
+    delta: PositiveFloat = 1.0
+    """Where the square turns into a line, in units of the scaled target."""
+
+
+AnyLoss = Annotated[CrossEntropyLoss | MseLoss | L1Loss | HuberLoss, Field(discriminator="name")]
+
+
+# --- optimizer and learning rate ----------------------------------------------------------------------
+
+
+class OptimizerSection(Section):
+    """What every optimizer has."""
+
+    lr: PositiveFloat
+    """Learning rate at its highest; the scheduler multiplies it by a factor of at most 1."""
+
+
+class SgdOptimizer(OptimizerSection):
+    """Stochastic gradient descent."""
+
+    name: Literal["sgd"] = "sgd"
+    """How a gradient becomes an update."""
+    lr: PositiveFloat = 0.1
+    """Learning rate at its highest; the scheduler multiplies it by a factor of at most 1."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the previous update kept in the next."""
+    weight_decay: NonNegativeFloat = 0.0
+    """Factor of the parameters added to their gradient (L2 penalty)."""
+    nesterov: bool = False
+    """Look ahead along the momentum before taking the gradient."""
+
+
+class AdamOptimizer(OptimizerSection):
+    """Adam (Kingma and Ba, 2015)."""
+
+    name: Literal["adam"]
+    """How a gradient becomes an update."""
+    lr: PositiveFloat = 1e-3
+    """Learning rate at its highest; the scheduler multiplies it by a factor of at most 1."""
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+    """How much of the running mean of gradients and of their squares is kept each step."""
+    eps: PositiveFloat = 1e-8
+    """Added to the denominator."""
+    weight_decay: NonNegativeFloat = 0.0
+    """Factor of the parameters added to their gradient (L2 penalty)."""
+
+
+class AdamWOptimizer(AdamOptimizer):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
+
+    name: Literal["adamw"]  # type: ignore[assignment]  # the tag of the union, one per member
+    """How a gradient becomes an update."""
+    weight_decay: NonNegativeFloat = 0.01
+    """Share of the parameters, times lr, taken off each step."""
+
+
+AnyOptimizer = Annotated[
+    SgdOptimizer | AdamOptimizer | AdamWOptimizer, Field(discriminator="name"), _default_name("sgd")
+]
+
+
+class SchedulerSection(Section):
+    """What every learning-rate schedule has."""
+
+    warmup_epochs: NonNegativeFloat = 0.0
+    """Epochs, or part of one, in which the learning rate first rises linearly from 0."""
+
+
+class ConstantScheduler(SchedulerSection):
+    """The learning rate stays as it is."""
+
+    name: Literal["none"] = "none"
+    """How the learning rate changes over the run."""
+
+
+class CosineScheduler(SchedulerSection):
+    """Half a cosine from 1 down to `final_fraction`, step by step."""
+
+    name: Literal["cosine"]
+    """How the learning rate changes over the run."""
+    final_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of lr left at the end."""
+
+
+class StepScheduler(SchedulerSection):
+    """Times `gamma` every `step_size` epochs."""
+
+    name: Literal["step"]
+    """How the learning rate changes over the run."""
+    step_size: PositiveInt = 10
+    """Epochs between two changes."""
+    gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Factor at each change."""
+
+
+class ExponentialScheduler(SchedulerSection):
+    """Times `gamma` every epoch."""
+
+    name: Literal["exponential"]
+    """How the learning rate changes over the run."""
+    gamma: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """Factor at each epoch."""
+
+
+class OneCycleScheduler(SchedulerSection):
+    """Up from a fraction to 1 and down again along cosines, step by step (Smith and Topin, 2018)."""
+
+    name: Literal["one_cycle"]
+    """How the learning rate changes over the run."""
+    rise_fraction: Fraction = 0.3
+    """Share of the steps in which the learning rate rises."""
+    initial_fraction: Annotated[float, Field(gt=0, le=1)] = 0.04
+    """Share of lr at the start."""
+    final_fraction: Annotated[float, Field(ge=0, le=1)] = 4e-6
+    """Share of lr at the end."""
+
+
+class PlateauScheduler(SchedulerSection):
+    """Times `factor` when val/loss has not improved for more than `patience` epochs."""
+
+    name: Literal["plateau"]
+    """How the learning rate changes over the run."""
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Factor at each change."""
+    patience: Annotated[int, Field(ge=0)] = 10
+    """Epochs without improvement that are borne."""
+
+
+AnyScheduler = Annotated[
+    ConstantScheduler
+    | CosineScheduler
+    | StepScheduler
+    | ExponentialScheduler
+    | OneCycleScheduler
+    | PlateauScheduler,
+    Field(discriminator="name"),
+    _default_name("none"),
+]
+
+
+# --- training -----------------------------------------------------------------------------------------
+
+
+def _one_of_two(what: str, accepts: Callable[[Any], bool]) -> BeforeValidator:
+    """Say in one message what a union of types accepts; pydantic would say it once per type."""
+
+    def check(value: Any) -> Any:
+        if not accepts(value):
+            raise PydanticCustomError("not_accepted", "must be {what}", {"what": what})
+        return value
+
+    return BeforeValidator(check)
+
+
+BatchSize = Annotated[
+    PositiveInt | Literal["full"],
+    _one_of_two(
+        "a whole number of at least 1, or full",
+        lambda value: value == "full" or (type(value) is int and value >= 1),
+    ),
+]
+
+
+class TrainingSection(Section):
+    """How long, in what portions, where."""
+
+    epochs: PositiveInt = 10
+    """Passes over the training examples."""
+    batch_size: BatchSize = 64
+    """Examples per step; `full` takes all of them: gradient descent."""
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?|mps)$")] = "auto"
+    """auto, cpu, cuda, cuda:1 or mps; `auto` takes CUDA, then MPS, then the CPU."""
+    precision: Literal["float32", "float64", "tf32"] = "float32"
+    """Type of parameters and inputs; `tf32` is float32 with rounded matrix products, on CUDA only."""
+    gradient_clip_norm: PositiveFloat | None = None
+    """Largest norm of all gradients together; longer ones are scaled down to it."""
+
+
+class EarlyStoppingSection(Section):
+    """When to stop before `training.epochs`."""
+
+    patience: PositiveInt | None = None
+    """Epochs without improvement after which training stops; null never stops early."""
+    monitor: str = "val/loss"
+    """What must improve: val/ and a metric of the task."""
+    min_delta: NonNegativeFloat = 0.0
+    """Least change that counts as an improvement."""
+
+
+class CheckpointSection(Section):
+    """What is saved of the parameters."""
+
+    monitor: str = "val/loss"
+    """What the best checkpoint is chosen by: val/ and a metric of the task."""
+    every_seconds: PositiveFloat = 60.0
+    """`last` is written at the end of each epoch, and within one after this many seconds."""
+
+
+class Config(Section):
+    """Everything that decides what a run does."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = "run"
+    """Name of the runs' folder; left out, the config file's name."""
+    task: TaskName = "classification"
+    """classification asks which one, regression asks how many."""
+    seed: Seed = 0
+    """Seed of the validation split, the first parameters, the order of examples and dropout."""
+    data: AnyData
+    """What to learn from."""
+    model: ModelSection = ModelSection()
+    """What to train."""
+    loss: AnyLoss
+    """What training minimises."""
+    optimizer: AnyOptimizer = SgdOptimizer()
+    """How a gradient becomes an update."""
+    scheduler: AnyScheduler = ConstantScheduler()
+    """How the learning rate changes over the run."""
+    training: TrainingSection = TrainingSection()
+    """How long, in what portions, where."""
+    early_stopping: EarlyStoppingSection = EarlyStoppingSection()
+    """When to stop before `training.epochs`."""
+    checkpoint: CheckpointSection = CheckpointSection()
+    """What is saved of the parameters."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _loss_follows_task(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        name = DEFAULT_LOSS["regression" if values.get("task") == "regression" else "classification"]
+        loss = values.get("loss", {})
+        return {**values, "loss": {"name": name, **loss} if isinstance(loss, dict) else loss}

@@ -1,0 +1,247 @@
+"""YAML text -> plain values, and where each stands.
+
+Scalars are read as the core schema of YAML 1.2.2 (section 10.3) has them, not as PyYAML's YAML 1.1:
+`1e-3` is a float, `no` and `on` are strings, `012` is twelve. What a config has no use for (anchors,
+aliases, tags, directives, several documents) is refused rather than interpreted. The text is read
+event by event, so nothing is ever constructed or expanded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
+
+import yaml
+
+from dlcli.errors import ConfigError, Problem
+
+Path: TypeAlias = tuple[str | int, ...]
+Value: TypeAlias = "None | bool | int | float | str | tuple[Value, ...] | dict[str, Value]"
+
+MAX_BYTES = 64 * 1024  # the largest preset has 1 KiB; a config this long is a mistake
+MAX_DEPTH = 20
+MAX_DIGITS = 400  # past the largest float (309 digits); int() itself refuses 4,300
+
+_NULL = re.compile(r"null|Null|NULL|~|")
+_TRUE = re.compile(r"true|True|TRUE")
+_FALSE = re.compile(r"false|False|FALSE")
+_INT = re.compile(r"[-+]?[0-9]+")
+_OCTAL = re.compile(r"0o[0-7]+")
+_HEX = re.compile(r"0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+
+
+class Place(NamedTuple):
+    """Where something stands; line and column count from 1."""
+
+    file: str
+    line: int | None
+    column: int | None
+
+    def problem(self, key: str, message: str, hint: str | None = None) -> Problem:
+        """Return a Problem at this place."""
+        return Problem(self.file, self.line, self.column, key, message, hint)
+
+
+@dataclass
+class Document:
+    """A config as it was written.
+
+    Attributes:
+        tree: The values, nested as in the text; sequences are tuples.
+        places: For each key's path, where the key stands.
+    """
+
+    tree: dict[str, Value] = field(default_factory=dict)
+    places: dict[Path, Place] = field(default_factory=dict)
+
+
+def dotted(path: Path) -> str:
+    """Return the name of a setting as users write it: `optimizer.lr`."""
+    return ".".join(str(part) for part in path)
+
+
+def read_scalar(text: str) -> Value:
+    """Return the value of a plain (unquoted) scalar under the YAML 1.2 core schema.
+
+    Raises:
+        ValueError: If the scalar is not a finite number or has too many digits.
+    """
+    if _NULL.fullmatch(text):
+        return None
+    if _TRUE.fullmatch(text):
+        return True
+    if _FALSE.fullmatch(text):
+        return False
+    if _NOT_FINITE.fullmatch(text):
+        raise ValueError("is not a finite number")
+    if len(text) > MAX_DIGITS and _FLOAT.fullmatch(text):
+        raise ValueError(f"is a number of more than {MAX_DIGITS} characters")
+    if _INT.fullmatch(text):
+        return int(text)
+    if _OCTAL.fullmatch(text):
+        return int(text[2:], 8)
+    if _HEX.fullmatch(text):
+        return int(text[2:], 16)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    return text
+
+
+def read_document(text: str, file: str) -> Document:
+    """Return the one mapping that `text` holds; an empty text is an empty mapping.
+
+    Args:
+        text: YAML.
+        file: What to call the text in messages.
+
+    Raises:
+        ConfigError: With all problems that could be told apart; a broken syntax ends the reading.
+    """
+    return _Reader(text, file).document()
+
+
+def read_value(text: str, place: Place, key: str) -> Value:
+    """Return the value of an override's right-hand side, typed as in a file.
+
+    Raises:
+        ConfigError: If the text is not one YAML value.
+    """
+    return _Reader(text, place.file, key=key, fixed_place=place).value()
+
+
+class _Reader:
+    """Builds values from PyYAML's parser events, noting every problem it can read on after."""
+
+    def __init__(self, text: str, file: str, key: str = "", fixed_place: Place | None = None) -> None:
+        self._file = file
+        self._key = key
+        self._fixed_place = fixed_place
+        self._places: dict[Path, Place] = {}
+        self._problems: list[Problem] = []
+        self._events = self._parse(text)
+
+    def document(self) -> Document:
+        root = self._whole()
+        if root is None:
+            root = {}
+        if not isinstance(root, dict):
+            self._note(Place(self._file, 1, 1), (), "must be a mapping of sections, like `data: {name: digits}`")
+        self._raise_problems()
+        assert isinstance(root, dict)
+        return Document(root, self._places)
+
+    def value(self) -> Value:
+        value = self._whole()
+        self._raise_problems()
+        return value
+
+    def _parse(self, text: str) -> Iterator[yaml.Event]:
+        """Yield PyYAML's events; whatever it cannot read becomes one ConfigError."""
+        loader: yaml.SafeLoader | None = None
+        try:
+            loader = yaml.SafeLoader(text)
+            while loader.check_event():
+                yield loader.get_event()
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            column = error.position - (text.rfind("\n", 0, error.position) + 1) + 1
+            self._fail(Place(self._file, line, column), f"has a character YAML does not allow: #x{error.character:04x}")
+        except yaml.MarkedYAMLError as error:
+            self._fail(self._place(error.problem_mark or error.context_mark), f"is not YAML: {_explain(error)}")
+        except ValueError:  # PyYAML lets chr() of an escape like \UFFFFFFFF through
+            assert loader is not None
+            self._fail(self._place(loader.get_mark()), "is not YAML: an escape that is no character")
+
+    def _whole(self) -> Value:
+        value: Value = None
+        documents = 0
+        for event in self._events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if event.version or event.tags:
+                    self._note(self._place(event.start_mark), (), "has a directive (%…); a config needs none")
+                if documents > 1:
+                    self._note(self._place(event.start_mark), (), "has a second document (---); a config is one")
+                    break
+            elif isinstance(event, yaml.NodeEvent):
+                value = self._node(event, ())
+        return value
+
+    def _node(self, event: yaml.Event, path: Path) -> Value:
+        place = self._place(event.start_mark)
+        if isinstance(event, yaml.AliasEvent):
+            self._note(place, path, "is an alias (*); write the value out")
+            return None
+        if getattr(event, "anchor", None):
+            self._note(place, path, "has an anchor (&); a config needs none")
+        if getattr(event, "tag", None):
+            self._note(place, path, f"has a tag ({event.tag}); a config needs none")
+        if len(path) > MAX_DEPTH:
+            self._fail(place, f"is nested more than {MAX_DEPTH} levels deep")
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._mapping(path)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._sequence(path)
+        assert isinstance(event, yaml.ScalarEvent)
+        return self._scalar(event, path)
+
+    def _mapping(self, path: Path) -> dict[str, Value]:
+        mapping: dict[str, Value] = {}
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            place = self._place(event.start_mark)
+            if isinstance(event, yaml.ScalarEvent) and event.value == "<<" and not event.style:
+                self._note(place, path, "has a merge key (<<); write the values out")
+            key = self._node(event, (*path, "?"))
+            if not isinstance(key, str):
+                self._note(place, path, "has a key that is not a word; put it in quotes if it is meant as text")
+                key = f"?{place.line}:{place.column}"
+            here = (*path, key)
+            if key in mapping:
+                first = self._places[here]
+                self._note(place, here, f"is set twice; the first is in line {first.line}", "delete one of the two")
+            self._places.setdefault(here, place)
+            mapping[key] = self._node(next(self._events), here)
+        return mapping
+
+    def _sequence(self, path: Path) -> tuple[Value, ...]:
+        values: list[Value] = []
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            here = (*path, len(values))
+            self._places[here] = self._place(event.start_mark)
+            values.append(self._node(event, here))
+        return tuple(values)
+
+    def _scalar(self, event: yaml.ScalarEvent, path: Path) -> Value:
+        if event.style:  # quoted or a block: a string, whatever it looks like
+            return str(event.value)
+        try:
+            return read_scalar(event.value)
+        except ValueError as error:
+            self._note(self._place(event.start_mark), path, str(error), "write a number such as 0.1")
+            return None
+
+    def _place(self, mark: yaml.Mark | None) -> Place:
+        if self._fixed_place is not None:
+            return self._fixed_place
+        return Place(self._file, mark.line + 1, mark.column + 1) if mark else Place(self._file, 1, 1)
+
+    def _note(self, place: Place, path: Path, what: str, hint: str | None = None) -> None:
+        key = dotted(path) or self._key
+        self._problems.append(place.problem(key, f"{key or 'the file'} {what}", hint))
+
+    def _fail(self, place: Place, what: str) -> None:
+        self._note(place, (), what)
+        self._raise_problems()
+
+    def _raise_problems(self) -> None:
+        if self._problems:
+            raise ConfigError(self._file, self._problems)
+
+
+def _explain(error: yaml.MarkedYAMLError) -> str:
+    parts = [part for part in (error.context, error.problem) if part]
+    return ", ".join(parts) or "broken syntax"

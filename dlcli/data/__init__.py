@@ -1,0 +1,42 @@
+"""Config.data -> Splits of whole tensors. A new source is one file, one row here, one section in the schema."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dlcli.config.schema import Config
+from dlcli.data.bundled import load_diabetes, load_digits
+from dlcli.data.fashion_mnist import fetch_fashion_mnist, load_fashion_mnist
+from dlcli.data.splits import MissingDataError, RawData, Splits, make_splits
+from dlcli.data.synthetic import load_synthetic_classification, load_synthetic_regression
+
+SOURCES: dict[str, Callable[[Any], RawData]] = {
+    "fashion_mnist": load_fashion_mnist,
+    "digits": load_digits,
+    "diabetes": load_diabetes,
+    "synthetic_regression": load_synthetic_regression,
+    "synthetic_classification": load_synthetic_classification,
+}
+FETCHERS: dict[str, Callable[[Any, Callable[[str], None]], None]] = {"fashion_mnist": fetch_fashion_mnist}
+
+
+def load_splits(config: Config, *, notify: Callable[[str], None] | None = None) -> Splits:
+    """Return what `config.data` describes, split and scaled.
+
+    Args:
+        config: `data` says what to load, `seed` draws the validation split.
+        notify: Told in a line what is about to be fetched, before it is. None keeps off the network.
+
+    Raises:
+        DataError: If data is missing, damaged, or too little for the splits.
+    """
+    source = config.data.name
+    try:
+        raw = SOURCES[source](config.data)
+    except MissingDataError:
+        if notify is None or source not in FETCHERS:
+            raise
+        FETCHERS[source](config.data, notify)
+        raw = SOURCES[source](config.data)
+    return make_splits(raw, config.data, config.seed)

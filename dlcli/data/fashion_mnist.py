@@ -1,0 +1,216 @@
+"""Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017; MIT licence): fetched by torchvision, verified by us.
+
+torchvision checks the archives it downloads, but not what it extracted: a flipped pixel, a label 200 or 99
+labels for 100 images pass. Every file read here is held against its SHA-256 first, whoever put it there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dlcli.config.schema import FashionMnistData
+from dlcli.data.splits import DataInfo, MissingDataError, RawData, Split
+from dlcli.errors import DataError
+
+# The lecture's names; torchvision calls the first "T-shirt/top".
+CLASS_NAMES = (
+    "T-shirt",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+IMAGE_SIZE = 28
+DOWNLOAD_MEGABYTES = 31
+_IMAGES_MAGIC, _LABELS_MAGIC = 0x803, 0x801  # IDX: unsigned bytes, in 3 dimensions and in 1
+_TIMEOUT_SECONDS = 30
+
+
+class IdxFile(NamedTuple):
+    """One extracted file: how many examples it must hold, and its SHA-256."""
+
+    count: int
+    sha256: str
+
+
+FILES = {
+    "train-images-idx3-ubyte": IdxFile(60_000, "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"),
+    "train-labels-idx1-ubyte": IdxFile(60_000, "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"),
+    "t10k-images-idx3-ubyte": IdxFile(10_000, "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"),
+    "t10k-labels-idx1-ubyte": IdxFile(10_000, "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
+}
+
+
+def data_root(config: FashionMnistData) -> Path:
+    """Return the folder that holds `FashionMNIST/raw/`."""
+    if config.root is not None:
+        return Path(config.root).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("dlcli")
+
+
+def load_fashion_mnist(config: FashionMnistData) -> RawData:
+    """Return the set as it lies in `data.root`: pixels 0..255, flattened, padded with black.
+
+    Raises:
+        MissingDataError: If a file is missing, damaged or not what it should be; it names each.
+    """
+    raw = _raw_folder(config)
+    contents, problems = _read_files(raw)
+    if problems:
+        raise MissingDataError(f"Fashion-MNIST in {raw} cannot be used: {'; '.join(problems)}", hint=_hint(raw))
+    size = IMAGE_SIZE + 2 * config.pad
+    info = DataInfo(
+        name=config.name,
+        task="classification",
+        in_features=size * size,
+        out_features=len(CLASS_NAMES),
+        class_names=CLASS_NAMES,
+        image_shape=(size, size),
+        checksums={name: file.sha256 for name, file in FILES.items()},
+    )
+    train, test = (
+        Split(_flatten(contents[f"{part}-images-idx3-ubyte"], config.pad), contents[f"{part}-labels-idx1-ubyte"].long())
+        for part in ("train", "t10k")
+    )
+    return RawData(info, train, test)
+
+
+def fetch_fashion_mnist(config: FashionMnistData, notify: Callable[[str], None]) -> None:
+    """Fetch or mend what is missing or damaged in `data.root`; good archives there are used again.
+
+    Everything is made and verified in a folder of its own and then moved in place, under a lock, so that a
+    kill or a second process leaves no half of a file.
+
+    Args:
+        config: Says where the data lives.
+        notify: Told in a line what is fetched, how large it is, and where it goes.
+
+    Raises:
+        DataError: If it cannot be fetched or written, or what was fetched is not Fashion-MNIST.
+    """
+    from filelock import FileLock
+
+    raw = _raw_folder(config)
+    try:
+        raw.mkdir(parents=True, exist_ok=True)
+        with FileLock(raw / ".lock"):
+            if problems := _read_files(raw)[1]:
+                notify(f"Fashion-MNIST: {'; '.join(problems)}")
+                _fetch_into(raw, notify)
+    except OSError as error:
+        raise DataError(f"cannot write Fashion-MNIST to {raw}: {error.strerror or error}", hint=_hint(raw)) from error
+
+
+def _fetch_into(raw: Path, notify: Callable[[str], None]) -> None:
+    from torchvision.datasets import FashionMNIST
+    from torchvision.datasets.utils import check_integrity
+
+    with tempfile.TemporaryDirectory(dir=raw, prefix=".fetch-") as staging_root:
+        staging = Path(staging_root, "FashionMNIST", "raw")
+        staging.mkdir(parents=True)
+        archives = [name for name, md5 in FashionMNIST.resources if check_integrity(raw / name, md5)]
+        for name in archives:
+            shutil.copyfile(raw / name, staging / name)
+        if len(archives) < len(FashionMNIST.resources):
+            notify(f"fetching Fashion-MNIST, {DOWNLOAD_MEGABYTES} MB, from {FashionMNIST.mirrors[0]} into {raw}")
+        try:
+            with _quiet_and_bounded():
+                FashionMNIST(staging_root, download=True)
+        except (RuntimeError, ValueError, AssertionError, EOFError, OSError) as error:
+            reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+            raise DataError(f"cannot fetch Fashion-MNIST: {reason[0]}", hint=_hint(raw)) from error
+        if problems := _read_files(staging)[1]:
+            raise DataError(f"what was fetched is not Fashion-MNIST: {'; '.join(problems)}", hint=_hint(raw))
+        for file in sorted(staging.iterdir()):
+            os.replace(file, raw / file.name)
+
+
+@contextlib.contextmanager
+def _quiet_and_bounded() -> Iterator[None]:
+    """Keep torchvision's progress bars off our streams, and give a silent server up after a while."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_TIMEOUT_SECONDS)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _read_files(raw: Path) -> tuple[dict[str, Tensor], list[str]]:
+    """Return the content of the files that are sound, and what is wrong with the others."""
+    contents: dict[str, Tensor] = {}
+    problems: list[str] = []
+    for name, expected in FILES.items():
+        try:
+            contents[name] = _read_idx(raw / name, expected)
+        except FileNotFoundError:
+            problems.append(f"{name} is missing")
+        except OSError as error:
+            problems.append(f"{name} cannot be read ({error.strerror})")
+        except ValueError as error:
+            problems.append(f"{name} is damaged ({error})")
+    return contents, problems
+
+
+def _read_idx(path: Path, expected: IdxFile) -> Tensor:
+    """Return uint8 images of shape (N, 28, 28) or labels of shape (N,).
+
+    Raises:
+        ValueError: Saying how the file differs from the published one.
+    """
+    content = np.fromfile(path, dtype=np.uint8)
+    images = "images" in path.name
+    header = np.frombuffer(content[: 16 if images else 8].tobytes(), dtype=">i4")
+    shape = (expected.count, IMAGE_SIZE, IMAGE_SIZE) if images else (expected.count,)
+    if len(header) != 1 + len(shape) or header[0] != (_IMAGES_MAGIC if images else _LABELS_MAGIC):
+        raise ValueError("not an IDX file of the right kind")
+    if tuple(header[1:]) != shape:
+        raise ValueError(f"holds {_times(header[1:])}, not {_times(shape)}")
+    values = content[header.nbytes :]
+    if len(values) != np.prod(shape):
+        raise ValueError(f"{len(values)} bytes of content, not {np.prod(shape)}")
+    if not images and values.max() >= len(CLASS_NAMES):
+        raise ValueError(f"label {values.max()}, the largest is {len(CLASS_NAMES) - 1}")
+    if hashlib.sha256(content).hexdigest() != expected.sha256:
+        raise ValueError("SHA-256 differs from the published file's")
+    return torch.from_numpy(values.reshape(shape))
+
+
+def _flatten(images: Tensor, pad: int) -> Tensor:
+    return torch.nn.functional.pad(images, (pad, pad, pad, pad)).flatten(1).float()
+
+
+def _raw_folder(config: FashionMnistData) -> Path:
+    return data_root(config) / "FashionMNIST" / "raw"
+
+
+def _times(shape: tuple[int, ...] | np.ndarray) -> str:
+    return "×".join(str(length) for length in shape)
+
+
+def _hint(raw: Path) -> str:
+    return (
+        f"put the four *-ubyte files (or their .gz) into {raw}, or name a folder that has them with data.root=DIR\n"
+        "`dlcli train -c digits` needs no download"
+    )

@@ -1,0 +1,160 @@
+"""Train, validation and test examples as whole tensors, and what is known about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from dlcli.config.schema import DataSection, TaskName
+from dlcli.data.scaling import Scaling, fit_scaling
+from dlcli.errors import DataError
+
+_TEST_SEED = 0  # the test split is the same for every run, so that results can be compared
+
+
+@dataclass(frozen=True)
+class Split:
+    """Examples of one split.
+
+    Attributes:
+        inputs: Floating point, shape (N, in_features).
+        targets: Labels, int64 of shape (N,), or values, floating point of shape (N, out_features).
+    """
+
+    inputs: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, index: Tensor) -> Split:
+        return Split(self.inputs[index], self.targets[index])
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Split:
+        """Return the split on `device`, its floating-point tensors as `dtype`."""
+        targets = self.targets if self.targets.dtype == torch.int64 else self.targets.to(dtype)
+        return Split(self.inputs.to(device, dtype), targets.to(device))
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What is known about a data set.
+
+    Attributes:
+        name: The data source.
+        task: The task that the data is for.
+        in_features: Length of an input.
+        out_features: Number of classes, or length of a target.
+        class_names: In the order of the labels; empty for regression.
+        feature_names: In the order of the inputs; empty where features are pixels.
+        target_name: What is predicted.
+        target_unit: Unit that regression results are reported in; "" for a bare number.
+        image_shape: (height, width) where inputs are images.
+        true_function: For synthetic regression, inputs in their own unit -> noise-free targets (N, 1).
+        formula: The same, written out.
+        noise: Standard deviation of the noise in synthetic data: the root of the least MSE there can be.
+        checksums: SHA-256 by file name, where the data was read from files.
+    """
+
+    name: str
+    task: TaskName
+    in_features: int
+    out_features: int
+    class_names: tuple[str, ...] = ()
+    feature_names: tuple[str, ...] = ()
+    target_name: str = "class"
+    target_unit: str = ""
+    image_shape: tuple[int, int] | None = None
+    true_function: Callable[[Tensor], Tensor] | None = None
+    formula: str = ""
+    noise: float | None = None
+    checksums: Mapping[str, str] = field(default_factory=dict)
+
+
+class MissingDataError(DataError):
+    """Data that is not there, or not whole, and might be fetched."""
+
+
+@dataclass(frozen=True)
+class RawData:
+    """What a source gives: unscaled examples, the test split already apart (None: draw one)."""
+
+    info: DataInfo
+    train: Split
+    test: Split | None = None
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What a run learns from and is measured on, scaled by figures of train alone."""
+
+    info: DataInfo
+    train: Split
+    val: Split
+    test: Split
+    input_scaling: Scaling
+    target_scaling: Scaling
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Splits:
+        """Return the same splits on `device`, floating-point tensors as `dtype`."""
+        train, val, test = (split.to(device, dtype) for split in (self.train, self.val, self.test))
+        return replace(self, train=train, val=val, test=test)
+
+
+def make_splits(raw: RawData, config: DataSection, seed: int) -> Splits:
+    """Split validation examples from train (and test, where there is no official one), then scale.
+
+    Raises:
+        DataError: If there are too few examples for all splits, or a value is not finite.
+    """
+    _check_finite(raw)
+    train, test = raw.train, raw.test
+    if test is None:
+        fraction = getattr(config, "test_fraction")  # noqa: B009  # only sources without a test split have it
+        train, test = _split_off(train, fraction, _TEST_SEED, "test")
+    train, val = _split_off(train, config.val_fraction, seed, "validation")
+    per_image = raw.info.image_shape is not None  # one figure for all pixels, or one per feature
+    input_scaling = fit_scaling(train.inputs, config.normalize, jointly=per_image)
+    if raw.info.task == "regression":
+        target_scaling = fit_scaling(train.targets, config.normalize, jointly=False)
+    else:
+        target_scaling = Scaling.identity()
+    train, val, test = (
+        Split(
+            input_scaling.apply(split.inputs),
+            target_scaling.apply(split.targets) if raw.info.task == "regression" else split.targets,
+        )
+        for split in (train, val, test)
+    )
+    return Splits(raw.info, train, val, test, input_scaling, target_scaling)
+
+
+def _check_finite(raw: RawData) -> None:
+    for split in (raw.train, raw.test):
+        for values in (split.inputs, split.targets) if split is not None else ():
+            lowest, highest = values.aminmax()  # NaN goes through; one pass, a fifth of isfinite().all()
+            if not (lowest.isfinite() and highest.isfinite()):
+                raise DataError(f"{raw.info.name} holds a value that is not a finite number")
+
+
+def _split_off(split: Split, fraction: float, seed: int, what: str) -> tuple[Split, Split]:
+    """Return (rest, part): `part` is `fraction` of the examples, of each class where there are labels.
+
+    Both keep the order of the data, so that the split alone depends on `seed`.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.zeros(len(split), dtype=torch.bool)
+    labelled = split.targets.dtype == torch.int64
+    groups = [torch.nonzero(split.targets == label).flatten() for label in split.targets.unique()] if labelled else []
+    for group in groups or [torch.arange(len(split))]:
+        order = torch.randperm(len(group), generator=generator)
+        chosen[group[order[: round(fraction * len(group))]]] = True
+    if chosen.all() or not chosen.any():
+        raise DataError(
+            f"{len(split)} examples are too few for a {what} split of {fraction:g}",
+            hint=f"raise data.{'val' if what == 'validation' else what}_fraction, or take more data",
+        )
+    return split[~chosen], split[chosen]

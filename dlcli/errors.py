@@ -1,0 +1,126 @@
+"""What a user can get wrong: the message, the fix to type, the exit code.
+
+Everything a user can cause ends in one of these; nothing else in the package ends the process.
+
+    DlcliError
+    ├── UsageError     2   an argument that cannot be used
+    │   └── ConfigError    2   problems of a config, each with its place
+    ├── DataError      3   data that is missing, damaged or unfit
+    ├── DeviceError    4   a device this machine lacks, or not enough memory
+    ├── DivergedError  5   the loss stopped being a finite number
+    ├── CheckFailed    6   a check the user asked for did not hold
+    └── Interrupted    130 or 143, after saving
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class DlcliError(Exception):
+    """A problem a user can cause and mend.
+
+    Args:
+        message: What happened, in one line where possible.
+        hint: What to do about it, best as something that can be typed.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(DlcliError):
+    """An argument that cannot be used."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a config.
+
+    Attributes:
+        file: The config's name as the user gave it, or `command line`.
+        line: Counted from 1; None where there are no lines.
+        column: Counted from 1; None where there are no columns.
+        key: Dotted name of the setting, empty for the file as a whole.
+        message: What is wrong.
+        hint: What to type instead, if that can be told.
+    """
+
+    file: str
+    line: int | None
+    column: int | None
+    key: str
+    message: str
+    hint: str | None = None
+
+    @property
+    def place(self) -> str:
+        """`file:line:column`, as far as they are known."""
+        return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+
+
+class ConfigError(UsageError):
+    """All problems of a config in one answer."""
+
+    def __init__(self, file: str, problems: Sequence[Problem]) -> None:
+        assert problems, "a ConfigError needs a problem"
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        lines = [f"  {problem.place}: {problem.message}" for problem in problems]
+        hints = dict.fromkeys(problem.hint for problem in problems if problem.hint)
+        super().__init__("\n".join([f"{file} has {count}", *lines]), hint="\n".join(hints) or None)
+        self.problems = tuple(problems)
+
+
+class DataError(DlcliError):
+    """Data that is missing, damaged or unfit for the task."""
+
+    exit_code = 3
+
+
+class DeviceError(DlcliError):
+    """A device this machine lacks, or too little memory on it."""
+
+    exit_code = 4
+
+
+class DivergedError(DlcliError):
+    """The loss stopped being a finite number."""
+
+    exit_code = 5
+
+
+class CheckFailed(DlcliError):
+    """A check the user asked for did not hold."""
+
+    exit_code = 6
+
+
+class Interrupted(DlcliError):
+    """A signal ended the run; what it had learned is saved.
+
+    Args:
+        signum: The signal's number; the exit code is 128 + signum, as shells have it.
+    """
+
+    def __init__(self, message: str, *, signum: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.exit_code = 128 + signum
+
+
+def visible(text: str) -> str:
+    """Return `text` with everything a terminal would act on made visible.
+
+    Newlines and tabs stay; other control and format characters (ESC, C1, bidirectional overrides)
+    become escapes such as `\\x1b`.
+    """
+    return "".join(
+        character if character.isprintable() or character in "\n\t" else ascii(character)[1:-1]
+        for character in text
+    )

@@ -1,0 +1,209 @@
+"""The only place that knows classification from regression: loss, metrics, predictions."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  # as all of torch's users write it
+
+from dlcli.config.schema import Config, CrossEntropyLoss, HuberLoss, L1Loss, MseLoss
+from dlcli.data.scaling import Scaling
+from dlcli.data.splits import DataInfo, Splits
+from dlcli.errors import ConfigError, Problem
+
+
+class Task(ABC):
+    """What training minimises and what is measured.
+
+    Sums over batches stay on the device and add up to figures of a whole split, weighted by example, whatever
+    the batches were.
+    """
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss of a batch, the one training minimises.
+
+        Args:
+            outputs: What the model gives, shape (N, out_features).
+            targets: Labels (N,) or scaled values (N, out_features).
+        """
+
+    @abstractmethod
+    def sums(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Return what `metrics` needs of a batch, as tensors that add up over batches."""
+
+    @abstractmethod
+    def metrics(self, sums: dict[str, Tensor]) -> dict[str, float]:
+        """Return the metrics of `METRICS[task]` from sums over a whole split."""
+
+    @abstractmethod
+    def predictions(self, outputs: Tensor) -> Tensor:
+        """Return probabilities (N, classes), or values (N, out_features) in the target's own unit; float64."""
+
+
+class Classification(Task):
+    """Which one: labels in, probabilities out.
+
+    Args:
+        loss: Cross-entropy on logits, or squared error of softmax probabilities.
+        n_classes: Number of classes k.
+        class_weights: Weight of each class in the cross-entropy, shape (k,); None for equal ones.
+    """
+
+    def __init__(
+        self, loss: CrossEntropyLoss | MseLoss, n_classes: int, class_weights: Tensor | None = None
+    ) -> None:
+        self._config = loss
+        self._n_classes = n_classes
+        self._class_weights = class_weights
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss of a batch; with class weights, the weighted mean."""
+        if isinstance(self._config, MseLoss):
+            return self._squared_error(outputs, targets) / len(targets)
+        return F.cross_entropy(
+            outputs, targets, self._weights(outputs), label_smoothing=self._config.label_smoothing
+        )
+
+    def _squared_error(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return Σ over examples and classes of (p − y)²: 0.32 for p = (0.6, 0.4), y = (1, 0), as in the lecture."""
+        one_hot = F.one_hot(labels, self._n_classes).to(logits.dtype)
+        return F.mse_loss(logits.softmax(1), one_hot, reduction="sum")
+
+    def _weights(self, like: Tensor) -> Tensor | None:
+        return None if self._class_weights is None else self._class_weights.to(like.device, like.dtype)
+
+    def sums(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Return the loss, the weight it is divided by, and the confusion matrix (true, predicted)."""
+        k = self._n_classes
+        weights = self._weights(outputs)
+        if isinstance(self._config, MseLoss):
+            loss = self._squared_error(outputs, targets)
+        else:
+            smoothing = self._config.label_smoothing
+            loss = F.cross_entropy(outputs, targets, weights, reduction="sum", label_smoothing=smoothing)
+        count = torch.tensor(len(targets), device=outputs.device)
+        confusion = torch.bincount(targets * k + outputs.argmax(1), minlength=k * k)
+        return {
+            "loss": _accurate(loss),
+            "weight": count if weights is None else _accurate(weights[targets].sum()),
+            "confusion": confusion.view(k, k),
+        }
+
+    def metrics(self, sums: dict[str, Tensor]) -> dict[str, float]:
+        """Return loss, accuracy and macro F1: the mean F1 of the classes that occur, in truth or prediction."""
+        confusion = sums["confusion"].double()
+        true, predicted = confusion.sum(1), confusion.sum(0)
+        occurs = true + predicted > 0
+        f1 = 2 * confusion.diag()[occurs] / (true + predicted)[occurs]
+        return {
+            "loss": (sums["loss"] / sums["weight"]).item(),
+            "accuracy": (confusion.trace() / confusion.sum()).item(),
+            "macro_f1": f1.mean().item(),
+        }
+
+    def predictions(self, outputs: Tensor) -> Tensor:
+        """Return P(y | x): the softmax of the logits, in float64 so that it sums to 1."""
+        return outputs.double().softmax(1)
+
+
+class Regression(Task):
+    """How many: scaled targets in, values in the target's own unit out.
+
+    Args:
+        loss: Squared, absolute or Huber error of the scaled target.
+        target_scaling: How targets were scaled.
+    """
+
+    def __init__(self, loss: MseLoss | L1Loss | HuberLoss, target_scaling: Scaling) -> None:
+        self._config = loss
+        self._scaling = target_scaling
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss over examples and outputs, in the scaled unit."""
+        return self._loss(outputs, targets, "mean")
+
+    def _loss(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
+        match self._config:
+            case MseLoss():
+                return F.mse_loss(outputs, targets, reduction=reduction)
+            case L1Loss():
+                return F.l1_loss(outputs, targets, reduction=reduction)
+            case HuberLoss(delta=delta):
+                return F.huber_loss(outputs, targets, reduction=reduction, delta=delta)
+
+    def sums(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Return sums per output, of errors in the scaled unit and of targets and their squares."""
+        errors, truth = _accurate(outputs - targets), _accurate(targets)
+        return {
+            "loss": _accurate(self._loss(outputs, targets, "sum")),
+            "count": torch.tensor(len(targets), device=outputs.device),
+            "squared": errors.square().sum(0),
+            "absolute": errors.abs().sum(0),
+            "target": truth.sum(0),
+            "target_squared": truth.square().sum(0),
+        }
+
+    def metrics(self, sums: dict[str, Tensor]) -> dict[str, float]:
+        """Return the loss in the scaled unit, the errors in the target's, means over outputs; R² is 1 − SSE / SST.
+
+        R² of a constant target is NaN: there is nothing to explain.
+        """
+        sums = {name: value.double() for name, value in sums.items()}
+        n, scale = sums["count"], self._scaling.scale.to(sums["squared"].device)
+        spread = sums["target_squared"] - sums["target"].square() / n
+        mse = (sums["squared"] / n * scale.square()).mean()
+        r2 = torch.where(spread > 0, 1 - sums["squared"] / spread, torch.nan)
+        return {
+            "loss": (sums["loss"] / (n * len(sums["squared"]))).item(),
+            "mse": mse.item(),
+            "rmse": mse.sqrt().item(),
+            "mae": (sums["absolute"] / n * scale).mean().item(),
+            "r2": r2.mean().item(),
+        }
+
+    def predictions(self, outputs: Tensor) -> Tensor:
+        """Return the outputs in the target's own unit."""
+        return self._scaling.invert(outputs.double())
+
+
+def _accurate(values: Tensor) -> Tensor:
+    """Return `values` in float64, so that sums over a split do not round; MPS has float32 only."""
+    return values if values.device.type == "mps" else values.double()
+
+
+def build_task(config: Config, splits: Splits) -> Task:
+    """Return the task that a config describes on this data.
+
+    Raises:
+        ConfigError: If there are not as many class weights as classes.
+    """
+    loss = config.loss
+    if config.task == "regression":
+        assert not isinstance(loss, CrossEntropyLoss), "config.rules lets no such config pass"
+        return Regression(loss, splits.target_scaling)
+    assert isinstance(loss, (CrossEntropyLoss, MseLoss)), "config.rules lets no such config pass"
+    weights = _class_weights(loss, splits.info, splits.train.targets) if isinstance(loss, CrossEntropyLoss) else None
+    return Classification(loss, splits.info.out_features, weights)
+
+
+def _class_weights(loss: CrossEntropyLoss, info: DataInfo, labels: Tensor) -> Tensor | None:
+    weights = loss.class_weights
+    if weights is None:
+        return None
+    k = info.out_features
+    if isinstance(weights, str):  # balanced, as in scikit-learn: n / (k · count)
+        counts = torch.bincount(labels, minlength=k).clamp(min=1)
+        return len(labels) / (k * counts)
+    _check_length(weights, info)
+    return torch.tensor(weights)
+
+
+def _check_length(weights: Sequence[float], info: DataInfo) -> None:
+    if len(weights) != info.out_features:
+        message = f"loss.class_weights has {len(weights)} entries, {info.name} has {info.out_features} classes"
+        hint = f"give one weight each for {', '.join(info.class_names)}"
+        raise ConfigError("the config", [Problem("the config", None, None, "loss.class_weights", message, hint)])

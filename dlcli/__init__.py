@@ -1,0 +1,29 @@
+"""Train neural networks for regression and classification from a YAML file.
+
+In a notebook::
+
+    import dlcli
+
+    result = dlcli.train(dlcli.load_config("digits", ["training.epochs=5"]))
+    dlcli.evaluate(result.run).metrics["accuracy"]
+
+Importing dlcli is cheap; torch is imported when the first of these is used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dlcli.api import evaluate, load_config, plan, predict, train
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "evaluate", "load_config", "plan", "predict", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'dlcli' has no attribute {name!r}")
+    from dlcli import api
+
+    return getattr(api, name)

@@ -115,12 +115,11 @@ class Interrupted(DlcliError):
 
 
 def visible(text: str) -> str:
-    """Return `text` with everything a terminal would act on made visible.
+    r"""Return `text` with everything a terminal would act on made visible.
 
     Newlines and tabs stay; other control and format characters (ESC, C1, bidirectional overrides)
-    become escapes such as `\\x1b`.
+    become escapes such as `\x1b`.
     """
     return "".join(
-        character if character.isprintable() or character in "\n\t" else ascii(character)[1:-1]
-        for character in text
+        character if character.isprintable() or character in "\n\t" else ascii(character)[1:-1] for character in text
     )

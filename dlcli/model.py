@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -16,11 +17,11 @@ class _HeavisideFunction(torch.autograd.Function):
     """1 where the input is positive, else 0; the derivative is 0 everywhere it exists."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, z: Tensor) -> Tensor:
+    def forward(_ctx: FunctionCtx, z: Tensor) -> Tensor:
         return (z > 0).to(z.dtype)
 
     @staticmethod
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(_ctx: FunctionCtx, gradient: Tensor) -> Tensor:
         return torch.zeros_like(gradient)
 
 
@@ -29,7 +30,7 @@ class Heaviside(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Return 1 where z > 0, else 0, of z's shape and type."""
-        return _HeavisideFunction.apply(z)  # type: ignore[no-any-return, no-untyped-call]
+        return _HeavisideFunction.apply(z)  # type: ignore[no-any-return]
 
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -55,7 +56,7 @@ INITIALISATIONS: dict[str, Callable[[Tensor, Generator], object]] = {
     "kaiming_normal": lambda weight, generator: nn.init.kaiming_normal_(
         weight, nonlinearity="relu", generator=generator
     ),
-    "zeros": lambda weight, generator: nn.init.zeros_(weight),
+    "zeros": lambda weight, _: nn.init.zeros_(weight),
 }
 
 
@@ -82,7 +83,7 @@ def build_mlp(
     generator = Generator().manual_seed(seed)
     layers: list[nn.Module] = []
     sizes = (in_features, *config.hidden_sizes)
-    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+    for fan_in, fan_out in itertools.pairwise(sizes):
         layers += [_linear(fan_in, fan_out, config.init, generator), ACTIVATIONS[config.activation]()]
         if config.dropout > 0:
             layers.append(nn.Dropout(config.dropout))

@@ -53,9 +53,7 @@ class Classification(Task):
         class_weights: Weight of each class in the cross-entropy, shape (k,); None for equal ones.
     """
 
-    def __init__(
-        self, loss: CrossEntropyLoss | MseLoss, n_classes: int, class_weights: Tensor | None = None
-    ) -> None:
+    def __init__(self, loss: CrossEntropyLoss | MseLoss, n_classes: int, class_weights: Tensor | None = None) -> None:
         self._config = loss
         self._n_classes = n_classes
         self._class_weights = class_weights
@@ -64,9 +62,7 @@ class Classification(Task):
         """Return the mean loss of a batch; with class weights, the weighted mean."""
         if isinstance(self._config, MseLoss):
             return self._squared_error(outputs, targets) / len(targets)
-        return F.cross_entropy(
-            outputs, targets, self._weights(outputs), label_smoothing=self._config.label_smoothing
-        )
+        return F.cross_entropy(outputs, targets, self._weights(outputs), label_smoothing=self._config.label_smoothing)
 
     def _squared_error(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return Σ over examples and classes of (p − y)²: 0.32 for p = (0.6, 0.4), y = (1, 0), as in the lecture."""

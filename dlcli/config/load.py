@@ -8,16 +8,15 @@ import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
-from importlib.abc import Traversable
 from pathlib import Path as FilePath
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from dlcli.config.presets import presets
 from dlcli.config.rules import violations
-from dlcli.config.schema import Config
+from dlcli.config.schema import Config, section_models, section_name
 from dlcli.config.source import MAX_BYTES, Document, Path, Place, Value, dotted, read_document, read_value
 from dlcli.errors import ConfigError, Problem, UsageError
 
@@ -71,15 +70,6 @@ def load_config(source: str | os.PathLike[str], overrides: Sequence[str] = ()) -
     if broken:
         raise ConfigError(file, broken)
     return LoadedConfig(config, text, document.places)
-
-
-def presets() -> dict[str, Traversable]:
-    """Return the configs that come with dlcli, by name."""
-    folder = resources.files("dlcli") / "presets"  # where the wheel has them
-    if not folder.is_dir():
-        folder = FilePath(__file__).parents[2] / "configs"  # where a checkout has them
-    files = (entry for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-    return {entry.name.removesuffix(".yaml"): entry for entry in sorted(files, key=lambda entry: entry.name)}
 
 
 def _read_source(source: str) -> tuple[str, str]:
@@ -278,7 +268,7 @@ def _model_at(location: tuple[int | str, ...]) -> type[BaseModel] | None:
     candidates: tuple[type[BaseModel], ...] = ()
     for part in location:
         if candidates:
-            tagged = [one for one in candidates if _tag(one) == part]
+            tagged = [one for one in candidates if section_name(one) == part]
             if not tagged:
                 return None
             model, candidates = tagged[0], ()
@@ -291,17 +281,6 @@ def _model_at(location: tuple[int | str, ...]) -> type[BaseModel] | None:
         elif members:
             model = members[0]
     return None if candidates else model
-
-
-def section_models(model: type[BaseModel], field: str) -> tuple[type[BaseModel], ...]:
-    """Return the models a field can hold: none for a plain value, several for a union."""
-    annotation = model.model_fields[field].annotation
-    members = getattr(annotation, "__args__", (annotation,))
-    return tuple(one for one in members if isinstance(one, type) and issubclass(one, BaseModel))
-
-
-def _tag(model: type[BaseModel]) -> str:
-    return str(model.model_fields["name"].annotation.__args__[0])  # type: ignore[union-attr]
 
 
 def _example(path: Path) -> str | None:

@@ -26,9 +26,7 @@ def render_yaml(model: BaseModel, comment: Callable[[BaseModel, str, Path], str]
     return "\n".join(lines) + "\n"
 
 
-def _rows(
-    model: BaseModel, path: Path, comment: Callable[[BaseModel, str, Path], str]
-) -> Iterator[tuple[str, str]]:
+def _rows(model: BaseModel, path: Path, comment: Callable[[BaseModel, str, Path], str]) -> Iterator[tuple[str, str]]:
     for field in sorted(type(model).model_fields, key=lambda field: field != "name"):
         value = getattr(model, field)
         here = (*path, field)
@@ -57,11 +55,7 @@ def _render_text(text: str) -> str:
     if _PLAIN.fullmatch(text) and not text.endswith(":") and read_scalar(text) == text:
         return text
     escaped = "".join(
-        f"\\{character}"
-        if character in '"\\'
-        else character
-        if character.isprintable()
-        else f"\\U{ord(character):08x}"
+        f"\\{character}" if character in '"\\' else character if character.isprintable() else f"\\U{ord(character):08x}"
         for character in text
     )
     return f'"{escaped}"'

@@ -42,9 +42,7 @@ def _task_rules(config: Config) -> Iterator[Violation]:
     for section in ("early_stopping", "checkpoint"):
         monitor = getattr(config, section).monitor
         if monitor not in known:
-            yield Violation(
-                (section, "monitor"), f"must be one of {', '.join(known)}. Got {monitor!r} instead", None
-            )
+            yield Violation((section, "monitor"), f"must be one of {', '.join(known)}. Got {monitor!r} instead", None)
 
 
 def _data_rules(config: Config) -> Iterator[Violation]:

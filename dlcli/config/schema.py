@@ -8,7 +8,7 @@ per name. Each field's docstring is what users read about it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -345,12 +345,7 @@ class PlateauScheduler(SchedulerSection):
 
 
 AnyScheduler = Annotated[
-    ConstantScheduler
-    | CosineScheduler
-    | StepScheduler
-    | ExponentialScheduler
-    | OneCycleScheduler
-    | PlateauScheduler,
+    ConstantScheduler | CosineScheduler | StepScheduler | ExponentialScheduler | OneCycleScheduler | PlateauScheduler,
     Field(discriminator="name"),
     _default_name("none"),
 ]
@@ -448,3 +443,25 @@ class Config(Section):
         name = DEFAULT_LOSS["regression" if values.get("task") == "regression" else "classification"]
         loss = values.get("loss", {})
         return {**values, "loss": {"name": name, **loss} if isinstance(loss, dict) else loss}
+
+
+def section_models(model: type[BaseModel], field: str) -> tuple[type[BaseModel], ...]:
+    """Return the models a field can hold: none for a plain value, several for a union."""
+    annotation = model.model_fields[field].annotation
+    members = getattr(annotation, "__args__", (annotation,))
+    return tuple(one for one in members if isinstance(one, type) and issubclass(one, BaseModel))
+
+
+def section_name(model: type[BaseModel]) -> str:
+    """Return the `name` that chooses `model` among the sections of a union."""
+    return str(get_args(model.model_fields["name"].annotation)[0])
+
+
+def data_sources() -> dict[str, type[DataSection]]:
+    """Return the section of each data source by the source's name."""
+    return {section_name(model): model for model in section_models(Config, "data") if issubclass(model, DataSection)}
+
+
+def starting_config(data: str, task: TaskName) -> Config:
+    """Return the defaults for a task on a data source, as a config to start from."""
+    return Config.model_validate({"name": f"my-{data.replace('_', '-')}", "task": task, "data": {"name": data}})

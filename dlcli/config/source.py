@@ -11,14 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import yaml
 
 from dlcli.errors import ConfigError, Problem
 
 Path: TypeAlias = tuple[str | int, ...]
-Value: TypeAlias = "None | bool | int | float | str | tuple[Value, ...] | dict[str, Value]"
+Value: TypeAlias = "bool | int | float | str | tuple[Value, ...] | dict[str, Value] | None"
 
 MAX_BYTES = 64 * 1024  # the largest preset has 1 KiB; a config this long is a mistake
 MAX_DEPTH = 20
@@ -178,8 +178,8 @@ class _Reader:
             return None
         if getattr(event, "anchor", None):
             self._note(place, path, "has an anchor (&); a config needs none")
-        if getattr(event, "tag", None):
-            self._note(place, path, f"has a tag ({event.tag}); a config needs none")
+        if tag := getattr(event, "tag", None):
+            self._note(place, path, f"has a tag ({tag}); a config needs none")
         if len(path) > MAX_DEPTH:
             self._fail(place, f"is nested more than {MAX_DEPTH} levels deep")
         if isinstance(event, yaml.MappingStartEvent):
@@ -224,7 +224,7 @@ class _Reader:
             self._note(self._place(event.start_mark), path, str(error), "write a number such as 0.1")
             return None
 
-    def _place(self, mark: yaml.Mark | None) -> Place:
+    def _place(self, mark: Any) -> Place:
         if self._fixed_place is not None:
             return self._fixed_place
         return Place(self._file, mark.line + 1, mark.column + 1) if mark else Place(self._file, 1, 1)

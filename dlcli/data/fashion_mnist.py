@@ -47,7 +47,7 @@ _TIMEOUT_SECONDS = 30
 class IdxFile(NamedTuple):
     """One extracted file: how many examples it must hold, and its SHA-256."""
 
-    count: int
+    examples: int
     sha256: str
 
 
@@ -182,7 +182,7 @@ def _read_idx(path: Path, expected: IdxFile) -> Tensor:
     content = np.fromfile(path, dtype=np.uint8)
     images = "images" in path.name
     header = np.frombuffer(content[: 16 if images else 8].tobytes(), dtype=">i4")
-    shape = (expected.count, IMAGE_SIZE, IMAGE_SIZE) if images else (expected.count,)
+    shape = (expected.examples, IMAGE_SIZE, IMAGE_SIZE) if images else (expected.examples,)
     if len(header) != 1 + len(shape) or header[0] != (_IMAGES_MAGIC if images else _LABELS_MAGIC):
         raise ValueError("not an IDX file of the right kind")
     if tuple(header[1:]) != shape:
@@ -192,7 +192,7 @@ def _read_idx(path: Path, expected: IdxFile) -> Tensor:
         raise ValueError(f"{len(values)} bytes of content, not {np.prod(shape)}")
     if not images and values.max() >= len(CLASS_NAMES):
         raise ValueError(f"label {values.max()}, the largest is {len(CLASS_NAMES) - 1}")
-    if hashlib.sha256(content).hexdigest() != expected.sha256:
+    if hashlib.sha256(content.data).hexdigest() != expected.sha256:
         raise ValueError("SHA-256 differs from the published file's")
     return torch.from_numpy(values.reshape(shape))
 

@@ -1,0 +1,300 @@
+"""Train, evaluate, predict: the only wiring of the rooms. The command line and notebooks both call this."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import nn
+
+from dlcli.analysis.evaluation import evaluate_model
+from dlcli.analysis.predictions import predict_examples
+from dlcli.config.load import LoadedConfig, load_config
+from dlcli.config.render import render_yaml
+from dlcli.config.schema import Config
+from dlcli.data import load_splits
+from dlcli.data.scaling import Scaling
+from dlcli.data.splits import Split, Splits
+from dlcli.errors import DataError, DeviceError, DivergedError, Interrupted
+from dlcli.model import build_mlp
+from dlcli.reporters.overview import describe_run
+from dlcli.runs.checkpoint import Checkpoint, load_checkpoint
+from dlcli.runs.files import write_json, write_whole
+from dlcli.runs.folder import RunFolder, create_run, find_run
+from dlcli.runs.manifest import build_manifest
+from dlcli.runs.recorder import Recorder
+from dlcli.task import Task, build_task
+from dlcli.training.device import pick_device, set_precision
+from dlcli.training.events import Event, RunStarted
+from dlcli.training.fit import fit
+
+SplitName: TypeAlias = Literal["train", "val", "test"]
+CheckpointName: TypeAlias = Literal["best", "last"]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run came to; `asdict` of it is what `dlcli train --json` prints.
+
+    Attributes:
+        run: The run's folder.
+        status: finished, or stopped early.
+        epochs: How many were done.
+        best_epoch: The one whose checkpoint is `best`.
+        best_because: Which metric made it best.
+        checkpoints: Files of `best` and `last`.
+        val: Metrics of the validation split after the best epoch.
+        seconds: From the first step to the last checkpoint.
+        test: Metrics of the best checkpoint on the test split, where asked for.
+    """
+
+    run: str
+    status: str
+    epochs: int
+    best_epoch: int
+    best_because: str
+    checkpoints: dict[str, str]
+    val: dict[str, float]
+    seconds: float
+    test: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class EvalResult:
+    """Metrics of a run on a split; `asdict` of it is what `dlcli eval --json` prints."""
+
+    run: str
+    split: str
+    checkpoint: str
+    epoch: int
+    examples: int
+    metrics: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PredictResult:
+    """Predictions of a run; `asdict` of it is what `dlcli predict --json` prints."""
+
+    run: str
+    split: str
+    checkpoint: str
+    unit: str
+    predictions: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Data, model and task of a config, on its device."""
+
+    config: Config
+    splits: Splits
+    model: nn.Sequential
+    task: Task
+    device: torch.device
+
+
+def set_up(config: Config, *, notify: Callable[[str], None] | None = None) -> Setup:
+    """Load the data and build the model that `config` describes.
+
+    Args:
+        config: All settings.
+        notify: Told what is fetched before it is; None keeps off the network.
+
+    Raises:
+        DataError: If data is missing, damaged or unfit.
+        DeviceError: If the device is missing, or its memory is too small.
+    """
+    device = pick_device(config.training.device)
+    dtype = set_precision(config.training.precision, device)
+    splits = load_splits(config, notify=notify)
+    info = splits.info
+    with _memory_named(config):
+        model = build_mlp(info.in_features, info.out_features, config.model, seed=config.seed, dtype=dtype).to(device)
+        task = build_task(config, splits)
+        return Setup(config, splits.to(device, dtype), model, task, device)
+
+
+def plan(loaded: LoadedConfig) -> RunStarted:
+    """Return what `train` would do, without training or leaving anything behind."""
+    setup = set_up(loaded.config)
+    return describe_run(setup.config, setup.splits, setup.model, setup.device, run="")
+
+
+def train(
+    loaded: LoadedConfig,
+    *,
+    run_dir: Path | None = None,
+    evaluate_test: bool = False,
+    listen: Callable[[Event], None] = lambda event: None,
+    notify: Callable[[str], None] | None = None,
+    should_stop: Callable[[], int | None] = lambda: None,
+) -> TrainResult:
+    """Train what a config describes, and leave a run folder behind.
+
+    Args:
+        loaded: From `load_config`.
+        run_dir: Where to make the run folder, instead of under the runs folder.
+        evaluate_test: Whether to measure the best checkpoint on the test split afterwards.
+        listen: Called with each event.
+        notify: Told what is fetched before it is; None keeps off the network.
+        should_stop: Asked after each event; a signal's number saves the state and ends the run.
+
+    Raises:
+        DataError: If data is missing, damaged or unfit, or the run folder cannot be written.
+        DeviceError: If the device is missing, or its memory is too small.
+        DivergedError: If the loss stops being finite; the checkpoints of better times are kept.
+        Interrupted: If `should_stop` said so.
+    """
+    setup = set_up(loaded.config, notify=notify)
+    config, splits, model = setup.config, setup.splits, setup.model
+    folder = _create_folder(loaded, setup, run_dir)
+    listen(describe_run(config, splits, model, setup.device, str(folder.path)))
+    recorder = Recorder(folder, model, splits, config.checkpoint)
+    with _memory_named(config), _ending_recorded(recorder):
+        for event in fit(model, setup.task, splits, config):
+            recorder.handle(event)
+            listen(event)
+            if signum := should_stop():
+                recorder.save("last")
+                hint = f"`dlcli eval {folder.path} --checkpoint last` measures what was learned so far"
+                raise Interrupted(f"interrupted; saved {folder.checkpoint('last')}", signum=signum, hint=hint)
+    test = None
+    if evaluate_test:
+        test = evaluate(str(folder.path), device=config.training.device, setup=setup).metrics
+        write_json(folder.summary, {**folder.read_summary(), "test": test})
+    return _train_result(folder, test)
+
+
+def evaluate(
+    run: str | None = None,
+    *,
+    split: SplitName = "test",
+    checkpoint: CheckpointName = "best",
+    device: str = "auto",
+    setup: Setup | None = None,
+) -> EvalResult:
+    """Measure a run on a split.
+
+    Args:
+        run: A run's folder or name; None is the newest.
+        split: Which examples.
+        checkpoint: Which parameters.
+        device: Where to compute.
+        setup: The run's data and model, where they are in memory already; its model is overwritten.
+
+    Raises:
+        UsageError: If there is no such run.
+        DataError: If the run, its checkpoint or its data cannot be used.
+    """
+    folder = find_run(run)
+    setup, saved = _open_run(folder, checkpoint, device, setup)
+    examples: Split = getattr(setup.splits, split)
+    metrics = evaluate_model(setup.model, setup.task, examples, setup.splits.info.class_names)
+    return EvalResult(str(folder.path), split, checkpoint, saved.epoch, len(examples), metrics)
+
+
+def predict(
+    run: str | None = None,
+    indices: Sequence[int] = (0, 1, 2, 3, 4),
+    *,
+    split: SplitName = "test",
+    checkpoint: CheckpointName = "best",
+    device: str = "auto",
+) -> PredictResult:
+    """Return what a run says of chosen examples; arguments and errors are those of `evaluate`."""
+    folder = find_run(run)
+    setup, _ = _open_run(folder, checkpoint, device, None)
+    info = setup.splits.info
+    predictions = predict_examples(setup.model, setup.task, getattr(setup.splits, split), info, indices)
+    return PredictResult(str(folder.path), split, checkpoint, info.target_unit, predictions)
+
+
+def _create_folder(loaded: LoadedConfig, setup: Setup, run_dir: Path | None) -> RunFolder:
+    folder = create_run(loaded.config.name, run_dir)
+    write_whole(folder.config, loaded.text.encode())
+    resolved = render_yaml(loaded.config, lambda section, field, path: loaded.origin(path))
+    write_whole(folder.resolved, f"# Every setting of this run, and where it came from.\n{resolved}".encode())
+    write_json(folder.manifest, build_manifest(loaded.config, setup.splits.info, setup.device, sys.argv))
+    return folder
+
+
+def _open_run(folder: RunFolder, which: CheckpointName, device: str, setup: Setup | None) -> tuple[Setup, Checkpoint]:
+    """Return a run's data and its model with the parameters of a checkpoint."""
+    saved = load_checkpoint(folder.checkpoint(which))
+    if setup is None:
+        setup = set_up(load_config(folder.resolved, [f"training.device={device}"]).config)
+    splits = setup.splits
+    if not (_close(saved.input_scaling, splits.input_scaling) and _close(saved.target_scaling, splits.target_scaling)):
+        raise DataError(f"the data has changed since {folder.path} was trained", hint="train again")
+    try:
+        setup.model.load_state_dict(dict(saved.parameters))
+    except RuntimeError as error:
+        raise DataError(f"{folder.checkpoint(which)} does not fit the model of {folder.resolved}") from error
+    return setup, saved
+
+
+def _close(saved: Scaling, now: Scaling) -> bool:
+    """Return whether two scalings are the same but for rounding, which differs between machines."""
+    return saved.shift.shape == now.shift.shape and all(
+        torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in ((saved.shift, now.shift), (saved.scale, now.scale))
+    )
+
+
+def _train_result(folder: RunFolder, test: dict[str, Any] | None) -> TrainResult:
+    summary = folder.read_summary()
+    return TrainResult(
+        run=str(folder.path),
+        checkpoints={which: str(folder.checkpoint(which)) for which in ("best", "last")},
+        test=test,
+        **{key: summary[key] for key in ("status", "epochs", "best_epoch", "best_because", "val", "seconds")},
+    )
+
+
+@contextmanager
+def _ending_recorded(recorder: Recorder) -> Iterator[None]:
+    """Leave a summary behind however the run ends, short of a kill."""
+    try:
+        yield
+    except Interrupted:
+        recorder.close("interrupted")
+        raise
+    except DivergedError as error:
+        recorder.close("diverged", error=error.message)
+        raise
+    except Exception as error:
+        recorder.close("failed", error=str(error))
+        raise
+
+
+@contextmanager
+def _memory_named(config: Config) -> Iterator[None]:
+    """Turn a device's or the machine's lack of memory into an error that says what to change."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error)
+        known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+        if not known and "not enough memory" not in text and "can't allocate memory" not in text:
+            raise
+        sizes = f"hidden_sizes {list(config.model.hidden_sizes)}, batch_size {config.training.batch_size}"
+        message = f"out of memory with {sizes}: {text.splitlines()[0] if text else 'the machine has no more'}"
+        raise DeviceError(message, hint="smaller model.hidden_sizes or training.batch_size need less") from error
+
+
+__all__ = [
+    "EvalResult",
+    "PredictResult",
+    "TrainResult",
+    "asdict",
+    "evaluate",
+    "load_config",
+    "plan",
+    "predict",
+    "set_up",
+    "train",
+]

@@ -1,0 +1,57 @@
+"""Typer: arguments in, exit codes out. Nothing in here imports torch before a command needs it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from dlcli import __version__
+from dlcli.cli import config, data, evaluate, predict, runs, train
+from dlcli.cli.output import print_error, print_result, silence_stdout
+from dlcli.errors import DlcliError
+
+app = typer.Typer(
+    name="dlcli",
+    help="Train neural networks for regression and classification from a YAML file.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("train")(train.train_command)
+app.command("eval")(evaluate.eval_command)
+app.command("predict")(predict.predict_command)
+app.add_typer(config.app, name="config")
+app.add_typer(data.app, name="data")
+app.add_typer(runs.app, name="runs")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print_result(f"dlcli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Train neural networks for regression and classification from a YAML file."""
+
+
+def main() -> None:
+    """Run the command line; what a user got wrong ends with a message and its exit code."""
+    try:
+        app(prog_name="dlcli")
+    except DlcliError as error:
+        print_error(error)
+        sys.exit(error.exit_code)
+    except SystemExit as end:
+        if end.code == 1:  # only how Typer and Rich end when whoever read their output has gone
+            silence_stdout()
+            sys.exit(0)
+        raise

@@ -1,0 +1,66 @@
+"""dlcli data: list, fetch, check."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dlcli.cli.output import JsonOption, QuietOption, open_reporter, print_json, print_result
+from dlcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from dlcli.config.schema import Config
+
+app = typer.Typer(help="What there is to learn from.", no_args_is_help=True)
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A data source.")]
+RootOption = Annotated[
+    str | None, typer.Option("--root", metavar="DIR", help="Where the data lies; the user's cache folder if left out.")
+]
+
+
+@app.command("list")
+def list_command(json: JsonOption = False) -> None:
+    """List the data sources, a line each."""
+    from dlcli.config.schema import data_sources
+
+    sources = {name: model.__doc__ or "" for name, model in data_sources().items()}
+    if json:
+        print_json({"sources": sources})
+        return
+    width = max(len(name) for name in sources)
+    print_result(*(f"{name:<{width}}  {summary}" for name, summary in sources.items()))
+
+
+@app.command("fetch")
+def fetch_command(name: NameArgument, root: RootOption = None, quiet: QuietOption = False) -> None:
+    """Fetch a data source, or mend what is damaged, and verify it."""
+    loaded = _config(name, root)
+
+    from dlcli.data import load_splits
+
+    splits = load_splits(loaded, notify=open_reporter("plain", quiet=quiet).note)
+    print_result(f"{name}: {len(splits.train) + len(splits.val):,} train, {len(splits.test):,} test, verified")
+
+
+@app.command("check")
+def check_command(name: NameArgument, root: RootOption = None) -> None:
+    """Verify a data source without touching the network. Exit 3 if it is missing or damaged."""
+    loaded = _config(name, root)
+
+    from dlcli.data import load_splits
+
+    splits = load_splits(loaded)
+    print_result(f"{name}: {len(splits.train) + len(splits.val):,} train, {len(splits.test):,} test, verified")
+
+
+def _config(name: str, root: str | None) -> Config:
+    from dlcli.config.schema import Config, data_sources
+
+    sources = data_sources()
+    if name not in sources:
+        raise UsageError(f"there is no data source {name!r}", hint=f"one of {', '.join(sources)}")
+    if root is not None and "root" not in sources[name].model_fields:
+        raise UsageError(f"{name} needs no --root: it is not read from files", hint=f"dlcli data check {name}")
+    section = {"name": name} if root is None else {"name": name, "root": root}
+    return Config.model_validate({"task": sources[name].tasks[0], "data": section})

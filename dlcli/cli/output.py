@@ -1,0 +1,91 @@
+"""What every command shares: its options for output, results on stdout, errors on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+import typer
+
+from dlcli.errors import DlcliError, visible
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from dlcli.reporters.base import Reporter
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the result and errors.")]
+Progress: TypeAlias = Literal["auto", "rich", "plain", "none"]
+ProgressOption = Annotated[
+    Progress, typer.Option("--progress", help="How to show progress; auto is rich on a terminal, else plain.")
+]
+RunArgument = Annotated[
+    str | None, typer.Argument(metavar="[RUN]", help="A run's folder or name; the newest if left out.")
+]
+CheckpointOption = Annotated[Literal["best", "last"], typer.Option("--checkpoint", help="Which parameters.")]
+SplitOption = Annotated[Literal["train", "val", "test"], typer.Option("--split", help="Which examples.")]
+DeviceOption = Annotated[str | None, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1 or mps.")]
+
+
+def open_reporter(progress: Progress, *, quiet: bool) -> Reporter:
+    """Return the reporter that the options ask for."""
+    from dlcli.reporters.base import choose_reporter
+
+    return choose_reporter("none" if quiet else progress)
+
+
+def print_json(value: Any) -> None:
+    """Print one strict JSON object on stdout."""
+    from dlcli.runs.files import to_json
+
+    print_result(to_json(value))
+
+
+def print_result(*parts: RenderableType) -> None:
+    """Print a result on stdout: text as it is, tables as Rich draws them. A closed pipe is no error."""
+    try:
+        for part in parts:
+            if isinstance(part, str):
+                sys.stdout.write(visible(part) + "\n")
+            else:
+                from rich.console import Console
+
+                Console(highlight=False, soft_wrap=False).print(part)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence_stdout()
+
+
+def silence_stdout() -> None:
+    """Send what is still to be written nowhere, so that Python's own flush at exit finds no closed pipe."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def print_error(error: DlcliError) -> None:
+    """Print what went wrong, and what to do about it, on stderr."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False)
+    console.print(Text.assemble(("error: ", "bold red"), visible(error.message)), soft_wrap=True)
+    if error.hint:
+        console.print()
+        for line in error.hint.split("\n"):
+            console.print(Text.assemble(("hint: ", "bold cyan"), visible(line)), soft_wrap=True)
+
+
+def make_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Return a table of text; the first column stands left, the others right."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for i, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if i else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(visible(cell)) for cell in row))
+    return table

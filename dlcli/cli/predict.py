@@ -1,0 +1,73 @@
+"""dlcli predict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dlcli.cli.output import (
+    CheckpointOption,
+    DeviceOption,
+    JsonOption,
+    RunArgument,
+    SplitOption,
+    print_json,
+    print_result,
+)
+from dlcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from dlcli.api import PredictResult
+
+
+def predict_command(
+    run: RunArgument = None,
+    index: Annotated[
+        str, typer.Option("--index", "-i", metavar="I,J,...", help="Which examples of the split, counted from 0.")
+    ] = "0,1,2",
+    split: SplitOption = "test",
+    checkpoint: CheckpointOption = "best",
+    device: DeviceOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show what a run says of single examples: P(class | x), or values in the target's own unit.
+
+    Example: dlcli predict --index 0,7
+    """
+    indices = _read_indices(index)
+
+    from dlcli import api
+
+    result = api.predict(run, indices, split=split, checkpoint=checkpoint, device=device or "auto")
+    if json:
+        print_json(asdict(result))
+    else:
+        print_result(*(line for one in result.predictions for line in _lines(one, result)))
+
+
+def _read_indices(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--index {text!r} is not a list of whole numbers", hint="--index 0,7") from None
+
+
+def _lines(record: dict[str, Any], result: PredictResult) -> Iterator[str]:
+    if "probs" in record:
+        verdict = "right" if record["pred"] == record["label"] else "wrong"
+        yield f"{result.split} example {record['index']}: {record['pred']}, label {record['label']} ({verdict})"
+        width = max(len(name) for name in record["probs"])
+        for name, p in record["probs"].items():
+            yield f"  {name:<{width}}  {p:.4f}  {'█' * round(40 * p)}".rstrip()
+        yield ""
+    else:
+        output, target = _figure(record["output"]), _figure(record["target"])
+        unit = f" {result.unit}" if result.unit else ""
+        yield f"{result.split} example {record['index']}: {output}{unit}, true {target}{unit}"
+
+
+def _figure(value: float | list[float]) -> str:
+    return ", ".join(f"{one:.5g}" for one in value) if isinstance(value, list) else f"{value:.5g}"

@@ -1,0 +1,124 @@
+"""dlcli runs: list, show, compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dlcli.cli.output import JsonOption, RunArgument, make_table, print_json, print_result
+from dlcli.errors import DlcliError, UsageError
+
+if TYPE_CHECKING:
+    from dlcli.runs.folder import RunFolder
+
+app = typer.Typer(help="What was trained.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_command(json: JsonOption = False) -> None:
+    """List the runs, newest last."""
+    from dlcli.runs.folder import list_runs, runs_root
+
+    rows = [_row(folder) for folder in list_runs()]
+    if json:
+        print_json({"runs": rows})
+    elif not rows:
+        print_result(f"no runs in {runs_root()}; `dlcli train -c digits` makes one")
+    else:
+        root = runs_root()
+        print_result(make_table(["run", "status", "best", "val"], [_cells(row, root) for row in rows]))
+
+
+@app.command("show")
+def show_command(run: RunArgument = None, json: JsonOption = False) -> None:
+    """Show what a run was made with and what came out."""
+    from dlcli.config.load import load_config
+    from dlcli.runs.folder import find_run
+
+    folder = find_run(run)
+    manifest, summary = folder.read_manifest(), folder.read_summary()
+    if json:
+        config = load_config(folder.resolved).config.model_dump()
+        print_json({"run": str(folder.path), "config": config, "manifest": manifest, "summary": summary})
+        return
+    versions = manifest.get("versions", {})
+    print_result(
+        f"run       {folder.path}",
+        f"status    {summary['status']}",
+        f"started   {manifest.get('started')}",
+        f"command   {' '.join(manifest.get('command', ()))}",
+        f"device    {manifest.get('device')}, {manifest.get('threads')} threads",
+        f"versions  {', '.join(f'{name} {version}' for name, version in versions.items())}",
+        f"git       {manifest.get('git_commit') or 'no commit'}",
+        f"best      epoch {summary.get('best_epoch')} of {summary.get('epochs')}, {summary.get('best_because')}",
+        *(f"{split:<9} {_figures(summary[split])}" for split in ("train", "val", "test") if summary.get(split)),
+    )
+
+
+@app.command("compare")
+def compare_command(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Folders or names of two runs or more.")],
+    json: JsonOption = False,
+) -> None:
+    """Show side by side where runs differ: their settings and their metrics."""
+    from dlcli.config.load import load_config
+    from dlcli.config.render import flatten, render_value
+    from dlcli.runs.folder import find_run
+
+    if len(runs) < 2:
+        raise UsageError("compare needs at least two runs", hint="`dlcli runs list` shows them")
+    folders = [find_run(run) for run in runs]
+    settings = [flatten(load_config(folder.resolved).config) for folder in folders]
+    metrics = [_metrics(folder) for folder in folders]
+    differing = {
+        key: [render_value(one[key]) if key in one else "–" for one in settings]
+        for key in dict.fromkeys(key for one in settings for key in one)
+        if len({repr(one.get(key)) for one in settings}) > 1
+    }
+    measured = {key: [one.get(key) for one in metrics] for key in dict.fromkeys(key for one in metrics for key in one)}
+    names = [str(folder.path) for folder in folders]
+    if json:
+        print_json({"runs": names, "settings": differing, "metrics": measured})
+        return
+    shown = {key: ["–" if value is None else f"{value:.4f}" for value in row] for key, row in measured.items()}
+    rows = [[key, *row] for key, row in {**differing, **shown}.items()]
+    print_result(*(f"{i}: {name}" for i, name in enumerate(names, 1)))
+    print_result(make_table(["", *(str(i) for i in range(1, len(names) + 1))], rows))
+
+
+def _row(folder: RunFolder) -> dict[str, Any]:
+    """Return a run's line in the list; one that cannot be read says so instead of hiding the others."""
+    row: dict[str, Any] = {"run": str(folder.path), "status": "unreadable"}
+    try:
+        summary = folder.read_summary()
+        return {**row, **{key: summary.get(key) for key in ("status", "epochs", "best_epoch", "val", "test")}}
+    except DlcliError:
+        return row
+
+
+def _cells(row: dict[str, Any], root: Path) -> list[str]:
+    best = f"{row['best_epoch']}/{row['epochs']}" if row.get("best_epoch") else "–"
+    brief = {name: value for name, value in (row.get("val") or {}).items() if name in ("loss", "accuracy", "rmse")}
+    return [str(Path(row["run"]).relative_to(root)), row["status"], best, _figures(brief)]
+
+
+def _metrics(folder: RunFolder) -> dict[str, float | None]:
+    summary = folder.read_summary()
+    return {
+        **{
+            f"{split}/{name}": value
+            for split in ("train", "val", "test")
+            for name, value in _numbers(summary.get(split))
+        },
+        "seconds": summary.get("seconds"),
+    }
+
+
+def _numbers(metrics: dict[str, Any] | None) -> list[tuple[str, float]]:
+    return [(name, value) for name, value in (metrics or {}).items() if isinstance(value, float)]
+
+
+def _figures(metrics: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in _numbers(metrics))

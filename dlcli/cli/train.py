@@ -1,0 +1,133 @@
+"""dlcli train."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dlcli.cli.output import (
+    DeviceOption,
+    JsonOption,
+    ProgressOption,
+    QuietOption,
+    open_reporter,
+    print_json,
+    print_result,
+)
+
+if TYPE_CHECKING:
+    from dlcli.api import TrainResult
+
+
+def _complete_config(incomplete: str) -> list[str]:
+    from dlcli.config.presets import presets
+
+    return [name for name in presets() if name.startswith(incomplete)]
+
+
+def train_command(
+    config: Annotated[
+        str,
+        typer.Option(
+            "--config", "-c", metavar="CONFIG", help="A YAML file, or a preset's name.", autocompletion=_complete_config
+        ),
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Settings that go before the config's: optimizer.lr=0.5"),
+    ] = None,
+    run_dir: Annotated[
+        Path | None, typer.Option("--run-dir", metavar="DIR", help="Folder to make for this run.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Short for seed=N.")] = None,
+    device: DeviceOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and show the plan.")] = False,
+    evaluate_test: Annotated[
+        bool, typer.Option("--eval", help="Afterwards measure the best checkpoint on the test split.")
+    ] = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    progress: ProgressOption = "auto",
+) -> None:
+    """Train a model and leave a run folder behind.
+
+    Example: dlcli train -c digits optimizer.lr=0.2 --eval
+    """
+    from dlcli.config.load import load_config
+
+    options = [f"seed={seed}"] if seed is not None else []
+    options += [f"training.device={device}"] if device is not None else []
+    loaded = load_config(config, [*(overrides or ()), *options])
+
+    from dlcli import api
+
+    if dry_run:
+        planned = api.plan(loaded)
+        if json:
+            print_json({"plan": dict(planned.essentials), "epochs": planned.epochs, "notes": planned.notes})
+        else:
+            print_result(*(f"{heading:<9} {text}" for heading, text in planned.essentials))
+        return
+    reporter = open_reporter(progress, quiet=quiet)
+    try:
+        with _stop_signals() as should_stop:
+            result = api.train(
+                loaded,
+                run_dir=run_dir,
+                evaluate_test=evaluate_test,
+                listen=reporter.handle,
+                notify=reporter.note,
+                should_stop=should_stop,
+            )
+    finally:
+        reporter.close()
+    if json:
+        print_json(_json_object(result))
+    else:
+        print_result(*_summary(result))
+
+
+@contextmanager
+def _stop_signals() -> Iterator[Callable[[], int | None]]:
+    """Turn the first SIGINT or SIGTERM into a wish to stop; a second one ends the process at once."""
+    received: list[int] = []
+
+    def note(signum: int, _frame: FrameType | None) -> None:
+        received.append(signum)
+        for one in before:
+            signal.signal(one, signal.SIG_DFL)
+
+    before = {one: signal.signal(one, note) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: received[0] if received else None
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def _json_object(result: TrainResult) -> dict[str, object]:
+    return {key: value for key, value in asdict(result).items() if key != "test" or value is not None}
+
+
+def _summary(result: TrainResult) -> list[str]:
+    lines = [
+        f"run        {result.run}",
+        f"best       epoch {result.best_epoch} of {result.epochs}, {result.best_because}: {_figures(result.val)}",
+    ]
+    if result.test is None:
+        lines.append(f"next       dlcli eval {result.run}")
+    else:
+        lines.append(f"test       {_figures(result.test)}")
+        lines.append(f"next       dlcli predict {result.run}")
+    return lines
+
+
+def _figures(metrics: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if isinstance(value, float))

@@ -1,0 +1,1 @@
+"""Events -> a person or a program."""

@@ -1,0 +1,58 @@
+"""What every reporter does, and the choice of one."""
+
+from __future__ import annotations
+
+import sys
+from typing import Literal, Protocol, TypeAlias
+
+from dlcli.training.events import Event
+
+Progress: TypeAlias = Literal["auto", "rich", "plain", "none"]
+
+
+class Reporter(Protocol):
+    """Shows events to a person. A reporter that cannot write any more falls silent; training goes on."""
+
+    def handle(self, event: Event) -> None:
+        """Show an event."""
+
+    def note(self, text: str) -> None:
+        """Show a line that is no event."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was found; called in any case, and may be called twice."""
+
+
+class SilentReporter:
+    """Shows nothing."""
+
+    def handle(self, event: Event) -> None:
+        """Show nothing."""
+
+    def note(self, text: str) -> None:
+        """Show nothing."""
+
+    def close(self) -> None:
+        """Nothing to leave."""
+
+
+def choose_reporter(progress: Progress) -> Reporter:
+    """Return the reporter asked for; `auto` is `rich` on a terminal and `plain` where output is piped."""
+    if progress == "auto":
+        on_terminal = sys.stdout.isatty() and sys.stderr.isatty()
+        progress = "rich" if on_terminal and not _is_dumb() else "plain"
+    if progress == "rich":
+        from dlcli.reporters.live import RichReporter
+
+        return RichReporter()
+    if progress == "plain":
+        from dlcli.reporters.plain import PlainReporter
+
+        return PlainReporter(sys.stderr)
+    return SilentReporter()
+
+
+def _is_dumb() -> bool:
+    import os
+
+    return os.environ.get("TERM", "") in ("dumb", "unknown")

@@ -1,0 +1,65 @@
+"""What a run is about to do, in a few lines."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from dlcli.config.schema import HEADLINE, Config, SgdOptimizer
+from dlcli.data.splits import Splits
+from dlcli.model import count_parameters
+from dlcli.training.batches import count_batches
+from dlcli.training.device import describe_device
+from dlcli.training.events import RunStarted
+
+HEAVISIDE_NOTE = (
+    "the gradient of heaviside is zero, so only the last layer will learn; sigmoid is its soft approximation"
+)
+
+
+def describe_run(config: Config, splits: Splits, model: nn.Module, device: torch.device, run: str) -> RunStarted:
+    """Return the essentials of a run before it starts: data, model, loss, optimizer, device.
+
+    Args:
+        config: All settings.
+        splits: On the device.
+        model: On the device.
+        device: Where it will train.
+        run: The run's folder, empty where there is none.
+    """
+    info = splits.info
+    steps_per_epoch = count_batches(len(splits.train), config.training.batch_size)
+    sizes = "-".join(str(size) for size in (info.in_features, *config.model.hidden_sizes, info.out_features))
+    activation = config.model.activation if config.model.hidden_sizes else "linear"
+    what = f"{info.out_features} classes" if info.task == "classification" else info.target_name
+    essentials = [
+        ("data", f"{info.name}: {len(splits.train):,} train, {len(splits.val):,} val, {len(splits.test):,} test"),
+        ("task", f"{config.task}: {info.in_features:,} inputs, {what}; loss {config.loss.name}"),
+        ("model", f"{sizes}, {activation}; {count_parameters(model):,} parameters, init {config.model.init}"),
+        ("training", _training(config, steps_per_epoch)),
+        ("device", f"{describe_device(device)}, {config.training.precision}; seed {config.seed}"),
+    ]
+    if info.noise is not None and info.task == "regression":
+        essentials.insert(1, ("truth", f"{info.formula}, noise {info.noise:g}"))
+    if run:
+        essentials.append(("run", run))
+    notes = [HEAVISIDE_NOTE] if config.model.activation == "heaviside" and config.model.hidden_sizes else []
+    return RunStarted(
+        run=run,
+        essentials=tuple(essentials),
+        notes=tuple(notes),
+        epochs=config.training.epochs,
+        steps_per_epoch=steps_per_epoch,
+        headline=HEADLINE[config.task],
+    )
+
+
+def _training(config: Config, steps_per_epoch: int) -> str:
+    optimizer, training, scheduler = config.optimizer, config.training, config.scheduler
+    parts = [f"{optimizer.name}, lr {optimizer.lr:g}"]
+    if isinstance(optimizer, SgdOptimizer) and optimizer.momentum:
+        parts.append(f"momentum {optimizer.momentum:g}")
+    if scheduler.name != "none":
+        parts.append(scheduler.name)
+    steps = f"{steps_per_epoch:,} step{'s' if steps_per_epoch > 1 else ''}"
+    return f"{', '.join(parts)}; {training.epochs} epochs of {steps}, batch {training.batch_size}"

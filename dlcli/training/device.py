@@ -1,0 +1,60 @@
+"""Where the tensors live."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+import torch
+
+from dlcli.errors import DeviceError
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device called `name`; `auto` is CUDA, then MPS, then the CPU.
+
+    Raises:
+        DeviceError: If this machine, or this build of torch, has no such device.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        why = "torch sees no CUDA device here" if torch.backends.cuda.is_built() else "this torch is built without CUDA"
+        raise DeviceError(f"cannot use device {name}: {why}", hint="--device auto takes what there is")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise DeviceError(f"cannot use device {name}: there are {count}", hint="--device cuda:0 is the first")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError("cannot use device mps: torch sees none here", hint="--device auto takes what there is")
+    return device
+
+
+def set_precision(precision: Literal["float32", "float64", "tf32"], device: torch.device) -> torch.dtype:
+    """Set up `device` for repeatable numbers in `precision`, and return the type of parameters and inputs.
+
+    Reduced precision is on when asked for and off otherwise, whatever torch's defaults are.
+
+    Raises:
+        DeviceError: If the device has no such precision.
+    """
+    if precision == "tf32" and device.type != "cuda":
+        raise DeviceError(f"precision tf32 needs a CUDA device, not {device}", hint="training.precision=float32")
+    if precision == "float64" and device.type == "mps":
+        raise DeviceError("MPS has no float64", hint="--device cpu")
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    if device.type == "cuda":
+        # cuBLAS repeats its results bit for bit only with a fixed workspace, set before its first use.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    return torch.float64 if precision == "float64" else torch.float32
+
+
+def describe_device(device: torch.device) -> str:
+    """Return the device as a person would call it: `cpu, 2 threads`, `cuda:0, NVIDIA H100`."""
+    if device.type == "cuda":
+        return f"{device}, {torch.cuda.get_device_name(device)}"
+    if device.type == "cpu":
+        threads = torch.get_num_threads()
+        return f"cpu, {threads} thread{'s' if threads > 1 else ''}"
+    return str(device)

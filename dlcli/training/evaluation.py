@@ -1,0 +1,41 @@
+"""A model held against a whole split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from dlcli.data.splits import Split
+from dlcli.task import Task
+
+BATCH_SIZE = 8192  # 32 MB of 1,000 float32 features: large enough to be fast, small enough for any machine
+
+
+@torch.no_grad()
+def compute_outputs(model: nn.Module, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (outputs, targets) over the split in order, with dropout off.
+
+    Args:
+        model: Left in evaluation mode.
+        split: On the model's device.
+    """
+    model.eval()
+    for inputs, targets in zip(split.inputs.split(BATCH_SIZE), split.targets.split(BATCH_SIZE), strict=True):
+        yield model(inputs), targets
+
+
+def evaluate_split(model: nn.Module, task: Task, split: Split) -> dict[str, Tensor]:
+    """Return the task's sums over every example of the split; `task.metrics` makes figures of them.
+
+    Raises:
+        ValueError: If the split has no examples.
+    """
+    if len(split) == 0:
+        raise ValueError("a split without examples has no metrics")
+    total: dict[str, Tensor] = {}
+    for outputs, targets in compute_outputs(model, split):
+        for name, value in task.sums(outputs, targets).items():
+            total[name] = total[name] + value if name in total else value
+    return total

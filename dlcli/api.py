@@ -160,7 +160,6 @@ def train(
             recorder.handle(event)
             listen(event)
             if signum := should_stop():
-                recorder.save("last")
                 hint = f"`dlcli eval {folder.path} --checkpoint last` measures what was learned so far"
                 raise Interrupted(f"interrupted; saved {folder.checkpoint('last')}", signum=signum, hint=hint)
     test = None
@@ -264,10 +263,10 @@ def _ending_recorded(recorder: Recorder) -> Iterator[None]:
         recorder.close("interrupted")
         raise
     except DivergedError as error:
-        recorder.close("diverged", error=error.message)
+        recorder.close("diverged", is_sound=False, error=error.message)
         raise
     except Exception as error:
-        recorder.close("failed", error=str(error))
+        recorder.close("failed", is_sound=False, error=str(error))
         raise
 
 

@@ -193,7 +193,7 @@ def _translate(detail: ErrorDetails, tree: dict[str, Any], file: str, document: 
         path, got = (*path, "name"), _show(context["tag"])
         key = dotted(path)
     expected = _EXPECTED.get(kind, detail["msg"][:1].lower() + detail["msg"][1:]).format(
-        **{name: str(value) for name, value in context.items()}
+        **{name: f"{value:g}" if isinstance(value, float) else value for name, value in context.items()}
     )
     if kind in ("union_tag_invalid", "literal_error"):
         expected = expected.replace("'", "").replace(" or ", ", ")
@@ -207,7 +207,6 @@ _EXPECTED = {
     "union_tag_invalid": "must be one of {expected_tags}",
     "literal_error": "must be one of {expected}",
     "string_type": "must be text",
-    "string_pattern_mismatch": "must match {pattern}",
     "int_type": "must be a whole number",
     "float_type": "must be a number",
     "bool_type": "must be true or false",

@@ -7,6 +7,7 @@ per name. Each field's docstring is what users read about it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args
 
@@ -354,8 +355,8 @@ AnyScheduler = Annotated[
 # --- training -----------------------------------------------------------------------------------------
 
 
-def _one_of_two(what: str, accepts: Callable[[Any], bool]) -> BeforeValidator:
-    """Say in one message what a union of types accepts; pydantic would say it once per type."""
+def _accepts(what: str, accepts: Callable[[Any], bool]) -> BeforeValidator:
+    """Say in words what is accepted, where pydantic would show a pattern or one message per type."""
 
     def check(value: Any) -> Any:
         if not accepts(value):
@@ -367,9 +368,24 @@ def _one_of_two(what: str, accepts: Callable[[Any], bool]) -> BeforeValidator:
 
 BatchSize = Annotated[
     PositiveInt | Literal["full"],
-    _one_of_two(
+    _accepts(
         "a whole number of at least 1, or full",
         lambda value: value == "full" or (type(value) is int and value >= 1),
+    ),
+]
+
+Device = Annotated[
+    str,
+    _accepts(
+        "auto, cpu, cuda, cuda:N or mps",
+        lambda value: isinstance(value, str) and re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?|mps", value) is not None,
+    ),
+]
+RunName = Annotated[
+    str,
+    _accepts(
+        "letters, digits, '.', '_' or '-', at most 64, the first a letter or digit",
+        lambda value: isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", value) is not None,
     ),
 ]
 
@@ -381,7 +397,7 @@ class TrainingSection(Section):
     """Passes over the training examples."""
     batch_size: BatchSize = 64
     """Examples per step; `full` takes all of them: gradient descent."""
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?|mps)$")] = "auto"
+    device: Device = "auto"
     """auto, cpu, cuda, cuda:1 or mps; `auto` takes CUDA, then MPS, then the CPU."""
     precision: Literal["float32", "float64", "tf32"] = "float32"
     """Type of parameters and inputs; `tf32` is float32 with rounded matrix products, on CUDA only."""
@@ -406,13 +422,14 @@ class CheckpointSection(Section):
     monitor: str = "val/loss"
     """What the best checkpoint is chosen by: val/ and a metric of the task."""
     every_seconds: PositiveFloat = 60.0
-    """`last` is written at the end of each epoch, and within one after this many seconds."""
+    """`last` and a new `best` are written when an epoch ends, at most once a second; within an epoch after this many
+    seconds."""
 
 
 class Config(Section):
     """Everything that decides what a run does."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = "run"
+    name: RunName = "run"
     """Name of the runs' folder; left out, the config file's name."""
     task: TaskName = "classification"
     """classification asks which one, regression asks how many."""

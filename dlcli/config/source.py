@@ -152,7 +152,7 @@ class _Reader:
             self._fail(Place(self._file, line, column), f"has a character YAML does not allow: #x{error.character:04x}")
         except yaml.MarkedYAMLError as error:
             self._fail(self._place(error.problem_mark or error.context_mark), f"is not YAML: {_explain(error)}")
-        except ValueError:  # PyYAML lets chr() of an escape like \UFFFFFFFF through
+        except (ValueError, OverflowError):  # PyYAML lets chr() of an escape like \UFFFFFFFF through
             assert loader is not None
             self._fail(self._place(loader.get_mark()), "is not YAML: an escape that is no character")
 

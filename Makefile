@@ -1,0 +1,53 @@
+# Every target does its own set-up, once: .venv with the versions in constraints.txt.
+PYTHON ?= python3
+CONFIG ?= digits
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train eval test lint format type check bench clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@echo
+	@echo '  make train CONFIG=configs/fashion_mnist.yaml ARGS="data.root=DIR training.epochs=5"'
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dlcli needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(READY)
+
+setup: $(READY) ## Make .venv with everything in it
+
+train: $(READY) ## Train and evaluate CONFIG (a file or a preset; default digits)
+	$(BIN)/dlcli train -c $(CONFIG) --eval $(ARGS)
+
+eval: $(READY) ## Evaluate the newest run on its test split
+	$(BIN)/dlcli eval $(ARGS)
+
+test: $(READY) ## Run the whole test suite
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## Check style and the layers of the package
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+format: $(READY) ## Bring the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+type: $(READY) ## Check types
+	$(BIN)/mypy
+
+check: lint type test ## Everything that CI runs
+
+bench: $(READY) ## Time an epoch of training beside a plain DataLoader loop
+	$(BIN)/python benchmarks/epoch.py $(ARGS)
+
+clean: ## Remove .venv and caches; runs stay
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dlcli.config.load import load_config
+from dlcli.config.presets import presets
+from dlcli.errors import ConfigError, UsageError
+
+BROKEN = """\
+task: regresion
+data:
+  name: digits
+  rot: 3
+model: {hidden_sizes: 3, dropout: 1.0}
+loss: {name: cross_entropy, label_smothing: .1}
+optimizer:
+  lr: -0.1
+  nesterov: 1
+scheduler: 3
+training:
+  batch_sise: 3
+  batch_size: ful
+  epochs: 1.5
+  device: gpu
+"""
+
+
+def test_all_problems_of_a_file_come_at_once_each_with_its_place_and_fix(clean_place: Path) -> None:
+    Path("mine.yaml").write_text(BROKEN)
+    with pytest.raises(ConfigError) as caught:
+        load_config("mine.yaml", ["early_stopping.patiense=3"])
+    assert caught.value.message.splitlines() == [
+        "mine.yaml has 13 problems",
+        "  mine.yaml:1:1: task must be one of classification, regression. Got 'regresion' instead",
+        "  mine.yaml:4:3: data.rot is not a setting",
+        "  mine.yaml:5:9: model.hidden_sizes must be a list, like [256, 128]. Got 3 instead",
+        "  mine.yaml:5:26: model.dropout must be less than 1. Got 1.0 instead",
+        "  mine.yaml:6:29: loss.label_smothing is not a setting",
+        "  mine.yaml:8:3: optimizer.lr must be greater than 0. Got -0.1 instead",
+        "  mine.yaml:9:3: optimizer.nesterov must be true or false. Got 1 instead",
+        "  mine.yaml:10:1: scheduler must be a section with settings of its own. Got 3 instead",
+        "  mine.yaml:12:3: training.batch_sise is not a setting",
+        "  mine.yaml:13:3: training.batch_size must be a whole number of at least 1, or full. Got 'ful' instead",
+        "  mine.yaml:14:3: training.epochs must be a whole number. Got 1.5 instead",
+        "  mine.yaml:15:3: training.device must be auto, cpu, cuda, cuda:N or mps. Got 'gpu' instead",
+        "  command line: early_stopping.patiense is not a setting",
+    ]
+    assert caught.value.hint is not None
+    assert caught.value.hint.splitlines() == [
+        "did you mean `task=regression`?",
+        "did you mean `loss.label_smoothing`?",
+        "did you mean `training.batch_size`?",
+        "did you mean `early_stopping.patience`?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data.name=diabetes"], "data.name diabetes is data for regression, not classification"),
+        (["loss.name=huber"], "loss.name huber is no loss for classification"),
+        (["optimizer.momentum=0", "optimizer.nesterov=true"], "optimizer.nesterov needs a momentum above 0"),
+        (["scheduler.warmup_epochs=40"], "scheduler.warmup_epochs must be less than training.epochs (40)"),
+        (["checkpoint.monitor=val/rmse"], "checkpoint.monitor must be one of val/loss, val/accuracy"),
+        (["data={name: synthetic_classification, pattern: moons, n_classes: 3}"], "data.n_classes must be 2 for moons"),
+        (["data.name=null"], "data.name is missing"),
+        (["data=null"], "data is missing"),
+        (["seed=4294967296"], "seed must be less than 4294967296"),
+        (["optimizer.lr.x=1"], "optimizer.lr.x cannot be set: lr is a single value"),
+        (["optimizer.lr"], "'optimizer.lr' is not an override"),
+        (["optimizer.lr=[1"], "optimizer.lr is not YAML"),
+        (["name=../up"], "name must be letters, digits"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config("digits", overrides)
+    assert message in str(caught.value)
+
+
+def test_overrides_are_typed_like_yaml_and_the_last_one_wins() -> None:
+    loaded = load_config("digits", ["optimizer.lr=1e-3", "model.hidden_sizes=[8, 4]", "optimizer.lr=0.25", "name=no"])
+    assert loaded.config.optimizer.lr == 0.25
+    assert loaded.config.model.hidden_sizes == (8, 4)
+    assert loaded.config.name == "no"
+    assert loaded.origin(("optimizer", "lr")) == "command line"
+    assert loaded.origin(("optimizer", "nesterov")) == "default"
+    assert loaded.origin(("data", "name")).startswith("digits.yaml:")
+
+
+def test_null_takes_a_setting_or_a_section_back_to_its_default() -> None:
+    config = load_config("digits", ["optimizer=null", "training.epochs=null"]).config
+    assert (config.optimizer.lr, config.training.epochs) == (0.1, 10)
+
+
+def test_the_loss_follows_the_task_unless_named(clean_place: Path) -> None:
+    assert load_config("digits").config.loss.name == "cross_entropy"
+    assert load_config("diabetes").config.loss.name == "mse"
+    assert load_config("diabetes", ["loss.name=huber", "loss.delta=2"]).config.loss.name == "huber"
+    assert load_config("digits", ["loss.label_smoothing=0.1"]).config.loss.name == "cross_entropy"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("digitz", "no config file or preset 'digitz'"),
+        ("missing.yaml", "cannot read missing.yaml: no such file"),
+        ("folder.yaml", "is a folder"),
+        ("pipe.yaml", "not a regular file"),
+        ("/dev/zero", "not a regular file"),
+        ("large.yaml", "too large"),
+        ("latin.yaml", "not UTF-8 text (byte 9)"),
+        ("nul\0.yaml", "cannot read"),
+    ],
+)
+def test_what_cannot_be_read_as_a_config_is_refused(clean_place: Path, name: str, words: str) -> None:
+    Path("folder.yaml").mkdir()
+    os.mkfifo("pipe.yaml")
+    Path("large.yaml").write_text("#" * 70_000)
+    Path("latin.yaml").write_bytes("name: Schürze".encode("latin-1"))
+    with pytest.raises(UsageError) as caught:
+        load_config(name)
+    assert words in caught.value.message
+
+
+def test_an_empty_file_says_what_to_add(clean_place: Path) -> None:
+    Path("empty.yaml").touch()
+    with pytest.raises(ConfigError) as caught:
+        load_config("empty.yaml")
+    assert "empty.yaml:1:1: data is missing" in caught.value.message
+    assert caught.value.hint == "add `data: {name: digits}`"
+
+
+def test_the_presets_of_a_checkout_are_its_configs() -> None:
+    assert list(presets()) == sorted(file.stem for file in (Path(__file__).parents[2] / "configs").glob("*.yaml"))

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dlcli.config.load import load_config
+from dlcli.config.presets import presets
+from dlcli.config.render import render_value, render_yaml
+from dlcli.config.schema import data_sources, starting_config
+from dlcli.config.source import read_document
+
+
+@pytest.mark.parametrize("preset", presets())
+def test_what_is_rendered_reads_back_as_the_same_config(clean_place: Path, preset: str) -> None:
+    config = load_config(preset).config
+    Path("again.yaml").write_text(render_yaml(config, lambda *_: "a comment: {with} [signs]"))
+    assert load_config("again.yaml").config == config
+
+
+@pytest.mark.parametrize("source", data_sources())
+def test_a_config_to_start_from_is_valid(clean_place: Path, source: str) -> None:
+    config = starting_config(source, data_sources()[source].tasks[0])
+    Path("start.yaml").write_text(render_yaml(config, lambda *_: ""))
+    assert load_config("start.yaml").config == config
+
+
+@pytest.mark.parametrize(
+    "value", ["no", "1e-3", "", "~", "a b", "a: b", "#x", '"', "\\", "é\x1b\u202e", "null", 1e-5, 3]
+)
+def test_a_value_reads_back_as_itself(value: object) -> None:
+    assert read_document(f"key: {render_value(value)}\n", "f").tree == {"key": value}

@@ -1,0 +1,185 @@
+"""A tiny set of the same layout stands in for the real one, a server on this machine for the mirror."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import hashlib
+import http.server
+import struct
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+
+from dlcli.config.schema import FashionMnistData
+from dlcli.data import fashion_mnist
+from dlcli.data.fashion_mnist import CLASS_NAMES, FILES, IdxFile, fetch_fashion_mnist, load_fashion_mnist
+from dlcli.errors import DataError
+
+TRAIN, TEST = 60, 20
+
+
+def idx_bytes(values: np.ndarray) -> bytes:
+    return struct.pack(">i", 0x800 + values.ndim) + struct.pack(f">{values.ndim}i", *values.shape) + values.tobytes()
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A loopback server with four archives, which torchvision and dlcli take for the published ones."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    resources, files = [], {}
+    for part, count in (("train", TRAIN), ("t10k", TEST)):
+        images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        for name, values in ((f"{part}-images-idx3-ubyte", images), (f"{part}-labels-idx1-ubyte", labels)):
+            content = idx_bytes(values)
+            archive = gzip.compress(content, mtime=0)
+            (folder / f"{name}.gz").write_bytes(archive)
+            resources.append((f"{name}.gz", hashlib.md5(archive).hexdigest()))
+            files[name] = IdxFile(count, hashlib.sha256(content).hexdigest())
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
+    monkeypatch.setattr(torchvision.datasets.FashionMNIST, "resources", resources)
+    monkeypatch.setattr(torchvision.datasets.FashionMNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
+    monkeypatch.setattr(fashion_mnist, "FILES", files)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield folder
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> FashionMnistData:
+    return FashionMnistData(name="fashion_mnist", root=str(tmp_path / "data"))
+
+
+def raw_folder(config: FashionMnistData) -> Path:
+    return Path(str(config.root), "FashionMNIST", "raw")
+
+
+def test_it_is_fetched_told_of_and_verified(mirror: Path, config: FashionMnistData) -> None:
+    told: list[str] = []
+    fetch_fashion_mnist(config, told.append)
+    assert "MB, from http://127.0.0.1" in told[-1]
+    assert str(raw_folder(config)) in told[-1]
+    raw = load_fashion_mnist(config)
+    assert raw.test is not None
+    assert (raw.train.inputs.shape, raw.test.inputs.shape) == ((TRAIN, 784), (TEST, 784))
+    assert raw.train.targets[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
+    assert raw.info.class_names[0] == "T-shirt"
+    assert not list(raw_folder(config).glob(".fetch-*"))
+    told.clear()
+    fetch_fashion_mnist(config, told.append)
+    assert told == [], "what is whole is not fetched again"
+
+
+def test_padding_puts_the_image_in_a_black_frame(mirror: Path, config: FashionMnistData) -> None:
+    fetch_fashion_mnist(config, lambda _: None)
+    plain, padded = (load_fashion_mnist(config.model_copy(update={"pad": pad})) for pad in (0, 2))
+    images = padded.train.inputs.view(TRAIN, 32, 32)
+    assert torch.equal(images[:, 2:30, 2:30].flatten(1), plain.train.inputs)
+    assert images.sum() == plain.train.inputs.sum()
+    assert padded.info.image_shape == (32, 32)
+
+
+def flip_pixel(content: bytearray) -> None:
+    content[5000] ^= 1
+
+
+def label_200(content: bytearray) -> None:
+    content[8 + 5] = 200
+
+
+def one_label_less(content: bytearray) -> None:
+    content[4:8] = struct.pack(">i", TRAIN - 1)
+    del content[-1]
+
+
+def half(content: bytearray) -> None:
+    del content[len(content) // 2 :]
+
+
+def empty(content: bytearray) -> None:
+    content.clear()
+
+
+def other_shape(content: bytearray) -> None:
+    content[8:16] = struct.pack(">ii", 14, 56)
+
+
+def web_page(content: bytearray) -> None:
+    content[:] = b"<html>Please log in</html>" * 9
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "words"),
+    [
+        ("train-images-idx3-ubyte", flip_pixel, "SHA-256 differs"),
+        ("train-labels-idx1-ubyte", label_200, "label 200"),
+        ("train-labels-idx1-ubyte", one_label_less, "holds 59, not 60"),
+        ("t10k-images-idx3-ubyte", half, "bytes of content"),
+        ("t10k-labels-idx1-ubyte", empty, "not an IDX file"),
+        ("t10k-images-idx3-ubyte", other_shape, "holds 20×14×56, not 20×28×28"),
+        ("train-images-idx3-ubyte", web_page, "not an IDX file"),
+    ],
+)
+def test_damage_is_named_refused_and_mended(
+    mirror: Path, config: FashionMnistData, name: str, damage: object, words: str
+) -> None:
+    fetch_fashion_mnist(config, lambda _: None)
+    file = raw_folder(config) / name
+    content = bytearray(file.read_bytes())
+    damage(content)  # type: ignore[operator]
+    file.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        load_fashion_mnist(config)
+    assert f"{name} is damaged" in caught.value.message
+    assert words in caught.value.message
+
+    for archive in mirror.iterdir():
+        archive.unlink()  # the archives beside the damaged file are whole: mending needs no network
+    fetch_fashion_mnist(config, lambda _: None)
+    assert len(load_fashion_mnist(config).train) == TRAIN
+
+
+def test_a_mirror_with_other_content_changes_nothing(mirror: Path, config: FashionMnistData) -> None:
+    (mirror / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(b"something else"))
+    with pytest.raises(DataError, match="cannot fetch Fashion-MNIST"):
+        fetch_fashion_mnist(config, lambda _: None)
+    assert [file.name for file in raw_folder(config).iterdir()] == [".lock"]
+
+
+def test_without_network_and_data_it_says_what_to_put_where(
+    mirror: Path, config: FashionMnistData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torchvision.datasets.FashionMNIST, "mirrors", ["http://127.0.0.1:9/"])
+    with pytest.raises(DataError) as caught:
+        fetch_fashion_mnist(config, lambda _: None)
+    assert caught.value.exit_code == 3
+    assert str(raw_folder(config)) in str(caught.value.hint)
+    assert "`dlcli train -c digits` needs no download" in str(caught.value.hint)
+
+
+def test_the_real_set_is_what_was_published(fashion_root: Path) -> None:
+    raw = load_fashion_mnist(FashionMnistData(name="fashion_mnist", root=str(fashion_root)))
+    assert raw.test is not None
+    assert raw.train.targets.bincount().tolist() == [6000] * 10
+    assert raw.test.targets.bincount().tolist() == [1000] * 10
+    published = torchvision.datasets.FashionMNIST(str(fashion_root))
+    assert torch.equal(raw.train.inputs, published.data.flatten(1).float())
+    assert torch.equal(raw.train.targets, published.targets)
+    assert [name.split("/")[0] for name in published.classes] == list(CLASS_NAMES)
+    assert {name.removesuffix(".gz") for name, _ in published.resources} == set(FILES)

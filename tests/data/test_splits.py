@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dlcli.api import set_up
+from dlcli.config.load import load_config
+from dlcli.config.schema import DigitsData
+from dlcli.data import SOURCES, load_splits
+from dlcli.data.splits import DataInfo, RawData, Split, make_splits
+from dlcli.errors import DataError
+
+
+def test_validation_is_stratified_disjoint_and_drawn_by_the_seed() -> None:
+    first, again, other = (load_splits(load_config("digits", [f"seed={seed}"]).config) for seed in (0, 0, 1))
+    raw = SOURCES["digits"](DigitsData(name="digits"))
+    everything = torch.cat([first.input_scaling.invert(split.inputs) for split in (first.train, first.val, first.test)])
+    assert torch.equal(everything.round().sort(0).values, raw.train.inputs.sort(0).values)
+    share = first.val.targets.bincount() / (first.train.targets.bincount() + first.val.targets.bincount())
+    assert (share - 0.1).abs().max() < 0.01
+    assert torch.equal(first.val.inputs, again.val.inputs)
+    assert not torch.equal(first.val.inputs, other.val.inputs)
+    assert torch.equal(first.test.targets, other.test.targets), "results of different seeds must be comparable"
+
+
+@pytest.mark.parametrize(("how", "low", "mean", "std"), [("standard", None, 0, 1), ("unit", 0, None, None)])
+def test_scaling_knows_train_alone(how: str, low: float | None, mean: float | None, std: float | None) -> None:
+    inputs = torch.arange(100.0).reshape(50, 2)
+    raw = RawData(
+        DataInfo("made", "regression", 2, 1), Split(inputs, inputs[:, :1] * 3), Split(inputs + 1e6, inputs[:, :1])
+    )
+    splits = make_splits(raw, DigitsData(name="digits", normalize=how), seed=0)
+    if how == "standard":
+        torch.testing.assert_close(splits.train.inputs.mean(0), torch.zeros(2), atol=1e-6, rtol=0)
+        torch.testing.assert_close(splits.train.targets.std(0, correction=0), torch.ones(1))
+    else:
+        assert (splits.train.inputs.amin(), splits.train.inputs.amax()) == (0, 1)
+    assert splits.test.inputs.min() > 1e3, "a test split far away must stay far away"
+    torch.testing.assert_close(splits.target_scaling.invert(splits.test.targets), inputs[:, :1], atol=1e-4, rtol=0)
+
+
+def test_a_constant_feature_is_only_shifted() -> None:
+    inputs = torch.cat([torch.full((20, 1), 7.0), torch.arange(20.0).unsqueeze(1)], 1)
+    raw = RawData(DataInfo("made", "regression", 2, 1), Split(inputs, inputs[:, 1:]))
+    splits = make_splits(raw, DigitsData(name="digits"), seed=0)
+    assert (splits.train.inputs[:, 0] == 0).all()
+
+
+def test_too_few_examples_and_values_that_are_not_finite_are_refused() -> None:
+    info = DataInfo("made", "regression", 1, 1)
+    with pytest.raises(DataError, match="too few"):
+        make_splits(RawData(info, Split(torch.ones(3, 1), torch.ones(3, 1))), DigitsData(name="digits"), seed=0)
+    broken = torch.ones(50, 1)
+    broken[3] = torch.nan
+    with pytest.raises(DataError, match="not a finite number"):
+        make_splits(RawData(info, Split(broken, torch.ones(50, 1))), DigitsData(name="digits"), seed=0)
+
+
+def test_pixels_share_one_scale_and_features_have_their_own() -> None:
+    assert len(set_up(load_config("digits").config).splits.input_scaling.shift) == 1
+    assert len(set_up(load_config("diabetes").config).splits.input_scaling.shift) == 10

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+
+from dlcli import errors
+
+
+def test_exit_codes_are_the_promised_ones() -> None:
+    codes = {one.__name__: one.exit_code for one in (errors.UsageError, errors.ConfigError, errors.DataError)}
+    codes |= {one.__name__: one.exit_code for one in (errors.DeviceError, errors.DivergedError, errors.CheckFailed)}
+    assert codes == {
+        "UsageError": 2,
+        "ConfigError": 2,
+        "DataError": 3,
+        "DeviceError": 4,
+        "DivergedError": 5,
+        "CheckFailed": 6,
+    }
+    assert errors.Interrupted("stopped", signum=2).exit_code == 130
+    assert errors.Interrupted("stopped", signum=15).exit_code == 143
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, Schürze, −0.1\n\tσ", "plain, Schürze, −0.1\n\tσ"),
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("\x07\x9b2J", "\\x07\\x9b2J"),
+        ("abc\u202edcba", "abc\\u202edcba"),
+        ("a\rb", "a\\rb"),
+    ],
+)
+def test_what_a_terminal_would_act_on_becomes_visible(text: str, shown: str) -> None:
+    assert errors.visible(text) == shown

@@ -1,0 +1,72 @@
+"""What the package's layout promises, seen from outside."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import dlcli
+from conftest import CHECKOUT
+
+HEAVY = ("torch", "torchvision", "sklearn", "matplotlib", "numpy", "pandas")
+
+
+def modules_after(*arguments: str) -> tuple[int, set[str]]:
+    """Run a command line in a process of its own; return its exit code and the heavy modules it imported."""
+    code = (
+        "import sys, json, atexit\n"
+        f"atexit.register(lambda: print('\\n' + json.dumps([name for name in {HEAVY} if name in sys.modules])))\n"
+        f"sys.argv = ['dlcli', *{list(arguments)!r}]\n"
+        "from dlcli.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    return done.returncode, set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--help"], 0),
+        (["train", "--help"], 0),
+        (["--version"], 0),
+        (["train", "-c", "digits", "optimizer.lr=-1"], 2),
+        (["train", "-c", "broken.yaml"], 2),
+        (["config", "validate", "digits"], 0),
+        (["config", "list"], 0),
+        (["config", "show", "digits"], 0),
+        (["config", "init", "--data", "diabetes"], 0),
+        (["data", "list"], 0),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_help_and_config_errors_never_import_torch(clean_place: Path, arguments: list[str], code: int) -> None:
+    Path("broken.yaml").write_text("data: {name: digits}\ntraning: {epochs: 1}\n")
+    assert modules_after(*arguments) == (code, set())
+
+
+def test_importing_dlcli_is_cheap_and_its_api_is_there() -> None:
+    code = "import dlcli, sys; print('torch' in sys.modules); dlcli.train; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["False", "True"]
+    assert all(callable(getattr(dlcli, name)) for name in dlcli.__all__ if name != "__version__")
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        dlcli.nothing  # noqa: B018
+
+
+def test_the_wheel_ships_the_configs_as_presets(clean_place: Path) -> None:
+    command = f"import os; os.chdir({str(CHECKOUT)!r}); from hatchling.build import build_wheel; "
+    command += f"build_wheel({str(clean_place)!r})"
+    subprocess.run([sys.executable, "-c", command], check=True, capture_output=True, timeout=60)
+    (wheel,) = clean_place.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        shipped = {
+            Path(name).name: archive.read(name) for name in archive.namelist() if name.startswith("dlcli/presets/")
+        }
+        assert not [name for name in archive.namelist() if name.startswith("tests")]
+    assert shipped == {file.name: file.read_bytes() for file in (CHECKOUT / "configs").iterdir()}

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from dlcli.config.schema import ModelSection
+from dlcli.model import ACTIVATIONS, INITIALISATIONS, build_mlp, count_parameters
+
+
+def test_no_hidden_layer_is_the_linear_model() -> None:
+    assert [type(layer) for layer in build_mlp(4, 3, ModelSection(hidden_sizes=()), seed=0)] == [nn.Linear]
+
+
+def test_layers_follow_the_config_and_end_in_linear() -> None:
+    model = build_mlp(4, 3, ModelSection(hidden_sizes=(8, 5), dropout=0.5), seed=0)
+    kinds = [nn.Linear, nn.Sigmoid, nn.Dropout, nn.Linear, nn.Sigmoid, nn.Dropout, nn.Linear]
+    assert [type(layer) for layer in model] == kinds
+    assert count_parameters(model) == (4 * 8 + 8) + (8 * 5 + 5) + (5 * 3 + 3)
+
+
+def test_every_activation_and_initialisation_of_the_schema_is_there() -> None:
+    fields = ModelSection.model_fields
+    assert set(ACTIVATIONS) == set(fields["activation"].annotation.__args__)  # type: ignore[union-attr]
+    assert {"default", *INITIALISATIONS} == set(fields["init"].annotation.__args__)  # type: ignore[union-attr]
+
+
+def test_default_initialisation_is_torch_s_own_bit_for_bit() -> None:
+    ours = build_mlp(10, 3, ModelSection(hidden_sizes=(7,)), seed=5)
+    torch.manual_seed(5)
+    theirs = nn.Sequential(nn.Linear(10, 7), nn.Sigmoid(), nn.Linear(7, 3))
+    assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("init", "weight_std", "bias_std"),
+    [
+        ("normal", 1.0, 1.0),
+        ("xavier_uniform", (2 / 700) ** 0.5, 0.0),
+        ("xavier_normal", (2 / 700) ** 0.5, 0.0),
+        ("kaiming_uniform", (2 / 400) ** 0.5, 0.0),
+        ("kaiming_normal", (2 / 400) ** 0.5, 0.0),
+        ("zeros", 0.0, 0.0),
+    ],
+)
+def test_initialisations_have_their_published_spread(init: str, weight_std: float, bias_std: float) -> None:
+    first = build_mlp(400, 2, ModelSection(hidden_sizes=(300,), init=init), seed=0)[0]
+    assert isinstance(first, nn.Linear)
+    assert first.weight.std().item() == pytest.approx(weight_std, rel=0.02)
+    assert first.bias.std().item() == pytest.approx(bias_std, rel=0.15)
+
+
+def test_heaviside_steps_and_lets_no_gradient_through() -> None:
+    z = torch.tensor([-2.0, 0.0, 3.0], requires_grad=True)
+    step = ACTIVATIONS["heaviside"]()(z)
+    step.sum().backward()
+    assert step.tolist() == [0, 0, 1]
+    assert z.grad is not None
+    assert z.grad.tolist() == [0, 0, 0]

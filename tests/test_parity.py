@@ -1,0 +1,106 @@
+"""What training computes, held against loops anyone can read: plain torch, NumPy, the closed form."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dlcli.api import Setup, set_up
+from dlcli.config.load import load_config
+from dlcli.config.schema import Config
+from dlcli.training.batches import derive_seed
+from dlcli.training.fit import fit
+
+
+def plain_torch_loop(model: nn.Sequential, setup: Setup, config: Config) -> None:
+    """Train as any tutorial does, on the same batches."""
+    optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer.name](
+        model.parameters(), **config.optimizer.model_dump(exclude={"name"})
+    )
+    criterion = nn.CrossEntropyLoss() if config.task == "classification" else nn.MSELoss()
+    train, batch_size = setup.splits.train, config.training.batch_size
+    steps = config.training.epochs * math.ceil(len(train) / batch_size)
+    cosine = config.scheduler.name == "cosine"
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda done: (1 + math.cos(math.pi * done / steps)) / 2 if cosine else 1.0
+    )
+    for epoch in range(1, config.training.epochs + 1):
+        generator = torch.Generator().manual_seed(derive_seed(config.seed, "order", epoch))
+        for index in torch.randperm(len(train), generator=generator).split(batch_size):
+            loss = criterion(model(train.inputs[index]), train.targets[index])
+            optimizer.zero_grad()
+            loss.backward()
+            if config.training.gradient_clip_norm:
+                nn.utils.clip_grad_norm_(model.parameters(), config.training.gradient_clip_norm)
+            optimizer.step()
+            schedule.step()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["optimizer.momentum=0"],
+        ["optimizer.momentum=0.9", "optimizer.weight_decay=1e-3", "scheduler.name=cosine"],
+        ["optimizer.momentum=0.9", "optimizer.nesterov=true", "training.gradient_clip_norm=0.1"],
+        ["optimizer={name: adam, lr: 0.01}", "scheduler.name=cosine"],
+        ["optimizer={name: adamw, lr: 0.01}", "training.precision=float64"],
+    ],
+    ids=lambda settings: " ".join(settings),
+)
+@pytest.mark.parametrize("preset", ["digits", "diabetes"])
+def test_fit_ends_in_the_same_bits_as_a_plain_torch_loop(preset: str, settings: list[str]) -> None:
+    shared = ["training.epochs=3", "training.batch_size=50", "scheduler.name=none", "optimizer.lr=0.05"]
+    config = load_config(preset, [*shared, "early_stopping.patience=null", *settings]).config
+    setup = set_up(config)
+    assert len(setup.splits.train) % 50, "the last batch must be short"
+    expected = copy.deepcopy(setup.model)
+    plain_torch_loop(expected, setup, config)
+
+    for _ in fit(setup.model, setup.task, setup.splits, config):
+        pass
+
+    for name, parameter in expected.state_dict().items():
+        assert torch.equal(setup.model.state_dict()[name], parameter), name
+
+
+def test_gradient_descent_agrees_with_ten_lines_of_numpy() -> None:
+    config = load_config("gradient_descent", ["training.precision=float64"]).config
+    setup = set_up(config)
+    w1, b1, w2, b2 = (parameter.detach().numpy().copy() for parameter in setup.model.parameters())
+    x, y = setup.splits.train.inputs.numpy(), np.eye(10)[setup.splits.train.targets.numpy()]
+    for _ in range(config.training.epochs):
+        z = 1 / (1 + np.exp(-(x @ w1.T + b1)))
+        e = np.exp(z @ w2.T + b2)
+        d2 = (e / e.sum(1, keepdims=True) - y) / len(x)
+        d1 = d2 @ w2 * z * (1 - z)
+        w2 -= config.optimizer.lr * d2.T @ z
+        b2 -= config.optimizer.lr * d2.sum(0)
+        w1 -= config.optimizer.lr * d1.T @ x
+        b1 -= config.optimizer.lr * d1.sum(0)
+
+    for _ in fit(setup.model, setup.task, setup.splits, config):
+        pass
+
+    for parameter, expected in zip(setup.model.parameters(), (w1, b1, w2, b2), strict=True):
+        np.testing.assert_allclose(parameter.detach().numpy(), expected, rtol=0, atol=1e-10)
+
+
+def test_linear_regression_ends_within_a_percent_of_the_closed_form() -> None:
+    config = load_config("linear_regression").config
+    setup = set_up(config)
+    train = setup.splits.train
+    design = torch.cat([torch.ones(len(train), 1), train.inputs], 1).double()
+    theta = torch.linalg.lstsq(design, train.targets.double()).solution
+    best_possible = (design @ theta - train.targets).square().mean().item()
+
+    for _ in fit(setup.model, setup.task, setup.splits, config):
+        pass
+
+    with torch.no_grad():
+        reached = (setup.model(train.inputs) - train.targets).square().mean().item()
+    assert best_possible <= reached <= 1.01 * best_possible

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dlcli.errors import DeviceError
+from dlcli.training.device import pick_device, set_precision
+
+CUDA, MPS = torch.cuda.is_available(), torch.backends.mps.is_available()
+
+
+def test_auto_takes_cuda_then_mps_then_the_cpu() -> None:
+    assert pick_device("auto").type == ("cuda" if CUDA else "mps" if MPS else "cpu")
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:7", "mps"])
+def test_a_device_this_machine_lacks_is_named(name: str) -> None:
+    if (name == "mps" and MPS) or (name == "cuda" and CUDA) or torch.cuda.device_count() > 7:
+        pytest.skip(f"this machine has {name}")
+    with pytest.raises(DeviceError, match=f"cannot use device {name}") as caught:
+        pick_device(name)
+    assert "--device" in str(caught.value.hint)
+
+
+def test_reduced_precision_stays_off_unless_asked() -> None:
+    torch.set_float32_matmul_precision("medium")
+    assert set_precision("float32", torch.device("cpu")) == torch.float32
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert set_precision("float64", torch.device("cpu")) == torch.float64
+    with pytest.raises(DeviceError, match="tf32 needs a CUDA device"):
+        set_precision("tf32", torch.device("cpu"))
+
+
+@pytest.mark.skipif(not CUDA, reason="needs a CUDA device")
+def test_cuda_trains_to_what_the_cpu_does() -> None:
+    from dlcli.api import train
+    from dlcli.config.load import load_config
+
+    losses = [
+        train(load_config("digits", ["training.epochs=5", f"training.device={device}"])).val["loss"]
+        for device in ("cpu", "cuda", "cuda")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert losses[1] == losses[2], "the same seed must give the same bits"

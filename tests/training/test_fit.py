@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from dlcli.api import set_up
+from dlcli.config.load import load_config
+from dlcli.errors import DivergedError
+from dlcli.training import fit as fit_module
+from dlcli.training.events import EpochEnded, FitEnded, StepEnded
+from dlcli.training.fit import Monitor, fit
+
+
+def train(*overrides: str, preset: str = "digits") -> tuple[list[EpochEnded], FitEnded, torch.nn.Sequential]:
+    config = load_config(preset, overrides).config
+    setup = set_up(config)
+    events = list(fit(setup.model, setup.task, setup.splits, config))
+    epochs = [event for event in events if isinstance(event, EpochEnded)]
+    assert isinstance(events[-1], FitEnded)
+    return epochs, events[-1], setup.model
+
+
+def test_epochs_and_steps_are_counted_from_one_and_the_best_is_marked() -> None:
+    epochs, end, _ = train("training.epochs=6")
+    steps = math.ceil(1295 / 64)
+    assert [(event.epoch, event.step) for event in epochs] == [(epoch, epoch * steps) for epoch in range(1, 7)]
+    losses = [event.val["loss"] for event in epochs]
+    assert end == FitEnded(6, "epochs", losses.index(min(losses)) + 1, min(losses))
+    assert [event.is_best for event in epochs] == [loss == min(losses[: i + 1]) for i, loss in enumerate(losses)]
+
+
+def test_train_loss_is_the_mean_over_examples_not_over_batches() -> None:
+    """With no learning to speak of, it must be what the whole split gives; a short last batch counts less."""
+    epochs, _, model = train("training.epochs=1", "training.batch_size=1000", "optimizer.lr=1e-12")
+    splits = set_up(load_config("digits").config).splits
+    expected = torch.nn.functional.cross_entropy(model(splits.train.inputs), splits.train.targets).item()
+    assert epochs[0].train_loss == pytest.approx(expected, rel=1e-6)
+
+
+def test_early_stopping_waits_for_its_patience() -> None:
+    epochs, end, _ = train("training.epochs=100", "early_stopping={patience: 3, min_delta: 0.01}", "optimizer.lr=0.3")
+    assert end.reason == "early_stopping"
+    best = 0
+    for i, event in enumerate(epochs):
+        if event.val["loss"] < epochs[best].val["loss"] - 0.01:
+            best = i
+    assert len(epochs) == best + 1 + 3
+
+
+def test_a_higher_accuracy_is_better_and_a_lower_loss() -> None:
+    accuracy, loss = Monitor.of("val/accuracy"), Monitor.of("val/loss", min_delta=0.1)
+    assert [accuracy.update(i, {"accuracy": value}) for i, value in enumerate((0.5, 0.6, 0.6), 1)] == [
+        True,
+        True,
+        False,
+    ]
+    assert [loss.update(i, {"loss": value}) for i, value in enumerate((0.5, 0.45, 0.3), 1)] == [True, False, True]
+    assert (accuracy.best_epoch, loss.best_epoch, loss.best_value) == (2, 3, 0.3)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run() -> None:
+    with pytest.raises(DivergedError, match=r"train/loss is (nan|inf) in epoch 1"):
+        train("optimizer.lr=1e30", "model.activation=relu")
+
+
+def test_looking_in_while_training_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = ("training.epochs=2", "model.dropout=0.3")
+    _, _, expected = train(*settings)
+    monkeypatch.setattr(fit_module, "REPORT_SECONDS", 0.0)
+    config = load_config("digits", settings).config
+    setup = set_up(config)
+    looks = [event for event in fit(setup.model, setup.task, setup.splits, config) if isinstance(event, StepEnded)]
+    assert [look.step for look in looks] == list(range(1, 43))
+    for a, b in zip(setup.model.parameters(), expected.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_heaviside_leaves_all_but_the_last_layer_as_they_were() -> None:
+    config = load_config("digits", ["model.activation=heaviside", "training.epochs=1"]).config
+    setup = set_up(config)
+    before = {name: value.clone() for name, value in setup.model.state_dict().items()}
+    for _ in fit(setup.model, setup.task, setup.splits, config):
+        pass
+    changed = {name for name, value in setup.model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"2.weight", "2.bias"}
+
+
+@pytest.mark.parametrize("loss", ["{name: mse}", "{name: cross_entropy, label_smoothing: 0.1}"])
+def test_every_classification_loss_learns(loss: str) -> None:
+    epochs, _, _ = train("training.epochs=15", f"loss={loss}")
+    assert epochs[-1].val["accuracy"] > 0.9
+    assert epochs[-1].train_loss < epochs[0].train_loss
+
+
+@pytest.mark.parametrize("loss", ["mse", "l1", "huber"])
+def test_every_regression_loss_learns(loss: str) -> None:
+    epochs, _, _ = train("training.epochs=30", f"loss.name={loss}", preset="sine_regression")
+    assert epochs[-1].val["r2"] > 0.8

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from conftest import CHECKOUT, Finished
+
 from dlcli.api import train
 from dlcli.config.load import load_config
 

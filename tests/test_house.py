@@ -9,9 +9,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from conftest import CHECKOUT
 
 import dlcli
-from conftest import CHECKOUT
 
 HEAVY = ("torch", "torchvision", "sklearn", "matplotlib", "numpy", "pandas")
 

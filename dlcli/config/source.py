@@ -149,7 +149,8 @@ class _Reader:
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
             column = error.position - (text.rfind("\n", 0, error.position) + 1) + 1
-            self._fail(Place(self._file, line, column), f"has a character YAML does not allow: #x{error.character:04x}")
+            place = self._fixed_place or Place(self._file, line, column)
+            self._fail(place, f"has a character YAML does not allow: #x{error.character:04x}")
         except yaml.MarkedYAMLError as error:
             self._fail(self._place(error.problem_mark or error.context_mark), f"is not YAML: {_explain(error)}")
         except (ValueError, OverflowError):  # PyYAML lets chr() of an escape like \UFFFFFFFF through

@@ -1,0 +1,275 @@
+"""The command line as its users meet it: results, exit codes, pipes, signals, and no traceback."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Finished, run_process
+
+QUICK = ["-c", "digits", "training.epochs=2", "--quiet"]
+COMMAND = [sys.executable, "-m", "dlcli"]
+
+
+def strict_json(text: str) -> dict[str, object]:
+    value = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no strict JSON"))
+    assert isinstance(value, dict)
+    return value
+
+
+def test_train_eval_predict_and_runs_tell_one_story(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+    trained = strict_json(dlcli("train", *QUICK, "--seed", "3", "--eval", "--json").out)
+    assert set(trained) >= {"run", "epochs", "best_epoch", "checkpoints", "val", "seconds", "test"}
+    run = Path(str(trained["run"]))
+    promised = ["config.yaml", "resolved.yaml", "manifest.json", "metrics.jsonl", "summary.json", "checkpoints"]
+    assert {file.name for file in run.iterdir()} >= set(promised)
+
+    evaluated = strict_json(dlcli("eval", "--json").out)
+    assert (evaluated["run"], evaluated["split"], evaluated["checkpoint"]) == (str(run), "test", "best")
+    assert evaluated["examples"] == 359
+    assert evaluated["metrics"] == trained["test"]
+    on_val = strict_json(dlcli("eval", str(run), "--split", "val", "--json").out)
+    assert {key: on_val["metrics"][key] for key in trained["val"]} == trained["val"]  # type: ignore[index, attr-defined]
+
+    predicted = strict_json(dlcli("predict", "digits", "--index", "7,0", "--json").out)
+    assert [record["index"] for record in predicted["predictions"]] == [7, 0]  # type: ignore[attr-defined]
+    assert strict_json(dlcli("runs", "list", "--json").out)["runs"][0]["run"] == str(run)  # type: ignore[index]
+    shown = strict_json(dlcli("runs", "show", "--json").out)
+    assert shown["config"]["seed"] == 3  # type: ignore[index]
+    assert shown["manifest"]["versions"]["torch"]  # type: ignore[index]
+    for words in (("eval",), ("predict",), ("runs", "list"), ("runs", "show")):
+        done = dlcli(*words)
+        assert done.code == 0
+        assert "accuracy" in done.out or "label" in done.out
+        as_long_as_what_they_quote = ("command", "versions")
+        assert all(len(line) <= 80 for line in done.out.splitlines() if not line.startswith(as_long_as_what_they_quote))
+
+
+def test_a_run_can_be_trained_again_from_its_own_record(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+    first = strict_json(dlcli("train", *QUICK, "model.dropout=0.2", "--json").out)
+    again = strict_json(dlcli("train", "-c", f"{first['run']}/resolved.yaml", "--quiet", "--json").out)
+    assert again["val"] == first["val"]
+    compared = strict_json(dlcli("runs", "compare", str(first["run"]), str(again["run"]), "--json").out)
+    assert compared["settings"] == {}
+
+
+def test_regression_is_measured_and_predicted_in_its_own_unit(dlcli: Callable[..., Finished]) -> None:
+    trained = dlcli("train", "-c", "diabetes", "training.epochs=20", "--eval", "--json", "--quiet")
+    assert set(strict_json(trained.out)["test"]) == {"loss", "mse", "rmse", "mae", "r2"}  # type: ignore[call-overload]
+    assert "points, true" in dlcli("predict").out
+    (record,) = strict_json(dlcli("predict", "--json", "-i", "3").out)["predictions"]  # type: ignore[misc]
+    assert set(record) == {"index", "output", "target"}
+    assert dlcli("eval", "--fail-under", "r2=0.2").code == 0
+
+
+def test_fail_under_is_exit_6_and_explains_itself(dlcli: Callable[..., Finished]) -> None:
+    dlcli("train", *QUICK)
+    assert dlcli("eval", "--fail-under", "accuracy=0.5").code == 0
+    failed = dlcli("eval", "--fail-under", "accuracy=0.9999", "--json")
+    assert failed.code == 6
+    assert "is under 0.9999" in failed.err
+    strict_json(failed.out)
+    assert dlcli("eval", "--fail-under", "accuracy").code == 2
+    assert dlcli("eval", "--fail-under", "loss=1").code == 2
+    assert dlcli("eval", "--fail-under", "acuracy=1").code == 2
+
+
+def test_dry_run_checks_everything_and_leaves_nothing(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+    done = dlcli("train", "-c", "digits", "--dry-run")
+    assert done.code == 0
+    assert "4,810 parameters" in done.out
+    assert strict_json(dlcli("train", "-c", "digits", "--dry-run", "--json").out)["epochs"] == 40
+    assert list(clean_place.iterdir()) == []
+    assert dlcli("train", "-c", "fashion_mnist", "--dry-run").code == 3
+
+
+def test_one_seed_gives_one_sha_256_and_another_seed_another(clean_place: Path) -> None:
+    digests = []
+    for seed in (0, 0, 1):
+        done = run_process(["train", *QUICK, "--json", "--seed", str(seed), "model.dropout=0.1"])
+        files = strict_json(done.out)["checkpoints"]
+        digests.append([hashlib.sha256(Path(files[name]).read_bytes()).hexdigest() for name in ("best", "last")])  # type: ignore[index]
+    assert digests[0] == digests[1]
+    assert not set(digests[0]) & set(digests[2])
+
+
+def test_piped_output_has_a_line_an_epoch_and_no_escape_code(clean_place: Path) -> None:
+    done = run_process(["train", "-c", "digits", "training.epochs=3"])
+    assert done.code == 0
+    assert "\x1b" not in done.out + done.err
+    assert "\r" not in done.out + done.err
+    assert [line.split()[1] for line in done.err.splitlines() if line.startswith("epoch")] == ["1/3", "2/3", "3/3"]
+    assert done.out.splitlines()[-1].startswith("next       dlcli eval runs/digits/")
+    quiet = run_process(["train", *QUICK])
+    assert quiet.err == ""
+
+
+@pytest.mark.parametrize("no_color", [False, True])
+def test_a_terminal_gets_a_bar_and_a_table_that_stays(clean_place: Path, no_color: bool) -> None:
+    controller, terminal = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", **({"NO_COLOR": "1"} if no_color else {})}
+    command = [*COMMAND, "train", "-c", "digits", "training.epochs=3"]
+    with subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment) as process:
+        os.close(terminal)
+        output = b""
+        try:
+            while chunk := os.read(controller, 65536):
+                output += chunk
+        except OSError:  # how Linux tells that the other end of a terminal has closed
+            pass
+    os.close(controller)
+    text = output.decode()
+    assert process.returncode == 0
+    assert "━" in text
+    assert "val loss  " in text
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1
+    assert ("\x1b[32m" in text or "\x1b[36m" in text) is not no_color
+
+
+def test_a_closed_pipe_is_no_error(clean_place: Path) -> None:
+    subprocess.run([*COMMAND, "train", *QUICK], check=True, capture_output=True)
+    for arguments in (["runs", "list"], ["eval"], ["eval", "--json"], ["--help"], ["config", "show", "digits"]):
+        reader, writer = os.pipe()
+        os.close(reader)  # `| head` that has gone before the first line
+        done = subprocess.run([*COMMAND, *arguments], stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60)
+        os.close(writer)
+        assert (arguments, done.returncode, done.stderr) == (arguments, 0, "")
+
+
+def test_training_outlives_the_reader_of_its_progress(clean_place: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([*COMMAND, "train", "-c", "digits", "training.epochs=2"], stdout=writer, stderr=writer)
+    os.close(writer)
+    assert done.returncode == 0
+    assert len(list(clean_place.glob("runs/digits/*/summary.json"))) == 1
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_says_what_to_do(clean_place: Path, signum: signal.Signals, code: int) -> None:
+    command = [*COMMAND, "train", "-c", "digits", "training.epochs=100000", "--progress", "plain"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("epoch"):
+                break
+        time.sleep(0.3)
+        process.send_signal(signum)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert "Traceback" not in err
+    assert "error: interrupted; saved runs/digits/" in err
+    (summary,) = clean_place.glob("runs/digits/*/summary.json")
+    assert json.loads(summary.read_text())["status"] == "interrupted"
+    evaluated = run_process(["eval", "--checkpoint", "last", "--json"])
+    assert strict_json(evaluated.out)["epoch"] == json.loads(summary.read_text())["epochs"]
+
+
+def make_unreadable_run(_: Path) -> None:
+    run = Path("runs/bad/one")
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "manifest.json").write_text("{")
+    (run / "checkpoints" / "best.safetensors").write_text("not a checkpoint")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["train", "-c", "missing.yaml"], 2, "cannot read missing.yaml: no such file"),
+        (["train", "-c", "digitz"], 2, "did you mean `-c digits`?"),
+        (["train", "-c", "."], 2, "is a folder"),
+        (["train", "-c", "empty.yaml"], 2, "data is missing"),
+        (["train", "-c", "typo.yaml"], 2, "typo.yaml:2:12: training.epocs is not a setting"),
+        (["train", "-c", "digits", "optimizer.lr=-0.1"], 2, "optimizer.lr must be greater than 0. Got -0.1 instead"),
+        (["train", "-c", "digits", "data.name=mnist"], 2, "data.name must be one of fashion_mnist, digits"),
+        (["train", "-c", "digits", "--device", "cuda:99"], 4, "cannot use device cuda:99"),
+        (["train", "-c", "digits", "--device", "tpu"], 2, "training.device must be auto, cpu, cuda"),
+        (["train", "-c", "digits", "--seed", "-1"], 2, "seed must be at least 0"),
+        (["train", "-c", "digits", "--seed", "x"], 2, "--seed"),
+        (["train", "-c", "digits", "optimizer.lr=1e30", "model.activation=relu"], 5, "the loss diverged"),
+        (["train", "-c", "digits", "--run-dir", "typo.yaml"], 2, "cannot make the run folder"),
+        (["train", "-c", "digits", "[/bold]=\x1b[31m"], 2, "[/bold] has a character YAML does not allow: #x001b"),
+        (["eval", "nothing"], 2, "there is no run 'nothing'"),
+        (["eval", "bad"], 3, "damaged"),
+        (["eval", "bad", "--checkpoint", "last"], 3, "there is no checkpoint"),
+        (["predict", "bad"], 3, "damaged"),
+        (["predict", "--index", "one"], 2, "not a list of whole numbers"),
+        (["runs", "show", "bad"], 3, "not JSON"),
+        (["runs", "compare", "bad"], 2, "at least two"),
+        (["data", "check", "fashion_mnist"], 3, "is missing"),
+        (["data", "check", "cifar"], 2, "no data source 'cifar'"),
+        (["config", "show", "digits", "training.epochs=0"], 2, "training.epochs must be at least 1"),
+        (["config", "validate", "digits", "typo.yaml", "missing.yaml"], 2, "cannot read missing.yaml"),
+        (["config", "init", "--data", "digits", "-o", "typo.yaml"], 2, "cannot write typo.yaml: file exists"),
+        (["config", "init", "--data", "diabetes", "--task", "classification"], 2, "data for regression"),
+        (["nonsense"], 2, "No such command"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_a_user_gets_wrong_has_its_exit_code_and_no_traceback(
+    dlcli: Callable[..., Finished], clean_place: Path, arguments: list[str], code: int, words: str
+) -> None:
+    Path("empty.yaml").touch()
+    Path("typo.yaml").write_text("data: {name: digits}\ntraining: {epocs: 3}\n")
+    make_unreadable_run(clean_place)
+    done = dlcli(*arguments)
+    assert done.code == code, done
+    assert words in " ".join(done.err.split()).replace("│ ", "")
+    assert "Traceback" not in done.err
+    assert "\x1b" not in done.err
+
+
+def test_without_network_fashion_mnist_is_exit_3(
+    dlcli: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torchvision
+
+    monkeypatch.setattr(torchvision.datasets.FashionMNIST, "mirrors", ["http://127.0.0.1:9/"])
+    done = dlcli("train", "-c", "fashion_mnist", "data.root=data")
+    assert done.code == 3
+    assert "cannot fetch Fashion-MNIST" in done.err
+    assert "put the four *-ubyte files" in done.err
+    assert "`dlcli train -c digits` needs no download" in done.err
+    assert "31 MB" in done.err
+
+
+def test_validate_tells_an_editor_where(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+    Path("typo.yaml").write_text("data: {name: digits}\ntraining: {epocs: 3}\n")
+    done = dlcli("config", "validate", "digits", "typo.yaml", "--json")
+    assert done.code == 2
+    assert strict_json(done.out) == {
+        "problems": [
+            {
+                "file": "typo.yaml",
+                "line": 2,
+                "column": 12,
+                "key": "training.epocs",
+                "message": "training.epocs is not a setting",
+                "hint": "did you mean `training.epochs`?",
+            }
+        ]
+    }
+
+
+def test_a_starting_config_explains_and_trains(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+    assert dlcli("config", "init", "--data", "digits", "-o", "mine.yaml").code == 0
+    assert "# Learning rate at its highest" in Path("mine.yaml").read_text()
+    assert dlcli("train", "-c", "mine.yaml", "training.epochs=1", "--quiet").code == 0
+    assert Path("runs/my-digits").is_dir()
+
+
+def test_a_bug_of_ours_shows_its_traceback(clean_place: Path) -> None:
+    code = "import dlcli.api, dlcli.cli, sys\ndlcli.api.train = lambda *a, **k: 1 / 0\n"
+    code += "sys.argv = ['dlcli', 'train', '-c', 'digits']\ndlcli.cli.main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr

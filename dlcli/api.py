@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -289,7 +289,6 @@ __all__ = [
     "EvalResult",
     "PredictResult",
     "TrainResult",
-    "asdict",
     "evaluate",
     "load_config",
     "plan",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from dlcli import __version__
 from dlcli.cli import config, data, evaluate, predict, runs, train
-from dlcli.cli.output import print_error, print_result, silence_stdout
+from dlcli.cli.output import JsonOption, ProgressOption, QuietOption, print_error, print_result, silence_stdout
 from dlcli.errors import DlcliError
 
 app = typer.Typer(
@@ -36,11 +36,21 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[
+    context: typer.Context,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    progress: ProgressOption = "auto",
+    _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Train neural networks for regression and classification from a YAML file."""
+    # The options of every command may stand before the command too: there they are its defaults.
+    defaults: dict[str, Any] = {"json": json, "quiet": quiet, "progress": progress}
+    for group in (config.app, data.app, runs.app):
+        defaults |= {str(command.name): defaults.copy() for command in group.registered_commands}
+    names = [command.name for command in app.registered_commands] + [group.name for group in app.registered_groups]
+    context.default_map = {str(name): defaults for name in names}
 
 
 def main() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from dlcli.errors import DlcliError, visible
+from dlcli.reporters.base import Progress
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the result and errors.")]
-Progress: TypeAlias = Literal["auto", "rich", "plain", "none"]
 ProgressOption = Annotated[
     Progress, typer.Option("--progress", help="How to show progress; auto is rich on a terminal, else plain.")
 ]

@@ -118,14 +118,15 @@ def _json_object(result: TrainResult) -> dict[str, object]:
 
 def _summary(result: TrainResult) -> list[str]:
     lines = [
-        f"run        {result.run}",
-        f"best       epoch {result.best_epoch} of {result.epochs}, {result.best_because}: {_figures(result.val)}",
+        f"run       {result.run}",
+        f"best      epoch {result.best_epoch} of {result.epochs}, {result.best_because}",
+        f"val       {_figures(result.val)}",
     ]
     if result.test is None:
-        lines.append(f"next       dlcli eval {result.run}")
+        lines.append(f"next      dlcli eval {result.run}")
     else:
-        lines.append(f"test       {_figures(result.test)}")
-        lines.append(f"next       dlcli predict {result.run}")
+        lines.append(f"test      {_figures(result.test)}")
+        lines.append(f"next      dlcli predict {result.run}")
     return lines
 
 

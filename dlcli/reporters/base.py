@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Literal, Protocol, TypeAlias
 
@@ -53,6 +54,4 @@ def choose_reporter(progress: Progress) -> Reporter:
 
 
 def _is_dumb() -> bool:
-    import os
-
     return os.environ.get("TERM", "") in ("dumb", "unknown")

@@ -68,7 +68,7 @@ class RichReporter:
         for note in event.notes:
             self.note(note)
         self._print(
-            Text(f"\n{'epoch':>9}  train loss    val loss  {'val ' + event.headline:>12}        lr     s", "bold")
+            Text(f"\n{'epoch':>9}  train loss    val loss  {'val ' + event.headline:>12}        lr       s", "bold")
         )
         self._task = self._progress.add_task(
             "", total=event.epochs * event.steps_per_epoch, epoch=f"epoch 1/{event.epochs}", figures=""
@@ -90,13 +90,13 @@ class RichReporter:
         self._metric = f" · val {self._started.headline} {headline:.4f}"
         self._move(event.epoch, event.step, event.train_loss, event.examples_per_second)
         if self._live is not None:
-            curve = Text.assemble(("val loss  ", "dim"), (sparkline(self._val_loss, 60), "cyan"))
+            curve = Text.assemble(("val loss, log  ", "dim"), (sparkline(self._val_loss, 60), "cyan"))
             self._live.update(Group(curve, self._progress))
         stride = -(-self._started.epochs // MAX_ROWS)
         if event.epoch % stride == 0 or event.epoch in (1, self._started.epochs):
             row = (
                 f"{event.epoch:>9}  {event.train_loss:>10.4f}  {event.val['loss']:>10.4f}  {headline:>12.4f}"
-                f"  {event.lr:>8.3g}  {event.epoch_seconds:>4.1f}"
+                f"  {event.lr:>8.3g}  {event.epoch_seconds:>6.2f}"
             )
             self._print(Text.assemble(row, ("  best" if event.is_best else "", "green")))
 
@@ -105,14 +105,15 @@ class RichReporter:
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """Return a curve as a line of blocks, low to high.
+    """Return a curve as a line of blocks, low to high on a logarithmic scale, as losses fall by factors.
 
     Args:
-        values: In order; averaged over equal spans where there are more than `width`.
+        values: At least 0, in order; averaged over equal spans where there are more than `width`.
         width: Most characters to use.
     """
     span = max(1, math.ceil(len(values) / width))
     means = [sum(values[i : i + span]) / len(values[i : i + span]) for i in range(0, len(values), span)]
-    low, high = min(means), max(means)
+    logs = [math.log(max(mean, 1e-30)) for mean in means]
+    low, high = min(logs), max(logs)
     scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
-    return "".join(BARS[round((mean - low) * scale)] for mean in means)
+    return "".join(BARS[round((log - low) * scale)] for log in logs)

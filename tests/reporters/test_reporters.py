@@ -59,7 +59,7 @@ def test_rich_leaves_a_table_a_curve_and_the_terminal_as_it_was() -> None:
 
 @pytest.mark.parametrize(
     ("values", "expected"),
-    [([1.0], "▁"), ([3, 3], "▁▁"), ([0, 7], "▁█"), (list(range(8)), "▁▂▃▄▅▆▇█"), ([0, 0, 7, 7], "▁█")],
+    [([1.0], "▁"), ([3, 3], "▁▁"), ([0, 7], "▁█"), ([2**i for i in range(8)], "▁▂▃▄▅▆▇█"), ([1, 1, 7, 7], "▁█")],
 )
-def test_sparkline_goes_from_low_to_high(values: list[float], expected: str) -> None:
+def test_sparkline_goes_from_low_to_high_by_factors(values: list[float], expected: str) -> None:
     assert sparkline(values, 8 if len(values) > 4 else 2) == expected

@@ -1,0 +1,71 @@
+"""Every command of the README is run, every file it shows is used."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import CHECKOUT
+
+README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+    return [text for tag, text in fenced if tag == language]
+
+
+def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_its_commands_run_in_the_order_they_are_shown(clean_place: Path) -> None:
+    for text in blocks("yaml"):
+        (clean_place / text.split("\n", 1)[0].removeprefix("# ")).write_text(text)
+    commands = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("dlcli")]
+    assert len(commands) >= 15
+    for command in commands:
+        done = shell(command, clean_place)
+        assert done.returncode == 0, (command, done.stderr)
+    for text in blocks("python"):
+        done = shell(f"python -c '{text}'", clean_place)
+        assert done.returncode == 0, (text, done.stderr)
+
+
+def test_the_mistakes_it_shows_are_answered_as_it_shows(clean_place: Path) -> None:
+    (clean_place / "spirals.yaml").write_text(blocks("yaml")[0])
+    shown = [block for block in blocks("") if block.startswith("$ ")]
+    assert shown
+    for block in shown:
+        command, expected = block.split("\n", 1)
+        done = shell(command.removeprefix("$ "), clean_place)
+        assert (done.returncode, done.stderr) == (2, expected)
+
+
+def test_its_make_commands_are_targets_that_do_their_own_set_up() -> None:
+    targets = {word for line in blocks("sh")[0].splitlines() for word in line.split()[1:2]}
+    targets |= set(re.findall(r"`make ([a-z]+)", README))
+    assert targets >= {"train", "test", "bench"}
+    for target in targets:
+        planned = subprocess.run(
+            ["make", "-n", target, "VENV=/nonexistent"], cwd=CHECKOUT, capture_output=True, text=True
+        )
+        assert planned.returncode == 0, planned.stderr
+        assert "pip install" in planned.stdout, target
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
+def test_its_links_lead_somewhere(link: str) -> None:
+    assert (CHECKOUT / link).exists()

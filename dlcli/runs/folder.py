@@ -1,0 +1,131 @@
+"""Run folders: runs/<name>/<UTC time>-<4 hex>/, made once, never overwritten, found by name."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dlcli.errors import DataError, DlcliError, UsageError
+from dlcli.runs.files import read_json
+
+MANIFEST, SUMMARY = "manifest.json", "summary.json"
+
+
+def runs_root() -> Path:
+    """Return the folder all runs lie in: $DLCLI_RUNS, or `runs` here."""
+    return Path(os.environ.get("DLCLI_RUNS") or "runs")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where the parts of one run lie.
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """Exactly what was given."""
+        return self.path / "config.yaml"
+
+    @property
+    def resolved(self) -> Path:
+        """Every value, and where it came from."""
+        return self.path / "resolved.yaml"
+
+    @property
+    def manifest(self) -> Path:
+        """What the run was made with."""
+        return self.path / MANIFEST
+
+    @property
+    def summary(self) -> Path:
+        """What came out; missing while the run goes on."""
+        return self.path / SUMMARY
+
+    def checkpoint(self, which: str) -> Path:
+        """Return where the checkpoint `best` or `last` lies."""
+        return self.path / "checkpoints" / f"{which}.safetensors"
+
+    def read_manifest(self) -> dict[str, Any]:
+        """Return what the run was made with.
+
+        Raises:
+            DataError: If it cannot be read.
+        """
+        return read_json(self.manifest)
+
+    def read_summary(self) -> dict[str, Any]:
+        """Return what came out; an unfinished run has only a status.
+
+        Raises:
+            DataError: If it is there but cannot be read.
+        """
+        return read_json(self.summary) if self.summary.exists() else {"status": "unfinished"}
+
+
+def create_run(name: str, run_dir: Path | None = None) -> RunFolder:
+    """Make a new, empty run folder.
+
+    Args:
+        name: The run's name, checked by the config.
+        run_dir: Where to make it instead of under the runs folder; may be there, but empty.
+
+    Raises:
+        UsageError: If `run_dir` holds something already, or the folder cannot be made.
+    """
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    path = run_dir or runs_root() / name / f"{stamp}-{secrets.token_hex(2)}"
+    try:
+        path.mkdir(parents=True, exist_ok=run_dir is not None)
+        if any(path.iterdir()):
+            raise UsageError(f"{path} is not empty; a run never overwrites", hint="name a new folder with --run-dir")
+        (path / "checkpoints").mkdir()
+    except OSError as error:
+        raise UsageError(
+            f"cannot make the run folder {path}: {error.strerror or error}", hint="name another with --run-dir"
+        ) from error
+    return RunFolder(path)
+
+
+def list_runs() -> list[RunFolder]:
+    """Return the runs under the runs folder, oldest first; what is no run is passed over."""
+    folders = [RunFolder(manifest.parent) for manifest in runs_root().glob(f"*/*/{MANIFEST}")]
+    return sorted(folders, key=_started)
+
+
+def _started(folder: RunFolder) -> tuple[str, str]:
+    try:
+        return str(folder.read_manifest().get("started", "")), folder.path.name
+    except DlcliError:
+        return "", folder.path.name
+
+
+def find_run(run: str | None) -> RunFolder:
+    """Return a run by its folder, its name under the runs folder, or the newest of all (None) or of a name.
+
+    Raises:
+        UsageError: If there is no such run.
+        DataError: If there is such a folder, but it holds no run.
+    """
+    runs = list_runs()
+    if run is None:
+        if not runs:
+            raise UsageError(f"there is no run in {runs_root()}", hint="`dlcli train -c digits` makes one")
+        return runs[-1]
+    for path in (Path(run), runs_root() / run):
+        if (path / MANIFEST).is_file():
+            return RunFolder(path)
+    for one in reversed(runs):
+        if run in (one.path.name, one.path.parent.name) or Path(run) == one.path.parent:
+            return one
+    if Path(run).exists():
+        raise DataError(f"{run} is no run folder: it has no {MANIFEST}", hint="`dlcli runs list` shows the runs")
+    raise UsageError(f"there is no run {run!r}", hint="`dlcli runs list` shows the runs")

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from dlcli.data.scaling import Scaling
+from dlcli.errors import DataError
+from dlcli.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+
+CHECKPOINT = Checkpoint(
+    parameters={"0.weight": torch.randn(3, 2), "0.bias": torch.tensor([1.5, -0.0, 1e-40])},
+    input_scaling=Scaling(torch.tensor([1.0, 2.0]).double(), torch.tensor([3.0, 4.0]).double()),
+    target_scaling=Scaling.identity(),
+    epoch=3,
+    step=42,
+    monitor="val/loss",
+    val={"loss": 0.25, "r2": float("nan")},
+)
+
+
+def test_what_is_saved_is_loaded_bit_for_bit(clean_place: Path) -> None:
+    save_checkpoint(Path("a"), CHECKPOINT)
+    loaded = load_checkpoint(Path("a"))
+    for name, value in CHECKPOINT.parameters.items():
+        assert value.numpy().tobytes() == loaded.parameters[name].numpy().tobytes()
+    assert torch.equal(loaded.input_scaling.scale, CHECKPOINT.input_scaling.scale)
+    assert (loaded.epoch, loaded.step, loaded.monitor) == (3, 42, "val/loss")
+    assert loaded.val == {"loss": 0.25, "r2": None}, "strict JSON has no NaN"
+
+
+def test_the_same_content_gives_the_same_bytes(clean_place: Path) -> None:
+    digests = set()
+    for _ in range(20):
+        save_checkpoint(Path("a"), CHECKPOINT)
+        digests.add(hashlib.sha256(Path("a").read_bytes()).hexdigest())
+    assert len(digests) == 1
+    assert [file.name for file in Path().iterdir()] == ["a"], "no temporary file may stay"
+
+
+def other_tensors(path: Path) -> None:
+    safetensors.torch.save_file({"x": torch.zeros(1)}, path)
+
+
+def truncated(path: Path) -> None:
+    save_checkpoint(path, CHECKPOINT)
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+def newer_schema(path: Path) -> None:
+    save_checkpoint(path, CHECKPOINT)
+    path.write_bytes(path.read_bytes().replace(b'schema\\": 1', b'schema\\": 7'))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: None, "there is no checkpoint"),
+        (lambda path: path.mkdir(), "cannot read"),
+        (lambda path: path.touch(), "damaged"),
+        (lambda path: path.write_text("hello"), "damaged"),
+        (other_tensors, "no checkpoint of dlcli"),
+        (truncated, "damaged"),
+        (newer_schema, "has schema 7, this dlcli reads 1"),
+    ],
+    ids=["missing", "folder", "empty", "text", "other tensors", "truncated", "newer"],
+)
+def test_what_is_no_checkpoint_is_refused_with_its_name(clean_place: Path, make: object, words: str) -> None:
+    make(Path("a"))  # type: ignore[operator]
+    with pytest.raises(DataError, match=words) as caught:
+        load_checkpoint(Path("a"))
+    assert caught.value.hint or "cannot read" in caught.value.message

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dlcli.errors import DataError, UsageError
+from dlcli.runs.files import write_json
+from dlcli.runs.folder import create_run, find_run, list_runs
+
+
+def make_run(name: str, started: str) -> Path:
+    folder = create_run(name)
+    write_json(folder.manifest, {"started": started})
+    return folder.path
+
+
+def test_runs_are_found_by_folder_by_name_and_as_the_newest(clean_place: Path) -> None:
+    old, new, other = make_run("a", "2026-01"), make_run("a", "2026-03"), make_run("b", "2026-02")
+    assert [run.path for run in list_runs()] == [old, other, new]
+    assert find_run(None).path == new
+    assert find_run("b").path == other
+    assert find_run("a").path == find_run("runs/a/").path == new
+    assert find_run(f"a/{old.name}").path == old
+    assert find_run(old.name).path == old
+    assert find_run(str(old)).path == old
+    moved = clean_place / "elsewhere"
+    old.rename(moved)
+    assert find_run(str(moved)).path == moved
+
+
+def test_a_run_is_never_written_over(clean_place: Path) -> None:
+    (clean_place / "full").mkdir()
+    (clean_place / "full" / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="not empty"):
+        create_run("a", Path("full"))
+    assert create_run("a", Path("new/deep")).path == Path("new/deep")
+    (clean_place / "file").touch()
+    with pytest.raises(UsageError, match="cannot make the run folder"):
+        create_run("a", Path("file"))
+
+
+def test_what_is_no_run_is_refused(clean_place: Path) -> None:
+    with pytest.raises(UsageError, match="there is no run in runs"):
+        find_run(None)
+    with pytest.raises(UsageError, match="there is no run 'x'"):
+        find_run("x")
+    Path("folder").mkdir()
+    with pytest.raises(DataError, match="no run folder"):
+        find_run("folder")
+
+
+def test_the_runs_folder_can_be_elsewhere(clean_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DLCLI_RUNS", str(clean_place / "there"))
+    assert make_run("a", "2026").is_relative_to(clean_place / "there")
+    assert len(list_runs()) == 1

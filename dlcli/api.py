@@ -15,18 +15,17 @@ from torch import nn
 from dlcli.analysis.evaluation import evaluate_model
 from dlcli.analysis.predictions import predict_examples
 from dlcli.config.load import LoadedConfig, load_config
-from dlcli.config.render import render_yaml
 from dlcli.config.schema import Config
 from dlcli.data import load_splits
 from dlcli.data.scaling import Scaling
 from dlcli.data.splits import Split, Splits
-from dlcli.errors import DataError, DeviceError, DivergedError, Interrupted
+from dlcli.errors import DataError, DeviceError, Interrupted
 from dlcli.model import build_mlp
 from dlcli.reporters.overview import describe_run
+from dlcli.runs.begin import begin_run
 from dlcli.runs.checkpoint import Checkpoint, load_checkpoint
-from dlcli.runs.files import write_json, write_whole
-from dlcli.runs.folder import RunFolder, create_run, find_run
-from dlcli.runs.manifest import build_manifest
+from dlcli.runs.files import write_json
+from dlcli.runs.folder import RunFolder, find_run
 from dlcli.runs.recorder import Recorder
 from dlcli.task import Task, build_task
 from dlcli.training.device import pick_device, set_precision
@@ -152,10 +151,10 @@ def train(
     """
     setup = set_up(loaded.config, notify=notify)
     config, splits, model = setup.config, setup.splits, setup.model
-    folder = _create_folder(loaded, setup, run_dir)
+    folder = begin_run(loaded, splits.info, setup.device, sys.argv, run_dir)
     listen(describe_run(config, splits, model, setup.device, str(folder.path)))
     recorder = Recorder(folder, model, splits, config.checkpoint)
-    with _memory_named(config), _ending_recorded(recorder):
+    with _memory_named(config), recorder:
         for event in fit(model, setup.task, splits, config):
             recorder.handle(event)
             listen(event)
@@ -213,15 +212,6 @@ def predict(
     return PredictResult(str(folder.path), split, checkpoint, info.target_unit, predictions)
 
 
-def _create_folder(loaded: LoadedConfig, setup: Setup, run_dir: Path | None) -> RunFolder:
-    folder = create_run(loaded.config.name, run_dir)
-    write_whole(folder.config, loaded.text.encode())
-    resolved = render_yaml(loaded.config, lambda section, field, path: loaded.origin(path))
-    write_whole(folder.resolved, f"# Every setting of this run, and where it came from.\n{resolved}".encode())
-    write_json(folder.manifest, build_manifest(loaded.config, setup.splits.info, setup.device, sys.argv))
-    return folder
-
-
 def _open_run(folder: RunFolder, which: CheckpointName, device: str, setup: Setup | None) -> tuple[Setup, Checkpoint]:
     """Return a run's data and its model with the parameters of a checkpoint."""
     saved = load_checkpoint(folder.checkpoint(which))
@@ -252,22 +242,6 @@ def _train_result(folder: RunFolder, test: dict[str, Any] | None) -> TrainResult
         test=test,
         **{key: summary[key] for key in ("status", "epochs", "best_epoch", "best_because", "val", "seconds")},
     )
-
-
-@contextmanager
-def _ending_recorded(recorder: Recorder) -> Iterator[None]:
-    """Leave a summary behind however the run ends, short of a kill."""
-    try:
-        yield
-    except Interrupted:
-        recorder.close("interrupted")
-        raise
-    except DivergedError as error:
-        recorder.close("diverged", is_sound=False, error=error.message)
-        raise
-    except Exception as error:
-        recorder.close("failed", is_sound=False, error=str(error))
-        raise
 
 
 @contextmanager

@@ -34,6 +34,11 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
+def dotted(path: Path) -> str:
+    """Return the name of a setting as users write it: `optimizer.lr`."""
+    return ".".join(str(part) for part in path)
+
+
 class Place(NamedTuple):
     """Where something stands; line and column count from 1."""
 
@@ -51,17 +56,19 @@ class Document:
     """A config as it was written.
 
     Attributes:
+        file: What it is called in messages.
         tree: The values, nested as in the text; sequences are tuples.
         places: For each key's path, where the key stands.
     """
 
+    file: str
     tree: dict[str, Value] = field(default_factory=dict)
     places: dict[Path, Place] = field(default_factory=dict)
 
-
-def dotted(path: Path) -> str:
-    """Return the name of a setting as users write it: `optimizer.lr`."""
-    return ".".join(str(part) for part in path)
+    def problem(self, path: Path, message: str, hint: str | None = None) -> Problem:
+        """Return a problem at the innermost part of `path` that was written down, else at the file's beginning."""
+        written = (self.places[path[:length]] for length in range(len(path), 0, -1) if path[:length] in self.places)
+        return next(written, Place(self.file, 1, 1)).problem(dotted(path), message, hint)
 
 
 def read_scalar(text: str) -> Value:
@@ -132,7 +139,7 @@ class _Reader:
             self._note(Place(self._file, 1, 1), (), "must be a mapping of sections, like `data: {name: digits}`")
         self._raise_problems()
         assert isinstance(root, dict)
-        return Document(root, self._places)
+        return Document(self._file, root, self._places)
 
     def value(self) -> Value:
         value = self._whole()

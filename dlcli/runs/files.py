@@ -42,7 +42,9 @@ def write_whole(path: Path, content: bytes) -> None:
         _sync_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise DataError(f"cannot write {path}: {error.strerror or error}", hint="free space, or --run-dir DIR") from error
+        raise DataError(
+            f"cannot write {path}: {error.strerror or error}", hint="free space, or --run-dir DIR"
+        ) from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from torch import nn
 
 from dlcli.config.schema import HIGHER_IS_BETTER, CheckpointSection
 from dlcli.data.splits import Splits
+from dlcli.errors import DivergedError, Interrupted
 from dlcli.runs.checkpoint import Checkpoint, save_checkpoint
 from dlcli.runs.files import write_json
 from dlcli.runs.folder import RunFolder
@@ -38,6 +40,18 @@ class Recorder:
         self._best: EpochEnded | None = None
         self._unsaved_best: Checkpoint | None = None
         self._position = (0, 0)  # epoch and step reached
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
+        """Leave a summary behind however the run ends, short of a kill."""
+        if isinstance(error, Interrupted):
+            self.close("interrupted")
+        elif isinstance(error, DivergedError):
+            self.close("diverged", is_sound=False, error=error.message)
+        elif error is not None:
+            self.close("failed", is_sound=False, error=str(error))
 
     def handle(self, event: Event) -> None:
         """Save what an event is worth saving."""

@@ -21,9 +21,7 @@ def test_json_is_strict() -> None:
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_a_write_that_fails_leaves_the_old_file(
-    clean_place: Path, monkeypatch: pytest.MonkeyPatch, call: str
-) -> None:
+def test_a_write_that_fails_leaves_the_old_file(clean_place: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     write_whole(Path("a"), b"old")
 
     def fail(*_: object) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -19,7 +18,7 @@ from dlcli.config.schema import Config
 from dlcli.data import load_splits
 from dlcli.data.scaling import Scaling
 from dlcli.data.splits import Split, Splits
-from dlcli.errors import DataError, DeviceError, Interrupted
+from dlcli.errors import DataError, Interrupted
 from dlcli.model import build_mlp
 from dlcli.reporters.overview import describe_run
 from dlcli.runs.begin import begin_run
@@ -28,7 +27,7 @@ from dlcli.runs.files import write_json
 from dlcli.runs.folder import RunFolder, find_run
 from dlcli.runs.recorder import Recorder
 from dlcli.task import Task, build_task
-from dlcli.training.device import pick_device, set_precision
+from dlcli.training.device import memory_errors_named, pick_device, set_precision
 from dlcli.training.events import Event, RunStarted
 from dlcli.training.fit import fit
 
@@ -112,7 +111,7 @@ def set_up(config: Config, *, notify: Callable[[str], None] | None = None) -> Se
     dtype = set_precision(config.training.precision, device)
     splits = load_splits(config, notify=notify)
     info = splits.info
-    with _memory_named(config):
+    with memory_errors_named(config):
         model = build_mlp(info.in_features, info.out_features, config.model, seed=config.seed, dtype=dtype).to(device)
         task = build_task(config, splits)
         return Setup(config, splits.to(device, dtype), model, task, device)
@@ -154,7 +153,7 @@ def train(
     folder = begin_run(loaded, splits.info, setup.device, sys.argv, run_dir)
     listen(describe_run(config, splits, model, setup.device, str(folder.path)))
     recorder = Recorder(folder, model, splits, config.checkpoint)
-    with _memory_named(config), recorder:
+    with memory_errors_named(config), recorder:
         for event in fit(model, setup.task, splits, config):
             recorder.handle(event)
             listen(event)
@@ -242,21 +241,6 @@ def _train_result(folder: RunFolder, test: dict[str, Any] | None) -> TrainResult
         test=test,
         **{key: summary[key] for key in ("status", "epochs", "best_epoch", "best_because", "val", "seconds")},
     )
-
-
-@contextmanager
-def _memory_named(config: Config) -> Iterator[None]:
-    """Turn a device's or the machine's lack of memory into an error that says what to change."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        text = str(error)
-        known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-        if not known and "not enough memory" not in text and "can't allocate memory" not in text:
-            raise
-        sizes = f"hidden_sizes {list(config.model.hidden_sizes)}, batch_size {config.training.batch_size}"
-        message = f"out of memory with {sizes}: {text.splitlines()[0] if text else 'the machine has no more'}"
-        raise DeviceError(message, hint="smaller model.hidden_sizes or training.batch_size need less") from error
 
 
 __all__ = [

@@ -42,9 +42,8 @@ def write_whole(path: Path, content: bytes) -> None:
         _sync_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise DataError(
-            f"cannot write {path}: {error.strerror or error}", hint="free space, or --run-dir DIR"
-        ) from error
+        reason = error.strerror or str(error)
+        raise DataError(f"cannot write {path}: {reason}", hint="make room, or name a folder with --run-dir") from error
 
 
 def _sync_folder(folder: Path) -> None:

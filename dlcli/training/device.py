@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
 
+from dlcli.config.schema import Config
 from dlcli.errors import DeviceError
 
 
@@ -58,3 +61,23 @@ def describe_device(device: torch.device) -> str:
         threads = torch.get_num_threads()
         return f"cpu, {threads} thread{'s' if threads > 1 else ''}"
     return str(device)
+
+
+@contextmanager
+def memory_errors_named(config: Config) -> Iterator[None]:
+    """Turn a device's or the machine's lack of memory into an error that says what to change.
+
+    Raises:
+        DeviceError: Instead of torch's RuntimeError or Python's MemoryError.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error)
+        known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+        if not known and "not enough memory" not in text and "can't allocate memory" not in text:
+            raise
+        sizes = f"hidden_sizes {list(config.model.hidden_sizes)}, batch_size {config.training.batch_size}"
+        reason = text.splitlines()[0] if text else "the machine has no more"
+        hint = "smaller model.hidden_sizes or training.batch_size need less"
+        raise DeviceError(f"out of memory with {sizes}: {reason}", hint=hint) from error

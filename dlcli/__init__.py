@@ -15,7 +15,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dlcli.api import evaluate, load_config, plan, predict, train
+    from dlcli.api import evaluate, plan, predict, train
+    from dlcli.config.load import load_config
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "evaluate", "load_config", "plan", "predict", "train"]

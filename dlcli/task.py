@@ -41,7 +41,10 @@ class Task(ABC):
 
     @abstractmethod
     def predictions(self, outputs: Tensor) -> Tensor:
-        """Return probabilities (N, classes), or values (N, out_features) in the target's own unit; float64."""
+        """Return probabilities (N, classes), or values (N, out_features) in the target's own unit.
+
+        float64 on the CPU, wherever the outputs are.
+        """
 
 
 class Classification(Task):
@@ -91,7 +94,8 @@ class Classification(Task):
 
     def metrics(self, sums: dict[str, Tensor]) -> dict[str, float]:
         """Return loss, accuracy and macro F1: the mean F1 of the classes that occur, in truth or prediction."""
-        confusion = sums["confusion"].double()
+        sums = _on_cpu(sums)
+        confusion = sums["confusion"]
         true, predicted = confusion.sum(1), confusion.sum(0)
         occurs = true + predicted > 0
         f1 = 2 * confusion.diag()[occurs] / (true + predicted)[occurs]
@@ -103,7 +107,7 @@ class Classification(Task):
 
     def predictions(self, outputs: Tensor) -> Tensor:
         """Return P(y | x): the softmax of the logits, in float64 so that it sums to 1."""
-        return outputs.double().softmax(1)
+        return outputs.cpu().double().softmax(1)
 
 
 class Regression(Task):
@@ -148,8 +152,8 @@ class Regression(Task):
 
         R² of a constant target is NaN: there is nothing to explain.
         """
-        sums = {name: value.double() for name, value in sums.items()}
-        n, scale = sums["count"], self._scaling.scale.to(sums["squared"].device)
+        sums = _on_cpu(sums)
+        n, scale = sums["count"], self._scaling.scale
         spread = sums["target_squared"] - sums["target"].square() / n
         mse = (sums["squared"] / n * scale.square()).mean()
         r2 = torch.where(spread > 0, 1 - sums["squared"] / spread, torch.nan)
@@ -163,12 +167,16 @@ class Regression(Task):
 
     def predictions(self, outputs: Tensor) -> Tensor:
         """Return the outputs in the target's own unit."""
-        return self._scaling.invert(outputs.double())
+        return self._scaling.invert(outputs.cpu().double())
 
 
 def _accurate(values: Tensor) -> Tensor:
     """Return `values` in float64, so that sums over a split do not round; MPS has float32 only."""
     return values if values.device.type == "mps" else values.double()
+
+
+def _on_cpu(sums: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.cpu().double() for name, value in sums.items()}
 
 
 def build_task(config: Config, splits: Splits) -> Task:

@@ -184,6 +184,18 @@ def test_a_signal_saves_and_says_what_to_do(clean_place: Path, signum: signal.Si
     assert strict_json(evaluated.out)["epoch"] in (whole_epochs, whole_epochs + 1), "maybe within an epoch"
 
 
+def test_a_run_moved_elsewhere_is_evaluated_from_any_folder(
+    dlcli: Callable[..., Finished], clean_place: Path, fashion_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relative = os.path.relpath(fashion_root)
+    trained = dlcli("train", "-c", "fashion_mnist_linear", f"data.root={relative}", "training.epochs=1", "--json")
+    moved = clean_place / "moved"
+    Path(str(strict_json(trained.out)["run"])).rename(moved)
+    (clean_place / "other" / "folder").mkdir(parents=True)
+    monkeypatch.chdir("other/folder")
+    assert strict_json(dlcli("eval", str(moved), "--json").out)["examples"] == 10_000
+
+
 def make_unreadable_run(_: Path) -> None:
     run = Path("runs/bad/one")
     (run / "checkpoints").mkdir(parents=True)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +19,7 @@ from dlcli.cli.output import (
     print_json,
     print_result,
 )
+from dlcli.training.events import Event, FitEnded, RunStarted
 
 if TYPE_CHECKING:
     from dlcli.api import TrainResult
@@ -75,18 +74,23 @@ def train_command(
         else:
             print_result(*(f"{heading:<9} {text}" for heading, text in planned.essentials))
         return
-    reporter = open_reporter(progress, quiet=quiet)
+    reporter, signals = open_reporter(progress, quiet=quiet), _StopSignals()
+
+    def listen(event: Event) -> None:
+        signals.watch(event)
+        reporter.handle(event)
+
     try:
-        with _stop_signals() as should_stop:
-            result = api.train(
-                loaded,
-                run_dir=run_dir,
-                evaluate_test=evaluate_test,
-                listen=reporter.handle,
-                notify=reporter.note,
-                should_stop=should_stop,
-            )
+        result = api.train(
+            loaded,
+            run_dir=run_dir,
+            evaluate_test=evaluate_test,
+            listen=listen,
+            notify=reporter.note,
+            should_stop=lambda: signals.received,
+        )
     finally:
+        signals.restore()
         reporter.close()
     if json:
         print_json(_json_object(result))
@@ -94,22 +98,33 @@ def train_command(
         print_result(*_summary(result))
 
 
-@contextmanager
-def _stop_signals() -> Iterator[Callable[[], int | None]]:
-    """Turn the first SIGINT or SIGTERM into a wish to stop; a second one ends the process at once."""
-    received: list[int] = []
+class _StopSignals:
+    """While the model trains, the first SIGINT or SIGTERM becomes a wish to stop; a second one ends the process.
 
-    def note(signum: int, _frame: FrameType | None) -> None:
-        received.append(signum)
-        for one in before:
-            signal.signal(one, signal.SIG_DFL)
+    Before and after, when there is nothing to save, they end it as they always do.
+    """
 
-    before = {one: signal.signal(one, note) for one in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: received[0] if received else None
-    finally:
-        for one, handler in before.items():
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def watch(self, event: Event) -> None:
+        """Begin with the first event of a run, end with the last."""
+        if isinstance(event, RunStarted):
+            self._before = {one: signal.signal(one, self._note) for one in (signal.SIGINT, signal.SIGTERM)}
+        elif isinstance(event, FitEnded):
+            self.restore()
+
+    def restore(self) -> None:
+        """Give the signals back; nothing happens if they were not taken."""
+        for one, handler in self._before.items():
             signal.signal(one, handler)
+        self._before = {}
+
+    def _note(self, signum: int, _frame: FrameType | None) -> None:
+        self.received = signum
+        for one in self._before:
+            signal.signal(one, signal.SIG_DFL)
 
 
 def _json_object(result: TrainResult) -> dict[str, object]:

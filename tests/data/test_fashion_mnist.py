@@ -8,13 +8,14 @@ import hashlib
 import http.server
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torchvision
+from conftest import Finished
 
 from dlcli.config.schema import FashionMnistData
 from dlcli.data import fashion_mnist
@@ -171,6 +172,21 @@ def test_without_network_and_data_it_says_what_to_put_where(
     assert caught.value.exit_code == 3
     assert str(raw_folder(config)) in str(caught.value.hint)
     assert "`dlcli train -c digits` needs no download" in str(caught.value.hint)
+
+
+def test_train_fetches_what_is_missing_and_says_so_first(
+    mirror: Path, config: FashionMnistData, dlcli: Callable[..., Finished]
+) -> None:
+    root = str(config.root)
+    assert dlcli("data", "check", "fashion_mnist", "--root", root).code == 3
+    trained = dlcli("train", "-c", "fashion_mnist", f"data.root={root}", "training.epochs=1", "--json")
+    assert trained.code == 0, trained.err
+    lines = trained.err.splitlines()
+    assert "fetching Fashion-MNIST, 31 MB, from http://127.0.0.1" in lines[1]
+    assert lines[2].startswith("data")
+    assert trained.out.count("\n") == 1, "torchvision's own words must not get into the result"
+    assert dlcli("data", "check", "fashion_mnist", "--root", root).code == 0
+    assert "verified" in dlcli("data", "fetch", "fashion_mnist", "--root", root).out
 
 
 def test_the_real_set_is_what_was_published(fashion_root: Path) -> None:

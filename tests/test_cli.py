@@ -285,7 +285,9 @@ def test_validate_tells_an_editor_where(dlcli: Callable[..., Finished], clean_pl
 
 def test_a_starting_config_explains_and_trains(dlcli: Callable[..., Finished], clean_place: Path) -> None:
     assert dlcli("config", "init", "--data", "digits", "-o", "mine.yaml").code == 0
-    assert "# Learning rate at its highest" in Path("mine.yaml").read_text()
+    text = Path("mine.yaml").read_text()
+    assert "  # Learning rate at its highest" in text
+    assert "  # How a gradient becomes an update. One of sgd, adam, adamw.\n  name: sgd\n" in text
     assert dlcli("train", "-c", "mine.yaml", "training.epochs=1", "--quiet").code == 0
     assert Path("runs/my-digits").is_dir()
 

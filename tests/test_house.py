@@ -59,6 +59,12 @@ def test_importing_dlcli_is_cheap_and_its_api_is_there() -> None:
         dlcli.nothing  # noqa: B018
 
 
+def test_the_api_imports_torch_and_no_other_heavy_package() -> None:
+    code = f"import dlcli.api, sys; print(*[name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert set(done.stdout.split()) == {"torch", "numpy"}
+
+
 def test_the_wheel_ships_the_configs_as_presets(clean_place: Path) -> None:
     command = f"import os; os.chdir({str(CHECKOUT)!r}); from hatchling.build import build_wheel; "
     command += f"build_wheel({str(clean_place)!r})"

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from dlcli.cli.output import JsonOption, print_error, print_json, print_result
 from dlcli.errors import ConfigError, Problem, UsageError
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
 
 app = typer.Typer(help="Presets, and what a config means.", no_args_is_help=True)
 
@@ -33,7 +30,7 @@ def list_command(json: JsonOption = False) -> None:
 @app.command("show")
 def show_command(
     config: Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file, or a preset's name.")],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE")] = None,
     json: JsonOption = False,
 ) -> None:
     """Show every setting with its value and where that came from."""
@@ -58,8 +55,8 @@ def init_command(
     ] = None,
 ) -> None:
     """Write a config to start from, with every setting explained."""
-    from dlcli.config.render import render_yaml
-    from dlcli.config.schema import data_sources, starting_config
+    from dlcli.config.render import render_explained
+    from dlcli.config.schema import data_sources, explain_setting, starting_config
 
     sources = data_sources()
     if data not in sources:
@@ -68,10 +65,8 @@ def init_command(
         raise UsageError(f"{data} is data for {sources[data].tasks[0]}, not {task}", hint="leave --task out")
     config = starting_config(data, task or sources[data].tasks[0])
 
-    def explain(section: BaseModel, field: str, _path: tuple[str | int, ...]) -> str:
-        return " ".join((type(section).model_fields[field].description or "").split())
-
-    text = f"# Train with: dlcli train -c {output or 'FILE'}\n{render_yaml(config, explain)}"
+    explained = render_explained(config, explain_setting)
+    text = f"# Train with: dlcli train -c {output or 'FILE'}\n{explained}"
     if output is None:
         print_result(text.rstrip())
         return
@@ -85,7 +80,7 @@ def init_command(
 
 @app.command("validate")
 def validate_command(
-    configs: Annotated[list[str], typer.Argument(metavar="CONFIG...", help="YAML files, or presets' names.")],
+    configs: Annotated[list[str], typer.Argument(metavar="CONFIG", help="YAML files, or presets' names.")],
     json: JsonOption = False,
 ) -> None:
     """Check configs; all problems of all files at once. Exit 2 if there are any."""

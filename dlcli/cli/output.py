@@ -24,7 +24,7 @@ ProgressOption = Annotated[
     Progress, typer.Option("--progress", help="How to show progress; auto is rich on a terminal, else plain.")
 ]
 RunArgument = Annotated[
-    str | None, typer.Argument(metavar="[RUN]", help="A run's folder or name; the newest if left out.")
+    str | None, typer.Argument(metavar="RUN", help="A run's folder or name; the newest if left out.")
 ]
 CheckpointOption = Annotated[Literal["best", "last"], typer.Option("--checkpoint", help="Which parameters.")]
 SplitOption = Annotated[Literal["train", "val", "test"], typer.Option("--split", help="Which examples.")]

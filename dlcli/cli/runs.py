@@ -59,7 +59,7 @@ def show_command(run: RunArgument = None, json: JsonOption = False) -> None:
 
 @app.command("compare")
 def compare_command(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Folders or names of two runs or more.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Folders or names of two runs or more.")],
     json: JsonOption = False,
 ) -> None:
     """Show side by side where runs differ: their settings and their metrics."""

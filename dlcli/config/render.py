@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,6 +24,24 @@ def render_yaml(model: BaseModel, comment: Callable[[BaseModel, str, Path], str]
     rows = list(_rows(model, (), comment))
     width = min(max((len(text) for text, note in rows if note), default=0), 44)
     lines = (f"{text:<{width}}  # {note}" if note else text for text, note in rows)
+    return "\n".join(lines) + "\n"
+
+
+def render_explained(model: BaseModel, explain: Callable[[BaseModel, str], str], width: int = 88) -> str:
+    """Return `model` as YAML with an explanation above every setting.
+
+    Args:
+        model: A config or a section of one.
+        explain: Given the section and the field, what to say above it.
+        width: Of the longest line of explanation.
+    """
+    lines: list[str] = []
+    for text, note in _rows(model, (), lambda section, field, _: explain(section, field)):
+        indent = text[: len(text) - len(text.lstrip())]
+        if text.endswith(":") and not indent:
+            lines.append("")
+        lines += textwrap.wrap(note, width, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+        lines.append(text)
     return "\n".join(lines) + "\n"
 
 

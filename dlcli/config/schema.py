@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -472,6 +472,17 @@ def section_models(model: type[BaseModel], field: str) -> tuple[type[BaseModel],
 def section_name(model: type[BaseModel]) -> str:
     """Return the `name` that chooses `model` among the sections of a union."""
     return str(get_args(model.model_fields["name"].annotation)[0])
+
+
+def explain_setting(section: BaseModel, field: str) -> str:
+    """Return what a setting means, and its choices where it has a list of them."""
+    info = type(section).model_fields[field]
+    choices = [str(one) for one in get_args(info.annotation)] if get_origin(info.annotation) is Literal else []
+    if field == "name" and choices:  # the tag of a union: the choices are the names of all its members
+        unions = (section_models(Config, name) for name in Config.model_fields)
+        choices = next([section_name(one) for one in members] for members in unions if type(section) in members)
+    text = " ".join((info.description or "").split())
+    return f"{text} One of {', '.join(choices)}." if choices else text
 
 
 def data_sources() -> dict[str, type[DataSection]]:

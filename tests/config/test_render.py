@@ -6,8 +6,8 @@ import pytest
 
 from dlcli.config.load import load_config
 from dlcli.config.presets import presets
-from dlcli.config.render import render_value, render_yaml
-from dlcli.config.schema import data_sources, starting_config
+from dlcli.config.render import render_explained, render_value, render_yaml
+from dlcli.config.schema import data_sources, explain_setting, starting_config
 from dlcli.config.source import read_document
 
 
@@ -21,7 +21,7 @@ def test_what_is_rendered_reads_back_as_the_same_config(clean_place: Path, prese
 @pytest.mark.parametrize("source", data_sources())
 def test_a_config_to_start_from_is_valid(clean_place: Path, source: str) -> None:
     config = starting_config(source, data_sources()[source].tasks[0])
-    Path("start.yaml").write_text(render_yaml(config, lambda *_: ""))
+    Path("start.yaml").write_text(render_explained(config, explain_setting))
     assert load_config("start.yaml").config == config
 
 

@@ -14,8 +14,11 @@ Everything a user can cause ends in one of these; nothing else in the package en
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+_MAX_QUOTE = 100  # characters of a line that are shown around a mistake
 
 
 class DlcliError(Exception):
@@ -51,6 +54,7 @@ class Problem:
         key: Dotted name of the setting, empty for the file as a whole.
         message: What is wrong.
         hint: What to type instead, if that can be told.
+        text: The line as it was written, where there is one.
     """
 
     file: str
@@ -59,11 +63,26 @@ class Problem:
     key: str
     message: str
     hint: str | None = None
+    text: str | None = None
 
     @property
     def place(self) -> str:
         """`file:line:column`, as far as they are known."""
         return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+
+    @property
+    def lines(self) -> list[str]:
+        """The place and the message, and the offending line with a caret under the offending word."""
+        lines = [f"{self.place}: {self.message}"]
+        if self.text is not None and self.line is not None and self.column is not None:
+            start = max(0, self.column - 1 - _MAX_QUOTE // 2) if len(self.text) > _MAX_QUOTE else 0
+            quote = visible(self.text[start : start + _MAX_QUOTE].replace("\t", " "))
+            before = visible(self.text[start : self.column - 1].replace("\t", " "))
+            word = re.match(r"[^\s:,\[\]{}]*", self.text[self.column - 1 :])
+            carets = "^" * max(1, min(len(visible(word.group() if word else "")), len(quote) - len(before)))
+            margin = " " * len(str(self.line))
+            lines += [f"  {self.line} | {quote}", f"  {margin} | {' ' * len(before)}{carets}"]
+        return lines
 
 
 class ConfigError(UsageError):
@@ -72,7 +91,7 @@ class ConfigError(UsageError):
     def __init__(self, file: str, problems: Sequence[Problem]) -> None:
         assert problems, "a ConfigError needs a problem"
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        lines = [f"  {problem.place}: {problem.message}" for problem in problems]
+        lines = [f"  {line}" for problem in problems for line in problem.lines]
         hints = dict.fromkeys(problem.hint for problem in problems if problem.hint)
         super().__init__("\n".join([f"{file} has {count}", *lines]), hint="\n".join(hints) or None)
         self.problems = tuple(problems)

@@ -207,7 +207,7 @@ def make_unreadable_run(_: Path) -> None:
     ("arguments", "code", "words"),
     [
         (["train", "-c", "missing.yaml"], 2, "cannot read missing.yaml: no such file"),
-        (["train", "-c", "digitz"], 2, "did you mean `-c digits`?"),
+        (["train", "-c", "digitz"], 2, "did you mean `digits`?"),
         (["train", "-c", "."], 2, "is a folder"),
         (["train", "-c", "empty.yaml"], 2, "data is missing"),
         (["train", "-c", "typo.yaml"], 2, "typo.yaml:2:12: training.epocs is not a setting"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from dlcli.config.advice import SOFTMAX_ADVICE, closest, unknown_key
+from dlcli.config.render import render_value
 from dlcli.config.schema import Config, section_models, section_name
 from dlcli.config.source import Document, Path, dotted
 from dlcli.errors import Problem
@@ -33,54 +34,120 @@ _EXPECTED = {
 }
 
 
-def problems_of(error: ValidationError, tree: dict[str, Any], document: Document) -> list[Problem]:
-    """Return every problem that pydantic found, in the order of the file, the command line's last.
+def problems_of(tree: dict[str, Any], document: Document) -> list[Problem]:
+    """Return everything that keeps `tree` from being a Config; empty if nothing does.
+
+    A section whose name is not known is looked at once more under the name it is most like, so that the other
+    mistakes in it are told too.
 
     Args:
-        error: From validating `tree`.
         tree: The values, without nulls.
         document: Where the values stand.
     """
-    problems = [_translate(detail, tree, document) for detail in error.errors(include_url=False)]
-    problems.sort(key=lambda problem: (problem.line is None, problem.line or 0, problem.column or 0))
+    details = _validate(tree)
+    problems = [_translate(detail, tree, document) for detail in details]
+    if mended := _with_known_names(tree, details):
+        problems += [
+            _translate(detail, mended, document)
+            for detail in _validate(mended)
+            if not (detail["type"] == "extra_forbidden" and _is_setting_of_another(detail))
+        ]
     return list(dict.fromkeys(problems))
+
+
+def _validate(tree: dict[str, Any]) -> list[ErrorDetails]:
+    try:
+        Config.model_validate(tree)
+    except ValidationError as error:
+        return error.errors(include_url=False)
+    return []
+
+
+def _with_known_names(tree: dict[str, Any], details: list[ErrorDetails]) -> dict[str, Any]:
+    """Return the tree with the unknown names of sections replaced by known ones; empty if all are known."""
+    mended: dict[str, Any] = {}
+    for detail in details:
+        if detail["type"] == "union_tag_invalid":
+            section = str(detail["loc"][0])
+            names = [section_name(one) for one in section_models(Config, section)]
+            name = closest(str(detail["ctx"]["tag"]), names) or names[0]
+            mended[section] = {**tree[section], "name": name}
+    return {**tree, **mended} if mended else {}
+
+
+def _is_setting_of_another(detail: ErrorDetails) -> bool:
+    members = section_models(Config, str(detail["loc"][0]))
+    return any(detail["loc"][-1] in one.model_fields for one in members)
 
 
 def _translate(detail: ErrorDetails, tree: dict[str, Any], document: Document) -> Problem:
     path, kind = _path(detail, tree), detail["type"]
     match kind:
         case "extra_forbidden":
-            return document.problem(path, f"{dotted(path)} is not a setting", _did_you_mean_key(path, detail["loc"]))
+            return document.problem(path, *unknown_key(path, _model_at(detail["loc"][:-1])))
         case "missing" | "union_tag_not_found":
             path = path if kind == "missing" else (*path, "name")
             hint = "add `data: {name: digits}`" if path[0] == "data" else None
             return document.problem(path, f"{dotted(path)} is missing", hint)
         case "union_tag_invalid":
-            path = (*path, "name")
-            return _not_accepted(path, kind, detail["ctx"]["tag"], detail, document)
+            return _not_accepted((*path, "name"), kind, detail["ctx"]["tag"], detail, document)
         case _:
             return _not_accepted(path, kind, detail["input"], detail, document)
 
 
 def _not_accepted(path: Path, kind: str, value: Any, detail: ErrorDetails, document: Document) -> Problem:
-    """Return the problem of a value that is not what it must be; a choice close to it becomes the hint."""
+    """Return the problem of a value that is not what it must be, with a value that would do."""
     context = {
         name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in detail.get("ctx", {}).items()
     }
     expected = _EXPECTED.get(kind, detail["msg"][:1].lower() + detail["msg"][1:]).format(**context)
-    hint = None
+    hint = _example(path, value)
     if kind in ("union_tag_invalid", "literal_error"):
         expected = expected.replace("'", "").replace(" or ", ", ")
         choices = expected.removeprefix("must be one of ").split(", ")
-        guess = difflib.get_close_matches(str(value), choices, n=1)
-        hint = f"did you mean `{dotted(path)}={guess[0]}`?" if guess else None
+        guess = closest(str(value), choices)
+        if len(choices) == 1:
+            expected = f"must be {choices[0]}"
+        if value == "softmax":
+            hint = SOFTMAX_ADVICE
+        elif guess:
+            hint = f"did you mean `{dotted(path)}={guess}`?"
+        else:
+            hint = f"write it like `{dotted(path)}={choices[0]}`"
     return document.problem(path, f"{dotted(path)} {expected}. Got {_show(value)} instead", hint)
 
 
-def _did_you_mean_key(path: Path, location: tuple[int | str, ...]) -> str | None:
-    model = _model_at(location[:-1])
-    guess = difflib.get_close_matches(str(path[-1]), model.model_fields if model else (), n=1)
-    return f"did you mean `{dotted((*path[:-1], guess[0]))}`?" if guess else None
+# Values to show where the default is not the one that a user who sets this is after.
+_USUAL = {
+    "name": "my-run",
+    "data": "{name: digits}",
+    "data.root": "DIR",
+    "model.dropout": "0.5",
+    "loss.class_weights": "balanced",
+    "optimizer.momentum": "0.9",
+    "optimizer.nesterov": "true",
+    "optimizer.weight_decay": "1e-4",
+    "scheduler.warmup_epochs": "1",
+    "training.gradient_clip_norm": "1.0",
+    "early_stopping.patience": "5",
+}
+
+
+def _example(path: Path, value: Any) -> str:
+    """Return a line that would do instead: a usual value, the default, or a section of the name given."""
+    path = tuple(part for part in path if isinstance(part, str))  # a list is written as a whole
+    members = section_models(Config, str(path[0]))
+    if len(path) == 1 and len(members) > 1:  # a section's name where the section should be
+        name = closest(str(value), [section_name(one) for one in members]) or section_name(members[0])
+        return f"write it like `{path[0]}={{name: {name}}}`"
+    if dotted(path) in _USUAL:
+        return f"write it like `{dotted(path)}={_USUAL[dotted(path)]}`"
+    for model in members if len(path) > 1 else (Config,):
+        if str(path[-1]) in model.model_fields:
+            default = model.model_fields[str(path[-1])].default
+            if isinstance(default, (str, int, float, tuple)):
+                return f"write it like `{dotted(path)}={render_value(default)}`"
+    return f"`dlcli config init` shows how {path[0]} is written"
 
 
 def _path(detail: ErrorDetails, tree: dict[str, Any]) -> Path:

@@ -46,7 +46,7 @@ def render_explained(model: BaseModel, explain: Callable[[BaseModel, str], str],
 
 
 def _rows(model: BaseModel, path: Path, comment: Callable[[BaseModel, str, Path], str]) -> Iterator[tuple[str, str]]:
-    for field in sorted(type(model).model_fields, key=lambda field: field != "name"):
+    for field in sorted(type(model).model_fields, key=lambda field: field not in ("schema_version", "name")):
         value = getattr(model, field)
         here = (*path, field)
         indent = "  " * len(path)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from dlcli.config.advice import closest
 from dlcli.config.schema import (
+    DEFAULT_LOSS,
     METRICS,
     Config,
+    DataSection,
     SgdOptimizer,
     SyntheticClassificationData,
     SyntheticRegressionData,
@@ -20,58 +23,62 @@ class Violation(NamedTuple):
 
     path: Path
     message: str
-    hint: str | None
+    hint: str
 
 
 def violations(config: Config) -> Iterator[Violation]:
     """Yield every rule between settings that `config` breaks."""
     yield from _task_rules(config)
-    yield from _data_rules(config)
+    yield from _data_rules(config.data)
     yield from _training_rules(config)
 
 
 def _task_rules(config: Config) -> Iterator[Violation]:
     data, loss = config.data, config.loss
     if config.task not in data.tasks:
-        yield Violation(
-            ("data", "name"), f"{data.name} is data for {data.tasks[0]}, not {config.task}", f"task: {data.tasks[0]}"
-        )
+        message = f"{data.name} is data for {data.tasks[0]}, not {config.task}"
+        yield Violation(("data", "name"), message, f"write it like `task={data.tasks[0]}`")
     if config.task not in loss.tasks:
-        yield Violation(("loss", "name"), f"{loss.name} is no loss for {config.task}", "leave `loss` out")
+        hint = f"`loss=null` takes the task's own, {DEFAULT_LOSS[config.task]}"
+        yield Violation(("loss", "name"), f"{loss.name} is no loss for {config.task}", hint)
     known = [f"val/{name}" for name in METRICS[config.task]]
     for section in ("early_stopping", "checkpoint"):
         monitor = getattr(config, section).monitor
         if monitor not in known:
-            yield Violation((section, "monitor"), f"must be one of {', '.join(known)}. Got {monitor!r} instead", None)
+            message = f"must be one of {', '.join(known)}. Got {monitor!r} instead"
+            guess = closest(monitor, known) or known[0]
+            yield Violation((section, "monitor"), message, f"did you mean `{section}.monitor={guess}`?")
 
 
-def _data_rules(config: Config) -> Iterator[Violation]:
-    data = config.data
+def _data_rules(data: DataSection) -> Iterator[Violation]:
     if isinstance(data, SyntheticRegressionData) and data.function == "friedman1" and data.in_features < 5:
-        yield Violation(
-            ("data", "in_features"),
-            f"must be at least 5 for friedman1. Got {data.in_features} instead",
-            "data.in_features=10",
-        )
+        message = f"must be at least 5 for friedman1. Got {data.in_features} instead"
+        yield Violation(("data", "in_features"), message, "write it like `data.in_features=10`")
     if isinstance(data, SyntheticClassificationData):
         if data.pattern != "blobs" and data.in_features != 2:
-            yield Violation(
-                ("data", "in_features"), f"must be 2 for {data.pattern}. Got {data.in_features} instead", None
-            )
+            message = f"must be 2 for {data.pattern}. Got {data.in_features} instead"
+            yield Violation(("data", "in_features"), message, "`data.pattern=blobs` takes any number")
         if data.pattern in ("moons", "circles") and data.n_classes != 2:
-            yield Violation(
-                ("data", "n_classes"),
-                f"must be 2 for {data.pattern}. Got {data.n_classes} instead",
-                "data.pattern=spirals takes any number",
-            )
+            message = f"must be 2 for {data.pattern}. Got {data.n_classes} instead"
+            yield Violation(("data", "n_classes"), message, "`data.pattern=spirals` takes any number")
 
 
 def _training_rules(config: Config) -> Iterator[Violation]:
-    optimizer = config.optimizer
+    optimizer, training = config.optimizer, config.training
     if isinstance(optimizer, SgdOptimizer) and optimizer.nesterov and optimizer.momentum == 0:
-        yield Violation(("optimizer", "nesterov"), "needs a momentum above 0", "optimizer.momentum=0.9")
-    warmup, epochs = config.scheduler.warmup_epochs, config.training.epochs
-    if warmup >= epochs:
-        yield Violation(
-            ("scheduler", "warmup_epochs"), f"must be less than training.epochs ({epochs}). Got {warmup} instead", None
-        )
+        message = "needs a momentum above 0"
+        yield Violation(("optimizer", "nesterov"), message, "write it like `optimizer.momentum=0.9`")
+    warmup = config.scheduler.warmup_epochs
+    if warmup >= training.epochs:
+        message = f"must be less than training.epochs ({training.epochs}). Got {warmup:g} instead"
+        hint = f"write it like `scheduler.warmup_epochs={min(1, training.epochs / 2):g}`"
+        yield Violation(("scheduler", "warmup_epochs"), message, hint)
+    n_train = _about_training_examples(config.data)
+    if training.batch_size != "full" and training.batch_size > 1.01 * n_train + 10:  # splits round class by class
+        message = f"is larger than the about {n_train:,} training examples. Got {training.batch_size} instead"
+        yield Violation(("training", "batch_size"), message, "`training.batch_size=full` takes all of them")
+
+
+def _about_training_examples(data: DataSection) -> int:
+    total = getattr(data, "n_samples", data.examples)
+    return round(total * (1 - getattr(data, "test_fraction", 0)) * (1 - data.val_fraction))

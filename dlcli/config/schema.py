@@ -57,6 +57,7 @@ class DataSection(Section):
     """What every data source has."""
 
     tasks: ClassVar[tuple[TaskName, ...]]
+    examples: ClassVar[int] = 0  # without an official test split; 0 where `n_samples` says it
 
     val_fraction: Fraction = 0.1
     """Share of the training examples kept for validation, stratified by class, drawn with `seed`."""
@@ -76,6 +77,7 @@ class FashionMnistData(DataSection):
     """Fashion-MNIST: 60,000 + 10,000 grey images, 28×28, of ten kinds of clothing; fetched once, 30 MB."""
 
     tasks = ("classification",)
+    examples = 60_000
 
     name: Literal["fashion_mnist"]
     """Which data source."""
@@ -89,6 +91,7 @@ class DigitsData(TestFraction):
     """Handwritten digits: 1,797 real grey images, 8×8; comes with scikit-learn."""
 
     tasks = ("classification",)
+    examples = 1797
 
     name: Literal["digits"]
     """Which data source."""
@@ -98,6 +101,7 @@ class DiabetesData(TestFraction):
     """Diabetes progression after one year: 442 real patients, 10 features; comes with scikit-learn."""
 
     tasks = ("regression",)
+    examples = 442
 
     name: Literal["diabetes"]
     """Which data source."""
@@ -426,9 +430,15 @@ class CheckpointSection(Section):
     seconds."""
 
 
+# Old dotted name -> new dotted name. A renamed setting keeps working, with a warning, for one release.
+RENAMED: dict[str, str] = {}
+
+
 class Config(Section):
     """Everything that decides what a run does."""
 
+    schema_version: Literal[1] = 1
+    """Version of these settings; a later dlcli reads older ones."""
     name: RunName = "run"
     """Name of the runs' folder; left out, the config file's name."""
     task: TaskName = "classification"
@@ -478,6 +488,8 @@ def explain_setting(section: BaseModel, field: str) -> str:
     """Return what a setting means, and its choices where it has a list of them."""
     info = type(section).model_fields[field]
     choices = [str(one) for one in get_args(info.annotation)] if get_origin(info.annotation) is Literal else []
+    if field == "schema_version":
+        choices = []
     if field == "name" and choices:  # the tag of a union: the choices are the names of all its members
         unions = (section_models(Config, name) for name in Config.model_fields)
         choices = next([section_name(one) for one in members] for members in unions if type(section) in members)

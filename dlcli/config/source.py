@@ -40,15 +40,16 @@ def dotted(path: Path) -> str:
 
 
 class Place(NamedTuple):
-    """Where something stands; line and column count from 1."""
+    """Where something stands; line and column count from 1, and `text` is the whole line."""
 
     file: str
-    line: int | None
-    column: int | None
+    line: int | None = None
+    column: int | None = None
+    text: str | None = None
 
     def problem(self, key: str, message: str, hint: str | None = None) -> Problem:
         """Return a Problem at this place."""
-        return Problem(self.file, self.line, self.column, key, message, hint)
+        return Problem(self.file, self.line, self.column, key, message, hint, self.text)
 
 
 @dataclass
@@ -59,11 +60,13 @@ class Document:
         file: What it is called in messages.
         tree: The values, nested as in the text; sequences are tuples.
         places: For each key's path, where the key stands.
+        problems: What was wrong, but could be read past.
     """
 
     file: str
     tree: dict[str, Value] = field(default_factory=dict)
     places: dict[Path, Place] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
 
     def problem(self, path: Path, message: str, hint: str | None = None) -> Problem:
         """Return a problem at the innermost part of `path` that was written down, else at the file's beginning."""
@@ -99,14 +102,14 @@ def read_scalar(text: str) -> Value:
 
 
 def read_document(text: str, file: str) -> Document:
-    """Return the one mapping that `text` holds; an empty text is an empty mapping.
+    """Return the one mapping that `text` holds, and what is wrong with it; an empty text is an empty mapping.
 
     Args:
         text: YAML.
         file: What to call the text in messages.
 
     Raises:
-        ConfigError: With all problems that could be told apart; a broken syntax ends the reading.
+        ConfigError: If the syntax is broken, so that nothing after it can be read.
     """
     return _Reader(text, file).document()
 
@@ -125,6 +128,7 @@ class _Reader:
 
     def __init__(self, text: str, file: str, key: str = "", fixed_place: Place | None = None) -> None:
         self._file = file
+        self._lines = text.split("\n")
         self._key = key
         self._fixed_place = fixed_place
         self._places: dict[Path, Place] = {}
@@ -136,10 +140,9 @@ class _Reader:
         if root is None:
             root = {}
         if not isinstance(root, dict):
-            self._note(Place(self._file, 1, 1), (), "must be a mapping of sections, like `data: {name: digits}`")
-        self._raise_problems()
+            self._fail(self._at(1, 1), "must be a mapping of sections", "write it like `data: {name: digits}`")
         assert isinstance(root, dict)
-        return Document(self._file, root, self._places)
+        return Document(self._file, root, self._places, self._problems)
 
     def value(self) -> Value:
         value = self._whole()
@@ -156,13 +159,14 @@ class _Reader:
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
             column = error.position - (text.rfind("\n", 0, error.position) + 1) + 1
-            place = self._fixed_place or Place(self._file, line, column)
-            self._fail(place, f"has a character YAML does not allow: #x{error.character:04x}")
+            character = f"has a character YAML does not allow: #x{error.character:04x}"
+            self._fail(self._at(line, column), character, "delete it")
         except yaml.MarkedYAMLError as error:
-            self._fail(self._place(error.problem_mark or error.context_mark), f"is not YAML: {_explain(error)}")
+            place = self._place(error.problem_mark or error.context_mark)
+            self._fail(place, f"is not YAML: {_explain(error)}", _mend(error))
         except (ValueError, OverflowError):  # PyYAML lets chr() of an escape like \UFFFFFFFF through
             assert loader is not None
-            self._fail(self._place(loader.get_mark()), "is not YAML: an escape that is no character")
+            self._fail(self._place(loader.get_mark()), "is not YAML: an escape that is no character", "delete it")
 
     def _whole(self) -> Value:
         value: Value = None
@@ -171,9 +175,11 @@ class _Reader:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if event.version or event.tags:
-                    self._note(self._place(event.start_mark), (), "has a directive (%…); a config needs none")
+                    self._note(self._place(event.start_mark), (), "has a directive (%…)", "delete the line")
                 if documents > 1:
-                    self._note(self._place(event.start_mark), (), "has a second document (---); a config is one")
+                    self._note(
+                        self._place(event.start_mark), (), "has a second document (---)", "a config is one document"
+                    )
                     break
             elif isinstance(event, yaml.NodeEvent):
                 value = self._node(event, ())
@@ -182,14 +188,14 @@ class _Reader:
     def _node(self, event: yaml.Event, path: Path) -> Value:
         place = self._place(event.start_mark)
         if isinstance(event, yaml.AliasEvent):
-            self._note(place, path, "is an alias (*); write the value out")
+            self._note(place, path, "is an alias (*)", "write the value out")
             return None
         if getattr(event, "anchor", None):
-            self._note(place, path, "has an anchor (&); a config needs none")
+            self._note(place, path, "has an anchor (&)", "delete it")
         if tag := getattr(event, "tag", None):
-            self._note(place, path, f"has a tag ({tag}); a config needs none")
+            self._note(place, path, f"has a tag ({tag})", "delete it")
         if len(path) > MAX_DEPTH:
-            self._fail(place, f"is nested more than {MAX_DEPTH} levels deep")
+            self._fail(place, f"is nested more than {MAX_DEPTH} levels deep", "a config has 2 levels")
         if isinstance(event, yaml.MappingStartEvent):
             return self._mapping(path)
         if isinstance(event, yaml.SequenceStartEvent):
@@ -202,11 +208,12 @@ class _Reader:
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             place = self._place(event.start_mark)
             if isinstance(event, yaml.ScalarEvent) and event.value == "<<" and not event.style:
-                self._note(place, path, "has a merge key (<<); write the values out")
+                self._note(place, path, "has a merge key (<<)", "write the values out")
             key = self._node(event, (*path, "?"))
             if not isinstance(key, str):
-                self._note(place, path, "has a key that is not a word; put it in quotes if it is meant as text")
-                key = f"?{place.line}:{place.column}"
+                self._note(place, path, "has a key that is not a word", "keys are the names of settings")
+                self._node(next(self._events), (*path, "?"))
+                continue
             here = (*path, key)
             if key in mapping:
                 first = self._places[here]
@@ -233,16 +240,20 @@ class _Reader:
             return None
 
     def _place(self, mark: Any) -> Place:
+        return self._at(mark.line + 1, mark.column + 1) if mark else self._at(1, 1)
+
+    def _at(self, line: int, column: int) -> Place:
         if self._fixed_place is not None:
             return self._fixed_place
-        return Place(self._file, mark.line + 1, mark.column + 1) if mark else Place(self._file, 1, 1)
+        text = self._lines[line - 1].rstrip("\r") if line <= len(self._lines) else None
+        return Place(self._file, line, column, text or None)
 
     def _note(self, place: Place, path: Path, what: str, hint: str | None = None) -> None:
         key = dotted(path) or self._key
         self._problems.append(place.problem(key, f"{key or 'the file'} {what}", hint))
 
-    def _fail(self, place: Place, what: str) -> None:
-        self._note(place, (), what)
+    def _fail(self, place: Place, what: str, hint: str) -> None:
+        self._note(place, (), what, hint)
         self._raise_problems()
 
     def _raise_problems(self) -> None:
@@ -253,3 +264,15 @@ class _Reader:
 def _explain(error: yaml.MarkedYAMLError) -> str:
     parts = [part for part in (error.context, error.problem) if part]
     return ", ".join(parts) or "broken syntax"
+
+
+def _mend(error: yaml.MarkedYAMLError) -> str:
+    """Return what most often mends a broken syntax."""
+    text = _explain(error)
+    if "'\\t'" in text:
+        return "indent with spaces, not with tabs"
+    if "flow" in text:
+        return "close the bracket, and put commas between the entries"
+    if "quoted" in text:
+        return "close the quotes"
+    return "write `key: value`, a space after the colon, and indent a section's settings alike"

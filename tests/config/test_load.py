@@ -9,53 +9,6 @@ from dlcli.config.load import load_config
 from dlcli.config.presets import presets
 from dlcli.errors import ConfigError, UsageError
 
-BROKEN = """\
-task: regresion
-data:
-  name: digits
-  rot: 3
-model: {hidden_sizes: 3, dropout: 1.0}
-loss: {name: cross_entropy, label_smothing: .1}
-optimizer:
-  lr: -0.1
-  nesterov: 1
-scheduler: 3
-training:
-  batch_sise: 3
-  batch_size: ful
-  epochs: 1.5
-  device: gpu
-"""
-
-
-def test_all_problems_of_a_file_come_at_once_each_with_its_place_and_fix(clean_place: Path) -> None:
-    Path("mine.yaml").write_text(BROKEN)
-    with pytest.raises(ConfigError) as caught:
-        load_config("mine.yaml", ["early_stopping.patiense=3"])
-    assert caught.value.message.splitlines() == [
-        "mine.yaml has 13 problems",
-        "  mine.yaml:1:1: task must be one of classification, regression. Got 'regresion' instead",
-        "  mine.yaml:4:3: data.rot is not a setting",
-        "  mine.yaml:5:9: model.hidden_sizes must be a list, like [256, 128]. Got 3 instead",
-        "  mine.yaml:5:26: model.dropout must be less than 1. Got 1.0 instead",
-        "  mine.yaml:6:29: loss.label_smothing is not a setting",
-        "  mine.yaml:8:3: optimizer.lr must be greater than 0. Got -0.1 instead",
-        "  mine.yaml:9:3: optimizer.nesterov must be true or false. Got 1 instead",
-        "  mine.yaml:10:1: scheduler must be a section with settings of its own. Got 3 instead",
-        "  mine.yaml:12:3: training.batch_sise is not a setting",
-        "  mine.yaml:13:3: training.batch_size must be a whole number of at least 1, or full. Got 'ful' instead",
-        "  mine.yaml:14:3: training.epochs must be a whole number. Got 1.5 instead",
-        "  mine.yaml:15:3: training.device must be auto, cpu, cuda, cuda:N or mps. Got 'gpu' instead",
-        "  command line: early_stopping.patiense is not a setting",
-    ]
-    assert caught.value.hint is not None
-    assert caught.value.hint.splitlines() == [
-        "did you mean `task=regression`?",
-        "did you mean `loss.label_smoothing`?",
-        "did you mean `training.batch_size`?",
-        "did you mean `early_stopping.patience`?",
-    ]
-
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
@@ -69,7 +22,7 @@ def test_all_problems_of_a_file_come_at_once_each_with_its_place_and_fix(clean_p
         (["data.name=null"], "data.name is missing"),
         (["data=null"], "data is missing"),
         (["seed=4294967296"], "seed must be less than 4294967296"),
-        (["optimizer.lr.x=1"], "optimizer.lr.x cannot be set: lr is a single value"),
+        (["optimizer.lr.x=1"], "optimizer.lr.x cannot be set: optimizer.lr is a single value"),
         (["optimizer.lr"], "'optimizer.lr' is not an override"),
         (["optimizer.lr=[1"], "optimizer.lr is not YAML"),
         (["name=../up"], "name must be letters, digits"),
@@ -112,7 +65,7 @@ def test_the_loss_follows_the_task_unless_named(clean_place: Path) -> None:
         ("pipe.yaml", "not a regular file"),
         ("/dev/zero", "not a regular file"),
         ("large.yaml", "too large"),
-        ("latin.yaml", "not UTF-8 text (byte 9)"),
+        ("latin.yaml", "latin.yaml:1:10: the file is not UTF-8 text"),
         ("nul\0.yaml", "cannot read"),
     ],
 )

@@ -1,0 +1,161 @@
+"""What a key or a word that is not known was probably meant to be."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+from pydantic import BaseModel
+
+from dlcli.config.schema import Config, section_models, section_name
+from dlcli.config.source import Path, dotted
+
+# Names that other tools (Lightning, Keras, scikit-learn, skorch, Ultralytics, Hugging Face) have for our settings.
+OTHER_TOOLS = {
+    "max_epochs": "training.epochs",
+    "num_epochs": "training.epochs",
+    "n_epochs": "training.epochs",
+    "nb_epochs": "training.epochs",
+    "num_train_epochs": "training.epochs",
+    "max_iter": "training.epochs",
+    "epoch": "training.epochs",
+    "bs": "training.batch_size",
+    "batch": "training.batch_size",
+    "train_batch_size": "training.batch_size",
+    "per_device_train_batch_size": "training.batch_size",
+    "gpu": "training.device",
+    "gpus": "training.device",
+    "accelerator": "training.device",
+    "max_grad_norm": "training.gradient_clip_norm",
+    "grad_clip": "training.gradient_clip_norm",
+    "clip_grad_norm": "training.gradient_clip_norm",
+    "gradient_clip_val": "training.gradient_clip_norm",
+    "gradient_clipping": "training.gradient_clip_norm",
+    "dtype": "training.precision",
+    "learning_rate": "optimizer.lr",
+    "learning_rate_init": "optimizer.lr",
+    "lr0": "optimizer.lr",
+    "alpha": "optimizer.lr",
+    "wd": "optimizer.weight_decay",
+    "l2": "optimizer.weight_decay",
+    "l2_regularization": "optimizer.weight_decay",
+    "optim": "optimizer",
+    "solver": "optimizer.name",
+    "lr_scheduler": "scheduler",
+    "schedule": "scheduler",
+    "lr_schedule": "scheduler",
+    "warmup": "scheduler.warmup_epochs",
+    "criterion": "loss",
+    "loss_fn": "loss",
+    "loss_function": "loss",
+    "objective": "loss",
+    "hidden_layers": "model.hidden_sizes",
+    "hidden_layer_sizes": "model.hidden_sizes",
+    "hidden_size": "model.hidden_sizes",
+    "hidden_dim": "model.hidden_sizes",
+    "hidden_dims": "model.hidden_sizes",
+    "hidden_units": "model.hidden_sizes",
+    "hidden": "model.hidden_sizes",
+    "layers": "model.hidden_sizes",
+    "units": "model.hidden_sizes",
+    "nonlinearity": "model.activation",
+    "activation_function": "model.activation",
+    "dropout_rate": "model.dropout",
+    "initializer": "model.init",
+    "initialization": "model.init",
+    "weight_init": "model.init",
+    "dataset": "data",
+    "data_dir": "data.root",
+    "data_root": "data.root",
+    "val_split": "data.val_fraction",
+    "validation_split": "data.val_fraction",
+    "validation_fraction": "data.val_fraction",
+    "val_size": "data.val_fraction",
+    "test_size": "data.test_fraction",
+    "test_split": "data.test_fraction",
+    "scaling": "data.normalize",
+    "standardize": "data.normalize",
+    "random_seed": "seed",
+    "random_state": "seed",
+    "run_name": "name",
+    "experiment_name": "name",
+    "earlystopping": "early_stopping",
+    "n_iter_no_change": "early_stopping.patience",
+    "tol": "early_stopping.min_delta",
+    "save_best": "checkpoint.monitor",
+    "checkpointing": "checkpoint",
+    "problem_type": "task",
+}
+SOFTMAX_KEYS = {"softmax", "output_activation", "final_activation", "last_activation", "out_activation", "logits"}
+SOFTMAX_ADVICE = "leave it out: a classifier's outputs become probabilities by softmax in the loss and in predictions"
+
+
+def unknown_key(path: Path, model: type[BaseModel] | None) -> tuple[str, str]:
+    """Return the message and the hint for a key that its section does not have.
+
+    Tried in this order: a setting of another member of the same section, a setting of that very name elsewhere,
+    another tool's name, a name like it here, a name like it elsewhere; else the settings there are.
+
+    Args:
+        path: The key's path as it was written.
+        model: The section it stands in; None where that cannot be told.
+    """
+    key, parent = str(path[-1]), path[:-1]
+    message = f"{dotted(path)} is not a setting"
+    owners = [section_name(one) for one in _siblings(model) if key in one.model_fields]
+    if model is not None and owners:
+        owner = f"{dotted((*parent, 'name'))}: {' or '.join(owners)}"
+        hint = f"`{key}` belongs to {owner}; `{dotted(path)}=null` takes it out"
+        return f"{message} of {section_name(model)}", hint
+    if _plain(key) in {_plain(word) for word in SOFTMAX_KEYS}:
+        return message, SOFTMAX_ADVICE
+    elsewhere = [one for one in all_settings() if one[-1] == key]
+    elsewhere.sort(key=lambda one: one[0] == "scheduler")  # whose settings are named like others' and are seldom meant
+    if elsewhere:
+        homes = " or ".join(f"`{dotted(one[:-1])}`" if one[:-1] else "the top level" for one in elsewhere)
+        return message, f"`{key}` belongs under {homes}: `{dotted(elsewhere[0])}`"
+    by_plain_name = {_plain(name): setting for name, setting in OTHER_TOOLS.items()}
+    if _plain(key) in by_plain_name:
+        return message, f"did you mean `{by_plain_name[_plain(key)]}`?"
+    here = list(model.model_fields) if model is not None else []
+    if guess := closest(key, here):
+        return message, f"did you mean `{dotted((*parent, guess))}`?"
+    if guess := closest(key, [str(one[-1]) for one in all_settings()], cutoff=0.75):
+        setting = next(one for one in all_settings() if one[-1] == guess)
+        return message, f"did you mean `{dotted(setting)}`?"
+    return message, f"the settings here are {', '.join(here)}" if here else "take it out"
+
+
+def closest(word: str, choices: Sequence[str], cutoff: float = 0.5) -> str | None:
+    """Return the choice most like `word`, case and separators aside; None if none is."""
+    plain: dict[str, str] = {}
+    for choice in choices:
+        plain.setdefault(_plain(choice), choice)
+    guess = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=cutoff)
+    return plain[guess[0]] if guess else None
+
+
+@cache
+def all_settings() -> tuple[Path, ...]:
+    """Return the path of every section and setting there is, each once."""
+    paths: dict[Path, None] = {}
+    for field in Config.model_fields:
+        paths[(field,)] = None
+        for model in section_models(Config, field):
+            paths |= dict.fromkeys((field, inner) for inner in model.model_fields)
+    return tuple(paths)
+
+
+def _siblings(model: type[BaseModel] | None) -> Iterable[type[BaseModel]]:
+    """Return the other members of the union that a section is one of."""
+    for field in Config.model_fields:
+        members = section_models(Config, field)
+        if model in members:
+            return [one for one in members if one is not model and len(members) > 1]
+    return ()
+
+
+def _plain(word: str) -> str:
+    return re.sub(r"[-_ ]", "", word).lower()

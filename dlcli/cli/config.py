@@ -1,15 +1,20 @@
-"""dlcli config: list, show, init, validate."""
+"""dlcli config: list, show, init, validate, schema, explain, diff."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dlcli.cli.output import JsonOption, print_error, print_json, print_result
+from dlcli.cli.output import JsonOption, make_table, print_error, print_json, print_result, print_warnings
 from dlcli.errors import ConfigError, Problem, UsageError
+
+if TYPE_CHECKING:
+    from dlcli.config.load import LoadedConfig
+
+SCHEMA_FILE = "dlcli.schema.json"
 
 app = typer.Typer(help="Presets, and what a config means.", no_args_is_help=True)
 
@@ -66,15 +71,13 @@ def init_command(
     config = starting_config(data, task or sources[data].tasks[0])
 
     explained = render_explained(config, explain_setting)
-    text = f"# Train with: dlcli train -c {output or 'FILE'}\n{explained}"
+    header = f"# yaml-language-server: $schema={SCHEMA_FILE}\n# Train with: dlcli train -c {output or 'FILE'}"
+    help_ = f"# Completion and hover in an editor: dlcli config schema -o {SCHEMA_FILE}"
+    text = f"{header}\n{help_}\n{explained}"
     if output is None:
         print_result(text.rstrip())
         return
-    try:
-        with open(output, "x", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise UsageError(f"cannot write {output}: {(error.strerror or str(error)).lower()}") from error
+    _write_new(output, text)
     print_result(f"wrote {output}; train with `dlcli train -c {output}`")
 
 
@@ -89,7 +92,7 @@ def validate_command(
     problems: list[Problem] = []
     for name in configs:
         try:
-            load_config(name)
+            loaded = load_config(name)
         except ConfigError as error:
             problems += error.problems
             if not json:
@@ -100,8 +103,90 @@ def validate_command(
                 print_error(error)
         else:
             if not json:
+                print_warnings(loaded.warnings)
                 print_result(f"{name} is valid")
     if json:
         print_json({"problems": [asdict(problem) for problem in problems]})
     if problems:
         raise typer.Exit(UsageError.exit_code)
+
+
+@app.command("schema")
+def schema_command(
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; stdout if left out.")
+    ] = None,
+) -> None:
+    """Print the JSON Schema of a config, for completion and checks in an editor."""
+    import json
+
+    from dlcli.config.describe import json_schema
+
+    text = json.dumps(json_schema(), indent=2, ensure_ascii=False)
+    if output is None:
+        print_result(text)
+    else:
+        _write_new(output, f"{text}\n")
+        print_result(f"wrote {output}")
+
+
+@app.command("explain")
+def explain_command(
+    setting: Annotated[str, typer.Argument(metavar="SETTING", help="Dotted: optimizer.momentum")],
+    json: JsonOption = False,
+) -> None:
+    """Explain a setting: what it means, its default, what is allowed, where the lecture speaks of it."""
+    import textwrap
+
+    from dlcli.config.describe import explain
+
+    about = explain(setting)
+    if json:
+        print_json(dict(about))
+        return
+    width = max(len(heading) for heading, _ in about) + 2
+    for heading, text in about:
+        print_result(textwrap.fill(text, 80, initial_indent=f"{heading:<{width}}", subsequent_indent=" " * width))
+
+
+@app.command("diff")
+def diff_command(
+    first: Annotated[str, typer.Argument(metavar="A", help="A config, a preset or a run.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another.")],
+    json: JsonOption = False,
+) -> None:
+    """Show where two configs or runs differ, by the values they come to."""
+    from dlcli.config.render import flatten, render_value
+
+    a, b = (flatten(_load_config_or_run(name).config) for name in (first, second))
+    differing = {
+        key: (a.get(key), b.get(key)) for key in dict.fromkeys([*a, *b]) if repr(a.get(key)) != repr(b.get(key))
+    }
+    if json:
+        print_json({"differences": {key: {"a": one, "b": other} for key, (one, other) in differing.items()}})
+    elif not differing:
+        print_result("no difference")
+    else:
+        rows = [[key, *("–" if key not in side else render_value(side[key]) for side in (a, b))] for key in differing]
+        print_result(make_table(["setting", first, second], rows))
+
+
+def _load_config_or_run(name: str) -> LoadedConfig:
+    from dlcli.config.load import load_config
+    from dlcli.config.presets import presets
+
+    if name in presets() or name.endswith((".yaml", ".yml")):
+        return load_config(name)
+
+    from dlcli.runs.folder import find_run
+
+    return load_config(find_run(name).resolved)
+
+
+def _write_new(path: Path, text: str) -> None:
+    try:
+        with open(path, "x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"cannot write {path}: {reason}", hint="name a file that is not there yet") from error

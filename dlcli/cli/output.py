@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dlcli.errors import DlcliError, visible
+from dlcli.errors import DlcliError, Problem, visible
 from dlcli.reporters.base import Progress
 
 if TYPE_CHECKING:
@@ -76,6 +76,17 @@ def print_error(error: DlcliError) -> None:
         console.print()
         for line in error.hint.split("\n"):
             console.print(Text.assemble(("hint: ", "bold cyan"), visible(line)), soft_wrap=True)
+
+
+def print_warnings(warnings: Sequence[Problem]) -> None:
+    """Print on stderr what works today and will not for ever."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False)
+    for warning in warnings:
+        text = f"{warning.place}: {warning.message}; {warning.hint}"
+        console.print(Text.assemble(("warning: ", "bold yellow"), visible(text)), soft_wrap=True)
 
 
 def make_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

@@ -18,6 +18,7 @@ from dlcli.cli.output import (
     open_reporter,
     print_json,
     print_result,
+    print_warnings,
 )
 from dlcli.training.events import Event, FitEnded, RunStarted
 
@@ -64,6 +65,8 @@ def train_command(
     options = [f"seed={seed}"] if seed is not None else []
     options += [f"training.device={device}"] if device is not None else []
     loaded = load_config(config, [*(overrides or ()), *options])
+
+    print_warnings(() if quiet else loaded.warnings)
 
     from dlcli import api
 

@@ -37,8 +37,8 @@ _EXPECTED = {
 def problems_of(tree: dict[str, Any], document: Document) -> list[Problem]:
     """Return everything that keeps `tree` from being a Config; empty if nothing does.
 
-    A section whose name is not known is looked at once more under the name it is most like, so that the other
-    mistakes in it are told too.
+    A section whose name is not known, or missing, is looked at once more under the name it is most like, so that the
+    other mistakes in it are told too, a misspelt `name` among them.
 
     Args:
         tree: The values, without nulls.
@@ -64,13 +64,13 @@ def _validate(tree: dict[str, Any]) -> list[ErrorDetails]:
 
 
 def _with_known_names(tree: dict[str, Any], details: list[ErrorDetails]) -> dict[str, Any]:
-    """Return the tree with the unknown names of sections replaced by known ones; empty if all are known."""
+    """Return the tree with unknown and missing names of sections replaced by known ones; empty if all are known."""
     mended: dict[str, Any] = {}
     for detail in details:
-        if detail["type"] == "union_tag_invalid":
+        if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
             section = str(detail["loc"][0])
             names = [section_name(one) for one in section_models(Config, section)]
-            name = closest(str(detail["ctx"]["tag"]), names) or names[0]
+            name = closest(str(detail.get("ctx", {}).get("tag", "")), names) or names[0]
             mended[section] = {**tree[section], "name": name}
     return {**tree, **mended} if mended else {}
 

@@ -27,7 +27,7 @@ def render_yaml(model: BaseModel, comment: Callable[[BaseModel, str, Path], str]
     return "\n".join(lines) + "\n"
 
 
-def render_explained(model: BaseModel, explain: Callable[[BaseModel, str], str], width: int = 88) -> str:
+def render_explained(model: BaseModel, explain: Callable[[type[BaseModel], str], str], width: int = 88) -> str:
     """Return `model` as YAML with an explanation above every setting.
 
     Args:
@@ -36,7 +36,7 @@ def render_explained(model: BaseModel, explain: Callable[[BaseModel, str], str],
         width: Of the longest line of explanation.
     """
     lines: list[str] = []
-    for text, note in _rows(model, (), lambda section, field, _: explain(section, field)):
+    for text, note in _rows(model, (), lambda section, field, _: explain(type(section), field)):
         indent = text[: len(text) - len(text.lstrip())]
         if text.endswith(":") and not indent:
             lines.append("")

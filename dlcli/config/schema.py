@@ -473,7 +473,9 @@ class Config(Section):
 
 
 def section_models(model: type[BaseModel], field: str) -> tuple[type[BaseModel], ...]:
-    """Return the models a field can hold: none for a plain value, several for a union."""
+    """Return the models a field can hold: none for a plain value or no field, several for a union."""
+    if field not in model.model_fields:
+        return ()
     annotation = model.model_fields[field].annotation
     members = getattr(annotation, "__args__", (annotation,))
     return tuple(one for one in members if isinstance(one, type) and issubclass(one, BaseModel))
@@ -484,15 +486,15 @@ def section_name(model: type[BaseModel]) -> str:
     return str(get_args(model.model_fields["name"].annotation)[0])
 
 
-def explain_setting(section: BaseModel, field: str) -> str:
+def explain_setting(section: type[BaseModel], field: str) -> str:
     """Return what a setting means, and its choices where it has a list of them."""
-    info = type(section).model_fields[field]
+    info = section.model_fields[field]
     choices = [str(one) for one in get_args(info.annotation)] if get_origin(info.annotation) is Literal else []
     if field == "schema_version":
         choices = []
     if field == "name" and choices:  # the tag of a union: the choices are the names of all its members
         unions = (section_models(Config, name) for name in Config.model_fields)
-        choices = next([section_name(one) for one in members] for members in unions if type(section) in members)
+        choices = next([section_name(one) for one in members] for members in unions if section in members)
     text = " ".join((info.description or "").split())
     return f"{text} One of {', '.join(choices)}." if choices else text
 

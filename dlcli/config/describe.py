@@ -1,0 +1,168 @@
+"""What the settings are, for editors and for people: JSON Schema, and an explanation of one setting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from dlcli.config.advice import closest
+from dlcli.config.render import render_value
+from dlcli.config.schema import DEFAULT_LOSS, Config, explain_setting, section_models, section_name
+from dlcli.config.source import Path, dotted
+from dlcli.errors import UsageError
+
+# Where the course's lecture speaks of a setting, in its own notation.
+LECTURE = {
+    "task": "regression asks how many, classification asks which one",
+    "data.name": "Fashion-MNIST is the lecture's data: grey images X, ten kinds of clothing Y",
+    "data.pad": "the slide's images are 32×32: pad: 2",
+    "model.hidden_sizes": "[] is the linear model f(x, θ) = θᵀ x̄; more layers make the loss no longer quadratic",
+    "model.activation": "the Heaviside step has a useless gradient; the sigmoid σ(z) = 1 / (1 + e^-z) is its soft form",
+    "model.init": "gradient descent begins with θ ← N(0, 1): init: normal",
+    "loss.name": "cross-entropy is the part of KL(P, Q) that depends on θ; squared error can work, but not well",
+    "loss.label_smoothing": "with smoothed labels Σ P log P is no longer 0: the loss is KL plus a constant",
+    "optimizer.name": "θ ← θ − α J, with J = ∇_θ L(X, Y, θ)",
+    "optimizer.lr": "the learning rate α in θ ← θ − α J",
+    "training.epochs": "with batch_size: full, the number of iterations t",
+    "training.batch_size": "full is gradient descent on the whole set (X, Y); less makes it stochastic",
+    "seed": "draws θ ← N(0, 1)",
+}
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a config file, for completion and checks in an editor.
+
+    It knows every key, type, bound and choice. Rules between settings are `dlcli config validate`'s.
+    """
+    schema = Config.model_json_schema()
+    for name, definition in schema["$defs"].items():
+        properties = definition["properties"]
+        if name in ("CrossEntropyLoss", "MseLoss"):  # chosen by the task where no name is given
+            definition["required"].remove("name")
+        if name == "SgdOptimizer" or name == "ConstantScheduler":
+            definition.pop("required", None)
+        definition["properties"] = {key: _or_null(value) for key, value in properties.items()}
+    schema["required"] = ["data"]
+    schema["properties"] = {key: _or_null(_any_of(value)) for key, value in schema["properties"].items()}
+    schema["properties"]["extends"] = {
+        "type": "string",
+        "description": "A file (relative to this one) or preset whose settings come before these.",
+    }
+    schema["anyOf"] = [{"required": ["data"]}, {"required": ["extends"]}]
+    del schema["required"]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "dlcli config"}
+
+
+def _any_of(property_: dict[str, Any]) -> dict[str, Any]:
+    """Return a union without its discriminator: a section may leave its name out, and then several members fit."""
+    if "oneOf" not in property_:
+        return property_
+    rest = {key: value for key, value in property_.items() if key not in ("oneOf", "discriminator")}
+    return {**rest, "anyOf": property_["oneOf"]}
+
+
+def _or_null(property_: dict[str, Any]) -> dict[str, Any]:
+    """Return the property with null allowed: it takes a setting back to its default."""
+    about = {key: value for key, value in property_.items() if key in ("description", "default")}
+    rest = {key: value for key, value in property_.items() if key not in (*about, "title")}
+    choices = rest["anyOf"] if set(rest) == {"anyOf"} else [rest]
+    return {**about, "anyOf": choices if {"type": "null"} in choices else [*choices, {"type": "null"}]}
+
+
+def explain(name: str) -> list[tuple[str, str]]:
+    """Return what there is to know of a setting or section, as (heading, text).
+
+    Args:
+        name: Dotted, as on the command line: `optimizer.momentum`.
+
+    Raises:
+        UsageError: If there is no such setting.
+    """
+    path: Path = tuple(name.split("."))
+    owners = [model for model in _owners(path) if str(path[-1]) in model.model_fields]
+    if not owners:
+        known = sorted(_all_names())
+        guess = closest(name, known)
+        raise UsageError(
+            f"there is no setting {name!r}",
+            hint=f"did you mean `dlcli config explain {guess}`?" if guess else "`dlcli config init` shows all of them",
+        )
+    model, field = owners[0], str(path[-1])
+    about = [("setting", dotted(path)), ("means", explain_setting(model, field))]
+    sections = section_models(model, field)
+    if sections:
+        about += [(section_name(one) if len(sections) > 1 else "settings", _contents(one)) for one in sections]
+    else:
+        is_tag = len(path) == 2 and field == "name"  # its choices are told with its meaning
+        about += [("default", _default(path, owners)), ("allowed", "" if is_tag else _allowed(model, field))]
+    if len(path) == 2 and 0 < len(owners) < len(section_models(Config, str(path[0]))):
+        about.append(("belongs to", f"{path[0]}.name: {', '.join(section_name(one) for one in owners)}"))
+    if name in LECTURE:
+        about.append(("lecture", LECTURE[name]))
+    return [(heading, text) for heading, text in about if text]
+
+
+def _owners(path: Path) -> tuple[type[BaseModel], ...]:
+    if len(path) == 1:
+        return (Config,)
+    return section_models(Config, str(path[0])) if len(path) == 2 and path[0] in Config.model_fields else ()
+
+
+def _all_names() -> set[str]:
+    sections = {field: section_models(Config, field) for field in Config.model_fields}
+    return {f"{field}.{key}" for field, models in sections.items() for one in models for key in one.model_fields} | set(
+        sections
+    )
+
+
+def _contents(section: type[BaseModel]) -> str:
+    settings = ", ".join(field for field in section.model_fields if field != "name")
+    return f"{' '.join((section.__doc__ or '').split())} Settings: {settings or 'none'}."
+
+
+def _default(path: Path, owners: list[type[BaseModel]]) -> str:
+    if dotted(path) == "loss.name":
+        return ", ".join(f"{loss} for {task}" for task, loss in DEFAULT_LOSS.items())
+    defaults: dict[str, list[type[BaseModel]]] = {}
+    for model in owners:
+        info = model.model_fields[str(path[-1])]
+        if not info.is_required():
+            defaults.setdefault(render_value(info.default), []).append(model)
+    if not defaults:
+        return "none: it must be given"
+    if len(defaults) == 1:
+        return str(next(iter(defaults)))
+    return ", ".join(f"{value} for {' and '.join(map(section_name, models))}" for value, models in defaults.items())
+
+
+def _allowed(model: type[BaseModel], field: str) -> str:
+    """Return the type and the bounds of a setting in words, from its JSON Schema."""
+    schema = model.model_json_schema()["properties"][field]
+    options = [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
+    words = [_in_words(one) for one in options]
+    if len(options) < len(schema.get("anyOf", [schema])):
+        words.append("null")
+    return " or ".join(word for word in words if word)
+
+
+def _in_words(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return "" if len(schema["enum"]) > 2 else " or ".join(map(str, schema["enum"]))
+    if "const" in schema:
+        return str(schema["const"])
+    kind = {"integer": "a whole number", "number": "a number", "string": "text", "boolean": "true or false"}
+    if schema.get("type") == "array":
+        inner = schema.get("items") or schema.get("prefixItems", [{}])[0]
+        return f"a list of {_in_words(inner).removeprefix('a ').replace('number', 'numbers', 1)}"
+    bounds = [
+        text.format(schema[key])
+        for key, text in (
+            ("minimum", "at least {}"),
+            ("exclusiveMinimum", "greater than {}"),
+            ("maximum", "at most {}"),
+            ("exclusiveMaximum", "less than {}"),
+        )
+        if key in schema
+    ]
+    return " ".join([kind.get(schema.get("type", ""), "a value"), *([" and ".join(bounds)] if bounds else [])])

@@ -292,6 +292,41 @@ def test_a_starting_config_explains_and_trains(dlcli: Callable[..., Finished], c
     assert Path("runs/my-digits").is_dir()
 
 
+def test_diff_is_of_what_configs_and_runs_come_to(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+    run = strict_json(dlcli("train", *QUICK, "--json").out)["run"]
+    differing = strict_json(dlcli("config", "diff", "digits", str(run), "--json").out)["differences"]
+    assert differing == {"training.epochs": {"a": 40, "b": 2}}
+    shown = dlcli("config", "diff", "digits", str(run)).out
+    assert shown.splitlines()[1].split() == ["training.epochs", "40", "2"]
+    assert dlcli("config", "diff", "moons", "moons").out == "no difference\n"
+    Path("shown.yaml").write_text(dlcli("config", "show", "diabetes").out)
+    assert dlcli("config", "diff", "diabetes", "shown.yaml").out == "no difference\n"
+    assert dlcli("config", "diff", "digits", "nothing").code == 2
+
+
+def test_schema_and_explain_speak_to_editors_and_people(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+    assert strict_json(dlcli("config", "schema").out)["title"] == "dlcli config"
+    assert dlcli("config", "schema", "-o", "dlcli.schema.json").code == 0
+    assert dlcli("config", "schema", "-o", "dlcli.schema.json").code == 2
+    assert dlcli("config", "init").out.startswith("# yaml-language-server: $schema=dlcli.schema.json\n")
+    told = dlcli("config", "explain", "optimizer.momentum").out
+    assert "Share of the previous update" in told
+    assert max(len(line) for line in told.splitlines()) <= 80
+    assert strict_json(dlcli("config", "explain", "seed", "--json").out)["default"] == "0"
+    assert dlcli("config", "explain", "sead").code == 2
+
+
+def test_an_old_name_is_warned_of_once_on_stderr(
+    dlcli: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dlcli.config.load.RENAMED", {"rounds": "training.epochs"})
+    done = dlcli("train", "-c", "digits", "training.epochs=null", "rounds=1", "--progress", "none")
+    assert (done.code, done.err) == (
+        0,
+        "warning: command line: rounds is now called training.epochs; write `training.epochs`; the old name will go\n",
+    )
+
+
 def test_a_bug_of_ours_shows_its_traceback(clean_place: Path) -> None:
     code = "import dlcli.api, dlcli.cli, sys\ndlcli.api.train = lambda *a, **k: 1 / 0\n"
     code += "sys.argv = ['dlcli', 'train', '-c', 'digits']\ndlcli.cli.main()"

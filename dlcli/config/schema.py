@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 TaskName: TypeAlias = Literal["classification", "regression"]
@@ -378,19 +378,22 @@ BatchSize = Annotated[
     ),
 ]
 
+DEVICE, RUN_NAME = r"auto|cpu|cuda(:[0-9]{1,3})?|mps", r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 Device = Annotated[
     str,
     _accepts(
         "auto, cpu, cuda, cuda:N or mps",
-        lambda value: isinstance(value, str) and re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?|mps", value) is not None,
+        lambda value: isinstance(value, str) and re.fullmatch(DEVICE, value) is not None,
     ),
+    WithJsonSchema({"type": "string", "pattern": f"^({DEVICE})$"}),
 ]
 RunName = Annotated[
     str,
     _accepts(
         "letters, digits, '.', '_' or '-', at most 64, the first a letter or digit",
-        lambda value: isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", value) is not None,
+        lambda value: isinstance(value, str) and re.fullmatch(RUN_NAME, value) is not None,
     ),
+    WithJsonSchema({"type": "string", "pattern": f"^{RUN_NAME}$"}),
 ]
 
 

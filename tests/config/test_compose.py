@@ -1,0 +1,104 @@
+"""Files that extend others, and settings by their old names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dlcli.config import load
+from dlcli.config.load import load_config
+from dlcli.errors import ConfigError
+
+
+@pytest.fixture
+def files(clean_place: Path) -> Path:
+    (clean_place / "base").mkdir()
+    Path("base/root.yaml").write_text(
+        "data: {name: digits}\nmodel: {hidden_sizes: [64, 32], dropout: 0.5}\noptimizer: {lr: 0.5, momentum: 0.9}\n"
+    )
+    Path("base/middle.yaml").write_text("extends: root.yaml\nmodel:\n  hidden_sizes: [8]\ntraining: {epochs: 3}\n")
+    Path("mine.yaml").write_text("extends: base/middle.yaml\noptimizer:\n  lr: 0.25\nmodel: {dropout: null}\n")
+    return clean_place
+
+
+def test_later_wins_key_by_key_and_every_value_has_its_origin(files: Path) -> None:
+    loaded = load_config("mine.yaml", ["training.epochs=5"])
+    config = loaded.config
+    assert (config.optimizer.lr, config.training.epochs, config.name) == (0.25, 5, "mine")
+    assert config.optimizer.model_dump()["momentum"] == 0.9
+    assert config.model.hidden_sizes == (8,), "a list is replaced as a whole"
+    assert config.model.dropout == 0.0, "null takes back to the default, not to the base"
+    assert loaded.origin(("optimizer", "lr")) == "mine.yaml:3"
+    assert loaded.origin(("optimizer", "momentum")) == "base/root.yaml:3"
+    assert loaded.origin(("model", "hidden_sizes")) == "base/middle.yaml:3"
+    assert loaded.origin(("training", "epochs")) == "command line"
+    assert loaded.text.startswith("extends:"), "the run keeps what was given"
+
+
+def test_a_preset_can_be_extended(clean_place: Path) -> None:
+    Path("mine.yaml").write_text("extends: moons\ntraining: {epochs: 2}\n")
+    config = load_config("mine.yaml").config
+    assert (config.data.name, config.training.epochs) == ("synthetic_classification", 2)
+
+
+def test_problems_keep_their_files(files: Path) -> None:
+    Path("base/root.yaml").write_text("data: {name: digits}\nmodell: {}\nseed: 1\nseed: 2\n")
+    Path("mine.yaml").write_text("extends: base/middle.yaml\noptimiser: {lr: 1}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config("mine.yaml", ["sead=1"])
+    assert [problem.place for problem in caught.value.problems] == [
+        "mine.yaml:2:1",
+        "base/root.yaml:2:1",
+        "base/root.yaml:4:1",
+        "command line",
+    ]
+
+
+def test_circles_are_refused_with_their_path(files: Path) -> None:
+    Path("base/root.yaml").write_text("extends: ../mine.yaml\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config("mine.yaml")
+    assert "mine.yaml → base/middle.yaml → base/root.yaml → base/../mine.yaml" in str(caught.value)
+    assert caught.value.problems[0].place == "base/root.yaml:1:1"
+
+
+def test_a_chain_has_an_end(clean_place: Path) -> None:
+    for i in range(30):
+        Path(f"{i}.yaml").write_text(f"extends: {i + 1}.yaml\n")
+    with pytest.raises(ConfigError, match="more than 20 files"):
+        load_config("0.yaml")
+
+
+def test_another_member_of_a_section_needs_the_old_settings_out(files: Path) -> None:
+    Path("mine.yaml").write_text("extends: base/middle.yaml\noptimizer: {name: adam}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config("mine.yaml")
+    assert "base/root.yaml:3:22: optimizer.momentum is not a setting of adam" in str(caught.value)
+    assert "`optimizer.momentum=null` takes it out" in str(caught.value.hint)
+    Path("mine.yaml").write_text("extends: base/middle.yaml\noptimizer: {name: adam, momentum: null}\n")
+    assert load_config("mine.yaml").config.optimizer.name == "adam"
+
+
+def test_a_renamed_setting_keeps_working_and_warns(clean_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "RENAMED", {"optimizer.step": "optimizer.lr", "rounds": "training.epochs"})
+    Path("mine.yaml").write_text("data: {name: digits}\noptimizer:\n  step: 0.3\nrounds: 4\n")
+    loaded = load_config("mine.yaml")
+    assert (loaded.config.optimizer.lr, loaded.config.training.epochs) == (0.3, 4)
+    assert [f"{one.place}: {one.message}" for one in loaded.warnings] == [
+        "mine.yaml:3:3: optimizer.step is now called optimizer.lr",
+        "mine.yaml:4:1: rounds is now called training.epochs",
+    ]
+    assert loaded.origin(("optimizer", "lr")) == "mine.yaml:3"
+    assert load_config("digits", ["optimizer.step=0.1", "optimizer.lr=null"]).warnings[0].place == "command line"
+    with pytest.raises(ConfigError, match=r"optimizer\.step is the old name of optimizer\.lr, which is set too"):
+        load_config("mine.yaml", ["optimizer.lr=0.1"])
+
+
+def test_nothing_is_renamed_to_a_setting_that_is_none() -> None:
+    from dlcli.config.advice import all_settings
+    from dlcli.config.source import dotted
+
+    known = {dotted(path) for path in all_settings()}
+    assert set(load.RENAMED.values()) <= known
+    assert not set(load.RENAMED) & known

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _MAX_QUOTE = 100  # characters of a line that are shown around a mistake
+_MAX_SHOWN = 50  # problems
 
 
 class DlcliError(Exception):
@@ -91,8 +92,11 @@ class ConfigError(UsageError):
     def __init__(self, file: str, problems: Sequence[Problem]) -> None:
         assert problems, "a ConfigError needs a problem"
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        lines = [f"  {line}" for problem in problems for line in problem.lines]
-        hints = dict.fromkeys(problem.hint for problem in problems if problem.hint)
+        shown = problems[:_MAX_SHOWN]
+        lines = [f"  {line}" for problem in shown for line in problem.lines]
+        if len(problems) > len(shown):
+            lines.append(f"  and {len(problems) - len(shown)} more")
+        hints = dict.fromkeys(problem.hint for problem in shown if problem.hint)
         super().__init__("\n".join([f"{file} has {count}", *lines]), hint="\n".join(hints) or None)
         self.problems = tuple(problems)
 

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from conftest import Finished, run_process
 
+from dlcli.config.presets import presets
+
 QUICK = ["-c", "digits", "training.epochs=2", "--quiet"]
 COMMAND = [sys.executable, "-m", "dlcli"]
 
@@ -278,6 +280,7 @@ def test_validate_tells_an_editor_where(dlcli: Callable[..., Finished], clean_pl
                 "key": "training.epocs",
                 "message": "training.epocs is not a setting",
                 "hint": "did you mean `training.epochs`?",
+                "text": "training: {epocs: 3}",
             }
         ]
     }
@@ -299,8 +302,9 @@ def test_diff_is_of_what_configs_and_runs_come_to(dlcli: Callable[..., Finished]
     shown = dlcli("config", "diff", "digits", str(run)).out
     assert shown.splitlines()[1].split() == ["training.epochs", "40", "2"]
     assert dlcli("config", "diff", "moons", "moons").out == "no difference\n"
-    Path("shown.yaml").write_text(dlcli("config", "show", "diabetes").out)
-    assert dlcli("config", "diff", "diabetes", "shown.yaml").out == "no difference\n"
+    for preset in presets():
+        Path("shown.yaml").write_text(dlcli("config", "show", preset).out)
+        assert dlcli("config", "diff", preset, "shown.yaml").out == "no difference\n"
     assert dlcli("config", "diff", "digits", "nothing").code == 2
 
 

@@ -32,3 +32,10 @@ def test_exit_codes_are_the_promised_ones() -> None:
 )
 def test_what_a_terminal_would_act_on_becomes_visible(text: str, shown: str) -> None:
     assert errors.visible(text) == shown
+
+
+def test_of_very_many_problems_the_first_are_shown() -> None:
+    problems = [errors.Problem("f", i, 1, "", f"mistake {i}", f"mend {i}") for i in range(1, 61)]
+    lines = errors.ConfigError("f", problems).message.splitlines()
+    assert (lines[0], lines[1], lines[-1]) == ("f has 60 problems", "  f:1:1: mistake 1", "  and 10 more")
+    assert len(lines) == 52

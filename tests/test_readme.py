@@ -31,9 +31,13 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_its_commands_run_in_the_order_they_are_shown(clean_place: Path) -> None:
+def write_files(folder: Path) -> None:
     for text in blocks("yaml"):
-        (clean_place / text.split("\n", 1)[0].removeprefix("# ")).write_text(text)
+        (folder / text.split("\n", 1)[0].removeprefix("# ")).write_text(text)
+
+
+def test_its_commands_run_in_the_order_they_are_shown(clean_place: Path) -> None:
+    write_files(clean_place)
     commands = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("dlcli")]
     assert len(commands) >= 15
     for command in commands:
@@ -45,7 +49,7 @@ def test_its_commands_run_in_the_order_they_are_shown(clean_place: Path) -> None
 
 
 def test_the_mistakes_it_shows_are_answered_as_it_shows(clean_place: Path) -> None:
-    (clean_place / "spirals.yaml").write_text(blocks("yaml")[0])
+    write_files(clean_place)
     shown = [block for block in blocks("") if block.startswith("$ ")]
     assert shown
     for block in shown:

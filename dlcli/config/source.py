@@ -22,6 +22,7 @@ Value: TypeAlias = "bool | int | float | str | tuple[Value, ...] | dict[str, Val
 
 MAX_BYTES = 64 * 1024  # the largest preset has 1 KiB; a config this long is a mistake
 MAX_DEPTH = 20
+MAX_NODES = 2000  # a config with every setting has about 60 keys and values
 MAX_DIGITS = 400  # past the largest float (309 digits); int() itself refuses 4,300
 
 _NULL = re.compile(r"null|Null|NULL|~|")
@@ -133,6 +134,7 @@ class _Reader:
         self._fixed_place = fixed_place
         self._places: dict[Path, Place] = {}
         self._problems: list[Problem] = []
+        self._nodes = 0
         self._events = self._parse(text)
 
     def document(self) -> Document:
@@ -187,6 +189,9 @@ class _Reader:
 
     def _node(self, event: yaml.Event, path: Path) -> Value:
         place = self._place(event.start_mark)
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            self._fail(place, f"has more than {MAX_NODES} keys and values", "a config has about 60")
         if isinstance(event, yaml.AliasEvent):
             self._note(place, path, "is an alias (*)", "write the value out")
             return None

@@ -323,7 +323,7 @@ def test_schema_and_explain_speak_to_editors_and_people(dlcli: Callable[..., Fin
 def test_an_old_name_is_warned_of_once_on_stderr(
     dlcli: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dlcli.config.load.RENAMED", {"rounds": "training.epochs"})
+    monkeypatch.setattr("dlcli.config.compose.RENAMED", {"rounds": "training.epochs"})
     done = dlcli("train", "-c", "digits", "training.epochs=null", "rounds=1", "--progress", "none")
     assert (done.code, done.err) == (
         0,

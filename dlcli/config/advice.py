@@ -10,7 +10,7 @@ from functools import cache
 from pydantic import BaseModel
 
 from dlcli.config.schema import Config, section_models, section_name
-from dlcli.config.source import Path, dotted
+from dlcli.config.tree import Path, dotted
 
 # Names that other tools (Lightning, Keras, scikit-learn, skorch, Ultralytics, Hugging Face) have for our settings.
 OTHER_TOOLS = {

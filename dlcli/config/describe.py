@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from dlcli.config.advice import closest
 from dlcli.config.render import render_value
 from dlcli.config.schema import DEFAULT_LOSS, Config, explain_setting, section_models, section_name
-from dlcli.config.source import Path, dotted
+from dlcli.config.tree import Path, dotted
 from dlcli.errors import UsageError
 
 # Where the course's lecture speaks of a setting, in its own notation.

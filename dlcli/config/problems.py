@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 from dlcli.config.advice import SOFTMAX_ADVICE, closest, unknown_key
 from dlcli.config.render import render_value
 from dlcli.config.schema import Config, section_models, section_name
-from dlcli.config.source import Document, Path, dotted
+from dlcli.config.tree import Document, Path, dotted
 from dlcli.errors import Problem
 
 # What a value must be, by pydantic's type of error.

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from dlcli.config.source import Path, Value, read_scalar
+from dlcli.config.source import read_scalar
+from dlcli.config.tree import Path, Value
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./:-]*")
 

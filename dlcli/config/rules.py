@@ -15,7 +15,7 @@ from dlcli.config.schema import (
     SyntheticClassificationData,
     SyntheticRegressionData,
 )
-from dlcli.config.source import Path
+from dlcli.config.tree import Path
 
 
 class Violation(NamedTuple):

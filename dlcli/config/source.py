@@ -10,17 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 import yaml
 
+from dlcli.config.tree import Document, Path, Place, Value, dotted
 from dlcli.errors import ConfigError, Problem
 
-Path: TypeAlias = tuple[str | int, ...]
-Value: TypeAlias = "bool | int | float | str | tuple[Value, ...] | dict[str, Value] | None"
-
-MAX_BYTES = 64 * 1024  # the largest preset has 1 KiB; a config this long is a mistake
 MAX_DEPTH = 20
 MAX_NODES = 2000  # a config with every setting has about 60 keys and values
 MAX_DIGITS = 400  # past the largest float (309 digits); int() itself refuses 4,300
@@ -33,46 +29,6 @@ _OCTAL = re.compile(r"0o[0-7]+")
 _HEX = re.compile(r"0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-
-
-def dotted(path: Path) -> str:
-    """Return the name of a setting as users write it: `optimizer.lr`."""
-    return ".".join(str(part) for part in path)
-
-
-class Place(NamedTuple):
-    """Where something stands; line and column count from 1, and `text` is the whole line."""
-
-    file: str
-    line: int | None = None
-    column: int | None = None
-    text: str | None = None
-
-    def problem(self, key: str, message: str, hint: str | None = None) -> Problem:
-        """Return a Problem at this place."""
-        return Problem(self.file, self.line, self.column, key, message, hint, self.text)
-
-
-@dataclass
-class Document:
-    """A config as it was written.
-
-    Attributes:
-        file: What it is called in messages.
-        tree: The values, nested as in the text; sequences are tuples.
-        places: For each key's path, where the key stands.
-        problems: What was wrong, but could be read past.
-    """
-
-    file: str
-    tree: dict[str, Value] = field(default_factory=dict)
-    places: dict[Path, Place] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-
-    def problem(self, path: Path, message: str, hint: str | None = None) -> Problem:
-        """Return a problem at the innermost part of `path` that was written down, else at the file's beginning."""
-        written = (self.places[path[:length]] for length in range(len(path), 0, -1) if path[:length] in self.places)
-        return next(written, Place(self.file, 1, 1)).problem(dotted(path), message, hint)
 
 
 def read_scalar(text: str) -> Value:

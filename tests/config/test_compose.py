@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dlcli.config import load
+from dlcli.config import compose
 from dlcli.config.load import load_config
 from dlcli.errors import ConfigError
 
@@ -37,8 +37,8 @@ def test_later_wins_key_by_key_and_every_value_has_its_origin(files: Path) -> No
 
 
 def test_a_preset_can_be_extended(clean_place: Path) -> None:
-    Path("mine.yaml").write_text("extends: moons\ntraining: {epochs: 2}\n")
-    config = load_config("mine.yaml").config
+    Path("moons.yaml").write_text("extends: moons\ntraining: {epochs: 2}\n")  # the same name is no circle
+    config = load_config("moons.yaml").config
     assert (config.data.name, config.training.epochs) == ("synthetic_classification", 2)
 
 
@@ -81,7 +81,7 @@ def test_another_member_of_a_section_needs_the_old_settings_out(files: Path) -> 
 
 
 def test_a_renamed_setting_keeps_working_and_warns(clean_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load, "RENAMED", {"optimizer.step": "optimizer.lr", "rounds": "training.epochs"})
+    monkeypatch.setattr(compose, "RENAMED", {"optimizer.step": "optimizer.lr", "rounds": "training.epochs"})
     Path("mine.yaml").write_text("data: {name: digits}\noptimizer:\n  step: 0.3\nrounds: 4\n")
     loaded = load_config("mine.yaml")
     assert (loaded.config.optimizer.lr, loaded.config.training.epochs) == (0.3, 4)
@@ -97,8 +97,8 @@ def test_a_renamed_setting_keeps_working_and_warns(clean_place: Path, monkeypatc
 
 def test_nothing_is_renamed_to_a_setting_that_is_none() -> None:
     from dlcli.config.advice import all_settings
-    from dlcli.config.source import dotted
+    from dlcli.config.tree import dotted
 
     known = {dotted(path) for path in all_settings()}
-    assert set(load.RENAMED.values()) <= known
-    assert not set(load.RENAMED) & known
+    assert set(compose.RENAMED.values()) <= known
+    assert not set(compose.RENAMED) & known

@@ -12,7 +12,8 @@ from config.test_broken import CASES, Case
 from dlcli.config.advice import all_settings
 from dlcli.config.describe import LECTURE, explain, json_schema
 from dlcli.config.presets import presets
-from dlcli.config.source import dotted, read_document
+from dlcli.config.source import read_document
+from dlcli.config.tree import dotted
 from dlcli.errors import ConfigError, UsageError
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())

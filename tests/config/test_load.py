@@ -41,7 +41,7 @@ def test_overrides_are_typed_like_yaml_and_the_last_one_wins() -> None:
     assert loaded.config.name == "no"
     assert loaded.origin(("optimizer", "lr")) == "command line"
     assert loaded.origin(("optimizer", "nesterov")) == "default"
-    assert loaded.origin(("data", "name")).startswith("digits.yaml:")
+    assert loaded.origin(("data", "name")).startswith("presets/digits.yaml:")
 
 
 def test_null_takes_a_setting_or_a_section_back_to_its_default() -> None:

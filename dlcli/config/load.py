@@ -10,10 +10,9 @@ from pathlib import Path as FilePath
 
 from dlcli.config.compose import COMMAND_LINE, apply_override, read_with_bases, rename_settings, without_nulls
 from dlcli.config.files import read_source
-from dlcli.config.problems import problems_of
-from dlcli.config.rules import violations
+from dlcli.config.problems import broken_rules, problems_of
 from dlcli.config.schema import Config
-from dlcli.config.tree import Path, Place, dotted
+from dlcli.config.tree import Path, Place
 from dlcli.errors import ConfigError, Problem
 
 
@@ -64,13 +63,10 @@ def load_config(source: str | os.PathLike[str], overrides: Sequence[str] = ()) -
     if "name" not in tree:
         tree["name"] = re.sub(r"[^A-Za-z0-9._-]+", "-", FilePath(file).stem).strip("-._")[:64] or "run"
     problems = document.problems + problems_of(tree, document)
-    if not problems:
-        config = Config.model_validate(tree)
-        problems = [
-            document.problem(path, f"{dotted(path)} {message}", hint) for path, message, hint in violations(config)
-        ]
+    problems += broken_rules(tree, problems, document)
     if problems:
         raise ConfigError(file, _in_order(problems, file))
+    config = Config.model_validate(tree)
     return LoadedConfig(config, text, document.places, tuple(warnings))
 
 

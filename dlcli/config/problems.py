@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -9,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from dlcli.config.advice import SOFTMAX_ADVICE, closest, unknown_key
 from dlcli.config.render import render_value
+from dlcli.config.rules import violations
 from dlcli.config.schema import Config, section_models, section_name
 from dlcli.config.tree import Document, Path, dotted
 from dlcli.errors import Problem
@@ -53,6 +55,37 @@ def problems_of(tree: dict[str, Any], document: Document) -> list[Problem]:
             if not (detail["type"] == "extra_forbidden" and _is_setting_of_another(detail))
         ]
     return list(dict.fromkeys(problems))
+
+
+def broken_rules(tree: dict[str, Any], problems: Sequence[Problem], document: Document) -> list[Problem]:
+    """Return the rules between settings that are broken, as far as the other problems let that be told.
+
+    The settings with problems are left out; a rule that looks at one of them says nothing.
+
+    Args:
+        tree: The values, without nulls.
+        problems: What is wrong with single settings.
+        document: Where the values stand.
+    """
+    doubtful = {".".join(problem.key.split(".")[:2]) for problem in problems}
+    sound = {
+        section: {key: value for key, value in values.items() if f"{section}.{key}" not in doubtful}
+        if isinstance(values, dict)
+        else values
+        for section, values in tree.items()
+        if section not in doubtful
+    }
+    try:
+        config = Config.model_validate(sound)
+    except ValidationError:
+        return []
+    told = []
+    for broken in violations(config):
+        settings = (dotted(broken.path), *broken.because_of)
+        sections = [name.split(".")[0] for name in settings]
+        if doubtful.isdisjoint([*settings, *sections]):
+            told.append(document.problem(broken.path, f"{dotted(broken.path)} {broken.message}", broken.hint))
+    return told
 
 
 def _validate(tree: dict[str, Any]) -> list[ErrorDetails]:

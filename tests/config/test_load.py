@@ -34,6 +34,17 @@ def test_settings_that_do_not_go_together_are_refused(overrides: list[str], mess
     assert message in str(caught.value)
 
 
+def test_rules_are_told_beside_other_mistakes_but_never_because_of_them() -> None:
+    mistakes = ["training.epocs=3", "optimizer.nesterov=true", "optimizer.momentum=0", "checkpoint.monitor=val/rmse"]
+    with pytest.raises(ConfigError) as caught:
+        load_config("digits", mistakes)
+    keys = {problem.key for problem in caught.value.problems}
+    assert keys == {"training.epocs", "optimizer.nesterov", "checkpoint.monitor"}
+    with pytest.raises(ConfigError) as caught:
+        load_config("digits", ["optimizer.nesterov=true", "optimizer.momentum=0.9.9", "task=regresion"])
+    assert [problem.key for problem in caught.value.problems] == ["optimizer.momentum", "task"]
+
+
 def test_overrides_are_typed_like_yaml_and_the_last_one_wins() -> None:
     loaded = load_config("digits", ["optimizer.lr=1e-3", "model.hidden_sizes=[8, 4]", "optimizer.lr=0.25", "name=no"])
     assert loaded.config.optimizer.lr == 0.25

@@ -69,6 +69,18 @@ def test_the_api_imports_torch_and_no_other_heavy_package() -> None:
     assert set(done.stdout.split()) == {"torch", "numpy"}
 
 
+def test_training_does_not_wait_for_torch_s_compiler() -> None:
+    """torch._dynamo takes a second to import, and the first object of torch.optim imports it."""
+    code = (
+        "import dlcli, sys\n"
+        "for name in ('sgd', 'adam', 'adamw'):\n"
+        "    dlcli.train(dlcli.load_config('digits', ['training.epochs=1', 'optimizer={name: %s}' % name]))\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "False\n", done.stderr
+
+
 def test_the_wheel_ships_the_configs_as_presets(clean_place: Path) -> None:
     command = f"import os; os.chdir({str(CHECKOUT)!r}); from hatchling.build import build_wheel; "
     command += f"build_wheel({str(clean_place)!r})"

@@ -82,9 +82,7 @@ def fit(model: nn.Sequential, task: Task, splits: Splits, config: Config) -> Ite
         model.train()
         for batch in draw_batches(splits.train, settings.batch_size, config.seed, epoch):
             lr = config.optimizer.lr * schedule.factor(running.step + 1)
-            for group in optimizer.param_groups:
-                group["lr"] = lr
-            loss = take_step(model, task, optimizer, batch, settings.gradient_clip_norm)
+            loss = take_step(model, task, optimizer, batch, lr, settings.gradient_clip_norm)
             running.add(loss, len(batch))
             if running.report_is_due():
                 yield running.report()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Protocol, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.adam import adam
+from torch.optim.adamw import adamw
+from torch.optim.sgd import sgd
 
 from dlcli.config.schema import (
     AdamOptimizer,
@@ -23,25 +27,83 @@ from dlcli.config.schema import (
 )
 
 
-def build_optimizer(parameters: Iterable[nn.Parameter], config: AnyOptimizer) -> torch.optim.Optimizer:
-    """Return torch's own optimizer with the config's settings."""
-    match config:
-        case SgdOptimizer():
-            return torch.optim.SGD(
-                parameters,
-                lr=config.lr,
-                momentum=config.momentum,
-                weight_decay=config.weight_decay,
-                nesterov=config.nesterov,
-            )
-        case AdamWOptimizer():
-            return torch.optim.AdamW(
-                parameters, lr=config.lr, betas=config.betas, eps=config.eps, weight_decay=config.weight_decay
-            )
-        case AdamOptimizer():
-            return torch.optim.Adam(
-                parameters, lr=config.lr, betas=config.betas, eps=config.eps, weight_decay=config.weight_decay
-            )
+class Optimizer(Protocol):
+    """Turns gradients into updates.
+
+    These are torch's own updates, called as functions: the first optimizer *object* of torch.optim imports
+    torch._dynamo, which takes a second that short runs notice. The bits are the same, which a test holds.
+    """
+
+    parameters: list[Tensor]
+
+    def step(self, lr: float) -> None:
+        """Change the parameters against their gradients, which must be there."""
+
+
+class Sgd:
+    """torch.optim.SGD's update."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter], config: SgdOptimizer) -> None:
+        self.parameters: list[Tensor] = list(parameters)
+        self._config = config
+        self._momenta: list[Tensor | None] = [None] * len(self.parameters)
+
+    @torch.no_grad()
+    def step(self, lr: float) -> None:
+        """Change the parameters against their gradients, which must be there."""
+        sgd(
+            self.parameters,
+            _gradients(self.parameters),
+            self._momenta,
+            lr=lr,
+            momentum=self._config.momentum,
+            weight_decay=self._config.weight_decay,
+            nesterov=self._config.nesterov,
+            dampening=0.0,
+            maximize=False,
+        )
+
+
+class Adam:
+    """torch.optim.Adam's and AdamW's update: they differ in how weights decay."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter], config: AdamOptimizer) -> None:
+        self.parameters: list[Tensor] = list(parameters)
+        self._config = config
+        self._update = adamw if isinstance(config, AdamWOptimizer) else adam
+        self._means = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self._squares = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self._steps = [torch.tensor(0.0) for _ in self.parameters]
+
+    @torch.no_grad()
+    def step(self, lr: float) -> None:
+        """Change the parameters against their gradients, which must be there."""
+        self._update(
+            self.parameters,
+            _gradients(self.parameters),
+            self._means,
+            self._squares,
+            [],
+            self._steps,
+            lr=lr,
+            beta1=self._config.betas[0],
+            beta2=self._config.betas[1],
+            weight_decay=self._config.weight_decay,
+            eps=self._config.eps,
+            amsgrad=False,
+            maximize=False,
+        )
+
+
+def _gradients(parameters: Sequence[Tensor]) -> list[Tensor]:
+    gradients = [parameter.grad for parameter in parameters]
+    assert all(gradient is not None for gradient in gradients), "every parameter takes part in the loss"
+    return cast(list[Tensor], gradients)
+
+
+def build_optimizer(parameters: Iterable[nn.Parameter], config: AnyOptimizer) -> Optimizer:
+    """Return the optimizer with the config's settings; the learning rate is each step's."""
+    return Sgd(parameters, config) if isinstance(config, SgdOptimizer) else Adam(parameters, config)
 
 
 class Schedule:

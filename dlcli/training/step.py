@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from dlcli.data.splits import Split
 from dlcli.task import Task
+from dlcli.training.optim import Optimizer
 
 
 def take_step(
-    model: nn.Module, task: Task, optimizer: torch.optim.Optimizer, batch: Split, clip_norm: float | None
+    model: nn.Module, task: Task, optimizer: Optimizer, batch: Split, lr: float, clip_norm: float | None
 ) -> Tensor:
     """Change the parameters once, against the gradient of the batch's mean loss.
 
@@ -19,15 +19,17 @@ def take_step(
         task: Gives the loss.
         optimizer: Turns gradients into an update.
         batch: On the model's device.
+        lr: Learning rate of this step.
         clip_norm: Largest norm of all gradients together; None leaves them as they are.
 
     Returns:
         The loss before the update, a scalar still on the device.
     """
     loss = task.loss(model(batch.inputs), batch.targets)
-    optimizer.zero_grad()
+    for parameter in optimizer.parameters:
+        parameter.grad = None
     loss.backward()
     if clip_norm is not None:
-        nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
-    optimizer.step()
+        nn.utils.clip_grad_norm_(optimizer.parameters, clip_norm)
+    optimizer.step(lr)
     return loss.detach()

@@ -49,7 +49,8 @@ def to_text(screen: pyte.Screen) -> Text:
     text = Text()
     for y in range(screen.cursor.y):
         cells = [screen.buffer[y][x] for x in range(COLUMNS)]
-        for (colour, bold), run in itertools.groupby(cells, key=lambda cell: (cell.fg, cell.bold)):
+        # Words apart from spaces: each word then has its own place in the picture, whatever font draws it.
+        for (colour, bold, _), run in itertools.groupby(cells, key=lambda cell: (cell.fg, cell.bold, cell.data == " ")):
             colour = None if colour == "default" else f"#{colour}" if re.fullmatch("[0-9a-f]{6}", colour) else colour
             text.append("".join(cell.data for cell in run), Style(color=colour, bold=bold))
         text.append("\n")

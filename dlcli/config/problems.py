@@ -133,7 +133,10 @@ def _not_accepted(path: Path, kind: str, value: Any, detail: ErrorDetails, docum
     context = {
         name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in detail.get("ctx", {}).items()
     }
-    expected = _EXPECTED.get(kind, detail["msg"][:1].lower() + detail["msg"][1:]).format(**context)
+    if kind in _EXPECTED:
+        expected = _EXPECTED[kind].format(**context)
+    else:
+        expected = detail["msg"][:1].lower() + detail["msg"][1:]
     hint = _example(path, value)
     if kind in ("union_tag_invalid", "literal_error"):
         expected = expected.replace("'", "").replace(" or ", ", ")

@@ -133,10 +133,7 @@ def _not_accepted(path: Path, kind: str, value: Any, detail: ErrorDetails, docum
     context = {
         name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in detail.get("ctx", {}).items()
     }
-    if kind in _EXPECTED:
-        expected = _EXPECTED[kind].format(**context)
-    else:
-        expected = detail["msg"][:1].lower() + detail["msg"][1:]
+    expected = _EXPECTED[kind].format(**context) if kind in _EXPECTED else detail["msg"][:1].lower() + detail["msg"][1:]
     hint = _example(path, value)
     if kind in ("union_tag_invalid", "literal_error"):
         expected = expected.replace("'", "").replace(" or ", ", ")

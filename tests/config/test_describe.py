@@ -45,14 +45,14 @@ def test_it_is_a_schema_of_draft_2020_12() -> None:
 
 @pytest.mark.parametrize("preset", presets())
 def test_the_schema_accepts_every_preset(preset: str) -> None:
-    VALIDATOR.validate(as_json(read_document(presets()[preset].read_text(encoding="utf-8"), "f").tree))
+    tree = read_document(presets()[preset].read_text(encoding="utf-8"), "f").tree
+    assert list(VALIDATOR.iter_errors(as_json(tree))) == []
 
 
 def test_the_schema_accepts_valid_configs() -> None:
     rng = random.Random(0)
-    for _ in range(200):
-        VALIDATOR.validate(as_json(random_config(rng)))
-    VALIDATOR.validate({"extends": "base.yaml", "optimizer": {"lr": None}, "scheduler": None})
+    configs = [*(random_config(rng) for _ in range(200)), {"extends": "base.yaml", "optimizer": {"lr": None}}]
+    assert [one for one in configs if not VALIDATOR.is_valid(as_json(one))] == []
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])

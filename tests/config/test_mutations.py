@@ -102,5 +102,6 @@ def test_what_is_shown_reads_back_as_the_same_config(clean_place: Path) -> None:
 def test_every_preset_survives_being_cut_anywhere(clean_place: Path) -> None:
     for preset in presets().values():
         content = preset.read_bytes()
-        for length in range(0, len(content), 7):
-            verdict(content[:length])
+        errors = [verdict(content[:length]) for length in range(0, len(content), 7)]
+        assert errors[0] is not None, "nothing is no config"
+        assert all(problem.line for error in errors if error for problem in error.problems)

@@ -35,14 +35,12 @@ class StepEnded:
     Attributes:
         epoch: Counted from 1.
         step: Optimizer updates so far, over all epochs.
-        step_in_epoch: Optimizer updates so far in this epoch.
         train_loss: Mean over the examples of this epoch so far.
         examples_per_second: In this epoch so far.
     """
 
     epoch: int
     step: int
-    step_in_epoch: int
     train_loss: float
     examples_per_second: float
 

@@ -78,7 +78,7 @@ def fit(model: nn.Sequential, task: Task, splits: Splits, config: Config) -> Ite
     for epoch in range(1, settings.epochs + 1):
         start = time.perf_counter()
         torch.manual_seed(derive_seed(config.seed, "dropout", epoch))
-        running = _Running(epoch, first_step=(epoch - 1) * steps_per_epoch + 1)
+        running = _Running(epoch, steps_before=(epoch - 1) * steps_per_epoch)
         model.train()
         for batch in draw_batches(splits.train, settings.batch_size, config.seed, epoch):
             lr = config.optimizer.lr * schedule.factor(running.step + 1)
@@ -112,10 +112,9 @@ def fit(model: nn.Sequential, task: Task, splits: Splits, config: Config) -> Ite
 class _Running:
     """Loss and speed of the epoch under way; the sum of losses stays on the device."""
 
-    def __init__(self, epoch: int, first_step: int) -> None:
+    def __init__(self, epoch: int, steps_before: int) -> None:
         self._epoch = epoch
-        self._steps_before = first_step - 1
-        self.step = self._steps_before
+        self.step = steps_before
         self._examples = 0
         self._loss_sum: Tensor | float = 0.0
         self._start = self._last_report = time.perf_counter()
@@ -132,7 +131,7 @@ class _Running:
         """Return a look at the epoch so far; waits for the device."""
         train_loss, examples_per_second = self.finish()
         self._last_report = time.perf_counter()
-        return StepEnded(self._epoch, self.step, self.step - self._steps_before, train_loss, examples_per_second)
+        return StepEnded(self._epoch, self.step, train_loss, examples_per_second)
 
     def finish(self) -> tuple[float, float]:
         """Return the mean loss and the examples per second so far; waits for the device."""

@@ -18,7 +18,7 @@ def epoch(number: int) -> EpochEnded:
 
 
 def events() -> list[RunStarted | StepEnded | EpochEnded | FitEnded]:
-    return [STARTED, StepEnded(1, 3, 3, 2.0, 10.0), *(epoch(i) for i in range(1, 121)), FitEnded(120, "epochs", 2, 0.5)]
+    return [STARTED, StepEnded(1, 3, 2.0, 10.0), *(epoch(i) for i in range(1, 121)), FitEnded(120, "epochs", 2, 0.5)]
 
 
 def test_plain_is_one_line_an_epoch_without_escape_codes() -> None:

@@ -15,7 +15,7 @@ from dlcli.runs.log import CSV, JSONL
 from dlcli.runs.recorder import Recorder
 from dlcli.training.events import EpochEnded, FitEnded, StepEnded
 
-STEP = StepEnded(epoch=2, step=5, step_in_epoch=2, train_loss=1.0, examples_per_second=1.0)
+STEP = StepEnded(epoch=2, step=5, train_loss=1.0, examples_per_second=1.0)
 
 
 def epoch(number: int, loss: float, *, is_best: bool) -> EpochEnded:

@@ -14,9 +14,9 @@ from torch import nn
 from dlcli.analysis.evaluation import evaluate_model
 from dlcli.analysis.predictions import predict_examples
 from dlcli.config.load import LoadedConfig, load_config
+from dlcli.config.render import render_value
 from dlcli.config.schema import Config
 from dlcli.data import load_splits
-from dlcli.data.scaling import Scaling
 from dlcli.data.splits import Split, Splits
 from dlcli.errors import DataError, Interrupted
 from dlcli.model import build_mlp
@@ -173,6 +173,7 @@ def evaluate(
     split: SplitName = "test",
     checkpoint: CheckpointName = "best",
     device: str = "auto",
+    data_root: str | None = None,
     setup: Setup | None = None,
 ) -> EvalResult:
     """Measure a run on a split.
@@ -182,6 +183,7 @@ def evaluate(
         split: Which examples.
         checkpoint: Which parameters.
         device: Where to compute.
+        data_root: Where the data lies, if not where it lay for training.
         setup: The run's data and model, where they are in memory already; its model is overwritten.
 
     Raises:
@@ -189,7 +191,7 @@ def evaluate(
         DataError: If the run, its checkpoint or its data cannot be used.
     """
     folder = find_run(run)
-    setup, saved = _open_run(folder, checkpoint, device, setup)
+    setup, saved = _open_run(folder, checkpoint, device, data_root, setup)
     examples: Split = getattr(setup.splits, split)
     metrics = evaluate_model(setup.model, setup.task, examples, setup.splits.info.class_names)
     return EvalResult(str(folder.path), split, checkpoint, saved.epoch, len(examples), metrics)
@@ -202,38 +204,36 @@ def predict(
     split: SplitName = "test",
     checkpoint: CheckpointName = "best",
     device: str = "auto",
+    data_root: str | None = None,
 ) -> PredictResult:
     """Return what a run says of chosen examples; arguments and errors are those of `evaluate`."""
     folder = find_run(run)
-    setup, _ = _open_run(folder, checkpoint, device, None)
+    setup, _ = _open_run(folder, checkpoint, device, data_root)
     info = setup.splits.info
     predictions = predict_examples(setup.model, setup.task, getattr(setup.splits, split), info, indices)
     return PredictResult(str(folder.path), split, checkpoint, info.target_unit, predictions)
 
 
-def _open_run(folder: RunFolder, which: CheckpointName, device: str, setup: Setup | None) -> tuple[Setup, Checkpoint]:
+def _open_run(
+    folder: RunFolder, which: CheckpointName, device: str, data_root: str | None, setup: Setup | None = None
+) -> tuple[Setup, Checkpoint]:
     """Return a run's data and its model with the parameters of a checkpoint."""
     saved = load_checkpoint(folder.checkpoint(which))
     if setup is None:
-        config = load_config(folder.resolved, [f"training.device={device}"]).config
+        elsewhere = [f"data.root={render_value(data_root)}"] if data_root is not None else []
+        config = load_config(folder.resolved, [f"training.device={device}", *elsewhere]).config
         if config.training.precision == "tf32":  # rounded products speed training up; a measure needs none
             config = config.model_copy(update={"training": config.training.model_copy(update={"precision": "float32"})})
         setup = set_up(config)
     splits = setup.splits
-    if not (_close(saved.input_scaling, splits.input_scaling) and _close(saved.target_scaling, splits.target_scaling)):
+    input_same = saved.input_scaling.is_close(splits.input_scaling)
+    if not (input_same and saved.target_scaling.is_close(splits.target_scaling)):
         raise DataError(f"the data has changed since {folder.path} was trained", hint="train again")
     try:
         setup.model.load_state_dict(dict(saved.parameters))
     except RuntimeError as error:
         raise DataError(f"{folder.checkpoint(which)} does not fit the model of {folder.resolved}") from error
     return setup, saved
-
-
-def _close(saved: Scaling, now: Scaling) -> bool:
-    """Return whether two scalings are the same but for rounding, which differs between machines."""
-    return saved.shift.shape == now.shift.shape and all(
-        torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in ((saved.shift, now.shift), (saved.scale, now.scale))
-    )
 
 
 def _train_result(folder: RunFolder, test: dict[str, Any] | None) -> TrainResult:

@@ -196,6 +196,21 @@ def test_a_run_moved_elsewhere_is_evaluated_from_any_folder(
     (clean_place / "other" / "folder").mkdir(parents=True)
     monkeypatch.chdir("other/folder")
     assert strict_json(dlcli("eval", str(moved), "--json").out)["examples"] == 10_000
+    (clean_place / "new").symlink_to(fashion_root)
+    text = (moved / "resolved.yaml").read_text()
+    (moved / "resolved.yaml").write_text(text.replace(str(fashion_root), "/nowhere"))
+    assert dlcli("eval", str(moved)).code == 3
+    done = dlcli("predict", str(moved), "--data-root", str(clean_place / "new"), "--json")
+    assert len(strict_json(done.out)["predictions"]) == 3  # type: ignore[arg-type]
+
+
+def test_data_that_has_changed_since_is_not_measured(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+    run = Path(str(strict_json(dlcli("train", "-c", "moons", "training.epochs=1", "--quiet", "--json").out)["run"]))
+    text = (run / "resolved.yaml").read_text()
+    (run / "resolved.yaml").write_text(text.replace("noise: 0.2", "noise: 0.4"))
+    done = dlcli("eval")
+    assert done.code == 3
+    assert "the data has changed since" in done.err
 
 
 def make_unreadable_run(_: Path) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from dlcli.cli.output import (
     CheckpointOption,
+    DataRootOption,
     DeviceOption,
     JsonOption,
     QuietOption,
@@ -36,6 +37,7 @@ def eval_command(
         typer.Option("--fail-under", metavar="METRIC=VALUE", help="Exit 6 if a metric is lower: accuracy=0.85"),
     ] = None,
     device: DeviceOption = None,
+    data_root: DataRootOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -47,7 +49,7 @@ def eval_command(
 
     from dlcli import api
 
-    result = api.evaluate(run, split=split, checkpoint=checkpoint, device=device or "auto")
+    result = api.evaluate(run, split=split, checkpoint=checkpoint, device=device or "auto", data_root=data_root)
     unknown = [name for name in floors if name not in result.metrics]
     if unknown:
         known = ", ".join(name for name, value in result.metrics.items() if isinstance(value, float))

@@ -30,6 +30,10 @@ CheckpointOption = Annotated[Literal["best", "last"], typer.Option("--checkpoint
 SplitOption = Annotated[Literal["train", "val", "test"], typer.Option("--split", help="Which examples.")]
 DeviceOption = Annotated[str | None, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1 or mps.")]
 
+DataRootOption = Annotated[
+    str | None, typer.Option("--data-root", metavar="DIR", help="Where the data lies now, if not where it lay.")
+]
+
 
 def open_reporter(progress: Progress, *, quiet: bool) -> Reporter:
     """Return the reporter that the options ask for."""

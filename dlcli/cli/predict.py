@@ -10,6 +10,7 @@ import typer
 
 from dlcli.cli.output import (
     CheckpointOption,
+    DataRootOption,
     DeviceOption,
     JsonOption,
     RunArgument,
@@ -31,6 +32,7 @@ def predict_command(
     split: SplitOption = "test",
     checkpoint: CheckpointOption = "best",
     device: DeviceOption = None,
+    data_root: DataRootOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show what a run says of single examples: P(class | x), or values in the target's own unit.
@@ -41,7 +43,7 @@ def predict_command(
 
     from dlcli import api
 
-    result = api.predict(run, indices, split=split, checkpoint=checkpoint, device=device or "auto")
+    result = api.predict(run, indices, split=split, checkpoint=checkpoint, device=device or "auto", data_root=data_root)
     if json:
         print_json(asdict(result))
     else:

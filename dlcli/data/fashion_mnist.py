@@ -211,6 +211,7 @@ def _times(shape: tuple[int, ...] | np.ndarray) -> str:
 
 def _hint(raw: Path) -> str:
     return (
-        f"put the four *-ubyte files (or their .gz) into {raw}, or name a folder that has them with data.root=DIR\n"
+        f"put the four *-ubyte files (or their .gz) into {raw}\n"
+        "or name a folder that has them: data.root=DIR, or --data-root DIR for a run there is\n"
         "`dlcli train -c digits` needs no download"
     )

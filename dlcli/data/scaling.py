@@ -36,6 +36,11 @@ class Scaling:
         shift, scale = self._like(scaled)
         return scaled * scale + shift
 
+    def is_close(self, other: Scaling) -> bool:
+        """Return whether two scalings are the same but for rounding, which differs between machines."""
+        pairs = ((self.shift, other.shift), (self.scale, other.scale))
+        return all(a.shape == b.shape and torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in pairs)
+
     def _like(self, values: Tensor) -> tuple[Tensor, Tensor]:
         return self.shift.to(values.device, values.dtype), self.scale.to(values.device, values.dtype)
 

@@ -45,5 +45,5 @@ def _with_absolute_root(config: Config) -> Config:
     data = config.data
     if not isinstance(data, FashionMnistData) or data.root is None:
         return config
-    absolute = data.model_copy(update={"root": str(Path(data.root).expanduser().absolute())})
+    absolute = data.model_copy(update={"root": str(Path(data.root).expanduser().resolve())})
     return config.model_copy(update={"data": absolute})

@@ -60,6 +60,8 @@ class RichReporter:
         if self._live is not None:
             self._live.stop()
             self._live = None
+            if not self._console.is_terminal:  # where Rich ends its last line without a line break
+                self._console.line()
 
     def _start(self, event: RunStarted) -> None:
         self._started = event

@@ -61,5 +61,9 @@ def _training(config: Config, steps_per_epoch: int) -> str:
         parts.append(f"momentum {optimizer.momentum:g}")
     if scheduler.name != "none":
         parts.append(scheduler.name)
-    steps = f"{steps_per_epoch:,} step{'s' if steps_per_epoch > 1 else ''}"
-    return f"{', '.join(parts)}; {training.epochs} epochs of {steps}, batch {training.batch_size}"
+    epochs, steps = _count(training.epochs, "epoch"), _count(steps_per_epoch, "step")
+    return f"{', '.join(parts)}; {epochs} of {steps}, batch {training.batch_size}"
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"

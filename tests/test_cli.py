@@ -198,7 +198,7 @@ def test_a_run_moved_elsewhere_is_evaluated_from_any_folder(
     assert strict_json(dlcli("eval", str(moved), "--json").out)["examples"] == 10_000
     (clean_place / "new").symlink_to(fashion_root)
     text = (moved / "resolved.yaml").read_text()
-    (moved / "resolved.yaml").write_text(text.replace(str(fashion_root), "/nowhere"))
+    (moved / "resolved.yaml").write_text(text.replace(str(fashion_root.resolve()), "/nowhere"))
     assert dlcli("eval", str(moved)).code == 3
     done = dlcli("predict", str(moved), "--data-root", str(clean_place / "new"), "--json")
     assert len(strict_json(done.out)["predictions"]) == 3  # type: ignore[arg-type]

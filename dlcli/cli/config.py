@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dlcli.cli.output import JsonOption, make_table, print_error, print_json, print_result, print_warnings
+from dlcli.cli.output import (
+    JsonOption,
+    make_table,
+    print_error,
+    print_json,
+    print_listing,
+    print_result,
+    print_warnings,
+)
 from dlcli.errors import ConfigError, Problem, UsageError
 
 if TYPE_CHECKING:
@@ -25,11 +33,7 @@ def list_command(json: JsonOption = False) -> None:
     from dlcli.config.presets import preset_summary, presets
 
     summaries = {name: preset_summary(file.read_text(encoding="utf-8")) for name, file in presets().items()}
-    if json:
-        print_json({"presets": summaries})
-        return
-    width = max(len(name) for name in summaries)
-    print_result(*(f"{name:<{width}}  {summary}" for name, summary in summaries.items()))
+    print_listing("presets", summaries, json=json)
 
 
 @app.command("show")

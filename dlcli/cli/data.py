@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dlcli.cli.output import JsonOption, QuietOption, open_reporter, print_json, print_result
+from dlcli.cli.output import JsonOption, QuietOption, open_reporter, print_listing, print_result
 from dlcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,11 +25,7 @@ def list_command(json: JsonOption = False) -> None:
     from dlcli.config.schema import data_sources
 
     sources = {name: model.__doc__ or "" for name, model in data_sources().items()}
-    if json:
-        print_json({"sources": sources})
-        return
-    width = max(len(name) for name in sources)
-    print_result(*(f"{name:<{width}}  {summary}" for name, summary in sources.items()))
+    print_listing("sources", sources, json=json)
 
 
 @app.command("fetch")

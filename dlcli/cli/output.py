@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from dlcli.errors import DlcliError, Problem, visible
-from dlcli.reporters.base import Progress
+from dlcli.reporters.base import Progress, Reporter, choose_reporter
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
-
-    from dlcli.reporters.base import Reporter
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the result and errors.")]
@@ -29,7 +27,6 @@ RunArgument = Annotated[
 CheckpointOption = Annotated[Literal["best", "last"], typer.Option("--checkpoint", help="Which parameters.")]
 SplitOption = Annotated[Literal["train", "val", "test"], typer.Option("--split", help="Which examples.")]
 DeviceOption = Annotated[str | None, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1 or mps.")]
-
 DataRootOption = Annotated[
     str | None, typer.Option("--data-root", metavar="DIR", help="Where the data lies now, if not where it lay.")
 ]
@@ -37,8 +34,6 @@ DataRootOption = Annotated[
 
 def open_reporter(progress: Progress, *, quiet: bool) -> Reporter:
     """Return the reporter that the options ask for."""
-    from dlcli.reporters.base import choose_reporter
-
     return choose_reporter("none" if quiet else progress)
 
 
@@ -47,6 +42,15 @@ def print_json(value: Any) -> None:
     from dlcli.runs.files import to_json
 
     print_result(to_json(value))
+
+
+def print_listing(what: str, summaries: Mapping[str, str], *, json: bool) -> None:
+    """Print names with a line each, or as one JSON object under the key `what`."""
+    if json:
+        print_json({what: dict(summaries)})
+        return
+    width = max(len(name) for name in summaries)
+    print_result(*(f"{name:<{width}}  {summary}" for name, summary in summaries.items()))
 
 
 def print_result(*parts: RenderableType) -> None:
@@ -84,6 +88,8 @@ def print_error(error: DlcliError) -> None:
 
 def print_warnings(warnings: Sequence[Problem]) -> None:
     """Print on stderr what works today and will not for ever."""
+    if not warnings:
+        return
     from rich.console import Console
     from rich.text import Text
 

@@ -59,7 +59,7 @@ def _read_base(extended: Value, file: str) -> tuple[str, str]:
 def _merge(base: Document, above: Document, path: Path) -> None:
     """Put what `above` has at `path` over what `base` has there: sections key by key, all else as a whole."""
     value, beneath = value_at(above.tree, path), value_at(base.tree, path)
-    if isinstance(value, dict) and value and isinstance(beneath, dict):
+    if isinstance(value, dict) and isinstance(beneath, dict):
         base.places[path] = above.places[path]
         for key in value:
             _merge(base, above, (*path, key))

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from dlcli.config.advice import closest
+from dlcli.config.advice import all_settings, closest
 from dlcli.config.render import render_value
 from dlcli.config.schema import DEFAULT_LOSS, Config, explain_setting, section_models, section_name
 from dlcli.config.tree import Path, dotted
@@ -40,17 +40,14 @@ def json_schema() -> dict[str, Any]:
         properties = definition["properties"]
         if name in ("CrossEntropyLoss", "MseLoss"):  # chosen by the task where no name is given
             definition["required"].remove("name")
-        if name == "SgdOptimizer" or name == "ConstantScheduler":
-            definition.pop("required", None)
         definition["properties"] = {key: _or_null(value) for key, value in properties.items()}
-    schema["required"] = ["data"]
+    del schema["required"]  # data may come from the file that is extended, loss from the task
     schema["properties"] = {key: _or_null(_any_of(value)) for key, value in schema["properties"].items()}
     schema["properties"]["extends"] = {
         "type": "string",
         "description": "A file (relative to this one) or preset whose settings come before these.",
     }
     schema["anyOf"] = [{"required": ["data"]}, {"required": ["extends"]}]
-    del schema["required"]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "dlcli config"}
 
 
@@ -82,8 +79,7 @@ def explain(name: str) -> list[tuple[str, str]]:
     path: Path = tuple(name.split("."))
     owners = [model for model in _owners(path) if str(path[-1]) in model.model_fields]
     if not owners:
-        known = sorted(_all_names())
-        guess = closest(name, known)
+        guess = closest(name, [dotted(one) for one in all_settings()])
         raise UsageError(
             f"there is no setting {name!r}",
             hint=f"did you mean `dlcli config explain {guess}`?" if guess else "`dlcli config init` shows all of them",
@@ -107,13 +103,6 @@ def _owners(path: Path) -> tuple[type[BaseModel], ...]:
     if len(path) == 1:
         return (Config,)
     return section_models(Config, str(path[0])) if len(path) == 2 and path[0] in Config.model_fields else ()
-
-
-def _all_names() -> set[str]:
-    sections = {field: section_models(Config, field) for field in Config.model_fields}
-    return {f"{field}.{key}" for field, models in sections.items() for one in models for key in one.model_fields} | set(
-        sections
-    )
 
 
 def _contents(section: type[BaseModel]) -> str:

@@ -44,7 +44,8 @@ def load_config(source: str | os.PathLike[str], overrides: Sequence[str] = ()) -
     """Return the config that `source` and `overrides` describe.
 
     Later wins: defaults, then what `extends` names, then the file, then overrides in their order. Sections are
-    merged key by key, lists are replaced as a whole, null takes a setting or a section back to its default.
+    merged key by key, lists are replaced as a whole, and so is what an override names; null takes a setting or a
+    section back to its default.
 
     Args:
         source: A YAML file, or the name of a preset.

@@ -153,7 +153,7 @@ def _not_accepted(path: Path, kind: str, value: Any, detail: ErrorDetails, docum
 # Values to show where the default is not the one that a user who sets this is after.
 _USUAL = {
     "name": "my-run",
-    "data": "{name: digits}",
+    "data": "digits",  # a section is shown by a name
     "data.root": "DIR",
     "model.dropout": "0.5",
     "loss.class_weights": "balanced",
@@ -171,7 +171,8 @@ def _example(path: Path, value: Any) -> str:
     path = tuple(part for part in path if isinstance(part, str))  # a list is written as a whole
     members = section_models(Config, str(path[0]))
     if len(path) == 1 and len(members) > 1:  # a section's name where the section should be
-        name = closest(str(value), [section_name(one) for one in members]) or section_name(members[0])
+        names = [section_name(one) for one in members]
+        name = closest(str(value), names) or _USUAL.get(str(path[0]), names[0])
         return f"write it like `{path[0]}={{name: {name}}}`"
     if dotted(path) in _USUAL:
         return f"write it like `{dotted(path)}={_USUAL[dotted(path)]}`"

@@ -197,7 +197,7 @@ class _Reader:
         try:
             return read_scalar(event.value)
         except ValueError as error:
-            self._note(self._place(event.start_mark), path, str(error), "write a number such as 0.1")
+            self._note(self._place(event.start_mark), path, str(error), "write a finite number, such as 1 or 0.1")
             return None
 
     def _place(self, mark: Any) -> Place:

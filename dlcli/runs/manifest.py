@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -38,7 +37,6 @@ def build_manifest(config: Config, info: DataInfo, device: torch.device, command
         "world_size": 1,
         "pid": os.getpid(),
         "host": platform.node(),
-        "argv0": sys.argv[0],
     }
 
 

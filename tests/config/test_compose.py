@@ -36,6 +36,12 @@ def test_later_wins_key_by_key_and_every_value_has_its_origin(files: Path) -> No
     assert loaded.text.startswith("extends:"), "the run keeps what was given"
 
 
+def test_an_empty_section_changes_nothing_and_an_override_replaces_what_it_names(files: Path) -> None:
+    Path("mine.yaml").write_text("extends: base/middle.yaml\noptimizer: {}\n")
+    assert load_config("mine.yaml").config.optimizer.model_dump()["momentum"] == 0.9
+    assert load_config("mine.yaml", ["optimizer={lr: 0.1}"]).config.optimizer.model_dump()["momentum"] == 0.0
+
+
 def test_a_preset_can_be_extended(clean_place: Path) -> None:
     Path("moons.yaml").write_text("extends: moons\ntraining: {epochs: 2}\n")  # the same name is no circle
     config = load_config("moons.yaml").config

@@ -32,6 +32,14 @@ class Task(ABC):
         """
 
     @abstractmethod
+    def loss_gradient(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return ∂loss/∂outputs, in new memory and of the outputs' shape (N, out_features)."""
+
+    def weight(self, targets: Tensor) -> Tensor:
+        """Return what `loss` divides the sum over a batch by: the number of examples, unless classes weigh."""
+        return torch.tensor(len(targets), device=targets.device)
+
+    @abstractmethod
     def sums(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Return what `metrics` needs of a batch, as tensors that add up over batches."""
 
@@ -67,6 +75,32 @@ class Classification(Task):
             return self._squared_error(outputs, targets) / len(targets)
         return F.cross_entropy(outputs, targets, self._weights(outputs), label_smoothing=self._config.label_smoothing)
 
+    def loss_gradient(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return (p − y) / N for cross-entropy, p the softmax of the logits and y the true class as (0, …, 1, …, 0).
+
+        With label smoothing y is smoothed, with class weights both count by their weight. For the squared error,
+        g = 2 (p − y) / N goes through softmax's Jacobian, diag(p) − p pᵀ: p ⊙ (g − Σ g p).
+        """
+        probs, labels = outputs.softmax(1), targets.unsqueeze(1)
+        if isinstance(self._config, MseLoss):
+            gradient = probs.scatter_add(1, labels, probs.new_full(labels.shape, -1.0)).mul_(2 / len(targets))
+            return probs.mul_(gradient.sub_((gradient * probs).sum(1, keepdim=True)))
+        share = self._config.label_smoothing / self._n_classes  # of each class, the true one too
+        hot = 1 - self._config.label_smoothing
+        weights = self._weights(outputs)
+        if weights is None:
+            probs.scatter_add_(1, labels, probs.new_full(labels.shape, -hot))
+            return (probs if share == 0 else probs.sub_(share)).div_(len(targets))
+        true_weights = weights[labels]
+        probs.mul_(hot * true_weights + share * weights.sum()).scatter_add_(1, labels, -hot * true_weights)
+        return probs.sub_(share * weights).div_(true_weights.sum())
+
+    def weight(self, targets: Tensor) -> Tensor:
+        """Return the sum of the true classes' weights."""
+        if self._class_weights is None:
+            return super().weight(targets)
+        return self._class_weights.to(targets.device)[targets].sum()
+
     def _squared_error(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return Σ over examples and classes of (p − y)²: 0.32 for p = (0.6, 0.4), y = (1, 0), as in the lecture."""
         one_hot = F.one_hot(labels, self._n_classes).to(logits.dtype)
@@ -84,11 +118,10 @@ class Classification(Task):
         else:
             smoothing = self._config.label_smoothing
             loss = F.cross_entropy(outputs, targets, weights, reduction="sum", label_smoothing=smoothing)
-        count = torch.tensor(len(targets), device=outputs.device)
         confusion = torch.bincount(targets * k + outputs.argmax(1), minlength=k * k)
         return {
             "loss": _accurate(loss),
-            "weight": count if weights is None else _accurate(weights[targets].sum()),
+            "weight": _accurate(self.weight(targets)),
             "confusion": confusion.view(k, k),
         }
 
@@ -126,6 +159,17 @@ class Regression(Task):
         """Return the mean loss over examples and outputs, in the scaled unit."""
         return self._loss(outputs, targets, "mean")
 
+    def loss_gradient(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return 2 (ŷ − y), sign(ŷ − y), or ŷ − y kept within ±δ, divided by the number of values."""
+        errors = outputs - targets
+        match self._config:
+            case MseLoss():
+                return errors.mul_(2 / errors.numel())
+            case L1Loss():
+                return errors.sign_().div_(errors.numel())
+            case HuberLoss(delta=delta):
+                return errors.clamp_(-delta, delta).div_(errors.numel())
+
     def _loss(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
         match self._config:
             case MseLoss():
@@ -140,7 +184,7 @@ class Regression(Task):
         errors, truth = _accurate(outputs - targets), _accurate(targets)
         return {
             "loss": _accurate(self._loss(outputs, targets, "sum")),
-            "count": torch.tensor(len(targets), device=outputs.device),
+            "count": self.weight(targets),
             "squared": errors.square().sum(0),
             "absolute": errors.abs().sum(0),
             "target": truth.sum(0),

@@ -48,13 +48,20 @@ def plain_torch_loop(model: nn.Sequential, setup: Setup, config: Config) -> None
         ["optimizer.momentum=0.9", "optimizer.weight_decay=1e-3", "scheduler.name=cosine"],
         ["optimizer.momentum=0.9", "optimizer.nesterov=true", "training.gradient_clip_norm=0.1"],
         ["optimizer={name: adam, lr: 0.01}", "scheduler.name=cosine"],
+        ["optimizer={name: adam, lr: 0.01, weight_decay: 0.01}"],
         ["optimizer={name: adamw, lr: 0.01}", "training.precision=float64"],
     ],
     ids=lambda settings: " ".join(settings),
 )
 @pytest.mark.parametrize("preset", ["digits", "diabetes"])
 def test_fit_ends_in_the_same_bits_as_a_plain_torch_loop(preset: str, settings: list[str]) -> None:
-    shared = ["training.epochs=3", "training.batch_size=50", "scheduler.name=none", "optimizer.lr=0.05"]
+    shared = [
+        "training.step=eager",
+        "training.epochs=3",
+        "training.batch_size=50",
+        "scheduler.name=none",
+        "optimizer.lr=0.05",
+    ]
     config = load_config(preset, [*shared, "early_stopping.patience=null", *settings]).config
     setup = set_up(config)
     assert len(setup.splits.train) % 50, "the last batch must be short"
@@ -68,8 +75,9 @@ def test_fit_ends_in_the_same_bits_as_a_plain_torch_loop(preset: str, settings: 
         assert torch.equal(setup.model.state_dict()[name], parameter), name
 
 
-def test_gradient_descent_agrees_with_ten_lines_of_numpy() -> None:
-    config = load_config("gradient_descent", ["training.precision=float64"]).config
+@pytest.mark.parametrize("step", ["eager", "manual"])
+def test_gradient_descent_agrees_with_ten_lines_of_numpy(step: str) -> None:
+    config = load_config("gradient_descent", ["training.precision=float64", f"training.step={step}"]).config
     setup = set_up(config)
     w1, b1, w2, b2 = (parameter.detach().numpy().copy() for parameter in setup.model.parameters())
     x, y = setup.splits.train.inputs.numpy(), np.eye(10)[setup.splits.train.targets.numpy()]

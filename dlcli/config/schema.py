@@ -406,8 +406,11 @@ class TrainingSection(Section):
     """Examples per step; `full` takes all of them: gradient descent."""
     device: Device = "auto"
     """auto, cpu, cuda, cuda:1 or mps; `auto` takes CUDA, then MPS, then the CPU."""
-    precision: Literal["float32", "float64", "tf32"] = "float32"
-    """Type of parameters and inputs; `tf32` is float32 with rounded matrix products, on CUDA only."""
+    precision: Literal["float32", "float64", "tf32", "bf16"] = "float32"
+    """Type of parameters and inputs; `tf32`, on CUDA only, and `bf16` are float32 with rounded matrix products."""
+    step: Literal["auto", "eager", "manual"] = "auto"
+    """How gradients are found: `eager` by autograd, bit for bit as a plain torch loop; `manual` by back-propagation
+    written out, faster, the same but for rounding; `auto` takes the faster one."""
     gradient_clip_norm: PositiveFloat | None = None
     """Largest norm of all gradients together; longer ones are scaled down to it."""
 

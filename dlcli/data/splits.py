@@ -33,6 +33,10 @@ class Split:
     def __getitem__(self, index: Tensor) -> Split:
         return Split(self.inputs[index], self.targets[index])
 
+    def select(self, index: Tensor) -> Split:
+        """Return copies of the examples of `index`, int64 on the split's device."""
+        return Split(self.inputs.index_select(0, index), self.targets.index_select(0, index))
+
     def to(self, device: torch.device, dtype: torch.dtype) -> Split:
         """Return the split on `device`, its floating-point tensors as `dtype`."""
         targets = self.targets if self.targets.dtype == torch.int64 else self.targets.to(dtype)

@@ -1,15 +1,21 @@
-"""Whole tensors in, batches out, in an order drawn anew each epoch."""
+"""Which examples come when: an order drawn anew each epoch, cut into batches."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from dlcli.data.splits import Split
+
+BatchSize: TypeAlias = int | Literal["full"]
+
+_SPAN_BATCHES = 64
+_SPAN_BYTES = 2**20
+_SPAN_OPERATIONS = 10**9
 
 
 def derive_seed(seed: int, purpose: str, epoch: int) -> int:
@@ -27,19 +33,34 @@ def draw_order(n: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(n, generator=generator)
 
 
-def count_batches(n: int, batch_size: int | Literal["full"]) -> int:
+def examples_per_batch(n: int, batch_size: BatchSize) -> int:
+    """Return how many of n examples a batch has, unless it is a short last one."""
+    return n if batch_size == "full" else batch_size
+
+
+def count_batches(n: int, batch_size: BatchSize) -> int:
     """Return how many batches an epoch has; a last short one counts."""
-    return 1 if batch_size == "full" else -(-n // batch_size)
+    return -(-n // examples_per_batch(n, batch_size))
 
 
-def draw_batches(split: Split, batch_size: int | Literal["full"], seed: int, epoch: int) -> Iterator[Split]:
-    """Yield each example once, in batches on the split's device; the last may be short.
+def batches_per_span(train: Split, batch_size: BatchSize, parameters: int) -> int:
+    """Return how many batches to gather and train on at once, between two looks at the running loss.
 
-    `full` yields the split as it is: order means nothing to a sum over all examples.
+    Their inputs should stay in a core's cache, and their steps take a few hundredths of a second at most.
+    """
+    n = examples_per_batch(len(train), batch_size)
+    input_bytes = n * train.inputs.shape[1] * train.inputs.element_size()
+    operations = 6 * n * parameters  # forward, backward and gradient, a multiplication and an addition each
+    return max(1, min(_SPAN_BATCHES, _SPAN_BYTES // input_bytes, _SPAN_OPERATIONS // operations))
+
+
+def draw_spans(train: Split, batch_size: BatchSize, batches: int, seed: int, epoch: int) -> Iterator[Tensor | None]:
+    """Yield each example's index once, on the split's device, in spans of so many batches; the last may be shorter.
+
+    `full` yields None, the split as it is: order means nothing to a sum over all examples.
     """
     if batch_size == "full":
-        yield split
-        return
-    order = draw_order(len(split), seed, epoch).to(split.inputs.device)
-    for index in order.split(batch_size):
-        yield Split(split.inputs.index_select(0, index), split.targets.index_select(0, index))
+        yield None
+    else:
+        order = draw_order(len(train), seed, epoch).to(train.inputs.device)
+        yield from order.split(batch_size * batches)

@@ -33,7 +33,7 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def set_precision(precision: Literal["float32", "float64", "tf32"], device: torch.device) -> torch.dtype:
+def set_precision(precision: Literal["float32", "float64", "tf32", "bf16"], device: torch.device) -> torch.dtype:
     """Set up `device` for repeatable numbers in `precision`, and return the type of parameters and inputs.
 
     Reduced precision is on when asked for and off otherwise, whatever torch's defaults are.

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from dlcli.config.schema import HIGHER_IS_BETTER, Config
 from dlcli.data.splits import Splits
 from dlcli.errors import DivergedError
+from dlcli.model import count_parameters
 from dlcli.task import Task
-from dlcli.training.batches import count_batches, derive_seed, draw_batches
+from dlcli.training.batches import batches_per_span, count_batches, derive_seed, draw_spans
 from dlcli.training.evaluation import evaluate_split
 from dlcli.training.events import EpochEnded, Event, FitEnded, StepEnded
-from dlcli.training.optim import Schedule, build_optimizer
-from dlcli.training.step import take_step
+from dlcli.training.optim import Schedule
+from dlcli.training.step import build_step
 
 REPORT_SECONDS = 0.1  # between two looks at the running loss; each waits for the device
 
@@ -67,9 +68,10 @@ def fit(model: nn.Sequential, task: Task, splits: Splits, config: Config) -> Ite
     Raises:
         DivergedError: When the loss is not a finite number; the model is of no use then.
     """
-    settings = config.training
-    steps_per_epoch = count_batches(len(splits.train), settings.batch_size)
-    optimizer = build_optimizer(model.parameters(), config.optimizer)
+    settings, n = config.training, len(splits.train)
+    steps_per_epoch = count_batches(n, settings.batch_size)
+    batches = batches_per_span(splits.train, settings.batch_size, count_parameters(model))
+    step = build_step(model, task, splits.train, config)
     schedule = Schedule(config.scheduler, settings.epochs, steps_per_epoch)
     best = Monitor.of(config.checkpoint.monitor)
     stopping = Monitor.of(config.early_stopping.monitor, config.early_stopping.min_delta)
@@ -79,15 +81,16 @@ def fit(model: nn.Sequential, task: Task, splits: Splits, config: Config) -> Ite
         start = time.perf_counter()
         torch.manual_seed(derive_seed(config.seed, "dropout", epoch))
         running = _Running(epoch, steps_before=(epoch - 1) * steps_per_epoch)
-        model.train()
-        for batch in draw_batches(splits.train, settings.batch_size, config.seed, epoch):
-            lr = config.optimizer.lr * schedule.factor(running.step + 1)
-            loss = take_step(model, task, optimizer, batch, lr, settings.gradient_clip_norm)
-            running.add(loss, len(batch))
+        for span in draw_spans(splits.train, settings.batch_size, batches, config.seed, epoch):
+            examples = n if span is None else len(span)
+            steps = range(running.step + 1, running.step + 1 + count_batches(examples, settings.batch_size))
+            lrs = [config.optimizer.lr * schedule.factor(one) for one in steps]
+            running.add(*step.run(span, lrs), examples, len(steps))
             if running.report_is_due():
+                step.update_model()
                 yield running.report()
-                model.train()
         train_loss, examples_per_second = running.finish()
+        step.update_model()
 
         val = task.metrics(evaluate_split(model, task, splits.val))
         _check_finite(val["loss"], "val/loss", epoch, running.step)
@@ -95,7 +98,7 @@ def fit(model: nn.Sequential, task: Task, splits: Splits, config: Config) -> Ite
         yield EpochEnded(
             epoch=epoch,
             step=running.step,
-            lr=lr,
+            lr=lrs[-1],
             train_loss=train_loss,
             val=val,
             epoch_seconds=time.perf_counter() - start,
@@ -110,19 +113,21 @@ def fit(model: nn.Sequential, task: Task, splits: Splits, config: Config) -> Ite
 
 
 class _Running:
-    """Loss and speed of the epoch under way; the sum of losses stays on the device."""
+    """Loss and speed of the epoch under way; the sums stay on the device."""
 
     def __init__(self, epoch: int, steps_before: int) -> None:
         self._epoch = epoch
         self.step = steps_before
         self._examples = 0
         self._loss_sum: Tensor | float = 0.0
+        self._weight: Tensor | float = 0.0
         self._start = self._last_report = time.perf_counter()
 
-    def add(self, loss: Tensor, examples: int) -> None:
-        self._loss_sum = self._loss_sum + loss * examples
+    def add(self, loss_sum: Tensor, weight: Tensor, examples: int, steps: int) -> None:
+        self._loss_sum = self._loss_sum + loss_sum
+        self._weight = self._weight + weight
         self._examples += examples
-        self.step += 1
+        self.step += steps
 
     def report_is_due(self) -> bool:
         return time.perf_counter() - self._last_report >= REPORT_SECONDS
@@ -135,7 +140,7 @@ class _Running:
 
     def finish(self) -> tuple[float, float]:
         """Return the mean loss and the examples per second so far; waits for the device."""
-        train_loss = float(self._loss_sum) / self._examples
+        train_loss = float(self._loss_sum) / float(self._weight)
         _check_finite(train_loss, "train/loss", self._epoch, self.step)
         return train_loss, self._examples / (time.perf_counter() - self._start)
 

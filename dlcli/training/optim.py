@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Protocol, cast
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim.adam import adam
-from torch.optim.adamw import adamw
-from torch.optim.sgd import sgd
 
 from dlcli.config.schema import (
     AdamOptimizer,
@@ -28,82 +25,92 @@ from dlcli.config.schema import (
 
 
 class Optimizer(Protocol):
-    """Turns gradients into updates.
+    """Turns gradients into updates, bit for bit those of the class of the same name in torch.optim.
 
-    These are torch's own updates, called as functions: the first optimizer *object* of torch.optim imports
-    torch._dynamo, which takes a second that short runs notice. The bits are the same, which a test holds.
+    Written out, because the first optimizer object of torch.optim imports torch._dynamo, which takes a second that
+    short runs notice, and because its calls take as long as a small model's products.
     """
 
-    parameters: list[Tensor]
-
-    def step(self, lr: float) -> None:
-        """Change the parameters against their gradients, which must be there."""
+    def step(self, gradients: Sequence[Tensor], lr: float) -> None:
+        """Change the parameters against their gradients, one each, whose memory may be used."""
 
 
 class Sgd:
-    """torch.optim.SGD's update."""
+    """Stochastic gradient descent with momentum (Sutskever et al., 2013, with v not scaled by lr)."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter], config: SgdOptimizer) -> None:
-        self.parameters: list[Tensor] = list(parameters)
+    def __init__(self, parameters: Sequence[Tensor], config: SgdOptimizer) -> None:
+        self._parameters = parameters
         self._config = config
-        self._momenta: list[Tensor | None] = [None] * len(self.parameters)
+        self._velocities: list[Tensor] = []
 
     @torch.no_grad()
-    def step(self, lr: float) -> None:
-        """Change the parameters against their gradients, which must be there."""
-        sgd(
-            self.parameters,
-            _gradients(self.parameters),
-            self._momenta,
-            lr=lr,
-            momentum=self._config.momentum,
-            weight_decay=self._config.weight_decay,
-            nesterov=self._config.nesterov,
-            dampening=0.0,
-            maximize=False,
-        )
+    def step(self, gradients: Sequence[Tensor], lr: float) -> None:
+        """See `Optimizer.step`."""
+        config = self._config
+        if config.weight_decay:
+            gradients = [g.add(p, alpha=config.weight_decay) for p, g in zip(self._parameters, gradients, strict=True)]
+        if config.momentum:
+            gradients = self._with_momentum(gradients)
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+            parameter.add_(gradient, alpha=-lr)
+
+    def _with_momentum(self, gradients: Sequence[Tensor]) -> Sequence[Tensor]:
+        momentum = self._config.momentum
+        if self._velocities:
+            for velocity, gradient in zip(self._velocities, gradients, strict=True):
+                velocity.mul_(momentum).add_(gradient)
+        else:
+            self._velocities = [gradient.clone() for gradient in gradients]
+        if not self._config.nesterov:
+            return self._velocities
+        return [g.add(v, alpha=momentum) for g, v in zip(gradients, self._velocities, strict=True)]
 
 
 class Adam:
-    """torch.optim.Adam's and AdamW's update: they differ in how weights decay."""
+    """Adam (Kingma and Ba, 2015) and AdamW (Loshchilov and Hutter, 2019), which differ in how weights decay."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter], config: AdamOptimizer) -> None:
-        self.parameters: list[Tensor] = list(parameters)
+    def __init__(self, parameters: Sequence[Tensor], config: AdamOptimizer) -> None:
+        self._parameters = parameters
         self._config = config
-        self._update = adamw if isinstance(config, AdamWOptimizer) else adam
-        self._means = [torch.zeros_like(parameter) for parameter in self.parameters]
-        self._squares = [torch.zeros_like(parameter) for parameter in self.parameters]
-        self._steps = [torch.tensor(0.0) for _ in self.parameters]
+        self._means = [torch.zeros_like(parameter) for parameter in parameters]
+        self._squares = [torch.zeros_like(parameter) for parameter in parameters]
+        self._steps = 0
 
     @torch.no_grad()
-    def step(self, lr: float) -> None:
-        """Change the parameters against their gradients, which must be there."""
-        self._update(
-            self.parameters,
-            _gradients(self.parameters),
-            self._means,
-            self._squares,
-            [],
-            self._steps,
-            lr=lr,
-            beta1=self._config.betas[0],
-            beta2=self._config.betas[1],
-            weight_decay=self._config.weight_decay,
-            eps=self._config.eps,
-            amsgrad=False,
-            maximize=False,
-        )
+    def step(self, gradients: Sequence[Tensor], lr: float) -> None:
+        """See `Optimizer.step`."""
+        config, (beta1, beta2) = self._config, self._config.betas
+        self._steps += 1
+        step_size = lr / (1 - beta1**self._steps)
+        correction = math.sqrt(1 - beta2**self._steps)
+        for parameter, gradient, mean, square in zip(
+            self._parameters, gradients, self._means, self._squares, strict=True
+        ):
+            if isinstance(config, AdamWOptimizer):
+                parameter.mul_(1 - lr * config.weight_decay)
+            elif config.weight_decay:
+                gradient = gradient.add(parameter, alpha=config.weight_decay)
+            mean.lerp_(gradient, 1 - beta1)
+            square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+            spread = square.sqrt().div_(correction).add_(config.eps)
+            parameter.addcdiv_(mean, spread, value=-step_size)
 
 
-def _gradients(parameters: Sequence[Tensor]) -> list[Tensor]:
-    gradients = [parameter.grad for parameter in parameters]
-    assert all(gradient is not None for gradient in gradients), "every parameter takes part in the loss"
-    return cast(list[Tensor], gradients)
-
-
-def build_optimizer(parameters: Iterable[nn.Parameter], config: AnyOptimizer) -> Optimizer:
+def build_optimizer(parameters: Sequence[Tensor], config: AnyOptimizer) -> Optimizer:
     """Return the optimizer with the config's settings; the learning rate is each step's."""
     return Sgd(parameters, config) if isinstance(config, SgdOptimizer) else Adam(parameters, config)
+
+
+@torch.no_grad()
+def clip_norm_(gradients: Sequence[Tensor], max_norm: float) -> None:
+    """Scale gradients in place so that their Euclidean norm, taken together, is at most `max_norm`.
+
+    Computed as torch.nn.utils.clip_grad_norm_ does it, 1e-6 and all.
+    """
+    norm = nn.utils.get_total_norm(gradients)
+    factor = (max_norm / (norm + 1e-6)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(factor)
 
 
 class Schedule:

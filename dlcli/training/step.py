@@ -1,35 +1,105 @@
-"""One optimizer step."""
+"""Optimizer steps, by autograd or by the formulas written out: the same numbers, but for rounding."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal, Protocol
+
+import torch
 from torch import Tensor, nn
 
+from dlcli.config.schema import Config
 from dlcli.data.splits import Split
 from dlcli.task import Task
-from dlcli.training.optim import Optimizer
+from dlcli.training.backprop import is_known
+from dlcli.training.batches import examples_per_batch
+from dlcli.training.manual import ManualStep
+from dlcli.training.optim import build_optimizer, clip_norm_
 
 
-def take_step(
-    model: nn.Module, task: Task, optimizer: Optimizer, batch: Split, lr: float, clip_norm: float | None
-) -> Tensor:
-    """Change the parameters once, against the gradient of the batch's mean loss.
+class Step(Protocol):
+    """Trains a model on batches of a split."""
+
+    def run(self, index: Tensor | None, lrs: Sequence[float]) -> tuple[Tensor, Tensor]:
+        """Take one step per learning rate.
+
+        Args:
+            index: Which examples, in order, int64 on their device; cut into batches from its start. None takes the
+                whole split as one batch.
+            lrs: Learning rate of each step.
+
+        Returns:
+            The sum of the examples' losses, each before its step and times its weight, and the sum of the weights:
+            scalars, still on the device.
+        """
+
+    def update_model(self) -> None:
+        """Bring the model up to date with the steps taken."""
+
+
+class EagerStep:
+    """Steps by autograd, bit for bit those of a plain torch loop.
 
     Args:
-        model: Its parameters are those of `optimizer`.
+        model: Changed in place.
         task: Gives the loss.
-        optimizer: Turns gradients into an update.
-        batch: On the model's device.
-        lr: Learning rate of this step.
-        clip_norm: Largest norm of all gradients together; None leaves them as they are.
-
-    Returns:
-        The loss before the update, a scalar still on the device.
+        train: On the model's device.
+        config: `optimizer` and `training`.
     """
-    loss = task.loss(model(batch.inputs), batch.targets)
-    for parameter in optimizer.parameters:
-        parameter.grad = None
-    loss.backward()
-    if clip_norm is not None:
-        nn.utils.clip_grad_norm_(optimizer.parameters, clip_norm)
-    optimizer.step(lr)
-    return loss.detach()
+
+    def __init__(self, model: nn.Sequential, task: Task, train: Split, config: Config) -> None:
+        self._model = model
+        self._task = task
+        self._train = train
+        self._batch_size = examples_per_batch(len(train), config.training.batch_size)
+        self._is_bf16 = config.training.precision == "bf16"
+        self._clip_norm = config.training.gradient_clip_norm
+        self._parameters = list(model.parameters())
+        self._optimizer = build_optimizer([parameter.detach() for parameter in self._parameters], config.optimizer)
+
+    def run(self, index: Tensor | None, lrs: Sequence[float]) -> tuple[Tensor, Tensor]:
+        """See `Step.run`."""
+        self._model.train()
+        batches = [self._train] if index is None else map(self._train.select, index.split(self._batch_size))
+        losses, weights = [], []
+        for batch, lr in zip(batches, lrs, strict=True):
+            weights.append(self._task.weight(batch.targets))
+            losses.append(self._take(batch, lr) * weights[-1])
+        return torch.stack(losses).sum(), torch.stack(weights).sum()
+
+    def _take(self, batch: Split, lr: float) -> Tensor:
+        """Take one step; return the batch's mean loss before it."""
+        with self._rounding(batch):
+            loss = self._task.loss(self._model(batch.inputs), batch.targets)
+        for parameter in self._parameters:
+            parameter.grad = None
+        loss.backward()
+        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+        assert len(gradients) == len(self._parameters), "every parameter takes part in the loss"
+        if self._clip_norm is not None:
+            clip_norm_(gradients, self._clip_norm)
+        self._optimizer.step(gradients, lr)
+        return loss.detach()
+
+    def _rounding(self, batch: Split) -> AbstractContextManager[object]:
+        return torch.autocast(batch.inputs.device.type, torch.bfloat16) if self._is_bf16 else nullcontext()
+
+    def update_model(self) -> None:
+        """Do nothing: the model is always up to date."""
+
+
+STEPS: dict[str, Callable[[nn.Sequential, Task, Split, Config], Step]] = {"eager": EagerStep, "manual": ManualStep}
+
+
+def choose_step(config: Config, model: nn.Sequential, device: torch.device) -> Literal["eager", "manual"]:
+    """Return how to train: as `training.step` says, or, for `auto`, the fastest way there is here."""
+    if config.training.step != "auto":
+        return config.training.step
+    is_manual = is_known(model) and config.training.precision != "bf16" and device.type in ("cpu", "cuda")
+    return "manual" if is_manual else "eager"
+
+
+def build_step(model: nn.Sequential, task: Task, train: Split, config: Config) -> Step:
+    """Return the step that `choose_step` chooses."""
+    return STEPS[choose_step(config, model, train.inputs.device)](model, task, train, config)

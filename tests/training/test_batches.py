@@ -3,17 +3,17 @@ from __future__ import annotations
 import torch
 
 from dlcli.data.splits import Split
-from dlcli.training.batches import count_batches, draw_batches, draw_order
+from dlcli.training.batches import batches_per_span, count_batches, draw_order, draw_spans
 
 SPLIT = Split(torch.arange(10.0).unsqueeze(1), torch.arange(10))
 
 
 def test_every_example_comes_once_an_epoch_and_the_last_batch_may_be_short() -> None:
-    batches = list(draw_batches(SPLIT, 4, seed=0, epoch=1))
-    assert [len(batch) for batch in batches] == [4, 4, 2]
-    assert len(batches) == count_batches(10, 4)
-    assert sorted(torch.cat([batch.targets for batch in batches]).tolist()) == list(range(10))
-    assert all(torch.equal(batch.inputs[:, 0].long(), batch.targets) for batch in batches)
+    spans = [span for span in draw_spans(SPLIT, 2, batches=2, seed=0, epoch=1) if span is not None]
+    assert [len(span) for span in spans] == [4, 4, 2]
+    assert sorted(torch.cat(spans).tolist()) == list(range(10))
+    assert torch.equal(torch.cat(spans), draw_order(10, seed=0, epoch=1))
+    assert (count_batches(10, 4), count_batches(10, 5), count_batches(10, "full")) == (3, 2, 1)
 
 
 def test_the_order_depends_on_seed_and_epoch_alone() -> None:
@@ -26,5 +26,11 @@ def test_the_order_depends_on_seed_and_epoch_alone() -> None:
 
 
 def test_full_is_the_whole_split_as_it_is() -> None:
-    assert list(draw_batches(SPLIT, "full", seed=0, epoch=1)) == [SPLIT]
-    assert count_batches(10, "full") == 1
+    assert list(draw_spans(SPLIT, "full", batches=1, seed=0, epoch=1)) == [None]
+
+
+def test_a_span_is_small_enough_to_stay_in_cache_and_short_enough_to_be_interrupted() -> None:
+    images = Split(torch.empty(1000, 784), torch.empty(1000))
+    assert batches_per_span(images, 64, 235_000) == 5  # 200 KB each
+    assert batches_per_span(SPLIT, 2, 100) == 64
+    assert batches_per_span(SPLIT, 2, 100_000_000) == batches_per_span(images, "full", 235_000) == 1

@@ -72,7 +72,7 @@ def test_looking_in_while_training_changes_no_bit(monkeypatch: pytest.MonkeyPatc
     config = load_config("digits", settings).config
     setup = set_up(config)
     looks = [event for event in fit(setup.model, setup.task, setup.splits, config) if isinstance(event, StepEnded)]
-    assert [look.step for look in looks] == list(range(1, 43))
+    assert [look.step for look in looks] == [21, 42]
     for a, b in zip(setup.model.parameters(), expected.parameters(), strict=True):
         assert torch.equal(a, b)
 

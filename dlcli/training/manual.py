@@ -1,0 +1,125 @@
+"""Optimizer steps by back-propagation written out, on as many threads and by the matrix library that are fastest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from dlcli.config.schema import Config, SgdOptimizer
+from dlcli.data.splits import Split
+from dlcli.task import Task
+from dlcli.training.backprop import Propagation, read_layers
+from dlcli.training.batches import examples_per_batch
+from dlcli.training.onednn import build_layer
+from dlcli.training.optim import build_optimizer, clip_norm_
+from dlcli.training.threads import Threads
+
+
+class ManualStep:
+    """Steps by the formulas of `dlcli.training.backprop`; see `dlcli.training.step.Step`.
+
+    Args:
+        model: Changed by `update_model` alone; all its layers are known to `backprop`.
+        task: Gives the loss, and its gradient with respect to the outputs.
+        train: On the model's device.
+        config: `optimizer` and `training`.
+    """
+
+    def __init__(self, model: nn.Sequential, task: Task, train: Split, config: Config) -> None:
+        optimizer = config.optimizer
+        self._task = task
+        self._train = train
+        self._batch_size = min(len(train), examples_per_batch(len(train), config.training.batch_size))
+        self._clip_norm = config.training.gradient_clip_norm
+        self._weight_decay = optimizer.weight_decay
+        self._layers = read_layers(model, partial(build_layer, n=self._batch_size))
+        parameters = [one for layer in self._layers for one in (layer.weight, layer.bias)]
+        self._optimizer = build_optimizer(parameters, optimizer)
+        self._gradients: list[Tensor] = []
+        if not (isinstance(optimizer, SgdOptimizer) and optimizer.momentum == 0 and self._clip_norm is None):
+            for layer in self._layers:
+                layer.gradients = torch.empty_like(layer.weight), torch.empty_like(layer.bias)
+                self._gradients += layer.gradients
+        self._propagations: dict[int, Propagation] = {}
+        self._gathered: Tensor | None = None
+        self._threads = Threads(
+            operations=self._batch_size * max(layer.weight.numel() for layer in self._layers),
+            may_change=train.inputs.device.type == "cpu" and self._is_same_with_any_threads(),
+        )
+
+    @torch.inference_mode()
+    def run(self, index: Tensor | None, lrs: Sequence[float]) -> tuple[Tensor, Tensor]:
+        """Take one step per learning rate; see `Step.run`."""
+        span = self._train if index is None else self._gather(index)
+        outputs = span.inputs.new_empty(len(span), len(self._layers[-1].bias))
+        parts = (part.split(self._batch_size) for part in (span.inputs, span.targets, outputs))
+        with self._threads.lent(len(lrs)):
+            for inputs, targets, out, lr in zip(*parts, lrs, strict=True):
+                self._take(inputs, targets, out, lr)
+        weight = self._task.weight(span.targets)
+        return self._task.loss(outputs, span.targets) * weight, weight
+
+    def _gather(self, index: Tensor) -> Split:
+        """Return the examples of `index`, their inputs in memory that the next call uses again."""
+        if self._gathered is None:
+            self._gathered = self._train.inputs.new_empty(len(index), self._train.inputs.shape[1])
+        inputs = torch.index_select(self._train.inputs, 0, index, out=self._gathered[: len(index)])
+        return Split(inputs, self._train.targets.index_select(0, index))
+
+    def _take(self, inputs: Tensor, targets: Tensor, outputs: Tensor, lr: float) -> None:
+        """Take one step; `outputs` receives what the model gave before it."""
+        propagation = self._propagation_for(len(inputs))
+        propagation.forward(inputs, outputs)
+        propagation.backward(inputs, self._task.loss_gradient(outputs, targets), lr, 1 - lr * self._weight_decay)
+        if self._gradients:
+            if self._clip_norm is not None:
+                clip_norm_(self._gradients, self._clip_norm)
+            self._optimizer.step(self._gradients, lr)
+
+    def _propagation_for(self, n: int) -> Propagation:
+        if n not in self._propagations:
+            self._propagations[n] = Propagation(self._layers, n)
+        return self._propagations[n]
+
+    def _is_same_with_any_threads(self) -> bool:
+        """Return whether one thread and all of them give the same bits, for whole batches and the short last one.
+
+        They do where a library cuts its products between threads along rows and columns only.
+        """
+        if self._clip_norm is not None:  # a norm is a sum, which is cut between threads
+            return False
+        most = torch.get_num_threads()
+        try:
+            for n in {self._batch_size, len(self._train) % self._batch_size} - {0}:
+                torch.set_num_threads(1)
+                alone = self._differentiate(n)
+                torch.set_num_threads(most)
+                if not all(map(torch.equal, alone, self._differentiate(n))):
+                    return False
+        finally:
+            torch.set_num_threads(most)
+        return True
+
+    @torch.inference_mode()
+    def _differentiate(self, n: int) -> list[Tensor]:
+        """Return the outputs and all gradients of the first n examples."""
+        layers = [copy(layer) for layer in self._layers]
+        for layer in layers:
+            layer.gradients = torch.empty_like(layer.weight), torch.empty_like(layer.bias)
+        inputs, targets = self._train.inputs[:n], self._train.targets[:n]
+        outputs = inputs.new_empty(n, len(layers[-1].bias))
+        torch.manual_seed(0)  # dropout; an epoch sets a seed of its own
+        propagation = Propagation(layers, n)
+        propagation.forward(inputs, outputs)
+        propagation.backward(inputs, self._task.loss_gradient(outputs, targets), lr=0.0, keep=1.0)
+        return [outputs, *(gradient for layer in layers for gradient in layer.gradients or ())]
+
+    @torch.no_grad()
+    def update_model(self) -> None:
+        """Copy the parameters into the model."""
+        for layer in self._layers:
+            layer.update_model()

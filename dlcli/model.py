@@ -92,8 +92,9 @@ def build_mlp(
 
 
 def _linear(fan_in: int, fan_out: int, init: str, generator: Generator) -> nn.Linear:
-    layer = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
-    assert isinstance(layer, nn.Linear)
+    # Not nn.utils.skip_init: its meta tensors import sympy, a third of a second.
+    with torch.random.fork_rng(devices=()):
+        layer = nn.Linear(fan_in, fan_out)
     with torch.no_grad():
         if init == "default":  # nn.Linear.reset_parameters, bit for bit, but from our generator
             nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)

@@ -78,6 +78,9 @@ def _training_rules(config: Config) -> Iterator[Violation]:
     if isinstance(optimizer, SgdOptimizer) and optimizer.nesterov and optimizer.momentum == 0:
         hint = "write it like `optimizer.momentum=0.9`"
         yield Violation(("optimizer", "nesterov"), "needs a momentum above 0", hint, ("optimizer.momentum",))
+    if training.step == "manual" and training.precision == "bf16":
+        hint = "write it like `training.step=auto`"
+        yield Violation(("training", "step"), "cannot be manual with precision bf16", hint, ("training.precision",))
     warmup = config.scheduler.warmup_epochs
     if warmup >= training.epochs:
         message = f"must be less than training.epochs ({training.epochs}). Got {warmup:g} instead"

@@ -66,7 +66,8 @@ ELEMENTWISE: dict[type[nn.Module], Elementwise] = {
     nn.Tanh: Elementwise(lambda z, _h: z.tanh_(), _through_tanh),
     nn.ReLU: Elementwise(lambda z, _h: z.relu_(), lambda gradient, _z, h: gradient.mul_(h > 0)),
     nn.LeakyReLU: Elementwise(
-        lambda z, _h: F.leaky_relu_(z, 0.01), lambda gradient, _z, h: gradient.mul_(torch.where(h > 0, 1.0, 0.01))
+        lambda z, _h: F.leaky_relu_(z, 0.01),
+        lambda gradient, _z, h: torch.where(h > 0, gradient, gradient * 0.01, out=gradient),
     ),
     nn.Identity: Elementwise(lambda _z, _h: None, lambda _gradient, _z, _h: None),
     Heaviside: Elementwise(lambda z, _h: torch.gt(z, 0, out=z), lambda gradient, _z, _h: gradient.zero_()),
@@ -103,7 +104,7 @@ class Layer:
         torch.mm(delta, self.weight_t, out=out)
 
     def learn(self, h_t: Tensor, delta: Tensor, delta_t: Tensor, ones: Tensor, lr: float, keep: float) -> None:
-        """Take the gradient, times lr, off `keep` times the parameters; or put it into `gradients`, where there are any.
+        """Take the gradient, times lr, off `keep` times the parameters; or put it into `gradients`, if there are any.
 
         Args:
             h_t: The layer's inputs, transposed: (in_features, n).

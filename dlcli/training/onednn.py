@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from dlcli.training.backprop import Layer
 MIN_OPERATIONS = 2**22  # multiplications in a product; smaller ones suffer from what a call of oneDNN costs
 _MIN_GAIN = 1.3  # clear of noise, so that the choice, which decides the last bits, is the same in every run
 _MAX_ERROR = 1e-5  # relative; float32 sums of this length err by 1e-7 to 1e-6, bfloat16's by 1e-2
-_ROUNDS = 15
+_PROBE, _ROUNDS = (64, 512, 256), 15
 
 
 class OneDnnLayer(Layer):
@@ -33,11 +34,11 @@ class OneDnnLayer(Layer):
         """Put ∂loss/∂h into `out`."""
         out.copy_(_multiply(delta, self.weight))
 
-    def learn(self, h_t: Tensor, delta: Tensor, delta_t: Tensor, ones: Tensor, lr: float, keep: float) -> None:
+    def learn(self, h_t: Tensor, _delta: Tensor, delta_t: Tensor, ones: Tensor, lr: float, keep: float) -> None:
         """Take the gradient, times lr, off `keep` times the parameters; or put it into `gradients`."""
         if self.gradients is None:
             kept = self.weight if keep == 1 else self.weight * keep
-            self.weight = torch.ops.mkldnn._linear_pointwise.binary(h_t, kept, delta_t * -lr, None, "add")
+            self.weight = _multiply_add(h_t, delta_t * -lr, kept)
             self.weight_t = self.weight.t()
             self.bias.addmv_(delta_t, ones, beta=keep, alpha=-lr)
         else:
@@ -48,45 +49,57 @@ class OneDnnLayer(Layer):
 
 def build_layer(linear: nn.Linear, n: int) -> Layer:
     """Return a layer for batches of `n` examples, by the library that is faster for its products here."""
-    is_large = n * linear.weight.numel() >= MIN_OPERATIONS
-    return OneDnnLayer(linear) if is_large and is_faster(linear.weight.detach(), n) else Layer(linear)
+    weight = linear.weight
+    is_candidate = weight.device.type == "cpu" and weight.dtype == torch.float32
+    is_large = n * weight.numel() >= MIN_OPERATIONS
+    return OneDnnLayer(linear) if is_candidate and is_large and is_faster() else Layer(linear)
 
 
-@torch.inference_mode()
-def is_faster(weight: Tensor, n: int) -> bool:
-    """Return whether oneDNN is here, accurate to float32, and much faster on one thread for a batch of `n`."""
-    if weight.device.type != "cpu" or weight.dtype != torch.float32 or not torch.backends.mkldnn.is_available():
+@cache
+def is_faster() -> bool:
+    """Return whether oneDNN is here, accurate to float32, and much faster on one thread, which load disturbs least."""
+    if not torch.backends.mkldnn.is_available():
         return False
     generator = torch.Generator().manual_seed(0)
-    h = torch.randn(n, weight.shape[1], generator=generator)
-    expected = h.double() @ weight.t().double()
-    try:
-        error = (_multiply(h, weight) - expected).abs().max() / expected.abs().max()
-        torch.ops.mkldnn._linear_pointwise.binary(h, expected.float(), weight, None, "add")
-    except (AttributeError, RuntimeError, TypeError):  # torch has changed
-        return False
-    return bool(error < _MAX_ERROR) and _gain(h, weight) >= _MIN_GAIN
-
-
-def _gain(h: Tensor, weight: Tensor) -> float:
-    """Return how many times as long the usual library takes; on one thread, which other load disturbs least."""
-    weight = weight.t().contiguous()
-    out = torch.empty(len(h), weight.shape[1])
+    left = torch.randn(_PROBE[0], _PROBE[1], generator=generator)
+    right = torch.randn(_PROBE[1], _PROBE[2], generator=generator)
     most = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        usual, onednn = (
-            min(_seconds(product) for _ in range(_ROUNDS))
-            for product in (lambda: torch.mm(h, weight, out=out), lambda: _multiply(h, weight.t()))
-        )
+        return _error(left, right) < _MAX_ERROR and _gain(left, right) >= _MIN_GAIN
+    except (AttributeError, RuntimeError, TypeError):  # torch has changed
+        return False
     finally:
         torch.set_num_threads(most)
-    return usual / onednn
+
+
+def _error(left: Tensor, right: Tensor) -> float:
+    """Return oneDNN's largest error, relative to the largest result, with and without an addition."""
+    exact = left.double() @ right.double()
+    results = _multiply(left, right.t()), _multiply_add(left, right.t(), exact.float()) / 2
+    return max(float((result - exact).abs().max() / exact.abs().max()) for result in results)
+
+
+def _gain(left: Tensor, right: Tensor) -> float:
+    """Return how many times as long the usual library takes."""
+    out = torch.empty(len(left), right.shape[1])
+    rounds = [
+        (_seconds(lambda: torch.mm(left, right, out=out)), _seconds(lambda: _multiply(left, right.t())))
+        for _ in range(_ROUNDS)
+    ]
+    return min(usual for usual, _ in rounds) / min(ours for _, ours in rounds)
+
+
+def _multiply_add(left: Tensor, right_t: Tensor, addend: Tensor) -> Tensor:
+    """Return left · right + addend, given the transpose of right."""
+    result: Tensor = torch.ops.mkldnn._linear_pointwise.binary(left, addend, right_t, None, "add")
+    return result
 
 
 def _multiply(left: Tensor, right_t: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return left · right + bias, given the transpose of right."""
-    return torch.ops.mkldnn._linear_pointwise.default(left, right_t, bias, "none", [], "")
+    result: Tensor = torch.ops.mkldnn._linear_pointwise.default(left, right_t, bias, "none", [], "")
+    return result
 
 
 def _seconds(call: Callable[[], object]) -> float:

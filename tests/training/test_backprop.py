@@ -1,0 +1,99 @@
+"""Back-propagation written out, held against autograd."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from dlcli.api import Setup, set_up
+from dlcli.config.load import load_config
+from dlcli.config.schema import Config
+from dlcli.model import ACTIVATIONS
+from dlcli.training.fit import fit
+from dlcli.training.step import choose_step
+
+
+def fitted(setup: Setup, config: Config) -> dict[str, torch.Tensor]:
+    model = copy.deepcopy(setup.model)
+    events = list(fit(model, setup.task, setup.splits, config))
+    assert len(events) > config.training.epochs
+    return {**model.state_dict(), "train_loss": torch.tensor(events[-2].train_loss)}  # type: ignore[union-attr]
+
+
+def largest_difference(preset: str, *settings: str) -> float:
+    """Return how far the parameters of the two steps are apart after an epoch, relative to each tensor's largest."""
+    shared = ["training.batch_size=50", "training.epochs=1", "model.hidden_sizes=[16, 8]", "optimizer.lr=0.05"]
+    loaded = [load_config(preset, [*shared, *settings, f"training.step={step}"]).config for step in ("eager", "manual")]
+    setup = set_up(loaded[0])
+    eager, manual = (fitted(setup, config) for config in loaded)
+    return max(float((eager[name] - manual[name]).abs().max() / eager[name].abs().max()) for name in eager)
+
+
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_every_activation_learns_as_by_autograd(activation: str) -> None:
+    settings = [f"model.activation={activation}", "training.precision=float64"]
+    assert largest_difference("digits", *settings) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("preset", "loss"),
+    [
+        ("digits", "{name: cross_entropy, label_smoothing: 0.1}"),
+        ("digits", "{name: cross_entropy, class_weights: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]}"),
+        ("digits", "{name: cross_entropy, class_weights: [9, 2, 3, 4, 5, 6, 7, 8, 9, 1], label_smoothing: 0.2}"),
+        ("digits", "{name: mse}"),
+        ("diabetes", "{name: mse}"),
+        ("diabetes", "{name: l1}"),
+        ("diabetes", "{name: huber, delta: 0.3}"),
+    ],
+)
+def test_every_loss_learns_as_by_autograd(preset: str, loss: str) -> None:
+    assert largest_difference(preset, f"loss={loss}", "training.precision=float64") < 1e-12
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["optimizer.weight_decay=0.01", "scheduler.name=cosine"],
+        ["optimizer.momentum=0.9"],
+        ["optimizer={name: sgd, lr: 0.05, momentum: 0.9, nesterov: true, weight_decay: 0.01}"],
+        ["optimizer={name: adamw, lr: 0.01}"],
+        ["training.gradient_clip_norm=0.1"],
+        ["model.dropout=0.3"],
+        ["training.batch_size=full", "training.epochs=5"],
+        ["model.hidden_sizes=[]"],
+    ],
+    ids=" ".join,
+)
+def test_every_way_of_training_is_that_of_autograd(settings: list[str]) -> None:
+    assert largest_difference("digits", *settings, "training.precision=float64") < 1e-11
+
+
+@pytest.mark.parametrize("preset", ["digits", "diabetes"])
+def test_in_float32_a_run_differs_by_rounding_only(preset: str) -> None:
+    assert largest_difference(preset, "training.epochs=5") < 2e-5
+
+
+@pytest.mark.parametrize(
+    "settings", [["model.hidden_sizes=[300, 20]"], ["optimizer.momentum=0.9", "model.dropout=0.2"]]
+)
+def test_the_number_of_threads_changes_no_bit_where_it_is_chosen_freely(settings: list[str]) -> None:
+    config = load_config("digits", ["training.epochs=2", "training.step=manual", *settings]).config
+    setup = set_up(config)
+    most = torch.get_num_threads()
+    expected = fitted(setup, config)
+    try:
+        torch.set_num_threads(1)
+        alone = fitted(setup, config)
+    finally:
+        torch.set_num_threads(most)
+    for name, value in expected.items():
+        assert torch.equal(alone[name], value), name
+
+
+def test_auto_takes_the_formulas_and_leaves_rounding_to_autograd() -> None:
+    for precision, expected in (("float32", "manual"), ("float64", "manual"), ("bf16", "eager")):
+        config = load_config("digits", [f"training.precision={precision}"]).config
+        assert choose_step(config, set_up(config).model, torch.device("cpu")) == expected

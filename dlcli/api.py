@@ -13,6 +13,7 @@ from torch import nn
 
 from dlcli.analysis.evaluation import evaluate_model
 from dlcli.analysis.predictions import predict_examples
+from dlcli.analysis.speed import BenchResult, Speed, Workload, built_in_workloads, measure_speed, measure_start_up
 from dlcli.config.load import LoadedConfig, load_config
 from dlcli.config.render import render_value
 from dlcli.config.schema import Config
@@ -27,7 +28,7 @@ from dlcli.runs.files import write_json
 from dlcli.runs.folder import RunFolder, find_run
 from dlcli.runs.recorder import Recorder
 from dlcli.task import Task, build_task
-from dlcli.training.device import memory_errors_named, pick_device, set_precision
+from dlcli.training.device import describe_device, memory_errors_named, pick_device, set_precision
 from dlcli.training.events import Event, RunStarted
 from dlcli.training.fit import fit
 
@@ -212,6 +213,41 @@ def predict(
     info = setup.splits.info
     predictions = predict_examples(setup.model, setup.task, getattr(setup.splits, split), info, indices)
     return PredictResult(str(folder.path), split, checkpoint, info.target_unit, predictions)
+
+
+def bench(
+    config: str | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    rounds: int = 5,
+    against: Literal["tutorial"] | None = None,
+    listen: Callable[[Speed], None] = lambda speed: None,
+) -> BenchResult:
+    """Measure how fast training is here; nothing is left behind.
+
+    Args:
+        config: A file or a preset; None takes three workloads of random data, and `digits` for the start-up.
+        overrides: Settings that go before the config's.
+        rounds: How often each workload is timed.
+        against: A loop to take turns with, on the same data.
+        listen: Called with each workload's result.
+
+    Raises:
+        ConfigError: If the config has problems.
+        DataError: If data is missing, damaged or unfit.
+    """
+    if config is None:
+        workloads = built_in_workloads()
+    else:
+        setup = set_up(load_config(config, overrides).config)
+        workloads = [Workload(config, setup.config, setup.splits)]
+    speeds: list[Speed] = []
+    for workload in workloads:
+        with memory_errors_named(workload.config):
+            speeds.append(measure_speed(workload, rounds=rounds, against=against))
+        listen(speeds[-1])
+    device = workloads[0].splits.train.inputs.device
+    return BenchResult(describe_device(device), torch.__version__, tuple(speeds), measure_start_up(config, overrides))
 
 
 def _open_run(

@@ -1,0 +1,96 @@
+"""dlcli bench."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from dlcli.cli.output import (
+    JsonOption,
+    ProgressOption,
+    QuietOption,
+    make_table,
+    open_reporter,
+    print_json,
+    print_result,
+)
+from dlcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from dlcli.analysis.speed import BenchResult, Speed
+
+
+def bench_command(
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="Settings that go before the config's: training.batch_size=512"),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option("--config", "-c", metavar="CONFIG", help="What to train; left out, three small workloads."),
+    ] = None,
+    against: Annotated[
+        Literal["tutorial"] | None,
+        typer.Option("--against", help="Take turns with the loop of PyTorch's tutorials, on the same data."),
+    ] = None,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, metavar="N", help="How often to time each.")] = 5,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    progress: ProgressOption = "auto",
+) -> None:
+    """Measure how fast training is on this machine.
+
+    Example: dlcli bench -c digits training.batch_size=32 --against tutorial
+    """
+    if overrides and config is None:
+        raise UsageError("settings need a config to go before", hint=f"dlcli bench -c digits {overrides[0]}")
+
+    from dlcli import api
+
+    reporter = open_reporter("none" if json else progress, quiet=quiet)
+    result = api.bench(
+        config,
+        overrides or (),
+        rounds=rounds,
+        against=against,
+        listen=lambda speed: reporter.note(f"{speed.workload}: {speed.microseconds_per_step[0]:.0f} µs per step"),
+    )
+    if json:
+        print_json(_json_object(result))
+    else:
+        start_up = result.start_up_seconds
+        phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in start_up.items())
+        print_result(
+            f"device    {result.device}; torch {result.torch}",
+            _table(result, against),
+            f"start-up  {sum(start_up.values()):.2f} s: {phases}",
+        )
+
+
+def _table(result: BenchResult, against: str | None) -> Any:
+    headings = ["workload", "step", "µs/step", "least-most", "examples/s", "products"]
+    rows = [_row(speed) for speed in result.workloads]
+    return make_table([*headings, against, "takes"] if against else headings, rows)
+
+
+def _row(speed: Speed) -> list[str]:
+    median, least, most = speed.microseconds_per_step
+    cells = [
+        speed.workload,
+        speed.step,
+        f"{median:,.0f}",
+        f"{least:,.0f}-{most:,.0f}",
+        f"{speed.examples_per_second:,.0f}",
+        f"{speed.product_share:.0%}",
+    ]
+    if speed.against_microseconds_per_step is not None:
+        cells += [f"{speed.against_microseconds_per_step[0]:,.0f}", f"{speed.times_as_fast:.1f} ×"]
+    return cells
+
+
+def _json_object(result: BenchResult) -> dict[str, Any]:
+    derived = [{"product_share": one.product_share, "times_as_fast": one.times_as_fast} for one in result.workloads]
+    workloads = [{**asdict(one), **more} for one, more in zip(result.workloads, derived, strict=True)]
+    return {**asdict(result), "workloads": workloads}

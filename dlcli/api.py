@@ -6,14 +6,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
 from torch import nn
 
 from dlcli.analysis.evaluation import evaluate_model
 from dlcli.analysis.predictions import predict_examples
-from dlcli.analysis.speed import BenchResult, Speed, Workload, built_in_workloads, measure_speed, measure_start_up
 from dlcli.config.load import LoadedConfig, load_config
 from dlcli.config.render import render_value
 from dlcli.config.schema import Config
@@ -31,6 +30,9 @@ from dlcli.task import Task, build_task
 from dlcli.training.device import describe_device, memory_errors_named, pick_device, set_precision
 from dlcli.training.events import Event, RunStarted
 from dlcli.training.fit import fit
+
+if TYPE_CHECKING:
+    from dlcli.analysis.speed import BenchResult, Speed
 
 SplitName: TypeAlias = Literal["train", "val", "test"]
 CheckpointName: TypeAlias = Literal["best", "last"]
@@ -236,6 +238,8 @@ def bench(
         ConfigError: If the config has problems.
         DataError: If data is missing, damaged or unfit.
     """
+    from dlcli.analysis.speed import Workload, built_in_workloads, measure_speed, measure_start_up
+
     if config is None:
         workloads = built_in_workloads()
     else:

@@ -99,9 +99,9 @@ class BenchResult:
 def built_in_workloads() -> list[Workload]:
     """Return an image classifier at two batch sizes, and a regression so small that only overhead counts."""
     return [
-        _random_workload("images, batch 64", 60_000, (784, 256, 128, 10), 64),
-        _random_workload("images, batch 512", 60_000, (784, 256, 128, 10), 512),
-        _random_workload("tiny regression", 1_000, (1, 64, 64, 1), 32),
+        _random_workload("images/64", 60_000, (784, 256, 128, 10), 64),
+        _random_workload("images/512", 60_000, (784, 256, 128, 10), 512),
+        _random_workload("tiny/32", 1_000, (1, 64, 64, 1), 32),
     ]
 
 

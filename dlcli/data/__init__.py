@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dlcli.config.schema import Config
+from dlcli.config.schema import AnyData, Config
 from dlcli.data.bundled import load_diabetes, load_digits
 from dlcli.data.fashion_mnist import fetch_fashion_mnist, load_fashion_mnist
 from dlcli.data.splits import MissingDataError, RawData, Splits, make_splits
@@ -31,12 +31,14 @@ def load_splits(config: Config, *, notify: Callable[[str], None] | None = None) 
     Raises:
         DataError: If data is missing, damaged, or too little for the splits.
     """
-    source = config.data.name
+    return make_splits(_load_raw(config.data, notify), config.data, config.seed)
+
+
+def _load_raw(config: AnyData, notify: Callable[[str], None] | None) -> RawData:
     try:
-        raw = SOURCES[source](config.data)
+        return SOURCES[config.name](config)
     except MissingDataError:
-        if notify is None or source not in FETCHERS:
+        if notify is None or config.name not in FETCHERS:
             raise
-        FETCHERS[source](config.data, notify)
-        raw = SOURCES[source](config.data)
-    return make_splits(raw, config.data, config.seed)
+        FETCHERS[config.name](config, notify)
+        return SOURCES[config.name](config)

@@ -199,7 +199,8 @@ def _read_idx(path: Path, expected: IdxFile) -> Tensor:
 
 def _flatten(images: Tensor, pad: int) -> Tensor:
     """Return bytes of shape (N, pixels): a quarter of the memory, until they are scaled."""
-    return torch.nn.functional.pad(images, (pad, pad, pad, pad)).flatten(1)
+    padded = torch.nn.functional.pad(images, (pad, pad, pad, pad)) if pad else images  # a pad of 0 copies too
+    return padded.flatten(1)
 
 
 def _raw_folder(config: FashionMnistData) -> Path:

@@ -115,25 +115,26 @@ def make_splits(raw: RawData, config: DataSection, seed: int) -> Splits:
         DataError: If there are too few examples for all splits, or a value is not finite.
     """
     _check_finite(raw)
-    train, test = raw.train, raw.test
+    info, train, test = raw.info, raw.train, raw.test
+    del raw  # a caller that keeps no reference either needs a copy less of the examples at once
     if test is None:
         fraction = getattr(config, "test_fraction")  # noqa: B009  # only sources without a test split have it
         train, test = _split_off(train, fraction, _TEST_SEED, "test")
     train, val = _split_off(train, config.val_fraction, seed, "validation")
-    per_image = raw.info.image_shape is not None  # one figure for all pixels, or one per feature
+    per_image = info.image_shape is not None  # one figure for all pixels, or one per feature
     input_scaling = fit_scaling(train.inputs, config.normalize, jointly=per_image)
-    if raw.info.task == "regression":
+    if info.task == "regression":
         target_scaling = fit_scaling(train.targets, config.normalize, jointly=False)
     else:
         target_scaling = Scaling.identity()
     train, val, test = (
         Split(
             input_scaling.apply(split.inputs),
-            target_scaling.apply(split.targets) if raw.info.task == "regression" else split.targets,
+            target_scaling.apply(split.targets) if info.task == "regression" else split.targets,
         )
         for split in (train, val, test)
     )
-    return Splits(raw.info, train, val, test, input_scaling, target_scaling)
+    return Splits(info, train, val, test, input_scaling, target_scaling)
 
 
 def _check_finite(raw: RawData) -> None:

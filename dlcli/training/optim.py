@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -23,53 +23,50 @@ from dlcli.config.schema import (
     StepScheduler,
 )
 
+Tensors: TypeAlias = list[Tensor] | tuple[Tensor, ...]
+
 
 class Optimizer(Protocol):
     """Turns gradients into updates, bit for bit those of the class of the same name in torch.optim.
 
-    Written out, because the first optimizer object of torch.optim imports torch._dynamo, which takes a second that
-    short runs notice, and because its calls take as long as a small model's products.
+    Written out, over all parameters at once, because the first optimizer object of torch.optim imports torch._dynamo,
+    which takes a second that short runs notice, and because its calls take as long as a small model's products.
     """
 
-    def step(self, gradients: Sequence[Tensor], lr: float) -> None:
+    def step(self, gradients: list[Tensor], lr: float) -> None:
         """Change the parameters against their gradients, one each, whose memory may be used."""
 
 
 class Sgd:
     """Stochastic gradient descent with momentum (Sutskever et al., 2013, with v not scaled by lr)."""
 
-    def __init__(self, parameters: Sequence[Tensor], config: SgdOptimizer) -> None:
+    def __init__(self, parameters: list[Tensor], config: SgdOptimizer) -> None:
         self._parameters = parameters
         self._config = config
         self._velocities: list[Tensor] = []
 
     @torch.no_grad()
-    def step(self, gradients: Sequence[Tensor], lr: float) -> None:
+    def step(self, gradients: list[Tensor], lr: float) -> None:
         """See `Optimizer.step`."""
         config = self._config
+        updates: Tensors = gradients
         if config.weight_decay:
-            gradients = [g.add(p, alpha=config.weight_decay) for p, g in zip(self._parameters, gradients, strict=True)]
+            updates = torch._foreach_add(updates, self._parameters, alpha=config.weight_decay)
+        if config.momentum and not self._velocities:
+            self._velocities = [update.clone() for update in updates]
+        elif config.momentum:
+            torch._foreach_mul_(self._velocities, config.momentum)
+            torch._foreach_add_(self._velocities, updates)
         if config.momentum:
-            gradients = self._with_momentum(gradients)
-        for parameter, gradient in zip(self._parameters, gradients, strict=True):
-            parameter.add_(gradient, alpha=-lr)
-
-    def _with_momentum(self, gradients: Sequence[Tensor]) -> Sequence[Tensor]:
-        momentum = self._config.momentum
-        if self._velocities:
-            for velocity, gradient in zip(self._velocities, gradients, strict=True):
-                velocity.mul_(momentum).add_(gradient)
-        else:
-            self._velocities = [gradient.clone() for gradient in gradients]
-        if not self._config.nesterov:
-            return self._velocities
-        return [g.add(v, alpha=momentum) for g, v in zip(gradients, self._velocities, strict=True)]
+            ahead = torch._foreach_add(updates, self._velocities, alpha=config.momentum) if config.nesterov else None
+            updates = ahead or self._velocities
+        torch._foreach_add_(self._parameters, updates, alpha=-lr)
 
 
 class Adam:
     """Adam (Kingma and Ba, 2015) and AdamW (Loshchilov and Hutter, 2019), which differ in how weights decay."""
 
-    def __init__(self, parameters: Sequence[Tensor], config: AdamOptimizer) -> None:
+    def __init__(self, parameters: list[Tensor], config: AdamOptimizer) -> None:
         self._parameters = parameters
         self._config = config
         self._means = [torch.zeros_like(parameter) for parameter in parameters]
@@ -77,26 +74,27 @@ class Adam:
         self._steps = 0
 
     @torch.no_grad()
-    def step(self, gradients: Sequence[Tensor], lr: float) -> None:
+    def step(self, gradients: list[Tensor], lr: float) -> None:
         """See `Optimizer.step`."""
         config, (beta1, beta2) = self._config, self._config.betas
         self._steps += 1
+        updates: Tensors = gradients
         step_size = lr / (1 - beta1**self._steps)
         correction = math.sqrt(1 - beta2**self._steps)
-        for parameter, gradient, mean, square in zip(
-            self._parameters, gradients, self._means, self._squares, strict=True
-        ):
-            if isinstance(config, AdamWOptimizer):
-                parameter.mul_(1 - lr * config.weight_decay)
-            elif config.weight_decay:
-                gradient = gradient.add(parameter, alpha=config.weight_decay)
-            mean.lerp_(gradient, 1 - beta1)
-            square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-            spread = square.sqrt().div_(correction).add_(config.eps)
-            parameter.addcdiv_(mean, spread, value=-step_size)
+        if isinstance(config, AdamWOptimizer):
+            torch._foreach_mul_(self._parameters, 1 - lr * config.weight_decay)
+        elif config.weight_decay:
+            updates = torch._foreach_add(gradients, self._parameters, alpha=config.weight_decay)
+        torch._foreach_lerp_(self._means, updates, 1 - beta1)
+        torch._foreach_mul_(self._squares, beta2)
+        torch._foreach_addcmul_(self._squares, updates, updates, value=1 - beta2)
+        spreads = torch._foreach_sqrt(self._squares)
+        torch._foreach_div_(spreads, correction)
+        torch._foreach_add_(spreads, config.eps)
+        torch._foreach_addcdiv_(self._parameters, self._means, spreads, value=-step_size)
 
 
-def build_optimizer(parameters: Sequence[Tensor], config: AnyOptimizer) -> Optimizer:
+def build_optimizer(parameters: list[Tensor], config: AnyOptimizer) -> Optimizer:
     """Return the optimizer with the config's settings; the learning rate is each step's."""
     return Sgd(parameters, config) if isinstance(config, SgdOptimizer) else Adam(parameters, config)
 

@@ -1,0 +1,82 @@
+"""Time and peak memory of dlcli's training as examples, width, depth and batch size grow.
+
+    python benchmarks/growth.py
+
+Each row is a process of its own. Memory is the peak of the resident set less what `import torch` takes; `data` is the
+size of the float32 tensors.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Sequence
+
+BASE = {"n": 60_000, "hidden": [256, 128], "batch_size": 64}
+GROWTH = {
+    "examples": [{"n": n} for n in (6_000, 60_000, 600_000)],
+    "width": [{"n": 20_000, "hidden": [width, width]} for width in (64, 256, 1024)],
+    "depth": [{"n": 20_000, "hidden": [256] * depth} for depth in (1, 2, 4, 8)],
+    "batch size": [{"batch_size": size} for size in (16, 64, 512, 4096)],
+}
+
+
+def measure(n: int, hidden: Sequence[int], batch_size: int) -> dict[str, float]:
+    """Return seconds per epoch, the best of three, and megabytes, in this process."""
+    import torch
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    from dlcli.config.schema import Config
+    from dlcli.data.splits import DataInfo, RawData, Split, make_splits
+    from dlcli.model import build_mlp
+    from dlcli.task import build_task
+    from dlcli.training.events import EpochEnded
+    from dlcli.training.fit import fit
+
+    config = Config.model_validate(
+        {
+            "data": {"name": "fashion_mnist", "val_fraction": 0.02},
+            "model": {"hidden_sizes": tuple(hidden)},
+            "training": {"epochs": 4, "batch_size": batch_size},
+        }
+    )
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (n, 784), dtype=torch.uint8, generator=generator)
+    labels = torch.randint(10, (n,), generator=generator)
+    info = DataInfo("random", "classification", 784, 10, image_shape=(28, 28))
+    train, test = Split(pixels, labels), Split(pixels[:100].clone(), labels[:100])
+    del pixels
+    parts = [train, test]
+    del train, test
+    splits = make_splits(RawData(info, parts.pop(0), parts.pop()), config.data, seed=0)
+    model = build_mlp(784, 10, config.model, seed=0)
+    epochs = [e for e in fit(model, build_task(config, splits), splits, config) if isinstance(e, EpochEnded)]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds = min(len(splits.train) / epoch.examples_per_second for epoch in epochs)
+    return {"seconds": seconds, "data": n * 784 * 4 / 1e6, "memory": (peak - before) * 1024 / 1e6}
+
+
+def main() -> None:
+    """Print a row for each size."""
+    if len(sys.argv) > 1:
+        print(json.dumps(measure(**json.loads(sys.argv[1]))))
+        return
+    print("| | | s/epoch | µs/example | data MB | peak MB |\n|---|---|---|---|---|---|")
+    for what, rows in GROWTH.items():
+        for row in rows:
+            settings = {**BASE, **row}
+            command = [sys.executable, __file__, json.dumps(settings)]
+            found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+            value = row.get("hidden", row.get("n", row.get("batch_size")))
+            per_example = found["seconds"] / settings["n"] * 1e6
+            print(
+                f"| {what} | {value} | {found['seconds']:.3f} | {per_example:.2f} "
+                f"| {found['data']:.0f} | {found['memory']:.0f} |"
+            )
+
+
+if __name__ == "__main__":
+    main()

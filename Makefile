@@ -45,8 +45,8 @@ type: $(READY) ## Check types
 
 check: lint type test ## Everything that CI runs
 
-bench: $(READY) ## Time an epoch of training beside a plain DataLoader loop
-	$(BIN)/python benchmarks/epoch.py $(ARGS)
+bench: $(READY) ## Time training here beside the loop of PyTorch's tutorials
+	$(BIN)/dlcli bench --against tutorial $(ARGS)
 
 clean: ## Remove .venv and caches; runs stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

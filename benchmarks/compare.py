@@ -48,9 +48,12 @@ def main(name: str) -> None:
 
 def _run(command: Sequence[str]) -> list[float] | None:
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
-    completed = subprocess.run(command, capture_output=True, text=True, env=environment)
+    try:
+        completed = subprocess.run(command, capture_output=True, text=True, env=environment)
+    except FileNotFoundError:
+        return None
     if completed.returncode != 0:
-        print(completed.stderr.strip().splitlines()[-1:], file=sys.stderr)
+        print(completed.stderr.strip(), file=sys.stderr)
         return None
     last = completed.stdout.strip().splitlines()[-1]
     measured: list[float] = json.loads(last)["seconds_per_epoch"]

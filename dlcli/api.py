@@ -31,7 +31,7 @@ from dlcli.training.device import describe_device, memory_errors_named, pick_dev
 from dlcli.training.events import Event, RunStarted
 from dlcli.training.fit import fit
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what is measured seldom is imported late
     from dlcli.analysis.speed import BenchResult, Speed
 
 SplitName: TypeAlias = Literal["train", "val", "test"]
@@ -238,7 +238,7 @@ def bench(
         ConfigError: If the config has problems.
         DataError: If data is missing, damaged or unfit.
     """
-    from dlcli.analysis.speed import Workload, built_in_workloads, measure_speed, measure_start_up
+    from dlcli.analysis.speed import BenchResult, Workload, built_in_workloads, measure_speed, measure_start_up
 
     if config is None:
         workloads = built_in_workloads()

@@ -68,6 +68,7 @@ class Classification(Task):
         self._config = loss
         self._n_classes = n_classes
         self._class_weights = class_weights
+        self._rows: dict[tuple[torch.device, torch.dtype], Tensor] = {}
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of a batch; with class weights, the weighted mean."""
@@ -78,22 +79,28 @@ class Classification(Task):
     def loss_gradient(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return (p − y) / N for cross-entropy, p the softmax of the logits and y the true class as (0, …, 1, …, 0).
 
-        With label smoothing y is smoothed, with class weights both count by their weight. For the squared error,
-        g = 2 (p − y) / N goes through softmax's Jacobian, diag(p) − p pᵀ: p ⊙ (g − Σ g p).
+        With label smoothing y is smoothed; with class weights, each example counts by its true class's weight, and
+        smoothing spreads over the classes by theirs. For the squared error, g = 2 (p − y) / N goes through softmax's
+        Jacobian, diag(p) − p pᵀ: p ⊙ (g − Σ g p).
         """
-        probs, labels = outputs.softmax(1), targets.unsqueeze(1)
+        probs = outputs.softmax(1)
+        y = self._target_rows(outputs).index_select(0, targets)
         if isinstance(self._config, MseLoss):
-            gradient = probs.scatter_add(1, labels, probs.new_full(labels.shape, -1.0)).mul_(2 / len(targets))
+            gradient = y.neg_().add_(probs).mul_(2 / len(targets))
             return probs.mul_(gradient.sub_((gradient * probs).sum(1, keepdim=True)))
-        share = self._config.label_smoothing / self._n_classes  # of each class, the true one too
-        hot = 1 - self._config.label_smoothing
-        weights = self._weights(outputs)
-        if weights is None:
-            probs.scatter_add_(1, labels, probs.new_full(labels.shape, -hot))
-            return (probs if share == 0 else probs.sub_(share)).div_(len(targets))
-        true_weights = weights[labels]
-        probs.mul_(hot * true_weights + share * weights.sum()).scatter_add_(1, labels, -hot * true_weights)
-        return probs.sub_(share * weights).div_(true_weights.sum())
+        if self._class_weights is None:
+            return probs.sub_(y).div_(len(targets))
+        return probs.mul_(y.sum(1, keepdim=True)).sub_(y).div_(self.weight(targets))
+
+    def _target_rows(self, like: Tensor) -> Tensor:
+        """Return what each true class asks of the softmax, a row each: shape (k, k), type and device of `like`."""
+        key = (like.device, like.dtype)
+        if key not in self._rows:
+            k, weights = self._n_classes, self._weights(like)
+            smoothing = 0.0 if isinstance(self._config, MseLoss) else self._config.label_smoothing
+            weights = like.new_ones(k) if weights is None else weights
+            self._rows[key] = (1 - smoothing) * weights.diag() + smoothing / k * weights
+        return self._rows[key]
 
     def weight(self, targets: Tensor) -> Tensor:
         """Return the sum of the true classes' weights."""

@@ -85,6 +85,25 @@ def test_fail_under_is_exit_6_and_explains_itself(dlcli: Callable[..., Finished]
     assert dlcli("eval", "--fail-under", "acuracy=1").code == 2
 
 
+def test_bench_prints_a_table_that_fits_and_leaves_nothing(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+    shown = dlcli("bench", "-c", "digits", "model.hidden_sizes=[8]", "--rounds", "1", "--against", "tutorial")
+    assert shown.code == 0
+    assert all(len(line) <= 80 for line in shown.out.splitlines()), shown.out
+    assert "tutorial" in shown.out
+    assert "µs per step" in shown.err
+    found = strict_json(dlcli("bench", "-c", "digits", "--rounds", "1", "--json").out)
+    (workload,) = found["workloads"]  # type: ignore[misc]
+    assert (workload["workload"], workload["batch_size"], workload["against"]) == ("digits", 64, None)
+    assert "import torch" in found["start_up_seconds"]  # type: ignore[operator]
+    assert list(clean_place.iterdir()) == []
+
+
+def test_bench_takes_no_settings_without_a_config(dlcli: Callable[..., Finished]) -> None:
+    refused = dlcli("bench", "training.batch_size=8")
+    assert refused.code == 2
+    assert "dlcli bench -c digits training.batch_size=8" in refused.err
+
+
 def test_options_of_every_command_may_stand_before_it_too(dlcli: Callable[..., Finished]) -> None:
     trained = dlcli("--json", "--progress", "none", "train", "-c", "digits", "training.epochs=1")
     assert trained.err == ""

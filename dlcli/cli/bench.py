@@ -19,6 +19,8 @@ from dlcli.cli.output import (
 from dlcli.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from dlcli.analysis.speed import BenchResult, Speed
 
 
@@ -60,17 +62,12 @@ def bench_command(
     if json:
         print_json(_json_object(result))
     else:
-        start_up = result.start_up_seconds
-        phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in start_up.items())
-        print_result(
-            f"device    {result.device}; torch {result.torch}",
-            _table(result, against),
-            f"start-up  {sum(start_up.values()):.2f} s: {phases}",
-        )
+        print_result(f"device    {result.device}; torch {result.torch}", _table(result, against))
+        print_result("start-up  of a process, to the first look at the loss", _start_up(result))
 
 
-def _table(result: BenchResult, against: str | None) -> Any:
-    headings = ["workload", "step", "µs/step", "least-most", "examples/s", "products"]
+def _table(result: BenchResult, against: str | None) -> Table:
+    headings = ["workload", "step", "µs/step", "(range)", "examples/s", "products"]
     rows = [_row(speed) for speed in result.workloads]
     return make_table([*headings, against, "takes"] if against else headings, rows)
 
@@ -81,13 +78,19 @@ def _row(speed: Speed) -> list[str]:
         speed.workload,
         speed.step,
         f"{median:,.0f}",
-        f"{least:,.0f}-{most:,.0f}",
+        f"({least:,.0f}-{most:,.0f})",
         f"{speed.examples_per_second:,.0f}",
         f"{speed.product_share:.0%}",
     ]
     if speed.against_microseconds_per_step is not None:
         cells += [f"{speed.against_microseconds_per_step[0]:,.0f}", f"{speed.times_as_fast:.1f} ×"]
     return cells
+
+
+def _start_up(result: BenchResult) -> Table:
+    phases = result.start_up_seconds
+    rows = [[phase, f"{seconds:.2f}"] for phase, seconds in phases.items()]
+    return make_table(["phase", "s"], [*rows, ["all", f"{sum(phases.values()):.2f}"]])
 
 
 def _json_object(result: BenchResult) -> dict[str, Any]:

@@ -129,32 +129,36 @@ class Layer:
 
 
 class Propagation:
-    """Forward and backward for batches of `n` examples, in memory that is kept from one batch to the next."""
+    """Forward and backward for batches of `n` examples, in memory that is kept from one batch to the next.
 
-    def __init__(self, layers: Sequence[Layer], n: int) -> None:
+    Args:
+        layers: They share their parameters with other propagations.
+        loss_gradient: (outputs, targets) -> ∂loss/∂outputs.
+        n: Examples in a batch.
+    """
+
+    def __init__(self, layers: Sequence[Layer], loss_gradient: Callable[[Tensor, Tensor], Tensor], n: int) -> None:
         units = [_Unit(layer, n) for layer in layers[:-1]]
+        self._loss_gradient = loss_gradient
         self._bottom, self._top = layers[0], layers[-1]
         self._up = list(zip(layers[:-1], units, strict=True))
         self._down = list(zip(layers[1:], units, strict=True))[::-1]
         self._ones = layers[0].weight.new_ones(n)
 
-    def forward(self, inputs: Tensor, outputs: Tensor) -> None:
-        """Put what the network makes of `inputs` into `outputs`."""
+    def __call__(self, inputs: Tensor, targets: Tensor, outputs: Tensor, lr: float, keep: float) -> None:
+        """Put what the network makes of `inputs` into `outputs`, and have its layers learn; see `Layer.learn`."""
+        self._forward(inputs, outputs)
+        self._backward(inputs, self._loss_gradient(outputs, targets), lr, keep)
+
+    def _forward(self, inputs: Tensor, outputs: Tensor) -> None:
         h = inputs
         for layer, unit in self._up:
             layer.forward(h, unit.z)
             h = unit.rise()
         self._top.forward(h, outputs)
 
-    def backward(self, inputs: Tensor, gradient: Tensor, lr: float, keep: float) -> None:
-        """Have each layer learn, from the top down, once what is below has been told through its weights.
-
-        Args:
-            inputs: Those of `forward`.
-            gradient: ∂loss/∂outputs.
-            lr: See `Layer.learn`.
-            keep: See `Layer.learn`.
-        """
+    def _backward(self, inputs: Tensor, gradient: Tensor, lr: float, keep: float) -> None:
+        """Have each layer learn from the top down, once its weights have told the layer below."""
         delta, delta_t, ones = gradient, gradient.t(), self._ones
         for layer, unit in self._down:
             layer.pull_back(delta, unit.gradient)

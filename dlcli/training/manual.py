@@ -14,6 +14,7 @@ from dlcli.data.splits import Split
 from dlcli.task import Task
 from dlcli.training.backprop import Propagation, read_layers
 from dlcli.training.batches import examples_per_batch
+from dlcli.training.cuda_graph import Propagate, capture
 from dlcli.training.onednn import build_layer
 from dlcli.training.optim import build_optimizer, clip_norm_
 from dlcli.training.threads import Threads
@@ -40,11 +41,12 @@ class ManualStep:
         parameters = [one for layer in self._layers for one in (layer.weight, layer.bias)]
         self._optimizer = build_optimizer(parameters, optimizer)
         self._gradients: list[Tensor] = []
-        if not (isinstance(optimizer, SgdOptimizer) and optimizer.momentum == 0 and self._clip_norm is None):
+        is_plain = isinstance(optimizer, SgdOptimizer) and optimizer.momentum == 0 and self._clip_norm is None
+        if not is_plain or train.inputs.device.type == "cuda":  # a graph holds no learning rate
             for layer in self._layers:
                 layer.gradients = torch.empty_like(layer.weight), torch.empty_like(layer.bias)
                 self._gradients += layer.gradients
-        self._propagations: dict[int, Propagation] = {}
+        self._propagations: dict[int, Propagate] = {}
         self._gathered: Tensor | None = None
         self._threads = Threads(
             operations=self._batch_size * max(layer.weight.numel() for layer in self._layers),
@@ -72,17 +74,19 @@ class ManualStep:
 
     def _take(self, inputs: Tensor, targets: Tensor, outputs: Tensor, lr: float) -> None:
         """Take one step; `outputs` receives what the model gave before it."""
-        propagation = self._propagation_for(len(inputs))
-        propagation.forward(inputs, outputs)
-        propagation.backward(inputs, self._task.loss_gradient(outputs, targets), lr, 1 - lr * self._weight_decay)
+        propagate = self._propagation_for(inputs, targets)
+        propagate(inputs, targets, outputs, lr, 1 - lr * self._weight_decay)
         if self._gradients:
             if self._clip_norm is not None:
                 clip_norm_(self._gradients, self._clip_norm)
             self._optimizer.step(self._gradients, lr)
 
-    def _propagation_for(self, n: int) -> Propagation:
+    def _propagation_for(self, inputs: Tensor, targets: Tensor) -> Propagate:
+        n = len(inputs)
         if n not in self._propagations:
-            self._propagations[n] = Propagation(self._layers, n)
+            propagation = Propagation(self._layers, self._task.loss_gradient, n)
+            is_cuda = inputs.device.type == "cuda"
+            self._propagations[n] = capture(propagation, inputs, targets, self._gradients) if is_cuda else propagation
         return self._propagations[n]
 
     def _is_same_with_any_threads(self) -> bool:
@@ -113,9 +117,7 @@ class ManualStep:
         inputs, targets = self._train.inputs[:n], self._train.targets[:n]
         outputs = inputs.new_empty(n, len(layers[-1].bias))
         torch.manual_seed(0)  # dropout; an epoch sets a seed of its own
-        propagation = Propagation(layers, n)
-        propagation.forward(inputs, outputs)
-        propagation.backward(inputs, self._task.loss_gradient(outputs, targets), lr=0.0, keep=1.0)
+        Propagation(layers, self._task.loss_gradient, n)(inputs, targets, outputs, lr=0.0, keep=1.0)
         return [outputs, *(gradient for layer in layers for gradient in layer.gradients or ())]
 
     @torch.no_grad()

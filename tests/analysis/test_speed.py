@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import torch
+
+from dlcli.analysis import speed
+from dlcli.analysis.speed import Speed, Workload, built_in_workloads, measure_speed, measure_start_up
+from dlcli.api import set_up
+from dlcli.config.load import load_config
+
+
+def test_a_workload_is_timed_in_turns_with_the_tutorials_loop() -> None:
+    config = load_config("digits", ["early_stopping.patience=1", "training.batch_size=200"]).config
+    threads = torch.get_num_threads()
+    found = measure_speed(Workload("digits", config, set_up(config).splits), rounds=3, against="tutorial")
+    median, least, most = found.microseconds_per_step
+    assert 0 < least <= median <= most
+    assert found.step == "manual"
+    assert found.batch_size == 200
+    steps_per_second = 1e6 / median
+    assert 1295 / 7 * steps_per_second == found.examples_per_second
+    assert found.product_share > 0
+    assert found.against == "tutorial"
+    assert found.against_microseconds_per_step is not None
+    assert found.times_as_fast == found.against_microseconds_per_step[0] / median
+    assert torch.get_num_threads() == threads
+
+
+def test_shares_and_ratios_are_of_medians() -> None:
+    found = Speed("x", "eager", 64, 1.0, (100.0, 90.0, 400.0), 25.0, "tutorial", (250.0, 1.0, 999.0))
+    assert (found.product_share, found.times_as_fast) == (0.25, 2.5)
+    assert Speed("x", "eager", 64, 1.0, (100.0, 90.0, 400.0), 25.0).times_as_fast is None
+
+
+def test_the_built_in_workloads_are_a_classifier_twice_and_a_tiny_regression() -> None:
+    shapes = [
+        (one.config.task, one.splits.train.inputs.shape, one.config.training.batch_size) for one in built_in_workloads()
+    ]
+    assert shapes == [
+        ("classification", (60_000, 784), 64),
+        ("classification", (60_000, 784), 512),
+        ("regression", (1_000, 1), 32),
+    ]
+
+
+def test_the_products_are_those_of_a_step() -> None:
+    """Forward and for the weights in both layers, for the inputs in the second alone: five."""
+    config = load_config("digits").config
+    calls: list[int] = []
+
+    def count(call: object, threads: int) -> float:
+        calls.append(threads)
+        return float(threads)  # one thread is the faster one
+
+    before, speed._best_seconds = speed._best_seconds, count
+    try:
+        assert speed._product_seconds(set_up(config).model, torch.ones(8, 64), 8) == 5.0
+    finally:
+        speed._best_seconds = before
+    assert calls.count(1) == 5
+
+
+def test_the_phases_of_a_start_are_told_in_order() -> None:
+    phases = measure_start_up("digits", ["model.hidden_sizes=[4]"], rounds=1)
+    assert list(phases) == [
+        "Python",
+        "import torch",
+        "import dlcli",
+        "config",
+        "data and model",
+        "first look at the loss",
+    ]
+    assert all(seconds > 0 for seconds in phases.values())

@@ -33,6 +33,8 @@ OTHER_TOOLS = {
     "clip_grad_norm": "training.gradient_clip_norm",
     "gradient_clip_val": "training.gradient_clip_norm",
     "gradient_clipping": "training.gradient_clip_norm",
+    "amp": "training.precision",
+    "autocast": "training.precision",
     "dtype": "training.precision",
     "learning_rate": "optimizer.lr",
     "learning_rate_init": "optimizer.lr",

@@ -17,7 +17,9 @@ from dlcli.training.batches import examples_per_batch
 from dlcli.training.cuda_graph import Propagate, capture
 from dlcli.training.onednn import build_layer
 from dlcli.training.optim import build_optimizer, clip_norm_
-from dlcli.training.threads import Threads
+from dlcli.training.threads import Threads, thread_counts
+
+_LONG_STEP = 2**30  # multiplications on the way forward; some hundredths of a second
 
 
 class ManualStep:
@@ -90,22 +92,25 @@ class ManualStep:
         return self._propagations[n]
 
     def _is_same_with_any_threads(self) -> bool:
-        """Return whether one thread and all of them give the same bits, for whole batches and the short last one.
+        """Return whether every number of threads gives the same bits, for whole batches and the short last one.
 
-        They do where a library cuts its products between threads along rows and columns only.
+        It does where a library cuts its products between threads along rows and columns only. Long steps are not
+        tried: they lose little by threads that wait for each other.
         """
-        if self._clip_norm is not None:  # a norm is a sum, which is cut between threads
+        is_long = self._batch_size * sum(layer.weight.numel() for layer in self._layers) > _LONG_STEP
+        if is_long or self._clip_norm is not None:  # a norm is a sum, which is cut between threads
             return False
-        most = torch.get_num_threads()
+        counts = thread_counts()
         try:
             for n in {self._batch_size, len(self._train) % self._batch_size} - {0}:
-                torch.set_num_threads(1)
-                alone = self._differentiate(n)
-                torch.set_num_threads(most)
-                if not all(map(torch.equal, alone, self._differentiate(n))):
-                    return False
+                expected = self._differentiate(n)
+                for count in counts[:-1]:
+                    torch.set_num_threads(count)
+                    if not all(map(torch.equal, expected, self._differentiate(n))):
+                        return False
+                torch.set_num_threads(counts[-1])
         finally:
-            torch.set_num_threads(most)
+            torch.set_num_threads(counts[-1])
         return True
 
     @torch.inference_mode()

@@ -11,9 +11,15 @@ import torch
 # Multiplications in a step's largest product below which a second thread costs more than it does: on 2 cores, two
 # threads take 0.96 times as long at 2**18, 0.81 times at 2**19.
 OPERATIONS_PER_THREAD = 2**18
-_WINDOW_SECONDS = 0.02  # what a count of threads is measured over
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.25, 2.0  # between two trials
+_WINDOW_SECONDS = 0.01  # what a count of threads is measured over
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.3, 3.0  # between two trials
 _GAIN = 0.9  # another count must take less than this share of the time, or nothing changes
+
+
+def thread_counts() -> list[int]:
+    """Return the counts worth trying: powers of two, and all that torch may use here."""
+    most: int = torch.get_num_threads()
+    return [2**i for i in range(most.bit_length()) if 2**i < most] + [most]
 
 
 class Threads:
@@ -28,8 +34,7 @@ class Threads:
     """
 
     def __init__(self, operations: int, *, may_change: bool) -> None:
-        most = torch.get_num_threads()
-        self._counts: list[int] = [count for count in (2**i for i in range(most.bit_length())) if count < most] + [most]
+        self._counts = thread_counts()
         useful = [i for i, count in enumerate(self._counts) if count <= operations / OPERATIONS_PER_THREAD]
         self._chosen = self._trial = max(useful, default=0)
         self._may_change = may_change and len(self._counts) > 1
@@ -42,8 +47,7 @@ class Threads:
     @property
     def count(self) -> int:
         """The count that the next steps are taken with."""
-        count: int = self._counts[self._trial]
-        return count
+        return self._counts[self._trial]
 
     @contextmanager
     def lent(self, steps: int) -> Iterator[None]:

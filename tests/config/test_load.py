@@ -16,6 +16,7 @@ from dlcli.errors import ConfigError, UsageError
         (["data.name=diabetes"], "data.name diabetes is data for regression, not classification"),
         (["loss.name=huber"], "loss.name huber is no loss for classification"),
         (["optimizer.momentum=0", "optimizer.nesterov=true"], "optimizer.nesterov needs a momentum above 0"),
+        (["training.step=manual", "training.precision=bf16"], "training.step cannot be manual with precision bf16"),
         (["scheduler.warmup_epochs=40"], "scheduler.warmup_epochs must be less than training.epochs (40)"),
         (["checkpoint.monitor=val/rmse"], "checkpoint.monitor must be one of val/loss, val/accuracy"),
         (["data={name: synthetic_classification, pattern: moons, n_classes: 3}"], "data.n_classes must be 2 for moons"),

@@ -98,3 +98,11 @@ def test_every_classification_loss_learns(loss: str) -> None:
 def test_every_regression_loss_learns(loss: str) -> None:
     epochs, _, _ = train("training.epochs=30", f"loss.name={loss}", preset="sine_regression")
     assert epochs[-1].val["r2"] > 0.8
+
+
+def test_bf16_rounds_the_products_and_keeps_the_parameters_whole() -> None:
+    exact, _, model = train("training.epochs=5", "training.step=eager")
+    rounded, _, rounded_model = train("training.epochs=5", "training.precision=bf16")
+    assert {parameter.dtype for parameter in rounded_model.parameters()} == {torch.float32}
+    assert not torch.equal(rounded_model[0].weight, model[0].weight)
+    assert rounded[-1].train_loss == pytest.approx(exact[-1].train_loss, rel=0.05)

@@ -27,7 +27,7 @@ from dlcli.runs.files import write_json
 from dlcli.runs.folder import RunFolder, find_run
 from dlcli.runs.recorder import Recorder
 from dlcli.task import Task, build_task
-from dlcli.training.device import describe_device, memory_errors_named, pick_device, set_precision
+from dlcli.training.device import describe_device, memory_errors_named, pick_device, place_splits, set_precision
 from dlcli.training.events import Event, RunStarted
 from dlcli.training.fit import fit
 
@@ -117,7 +117,7 @@ def set_up(config: Config, *, notify: Callable[[str], None] | None = None) -> Se
     with memory_errors_named(config):
         model = build_mlp(info.in_features, info.out_features, config.model, seed=config.seed, dtype=dtype).to(device)
         task = build_task(config, splits)
-        return Setup(config, splits.to(device, dtype), model, task, device)
+        return Setup(config, place_splits(splits, device, dtype), model, task, device)
 
 
 def plan(loaded: LoadedConfig) -> RunStarted:

@@ -44,6 +44,8 @@ def describe_run(config: Config, splits: Splits, model: nn.Module, device: torch
     if run:
         essentials.append(("run", run))
     notes = [HEAVISIDE_NOTE] if config.model.activation == "heaviside" and config.model.hidden_sizes else []
+    if splits.train.inputs.device.type != device.type:
+        notes.append(f"the data are too large for {device} and stay in the host's memory, which is slower")
     return RunStarted(
         run=run,
         essentials=tuple(essentials),

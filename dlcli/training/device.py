@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 
 from dlcli.config.schema import Config
+from dlcli.data.splits import Splits
 from dlcli.errors import DeviceError
 
 
@@ -51,6 +52,14 @@ def set_precision(precision: Literal["float32", "float64", "tf32", "bf16"], devi
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
     return torch.float64 if precision == "float64" else torch.float32
+
+
+def place_splits(splits: Splits, device: torch.device, dtype: torch.dtype) -> Splits:
+    """Return the splits on `device`, or on the CPU if they would take more than half of a GPU's free memory."""
+    tensors = [one for split in (splits.train, splits.val, splits.test) for one in (split.inputs, split.targets)]
+    needed = sum(one.numel() * max(one.element_size(), dtype.itemsize) for one in tensors)
+    is_large = device.type == "cuda" and needed > torch.cuda.mem_get_info(device)[0] / 2
+    return splits.to(torch.device("cpu") if is_large else device, dtype)
 
 
 def describe_device(device: torch.device) -> str:

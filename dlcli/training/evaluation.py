@@ -19,11 +19,12 @@ def compute_outputs(model: nn.Module, split: Split) -> Iterator[tuple[Tensor, Te
 
     Args:
         model: Left in evaluation mode.
-        split: On the model's device.
+        split: On the model's device, or on the CPU.
     """
     model.eval()
+    device = next(model.parameters()).device
     for inputs, targets in zip(split.inputs.split(BATCH_SIZE), split.targets.split(BATCH_SIZE), strict=True):
-        yield model(inputs), targets
+        yield model(inputs.to(device)), targets.to(device)
 
 
 def evaluate_split(model: nn.Module, task: Task, split: Split) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from dlcli.task import Task
 from dlcli.training.backprop import Propagation, read_layers
 from dlcli.training.batches import examples_per_batch
 from dlcli.training.cuda_graph import Propagate, capture
+from dlcli.training.gather import Gatherer
 from dlcli.training.onednn import build_layer
 from dlcli.training.optim import build_optimizer, clip_norm_
 from dlcli.training.threads import Threads, thread_counts
@@ -28,7 +29,7 @@ class ManualStep:
     Args:
         model: Changed by `update_model` alone; all its layers are known to `backprop`.
         task: Gives the loss, and its gradient with respect to the outputs.
-        train: On the model's device.
+        train: On the model's device, or on the CPU if it doesn't fit there.
         config: `optimizer` and `training`.
     """
 
@@ -44,21 +45,22 @@ class ManualStep:
         self._optimizer = build_optimizer(parameters, optimizer)
         self._gradients: list[Tensor] = []
         is_plain = isinstance(optimizer, SgdOptimizer) and optimizer.momentum == 0 and self._clip_norm is None
-        if not is_plain or train.inputs.device.type == "cuda":  # a graph holds no learning rate
+        if not is_plain or self._layers[0].weight.device.type == "cuda":  # a graph holds no learning rate
             for layer in self._layers:
                 layer.gradients = torch.empty_like(layer.weight), torch.empty_like(layer.bias)
                 self._gradients += layer.gradients
         self._propagations: dict[int, Propagate] = {}
-        self._gathered: Tensor | None = None
+        self._device = self._layers[0].weight.device
+        self._gather: Gatherer | None = None
         self._threads = Threads(
             operations=self._batch_size * max(layer.weight.numel() for layer in self._layers),
-            may_change=train.inputs.device.type == "cpu" and self._is_same_with_any_threads(),
+            may_change=self._device.type == "cpu" and self._is_same_with_any_threads(),
         )
 
     @torch.inference_mode()
     def run(self, index: Tensor | None, lrs: Sequence[float]) -> tuple[Tensor, Tensor]:
         """Take one step per learning rate; see `Step.run`."""
-        span = self._train if index is None else self._gather(index)
+        span = self._bring(index)
         outputs = span.inputs.new_empty(len(span), len(self._layers[-1].bias))
         parts = (part.split(self._batch_size) for part in (span.inputs, span.targets, outputs))
         with self._threads.lent(len(lrs)):
@@ -67,12 +69,13 @@ class ManualStep:
         weight = self._task.weight(span.targets)
         return self._task.loss(outputs, span.targets) * weight, weight
 
-    def _gather(self, index: Tensor) -> Split:
-        """Return the examples of `index`, their inputs in memory that the next call uses again."""
-        if self._gathered is None:
-            self._gathered = self._train.inputs.new_empty(len(index), self._train.inputs.shape[1])
-        inputs = torch.index_select(self._train.inputs, 0, index, out=self._gathered[: len(index)])
-        return Split(inputs, self._train.targets.index_select(0, index))
+    def _bring(self, index: Tensor | None) -> Split:
+        """Return the examples of `index`, or all, on the model's device."""
+        if index is None:
+            return self._train.to(self._device, self._train.inputs.dtype)
+        if self._gather is None:  # the first span is the longest
+            self._gather = Gatherer(self._train, self._device, len(index))
+        return self._gather(index)
 
     def _take(self, inputs: Tensor, targets: Tensor, outputs: Tensor, lr: float) -> None:
         """Take one step; `outputs` receives what the model gave before it."""

@@ -25,8 +25,8 @@ class Step(Protocol):
         """Take one step per learning rate.
 
         Args:
-            index: Which examples, in order, int64 on their device; cut into batches from its start. None takes the
-                whole split as one batch.
+            index: Which examples, in order, int64 on the device of `train`; cut into batches from its start. None
+                takes the whole split as one batch.
             lrs: Learning rate of each step.
 
         Returns:
@@ -44,7 +44,7 @@ class EagerStep:
     Args:
         model: Changed in place.
         task: Gives the loss.
-        train: On the model's device.
+        train: On the model's device, or on the CPU if it doesn't fit there.
         config: `optimizer` and `training`.
     """
 
@@ -62,8 +62,9 @@ class EagerStep:
         """See `Step.run`."""
         self._model.train()
         batches = [self._train] if index is None else map(self._train.select, index.split(self._batch_size))
+        device, dtype = self._parameters[0].device, self._train.inputs.dtype
         losses, weights = [], []
-        for batch, lr in zip(batches, lrs, strict=True):
+        for batch, lr in zip((batch.to(device, dtype) for batch in batches), lrs, strict=True):
             weights.append(self._task.weight(batch.targets))
             losses.append(self._take(batch, lr) * weights[-1])
         return torch.stack(losses).sum(), torch.stack(weights).sum()
@@ -102,4 +103,4 @@ def choose_step(config: Config, model: nn.Sequential, device: torch.device) -> L
 
 def build_step(model: nn.Sequential, task: Task, train: Split, config: Config) -> Step:
     """Return the step that `choose_step` chooses."""
-    return STEPS[choose_step(config, model, train.inputs.device)](model, task, train, config)
+    return STEPS[choose_step(config, model, next(model.parameters()).device)](model, task, train, config)

@@ -32,8 +32,11 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def loss_gradient(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return ∂loss/∂outputs, in new memory and of the outputs' shape (N, out_features)."""
+    def loss_gradient(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, float]:
+        """Return ∂loss/∂outputs as g and c, the gradient being c g.
+
+        g is in new memory and has the outputs' shape (N, out_features); c waits until it costs nothing to multiply by.
+        """
 
     def weight(self, targets: Tensor) -> Tensor:
         """Return what `loss` divides the sum over a batch by: the number of examples, unless classes weigh."""
@@ -76,8 +79,8 @@ class Classification(Task):
             return self._squared_error(outputs, targets) / len(targets)
         return F.cross_entropy(outputs, targets, self._weights(outputs), label_smoothing=self._config.label_smoothing)
 
-    def loss_gradient(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return (p − y) / N for cross-entropy, p the softmax of the logits and y the true class as (0, …, 1, …, 0).
+    def loss_gradient(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, float]:
+        """Return p − y and 1 / N for cross-entropy, p the softmax of the logits, y the true class as (0, …, 1, …, 0).
 
         With label smoothing y is smoothed; with class weights, each example counts by its true class's weight, and
         smoothing spreads over the classes by theirs. For the squared error, g = 2 (p − y) / N goes through softmax's
@@ -86,11 +89,11 @@ class Classification(Task):
         probs = outputs.softmax(1)
         y = self._target_rows(outputs).index_select(0, targets)
         if isinstance(self._config, MseLoss):
-            gradient = y.neg_().add_(probs).mul_(2 / len(targets))
-            return probs.mul_(gradient.sub_((gradient * probs).sum(1, keepdim=True)))
+            errors = probs - y
+            return probs.mul_(errors.sub_((errors * probs).sum(1, keepdim=True))), 2 / len(targets)
         if self._class_weights is None:
-            return probs.sub_(y).div_(len(targets))
-        return probs.mul_(y.sum(1, keepdim=True)).sub_(y).div_(self.weight(targets))
+            return probs.sub_(y), 1 / len(targets)
+        return probs.mul_(y.sum(1, keepdim=True)).sub_(y).div_(self.weight(targets)), 1.0
 
     def _target_rows(self, like: Tensor) -> Tensor:
         """Return what each true class asks of the softmax, a row each: shape (k, k), type and device of `like`."""
@@ -166,16 +169,16 @@ class Regression(Task):
         """Return the mean loss over examples and outputs, in the scaled unit."""
         return self._loss(outputs, targets, "mean")
 
-    def loss_gradient(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return 2 (ŷ − y), sign(ŷ − y), or ŷ − y kept within ±δ, divided by the number of values."""
+    def loss_gradient(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, float]:
+        """Return ŷ − y, sign(ŷ − y), or ŷ − y kept within ±δ, and 1 (for squares 2) by the number of values."""
         errors = outputs - targets
         match self._config:
             case MseLoss():
-                return errors.mul_(2 / errors.numel())
+                return errors, 2 / errors.numel()
             case L1Loss():
-                return errors.sign_().div_(errors.numel())
+                return errors.sign_(), 1 / errors.numel()
             case HuberLoss(delta=delta):
-                return errors.clamp_(-delta, delta).div_(errors.numel())
+                return errors.clamp_(-delta, delta), 1 / errors.numel()
 
     def _loss(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
         match self._config:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -78,6 +79,8 @@ ELEMENTWISE: dict[type[nn.Module], Elementwise] = {
     nn.SiLU: Elementwise(lambda z, h: h.copy_(F.silu(z)), _through_silu, in_place=False),
 }
 
+LossGradient: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, float]]
+
 
 class Layer:
     """z = h W + b: its products, its parameters, copied from an nn.Linear, and what follows it.
@@ -103,24 +106,24 @@ class Layer:
         """Put ∂loss/∂h into `out`."""
         torch.mm(delta, self.weight_t, out=out)
 
-    def learn(self, h_t: Tensor, delta: Tensor, delta_t: Tensor, ones: Tensor, lr: float, keep: float) -> None:
-        """Take the gradient, times lr, off `keep` times the parameters; or put it into `gradients`, if there are any.
+    def learn(self, h_t: Tensor, delta: Tensor, delta_t: Tensor, ones: Tensor, rate: float, keep: float) -> None:
+        """Take the gradient, times `rate`, off `keep` times the parameters; or put it into `gradients`, if it has any.
 
         Args:
             h_t: The layer's inputs, transposed: (in_features, n).
             delta: δ, of shape (n, out_features).
             delta_t: δᵀ.
             ones: n of them; the sum over the batch is a product with them.
-            lr: Learning rate.
+            rate: Learning rate, times what δ was not multiplied by; without the learning rate for `gradients`.
             keep: 1 without weight decay.
         """
         if self.gradients is None:
-            self.weight.addmm_(h_t, delta, beta=keep, alpha=-lr)
-            self.bias.addmv_(delta_t, ones, beta=keep, alpha=-lr)
+            self.weight.addmm_(h_t, delta, beta=keep, alpha=-rate)
+            self.bias.addmv_(delta_t, ones, beta=keep, alpha=-rate)
         else:
             weight_gradient, bias_gradient = self.gradients
-            torch.mm(h_t, delta, out=weight_gradient)
-            torch.mv(delta_t, ones, out=bias_gradient)
+            weight_gradient.addmm_(h_t, delta, beta=0, alpha=rate)
+            bias_gradient.addmv_(delta_t, ones, beta=0, alpha=rate)
 
     def update_model(self) -> None:
         """Copy the parameters into the nn.Linear they came from."""
@@ -133,11 +136,11 @@ class Propagation:
 
     Args:
         layers: They share their parameters with other propagations.
-        loss_gradient: (outputs, targets) -> ∂loss/∂outputs.
+        loss_gradient: See `Task.loss_gradient`.
         n: Examples in a batch.
     """
 
-    def __init__(self, layers: Sequence[Layer], loss_gradient: Callable[[Tensor, Tensor], Tensor], n: int) -> None:
+    def __init__(self, layers: Sequence[Layer], loss_gradient: LossGradient, n: int) -> None:
         units = [_Unit(layer, n) for layer in layers[:-1]]
         self._loss_gradient = loss_gradient
         self._bottom, self._top = layers[0], layers[-1]
@@ -146,9 +149,20 @@ class Propagation:
         self._ones = layers[0].weight.new_ones(n)
 
     def __call__(self, inputs: Tensor, targets: Tensor, outputs: Tensor, lr: float, keep: float) -> None:
-        """Put what the network makes of `inputs` into `outputs`, and have its layers learn; see `Layer.learn`."""
+        """Put what the network makes of `inputs` into `outputs`, and have its layers learn.
+
+        Back-propagation is linear in ∂loss/∂outputs: factors of it are as well applied at the end.
+
+        Args:
+            inputs: Of shape (n, in_features).
+            targets: The batch's.
+            outputs: Of shape (n, out_features).
+            lr: Learning rate; 1 where layers keep gradients.
+            keep: See `Layer.learn`.
+        """
         self._forward(inputs, outputs)
-        self._backward(inputs, self._loss_gradient(outputs, targets), lr, keep)
+        delta, factor = self._loss_gradient(outputs, targets)
+        self._backward(inputs, delta, lr * factor, keep)
 
     def _forward(self, inputs: Tensor, outputs: Tensor) -> None:
         h = inputs
@@ -157,14 +171,14 @@ class Propagation:
             h = unit.rise()
         self._top.forward(h, outputs)
 
-    def _backward(self, inputs: Tensor, gradient: Tensor, lr: float, keep: float) -> None:
+    def _backward(self, inputs: Tensor, delta: Tensor, rate: float, keep: float) -> None:
         """Have each layer learn from the top down, once its weights have told the layer below."""
-        delta, delta_t, ones = gradient, gradient.t(), self._ones
+        delta_t, ones = delta.t(), self._ones
         for layer, unit in self._down:
             layer.pull_back(delta, unit.gradient)
-            layer.learn(unit.h_t, delta, delta_t, ones, lr, keep)
+            layer.learn(unit.h_t, delta, delta_t, ones, rate, keep)
             delta, delta_t = unit.fall(), unit.gradient_t
-        self._bottom.learn(inputs.t(), delta, delta_t, ones, lr, keep)
+        self._bottom.learn(inputs.t(), delta, delta_t, ones, rate, keep)
 
 
 class _Unit:

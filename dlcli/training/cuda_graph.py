@@ -31,7 +31,7 @@ class CapturedPropagation:
 
     def __init__(self, propagation: Propagate, inputs: Tensor, targets: Tensor, outputs: Tensor) -> None:
         self._inputs, self._targets, self._outputs = inputs.clone(), targets.clone(), outputs.clone()
-        arguments = (self._inputs, self._targets, self._outputs, 0.0, 1.0)
+        arguments = (self._inputs, self._targets, self._outputs, 1.0, 1.0)
         stream = torch.cuda.Stream(inputs.device)
         stream.wait_stream(torch.cuda.current_stream(inputs.device))
         with torch.cuda.stream(stream):
@@ -60,11 +60,11 @@ def capture(propagation: Propagate, inputs: Tensor, targets: Tensor, gradients: 
         gradients: Of weight and bias, layer by layer.
     """
     outputs = inputs.new_empty(len(inputs), len(gradients[-1]))
-    propagation(inputs, targets, outputs, 0.0, 1.0)
+    propagation(inputs, targets, outputs, 1.0, 1.0)
     expected = [outputs.clone(), *(gradient.clone() for gradient in gradients)]
     try:
         captured = CapturedPropagation(propagation, inputs, targets, outputs)
-        captured(inputs, targets, outputs, 0.0, 1.0)
+        captured(inputs, targets, outputs, 1.0, 1.0)
     except RuntimeError:  # an operation that cannot be captured here
         return propagation
     is_same = all(

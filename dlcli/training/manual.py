@@ -80,8 +80,10 @@ class ManualStep:
     def _take(self, inputs: Tensor, targets: Tensor, outputs: Tensor, lr: float) -> None:
         """Take one step; `outputs` receives what the model gave before it."""
         propagate = self._propagation_for(inputs, targets)
-        propagate(inputs, targets, outputs, lr, 1 - lr * self._weight_decay)
-        if self._gradients:
+        if not self._gradients:
+            propagate(inputs, targets, outputs, lr, 1 - lr * self._weight_decay)
+        else:
+            propagate(inputs, targets, outputs, 1.0, 1.0)
             if self._clip_norm is not None:
                 clip_norm_(self._gradients, self._clip_norm)
             self._optimizer.step(self._gradients, lr)
@@ -125,7 +127,7 @@ class ManualStep:
         inputs, targets = self._train.inputs[:n], self._train.targets[:n]
         outputs = inputs.new_empty(n, len(layers[-1].bias))
         torch.manual_seed(0)  # dropout; an epoch sets a seed of its own
-        Propagation(layers, self._task.loss_gradient, n)(inputs, targets, outputs, lr=0.0, keep=1.0)
+        Propagation(layers, self._task.loss_gradient, n)(inputs, targets, outputs, lr=1.0, keep=1.0)
         return [outputs, *(gradient for layer in layers for gradient in layer.gradients or ())]
 
     @torch.no_grad()

@@ -34,17 +34,17 @@ class OneDnnLayer(Layer):
         """Put ∂loss/∂h into `out`."""
         out.copy_(_multiply(delta, self.weight))
 
-    def learn(self, h_t: Tensor, _delta: Tensor, delta_t: Tensor, ones: Tensor, lr: float, keep: float) -> None:
-        """Take the gradient, times lr, off `keep` times the parameters; or put it into `gradients`."""
+    def learn(self, h_t: Tensor, _delta: Tensor, delta_t: Tensor, ones: Tensor, rate: float, keep: float) -> None:
+        """Take the gradient, times `rate`, off `keep` times the parameters; or put it into `gradients`."""
         if self.gradients is None:
             kept = self.weight if keep == 1 else self.weight * keep
-            self.weight = _multiply_add(h_t, delta_t * -lr, kept)
+            self.weight = _multiply_add(h_t, delta_t * -rate, kept)
             self.weight_t = self.weight.t()
-            self.bias.addmv_(delta_t, ones, beta=keep, alpha=-lr)
+            self.bias.addmv_(delta_t, ones, beta=keep, alpha=-rate)
         else:
             weight_gradient, bias_gradient = self.gradients
-            weight_gradient.copy_(_multiply(h_t, delta_t))
-            torch.mv(delta_t, ones, out=bias_gradient)
+            weight_gradient.copy_(_multiply(h_t, delta_t)).mul_(rate)
+            bias_gradient.addmv_(delta_t, ones, beta=0, alpha=rate)
 
 
 def build_layer(linear: nn.Linear, n: int) -> Layer:

@@ -13,7 +13,7 @@ from dlcli.data.splits import Split
 
 BatchSize: TypeAlias = int | Literal["full"]
 
-_SPAN_BATCHES = 64
+MOST_BATCHES = 64  # in a span
 _SPAN_BYTES = 2**20
 _SPAN_OPERATIONS = 10**9
 
@@ -51,7 +51,7 @@ def batches_per_span(train: Split, batch_size: BatchSize, parameters: int) -> in
     n = examples_per_batch(len(train), batch_size)
     input_bytes = n * train.inputs.shape[1] * train.inputs.element_size()
     operations = 6 * n * parameters  # forward, backward and gradient, a multiplication and an addition each
-    return max(1, min(_SPAN_BATCHES, _SPAN_BYTES // input_bytes, _SPAN_OPERATIONS // operations))
+    return max(1, min(MOST_BATCHES, _SPAN_BYTES // input_bytes, _SPAN_OPERATIONS // operations))
 
 
 def draw_spans(train: Split, batch_size: BatchSize, batches: int, seed: int, epoch: int) -> Iterator[Tensor | None]:

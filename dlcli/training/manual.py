@@ -13,7 +13,7 @@ from dlcli.config.schema import Config, SgdOptimizer
 from dlcli.data.splits import Split
 from dlcli.task import Task
 from dlcli.training.backprop import Propagation, read_layers
-from dlcli.training.batches import examples_per_batch
+from dlcli.training.batches import MOST_BATCHES, examples_per_batch
 from dlcli.training.cuda_graph import Propagate, capture
 from dlcli.training.gather import Gatherer
 from dlcli.training.onednn import build_layer
@@ -60,14 +60,14 @@ class ManualStep:
     @torch.inference_mode()
     def run(self, index: Tensor | None, lrs: Sequence[float]) -> tuple[Tensor, Tensor]:
         """Take one step per learning rate; see `Step.run`."""
-        span = self._bring(index)
-        outputs = span.inputs.new_empty(len(span), len(self._layers[-1].bias))
-        parts = (part.split(self._batch_size) for part in (span.inputs, span.targets, outputs))
         with self._threads.lent(len(lrs)):
+            span = self._bring(index)
+            outputs = span.inputs.new_empty(len(span), len(self._layers[-1].bias))
+            parts = (part.split(self._batch_size) for part in (span.inputs, span.targets, outputs))
             for inputs, targets, out, lr in zip(*parts, lrs, strict=True):
                 self._take(inputs, targets, out, lr)
-        weight = self._task.weight(span.targets)
-        return self._task.loss(outputs, span.targets) * weight, weight
+            weight = self._task.weight(span.targets)
+            return self._task.loss(outputs, span.targets) * weight, weight
 
     def _bring(self, index: Tensor | None) -> Split:
         """Return the examples of `index`, or all, on the model's device."""
@@ -120,7 +120,7 @@ class ManualStep:
 
     @torch.inference_mode()
     def _differentiate(self, n: int) -> list[Tensor]:
-        """Return the outputs and all gradients of the first n examples."""
+        """Return outputs and gradients of the first n examples, and the loss of as many as are taken at once."""
         layers = [copy(layer) for layer in self._layers]
         for layer in layers:
             layer.gradients = torch.empty_like(layer.weight), torch.empty_like(layer.bias)
@@ -128,7 +128,9 @@ class ManualStep:
         outputs = inputs.new_empty(n, len(layers[-1].bias))
         torch.manual_seed(0)  # dropout; an epoch sets a seed of its own
         Propagation(layers, self._task.loss_gradient, n)(inputs, targets, outputs, lr=1.0, keep=1.0)
-        return [outputs, *(gradient for layer in layers for gradient in layer.gradients or ())]
+        rows = min(MOST_BATCHES * n, len(self._train))
+        loss = self._task.loss(outputs.repeat(-(-rows // n), 1)[:rows], self._train.targets[:rows])
+        return [outputs, loss, *(gradient for layer in layers for gradient in layer.gradients or ())]
 
     @torch.no_grad()
     def update_model(self) -> None:

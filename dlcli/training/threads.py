@@ -11,7 +11,7 @@ import torch
 # Multiplications in a step's largest product below which a second thread costs more than it does: on 2 cores, two
 # threads take 0.96 times as long at 2**18, 0.81 times at 2**19.
 OPERATIONS_PER_THREAD = 2**18
-_WINDOW_SECONDS, _WINDOW_SPANS = 0.01, 5  # what a count of threads is measured over, at least
+_WINDOW_SECONDS, _WINDOW_SPANS = 0.03, 5  # what a count of threads is measured over, at least
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.3, 2.0  # between two trials
 _GAIN = 0.9  # another count must take less than this share of the time, or nothing changes
 
@@ -42,7 +42,7 @@ class Threads:
         self._pause = _FIRST_PAUSE_SECONDS
         self._trial_due = time.perf_counter() + self._pause
         self._seconds: dict[int, float] = {}  # per step, by index of the count, when last measured
-        self._window: list[tuple[float, int]] = []  # seconds and steps of spans
+        self._window_seconds, self._window_steps, self._window_spans = 0.0, 0, 0
 
     @property
     def count(self) -> int:
@@ -65,12 +65,14 @@ class Threads:
             self._learn(time.perf_counter() - start, steps)
 
     def _learn(self, seconds: float, steps: int) -> None:
-        self._window.append((seconds, steps))
-        if len(self._window) < _WINDOW_SPANS or sum(one for one, _ in self._window) < _WINDOW_SECONDS:
+        self._window_seconds += seconds
+        self._window_steps += steps
+        self._window_spans += 1
+        if self._window_seconds < _WINDOW_SECONDS or self._window_spans < _WINDOW_SPANS:
             return
-        # The fastest span: a pause of the whole machine says nothing of the count, lasting load slows every span.
-        self._seconds[self._trial] = min(one / count for one, count in self._window)
-        self._window.clear()
+        # The mean, not the fastest: beside other load, threads that wait for each other are fast now and then.
+        self._seconds[self._trial] = self._window_seconds / self._window_steps
+        self._window_seconds, self._window_steps, self._window_spans = 0.0, 0, 0
         best = min(self._seconds, key=lambda index: self._seconds[index])
         if self._seconds[best] < _GAIN * self._seconds[self._chosen]:
             self._chosen, self._pause = best, _FIRST_PAUSE_SECONDS

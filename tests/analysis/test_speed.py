@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from dlcli.analysis import speed
@@ -16,8 +17,7 @@ def test_a_workload_is_timed_in_turns_with_the_tutorials_loop() -> None:
     assert 0 < least <= median <= most
     assert found.step == "manual"
     assert found.batch_size == 200
-    steps_per_second = 1e6 / median
-    assert 1295 / 7 * steps_per_second == found.examples_per_second
+    assert found.examples_per_second == pytest.approx(1295 * 1e6 / (7 * median))
     assert found.product_share > 0
     assert found.against == "tutorial"
     assert found.against_microseconds_per_step is not None

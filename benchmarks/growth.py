@@ -40,7 +40,7 @@ def measure(n: int, hidden: Sequence[int], batch_size: int) -> dict[str, float]:
     from dlcli.model import build_mlp
     from dlcli.task import build_task
     from dlcli.training.events import EpochEnded
-    from dlcli.training.fit import fit
+    from dlcli.training.fit import Fit
 
     config = Config.model_validate(
         {
@@ -59,7 +59,7 @@ def measure(n: int, hidden: Sequence[int], batch_size: int) -> dict[str, float]:
     del train, test
     splits = make_splits(RawData(info, parts.pop(0), parts.pop()), config.data, seed=0)
     model = build_mlp(784, 10, config.model, seed=0)
-    epochs = [e for e in fit(model, build_task(config, splits), splits, config) if isinstance(e, EpochEnded)]
+    epochs = [e for e in Fit(model, build_task(config, splits), splits, config) if isinstance(e, EpochEnded)]
     peak = peak_kilobytes()
     seconds = min(len(splits.train) / epoch.examples_per_second for epoch in epochs)
     return {"seconds": seconds, "data": n * 784 * 4 / 1e6, "memory": (peak - before) * 1024 / 1e6}

@@ -39,7 +39,7 @@ def dlcli(workload: Workload, epochs: int, stamp: Stamp) -> None:
     from dlcli.model import build_mlp
     from dlcli.task import build_task
     from dlcli.training.events import EpochEnded
-    from dlcli.training.fit import fit
+    from dlcli.training.fit import Fit
 
     torch.set_num_threads(THREADS)
     train = Split(*_tensors(workload))
@@ -63,7 +63,7 @@ def dlcli(workload: Workload, epochs: int, stamp: Stamp) -> None:
     model = build_mlp(workload.sizes[0], workload.sizes[-1], config.model, seed=0)
     clock = 0.0
     stamp(clock)
-    for event in fit(model, build_task(config, splits), splits, config):
+    for event in Fit(model, build_task(config, splits), splits, config):
         if isinstance(event, EpochEnded):
             clock += workload.n / event.examples_per_second
             stamp(clock)

@@ -1,5 +1,16 @@
-"""python -m dlcli."""
+"""python -m dlcli, and the command dlcli."""
 
-from dlcli.cli import main
+from dlcli.signals import leave_at_signals
 
-main()
+leave_at_signals()  # before anything slow is imported
+
+
+def run() -> None:
+    """Run the command line."""
+    from dlcli.cli import main
+
+    main()
+
+
+if __name__ == "__main__":
+    run()

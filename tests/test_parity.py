@@ -14,7 +14,7 @@ from dlcli.api import Setup, set_up
 from dlcli.config.load import load_config
 from dlcli.config.schema import Config
 from dlcli.training.batches import derive_seed
-from dlcli.training.fit import fit
+from dlcli.training.fit import Fit
 
 
 def plain_torch_loop(model: nn.Sequential, setup: Setup, config: Config) -> None:
@@ -68,7 +68,7 @@ def test_fit_ends_in_the_same_bits_as_a_plain_torch_loop(preset: str, settings: 
     expected = copy.deepcopy(setup.model)
     plain_torch_loop(expected, setup, config)
 
-    for _ in fit(setup.model, setup.task, setup.splits, config):
+    for _ in Fit(setup.model, setup.task, setup.splits, config):
         pass
 
     for name, parameter in expected.state_dict().items():
@@ -91,7 +91,7 @@ def test_gradient_descent_agrees_with_ten_lines_of_numpy(step: str) -> None:
         w1 -= config.optimizer.lr * d1.T @ x
         b1 -= config.optimizer.lr * d1.sum(0)
 
-    for _ in fit(setup.model, setup.task, setup.splits, config):
+    for _ in Fit(setup.model, setup.task, setup.splits, config):
         pass
 
     for parameter, expected in zip(setup.model.parameters(), (w1, b1, w2, b2), strict=True):
@@ -106,7 +106,7 @@ def test_linear_regression_ends_within_a_percent_of_the_closed_form() -> None:
     theta = torch.linalg.lstsq(design, train.targets.double()).solution
     best_possible = (design @ theta - train.targets).square().mean().item()
 
-    for _ in fit(setup.model, setup.task, setup.splits, config):
+    for _ in Fit(setup.model, setup.task, setup.splits, config):
         pass
 
     with torch.no_grad():

@@ -20,7 +20,7 @@ from dlcli.model import build_mlp
 from dlcli.task import build_task
 from dlcli.training.batches import count_batches, examples_per_batch
 from dlcli.training.events import EpochEnded
-from dlcli.training.fit import fit
+from dlcli.training.fit import Fit
 from dlcli.training.step import choose_step
 
 _ROUND_SECONDS = 0.3  # each round is long enough to be timed well, and short enough that both loops see the same load
@@ -172,7 +172,7 @@ def _our_rounds(workload: Workload) -> Iterator[float]:
     }
     config, splits = workload.config.model_copy(update=endless), workload.splits
     seconds, steps = 0.0, 0
-    for event in fit(_build(workload), build_task(config, splits), splits, config):
+    for event in Fit(_build(workload), build_task(config, splits), splits, config):
         if isinstance(event, EpochEnded):
             seconds += len(splits.train) / event.examples_per_second
             steps += count_batches(len(splits.train), config.training.batch_size)
@@ -261,8 +261,8 @@ loaded = load_config(sys.argv[1], sys.argv[2:])
 ended("config")
 setup = api.set_up(loaded.config)
 ended("data and model")
-from dlcli.training.fit import fit
-next(fit(setup.model, setup.task, setup.splits, loaded.config))
+from dlcli.training.fit import Fit
+next(iter(Fit(setup.model, setup.task, setup.splits, loaded.config))
 ended("first look at the loss")
 """
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from dlcli.errors import DlcliError, Problem, visible
 from dlcli.reporters.base import Progress, Reporter, choose_reporter
+from dlcli.signals import StopSignals
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
+
+    from dlcli.api.training import Listeners
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the result and errors.")]
@@ -35,6 +39,28 @@ DataRootOption = Annotated[
 def open_reporter(progress: Progress, *, quiet: bool) -> Reporter:
     """Return the reporter that the options ask for."""
     return choose_reporter("none" if quiet else progress)
+
+
+@contextmanager
+def open_listeners(progress: Progress, *, quiet: bool) -> Iterator[Listeners]:
+    """Show what happens while a model trains, and stop it at a signal."""
+    from dlcli.api.training import Listeners
+    from dlcli.training.events import Event, FitEnded, RunStarted
+
+    reporter, signals = open_reporter(progress, quiet=quiet), StopSignals()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, RunStarted):
+            signals.take()
+        elif isinstance(event, FitEnded):
+            signals.give_back()
+        reporter.handle(event)
+
+    try:
+        yield Listeners(listen, reporter.note, lambda: signals.received)
+    finally:
+        signals.give_back()
+        reporter.close()
 
 
 def print_json(value: Any) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import signal
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,15 +14,18 @@ from dlcli.cli.output import (
     JsonOption,
     ProgressOption,
     QuietOption,
-    open_reporter,
+    open_listeners,
     print_json,
     print_result,
     print_warnings,
 )
-from dlcli.training.events import Event, FitEnded, RunStarted
+from dlcli.errors import UsageError
+from dlcli.reporters.base import Progress
 
 if TYPE_CHECKING:
     from dlcli.api import TrainResult
+    from dlcli.api.training import Listeners
+    from dlcli.config.load import LoadedConfig
 
 
 def _complete_config(incomplete: str) -> list[str]:
@@ -34,17 +36,20 @@ def _complete_config(incomplete: str) -> list[str]:
 
 def train_command(
     config: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--config", "-c", metavar="CONFIG", help="A YAML file, or a preset's name.", autocompletion=_complete_config
         ),
-    ],
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="KEY=VALUE", help="Settings that go before the config's: optimizer.lr=0.5"),
     ] = None,
     run_dir: Annotated[
         Path | None, typer.Option("--run-dir", metavar="DIR", help="Folder to make for this run.")
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run from its last checkpoint.")
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Short for seed=N.")] = None,
     device: DeviceOption = None,
@@ -60,74 +65,58 @@ def train_command(
 
     Example: dlcli train -c digits optimizer.lr=0.2 --eval
     """
+    settings = list(overrides or ())
+    settings += [f"seed={seed}"] if seed is not None else []
+    settings += [f"training.device={device}"] if device is not None else []
+    if resume is not None:
+        if dry_run or run_dir is not None:
+            option = "--dry-run" if dry_run else "--run-dir"
+            raise UsageError(f"--resume takes no {option}: the run is there", hint=f"dlcli train --resume {resume}")
+        _train(lambda listeners: _resume(resume, settings, config, evaluate_test, listeners), progress, quiet, json)
+        return
+    if config is None:
+        raise UsageError("train needs a config", hint="dlcli train -c digits, or --resume RUN to go on with a run")
     from dlcli.config.load import load_config
 
-    options = [f"seed={seed}"] if seed is not None else []
-    options += [f"training.device={device}"] if device is not None else []
-    loaded = load_config(config, [*(overrides or ()), *options])
-
+    loaded = load_config(config, settings)
     print_warnings(() if quiet else loaded.warnings)
+    if dry_run:
+        _show_plan(loaded, json=json)
+    else:
+        _train(lambda listeners: _begin(loaded, run_dir, evaluate_test, listeners), progress, quiet, json)
 
+
+def _show_plan(loaded: LoadedConfig, *, json: bool) -> None:
     from dlcli import api
 
-    if dry_run:
-        planned = api.plan(loaded)
-        if json:
-            print_json({"plan": dict(planned.essentials), "epochs": planned.epochs, "notes": planned.notes})
-        else:
-            print_result(*(f"{heading:<9} {text}" for heading, text in planned.essentials))
-        return
-    reporter, signals = open_reporter(progress, quiet=quiet), _StopSignals()
+    planned = api.plan(loaded)
+    if json:
+        print_json({"plan": dict(planned.essentials), "epochs": planned.epochs, "notes": planned.notes})
+    else:
+        print_result(*(f"{heading:<9} {text}" for heading, text in planned.essentials))
 
-    def listen(event: Event) -> None:
-        signals.watch(event)
-        reporter.handle(event)
 
-    try:
-        result = api.train(
-            loaded,
-            run_dir=run_dir,
-            evaluate_test=evaluate_test,
-            listen=listen,
-            notify=reporter.note,
-            should_stop=lambda: signals.received,
-        )
-    finally:
-        signals.restore()
-        reporter.close()
+def _begin(loaded: LoadedConfig, run_dir: Path | None, evaluate_test: bool, listeners: Listeners) -> TrainResult:
+    from dlcli import api
+
+    return api.train(loaded, run_dir=run_dir, evaluate_test=evaluate_test, listeners=listeners)
+
+
+def _resume(
+    run: str, settings: Sequence[str], config: str | None, evaluate_test: bool, listeners: Listeners
+) -> TrainResult:
+    from dlcli import api
+
+    return api.resume(run, settings, config=config, evaluate_test=evaluate_test, listeners=listeners)
+
+
+def _train(train: Callable[[Listeners], TrainResult], progress: Progress, quiet: bool, json: bool) -> None:
+    with open_listeners(progress, quiet=quiet) as listeners:
+        result = train(listeners)
     if json:
         print_json(_json_object(result))
     else:
         print_result(*_summary(result))
-
-
-class _StopSignals:
-    """While the model trains, the first SIGINT or SIGTERM becomes a wish to stop; a second one ends the process.
-
-    Before and after, when there is nothing to save, they end it as they always do.
-    """
-
-    def __init__(self) -> None:
-        self.received: int | None = None
-        self._before: dict[signal.Signals, Any] = {}
-
-    def watch(self, event: Event) -> None:
-        """Begin with the first event of a run, end with the last."""
-        if isinstance(event, RunStarted):
-            self._before = {one: signal.signal(one, self._note) for one in (signal.SIGINT, signal.SIGTERM)}
-        elif isinstance(event, FitEnded):
-            self.restore()
-
-    def restore(self) -> None:
-        """Give the signals back; nothing happens if they were not taken."""
-        for one, handler in self._before.items():
-            signal.signal(one, handler)
-        self._before = {}
-
-    def _note(self, signum: int, _frame: FrameType | None) -> None:
-        self.received = signum
-        for one in self._before:
-            signal.signal(one, signal.SIG_DFL)
 
 
 def _json_object(result: TrainResult) -> dict[str, object]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from dlcli.config.schema import Config
 from dlcli.config.source import read_scalar
 from dlcli.config.tree import Path, Value
 
@@ -91,3 +92,12 @@ def flatten(model: BaseModel, path: Path = ()) -> dict[str, Value]:
         else:
             settings[".".join(str(part) for part in (*path, field))] = value
     return settings
+
+
+# Settings that decide no number, or nothing but its last bits: where a run lies, where it computes, how often it saves.
+_INDIFFERENT = ("name", "data.root", "training.device", "checkpoint.every_seconds")
+
+
+def deciding_settings(config: Config) -> dict[str, Value]:
+    """Return the settings that decide what a run comes to, by their dotted names."""
+    return {key: value for key, value in flatten(config).items() if key not in _INDIFFERENT}

@@ -17,7 +17,14 @@ HEAVISIDE_NOTE = (
 )
 
 
-def describe_run(config: Config, splits: Splits, model: nn.Module, device: torch.device, run: str) -> RunStarted:
+def describe_run(
+    config: Config,
+    splits: Splits,
+    model: nn.Module,
+    device: torch.device,
+    run: str,
+    resumed_from_step: int | None = None,
+) -> RunStarted:
     """Return the essentials of a run before it starts: data, model, loss, optimizer, device.
 
     Args:
@@ -26,6 +33,7 @@ def describe_run(config: Config, splits: Splits, model: nn.Module, device: torch
         model: On the device.
         device: Where it will train.
         run: The run's folder, empty where there is none.
+        resumed_from_step: How far an earlier process had come; None if this is the first.
     """
     info = splits.info
     steps_per_epoch = count_batches(len(splits.train), config.training.batch_size)
@@ -43,6 +51,9 @@ def describe_run(config: Config, splits: Splits, model: nn.Module, device: torch
         essentials.insert(1, ("truth", f"{info.formula}, noise {info.noise:g}"))
     if run:
         essentials.append(("run", run))
+    if resumed_from_step is not None:
+        epoch = min(resumed_from_step // steps_per_epoch + 1, config.training.epochs)
+        essentials.append(("resumed", f"from step {resumed_from_step:,}, in epoch {epoch}"))
     notes = [HEAVISIDE_NOTE] if config.model.activation == "heaviside" and config.model.hidden_sizes else []
     if splits.train.inputs.device.type != device.type:
         notes.append(f"the data are too large for {device} and stay in the host's memory, which is slower")

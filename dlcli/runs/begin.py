@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -11,15 +12,20 @@ from dlcli.config.load import LoadedConfig
 from dlcli.config.render import render_yaml
 from dlcli.config.schema import Config, FashionMnistData
 from dlcli.data.splits import DataInfo
+from dlcli.errors import DataError, UsageError
 from dlcli.runs.files import write_json, write_whole
 from dlcli.runs.folder import RunFolder, create_run
+from dlcli.runs.lock import LOCK, OWNER, owned
 from dlcli.runs.manifest import build_manifest
 
 
+@contextmanager
 def begin_run(
     loaded: LoadedConfig, info: DataInfo, device: torch.device, command: Sequence[str], run_dir: Path | None = None
-) -> RunFolder:
-    """Make a run folder and write the config, as given and resolved, and the manifest into it.
+) -> Iterator[RunFolder]:
+    """Make a run folder, write the config, as given and resolved, and the manifest into it, and own it.
+
+    The manifest comes last: with it, the run can be found and resumed. Without, it never began.
 
     Args:
         loaded: The run's config.
@@ -29,15 +35,38 @@ def begin_run(
         run_dir: Where to make the folder, instead of under the runs folder.
 
     Raises:
-        UsageError: If the folder cannot be made, or holds something already.
+        UsageError: If the folder cannot be made, is another process's, or holds something already.
         DataError: If it cannot be written to.
     """
     folder = create_run(loaded.config.name, run_dir)
-    write_whole(folder.config, loaded.text.encode())
-    resolved = render_yaml(_with_absolute_root(loaded.config), lambda _section, _field, path: loaded.origin(path))
-    write_whole(folder.resolved, f"# Every setting of this run, and where it came from.\n{resolved}".encode())
-    write_json(folder.manifest, build_manifest(loaded.config, info, device, command))
-    return folder
+    with owned(folder.path):
+        _make_checkpoints_folder(folder)
+        write_whole(folder.config, loaded.text.encode())
+        resolved = render_yaml(_with_absolute_root(loaded.config), lambda _section, _field, path: loaded.origin(path))
+        write_whole(folder.resolved, f"# Every setting of this run, and where it came from.\n{resolved}".encode())
+        write_json(folder.manifest, build_manifest(loaded.config, info, device, command))
+        yield folder
+
+
+def _make_checkpoints_folder(folder: RunFolder) -> None:
+    """Make it in a folder that is empty but for what is left of a start that a crash cut short."""
+    checkpoints = folder.checkpoint("last").parent
+    ours = {one.name for one in (folder.config, folder.resolved, folder.manifest, checkpoints)} | {LOCK, OWNER}
+    temporary = {f".{name}.tmp" for name in ours}
+    try:
+        found = {one.name for one in folder.path.iterdir()}
+        if (
+            found - ours - temporary
+            or folder.manifest.exists()
+            or (checkpoints.exists() and any(checkpoints.iterdir()))
+        ):
+            raise UsageError(
+                f"{folder.path} is not empty; a run never overwrites",
+                hint="name a new folder with --run-dir, or go on with a run: dlcli train --resume DIR",
+            )
+        checkpoints.mkdir(exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot write to {folder.path}: {error.strerror or error}") from error
 
 
 def _with_absolute_root(config: Config) -> Config:

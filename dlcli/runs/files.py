@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
 from dlcli.errors import DataError
+
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)  # a run folder may come from elsewhere: its links lead nowhere we write
+_BINARY = getattr(os, "O_BINARY", 0)
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:
@@ -26,34 +31,101 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace `path` by a file with `content`; a crash leaves either the old file or the new one.
+def write_whole(path: Path, content: bytes, *, previous: Path | None = None) -> None:
+    """Replace `path` by a file with `content`; a crash or a power cut leaves either the old file or the new one.
+
+    For one writer at a time: whoever holds the run.
+
+    Args:
+        path: Where to.
+        content: What to write.
+        previous: Where the old file is kept. A crash may then leave it there with nothing at `path`.
 
     Raises:
         DataError: If it cannot be written; the old file is still there.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        _write(temporary, content, os.O_TRUNC, sync=True)
+        if previous is not None and path.exists():
+            os.replace(path, previous)
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        reason = error.strerror or str(error)
-        raise DataError(f"cannot write {path}: {reason}", hint="make room, or name a folder with --run-dir") from error
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise _cannot_write(path, error) from error
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a power cut; Windows has no such call and needs none."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
+def append_text(path: Path, text: str) -> None:
+    """Add text to the end of a file; `sync_file` makes it last.
+
+    Raises:
+        DataError: If it cannot be written; a part of the text may have been.
+    """
+    try:
+        _write(path, text.encode(), os.O_APPEND, sync=False)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _write(path: Path, content: bytes, mode: int, *, sync: bool) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | mode | _NO_FOLLOW | _BINARY, 0o666)  # less the umask
+    try:
+        rest = memoryview(content)
+        while rest:  # a write may take less than it is given
+            rest = rest[os.write(descriptor, rest) :]
+        if sync:
             os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _cannot_write(path: Path, error: OSError) -> DataError:
+    hint = "make room, or see to its rights; `dlcli train --resume RUN` then goes on from the last checkpoint"
+    return DataError(f"cannot write {path}: {error.strerror or error}", hint=hint)
+
+
+def sync_file(path: Path) -> None:
+    """Make what was appended to a file last through a power cut.
+
+    Raises:
+        DataError: If that fails.
+    """
+    try:
+        _sync(path, os.O_RDWR)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names in a folder last through a power cut; Windows has no such call and needs none."""
+    if os.name == "posix":
+        _sync(folder, os.O_RDONLY)
+
+
+def _sync(path: Path, mode: int) -> None:
+    descriptor = os.open(path, mode | _BINARY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_file(path: Path, *, missing_hint: str | None = None) -> bytes:
+    """Return the content of a regular file.
+
+    Raises:
+        DataError: If it is missing, cannot be read, or is a device, a pipe or a folder.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DataError(f"cannot read {path}: not a regular file")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"there is no {path}", hint=missing_hint) from error
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -68,10 +140,8 @@ def read_json(path: Path) -> dict[str, Any]:
         DataError: If it cannot be read or is no JSON object.
     """
     try:
-        value = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
+        value = json.loads(read_file(path))
+    except (ValueError, RecursionError) as error:
         raise DataError(f"cannot read {path}: not JSON ({error})") from error
     if not isinstance(value, dict):
         raise DataError(f"cannot read {path}: not a JSON object")

@@ -51,7 +51,7 @@ class RunFolder:
         return self.path / SUMMARY
 
     def checkpoint(self, which: str) -> Path:
-        """Return where the checkpoint `best` or `last` lies."""
+        """Return where the checkpoint `best`, `last` or `previous`, the one before `last`, lies."""
         return self.path / "checkpoints" / f"{which}.safetensors"
 
     def read_manifest(self) -> dict[str, Any]:
@@ -72,22 +72,22 @@ class RunFolder:
 
 
 def create_run(name: str, run_dir: Path | None = None) -> RunFolder:
-    """Make a new, empty run folder.
+    """Make a new run folder.
 
     Args:
         name: The run's name, checked by the config.
-        run_dir: Where to make it instead of under the runs folder; may be there, but empty.
+        run_dir: Where to make it instead of under the runs folder; may be there already.
 
     Raises:
-        UsageError: If `run_dir` holds something already, or the folder cannot be made.
+        UsageError: If it cannot be made, or would lie outside the runs folder.
     """
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     path = run_dir or runs_root() / name / f"{stamp}-{secrets.token_hex(2)}"
+    if run_dir is None and not _is_inside(path, runs_root()):
+        hint = "remove the link, or say --run-dir"
+        raise UsageError(f"{path.parent} is a link that leads out of {runs_root()}", hint=hint)
     try:
         path.mkdir(parents=True, exist_ok=run_dir is not None)
-        if any(path.iterdir()):
-            raise UsageError(f"{path} is not empty; a run never overwrites", hint="name a new folder with --run-dir")
-        (path / "checkpoints").mkdir()
     except OSError as error:
         raise UsageError(
             f"cannot make the run folder {path}: {error.strerror or error}", hint="name another with --run-dir"
@@ -95,10 +95,15 @@ def create_run(name: str, run_dir: Path | None = None) -> RunFolder:
     return RunFolder(path)
 
 
+def _is_inside(path: Path, root: Path) -> bool:
+    return path.resolve().is_relative_to(root.resolve())
+
+
 def list_runs() -> list[RunFolder]:
-    """Return the runs under the runs folder, oldest first; what is no run is passed over."""
-    folders = [RunFolder(manifest.parent) for manifest in runs_root().glob(f"*/*/{MANIFEST}")]
-    return sorted(folders, key=_started)
+    """Return the runs under the runs folder, oldest first; what is no run, or a link to elsewhere, is passed over."""
+    root = runs_root()
+    folders = [RunFolder(manifest.parent) for manifest in root.glob(f"*/*/{MANIFEST}")]
+    return sorted((folder for folder in folders if _is_inside(folder.path, root)), key=_started)
 
 
 def _started(folder: RunFolder) -> tuple[str, str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -20,24 +21,55 @@ def build_manifest(config: Config, info: DataInfo, device: torch.device, command
     """Return the manifest of a run that starts now."""
     return {
         "schema": 1,
+        **describe_start(command),
+        "seed": config.seed,
+        "data": {"name": info.name, "sha256": dict(info.checksums)},
+        "world_size": 1,
+        **describe_environment(device),
+    }
+
+
+def describe_start(command: Sequence[str]) -> dict[str, Any]:
+    """Return when, how and where a run starts, or goes on."""
+    return {
         "started": datetime.now(UTC).isoformat(),
         "command": list(command),
         "working_folder": os.getcwd(),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("dlcli", "torch", "numpy", "scikit-learn", "safetensors", "pydantic")},
-        },
         "git_commit": _git_commit(),
-        "seed": config.seed,
-        "data": {"name": info.name, "sha256": dict(info.checksums)},
-        "device": str(device),
-        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor(),
-        "platform": platform.platform(),
-        "threads": torch.get_num_threads(),
-        "world_size": 1,
         "pid": os.getpid(),
         "host": platform.node(),
     }
+
+
+def describe_environment(device: torch.device) -> dict[str, Any]:
+    """Return what may decide the last bits of a result, besides the config and the data."""
+    packages = ("dlcli", "torch", "numpy", "scikit-learn", "safetensors", "pydantic")
+    return {
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "device": str(device),
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def environment_changes(manifest: Mapping[str, Any], device: torch.device) -> dict[str, tuple[Any, Any]]:
+    """Return what is different now: by name, what it was and what it is."""
+    now = describe_environment(device)
+    then = {key: manifest.get(key) for key in now}
+    pairs = {f"version of {name}": ((then["versions"] or {}).get(name), one) for name, one in now["versions"].items()}
+    pairs |= {key: (then[key], now[key]) for key in now if key != "versions"}
+    return {name: (before, after) for name, (before, after) in pairs.items() if before != after}
+
+
+def _processor() -> str:
+    """Return the processor's name; Linux tells it in a file only."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
 
 
 def _git_commit() -> str | None:

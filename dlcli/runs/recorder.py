@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from torch import nn
+from torch import Tensor
 
-from dlcli.config.schema import HIGHER_IS_BETTER, CheckpointSection
+from dlcli.config.render import deciding_settings
+from dlcli.config.schema import HIGHER_IS_BETTER, Config
 from dlcli.data.splits import Splits
-from dlcli.errors import DivergedError, Interrupted
+from dlcli.errors import DataError, DivergedError, Interrupted
 from dlcli.runs.checkpoint import Checkpoint, save_checkpoint
 from dlcli.runs.files import write_json
 from dlcli.runs.folder import RunFolder
-from dlcli.runs.log import append_row, epoch_row
+from dlcli.runs.log import Row, append_row, epoch_row, row_metrics, sync_log
 from dlcli.training.events import EpochEnded, Event, FitEnded, StepEnded
+from dlcli.training.fit import Fit
+from dlcli.training.state import Position, TrainingState
 
 SAVE_SECONDS = 1.0  # epochs may be shorter than a write is long; a kill costs this much training at most
 
@@ -24,22 +29,25 @@ class Recorder:
     """Keeps the checkpoints, the metrics log and the summary of one run.
 
     Args:
-        folder: A new run folder.
-        model: The one that is trained; read between events.
+        folder: The run's, which this process owns.
+        fit: What trains; its state is taken between events.
         splits: Give the scaling that predictions need.
-        config: What the best checkpoint is chosen by, and how often `last` is written.
+        config: Its checkpoints say how often `last` is written, and what `best` is chosen by.
+        rows: The log so far, of a run that goes on.
     """
 
-    def __init__(self, folder: RunFolder, model: nn.Module, splits: Splits, config: CheckpointSection) -> None:
+    def __init__(self, folder: RunFolder, fit: Fit, splits: Splits, config: Config, rows: Sequence[Row] = ()) -> None:
         self._folder = folder
-        self._model = model
+        self._fit = fit
         self._splits = splits
-        self._config = config
+        self._config = config.checkpoint
+        self._settings = deciding_settings(config)
+        self._rows = list(rows)
+        self._seconds_before = sum(row["epoch_seconds"] for row in rows)
         self._start = self._last_save = time.perf_counter()
-        self._last: EpochEnded | None = None
-        self._best: EpochEnded | None = None
+        self._saved: Position | None = fit.position if rows else None
         self._unsaved_best: Checkpoint | None = None
-        self._position = (0, 0)  # epoch and step reached
+        self._unsynced = False
 
     def __enter__(self) -> Self:
         return self
@@ -48,50 +56,63 @@ class Recorder:
         """Leave a summary behind however the run ends, short of a kill."""
         if isinstance(error, Interrupted):
             self.close("interrupted")
-        elif isinstance(error, DivergedError):
-            self.close("diverged", is_sound=False, error=error.message)
         elif error is not None:
-            self.close("failed", is_sound=False, error=str(error))
+            status = "diverged" if isinstance(error, DivergedError) else "failed"
+            with contextlib.suppress(DataError):  # the disk may be full: that is said already
+                self.close(status, is_sound=False, error=str(error))
 
     def handle(self, event: Event) -> None:
         """Save what an event is worth saving."""
         if isinstance(event, StepEnded):
-            self._position = (event.epoch, event.step)
             self._save_after(self._config.every_seconds)
         elif isinstance(event, EpochEnded):
-            self._position = (event.epoch, event.step)
-            self._last = event
+            row = epoch_row(event)
+            self._rows.append(row)
+            append_row(self._folder.path, row, is_first=len(self._rows) == 1)
+            self._unsynced = True
             if event.is_best:
-                self._best = event
-                self._unsaved_best = self._checkpoint()
-            append_row(self._folder.path, epoch_row(event))
+                self._unsaved_best = self._checkpoint(self._fit.parameters())
             self._save_after(SAVE_SECONDS)
         elif isinstance(event, FitEnded):
             self.close("finished" if event.reason == "epochs" else "stopped early")
 
     def save(self) -> None:
-        """Write the model as it is now as checkpoint `last`, and a new best one as `best`."""
+        """Write a new best model as checkpoint `best`, and all that training goes on from as `last`.
+
+        In this order, the log first: whatever `last` builds upon is safe before it is.
+        """
+        if self._fit.position == self._saved:
+            return
+        state = self._fit.state()
+        self._save_best()
+        last = self._checkpoint(state.parameters, state)
+        save_checkpoint(self._folder.checkpoint("last"), last, previous=self._folder.checkpoint("previous"))
+        self._saved, self._last_save = state.position, time.perf_counter()
+
+    def _save_best(self) -> None:
+        if self._unsynced:
+            sync_log(self._folder.path)
+            self._unsynced = False
         if self._unsaved_best is not None:
             save_checkpoint(self._folder.checkpoint("best"), self._unsaved_best)
             self._unsaved_best = None
-        save_checkpoint(self._folder.checkpoint("last"), self._checkpoint())
-        self._last_save = time.perf_counter()
 
     def _save_after(self, seconds: float) -> None:
         if time.perf_counter() - self._last_save >= seconds:
             self.save()
 
-    def _checkpoint(self) -> Checkpoint:
-        """Return a copy of the model as it is now; training goes on without touching it."""
-        epoch, step = self._position
+    def _checkpoint(self, parameters: Mapping[str, Tensor], state: TrainingState | None = None) -> Checkpoint:
+        position = self._fit.position
         return Checkpoint(
-            parameters={name: value.detach().clone() for name, value in self._model.state_dict().items()},
+            parameters=parameters,
             input_scaling=self._splits.input_scaling,
             target_scaling=self._splits.target_scaling,
-            epoch=epoch,
-            step=step,
+            epoch=position.epochs + (position.examples > 0),
+            step=position.step,
             monitor=self._config.monitor,
-            val=self._last.val if self._last else {},
+            val=row_metrics(self._rows[-1]) if self._rows else {},
+            settings=self._settings,
+            training=state,
         )
 
     def close(self, status: str, *, is_sound: bool = True, **more: Any) -> None:
@@ -104,21 +125,21 @@ class Recorder:
         """
         if is_sound:
             self.save()
-        elif self._unsaved_best is not None:
-            save_checkpoint(self._folder.checkpoint("best"), self._unsaved_best)
-        best = self._best
+        else:
+            self._save_best()
+        best = self._rows[self._fit.best_epoch - 1] if self._rows else None
         metric = self._config.monitor.removeprefix("val/")
         direction = "highest" if metric in HIGHER_IS_BETTER else "lowest"
         write_json(
             self._folder.summary,
             {
                 "status": status,
-                "epochs": self._last.epoch if self._last else 0,
-                "best_epoch": best.epoch if best else None,
+                "epochs": len(self._rows),
+                "best_epoch": best["epoch"] if best else None,
                 "best_because": f"{direction} {self._config.monitor}" if best else None,
-                "train": {"loss": best.train_loss} if best else None,
-                "val": dict(best.val) if best else None,
-                "seconds": time.perf_counter() - self._start,
+                "train": {"loss": best["train/loss"]} if best else None,
+                "val": row_metrics(best) if best else None,
+                "seconds": self._seconds_before + time.perf_counter() - self._start,
                 **more,
             },
         )

@@ -54,13 +54,25 @@ def batches_per_span(train: Split, batch_size: BatchSize, parameters: int) -> in
     return max(1, min(MOST_BATCHES, _SPAN_BYTES // input_bytes, _SPAN_OPERATIONS // operations))
 
 
-def draw_spans(train: Split, batch_size: BatchSize, batches: int, seed: int, epoch: int) -> Iterator[Tensor | None]:
+def draw_spans(
+    train: Split, batch_size: BatchSize, batches: int, seed: int, epoch: int, done: int = 0
+) -> Iterator[Tensor | None]:
     """Yield each example's index once, on the split's device, in spans of so many batches; the last may be shorter.
 
     `full` yields None, the split as it is: order means nothing to a sum over all examples.
+
+    Args:
+        train: What is learned from.
+        batch_size: Examples in a batch.
+        batches: In a span.
+        seed: The run's.
+        epoch: Counted from 1.
+        done: Examples at the start of the epoch's order to leave out: those of earlier spans.
     """
+    if done == len(train):
+        return
     if batch_size == "full":
         yield None
     else:
-        order = draw_order(len(train), seed, epoch).to(train.inputs.device)
+        order = draw_order(len(train), seed, epoch)[done:].to(train.inputs.device)
         yield from order.split(batch_size * batches)

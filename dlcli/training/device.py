@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import pairwise
+from pathlib import Path
 from typing import Literal
 
 import torch
 
-from dlcli.config.schema import Config
+from dlcli.config.schema import Config, SgdOptimizer
 from dlcli.data.splits import Splits
 from dlcli.errors import DeviceError
+from dlcli.training.batches import examples_per_batch
 
 
 def pick_device(name: str) -> torch.device:
@@ -72,6 +75,47 @@ def describe_device(device: torch.device) -> str:
     return str(device)
 
 
+def check_memory(config: Config, splits: Splits, device: torch.device, dtype: torch.dtype) -> None:
+    """Refuse what cannot fit before it is tried: a system that promises more than it has kills without a word.
+
+    Counts parameters, as often as training holds them at least, and what a batch leaves at each layer.
+
+    Raises:
+        DeviceError: With the sizes, if the device's whole memory, or the machine's, is smaller.
+    """
+    info, optimizer = splits.info, config.optimizer
+    sizes = (info.in_features, *config.model.hidden_sizes, info.out_features)
+    parameters = sum((one + 1) * other for one, other in pairwise(sizes))
+    batch_size = min(len(splits.train), examples_per_batch(len(splits.train), config.training.batch_size))
+    remembered = (1 if optimizer.momentum else 0) if isinstance(optimizer, SgdOptimizer) else 2
+    needed = (parameters * (2 + remembered) + batch_size * 2 * sum(sizes[1:])) * dtype.itemsize
+    there = _memory_bytes(device)
+    if there is not None and needed > there:
+        raise _too_large(config, f"{parameters:,} parameters need {_giga(needed)}, {device} has {_giga(there)}")
+
+
+def _memory_bytes(device: torch.device) -> int | None:
+    """Return how much memory a device has in all, or this process may use; None where that cannot be told."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[1])
+    limits = []
+    with suppress(OSError, ValueError, AttributeError):
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    with suppress(OSError, ValueError):  # a container's share; `max` is none
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return min(limits, default=None)
+
+
+def _giga(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB"
+
+
+def _too_large(config: Config, reason: str) -> DeviceError:
+    sizes = f"hidden_sizes {list(config.model.hidden_sizes)}, batch_size {config.training.batch_size}"
+    hint = "smaller model.hidden_sizes or training.batch_size need less"
+    return DeviceError(f"out of memory with {sizes}: {reason}", hint=hint)
+
+
 @contextmanager
 def memory_errors_named(config: Config) -> Iterator[None]:
     """Turn a device's or the machine's lack of memory into an error that says what to change.
@@ -86,7 +130,5 @@ def memory_errors_named(config: Config) -> Iterator[None]:
         known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
         if not known and "not enough memory" not in text and "can't allocate memory" not in text:
             raise
-        sizes = f"hidden_sizes {list(config.model.hidden_sizes)}, batch_size {config.training.batch_size}"
         reason = text.splitlines()[0] if text else "the machine has no more"
-        hint = "smaller model.hidden_sizes or training.batch_size need less"
-        raise DeviceError(f"out of memory with {sizes}: {reason}", hint=hint) from error
+        raise _too_large(config, reason) from error

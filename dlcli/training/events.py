@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+FitEndReason: TypeAlias = Literal["epochs", "early_stopping"]
+
 
 @dataclass(frozen=True)
 class RunStarted:
@@ -82,7 +84,7 @@ class FitEnded:
     """
 
     epochs: int
-    reason: Literal["epochs", "early_stopping"]
+    reason: FitEndReason
     best_epoch: int
     best_value: float
 

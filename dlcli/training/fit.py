@@ -4,150 +4,258 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from copy import copy
 
 import torch
 from torch import Tensor, nn
 
-from dlcli.config.schema import HIGHER_IS_BETTER, Config
+from dlcli.config.schema import Config
 from dlcli.data.splits import Splits
 from dlcli.errors import DivergedError
 from dlcli.model import count_parameters
 from dlcli.task import Task
 from dlcli.training.batches import batches_per_span, count_batches, derive_seed, draw_spans
 from dlcli.training.evaluation import evaluate_split
-from dlcli.training.events import EpochEnded, Event, FitEnded, StepEnded
+from dlcli.training.events import EpochEnded, Event, FitEnded, FitEndReason, StepEnded
+from dlcli.training.onednn import Library
 from dlcli.training.optim import Schedule
+from dlcli.training.state import Monitor, Position, TrainingState, generator_states, restore_generators
 from dlcli.training.step import build_step
 
 REPORT_SECONDS = 0.1  # between two looks at the running loss; each waits for the device
 
 
-@dataclass
-class Monitor:
-    """The best value of a metric so far, and when it was.
+class Fit:
+    """Trains `model` in place; iterating yields what happens while it happens.
 
-    Attributes:
-        metric: Bare name of a validation metric; whether higher or lower is better follows from it.
-        min_delta: Least change that counts as better.
-    """
-
-    metric: str
-    min_delta: float = 0.0
-    best_value: float = math.nan
-    best_epoch: int = 0
-
-    @classmethod
-    def of(cls, monitor: str, min_delta: float = 0.0) -> Monitor:
-        """Return a monitor of a setting such as `val/accuracy`."""
-        return cls(monitor.removeprefix("val/"), min_delta)
-
-    def update(self, epoch: int, val: Mapping[str, float]) -> bool:
-        """Take note of an epoch's metrics; return whether they are the best so far."""
-        value = val[self.metric]
-        gain = value - self.best_value if self.metric in HIGHER_IS_BETTER else self.best_value - value
-        improved = self.best_epoch == 0 or gain > self.min_delta
-        if improved:
-            self.best_value, self.best_epoch = value, epoch
-        return improved
-
-
-def fit(model: nn.Sequential, task: Task, splits: Splits, config: Config) -> Iterator[Event]:
-    """Train `model` in place, and yield what happens while it happens.
-
-    Between two events nothing changes, so that whoever listens can save the model. The test split is not
-    looked at. The same arguments give the same parameters, bit for bit, on the same machine.
+    Between two events nothing changes: whoever listens can read the model, or take `state()`. The test split is not
+    looked at. The same arguments give the same parameters, bit for bit, on the same machine, and so do a run that
+    stops and another that goes on from its state.
 
     Args:
-        model: On the device of `splits`.
+        model: On the device it trains on.
         task: Loss and metrics.
         splits: What to learn from, and what to validate on.
         config: `optimizer`, `scheduler`, `training`, `early_stopping`, `checkpoint.monitor` and `seed`.
-
-    Raises:
-        DivergedError: When the loss is not a finite number; the model is of no use then.
+        state: Where an earlier run stopped; its parameters go into `model`.
+        library: What multiplies matrices, where `state` does not say; None takes the fastest.
+        report_seconds: Between two looks within an epoch; 0 looks as often as can be.
     """
-    settings, n = config.training, len(splits.train)
-    steps_per_epoch = count_batches(n, settings.batch_size)
-    batches = batches_per_span(splits.train, settings.batch_size, count_parameters(model))
-    step = build_step(model, task, splits.train, config)
-    schedule = Schedule(config.scheduler, settings.epochs, steps_per_epoch)
-    best = Monitor.of(config.checkpoint.monitor)
-    stopping = Monitor.of(config.early_stopping.monitor, config.early_stopping.min_delta)
-    patience = config.early_stopping.patience or math.inf
 
-    for epoch in range(1, settings.epochs + 1):
-        start = time.perf_counter()
+    def __init__(
+        self,
+        model: nn.Sequential,
+        task: Task,
+        splits: Splits,
+        config: Config,
+        state: TrainingState | None = None,
+        *,
+        library: Library | None = None,
+        report_seconds: float | None = None,
+    ) -> None:
+        settings = config.training
+        if state is not None:
+            model.load_state_dict(dict(state.parameters))
+        self._model, self._task, self._splits, self._config = model, task, splits, config
+        self._device = next(model.parameters()).device
+        self._steps_per_epoch = count_batches(len(splits.train), settings.batch_size)
+        self._batches = batches_per_span(splits.train, settings.batch_size, count_parameters(model))
+        self._step = build_step(model, task, splits.train, config, state.library if state else library)
+        self._schedule = Schedule(config.scheduler, settings.epochs, self._steps_per_epoch)
+        self._best = Monitor.of(config.checkpoint.monitor)
+        self._stopping = Monitor.of(config.early_stopping.monitor, config.early_stopping.min_delta)
+        self._report_seconds = REPORT_SECONDS if report_seconds is None else report_seconds
+        self._epochs = 0  # ended
+        self._running = _Running(steps_before=0)
+        self._resumed_from: TrainingState | None = None
+        if state is not None:
+            self._restore(state)
+
+    def __iter__(self) -> Iterator[Event]:
+        """Train to the end; the last event says why it is the end.
+
+        Raises:
+            DivergedError: When the loss is not a finite number; the model is of no use then.
+        """
+        while (reason := self._reason_to_end()) is None:
+            start = time.perf_counter()
+            yield from self._train_epoch()
+            yield self._end_epoch(start)
+        assert self._best.best_value is not None, "there is an epoch at least"
+        yield FitEnded(self._epochs, reason, self._best.best_epoch, self._best.best_value)
+
+    def _reason_to_end(self) -> FitEndReason | None:
+        if self._epochs >= self._config.training.epochs:
+            return "epochs"
+        patience = self._config.early_stopping.patience or math.inf
+        return "early_stopping" if self._epochs - self._stopping.best_epoch >= patience else None
+
+    def _train_epoch(self) -> Iterator[StepEnded]:
+        config, epoch, running = self._config, self._epochs + 1, self._running
+        train, batch_size = self._splits.train, config.training.batch_size
         torch.manual_seed(derive_seed(config.seed, "dropout", epoch))
-        running = _Running(epoch, steps_before=(epoch - 1) * steps_per_epoch)
-        for span in draw_spans(splits.train, settings.batch_size, batches, config.seed, epoch):
-            examples = n if span is None else len(span)
-            steps = range(running.step + 1, running.step + 1 + count_batches(examples, settings.batch_size))
-            lrs = [config.optimizer.lr * schedule.factor(one) for one in steps]
-            running.add(*step.run(span, lrs), examples, len(steps))
-            if running.report_is_due():
-                step.update_model()
-                yield running.report()
-        train_loss, examples_per_second = running.finish()
-        step.update_model()
+        if self._resumed_from is not None:
+            restore_generators(self._resumed_from.generators, self._device)
+            self._resumed_from = None
+        running.restart_clock()
+        for span in draw_spans(train, batch_size, self._batches, config.seed, epoch, done=running.examples):
+            examples = len(train) if span is None else len(span)
+            steps = range(running.step + 1, running.step + 1 + count_batches(examples, batch_size))
+            loss_sum, weight = self._step.run(span, [self._lr(step) for step in steps])
+            self._check_span(loss_sum, steps)
+            running.add(loss_sum, weight, examples, len(steps))
+            if running.seconds_since_report() >= self._report_seconds:
+                train_loss, examples_per_second = self._look()
+                yield StepEnded(epoch, running.step, train_loss, examples_per_second)
 
-        val = task.metrics(evaluate_split(model, task, splits.val))
-        _check_finite(val["loss"], "val/loss", epoch, running.step)
-        schedule.epoch_ended(val["loss"])
-        yield EpochEnded(
+    def _end_epoch(self, start: float) -> EpochEnded:
+        """Validate, and move on to the next epoch."""
+        running, epoch = self._running, self._epochs + 1
+        train_loss, examples_per_second = self._look()
+        val = self._task.metrics(evaluate_split(self._model, self._task, self._splits.val))
+        self._check_finite(val["loss"], "val/loss", running.step)
+        lr = self._lr(running.step)
+        self._schedule.epoch_ended(val["loss"])
+        self._stopping.update(epoch, val)
+        self._epochs, self._running = epoch, _Running(steps_before=running.step)
+        return EpochEnded(
             epoch=epoch,
             step=running.step,
-            lr=lrs[-1],
+            lr=lr,
             train_loss=train_loss,
             val=val,
             epoch_seconds=time.perf_counter() - start,
             examples_per_second=examples_per_second,
-            is_best=best.update(epoch, val),
+            is_best=self._best.update(epoch, val),
         )
-        stopping.update(epoch, val)
-        if epoch - stopping.best_epoch >= patience:
-            break
 
-    yield FitEnded(epoch, "epochs" if epoch == settings.epochs else "early_stopping", best.best_epoch, best.best_value)
+    def _look(self) -> tuple[float, float]:
+        """Bring the model up to date; return the epoch's mean loss so far and its examples per second."""
+        running = self._running
+        train_loss, examples_per_second = running.look()
+        self._check_finite(train_loss, "train/loss", running.step)
+        self._step.update_model()
+        return train_loss, examples_per_second
+
+    def _lr(self, step: int) -> float:
+        return self._config.optimizer.lr * self._schedule.factor(step)
+
+    def _check_span(self, loss_sum: Tensor, steps: range) -> None:
+        """Stop at the first step whose loss is not finite; a GPU is not waited for, it is asked at the next look."""
+        if self._device.type == "cpu" and not math.isfinite(float(loss_sum)):
+            losses = self._step.losses().tolist()
+            step, loss = next(pair for pair in zip(steps, losses, strict=True) if not math.isfinite(pair[1]))
+            self._check_finite(loss, "train/loss", step)
+
+    def _check_finite(self, value: float, name: str, step: int) -> None:
+        if not math.isfinite(value):
+            raise DivergedError(
+                f"training diverged: {name} is {value} in epoch {self._epochs + 1}, step {step}",
+                hint="a smaller optimizer.lr, or training.gradient_clip_norm=1, keeps updates in bounds",
+            )
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch whose monitored metric was best so far; 0 before the first has ended."""
+        return self._best.best_epoch
+
+    @property
+    def position(self) -> Position:
+        """How far training has come."""
+        return Position(self._epochs, self._running.step, self._running.examples)
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Return a copy of the model's parameters, on the CPU, by their names in its state dict.
+
+        Raises:
+            DivergedError: If one is not a finite number.
+        """
+        parameters = {name: _copy(value) for name, value in self._model.state_dict().items()}
+        largest = torch._foreach_norm(list(parameters.values()), math.inf)
+        for name, norm in zip(parameters, torch.stack(largest).tolist(), strict=True):
+            self._check_finite(norm, f"the largest {name}", self._running.step)
+        return parameters
+
+    def state(self) -> TrainingState:
+        """Return a copy of all that decides how training goes on.
+
+        Raises:
+            DivergedError: If a parameter is not a finite number: nothing can go on from there.
+        """
+        names = [name for name, _ in self._model.named_parameters()]
+        return TrainingState(
+            position=self.position,
+            parameters=self.parameters(),
+            optimizer={
+                f"{memory}.{name}": _copy(value)
+                for memory, values in self._step.memory().items()
+                for name, value in zip(names, values, strict=True)
+            },
+            sums=self._running.sums(),
+            generators=generator_states(self._device),
+            best=copy(self._best),
+            stopping=copy(self._stopping),
+            plateau=copy(self._schedule.plateau),
+            library=self._step.library,
+        )
+
+    def _restore(self, state: TrainingState) -> None:
+        """Go on from `state`, whose parameters are in the model already."""
+        names = [name for name, _ in self._model.named_parameters()]
+        memories = {key.partition(".")[0] for key in state.optimizer}
+        memory = {one: [state.optimizer[f"{one}.{name}"] for name in names] for one in memories}
+        self._step.remember(memory, state.position.step)
+        self._best, self._stopping, self._schedule.plateau = copy(state.best), copy(state.stopping), copy(state.plateau)
+        self._epochs = state.position.epochs
+        self._running = _Running(state.position.step, state.position.examples)
+        self._running.restore(state.sums["loss"].to(self._device), state.sums["weight"].to(self._device))
+        self._resumed_from = state if state.position.examples else None
 
 
 class _Running:
-    """Loss and speed of the epoch under way; the sums stay on the device."""
+    """Loss and speed of the epoch under way; the sums stay on the device.
 
-    def __init__(self, epoch: int, steps_before: int) -> None:
-        self._epoch = epoch
+    Args:
+        steps_before: Optimizer updates so far.
+        examples: Learned from in this epoch before it was resumed.
+    """
+
+    def __init__(self, steps_before: int, examples: int = 0) -> None:
         self.step = steps_before
-        self._examples = 0
+        self.examples = examples
         self._loss_sum: Tensor | float = 0.0
         self._weight: Tensor | float = 0.0
+        self.restart_clock()
+
+    def restart_clock(self) -> None:
+        """Begin to measure speed."""
         self._start = self._last_report = time.perf_counter()
+        self._examples_before = self.examples
+
+    def restore(self, loss_sum: Tensor, weight: Tensor) -> None:
+        self._loss_sum, self._weight = loss_sum, weight
 
     def add(self, loss_sum: Tensor, weight: Tensor, examples: int, steps: int) -> None:
         self._loss_sum = self._loss_sum + loss_sum
         self._weight = self._weight + weight
-        self._examples += examples
+        self.examples += examples
         self.step += steps
 
-    def report_is_due(self) -> bool:
-        return time.perf_counter() - self._last_report >= REPORT_SECONDS
+    def sums(self) -> dict[str, Tensor]:
+        """Return the sums over the epoch's examples so far, as TrainingState has them."""
+        return {"loss": torch.as_tensor(self._loss_sum).cpu(), "weight": torch.as_tensor(self._weight).cpu()}
 
-    def report(self) -> StepEnded:
-        """Return a look at the epoch so far; waits for the device."""
-        train_loss, examples_per_second = self.finish()
-        self._last_report = time.perf_counter()
-        return StepEnded(self._epoch, self.step, train_loss, examples_per_second)
+    def seconds_since_report(self) -> float:
+        return time.perf_counter() - self._last_report
 
-    def finish(self) -> tuple[float, float]:
+    def look(self) -> tuple[float, float]:
         """Return the mean loss and the examples per second so far; waits for the device."""
-        train_loss = float(self._loss_sum) / float(self._weight)
-        _check_finite(train_loss, "train/loss", self._epoch, self.step)
-        return train_loss, self._examples / (time.perf_counter() - self._start)
+        mean = float(self._loss_sum) / float(self._weight)
+        self._last_report = time.perf_counter()
+        return mean, (self.examples - self._examples_before) / (self._last_report - self._start)
 
 
-def _check_finite(loss: float, name: str, epoch: int, step: int) -> None:
-    if not math.isfinite(loss):
-        raise DivergedError(
-            f"the loss diverged: {name} is {loss} in epoch {epoch}, seen at step {step}",
-            hint="a smaller optimizer.lr, or training.gradient_clip_norm=1, keeps updates in bounds",
-        )
+def _copy(value: Tensor) -> Tensor:
+    """Return a copy on the CPU that later steps leave alone."""
+    return value.detach().to("cpu", copy=True).contiguous()

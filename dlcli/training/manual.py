@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from functools import partial
 
@@ -16,7 +16,7 @@ from dlcli.training.backprop import Propagation, read_layers
 from dlcli.training.batches import MOST_BATCHES, examples_per_batch
 from dlcli.training.cuda_graph import Propagate, capture
 from dlcli.training.gather import Gatherer
-from dlcli.training.onednn import build_layer
+from dlcli.training.onednn import Library, OneDnnLayer, build_layer
 from dlcli.training.optim import build_optimizer, clip_norm_
 from dlcli.training.threads import Threads, thread_counts
 
@@ -31,16 +31,19 @@ class ManualStep:
         task: Gives the loss, and its gradient with respect to the outputs.
         train: On the model's device, or on the CPU if it doesn't fit there.
         config: `optimizer` and `training`.
+        library: What multiplies matrices; None takes the fastest.
     """
 
-    def __init__(self, model: nn.Sequential, task: Task, train: Split, config: Config) -> None:
+    def __init__(
+        self, model: nn.Sequential, task: Task, train: Split, config: Config, library: Library | None = None
+    ) -> None:
         optimizer = config.optimizer
         self._task = task
         self._train = train
         self._batch_size = min(len(train), examples_per_batch(len(train), config.training.batch_size))
         self._clip_norm = config.training.gradient_clip_norm
         self._weight_decay = optimizer.weight_decay
-        self._layers = read_layers(model, partial(build_layer, n=self._batch_size))
+        self._layers = read_layers(model, partial(build_layer, n=self._batch_size, library=library))
         parameters = [one for layer in self._layers for one in (layer.weight, layer.bias)]
         self._optimizer = build_optimizer(parameters, optimizer)
         self._gradients: list[Tensor] = []
@@ -50,6 +53,7 @@ class ManualStep:
                 layer.gradients = torch.empty_like(layer.weight), torch.empty_like(layer.bias)
                 self._gradients += layer.gradients
         self._propagations: dict[int, Propagate] = {}
+        self._seen = train.inputs.new_empty(0), train.targets[:0]  # outputs and targets of the last run
         self._device = self._layers[0].weight.device
         self._gather: Gatherer | None = None
         self._threads = Threads(
@@ -66,6 +70,7 @@ class ManualStep:
             parts = (part.split(self._batch_size) for part in (span.inputs, span.targets, outputs))
             for inputs, targets, out, lr in zip(*parts, lrs, strict=True):
                 self._take(inputs, targets, out, lr)
+            self._seen = outputs, span.targets
             weight = self._task.weight(span.targets)
             return self._task.loss(outputs, span.targets) * weight, weight
 
@@ -137,3 +142,23 @@ class ManualStep:
         """Copy the parameters into the model."""
         for layer in self._layers:
             layer.update_model()
+
+    @torch.inference_mode()
+    def losses(self) -> Tensor:
+        """See `Step.losses`."""
+        steps = zip(*(part.split(self._batch_size) for part in self._seen), strict=True)
+        return torch.stack([self._task.loss(outputs, targets) for outputs, targets in steps])
+
+    def memory(self) -> dict[str, list[Tensor]]:
+        """See `Step.memory`."""
+        return {name: [one.t() for one in kept] for name, kept in self._optimizer.memory().items()}
+
+    def remember(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:
+        """See `Step.remember`."""
+        own = {name: [one.t().to(self._device).contiguous() for one in kept] for name, kept in memory.items()}
+        self._optimizer.remember(own, steps)
+
+    @property
+    def library(self) -> Library:
+        """See `Step.library`."""
+        return "onednn" if any(isinstance(layer, OneDnnLayer) for layer in self._layers) else "torch"

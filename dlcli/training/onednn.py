@@ -11,11 +11,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import cache
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from dlcli.training.backprop import Layer
+
+Library: TypeAlias = Literal["torch", "onednn"]
 
 MIN_OPERATIONS = 2**22  # multiplications in a product; smaller ones suffer from what a call of oneDNN costs
 _MIN_GAIN = 1.3  # clear of noise, so that the choice, which decides the last bits, is the same in every run
@@ -47,28 +50,37 @@ class OneDnnLayer(Layer):
             bias_gradient.addmv_(delta_t, ones, beta=0, alpha=rate)
 
 
-def build_layer(linear: nn.Linear, n: int) -> Layer:
-    """Return a layer for batches of `n` examples, by the library that is faster for its products here."""
+def build_layer(linear: nn.Linear, n: int, library: Library | None = None) -> Layer:
+    """Return a layer for batches of `n` examples, by the library that is faster for its products here, or by `library`.
+
+    oneDNN is not taken where it is missing or wrong, whoever asks for it.
+    """
     weight = linear.weight
     is_candidate = weight.device.type == "cpu" and weight.dtype == torch.float32
     is_large = n * weight.numel() >= MIN_OPERATIONS
-    return OneDnnLayer(linear) if is_candidate and is_large and is_faster() else Layer(linear)
+    if library == "torch" or not (is_candidate and is_large):
+        return Layer(linear)
+    gain = measure_gain()
+    return OneDnnLayer(linear) if gain >= _MIN_GAIN or (gain > 0 and library == "onednn") else Layer(linear)
 
 
 @cache
-def is_faster() -> bool:
-    """Return whether oneDNN is here, accurate to float32, and much faster on one thread, which load disturbs least."""
+def measure_gain() -> float:
+    """Return how many times as fast as the usual library oneDNN is on one thread, which load disturbs least.
+
+    0 where it is missing, or less accurate than float32.
+    """
     if not torch.backends.mkldnn.is_available():
-        return False
+        return 0.0
     generator = torch.Generator().manual_seed(0)
     left = torch.randn(_PROBE[0], _PROBE[1], generator=generator)
     right = torch.randn(_PROBE[1], _PROBE[2], generator=generator)
     most = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _error(left, right) < _MAX_ERROR and _gain(left, right) >= _MIN_GAIN
+        return _gain(left, right) if _error(left, right) < _MAX_ERROR else 0.0
     except (AttributeError, RuntimeError, TypeError):  # torch has changed
-        return False
+        return 0.0
     finally:
         torch.set_num_threads(most)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 import torch
@@ -36,6 +37,12 @@ class Optimizer(Protocol):
     def step(self, gradients: list[Tensor], lr: float) -> None:
         """Change the parameters against their gradients, one each, whose memory may be used."""
 
+    def memory(self) -> dict[str, list[Tensor]]:
+        """Return what is remembered of earlier steps: by name, a tensor per parameter, shaped like it."""
+
+    def remember(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:
+        """Go on from what `memory` returned after so many steps."""
+
 
 class Sgd:
     """Stochastic gradient descent with momentum (Sutskever et al., 2013, with v not scaled by lr)."""
@@ -61,6 +68,14 @@ class Sgd:
             ahead = torch._foreach_add(updates, self._velocities, alpha=config.momentum) if config.nesterov else None
             updates = ahead or self._velocities
         torch._foreach_add_(self._parameters, updates, alpha=-lr)
+
+    def memory(self) -> dict[str, list[Tensor]]:
+        """See `Optimizer.memory`."""
+        return {"velocity": self._velocities} if self._velocities else {}
+
+    def remember(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:  # noqa: ARG002
+        """See `Optimizer.remember`."""
+        self._velocities = memory.get("velocity", [])
 
 
 class Adam:
@@ -93,6 +108,14 @@ class Adam:
         torch._foreach_add_(spreads, config.eps)
         torch._foreach_addcdiv_(self._parameters, self._means, spreads, value=-step_size)
 
+    def memory(self) -> dict[str, list[Tensor]]:
+        """See `Optimizer.memory`."""
+        return {"mean": self._means, "square": self._squares}
+
+    def remember(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:
+        """See `Optimizer.remember`."""
+        self._means, self._squares, self._steps = memory["mean"], memory["square"], steps
+
 
 def build_optimizer(parameters: list[Tensor], config: AnyOptimizer) -> Optimizer:
     """Return the optimizer with the config's settings; the learning rate is each step's."""
@@ -111,6 +134,31 @@ def clip_norm_(gradients: Sequence[Tensor], max_norm: float) -> None:
         gradient.mul_(factor)
 
 
+@dataclass
+class Plateau:
+    """What `plateau` remembers of earlier epochs.
+
+    Attributes:
+        factor: What the learning rate is multiplied by now.
+        best_val_loss: Lowest so far; None before the first epoch has ended.
+        bad_epochs: How many in a row brought no lower one.
+    """
+
+    factor: float = 1.0
+    best_val_loss: float | None = None
+    bad_epochs: int = 0
+
+    def epoch_ended(self, config: PlateauScheduler, val_loss: float) -> None:
+        """Take note of the validation loss after an epoch."""
+        if self.best_val_loss is None or val_loss < self.best_val_loss:
+            self.best_val_loss, self.bad_epochs = val_loss, 0
+        else:
+            self.bad_epochs += 1
+        if self.bad_epochs > config.patience:
+            self.factor *= config.factor
+            self.bad_epochs = 0
+
+
 class Schedule:
     """The learning rate of each step: a pure function of the step, but for `plateau`, which looks at val/loss.
 
@@ -125,9 +173,7 @@ class Schedule:
         self._total = epochs * steps_per_epoch
         self._steps_per_epoch = steps_per_epoch
         self._warmup = round(config.warmup_epochs * steps_per_epoch)
-        self._plateau_factor = 1.0
-        self._best_val_loss = math.inf
-        self._bad_epochs = 0
+        self.plateau = Plateau()
 
     def factor(self, step: int) -> float:
         """Return what the learning rate is multiplied by in `step`, counted from 1 over the whole run."""
@@ -152,19 +198,12 @@ class Schedule:
             case OneCycleScheduler():
                 return _one_cycle(self._config, since_warmup, steps)
             case PlateauScheduler():
-                return self._plateau_factor
+                return self.plateau.factor
 
     def epoch_ended(self, val_loss: float) -> None:
         """Take note of the validation loss after an epoch; only `plateau` acts on it."""
-        if not isinstance(self._config, PlateauScheduler):
-            return
-        if val_loss < self._best_val_loss:
-            self._best_val_loss, self._bad_epochs = val_loss, 0
-        else:
-            self._bad_epochs += 1
-        if self._bad_epochs > self._config.patience:
-            self._plateau_factor *= self._config.factor
-            self._bad_epochs = 0
+        if isinstance(self._config, PlateauScheduler):
+            self.plateau.epoch_ended(self._config, val_loss)
 
 
 def _cosine(start: float, end: float, progress: float) -> float:

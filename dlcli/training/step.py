@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, Protocol
 
@@ -15,6 +15,7 @@ from dlcli.task import Task
 from dlcli.training.backprop import is_known
 from dlcli.training.batches import examples_per_batch
 from dlcli.training.manual import ManualStep
+from dlcli.training.onednn import Library
 from dlcli.training.optim import build_optimizer, clip_norm_
 
 
@@ -37,6 +38,19 @@ class Step(Protocol):
     def update_model(self) -> None:
         """Bring the model up to date with the steps taken."""
 
+    def losses(self) -> Tensor:
+        """Return the mean loss of each step of the last run, before the step."""
+
+    def memory(self) -> dict[str, list[Tensor]]:
+        """Return what the optimizer remembers: by name, a tensor for each of the model's parameters, shaped like it."""
+
+    def remember(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:
+        """Go on from what `memory` returned after so many steps; the model was that of then when this was built."""
+
+    @property
+    def library(self) -> Library:
+        """What multiplies matrices; another one's sums differ in the last bits."""
+
 
 class EagerStep:
     """Steps by autograd, bit for bit those of a plain torch loop.
@@ -57,17 +71,19 @@ class EagerStep:
         self._clip_norm = config.training.gradient_clip_norm
         self._parameters = list(model.parameters())
         self._optimizer = build_optimizer([parameter.detach() for parameter in self._parameters], config.optimizer)
+        self._losses: list[Tensor] = []
 
     def run(self, index: Tensor | None, lrs: Sequence[float]) -> tuple[Tensor, Tensor]:
         """See `Step.run`."""
         self._model.train()
         batches = [self._train] if index is None else map(self._train.select, index.split(self._batch_size))
         device, dtype = self._parameters[0].device, self._train.inputs.dtype
-        losses, weights = [], []
+        self._losses, weights = [], []
         for batch, lr in zip((batch.to(device, dtype) for batch in batches), lrs, strict=True):
             weights.append(self._task.weight(batch.targets))
-            losses.append(self._take(batch, lr) * weights[-1])
-        return torch.stack(losses).sum(), torch.stack(weights).sum()
+            self._losses.append(self._take(batch, lr))
+        sums = [loss * weight for loss, weight in zip(self._losses, weights, strict=True)]
+        return torch.stack(sums).sum(), torch.stack(weights).sum()
 
     def _take(self, batch: Split, lr: float) -> Tensor:
         """Take one step; return the batch's mean loss before it."""
@@ -89,8 +105,23 @@ class EagerStep:
     def update_model(self) -> None:
         """Do nothing: the model is always up to date."""
 
+    def losses(self) -> Tensor:
+        """See `Step.losses`."""
+        return torch.stack(self._losses)
 
-STEPS: dict[str, Callable[[nn.Sequential, Task, Split, Config], Step]] = {"eager": EagerStep, "manual": ManualStep}
+    def memory(self) -> dict[str, list[Tensor]]:
+        """See `Step.memory`."""
+        return self._optimizer.memory()
+
+    def remember(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:
+        """See `Step.remember`."""
+        device = self._parameters[0].device
+        self._optimizer.remember({name: [one.to(device) for one in kept] for name, kept in memory.items()}, steps)
+
+    @property
+    def library(self) -> Library:
+        """See `Step.library`."""
+        return "torch"
 
 
 def choose_step(config: Config, model: nn.Sequential, device: torch.device) -> Literal["eager", "manual"]:
@@ -101,6 +132,16 @@ def choose_step(config: Config, model: nn.Sequential, device: torch.device) -> L
     return "manual" if is_manual else "eager"
 
 
-def build_step(model: nn.Sequential, task: Task, train: Split, config: Config) -> Step:
-    """Return the step that `choose_step` chooses."""
-    return STEPS[choose_step(config, model, next(model.parameters()).device)](model, task, train, config)
+def build_step(model: nn.Sequential, task: Task, train: Split, config: Config, library: Library | None = None) -> Step:
+    """Return the step that `choose_step` chooses.
+
+    Args:
+        model: Changed in place.
+        task: Gives the loss.
+        train: On the model's device, or on the CPU if it doesn't fit there.
+        config: `optimizer` and `training`.
+        library: What earlier steps of the same run multiplied by; None takes the fastest.
+    """
+    if choose_step(config, model, next(model.parameters()).device) == "eager":
+        return EagerStep(model, task, train, config)
+    return ManualStep(model, task, train, config, library)

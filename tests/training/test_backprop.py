@@ -11,13 +11,13 @@ from dlcli.api import Setup, set_up
 from dlcli.config.load import load_config
 from dlcli.config.schema import Config
 from dlcli.model import ACTIVATIONS
-from dlcli.training.fit import fit
+from dlcli.training.fit import Fit
 from dlcli.training.step import choose_step
 
 
 def fitted(setup: Setup, config: Config) -> dict[str, torch.Tensor]:
     model = copy.deepcopy(setup.model)
-    events = list(fit(model, setup.task, setup.splits, config))
+    events = list(Fit(model, setup.task, setup.splits, config))
     assert len(events) > config.training.epochs
     return {**model.state_dict(), "train_loss": torch.tensor(events[-2].train_loss)}  # type: ignore[union-attr]
 

@@ -11,7 +11,7 @@ from dlcli.api import set_up
 from dlcli.config.load import load_config
 from dlcli.training import cuda_graph
 from dlcli.training.cuda_graph import CapturedPropagation, capture
-from dlcli.training.fit import fit
+from dlcli.training.fit import Fit
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -47,7 +47,7 @@ def test_a_run_by_graphs_is_that_of_autograd(settings: list[str]) -> None:
         config = load_config("digits", [*shared, *settings, f"training.step={step}"]).config
         setup = set_up(config)
         model = copy.deepcopy(setup.model)
-        for _ in fit(model, setup.task, setup.splits, config):
+        for _ in Fit(model, setup.task, setup.splits, config):
             pass
         states.append(model.state_dict())
     for name, expected in states[0].items():

@@ -11,13 +11,14 @@ from dlcli.errors import DivergedError
 from dlcli.training import batches
 from dlcli.training import fit as fit_module
 from dlcli.training.events import EpochEnded, FitEnded, StepEnded
-from dlcli.training.fit import Monitor, fit
+from dlcli.training.fit import Fit
+from dlcli.training.state import Monitor
 
 
 def train(*overrides: str, preset: str = "digits") -> tuple[list[EpochEnded], FitEnded, torch.nn.Sequential]:
     config = load_config(preset, overrides).config
     setup = set_up(config)
-    events = list(fit(setup.model, setup.task, setup.splits, config))
+    events = list(Fit(setup.model, setup.task, setup.splits, config))
     epochs = [event for event in events if isinstance(event, EpochEnded)]
     assert isinstance(events[-1], FitEnded)
     return epochs, events[-1], setup.model
@@ -73,7 +74,7 @@ def test_looking_in_while_training_changes_no_bit(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(batches, "MOST_BATCHES", 1)  # a look after every step
     config = load_config("digits", settings).config
     setup = set_up(config)
-    looks = [event for event in fit(setup.model, setup.task, setup.splits, config) if isinstance(event, StepEnded)]
+    looks = [event for event in Fit(setup.model, setup.task, setup.splits, config) if isinstance(event, StepEnded)]
     assert [look.step for look in looks] == list(range(1, 43))
     for a, b in zip(setup.model.parameters(), expected.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -83,7 +84,7 @@ def test_heaviside_leaves_all_but_the_last_layer_as_they_were() -> None:
     config = load_config("digits", ["model.activation=heaviside", "training.epochs=1"]).config
     setup = set_up(config)
     before = {name: value.clone() for name, value in setup.model.state_dict().items()}
-    for _ in fit(setup.model, setup.task, setup.splits, config):
+    for _ in Fit(setup.model, setup.task, setup.splits, config):
         pass
     changed = {name for name, value in setup.model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"2.weight", "2.bias"}

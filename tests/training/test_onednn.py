@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dlcli.training import onednn
 from dlcli.training.backprop import Layer
-from dlcli.training.onednn import OneDnnLayer, build_layer, is_faster
+from dlcli.training.onednn import OneDnnLayer, build_layer, measure_gain
 
 needs_onednn = pytest.mark.skipif(
     sys.platform != "linux" or platform.machine() != "x86_64" or not torch.backends.mkldnn.is_available(),
@@ -21,25 +21,24 @@ needs_onednn = pytest.mark.skipif(
 
 @pytest.fixture(autouse=True)
 def _probe_anew() -> Iterator[None]:
-    is_faster.cache_clear()
+    measure_gain.cache_clear()
     yield
-    is_faster.cache_clear()
+    measure_gain.cache_clear()
 
 
-def test_a_layer_is_onednns_only_where_it_is_large_and_onednn_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onednn, "is_faster", lambda: True)
+def test_a_layer_is_onednns_only_where_it_is_large_and_gains_much_or_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(onednn, "measure_gain", lambda: 1.8)
     assert type(build_layer(nn.Linear(784, 256), n=64)) is OneDnnLayer
     assert type(build_layer(nn.Linear(64, 64), n=64)) is Layer
     assert type(build_layer(nn.Linear(784, 256).double(), n=64)) is Layer
-    monkeypatch.setattr(onednn, "is_faster", lambda: False)
+    assert type(build_layer(nn.Linear(784, 256), n=64, library="torch")) is Layer
+    monkeypatch.setattr(onednn, "measure_gain", lambda: 1.1)
     assert type(build_layer(nn.Linear(784, 256), n=64)) is Layer
-
-
-@needs_onednn
-@pytest.mark.parametrize(("gain", "expected"), [(1.8, True), (1.1, False)])
-def test_it_must_be_much_faster(monkeypatch: pytest.MonkeyPatch, gain: float, *, expected: bool) -> None:
-    monkeypatch.setattr(onednn, "_gain", lambda *_: gain)
-    assert is_faster() is expected
+    assert type(build_layer(nn.Linear(784, 256), n=64, library="onednn")) is OneDnnLayer
+    monkeypatch.setattr(onednn, "measure_gain", lambda: 0.0)
+    assert type(build_layer(nn.Linear(784, 256), n=64, library="onednn")) is Layer
 
 
 @needs_onednn
@@ -58,7 +57,7 @@ def test_where_torch_has_it_no_more_the_usual_library_is_taken(monkeypatch: pyte
 
     monkeypatch.setattr(onednn, "_multiply", missing)
     most = torch.get_num_threads()
-    assert is_faster() is False
+    assert measure_gain() == 0
     assert torch.get_num_threads() == most
 
 

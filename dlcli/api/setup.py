@@ -1,0 +1,110 @@
+"""What every use of a config or a run begins with: its data, its model, its device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+from torch import nn
+
+from dlcli.config.load import load_config
+from dlcli.config.render import render_value
+from dlcli.config.schema import Config
+from dlcli.data import load_splits
+from dlcli.data.splits import Splits
+from dlcli.errors import DataError
+from dlcli.model import build_mlp
+from dlcli.runs.checkpoint import Checkpoint, load_checkpoint
+from dlcli.runs.folder import RunFolder
+from dlcli.task import Task, build_task
+from dlcli.training.device import check_memory, memory_errors_named, pick_device, place_splits, set_precision
+
+CheckpointName: TypeAlias = Literal["best", "last"]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Data, model and task of a config, on its device."""
+
+    config: Config
+    splits: Splits
+    model: nn.Sequential
+    task: Task
+    device: torch.device
+
+
+def set_up(config: Config, *, notify: Callable[[str], None] | None = None) -> Setup:
+    """Load the data and build the model that `config` describes.
+
+    Args:
+        config: All settings.
+        notify: Told what is fetched before it is; None keeps off the network.
+
+    Raises:
+        DataError: If data is missing, damaged or unfit.
+        DeviceError: If the device is missing, or its memory is too small.
+    """
+    device = pick_device(config.training.device)
+    dtype = set_precision(config.training.precision, device)
+    splits = load_splits(config, notify=notify)
+    info = splits.info
+    check_memory(config, splits, device, dtype)
+    with memory_errors_named(config):
+        model = build_mlp(info.in_features, info.out_features, config.model, seed=config.seed, dtype=dtype).to(device)
+        task = build_task(config, splits)
+        return Setup(config, place_splits(splits, device, dtype), model, task, device)
+
+
+def load_run_config(folder: RunFolder, *, device: str | None = None, data_root: str | None = None) -> Config:
+    """Return the config of a run.
+
+    Args:
+        folder: The run's.
+        device: Where to compute now; None keeps the run's.
+        data_root: Where the data lies now; None keeps the run's.
+    """
+    overrides = [f"training.device={device}"] if device is not None else []
+    overrides += [f"data.root={render_value(data_root)}"] if data_root is not None else []
+    return load_config(folder.resolved, overrides).config
+
+
+def load_run_model(
+    folder: RunFolder, which: CheckpointName, device: str, data_root: str | None, setup: Setup | None = None
+) -> tuple[Setup, Checkpoint]:
+    """Return a run's data and its model with the parameters of a checkpoint.
+
+    Args:
+        folder: The run's.
+        which: Which checkpoint.
+        device: Where to compute.
+        data_root: Where the data lies, if not where it lay for training.
+        setup: The run's data and model, where they are in memory already; its model is overwritten.
+
+    Raises:
+        DataError: If the run, its checkpoint or its data cannot be used.
+    """
+    saved = load_checkpoint(folder.checkpoint(which))
+    if setup is None:
+        config = load_run_config(folder, device=device, data_root=data_root)
+        if config.training.precision == "tf32":  # rounded products speed training up; a measure needs none
+            config = config.model_copy(update={"training": config.training.model_copy(update={"precision": "float32"})})
+        setup = set_up(config)
+    check_scaling(folder, saved, setup.splits)
+    try:
+        setup.model.load_state_dict(dict(saved.parameters))
+    except RuntimeError as error:
+        raise DataError(f"{folder.checkpoint(which)} does not fit the model of {folder.resolved}") from error
+    return setup, saved
+
+
+def check_scaling(folder: RunFolder, saved: Checkpoint, splits: Splits) -> None:
+    """Refuse data that is scaled by other figures than the run's: it is other data.
+
+    Raises:
+        DataError: If it is.
+    """
+    input_same = saved.input_scaling.is_close(splits.input_scaling)
+    if not (input_same and saved.target_scaling.is_close(splits.target_scaling)):
+        raise DataError(f"the data has changed since {folder.path} was trained", hint="train again")

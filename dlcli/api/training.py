@@ -1,0 +1,219 @@
+"""Training: planned, begun, gone on with."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dlcli.api.measuring import evaluate
+from dlcli.api.setup import Setup, check_scaling, set_up
+from dlcli.config.load import LoadedConfig, load_config
+from dlcli.config.render import deciding_settings
+from dlcli.errors import DivergedError, Interrupted
+from dlcli.reporters.overview import describe_run
+from dlcli.runs.begin import begin_run
+from dlcli.runs.files import write_json
+from dlcli.runs.folder import RunFolder, find_run
+from dlcli.runs.lock import owned
+from dlcli.runs.manifest import environment_changes
+from dlcli.runs.recorder import Recorder
+from dlcli.runs.resume import ResumePoint, check_changes, find_resume_point, reopen_run
+from dlcli.training.device import memory_errors_named
+from dlcli.training.events import Event, RunStarted
+from dlcli.training.fit import Fit
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run came to; `asdict` of it is what `dlcli train --json` prints.
+
+    Attributes:
+        run: The run's folder.
+        status: finished, or stopped early.
+        epochs: How many were done.
+        best_epoch: The one whose checkpoint is `best`.
+        best_because: Which metric made it best.
+        checkpoints: Files of `best` and `last`.
+        val: Metrics of the validation split after the best epoch.
+        seconds: From the first step to the last checkpoint, without what lay between a stop and going on.
+        test: Metrics of the best checkpoint on the test split, where asked for.
+    """
+
+    run: str
+    status: str
+    epochs: int
+    best_epoch: int
+    best_because: str
+    checkpoints: dict[str, str]
+    val: dict[str, float]
+    seconds: float
+    test: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """Who is told what while a run trains.
+
+    Attributes:
+        listen: Called with each event.
+        notify: Told in a line what is fetched before it is, and what a resumed run passes over; None keeps off the
+            network.
+        should_stop: Asked after each event; a signal's number saves the state and ends the run.
+    """
+
+    listen: Callable[[Event], None] = lambda event: None
+    notify: Callable[[str], None] | None = None
+    should_stop: Callable[[], int | None] = lambda: None
+
+    def note(self, text: str) -> None:
+        """Tell a line to whoever wants to know."""
+        if self.notify is not None:
+            self.notify(text)
+
+
+NOBODY = Listeners()
+
+
+def plan(loaded: LoadedConfig) -> RunStarted:
+    """Return what `train` would do, without training or leaving anything behind."""
+    setup = set_up(loaded.config)
+    return describe_run(setup.config, setup.splits, setup.model, setup.device, run="")
+
+
+def train(
+    loaded: LoadedConfig,
+    *,
+    run_dir: Path | None = None,
+    evaluate_test: bool = False,
+    listeners: Listeners = NOBODY,
+) -> TrainResult:
+    """Train what a config describes, and leave a run folder behind.
+
+    Args:
+        loaded: From `load_config`.
+        run_dir: Where to make the run folder, instead of under the runs folder.
+        evaluate_test: Whether to measure the best checkpoint on the test split afterwards.
+        listeners: Who is told what.
+
+    Raises:
+        DataError: If data is missing, damaged or unfit, or the run folder cannot be written.
+        DeviceError: If the device is missing, or its memory is too small.
+        DivergedError: If the loss stops being finite; the checkpoints of better times are kept.
+        Interrupted: If `listeners.should_stop` said so.
+    """
+    setup = set_up(loaded.config, notify=listeners.notify)
+    with begin_run(loaded, setup.splits.info, setup.device, sys.argv, run_dir) as folder:
+        return _train_in(folder, setup, None, evaluate_test, listeners)
+
+
+def resume(
+    run: str,
+    overrides: Sequence[str] = (),
+    *,
+    config: str | None = None,
+    evaluate_test: bool = False,
+    listeners: Listeners = NOBODY,
+) -> TrainResult:
+    """Go on with a run from its last checkpoint, as if it had never stopped.
+
+    Args:
+        run: A run's folder or name.
+        overrides: Settings that change no number, or a higher `training.epochs`.
+        config: What the run was made from, to be sure that it is still the same; None trusts the run.
+        evaluate_test: Whether to measure the best checkpoint on the test split afterwards.
+        listeners: Who is told what.
+
+    Returns:
+        At once, where the run is finished.
+
+    Raises:
+        UsageError: If there is no such run, another process trains it, or the settings have changed.
+        DataError: If data or run cannot be used, or the run folder cannot be written.
+        DeviceError: If the device is missing, or its memory is too small.
+        DivergedError: If the run diverged, or does.
+        Interrupted: If `listeners.should_stop` said so.
+    """
+    folder = find_run(run)
+    with owned(folder.path):
+        loaded = load_config(config or folder.resolved, overrides)
+        check_changes(folder, deciding_settings(load_config(folder.resolved).config), loaded.config)
+        point = find_resume_point(folder)
+        if point.checkpoint is not None:
+            check_changes(folder, point.checkpoint.settings, loaded.config)
+        if _is_over(folder, point, loaded):
+            return _finish_again(folder, evaluate_test, listeners)
+        setup = set_up(loaded.config, notify=listeners.notify)
+        if point.checkpoint is not None:
+            check_scaling(folder, point.checkpoint, setup.splits)
+        for note in point.notes:
+            listeners.note(note)
+        for name, (then, now) in environment_changes(folder.read_manifest(), setup.device).items():
+            listeners.note(f"{name} was {then} and is {now}: the last bits may differ from a run in one go")
+        reopen_run(folder, loaded.config, point, setup.device, sys.argv)
+        return _train_in(folder, setup, point, evaluate_test, listeners)
+
+
+def _is_over(folder: RunFolder, point: ResumePoint, loaded: LoadedConfig) -> bool:
+    """Return whether nothing is left to train.
+
+    Raises:
+        DivergedError: If the run diverged: it would again.
+    """
+    summary = folder.read_summary()
+    if summary["status"] == "diverged":
+        hint = f"train anew with other settings: `dlcli train -c {folder.resolved} optimizer.lr=...`"
+        raise DivergedError(f"{folder.path} would end as it did: {summary.get('error')}", hint=hint)
+    if point.checkpoint is None or point.checkpoint.training is None or point.notes:
+        return False
+    done = point.checkpoint.training.position.epochs >= loaded.config.training.epochs
+    return summary["status"] == "stopped early" or (summary["status"] == "finished" and done)
+
+
+def _finish_again(folder: RunFolder, evaluate_test: bool, listeners: Listeners) -> TrainResult:
+    """Return what a finished run came to."""
+    summary = folder.read_summary()
+    listeners.note(f"{folder.path} is {summary['status']}, after {summary['epochs']} epochs: nothing is left to train")
+    return _train_result(folder, None, evaluate_test)
+
+
+def _train_in(
+    folder: RunFolder, setup: Setup, point: ResumePoint | None, evaluate_test: bool, listeners: Listeners
+) -> TrainResult:
+    """Train in a run folder that this process owns, from its start or from `point`."""
+    config, splits = setup.config, setup.splits
+    checkpoint = point.checkpoint if point else None
+    step, state = (checkpoint.step, checkpoint.training) if checkpoint else (None, None)
+    started = describe_run(config, splits, setup.model, setup.device, str(folder.path), step)
+    listeners.listen(started)
+    with memory_errors_named(config):
+        fit = Fit(setup.model, setup.task, splits, config, state)
+        with Recorder(folder, fit, splits, config, point.rows if point else ()) as recorder:
+            for event in fit:
+                recorder.handle(event)
+                listeners.listen(event)
+                if signum := listeners.should_stop():
+                    where = f"epoch {fit.position.epochs + 1}, step {fit.position.step}"
+                    hint = f"`dlcli train --resume {shlex.quote(str(folder.path))}` goes on from there"
+                    saved = folder.checkpoint("last")
+                    raise Interrupted(f"interrupted in {where}; saved {saved}", signum=signum, hint=hint)
+    return _train_result(folder, setup, evaluate_test)
+
+
+def _train_result(folder: RunFolder, setup: Setup | None, evaluate_test: bool) -> TrainResult:
+    """Return what a run came to, measured on the test split where asked for."""
+    summary = folder.read_summary()
+    test = None
+    if evaluate_test:
+        device = setup.config.training.device if setup else "auto"
+        test = evaluate(str(folder.path), device=device, setup=setup).metrics
+        write_json(folder.summary, {**summary, "test": test})
+    return TrainResult(
+        run=str(folder.path),
+        checkpoints={which: str(folder.checkpoint(which)) for which in ("best", "last")},
+        test=test,
+        **{key: summary[key] for key in ("status", "epochs", "best_epoch", "best_because", "val", "seconds")},
+    )

@@ -1,0 +1,63 @@
+"""dlcli verify."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from dlcli.cli.output import (
+    DataRootOption,
+    JsonOption,
+    ProgressOption,
+    QuietOption,
+    RunArgument,
+    open_listeners,
+    print_json,
+    print_result,
+)
+from dlcli.errors import CheckFailed
+
+if TYPE_CHECKING:
+    from dlcli.api import VerifyResult
+
+
+def verify_command(
+    run: RunArgument = None,
+    data_root: DataRootOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    progress: ProgressOption = "auto",
+) -> None:
+    """Train again from a run's own record and compare bit by bit. Exit 6 if anything differs.
+
+    Example: dlcli verify digits
+    """
+    from dlcli import api
+
+    with open_listeners(progress, quiet=quiet) as listeners:
+        result = api.verify(run, data_root=data_root, listeners=listeners)
+    if json:
+        print_json(asdict(result))
+    else:
+        print_result(*_lines(result))
+    if not result.identical:
+        raise CheckFailed(f"{result.run} does not come to the same again", hint=_explain(result))
+
+
+def _lines(result: VerifyResult) -> list[str]:
+    trained = f"{result.epochs} epochs, {result.step:,} steps trained again"
+    if result.identical:
+        return [f"run       {result.run}", f"verified  {trained}: metrics and parameters are the same, bit for bit"]
+    changes = [f"{name} was {one['then']}, is {one['now']}" for name, one in result.environment.items()]
+    return [
+        f"run       {result.run}",
+        f"differs   {trained}",
+        *(f"          {one}" for one in result.differences),
+        *(f"changed   {one}" for one in changes),
+    ]
+
+
+def _explain(result: VerifyResult) -> str:
+    if result.environment:
+        return f"bits are promised for one environment only; here differs: {', '.join(result.environment)}"
+    return "the environment is the same: were files of the run, or the data, changed since?"

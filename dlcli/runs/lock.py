@@ -1,0 +1,72 @@
+"""One process trains a run at a time; the others are told which."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from dlcli.errors import DataError, DlcliError, UsageError
+from dlcli.runs.files import read_json, write_json
+
+LOCK, OWNER = ".lock", ".owner.json"
+_OWNER_SECONDS = 2.0  # an owner needs a moment to say who it is
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Have the run in `folder` for this process alone; the system gives it back however the process ends.
+
+    Raises:
+        UsageError: If another process has it, saying which.
+        DataError: If the folder cannot be written to.
+    """
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UsageError(
+            f"{folder} is being trained by {_owner(folder)}", hint="wait for it, or stop it; then --resume goes on"
+        ) from error
+    except OSError as error:
+        raise DataError(
+            f"cannot write to {folder}: {error.strerror or error}", hint="see to its rights, or copy the run"
+        ) from error
+    try:
+        owner = {"pid": os.getpid(), "host": platform.node(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
+        write_json(folder / OWNER, owner)
+        yield
+    finally:
+        lock.release()
+
+
+def _owner(folder: Path) -> str:
+    deadline = time.monotonic() + _OWNER_SECONDS
+    owner: dict[str, object] = {}
+    while time.monotonic() < deadline:
+        with suppress(DlcliError):  # it has not been written yet
+            owner = read_json(folder / OWNER)
+            if _may_be_alive(owner):
+                return f"process {owner.get('pid')} on {owner.get('host')} since {owner.get('since')}"
+        time.sleep(0.02)
+    return "another process"
+
+
+def _may_be_alive(owner: dict[str, object]) -> bool:
+    """Return whether the process may be there; what a dead owner left is overwritten within moments."""
+    pid = owner.get("pid")
+    if owner.get("host") != platform.node() or not isinstance(pid, int):
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True

@@ -262,7 +262,7 @@ ended("config")
 setup = api.set_up(loaded.config)
 ended("data and model")
 from dlcli.training.fit import Fit
-next(iter(Fit(setup.model, setup.task, setup.splits, loaded.config))
+next(iter(Fit(setup.model, setup.task, setup.splits, loaded.config)))
 ended("first look at the loss")
 """
 

@@ -10,7 +10,9 @@ import typer
 from dlcli import __version__
 from dlcli.cli import bench, config, data, evaluate, predict, runs, train, verify
 from dlcli.cli.output import JsonOption, ProgressOption, QuietOption, print_error, print_result, silence_stdout
-from dlcli.errors import DlcliError
+from dlcli.errors import DlcliError, UsageError
+
+_TYPER_ERROR: Any = typer.BadParameter.__mro__[1]  # what Typer says of wrong arguments; it has no public name
 
 app = typer.Typer(
     name="dlcli",
@@ -58,10 +60,15 @@ def _root(
 def main() -> None:
     """Run the command line; what a user got wrong ends with a message and its exit code."""
     try:
-        app(prog_name="dlcli")
+        sys.exit(app(prog_name="dlcli", standalone_mode=False))
     except DlcliError as error:
         print_error(error)
         sys.exit(error.exit_code)
+    except _TYPER_ERROR as error:
+        if type(error).__name__ != "NoArgsIsHelpError":  # which has printed the help
+            hint = f"`{error.ctx.command_path if error.ctx else 'dlcli'} --help` shows what there is"
+            print_error(UsageError(error.format_message(), hint=hint))
+        sys.exit(UsageError.exit_code)
     except SystemExit as end:
         if end.code == 1:  # only how Typer and Rich end when whoever read their output has gone
             silence_stdout()

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
+import stat
 from pathlib import Path
 
 import pytest
@@ -52,24 +55,47 @@ def truncated(path: Path) -> None:
 
 def newer_schema(path: Path) -> None:
     save_checkpoint(path, CHECKPOINT)
-    path.write_bytes(path.read_bytes().replace(b'schema\\": 1', b'schema\\": 7'))
+    content = path.read_bytes().replace(b'schema\\": 2', b'schema\\": 7')
+    digest = re.search(rb"[0-9a-f]{64}", content)
+    assert digest is not None
+    blank = content.replace(digest.group(), b"0" * 64, 1)
+    path.write_bytes(blank.replace(b"0" * 64, hashlib.sha256(blank).hexdigest().encode(), 1))
 
 
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda path: None, "there is no checkpoint"),
-        (lambda path: path.mkdir(), "cannot read"),
-        (lambda path: path.touch(), "damaged"),
-        (lambda path: path.write_text("hello"), "damaged"),
+        (lambda path: None, "there is no a"),
+        (lambda path: path.mkdir(), "cannot read a: not a regular file"),
+        (os.mkfifo, "cannot read a: not a regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "cannot read a: not a regular file"),
+        (lambda path: path.touch(), "cannot use a: it is empty"),
+        (lambda path: path.write_text("hello"), "no checkpoint of dlcli, or damaged: it has no checksum"),
         (other_tensors, "no checkpoint of dlcli"),
-        (truncated, "damaged"),
-        (newer_schema, "has schema 7, this dlcli reads 1"),
+        (truncated, "damaged: its content does not match its SHA-256"),
+        (newer_schema, r"cannot use a: a newer dlcli wrote it \(schema 7, this one reads 2\)"),
     ],
-    ids=["missing", "folder", "empty", "text", "other tensors", "truncated", "newer"],
+    ids=["missing", "folder", "pipe", "device", "empty", "text", "other tensors", "truncated", "newer"],
 )
 def test_what_is_no_checkpoint_is_refused_with_its_name(clean_place: Path, make: object, words: str) -> None:
     make(Path("a"))  # type: ignore[operator]
     with pytest.raises(DataError, match=words) as caught:
         load_checkpoint(Path("a"))
     assert caught.value.hint or "cannot read" in caught.value.message
+
+
+def test_a_link_where_a_temporary_file_is_to_be_is_not_followed(clean_place: Path) -> None:
+    Path("precious").write_text("mine")
+    Path(".a.tmp").symlink_to("precious")
+    with pytest.raises(DataError, match="cannot write a: Too many levels of symbolic links"):
+        save_checkpoint(Path("a"), CHECKPOINT)
+    assert Path("precious").read_text() == "mine"
+
+
+def test_files_follow_the_umask(clean_place: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        save_checkpoint(Path("a"), CHECKPOINT)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(Path("a").stat().st_mode) == 0o640

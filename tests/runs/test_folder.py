@@ -29,15 +29,24 @@ def test_runs_are_found_by_folder_by_name_and_as_the_newest(clean_place: Path) -
     assert find_run(str(moved)).path == moved
 
 
-def test_a_run_is_never_written_over(clean_place: Path) -> None:
-    (clean_place / "full").mkdir()
-    (clean_place / "full" / "notes.txt").write_text("mine")
-    with pytest.raises(UsageError, match="not empty"):
-        create_run("a", Path("full"))
+def test_a_run_folder_is_made_where_it_is_asked_for(clean_place: Path) -> None:
     assert create_run("a", Path("new/deep")).path == Path("new/deep")
     (clean_place / "file").touch()
     with pytest.raises(UsageError, match="cannot make the run folder"):
         create_run("a", Path("file"))
+
+
+def test_no_run_lies_outside_the_runs_folder_by_a_link(clean_place: Path) -> None:
+    Path("outside").mkdir()
+    Path("runs").mkdir()
+    Path("runs/a").symlink_to("../outside")
+    with pytest.raises(UsageError, match="runs/a is a link that leads out of runs"):
+        create_run("a")
+    assert list(Path("outside").iterdir()) == []
+    make_run("b", "2026")
+    Path("runs/b").rename("outside/b")
+    Path("runs/b").symlink_to("../outside/b")
+    assert list_runs() == []
 
 
 def test_what_is_no_run_is_refused(clean_place: Path) -> None:

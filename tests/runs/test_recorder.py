@@ -2,88 +2,128 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from dlcli.api import set_up
 from dlcli.config.load import load_config
+from dlcli.errors import DataError, DivergedError
 from dlcli.runs import recorder as recorder_module
 from dlcli.runs.checkpoint import load_checkpoint
 from dlcli.runs.folder import RunFolder, create_run
 from dlcli.runs.log import CSV, JSONL
 from dlcli.runs.recorder import Recorder
-from dlcli.training.events import EpochEnded, FitEnded, StepEnded
+from dlcli.training.events import EpochEnded, StepEnded
+from dlcli.training.fit import Fit
 
-STEP = StepEnded(epoch=2, step=5, train_loss=1.0, examples_per_second=1.0)
 
+class Recording:
+    """A real training, event by event, and what records it."""
 
-def epoch(number: int, loss: float, *, is_best: bool) -> EpochEnded:
-    return EpochEnded(number, number * 3, 0.1, 1.0, {"loss": loss, "accuracy": 0.5}, 0.1, 100.0, is_best)
+    def __init__(self, *overrides: str) -> None:
+        config = load_config("digits", ["training.epochs=4", *overrides]).config
+        setup = set_up(config)
+        self.folder: RunFolder = create_run("a")
+        self.folder.checkpoint("last").parent.mkdir()
+        self.model = setup.model
+        self.fit = Fit(setup.model, setup.task, setup.splits, config, report_seconds=0.0)
+        self.recorder = Recorder(self.folder, self.fit, setup.splits, config)
+
+    def parameters(self, which: str) -> dict[str, torch.Tensor]:
+        return dict(load_checkpoint(self.folder.checkpoint(which)).parameters)
 
 
 @pytest.fixture
-def recording(clean_place: Path) -> tuple[RunFolder, torch.nn.Sequential, Recorder]:
-    config = load_config("digits").config
-    setup = set_up(config)
-    folder = create_run("a")
-    return folder, setup.model, Recorder(folder, setup.model, setup.splits, config.checkpoint)
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What the recorder takes for the time: the first entry."""
+    now = [0.0]
+    monkeypatch.setattr(recorder_module, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    return now
 
 
-def fill(model: torch.nn.Sequential, value: float) -> None:
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.fill_(value)
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def bias(folder: RunFolder, which: str) -> float:
-    return load_checkpoint(folder.checkpoint(which)).parameters["2.bias"][0].item()
-
-
-def test_best_holds_the_best_epoch_and_last_the_last(
-    recording: tuple[RunFolder, torch.nn.Sequential, Recorder],
-) -> None:
-    folder, model, recorder = recording
-    for number, loss, is_best in ((1, 0.9, True), (2, 0.4, True), (3, 0.6, False)):
-        fill(model, number)
-        recorder.handle(epoch(number, loss, is_best=is_best))
-    recorder.handle(FitEnded(3, "epochs", 2, 0.4))
-    assert (bias(folder, "best"), bias(folder, "last")) == (2.0, 3.0)
-    best = load_checkpoint(folder.checkpoint("best"))
-    assert (best.epoch, best.step, best.val["loss"]) == (2, 6, 0.4)
-    summary = folder.read_summary()
-    assert (summary["status"], summary["epochs"], summary["best_epoch"]) == ("finished", 3, 2)
+def test_best_holds_the_best_epoch_and_last_the_last(clean_place: Path) -> None:
+    recording = Recording("optimizer.lr=2", "scheduler.name=none", "training.epochs=8")
+    after_epoch = {}
+    for event in recording.fit:
+        recording.recorder.handle(event)
+        if isinstance(event, EpochEnded):
+            after_epoch[event.epoch] = recording.fit.parameters()
+    summary = recording.folder.read_summary()
+    assert 1 < summary["best_epoch"] < 8, "a run whose last epoch is not its best"
+    assert same(recording.parameters("best"), after_epoch[summary["best_epoch"]])
+    assert same(recording.parameters("last"), after_epoch[8])
+    assert (summary["status"], summary["epochs"]) == ("finished", 8)
     assert summary["best_because"] == "lowest val/loss"
-    rows = [json.loads(line) for line in (folder.path / JSONL).read_text().splitlines()]
-    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    rows = [json.loads(line) for line in (recording.folder.path / JSONL).read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == list(range(1, 9))
+    assert summary["val"]["loss"] == min(row["val/loss"] for row in rows)
     assert set(rows[0]) >= {"epoch", "step", "lr", "train/loss", "val/loss", "epoch_seconds", "examples_per_second"}
-    lines = (folder.path / CSV).read_text().splitlines()
+    lines = (recording.folder.path / CSV).read_text().splitlines()
     assert lines[0].split(",") == list(rows[0])
-    assert len(lines) == 4
+    assert len(lines) == 9
 
 
-def test_within_an_epoch_it_saves_when_the_time_has_come(
-    recording: tuple[RunFolder, torch.nn.Sequential, Recorder], monkeypatch: pytest.MonkeyPatch
+def test_within_an_epoch_it_saves_when_the_time_has_come(clean_place: Path, clock: list[float]) -> None:
+    recording = Recording("training.batch_size=8")
+    event = next(iter(recording.fit))
+    assert isinstance(event, StepEnded)
+    recording.recorder.handle(event)
+    assert not recording.folder.checkpoint("last").exists()
+    clock[0] += 61
+    recording.recorder.handle(event)
+    saved = load_checkpoint(recording.folder.checkpoint("last"))
+    assert (saved.epoch, saved.step) == (1, event.step)
+    assert saved.training is not None
+    assert saved.training.position == recording.fit.position
+    assert saved.training.position.examples == 8 * event.step
+
+
+def test_the_checkpoint_before_the_last_is_kept(clean_place: Path, clock: list[float]) -> None:
+    recording = Recording()
+    steps = []
+    for event in recording.fit:
+        clock[0] += 1.5
+        recording.recorder.handle(event)
+        if isinstance(event, EpochEnded):
+            steps.append(event.step)
+    saved = [load_checkpoint(recording.folder.checkpoint(which)).step for which in ("previous", "last")]
+    assert saved == steps[-2:]
+
+
+def test_a_diverged_model_does_not_replace_a_sound_one(clean_place: Path, clock: list[float]) -> None:
+    recording = Recording("training.step=eager")  # which trains the model itself
+    events = iter(recording.fit)
+    for event in events:
+        clock[0] += 1.5
+        recording.recorder.handle(event)
+        if isinstance(event, EpochEnded):
+            break
+    clock[0] += 100
+    sound = recording.fit.parameters()
+    with torch.no_grad():
+        recording.model[0].bias.fill_(torch.inf)
+    events = iter(recording.fit)
+    with pytest.raises(DivergedError, match=r"the largest 0\.bias is inf"), recording.recorder:
+        recording.recorder.handle(next(events))
+    assert same(recording.parameters("last"), sound)
+    assert same(recording.parameters("best"), sound)
+    assert recording.folder.read_summary()["status"] == "diverged"
+
+
+def test_an_error_while_it_tells_of_an_error_does_not_hide_the_first(
+    clean_place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, model, recorder = recording
-    now = recorder_module.time.perf_counter()
-    monkeypatch.setattr(recorder_module.time, "perf_counter", lambda: now)
-    recorder.handle(STEP)
-    assert not folder.checkpoint("last").exists()
-    now += 61
-    fill(model, 7)
-    recorder.handle(STEP)
-    assert bias(folder, "last") == 7
-    assert (load_checkpoint(folder.checkpoint("last")).epoch, load_checkpoint(folder.checkpoint("last")).step) == (2, 5)
+    recording = Recording()
 
+    def fail(*_: object) -> None:
+        raise DataError("cannot write summary.json: No space left on device")
 
-def test_a_diverged_model_does_not_replace_a_sound_one(
-    recording: tuple[RunFolder, torch.nn.Sequential, Recorder],
-) -> None:
-    folder, model, recorder = recording
-    fill(model, 1)
-    recorder.handle(epoch(1, 0.9, is_best=True))
-    fill(model, torch.nan)
-    recorder.close("diverged", is_sound=False)
-    assert bias(folder, "best") == 1
-    assert not folder.checkpoint("last").exists()
+    monkeypatch.setattr(recorder_module, "write_json", fail)
+    with pytest.raises(DataError, match=r"the first"), recording.recorder:
+        raise DataError("the first")

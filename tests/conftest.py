@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from faults.forge import Forge
 
 from dlcli.cli import main
 
@@ -57,6 +58,13 @@ def run_process(arguments: Sequence[str], **options: object) -> Finished:
     command = [sys.executable, "-m", "dlcli", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, **options)  # type: ignore[call-overload]
     return Finished(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="session")
+def forge() -> Iterator[Forge]:
+    """Processes of dlcli at a tenth of a second each."""
+    with Forge() as forge:
+        yield forge
 
 
 @pytest.fixture

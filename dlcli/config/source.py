@@ -192,6 +192,9 @@ class _Reader:
         return tuple(values)
 
     def _scalar(self, event: yaml.ScalarEvent, path: Path) -> Value:
+        if any("\ud800" <= character <= "\udfff" for character in event.value):
+            self._note(self._place(event.start_mark), path, "has an escape that is no character", "delete it")
+            return None
         if event.style:  # quoted or a block: a string, whatever it looks like
             return str(event.value)
         try:

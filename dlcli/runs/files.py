@@ -93,7 +93,7 @@ def sync_file(path: Path) -> None:
         DataError: If that fails.
     """
     try:
-        _sync(path, os.O_RDWR)
+        _sync(path, os.O_RDWR | _NO_FOLLOW)
     except OSError as error:
         raise _cannot_write(path, error) from error
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from dlcli.errors import DataError, DlcliError, UsageError
-from dlcli.runs.files import read_json
+from dlcli.runs.files import read_json, sync_folder
 
 MANIFEST, SUMMARY = "manifest.json", "summary.json"
 
@@ -71,6 +72,13 @@ class RunFolder:
         return read_json(self.summary) if self.summary.exists() else {"status": "unfinished"}
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # no name a file could have
+        return False
+
+
 def create_run(name: str, run_dir: Path | None = None) -> RunFolder:
     """Make a new run folder.
 
@@ -92,6 +100,9 @@ def create_run(name: str, run_dir: Path | None = None) -> RunFolder:
         raise UsageError(
             f"cannot make the run folder {path}: {error.strerror or error}", hint="name another with --run-dir"
         ) from error
+    for parent in (path.parent, path.parent.parent, path.parent.parent.parent):
+        with suppress(OSError):  # not ours, but for the names in it
+            sync_folder(parent)
     return RunFolder(path)
 
 
@@ -126,11 +137,11 @@ def find_run(run: str | None) -> RunFolder:
             raise UsageError(f"there is no run in {runs_root()}", hint="`dlcli train -c digits` makes one")
         return runs[-1]
     for path in (Path(run), runs_root() / run):
-        if (path / MANIFEST).is_file():
+        if _is_there(path / MANIFEST):
             return RunFolder(path)
     for one in reversed(runs):
         if run in (one.path.name, one.path.parent.name) or Path(run) == one.path.parent:
             return one
-    if Path(run).exists():
+    if _is_there(Path(run)):
         raise DataError(f"{run} is no run folder: it has no {MANIFEST}", hint="`dlcli runs list` shows the runs")
     raise UsageError(f"there is no run {run!r}", hint="`dlcli runs list` shows the runs")

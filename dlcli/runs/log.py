@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from dlcli.runs.files import append_text, sync_file, to_json, write_whole
+from dlcli.runs.files import append_text, sync_file, sync_folder, to_json, write_whole
 from dlcli.training.events import EpochEnded
 
 JSONL, CSV = "metrics.jsonl", "metrics.csv"
@@ -55,6 +55,7 @@ def sync_log(folder: Path) -> None:
     """
     sync_file(folder / JSONL)
     sync_file(folder / CSV)
+    sync_folder(folder)
 
 
 def rewrite_log(folder: Path, rows: Sequence[Row]) -> None:

@@ -6,6 +6,8 @@ import functools
 import gzip
 import hashlib
 import http.server
+import itertools
+import random
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +22,7 @@ from conftest import Finished
 from dlcli.config.schema import FashionMnistData
 from dlcli.data import fashion_mnist
 from dlcli.data.fashion_mnist import CLASS_NAMES, FILES, IdxFile, fetch_fashion_mnist, load_fashion_mnist
+from dlcli.data.splits import MissingDataError
 from dlcli.errors import DataError
 
 TRAIN, TEST = 60, 20
@@ -199,3 +202,90 @@ def test_the_real_set_is_what_was_published(fashion_root: Path) -> None:
     assert torch.equal(raw.train.targets, published.targets)
     assert [name.split("/")[0] for name in published.classes] == list(CLASS_NAMES)
     assert {name.removesuffix(".gz") for name, _ in published.resources} == set(FILES)
+
+
+def mutations(content: bytes, draw: random.Random) -> Iterator[bytes]:
+    """Yield what a bad disk, a broken download or another program may make of a file, without end."""
+    while True:
+        start = draw.randrange(len(content))
+        match draw.randrange(6):
+            case 0:
+                yield content[:start] + bytes([content[start] ^ 1 << draw.randrange(8)]) + content[start + 1 :]
+            case 1:
+                yield content[:start]
+            case 2:
+                yield content + draw.randbytes(draw.randrange(1, 50))
+            case 3:
+                yield content[:start] + bytes(min(64, len(content) - start)) + content[start + 64 :]
+            case 4:
+                yield draw.randbytes(16) + content[16:]
+            case 5:
+                yield content[:start] + content[start + 1 :]
+
+
+def test_every_mutated_file_is_refused_or_the_same(mirror: Path, config: FashionMnistData) -> None:
+    fetch_fashion_mnist(config, lambda _: None)
+    raw, draw = raw_folder(config), random.Random(0)
+    expected = load_fashion_mnist(config)
+    refused = same = 0
+    for name in fashion_mnist.FILES:
+        path = raw / name
+        whole = path.read_bytes()
+        for mutated in itertools.islice(mutations(whole, draw), 500):
+            path.write_bytes(mutated)
+            try:
+                loaded = load_fashion_mnist(config)
+            except MissingDataError as error:
+                refused += f"{name} is damaged (" in error.message
+            else:
+                assert mutated == whole
+                assert torch.equal(loaded.train.inputs, expected.train.inputs)
+                same += 1
+        path.write_bytes(whole)
+    assert refused + same == 2000
+    assert refused >= 1800
+
+
+def test_every_mutated_archive_is_refused_or_the_same(
+    mirror: Path, config: FashionMnistData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch_fashion_mnist(config, lambda _: None)
+    monkeypatch.setattr(torchvision.datasets.FashionMNIST, "mirrors", ["http://127.0.0.1:9/"])
+    raw, draw = raw_folder(config), random.Random(0)
+    contents = {name: (raw / name).read_bytes() for name in fashion_mnist.FILES}
+    refused = same = 0
+    for name in fashion_mnist.FILES:
+        archive = raw / f"{name}.gz"
+        whole = archive.read_bytes()
+        for mutated in itertools.islice(mutations(whole, draw), 60):
+            (raw / name).unlink(missing_ok=True)
+            archive.write_bytes(mutated)
+            try:
+                fetch_fashion_mnist(config, lambda _: None)
+            except DataError:
+                refused += not (raw / name).exists()
+            else:
+                assert (raw / name).read_bytes() == contents[name]
+                same += 1
+        archive.write_bytes(whole)
+        (raw / name).write_bytes(contents[name])
+    assert refused + same == 240
+    assert refused >= 200
+    assert not list(raw.glob(".fetch-*"))
+
+
+def test_an_archive_that_is_forged_down_to_its_checksum_is_refused_too(
+    mirror: Path, config: FashionMnistData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torchvision holds an archive against its MD5 only, and does not look at what is in it."""
+    name = "train-labels-idx1-ubyte"
+    forged = gzip.compress(idx_bytes(np.full(TRAIN, 200, dtype=np.uint8)), mtime=0)
+    (mirror / f"{name}.gz").write_bytes(forged)
+    resources = [
+        (file, hashlib.md5(forged).hexdigest() if file == f"{name}.gz" else md5)
+        for file, md5 in torchvision.datasets.FashionMNIST.resources
+    ]
+    monkeypatch.setattr(torchvision.datasets.FashionMNIST, "resources", resources)
+    with pytest.raises(DataError, match=r"what was fetched is not Fashion-MNIST: .*label 200"):
+        fetch_fashion_mnist(config, lambda _: None)
+    assert not (raw_folder(config) / name).exists()

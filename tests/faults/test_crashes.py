@@ -1,0 +1,125 @@
+"""A process that dies at any moment leaves a run that goes on as if it had not."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from faults.forge import Forge
+from faults.outcome import RESUME, TRAIN, damaged_checkpoints, outcome
+
+EAGER = {"eager_saves": True}
+
+
+@pytest.fixture(scope="module")
+def whole(forge: Forge, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], int]:
+    """What a run comes to that nothing happens to, and how many file operations it takes."""
+    folder = tmp_path_factory.mktemp("whole")
+    ended = forge.run(*TRAIN, folder=folder, fault={**EAGER, "count": True})
+    assert ended.code == 0, ended.err
+    operations, _ = (folder / "operations").read_text().split()
+    return outcome(folder / "runs" / "run"), int(operations)
+
+
+def go_on(forge: Forge, folder: Path) -> dict[str, Any]:
+    """Resume the run in `folder`, or begin it where it never began, and return what it comes to."""
+    has_begun = (folder / "runs" / "run" / "manifest.json").exists()
+    ended = forge.run(*(RESUME if has_begun else TRAIN), folder=folder, fault=EAGER)
+    assert (ended.code, "Traceback" in ended.err) == (0, False), ended.err
+    assert "damaged" not in ended.err
+    return outcome(folder / "runs" / "run")
+
+
+def crash_at_each_operation(
+    forge: Forge, folder: Path, whole: tuple[dict[str, Any], int], fault: dict[str, Any]
+) -> int:
+    """Return in how many places the process died."""
+    expected, operations = whole
+    crashes = 0
+    for number in range(1, operations + 1):
+        ended = forge.run(*TRAIN, folder=folder, fault={**EAGER, **fault, "crash_at": number})
+        assert ended.code == -signal.SIGKILL, f"operation {number} of {operations} did not end it: {ended.err}"
+        crashes += 1
+        assert damaged_checkpoints(folder / "runs" / "run") == []
+        assert go_on(forge, folder) == expected, f"after a crash at operation {number}"
+        shutil.rmtree(folder / "runs")
+    return crashes
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param({}, marks=pytest.mark.long), {"half": True}, {"power_cut": True}],
+    ids=["kill", "half a write", "power cut"],
+)
+def test_after_a_crash_at_every_file_operation_it_ends_in_the_same_bits(
+    forge: Forge, clean_place: Path, whole: tuple[dict[str, Any], int], fault: dict[str, Any]
+) -> None:
+    assert whole[1] >= 90
+    assert crash_at_each_operation(forge, clean_place, whole, fault) == whole[1]
+
+
+def test_after_a_crash_at_every_file_operation_of_a_resumption_too(
+    forge: Forge, clean_place: Path, whole: tuple[dict[str, Any], int]
+) -> None:
+    """It tidies up before it trains; a crash within that must lose nothing either."""
+    expected, operations = whole
+    ended = forge.run(*TRAIN, folder=clean_place, fault={**EAGER, "crash_at": operations * 2 // 3})
+    assert ended.code == -signal.SIGKILL
+    shutil.copytree("runs", "begun")
+    for number in itertools.count(1):
+        ended = forge.run(*RESUME, folder=clean_place, fault={**EAGER, "power_cut": True, "crash_at": number})
+        if ended.code == 0:
+            break
+        assert ended.code == -signal.SIGKILL, ended.err
+        assert go_on(forge, clean_place) == expected, f"after a crash at operation {number} of the resumption"
+        shutil.rmtree("runs")
+        shutil.copytree("begun", "runs")
+    assert number > 40
+
+
+def kill_at_random(forge: Forge, folder: Path, expected: dict[str, Any], kills: int, runs: int) -> tuple[int, int]:
+    """Kill runs at random moments, several times each, until both counts are reached; return the counts."""
+    draw = random.Random(0)
+    start = time.perf_counter()
+    assert forge.run(*TRAIN, folder=folder, fault=EAGER).code == 0
+    seconds = time.perf_counter() - start
+    shutil.rmtree(folder / "runs")
+    killed = finished = 0
+    while killed < kills or finished < runs:
+        for _ in range(3):
+            has_begun = (folder / "runs" / "run" / "manifest.json").exists()
+            child = forge.start(*(RESUME if has_begun else TRAIN), folder=folder, fault=EAGER)
+            time.sleep(draw.uniform(0, seconds))
+            child.kill(signal.SIGKILL)
+            ended = child.wait()
+            assert ended.code in (0, -signal.SIGKILL), ended.err
+            killed += ended.code == -signal.SIGKILL
+            assert damaged_checkpoints(folder / "runs" / "run") == []
+        assert go_on(forge, folder) == expected
+        finished += 1
+        shutil.rmtree(folder / "runs")
+    return killed, finished
+
+
+def test_after_kills_at_random_moments_it_ends_in_the_same_bits(
+    forge: Forge, clean_place: Path, whole: tuple[dict[str, Any], int]
+) -> None:
+    killed, finished = kill_at_random(forge, clean_place, whole[0], kills=30, runs=15)
+    assert killed >= 30
+    assert finished >= 15
+
+
+@pytest.mark.long
+def test_after_hundreds_of_kills_at_random_moments_it_ends_in_the_same_bits(
+    forge: Forge, clean_place: Path, whole: tuple[dict[str, Any], int]
+) -> None:
+    killed, finished = kill_at_random(forge, clean_place, whole[0], kills=200, runs=100)
+    assert killed >= 200
+    assert finished >= 100

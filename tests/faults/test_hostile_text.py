@@ -1,0 +1,121 @@
+"""Text from users is text: no control character of theirs reaches a terminal, no markup, no path leads elsewhere."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Finished
+
+UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+CONTROLS = [chr(code) for code in (*range(1, 32), *range(127, 160))]
+BIDI = [chr(code) for code in (0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))]
+ESCAPES = [
+    "\x1b[2J",
+    "\x1b[31mred",
+    "\x1b]0;title\x07",
+    "\x1b]8;;http://x\x1b\\link",
+    "\x1bc",
+    "\x9b31m",
+    "\x1b[?1049h",
+]
+MARKUP = ["[/]", "[/bold]", "[red]", "[link=http://x]y[/link]", "[[x]]", "[bold", r"\[red]", "[@click=x]", ":boom:"]
+PATHS = ["..", "../..", "../../etc/passwd", "/etc/passwd", "/", "~root", "a/../../b", "./../c", r"..\..\d", r"C:\x"]
+RESERVED = ["CON", "con", "NUL", "aux", "PRN", "COM1", "lpt9", "NUL.txt", "con.yaml", ".hidden", "-rf", "--", "dot."]
+STRANGE = ["\ud800", "\udcff", "\ufeff", "\u2028", "\ufffe", "🙂" * 30, "a" * 300, "%s%n", "{0}", "${HOME}", "`id`"]
+STRINGS = [
+    *(CONTROLS + BIDI + ESCAPES + MARKUP + PATHS + RESERVED + STRANGE),
+    *(f"a{one}b" for one in CONTROLS + BIDI),
+    *(f"digits{one}" for one in ESCAPES + MARKUP + PATHS),
+]
+
+
+def places(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield what is written to hostile.yaml, and a command line: each has `text` in another place."""
+    quoted = json.dumps(text)
+    digits = "data: {name: digits}\n"
+    for config, command in (
+        (f"{digits}name: {quoted}\n", "train --dry-run -c"),
+        (f"{digits}{quoted}: 1\n", "config validate --json"),
+        (f"{digits}model: {{{quoted}: {quoted}}}\n", "config validate"),
+        (f"{digits}extends: {quoted}\n", "config validate"),
+        (f"data: {{name: fashion_mnist, root: {quoted}}}\n", "config show"),
+        (f"{digits}checkpoint: {{monitor: {quoted}}}\n", "train -c"),
+        (digits + text, "config validate"),
+    ):
+        yield config, [*command.split(), "hostile.yaml"]
+    yield "", ["train", "-c", "digits", f"name={text}", "--dry-run"]
+    yield "", ["train", "-c", "digits", f"{text}=1"]
+    yield "", ["train", f"--{text}"]
+    yield "", [text]
+    for command in (
+        "train -c",
+        "train -c digits --dry-run",
+        "train -c digits --device",
+        "train -c digits --seed",
+        "train --resume",
+        "eval",
+        "eval --split",
+        "eval --fail-under",
+        "predict --index",
+        "verify",
+        "runs show",
+        "config explain",
+        "config diff digits",
+        "config init --data",
+        "data check",
+        "data check fashion_mnist --root",
+        "bench -c",
+    ):
+        yield "", [*command.split(), text]
+
+
+def check(done: Finished, what: object) -> None:
+    assert done.code in (0, 2, 3, 4), (what, done)
+    assert not UNSEEN.search(done.out + done.err), (what, done)
+    assert "Traceback" not in done.err
+    assert "MarkupError" not in done.err
+
+
+@pytest.mark.parametrize("stride", [4, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("part", range(4))
+def test_no_hostile_string_reaches_the_terminal_or_leaves_the_folder(
+    dlcli: Callable[..., Finished], clean_place: Path, part: int, stride: int
+) -> None:
+    """Every string in every fourth place, a different one each time; in the long run in all."""
+    assert len(set(STRINGS)) >= 200
+    place = clean_place / "place"
+    place.mkdir()
+    before = {path.name for path in clean_place.iterdir()}
+    tried = 0
+    for text in STRINGS[part::4]:
+        for config, arguments in itertools.islice(places(text), tried % stride, None, stride):
+            Path("hostile.yaml").write_text(config, encoding="utf-8", errors="surrogatepass")
+            check(dlcli(*arguments), (text, arguments))
+        tried += 1
+    assert tried >= 50
+    assert {path.name for path in clean_place.iterdir()} - before <= {"hostile.yaml", "runs"}
+
+
+def test_what_a_run_folder_from_elsewhere_says_is_shown_as_text(
+    dlcli: Callable[..., Finished], clean_place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert dlcli("train", "-c", "digits", "training.epochs=1", "--run-dir", "runs/a/one", "--quiet").code == 0
+    run = Path("runs/a/one")
+    manifest, summary = (json.loads((run / name).read_text()) for name in ("manifest.json", "summary.json"))
+    for text in STRINGS:
+        for key in ("started", "device", "git_commit"):
+            manifest[key] = text
+        manifest["command"] = [text]
+        manifest["versions"] = {text: text}
+        summary["status"] = summary["best_because"] = text
+        (run / "manifest.json").write_text(json.dumps(manifest))
+        (run / "summary.json").write_text(json.dumps(summary))
+        for command in ("runs list", "runs show runs/a/one"):
+            check(dlcli(*command.split()), (text, command))
+    monkeypatch.setenv("DLCLI_RUNS", "\x1b[31m[red]")
+    check(dlcli("runs", "list"), "DLCLI_RUNS")

@@ -1,0 +1,219 @@
+"""A run that stops and goes on ends in the bits of a run in one go; what has changed meanwhile is told."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Finished
+from faults.outcome import outcome
+
+from dlcli.api import resume, train
+from dlcli.api.training import Listeners
+from dlcli.config.load import load_config
+from dlcli.errors import Interrupted
+from dlcli.training import batches, fit
+from dlcli.training.batches import count_batches
+from dlcli.training.events import EpochEnded, Event, StepEnded
+
+# What each has of its own to remember; all on top of digits or diabetes with three epochs of 50 examples a batch.
+SETTINGS = {
+    "sgd": ["optimizer.momentum=0"],
+    "momentum": ["optimizer.momentum=0.9"],
+    "nesterov and clipping": ["optimizer={momentum: 0.9, nesterov: true}", "training.gradient_clip_norm=0.1"],
+    "adam": ["optimizer={name: adam, lr: 0.01}"],
+    "adamw": ["optimizer={name: adamw, lr: 0.01, weight_decay: 0.1}"],
+    "dropout": ["model.dropout=0.3"],
+    "eager with dropout": ["model.dropout=0.3", "training.step=eager"],
+    "warm-up": ["scheduler.warmup_epochs=1.5"],
+    "cosine": ["scheduler.name=cosine"],
+    "step": ["scheduler={name: step, step_size: 1, gamma: 0.3}"],
+    "exponential": ["scheduler={name: exponential, gamma: 0.5}"],
+    "one cycle": ["scheduler.name=one_cycle"],
+    "plateau": ["scheduler={name: plateau, patience: 0}", "optimizer.lr=3"],
+    "early stopping": ["early_stopping={patience: 1, min_delta: 0.5}", "training.epochs=6"],
+    "full batch": ["training.batch_size=full"],
+    "float64": ["training.precision=float64", "model.activation=gelu"],
+}
+
+
+class Stop:
+    """Sends a signal, so to speak, when a training has come to a step."""
+
+    def __init__(self, step: int, *, after_epoch: bool = False) -> None:
+        self._step, self._kind = step, EpochEnded if after_epoch else StepEnded
+        self._received: int | None = None
+        self.listeners = Listeners(listen=self._listen, should_stop=lambda: self._received)
+
+    def _listen(self, event: Event) -> None:
+        if isinstance(event, self._kind) and event.step == self._step:
+            self._received = signal.SIGTERM
+
+
+@pytest.fixture(autouse=True)
+def _look_after_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit, "REPORT_SECONDS", 0.0)
+    monkeypatch.setattr(batches, "MOST_BATCHES", 1)
+    monkeypatch.setattr(sys, "argv", ["dlcli", "train"])
+
+
+@pytest.mark.parametrize("preset", ["digits", "diabetes"])
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_stopped_at_the_first_a_middle_and_the_last_step_of_an_epoch_it_ends_in_the_same_bits(
+    clean_place: Path, preset: str, settings: list[str]
+) -> None:
+    shared = ["training={epochs: 3, batch_size: 50}", "scheduler=null", "early_stopping=null"]
+    loaded = load_config(preset, [*shared, *settings])
+    train(loaded, run_dir=Path("whole"))
+    expected = outcome(Path("whole"))
+    examples = {"digits": 1295, "diabetes": 283}[preset]
+    steps = count_batches(examples, loaded.config.training.batch_size)
+    stops = {steps + 1, steps + max(1, steps // 2), 2 * steps}
+    for step in stops:
+        run = Path(f"stopped at {step}")
+        with pytest.raises(Interrupted, match="interrupted in epoch 2") as caught:
+            train(loaded, run_dir=run, listeners=Stop(step).listeners)
+        assert caught.value.exit_code == 143
+        assert f"`dlcli train --resume '{run}'`" in str(caught.value.hint)
+        resume(str(run))
+        assert outcome(run) == expected, f"stopped at step {step} of {steps} an epoch"
+    assert len(stops) == (1 if steps == 1 else 3)
+
+
+def stop_and_go_on(steps: list[int], settings: list[str]) -> dict[str, Any]:
+    run = Path("stopped")
+    with pytest.raises(Interrupted):
+        train(load_config("digits", settings), run_dir=run, listeners=Stop(steps[0]).listeners)
+    for step in steps[1:]:
+        with pytest.raises(Interrupted):
+            resume(str(run), listeners=Stop(step).listeners)
+    resume(str(run))
+    return outcome(run)
+
+
+def test_it_may_stop_as_often_as_it_likes(clean_place: Path) -> None:
+    settings = ["training.epochs=2", "model.dropout=0.1"]
+    train(load_config("digits", settings), run_dir=Path("whole"))
+    assert stop_and_go_on(list(range(1, 43, 3)), settings) == outcome(Path("whole"))
+
+
+def test_epochs_may_be_raised_as_if_they_had_always_been_as_many(
+    dlcli: Callable[..., Finished], clean_place: Path
+) -> None:
+    settings = ["scheduler={name: step, step_size: 2}", "model.dropout=0.1"]
+    train(load_config("digits", [*settings, "training.epochs=5"]), run_dir=Path("whole"))
+    train(load_config("digits", [*settings, "training.epochs=2"]), run_dir=Path("raised"))
+    assert dlcli("train", "--resume", "raised", "training.epochs=5", "--quiet").code == 0
+    assert outcome(Path("raised")) == outcome(Path("whole"))
+    assert "epochs: 5  # raised when the run was resumed" in Path("raised/resolved.yaml").read_text()
+    assert dlcli("verify", "raised").code == 0
+
+
+def test_a_finished_run_says_so(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+    dlcli("train", "-c", "digits", "training.epochs=2", "--run-dir", "run")
+    before = outcome(Path("run"))
+    done = dlcli("train", "--resume", "run", "--eval")
+    assert done.code == 0
+    assert "note: run is finished, after 2 epochs: nothing is left to train" in done.err
+    assert "test      loss" in done.out
+    assert {**outcome(Path("run")), "summary": None} == {**before, "summary": None}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["optimizer.lr=9"], "optimizer.lr: 0.2 in the run, 9.0 now"),
+        (["model.hidden_sizes=[5]", "seed=3"], "seed: 0 in the run, 3 now"),
+        (["--seed", "1"], "seed: 0 in the run, 1 now"),
+        (["training.epochs=1"], "training.epochs: 2 in the run, 1 now"),
+        (["training.epochs=9"], "training.epochs decides the learning rates of scheduler cosine"),
+        (["-c", "moons"], "data.name: digits in the run, synthetic_classification now"),
+        (["--run-dir", "other"], "--resume takes no --run-dir"),
+        (["--dry-run"], "--resume takes no --dry-run"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_other_settings_are_refused_with_the_differences(
+    dlcli: Callable[..., Finished], clean_place: Path, arguments: list[str], words: str
+) -> None:
+    dlcli("train", "-c", "digits", "training.epochs=2", "--run-dir", "run")
+    before = outcome(Path("run"))
+    refused = dlcli("train", "--resume", "run", *arguments)
+    assert refused.code == 2
+    assert words in refused.err
+    assert "hint: " in refused.err
+    assert outcome(Path("run")) == before
+
+
+def test_settings_edited_behind_its_back_are_refused(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+    dlcli("train", "-c", "digits", "training.epochs=2", "--run-dir", "run")
+    text = Path("run/resolved.yaml").read_text()
+    Path("run/resolved.yaml").write_text(text.replace("momentum: 0.9", "momentum: 0.8"))
+    refused = dlcli("train", "--resume", "run")
+    assert refused.code == 2
+    assert "optimizer.momentum: 0.9 in the run, 0.8 now" in refused.err
+
+
+def test_a_copied_or_moved_run_goes_on(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+    loaded = load_config("digits", ["training.epochs=2"])
+    train(loaded, run_dir=Path("whole"))
+    with pytest.raises(Interrupted):
+        train(loaded, run_dir=Path("stopped"), listeners=Stop(30).listeners)
+    (clean_place / "far" / "away").mkdir(parents=True)
+    Path("stopped").rename("far/away/moved")
+    assert dlcli("train", "-c", "digits", "training.epochs=2", "--resume", "far/away/moved").code == 0
+    assert outcome(Path("far/away/moved")) == outcome(Path("whole"))
+
+
+def test_a_run_that_diverged_is_not_gone_on_with(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+    settings = ["optimizer.lr=1e30", "model.activation=relu"]
+    first = dlcli("train", "-c", "digits", *settings, "--run-dir", "run")
+    assert first.code == 5
+    assert "training diverged: train/loss is nan in epoch 1, step 2" in first.err, "the step is named"
+    again = dlcli("train", "--resume", "run")
+    assert again.code == 5
+    assert "run would end as it did: training diverged" in again.err
+
+
+def test_a_newer_dlcli_s_checkpoint_is_left_alone(
+    dlcli: Callable[..., Finished], clean_place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dlcli.runs import checkpoint
+
+    monkeypatch.setattr(checkpoint, "SCHEMA", 3)
+    dlcli("train", "-c", "digits", "training.epochs=2", "--run-dir", "run")
+    before = outcome(Path("run"))
+    monkeypatch.undo()
+    refused = dlcli("train", "--resume", str(clean_place / "run"))
+    assert refused.code == 3
+    assert "a newer dlcli wrote it (schema 3, this one reads 2)" in refused.err
+    assert outcome(clean_place / "run") == before
+
+
+def test_verify_trains_again_and_finds_the_same(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+    loaded = load_config("digits", ["training.epochs=3", "model.dropout=0.2"])
+    with pytest.raises(Interrupted):
+        train(loaded, run_dir=Path("run"), listeners=Stop(50).listeners)
+    within = dlcli("verify", "run")
+    assert within.code == 0, within
+    assert "2 epochs, 50 steps trained again: metrics and parameters are the same, bit for bit" in within.out
+    resume("run")
+    assert dlcli("verify", "run", "--json").code == 0
+
+
+def test_verify_tells_what_differs_and_why_it_may(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+    train(load_config("digits", ["training.epochs=2"]), run_dir=Path("run"))
+    path = Path("run/metrics.jsonl")
+    path.write_text(path.read_text().replace('"val/loss": 0.', '"val/loss": 1.', 1))
+    manifest = Path("run/manifest.json")
+    manifest.write_text(manifest.read_text().replace('"torch": "', '"torch": "1.'))
+    failed = dlcli("verify", "run")
+    assert failed.code == 6
+    assert "epoch 1: val/loss 1." in failed.out
+    assert "changed   version of torch was 1." in failed.out
+    assert "error: run does not come to the same again" in failed.err
+    assert "here differs: version of torch" in failed.err

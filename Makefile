@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train eval test lint format type check bench clean
+.PHONY: help setup train eval test lint format type check bench audit clean test-long
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 	@echo
 	@echo '  make train CONFIG=configs/fashion_mnist.yaml ARGS="data.root=DIR training.epochs=5"'
 
@@ -31,6 +31,9 @@ eval: $(READY) ## Evaluate the newest run on its test split
 test: $(READY) ## Run the whole test suite
 	$(BIN)/python -m pytest $(ARGS)
 
+test-long: $(READY) ## Kill, interrupt, starve and race hundreds of runs; takes some minutes
+	$(BIN)/python -m pytest -m long $(ARGS)
+
 lint: $(READY) ## Check style and the layers of the package
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -47,6 +50,10 @@ check: lint type test ## Everything that CI runs
 
 bench: $(READY) ## Time training here beside the loop of PyTorch's tutorials
 	$(BIN)/dlcli bench --against tutorial $(ARGS)
+
+audit: $(READY) ## Ask the public databases for known faults of the tested versions
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pip-audit
+	$(BIN)/pip-audit -r constraints.txt --no-deps --disable-pip
 
 clean: ## Remove .venv and caches; runs stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

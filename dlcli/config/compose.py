@@ -71,7 +71,7 @@ def apply_override(override: str, document: Document) -> None:
     """Set a `key=value` in the document; what is wrong with it is noted there."""
     key, equals, text = override.partition("=")
     path = tuple(key.split("."))
-    if not equals or not all(path):
+    if not equals or not all(path) or not key.isprintable():
         message = f"{override!r} is not an override"
         document.problems.append(COMMAND_LINE.problem(key, message, "write it like `optimizer.lr=0.5`"))
         return

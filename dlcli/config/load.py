@@ -11,7 +11,7 @@ from pathlib import Path as FilePath
 from dlcli.config.compose import COMMAND_LINE, apply_override, read_with_bases, rename_settings, without_nulls
 from dlcli.config.files import read_source
 from dlcli.config.problems import broken_rules, problems_of
-from dlcli.config.schema import Config
+from dlcli.config.schema import Config, is_run_name
 from dlcli.config.tree import Path, Place
 from dlcli.errors import ConfigError, Problem
 
@@ -62,7 +62,8 @@ def load_config(source: str | os.PathLike[str], overrides: Sequence[str] = ()) -
     warnings = rename_settings(document)
     tree = without_nulls(document.tree)
     if "name" not in tree:
-        tree["name"] = re.sub(r"[^A-Za-z0-9._-]+", "-", FilePath(file).stem).strip("-._")[:64] or "run"
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", FilePath(file).stem)[:64].strip("-._")
+        tree["name"] = name if is_run_name(name) else "run"
     problems = document.problems + problems_of(tree, document)
     problems += broken_rules(tree, problems, document)
     if problems:

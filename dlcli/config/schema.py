@@ -387,11 +387,20 @@ Device = Annotated[
     ),
     WithJsonSchema({"type": "string", "pattern": f"^({DEVICE})$"}),
 ]
+
+
+def is_run_name(value: object) -> bool:
+    """Return whether a folder can be called so on every system; Windows keeps CON and the like for itself."""
+    if not isinstance(value, str) or not re.fullmatch(RUN_NAME, value) or value.endswith("."):
+        return False
+    return not re.fullmatch(r"con|prn|aux|nul|com\d|lpt\d", value.partition(".")[0].lower())
+
+
 RunName = Annotated[
     str,
     _accepts(
-        "letters, digits, '.', '_' or '-', at most 64, the first a letter or digit",
-        lambda value: isinstance(value, str) and re.fullmatch(RUN_NAME, value) is not None,
+        "letters, digits, '.', '_' or '-', at most 64, the first a letter or digit, the last no '.', and no CON or NUL",
+        is_run_name,
     ),
     WithJsonSchema({"type": "string", "pattern": f"^{RUN_NAME}$"}),
 ]

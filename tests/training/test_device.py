@@ -3,8 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from dlcli.config.load import load_config
+from dlcli.data import load_splits
 from dlcli.errors import DeviceError
-from dlcli.training.device import pick_device, set_precision
+from dlcli.training import device as device_module
+from dlcli.training.device import check_memory, pick_device, set_precision
 
 CUDA, MPS = torch.cuda.is_available(), torch.backends.mps.is_available()
 
@@ -42,3 +45,21 @@ def test_cuda_trains_to_what_the_cpu_does() -> None:
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
     assert losses[1] == losses[2], "the same seed must give the same bits"
+
+
+def test_what_cannot_fit_is_refused_before_it_is_tried_with_the_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = load_config("digits", ["model.hidden_sizes=[20000, 20000]", "optimizer={name: adam}"]).config
+    splits = load_splits(config)
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(device_module, "_memory_bytes", lambda _: 10**10)
+    check_memory(config, splits, cpu, torch.float32)
+    monkeypatch.setattr(device_module, "_memory_bytes", lambda _: 10**9)
+    with pytest.raises(DeviceError, match=r"hidden_sizes \[20000, 20000\], batch_size 64: 401,") as caught:
+        check_memory(config, splits, cpu, torch.float32)
+    assert caught.value.message.endswith("parameters need 6.4 GB, cpu has 1.0 GB")
+
+
+def test_the_memory_of_this_machine_is_known() -> None:
+    there = device_module._memory_bytes(torch.device("cpu"))
+    assert there is not None
+    assert 10**8 < there < 10**14

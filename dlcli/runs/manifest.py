@@ -15,6 +15,7 @@ import torch
 
 from dlcli.config.schema import Config
 from dlcli.data.splits import DataInfo
+from dlcli.signals import signals_held
 
 
 def build_manifest(config: Config, info: DataInfo, device: torch.device, command: Sequence[str]) -> dict[str, Any]:
@@ -82,5 +83,6 @@ def _git_commit() -> str | None:
 
 
 def _git(*arguments: str) -> str:
-    completed = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=5)  # noqa: S603, S607
+    with signals_held():
+        completed = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=2)  # noqa: S603, S607
     return completed.stdout.strip()

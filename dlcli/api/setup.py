@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import nn
@@ -91,7 +91,7 @@ def load_run_model(
         if config.training.precision == "tf32":  # rounded products speed training up; a measure needs none
             config = config.model_copy(update={"training": config.training.model_copy(update={"precision": "float32"})})
         setup = set_up(config)
-    check_scaling(folder, saved, setup.splits)
+    check_data(folder, {}, saved, setup.splits)
     try:
         setup.model.load_state_dict(dict(saved.parameters))
     except RuntimeError as error:
@@ -99,12 +99,15 @@ def load_run_model(
     return setup, saved
 
 
-def check_scaling(folder: RunFolder, saved: Checkpoint, splits: Splits) -> None:
-    """Refuse data that is scaled by other figures than the run's: it is other data.
+def check_data(folder: RunFolder, manifest: Mapping[str, Any], saved: Checkpoint | None, splits: Splits) -> None:
+    """Refuse data that has other checksums than the run's, or is scaled by other figures: it is other data.
 
     Raises:
         DataError: If it is.
     """
-    input_same = saved.input_scaling.is_close(splits.input_scaling)
-    if not (input_same and saved.target_scaling.is_close(splits.target_scaling)):
+    is_same = manifest.get("data", {}).get("sha256", splits.info.checksums) == splits.info.checksums
+    if saved is not None:
+        is_same = is_same and saved.input_scaling.is_close(splits.input_scaling)
+        is_same = is_same and saved.target_scaling.is_close(splits.target_scaling)
+    if not is_same:
         raise DataError(f"the data has changed since {folder.path} was trained", hint="train again")

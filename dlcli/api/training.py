@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.api.measuring import evaluate
-from dlcli.api.setup import Setup, check_scaling, set_up
+from dlcli.api.setup import Setup, check_data, set_up
 from dlcli.config.load import LoadedConfig, load_config
 from dlcli.config.render import deciding_settings
 from dlcli.errors import DivergedError, Interrupted
@@ -147,11 +147,11 @@ def resume(
         if _is_over(folder, point, loaded):
             return _finish_again(folder, evaluate_test, listeners)
         setup = set_up(loaded.config, notify=listeners.notify)
-        if point.checkpoint is not None:
-            check_scaling(folder, point.checkpoint, setup.splits)
+        manifest = folder.read_manifest()
+        check_data(folder, manifest, point.checkpoint, setup.splits)
         for note in point.notes:
             listeners.note(note)
-        for name, (then, now) in environment_changes(folder.read_manifest(), setup.device).items():
+        for name, (then, now) in environment_changes(manifest, setup.device).items():
             listeners.note(f"{name} was {then} and is {now}: the last bits may differ from a run in one go")
         reopen_run(folder, loaded.config, point, setup.device, sys.argv)
         return _train_in(folder, setup, point, evaluate_test, listeners)

@@ -78,8 +78,8 @@ def verify(
     best = load_checkpoint(folder.checkpoint("best")) if last.training and last.training.best.best_epoch else None
     threads = torch.get_num_threads()
     try:
-        torch.set_num_threads(int(manifest.get("threads", threads)))
-        setup = set_up(load_run_config(folder, data_root=data_root), notify=listeners.notify)
+        torch.set_num_threads(max(1, manifest.get("threads", threads)))
+        setup = set_up(load_run_config(folder, data_root=data_root))
         environment = environment_changes(manifest, setup.device)
         repeated = _train_again(setup, last, listeners)
     finally:

@@ -48,7 +48,7 @@ def show_command(run: RunArgument = None, json: JsonOption = False) -> None:
         f"run       {folder.path}",
         f"status    {summary['status']}",
         f"started   {manifest.get('started')}",
-        f"command   {' '.join(manifest.get('command', ()))}",
+        f"command   {' '.join(map(str, manifest.get('command', ())))}",
         f"device    {manifest.get('device')}, {manifest.get('threads')} threads",
         f"versions  {', '.join(f'{name} {version}' for name, version in versions.items())}",
         f"git       {manifest.get('git_commit') or 'no commit'}",

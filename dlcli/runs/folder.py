@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -61,7 +62,7 @@ class RunFolder:
         Raises:
             DataError: If it cannot be read.
         """
-        return read_json(self.manifest)
+        return _checked(self.manifest, _MANIFEST_TYPES)
 
     def read_summary(self) -> dict[str, Any]:
         """Return what came out; an unfinished run has only a status.
@@ -69,7 +70,33 @@ class RunFolder:
         Raises:
             DataError: If it is there but cannot be read.
         """
-        return read_json(self.summary) if self.summary.exists() else {"status": "unfinished"}
+        record = _checked(self.summary, _SUMMARY_TYPES) if self.summary.exists() else {}
+        return {"status": "unfinished", **record}
+
+
+# What others rely on in a record, where it is there at all; a run folder may come from anywhere.
+_MANIFEST_TYPES = {"versions": dict, "data": dict, "resumed": list, "command": list, "threads": int}
+_SUMMARY_TYPES = {
+    "status": str,
+    "epochs": int,
+    "best_epoch": int | None,
+    "best_because": str | None,
+    "seconds": int | float,
+    **dict.fromkeys(("train", "val", "test"), dict | None),
+}
+
+
+def _checked(path: Path, types: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record of a run.
+
+    Raises:
+        DataError: If it cannot be read, or holds something else than dlcli writes.
+    """
+    record = read_json(path)
+    for key, kind in types.items():
+        if key in record and not isinstance(record[key], kind):
+            raise DataError(f"cannot use {path}: {key} is {record[key]!r}", hint="it is not what dlcli wrote there")
+    return record
 
 
 def _is_there(path: Path) -> bool:

@@ -76,9 +76,12 @@ def _find_gap(folder: RunFolder, checkpoint: Checkpoint, rows: Sequence[Row]) ->
     if len(rows) < checkpoint.training.position.epochs:
         return f"metrics.jsonl has lost epoch {len(rows) + 1}"
     if checkpoint.training.best.best_epoch:
+        best = folder.checkpoint("best")
+        if not best.exists():
+            return f"{best} has been lost"
         try:
-            load_checkpoint(folder.checkpoint("best"))
-        except DataError as error:
+            load_checkpoint(best)
+        except DamagedError as error:
             return error.message
     return None
 

@@ -117,5 +117,17 @@ def test_what_a_run_folder_from_elsewhere_says_is_shown_as_text(
         (run / "summary.json").write_text(json.dumps(summary))
         for command in ("runs list", "runs show runs/a/one"):
             check(dlcli(*command.split()), (text, command))
+    manifest, summary = (json.loads((run / name).read_text()) for name in ("manifest.json", "summary.json"))
+    tried = 0
+    for name, record in (("manifest.json", manifest), ("summary.json", summary)):
+        before = (run / name).read_text()
+        for key in record:
+            for value in (None, 3, -1.5, "x", [], {}, [3], {"x": 3}):
+                (run / name).write_text(json.dumps({**record, key: value}))
+                for command in ("runs list", "runs show runs/a/one", "runs compare runs/a/one runs/a/one"):
+                    check(dlcli(*command.split()), (key, value, command))
+                tried += 1
+        (run / name).write_text(before)
+    assert tried > 150
     monkeypatch.setenv("DLCLI_RUNS", "\x1b[31m[red]")
     check(dlcli("runs", "list"), "DLCLI_RUNS")

@@ -20,6 +20,7 @@ from dlcli.training.evaluation import evaluate_split
 from dlcli.training.events import EpochEnded, Event, FitEnded, FitEndReason, StepEnded
 from dlcli.training.onednn import Library
 from dlcli.training.optim import Schedule
+from dlcli.training.running import Running
 from dlcli.training.state import Monitor, Position, TrainingState, generator_states, restore_generators
 from dlcli.training.step import build_step
 
@@ -67,7 +68,7 @@ class Fit:
         self._stopping = Monitor.of(config.early_stopping.monitor, config.early_stopping.min_delta)
         self._report_seconds = REPORT_SECONDS if report_seconds is None else report_seconds
         self._epochs = 0  # ended
-        self._running = _Running(steps_before=0)
+        self._running = Running(steps_before=0)
         self._resumed_from: TrainingState | None = None
         if state is not None:
             self._restore(state)
@@ -118,7 +119,7 @@ class Fit:
         lr = self._lr(running.step)
         self._schedule.epoch_ended(val["loss"])
         self._stopping.update(epoch, val)
-        self._epochs, self._running = epoch, _Running(steps_before=running.step)
+        self._epochs, self._running = epoch, Running(steps_before=running.step)
         return EpochEnded(
             epoch=epoch,
             step=running.step,
@@ -208,52 +209,9 @@ class Fit:
         self._step.remember(memory, state.position.step)
         self._best, self._stopping, self._schedule.plateau = copy(state.best), copy(state.stopping), copy(state.plateau)
         self._epochs = state.position.epochs
-        self._running = _Running(state.position.step, state.position.examples)
+        self._running = Running(state.position.step, state.position.examples)
         self._running.restore(state.sums["loss"].to(self._device), state.sums["weight"].to(self._device))
         self._resumed_from = state if state.position.examples else None
-
-
-class _Running:
-    """Loss and speed of the epoch under way; the sums stay on the device.
-
-    Args:
-        steps_before: Optimizer updates so far.
-        examples: Learned from in this epoch before it was resumed.
-    """
-
-    def __init__(self, steps_before: int, examples: int = 0) -> None:
-        self.step = steps_before
-        self.examples = examples
-        self._loss_sum: Tensor | float = 0.0
-        self._weight: Tensor | float = 0.0
-        self.restart_clock()
-
-    def restart_clock(self) -> None:
-        """Begin to measure speed."""
-        self._start = self._last_report = time.perf_counter()
-        self._examples_before = self.examples
-
-    def restore(self, loss_sum: Tensor, weight: Tensor) -> None:
-        self._loss_sum, self._weight = loss_sum, weight
-
-    def add(self, loss_sum: Tensor, weight: Tensor, examples: int, steps: int) -> None:
-        self._loss_sum = self._loss_sum + loss_sum
-        self._weight = self._weight + weight
-        self.examples += examples
-        self.step += steps
-
-    def sums(self) -> dict[str, Tensor]:
-        """Return the sums over the epoch's examples so far, as TrainingState has them."""
-        return {"loss": torch.as_tensor(self._loss_sum).cpu(), "weight": torch.as_tensor(self._weight).cpu()}
-
-    def seconds_since_report(self) -> float:
-        return time.perf_counter() - self._last_report
-
-    def look(self) -> tuple[float, float]:
-        """Return the mean loss and the examples per second so far; waits for the device."""
-        mean = float(self._loss_sum) / float(self._weight)
-        self._last_report = time.perf_counter()
-        return mean, (self.examples - self._examples_before) / (self._last_report - self._start)
 
 
 def _copy(value: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from dlcli.api import resume, train
 from dlcli.api.training import Listeners
 from dlcli.config.load import load_config
 from dlcli.errors import Interrupted
+from dlcli.runs import recorder
 from dlcli.training import batches, fit
 from dlcli.training.batches import count_batches
 from dlcli.training.events import EpochEnded, Event, StepEnded
@@ -99,6 +100,31 @@ def test_it_may_stop_as_often_as_it_likes(clean_place: Path) -> None:
     settings = ["training.epochs=2", "model.dropout=0.1"]
     train(load_config("digits", settings), run_dir=Path("whole"))
     assert stop_and_go_on(list(range(1, 43, 3)), settings) == outcome(Path("whole"))
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut short", "missing"])
+def test_with_a_damaged_last_checkpoint_it_goes_on_from_the_one_before(
+    dlcli: Callable[..., Finished], clean_place: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    monkeypatch.setattr(recorder, "SAVE_SECONDS", 0.0)
+    loaded = load_config("digits", ["training.epochs=4", "model.dropout=0.1"])
+    train(loaded, run_dir=Path("whole"))
+    run = Path("stopped")
+    with pytest.raises(Interrupted):
+        train(loaded, run_dir=run, listeners=Stop(3 * 21 + 5).listeners)
+    last = run / "checkpoints" / "last.safetensors"
+    content = last.read_bytes()
+    if damage == "missing":  # as a crash between two renames leaves it
+        last.unlink()
+    else:
+        last.write_bytes(content[:-100] if damage == "cut short" else content[:-1] + bytes([content[-1] ^ 4]))
+    done = dlcli("train", "--resume", "stopped")
+    assert done.code == 0
+    assert "from step 63, in epoch 4" in done.err
+    if damage != "missing":
+        assert "note: cannot use stopped/checkpoints/last.safetensors: it is damaged" in done.err
+        assert "note: going on from stopped/checkpoints/previous.safetensors, epoch 3, step 63" in done.err
+    assert outcome(run) == outcome(Path("whole"))
 
 
 def test_epochs_may_be_raised_as_if_they_had_always_been_as_many(

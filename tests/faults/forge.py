@@ -112,8 +112,12 @@ def _serve() -> None:
     import dlcli.api
     import dlcli.cli
     from dlcli.config.load import load_config
+    from dlcli.runs.manifest import describe_environment
     from dlcli.signals import leave_at_signals
 
+    describe_environment(
+        torch.device("cpu")
+    )  # a child that becomes another user may not read all that is imported late
     setup = dlcli.api.set_up(load_config("digits", ["training.epochs=1"]).config)
     list(dlcli.api.training.Fit(setup.model, setup.task, setup.splits, setup.config))  # type: ignore[attr-defined]
     _answer("ready")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -193,6 +194,37 @@ def test_a_copied_or_moved_run_goes_on(dlcli: Callable[..., Finished], clean_pla
     Path("stopped").rename("far/away/moved")
     assert dlcli("train", "-c", "digits", "training.epochs=2", "--resume", "far/away/moved").code == 0
     assert outcome(Path("far/away/moved")) == outcome(Path("whole"))
+
+
+def test_a_run_from_elsewhere_does_not_lead_out_of_its_folder(
+    dlcli: Callable[..., Finished], clean_place: Path
+) -> None:
+    with pytest.raises(Interrupted):
+        train(load_config("digits", ["training.epochs=2"]), run_dir=Path("run"), listeners=Stop(30).listeners)
+    Path("precious").write_text("mine")
+    (Path("run") / "metrics.jsonl").rename("rows")
+    (Path("run") / "metrics.csv").unlink()
+    for name in ("metrics.jsonl", "metrics.csv", "summary.json.tmp", ".manifest.json.tmp"):
+        (Path("run") / name).symlink_to("../precious")
+    assert dlcli("train", "--resume", "run").code == 0
+    assert Path("precious").read_text() == "mine"
+    Path("run/checkpoints").rename("outside")
+    Path("run/checkpoints").symlink_to("../outside")
+    Path("run/summary.json").unlink()
+    before = {path: path.read_bytes() for path in Path("outside").iterdir()}
+    refused = dlcli("train", "--resume", "run")
+    assert refused.code == 3
+    assert "run/checkpoints is a link; a run writes into its own folder" in refused.err
+    assert {path: path.read_bytes() for path in Path("outside").iterdir()} == before
+
+
+def test_mistakes_are_told_before_torch_is_imported(clean_place: Path) -> None:
+    train(load_config("digits", ["training.epochs=1"]), run_dir=Path("run"))
+    for arguments in (["run", "optimizer.lr=-1"], ["nothing"], ["run", "--dry-run"]):
+        call = f"import sys; sys.argv = ['dlcli', 'train', '--resume', *{arguments}]; from dlcli.cli import main"
+        check = "\ntry: main()\nexcept SystemExit as end: assert end.code == 2\nassert 'torch' not in sys.modules"
+        done = subprocess.run([sys.executable, "-c", call + check], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
 
 
 def test_a_run_that_diverged_is_not_gone_on_with(dlcli: Callable[..., Finished], clean_place: Path) -> None:

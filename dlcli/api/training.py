@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,9 +112,8 @@ def train(
 
 def resume(
     run: str,
-    overrides: Sequence[str] = (),
+    loaded: LoadedConfig | None = None,
     *,
-    config: str | None = None,
     evaluate_test: bool = False,
     listeners: Listeners = NOBODY,
 ) -> TrainResult:
@@ -122,8 +121,8 @@ def resume(
 
     Args:
         run: A run's folder or name.
-        overrides: Settings that change no number, or a higher `training.epochs`.
-        config: What the run was made from, to be sure that it is still the same; None trusts the run.
+        loaded: The config to go on with: the run's own but for settings that change no number, or a higher
+            `training.epochs`. None takes the run's own.
         evaluate_test: Whether to measure the best checkpoint on the test split afterwards.
         listeners: Who is told what.
 
@@ -139,8 +138,9 @@ def resume(
     """
     folder = find_run(run)
     with owned(folder.path):
-        loaded = load_config(config or folder.resolved, overrides)
-        check_changes(folder, deciding_settings(load_config(folder.resolved).config), loaded.config)
+        own = load_config(folder.resolved)
+        loaded = loaded or own
+        check_changes(folder, deciding_settings(own.config), loaded.config)
         point = find_resume_point(folder)
         if point.checkpoint is not None:
             check_changes(folder, point.checkpoint.settings, loaded.config)

@@ -85,6 +85,21 @@ def verify(
     finally:
         torch.set_num_threads(threads)
 
+    differences = _compare(folder, last, best, repeated)
+    if manifest.get("data", {}).get("sha256", {}) != dict(setup.splits.info.checksums):
+        differences.insert(0, "the data is other data: its checksums differ")
+    return VerifyResult(
+        run=str(folder.path),
+        identical=not differences,
+        epochs=repeated.state.position.epochs,
+        step=repeated.state.position.step,
+        differences=differences,
+        environment={name: {"then": then, "now": now} for name, (then, now) in environment.items()},
+    )
+
+
+def _compare(folder: RunFolder, last: Checkpoint, best: Checkpoint | None, repeated: _Repeated) -> list[str]:
+    """Return where training again came to something else."""
     assert last.training is not None
     position = repeated.state.position
     differences = compare_rows(read_rows(folder.path)[: position.epochs], repeated.rows, besides=CLOCK)
@@ -94,17 +109,7 @@ def verify(
     differences += compare_tensors("optimizer of last", last.training.optimizer, repeated.state.optimizer)
     if best is not None and best.epoch <= position.epochs:
         differences += compare_tensors("best", best.parameters, repeated.best)
-    data = manifest.get("data", {}).get("sha256", {})
-    if data != dict(setup.splits.info.checksums):
-        differences.insert(0, "the data is other data: its checksums differ")
-    return VerifyResult(
-        run=str(folder.path),
-        identical=not differences,
-        epochs=position.epochs,
-        step=position.step,
-        differences=differences,
-        environment={name: {"then": then, "now": now} for name, (then, now) in environment.items()},
-    )
+    return differences
 
 
 def _load_last(folder: RunFolder) -> Checkpoint:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,11 +20,9 @@ from dlcli.cli.output import (
     print_warnings,
 )
 from dlcli.errors import UsageError
-from dlcli.reporters.base import Progress
 
 if TYPE_CHECKING:
     from dlcli.api import TrainResult
-    from dlcli.api.training import Listeners
     from dlcli.config.load import LoadedConfig
 
 
@@ -68,22 +66,38 @@ def train_command(
     settings = list(overrides or ())
     settings += [f"seed={seed}"] if seed is not None else []
     settings += [f"training.device={device}"] if device is not None else []
-    if resume is not None:
-        if dry_run or run_dir is not None:
-            option = "--dry-run" if dry_run else "--run-dir"
-            raise UsageError(f"--resume takes no {option}: the run is there", hint=f"dlcli train --resume {resume}")
-        _train(lambda listeners: _resume(resume, settings, config, evaluate_test, listeners), progress, quiet, json)
-        return
-    if config is None:
-        raise UsageError("train needs a config", hint="dlcli train -c digits, or --resume RUN to go on with a run")
-    from dlcli.config.load import load_config
-
-    loaded = load_config(config, settings)
+    if resume is not None and (dry_run or run_dir is not None):
+        option = "--dry-run" if dry_run else "--run-dir"
+        raise UsageError(f"--resume takes no {option}: the run is there", hint=f"dlcli train --resume {resume}")
+    loaded = _load(config, resume, settings)
     print_warnings(() if quiet else loaded.warnings)
     if dry_run:
         _show_plan(loaded, json=json)
+        return
+
+    from dlcli import api
+
+    with open_listeners(progress, quiet=quiet) as listeners:
+        if resume is None:
+            result = api.train(loaded, run_dir=run_dir, evaluate_test=evaluate_test, listeners=listeners)
+        else:
+            result = api.resume(resume, loaded, evaluate_test=evaluate_test, listeners=listeners)
+    if json:
+        print_json(_json_object(result))
     else:
-        _train(lambda listeners: _begin(loaded, run_dir, evaluate_test, listeners), progress, quiet, json)
+        print_result(*_summary(result))
+
+
+def _load(config: str | None, resume: str | None, settings: Sequence[str]) -> LoadedConfig:
+    """Return what to train by, from the run to go on with if no config is given."""
+    from dlcli.config.load import load_config
+    from dlcli.runs.folder import find_run
+
+    if resume is not None:
+        return load_config(config or find_run(resume).resolved, settings)
+    if config is None:
+        raise UsageError("train needs a config", hint="dlcli train -c digits, or --resume RUN to go on with a run")
+    return load_config(config, settings)
 
 
 def _show_plan(loaded: LoadedConfig, *, json: bool) -> None:
@@ -94,29 +108,6 @@ def _show_plan(loaded: LoadedConfig, *, json: bool) -> None:
         print_json({"plan": dict(planned.essentials), "epochs": planned.epochs, "notes": planned.notes})
     else:
         print_result(*(f"{heading:<9} {text}" for heading, text in planned.essentials))
-
-
-def _begin(loaded: LoadedConfig, run_dir: Path | None, evaluate_test: bool, listeners: Listeners) -> TrainResult:
-    from dlcli import api
-
-    return api.train(loaded, run_dir=run_dir, evaluate_test=evaluate_test, listeners=listeners)
-
-
-def _resume(
-    run: str, settings: Sequence[str], config: str | None, evaluate_test: bool, listeners: Listeners
-) -> TrainResult:
-    from dlcli import api
-
-    return api.resume(run, settings, config=config, evaluate_test=evaluate_test, listeners=listeners)
-
-
-def _train(train: Callable[[Listeners], TrainResult], progress: Progress, quiet: bool, json: bool) -> None:
-    with open_listeners(progress, quiet=quiet) as listeners:
-        result = train(listeners)
-    if json:
-        print_json(_json_object(result))
-    else:
-        print_result(*_summary(result))
 
 
 def _json_object(result: TrainResult) -> dict[str, object]:

@@ -14,6 +14,7 @@ from dlcli.runs.files import append_text, sync_file, sync_folder, to_json, write
 from dlcli.training.events import EpochEnded
 
 JSONL, CSV = "metrics.jsonl", "metrics.csv"
+_RELIED_UPON = {"step", "train/loss", "epoch_seconds"}
 CLOCK = ("epoch_seconds", "examples_per_second")  # the columns that no two runs share
 
 Row: TypeAlias = dict[str, float | int]
@@ -80,7 +81,7 @@ def read_rows(folder: Path) -> list[Row]:
             row = json.loads(line)
         except (ValueError, RecursionError):
             break
-        if not isinstance(row, dict) or row.get("epoch") != len(rows) + 1 or not {"step", "train/loss"} <= row.keys():
+        if not isinstance(row, dict) or row.get("epoch") != len(rows) + 1 or not row.keys() >= _RELIED_UPON:
             break
         rows.append({name: _number(value) for name, value in row.items()})
     return rows

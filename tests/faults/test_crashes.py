@@ -108,18 +108,10 @@ def kill_at_random(forge: Forge, folder: Path, expected: dict[str, Any], kills: 
     return killed, finished
 
 
+@pytest.mark.parametrize(("kills", "runs"), [(30, 15), pytest.param(200, 100, marks=pytest.mark.long)])
 def test_after_kills_at_random_moments_it_ends_in_the_same_bits(
-    forge: Forge, clean_place: Path, whole: tuple[dict[str, Any], int]
+    forge: Forge, clean_place: Path, whole: tuple[dict[str, Any], int], kills: int, runs: int
 ) -> None:
-    killed, finished = kill_at_random(forge, clean_place, whole[0], kills=30, runs=15)
-    assert killed >= 30
-    assert finished >= 15
-
-
-@pytest.mark.long
-def test_after_hundreds_of_kills_at_random_moments_it_ends_in_the_same_bits(
-    forge: Forge, clean_place: Path, whole: tuple[dict[str, Any], int]
-) -> None:
-    killed, finished = kill_at_random(forge, clean_place, whole[0], kills=200, runs=100)
-    assert killed >= 200
-    assert finished >= 100
+    killed, finished = kill_at_random(forge, clean_place, whole[0], kills, runs)
+    assert killed >= kills
+    assert finished >= runs

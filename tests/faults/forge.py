@@ -7,12 +7,14 @@ no thread pool.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -112,12 +114,8 @@ def _serve() -> None:
     import dlcli.api
     import dlcli.cli
     from dlcli.config.load import load_config
-    from dlcli.runs.manifest import describe_environment
     from dlcli.signals import leave_at_signals
 
-    describe_environment(
-        torch.device("cpu")
-    )  # a child that becomes another user may not read all that is imported late
     setup = dlcli.api.set_up(load_config("digits", ["training.epochs=1"]).config)
     list(dlcli.api.training.Fit(setup.model, setup.task, setup.splits, setup.config))  # type: ignore[attr-defined]
     _answer("ready")
@@ -195,6 +193,10 @@ def _suffer(
     """
     from faults.disk import Disk
 
+    if user:
+        _import_what_runs_need()
+        os.setgid(user)
+        os.setuid(user)
     if eager_saves:
         from dlcli.runs import recorder
         from dlcli.training import batches, fit
@@ -209,11 +211,21 @@ def _suffer(
 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
-    if user:
-        os.setgid(user)
-        os.setuid(user)
     if start_at:
         time.sleep(max(0.0, start_at - time.time()))
+
+
+def _import_what_runs_need() -> None:
+    """Train, resume and fail once: another user may not be allowed to read what Python imports late."""
+    from dlcli.cli import app
+    from dlcli.errors import UsageError
+    from faults.outcome import RESUME, TRAIN
+
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        app(["-q", *TRAIN], standalone_mode=False)
+        app(["-q", *RESUME], standalone_mode=False)
+        with contextlib.suppress(UsageError):
+            app(["train", "--resume", "nothing"], standalone_mode=False)
 
 
 def _slow_down(seconds: float) -> None:

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # as all of torch's users write it
 
-from dlcli.config.schema import Config, CrossEntropyLoss, HuberLoss, L1Loss, MseLoss
+from dlcli.config.schema import Config, CrossEntropyLoss, Head, HuberLoss, L1Loss, MseLoss
 from dlcli.data.scaling import Scaling
 from dlcli.data.splits import DataInfo, Splits
 from dlcli.errors import ConfigError, Problem
+
+_LEAST_OUTPUT = 1e-6  # of the L1 head: below, log |z| is cut off and passes no gradient
 
 
 class Task(ABC):
@@ -62,32 +64,51 @@ class Classification(Task):
     """Which one: labels in, probabilities out.
 
     Args:
-        loss: Cross-entropy on logits, or squared error of softmax probabilities.
+        loss: Cross-entropy, or squared error of probabilities.
         n_classes: Number of classes k.
         class_weights: Weight of each class in the cross-entropy, shape (k,); None for equal ones.
+        head: What makes probabilities of outputs z: softmax, or z divided by its L1 norm, |z| / Σ |z|.
     """
 
-    def __init__(self, loss: CrossEntropyLoss | MseLoss, n_classes: int, class_weights: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        loss: CrossEntropyLoss | MseLoss,
+        n_classes: int,
+        class_weights: Tensor | None = None,
+        head: Head = "softmax",
+    ) -> None:
         self._config = loss
+        self._is_l1 = head == "l1"
         self._n_classes = n_classes
         self._class_weights = class_weights
         self._rows: dict[tuple[torch.device, torch.dtype], Tensor] = {}
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of a batch; with class weights, the weighted mean."""
+        logits = self._logits(outputs)
         if isinstance(self._config, MseLoss):
-            return self._squared_error(outputs, targets) / len(targets)
-        return F.cross_entropy(outputs, targets, self._weights(outputs), label_smoothing=self._config.label_smoothing)
+            return self._squared_error(logits, targets) / len(targets)
+        return F.cross_entropy(logits, targets, self._weights(logits), label_smoothing=self._config.label_smoothing)
+
+    def _logits(self, outputs: Tensor) -> Tensor:
+        """Return what softmax makes the probabilities of: exp(log |z|) / Σ exp(log |z|) is |z| / Σ |z|."""
+        return outputs.abs().clamp_min(_LEAST_OUTPUT).log() if self._is_l1 else outputs
 
     def loss_gradient(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, float]:
         """Return p − y and 1 / N for cross-entropy, p the softmax of the logits, y the true class as (0, …, 1, …, 0).
 
         With label smoothing y is smoothed; with class weights, each example counts by its true class's weight, and
         smoothing spreads over the classes by theirs. For the squared error, g = 2 (p − y) / N goes through softmax's
-        Jacobian, diag(p) − p pᵀ: p ⊙ (g − Σ g p).
+        Jacobian, diag(p) − p pᵀ: p ⊙ (g − Σ g p). The L1 head is softmax of log |z|, whose derivative is 1 / z.
         """
-        probs = outputs.softmax(1)
-        y = self._target_rows(outputs).index_select(0, targets)
+        gradient, factor = self._logit_gradient(self._logits(outputs), targets)
+        if self._is_l1:
+            gradient = torch.where(outputs.abs() < _LEAST_OUTPUT, 0.0, gradient / outputs)
+        return gradient, factor
+
+    def _logit_gradient(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, float]:
+        probs = logits.softmax(1)
+        y = self._target_rows(logits).index_select(0, targets)
         if isinstance(self._config, MseLoss):
             errors = probs - y
             return probs.mul_(errors.sub_((errors * probs).sum(1, keepdim=True))), 2 / len(targets)
@@ -121,14 +142,13 @@ class Classification(Task):
 
     def sums(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Return the loss, the weight it is divided by, and the confusion matrix (true, predicted)."""
-        k = self._n_classes
-        weights = self._weights(outputs)
+        k, logits = self._n_classes, self._logits(outputs)
         if isinstance(self._config, MseLoss):
-            loss = self._squared_error(outputs, targets)
+            loss = self._squared_error(logits, targets)
         else:
-            smoothing = self._config.label_smoothing
-            loss = F.cross_entropy(outputs, targets, weights, reduction="sum", label_smoothing=smoothing)
-        confusion = torch.bincount(targets * k + outputs.argmax(1), minlength=k * k)
+            weights, smoothing = self._weights(logits), self._config.label_smoothing
+            loss = F.cross_entropy(logits, targets, weights, reduction="sum", label_smoothing=smoothing)
+        confusion = torch.bincount(targets * k + logits.argmax(1), minlength=k * k)
         return {
             "loss": _accurate(loss),
             "weight": _accurate(self.weight(targets)),
@@ -149,8 +169,8 @@ class Classification(Task):
         }
 
     def predictions(self, outputs: Tensor) -> Tensor:
-        """Return P(y | x): the softmax of the logits, in float64 so that it sums to 1."""
-        return outputs.cpu().double().softmax(1)
+        """Return P(y | x) by the head, in float64 so that it sums to 1."""
+        return self._logits(outputs.cpu().double()).softmax(1)
 
 
 class Regression(Task):
@@ -245,7 +265,7 @@ def build_task(config: Config, splits: Splits) -> Task:
         return Regression(loss, splits.target_scaling)
     assert isinstance(loss, (CrossEntropyLoss, MseLoss)), "config.rules lets no such config pass"
     weights = _class_weights(loss, splits.info, splits.train.targets) if isinstance(loss, CrossEntropyLoss) else None
-    return Classification(loss, splits.info.out_features, weights)
+    return Classification(loss, splits.info.out_features, weights, config.model.head)
 
 
 def _class_weights(loss: CrossEntropyLoss, info: DataInfo, labels: Tensor) -> Tensor | None:

@@ -112,3 +112,19 @@ def test_balanced_class_weights_are_scikit_learn_s() -> None:
 def test_as_many_class_weights_as_classes() -> None:
     with pytest.raises(ConfigError, match="has 2 entries, digits has 10 classes"):
         set_up(load_config("digits", ["loss.class_weights=[1, 2]"]).config)
+
+
+@pytest.mark.parametrize("loss", [CROSS_ENTROPY, MSE])
+def test_the_l1_head_divides_by_the_l1_norm(loss: CrossEntropyLoss | MseLoss) -> None:
+    torch.manual_seed(0)
+    outputs, labels = torch.randn(50, 4, dtype=torch.float64), torch.randint(0, 4, (50,))
+    probs = outputs.abs() / outputs.abs().sum(1, keepdim=True)
+    task = Classification(loss, 4, head="l1")
+    torch.testing.assert_close(task.predictions(outputs), probs)
+    picked = probs[torch.arange(50), labels]
+    squares = (probs - F.one_hot(labels, 4)).square().sum(1)
+    expected = -picked.log().mean() if loss is CROSS_ENTROPY else squares.mean()
+    assert task.loss(outputs, labels).item() == pytest.approx(expected.item())
+    sums = task.sums(outputs, labels)
+    assert task.metrics(sums)["loss"] == pytest.approx(expected.item())
+    assert task.metrics(sums)["accuracy"] == (probs.argmax(1) == labels).double().mean()

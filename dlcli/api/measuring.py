@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from dlcli.analysis.evaluation import evaluate_model
 from dlcli.analysis.predictions import predict_examples
+from dlcli.analysis.trained_run import SplitName
 from dlcli.api.setup import CheckpointName, Setup, load_run_model
 from dlcli.data.splits import Split
 from dlcli.runs.folder import find_run
-
-SplitName: TypeAlias = Literal["train", "val", "test"]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import nn
 
+from dlcli.analysis.trained_run import SplitName, TrainedRun
 from dlcli.config.load import load_config
 from dlcli.config.render import render_value
 from dlcli.config.schema import Config
@@ -17,7 +18,8 @@ from dlcli.data.splits import Splits
 from dlcli.errors import DataError
 from dlcli.model import build_mlp
 from dlcli.runs.checkpoint import Checkpoint, load_checkpoint
-from dlcli.runs.folder import RunFolder
+from dlcli.runs.folder import RunFolder, find_run
+from dlcli.runs.log import read_rows, read_traces
 from dlcli.task import Task, build_task
 from dlcli.training.device import check_memory, memory_errors_named, pick_device, place_splits, set_precision
 
@@ -97,6 +99,44 @@ def load_run_model(
     except RuntimeError as error:
         raise DataError(f"{folder.checkpoint(which)} does not fit the model of {folder.resolved}") from error
     return setup, saved
+
+
+def load_trained_run(
+    run: str | None,
+    split: SplitName = "test",
+    checkpoint: CheckpointName = "best",
+    *,
+    device: str = "auto",
+    data_root: str | None = None,
+) -> tuple[RunFolder, TrainedRun]:
+    """Return a run's folder, and all that it holds together with its data and model in memory.
+
+    Args:
+        run: A run's folder or name; None is the newest.
+        split: Which examples figures and pictures are to be of.
+        checkpoint: Which parameters.
+        device: Where to compute.
+        data_root: Where the data lies, if not where it lay for training.
+
+    Raises:
+        UsageError: If there is no such run.
+        DataError: If the run, its checkpoint or its data cannot be used.
+    """
+    folder = find_run(run)
+    setup, saved = load_run_model(folder, checkpoint, device, data_root)
+    rows, summary = read_rows(folder.path), folder.read_summary()
+    return folder, TrainedRun(
+        title=str(folder.path),
+        config=setup.config,
+        rows=rows,
+        traces=read_traces(folder.path, len(rows)),
+        splits=setup.splits,
+        model=setup.model,
+        task=setup.task,
+        epoch=saved.epoch,
+        status=summary["status"],
+        split_name=split,
+    )
 
 
 def check_data(folder: RunFolder, manifest: Mapping[str, Any], saved: Checkpoint | None, splits: Splits) -> None:

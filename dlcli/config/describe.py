@@ -20,6 +20,7 @@ LECTURE = {
     "model.hidden_sizes": "[] is the linear model f(x, θ) = θᵀ x̄; more layers make the loss no longer quadratic",
     "model.activation": "the Heaviside step has a useless gradient; the sigmoid σ(z) = 1 / (1 + e^-z) is its soft form",
     "model.init": "gradient descent begins with θ ← N(0, 1): init: normal",
+    "model.head": "many maps reach the simplex: divide by the L1 norm, or softmax, with which learning is faster",
     "loss.name": "cross-entropy is the part of KL(P, Q) that depends on θ; squared error can work, but not well",
     "loss.label_smoothing": "with smoothed labels Σ P log P is no longer 0: the loss is KL plus a constant",
     "optimizer.name": "θ ← θ − α J, with J = ∇_θ L(X, Y, θ)",

@@ -94,8 +94,9 @@ def flatten(model: BaseModel, path: Path = ()) -> dict[str, Value]:
     return settings
 
 
-# Settings that decide no number, or nothing but its last bits: where a run lies, where it computes, how often it saves.
-_INDIFFERENT = ("name", "data.root", "training.device", "checkpoint.every_seconds")
+# Settings that decide no number, or nothing but its last bits: where a run lies, where it computes, how often it saves,
+# whether it draws.
+_INDIFFERENT = ("name", "data.root", "training.device", "checkpoint.every_seconds", "plots")
 
 
 def deciding_settings(config: Config) -> dict[str, Value]:

@@ -49,6 +49,9 @@ def _task_rules(config: Config) -> Iterator[Violation]:
     if config.task not in loss.tasks:
         hint = f"`loss=null` takes the task's own, {DEFAULT_LOSS[config.task]}"
         yield Violation(("loss", "name"), f"{loss.name} is no loss for {config.task}", hint, ("task",))
+    if config.task == "regression" and config.model.head != "softmax":
+        message = f"{config.model.head} makes probabilities of outputs; regression has none"
+        yield Violation(("model", "head"), message, "leave it out: `model.head=null`", ("task",))
     known = [f"val/{name}" for name in METRICS[config.task]]
     for section in ("early_stopping", "checkpoint"):
         monitor = getattr(config, section).monitor

@@ -156,6 +156,9 @@ AnyData = Annotated[
 # --- model --------------------------------------------------------------------------------------------
 
 
+Head: TypeAlias = Literal["softmax", "l1"]
+
+
 class ModelSection(Section):
     """A fully connected network: Linear, activation, Linear, activation, …, Linear."""
 
@@ -178,6 +181,8 @@ class ModelSection(Section):
     the others set biases to 0."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of hidden units silenced at random in each training step."""
+    head: Head = "softmax"
+    """How a classifier's outputs become probabilities: `softmax`, or `l1`: divided by their L1 norm, |z| / Σ |z|."""
 
 
 # --- loss ---------------------------------------------------------------------------------------------
@@ -476,6 +481,9 @@ class Config(Section):
     """When to stop before `training.epochs`."""
     checkpoint: CheckpointSection = CheckpointSection()
     """What is saved of the parameters."""
+    plots: Literal["auto", "always", "never"] = "auto"
+    """Whether pictures are drawn after training; `auto` draws them after 20 seconds of it, when the second or two
+    they take is little; `dlcli plot` draws them at any time."""
 
     @model_validator(mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""metrics.jsonl and metrics.csv: one row an epoch."""
+"""metrics.jsonl and metrics.csv: one row an epoch; trace.jsonl: the inside of the model after some of them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from dlcli.runs.files import append_text, sync_file, sync_folder, to_json, write_whole
-from dlcli.training.events import EpochEnded
+from dlcli.training.events import EpochEnded, LayerTrace, Trace
 
-JSONL, CSV = "metrics.jsonl", "metrics.csv"
+JSONL, CSV, TRACE = "metrics.jsonl", "metrics.csv", "trace.jsonl"
 _RELIED_UPON = {"step", "train/loss", "epoch_seconds"}
 CLOCK = ("epoch_seconds", "examples_per_second")  # the columns that no two runs share
 
@@ -48,25 +49,40 @@ def append_row(folder: Path, row: Row, *, is_first: bool) -> None:
     append_text(folder / CSV, _csv([row], heading=is_first))
 
 
+def append_trace(folder: Path, epoch: int, trace: Trace) -> None:
+    """Add what was seen inside the model after an epoch.
+
+    Raises:
+        DataError: If it cannot be written.
+    """
+    append_text(folder / TRACE, _trace_line(epoch, trace))
+
+
+def _trace_line(epoch: int, trace: Trace) -> str:
+    return to_json({"epoch": epoch, **asdict(trace)}) + "\n"
+
+
 def sync_log(folder: Path) -> None:
     """Make the rows last through a power cut.
 
     Raises:
         DataError: If that fails.
     """
-    sync_file(folder / JSONL)
-    sync_file(folder / CSV)
+    for name in (JSONL, CSV, TRACE):
+        sync_file(folder / name)
     sync_folder(folder)
 
 
 def rewrite_log(folder: Path, rows: Sequence[Row]) -> None:
-    """Leave these rows and no other in both logs.
+    """Leave these rows and no other in both logs, and what was seen up to the last of them.
 
     Raises:
         DataError: If they cannot be written.
     """
     write_whole(folder / JSONL, "".join(f"{to_json(row)}\n" for row in rows).encode())
     write_whole(folder / CSV, _csv(rows, heading=True).encode() if rows else b"")
+    traces = read_traces(folder, len(rows))
+    write_whole(folder / TRACE, "".join(_trace_line(*one) for one in traces.items()).encode())
 
 
 def read_rows(folder: Path) -> list[Row]:
@@ -85,6 +101,34 @@ def read_rows(folder: Path) -> list[Row]:
             break
         rows.append({name: _number(value) for name, value in row.items()})
     return rows
+
+
+def read_traces(folder: Path, epochs: int) -> dict[int, Trace]:
+    """Return what was seen, by epoch, up to `epochs`; nothing from the first damaged line on."""
+    traces: dict[int, Trace] = {}
+    try:
+        lines = (folder / TRACE).read_bytes().split(b"\n")
+    except OSError:
+        return traces
+    for line in lines:
+        try:
+            record = json.loads(line)
+            epoch = int(record["epoch"])
+            layers = tuple(
+                LayerTrace(
+                    gradient_norm=_number(one["gradient_norm"]),
+                    weight_norm=_number(one["weight_norm"]),
+                    saturated=None if one["saturated"] is None else float(one["saturated"]),
+                )
+                for one in record["layers"]
+            )
+            paths = tuple(tuple(float(p) for p in path) for path in record["paths"])
+        except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
+            break
+        if not max(traces, default=0) < epoch <= epochs:
+            break
+        traces[epoch] = Trace(layers, paths)
+    return traces
 
 
 def _number(value: Any) -> float | int:

@@ -17,7 +17,7 @@ from dlcli.errors import DataError, DivergedError, Interrupted
 from dlcli.runs.checkpoint import Checkpoint, save_checkpoint
 from dlcli.runs.files import write_json
 from dlcli.runs.folder import RunFolder
-from dlcli.runs.log import Row, append_row, epoch_row, row_metrics, sync_log
+from dlcli.runs.log import Row, append_row, append_trace, epoch_row, row_metrics, sync_log
 from dlcli.training.events import EpochEnded, Event, FitEnded, StepEnded
 from dlcli.training.fit import Fit
 from dlcli.training.state import Position, TrainingState
@@ -69,6 +69,8 @@ class Recorder:
             row = epoch_row(event)
             self._rows.append(row)
             append_row(self._folder.path, row, is_first=len(self._rows) == 1)
+            if event.trace is not None:
+                append_trace(self._folder.path, event.epoch, event.trace)
             self._unsynced = True
             if event.is_best:
                 self._unsaved_best = self._checkpoint(self._fit.parameters())

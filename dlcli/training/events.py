@@ -48,6 +48,35 @@ class StepEnded:
 
 
 @dataclass(frozen=True)
+class LayerTrace:
+    """One Linear layer, and the activation behind it, on a fixed batch of training examples.
+
+    Attributes:
+        gradient_norm: Euclidean norm of ∂loss/∂weight.
+        weight_norm: Euclidean norm of the weight.
+        saturated: Share of the activation's values where its slope is under a twentieth of the steepest; None for the
+            last layer and for activations that do not saturate.
+    """
+
+    gradient_norm: float
+    weight_norm: float
+    saturated: float | None
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What is to be seen inside a model.
+
+    Attributes:
+        layers: From the first to the last.
+        paths: P(class | x) of the followed examples, see `followed_examples`; empty but for three classes.
+    """
+
+    layers: tuple[LayerTrace, ...]
+    paths: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
 class EpochEnded:
     """One pass over train, and what validation says after it.
 
@@ -60,6 +89,7 @@ class EpochEnded:
         epoch_seconds: Training and validation.
         examples_per_second: Training alone.
         is_best: Whether the monitored metric has never been better.
+        trace: What is to be seen inside the model; None after most of many epochs.
     """
 
     epoch: int
@@ -70,6 +100,7 @@ class EpochEnded:
     epoch_seconds: float
     examples_per_second: float
     is_best: bool
+    trace: Trace | None = None
 
 
 @dataclass(frozen=True)

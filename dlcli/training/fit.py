@@ -23,6 +23,7 @@ from dlcli.training.optim import Schedule
 from dlcli.training.running import Running
 from dlcli.training.state import Monitor, Position, TrainingState, generator_states, restore_generators
 from dlcli.training.step import build_step
+from dlcli.training.trace import Tracer, is_traced
 
 REPORT_SECONDS = 0.1  # between two looks at the running loss; each waits for the device
 
@@ -62,6 +63,7 @@ class Fit:
         self._device = next(model.parameters()).device
         self._steps_per_epoch = count_batches(len(splits.train), settings.batch_size)
         self._batches = batches_per_span(splits.train, settings.batch_size, count_parameters(model))
+        self._tracer = Tracer(model, task, splits)
         self._step = build_step(model, task, splits.train, config, state.library if state else library)
         self._schedule = Schedule(config.scheduler, settings.epochs, self._steps_per_epoch)
         self._best = Monitor.of(config.checkpoint.monitor)
@@ -129,6 +131,7 @@ class Fit:
             epoch_seconds=time.perf_counter() - start,
             examples_per_second=examples_per_second,
             is_best=self._best.update(epoch, val),
+            trace=self._tracer.look() if is_traced(epoch) else None,
         )
 
     def _look(self) -> tuple[float, float]:

@@ -53,6 +53,12 @@ def test_every_loss_learns_as_by_autograd(preset: str, loss: str) -> None:
     assert largest_difference(preset, f"loss={loss}", "training.precision=float64") < 1e-12
 
 
+@pytest.mark.parametrize("loss", ["{name: cross_entropy, label_smoothing: 0.1}", "{name: mse}"])
+def test_the_l1_head_learns_as_by_autograd(loss: str) -> None:
+    settings = ["model.head=l1", "training.precision=float64", "optimizer.lr=0.01"]
+    assert largest_difference("digits", f"loss={loss}", *settings) < 1e-10
+
+
 @pytest.mark.parametrize(
     "settings",
     [

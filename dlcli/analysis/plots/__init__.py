@@ -1,0 +1,1 @@
+"""Pictures of a run; nothing else imports matplotlib."""

@@ -108,6 +108,7 @@ def load_trained_run(
     *,
     device: str = "auto",
     data_root: str | None = None,
+    setup: Setup | None = None,
 ) -> tuple[RunFolder, TrainedRun]:
     """Return a run's folder, and all that it holds together with its data and model in memory.
 
@@ -117,13 +118,14 @@ def load_trained_run(
         checkpoint: Which parameters.
         device: Where to compute.
         data_root: Where the data lies, if not where it lay for training.
+        setup: The run's data and model, where they are in memory already; its model is overwritten.
 
     Raises:
         UsageError: If there is no such run.
         DataError: If the run, its checkpoint or its data cannot be used.
     """
     folder = find_run(run)
-    setup, saved = load_run_model(folder, checkpoint, device, data_root)
+    setup, saved = load_run_model(folder, checkpoint, device, data_root, setup)
     rows, summary = read_rows(folder.path), folder.read_summary()
     return folder, TrainedRun(
         title=str(folder.path),

@@ -1,4 +1,4 @@
-"""Train, resume, verify, evaluate, predict, draw: the only wiring of the rooms, for the command line and for notebooks."""
+"""Train, resume, verify, evaluate, predict, draw: the only wiring of the rooms, for command line and notebooks."""
 
 from __future__ import annotations
 

@@ -95,15 +95,16 @@ def draw_after_training(folder: RunFolder, setup: Setup, note: Callable[[str], N
         where = _make_folder(folder, None)
         files = _write(pictures(trained, cheap_names()), ("png",), where)
         note(f"{len(files)} pictures of val drawn in {where}")
-    except Exception as error:  # noqa: BLE001, RUF100  # the run is good whatever happens to its pictures
+    except Exception as error:  # the run is good whatever happens to its pictures
         note(f"no pictures were drawn: {error}; `dlcli plot {folder.path}` tries again")
 
 
 def _read_names(run: str | None, names: Sequence[str]) -> tuple[RunFolder, list[str]]:
     """Return the run that is meant, and the names of pictures."""
     found = list(dict.fromkeys(names))
-    if run in NAMES and not _is_run(run):
-        run, found = None, [run, *found]
+    if run is not None and run in NAMES and not _is_run(run):
+        found.insert(0, run)
+        run = None
     for name in found:
         if name not in NAMES:
             guess = closest(name, NAMES)

@@ -74,10 +74,9 @@ def plot_command(
 
 
 def _read_formats(texts: Sequence[str]) -> list[Format]:
-    formats: list[Format] = []
-    for word in ",".join(texts).split(","):
-        if word == "png" or word == "svg":  # noqa: PLR1714, RUF100  # mypy follows this, not `in`
-            formats.append(word)
-        else:
-            raise UsageError(f"--format {word!r} is neither png nor svg", hint="--format png,svg")
-    return formats
+    known: dict[str, Format] = {"png": "png", "svg": "svg"}
+    words = ",".join(texts).split(",")
+    unknown = [word for word in words if word not in known]
+    if unknown:
+        raise UsageError(f"--format {unknown[0]!r} is neither png nor svg", hint="--format png,svg")
+    return [known[word] for word in words]

@@ -146,8 +146,8 @@ def weights(run: TrainedRun) -> Sketch | None:
     is_linear = len(run.model) == 1
     chosen = np.argsort(-norms, kind="stable")[:_MOST_UNITS]
     chosen = np.sort(chosen) if is_linear else chosen
-    which = "" if len(chosen) == len(norms) else f", the {len(chosen)} of {len(norms)} units with the largest norm"
-    what = "Weights of each output" if is_linear else "Weights of the first layer"
+    which = "" if len(chosen) == len(norms) else f": {len(chosen)} of {len(norms)} units, the largest norms"
+    what = "Weights of each output" if is_linear else "First-layer weights"
     title = f"{what} as images{which}"
     limit = float(np.quantile(np.abs(values[chosen]), _MOST_COLOURED)) or 1.0
     alt = (

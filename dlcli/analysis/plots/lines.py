@@ -46,7 +46,8 @@ def draw_lines(axes: Axes, epochs: Sequence[int], lines: Mapping[str, Sequence[f
 def _count_epochs(axes: Axes, epochs: Sequence[int]) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.set_xlim(min(epochs) - 0.5, max(epochs) + max(0.5, 0.02 * len(epochs)))
+    room = 0.03 * (max(epochs) - min(epochs)) or 0.5
+    axes.set_xlim(max(min(epochs) - room, 0.5), max(epochs) + room)  # there is no epoch 0
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     axes.set_xlabel("epoch")
 

@@ -50,7 +50,7 @@ def per_class(run: TrainedRun) -> Sketch | None:
         _draw_groups(axes, [names[i] for i in shown], groups)
         axes.set_xlim(0, 1)
         axes.set_xlabel(
-            "precision: P(right | predicted so) · recall: P(right | is so) · F1: their harmonic mean", fontsize=8
+            "precision: P(right | predicted so) · recall: P(right | is so)\nF1: their harmonic mean", fontsize=8
         )
         for y, i in enumerate(shown):
             _explain_missing(axes, y, figures[i])

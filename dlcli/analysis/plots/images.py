@@ -72,7 +72,7 @@ def examples(run: TrainedRun) -> Sketch | None:
                 left = column * _CELL_WIDTH
                 draw_tile(axes, pixels[i].reshape(run.info.image_shape or ()).numpy(), left, top, low, high, "gray")
                 _draw_distribution(
-                    axes, left, top - 1.06, probs[i], int(labels[i]), shortened(run.info.class_names, 12)
+                    axes, left, top - 1.06, probs[i], int(labels[i]), shortened(run.info.class_names, 11)
                 )
         bottom = -len(headed) * (_CELL_HEIGHT + 0.3) + 0.2
         axes.text(0, bottom, _EXPLANATION, fontsize=8, color=MUTED)

@@ -30,9 +30,9 @@ def per_class(run: TrainedRun) -> Sketch | None:
     names = shortened(run.info.class_names, 24)
     figures = list(per_class_metrics(torch.from_numpy(run_counts(run)), range(len(names))).values())  # type: ignore[arg-type]
     f1 = [_number(one["f1"]) for one in figures]
-    order = sorted(range(len(names)), key=lambda i: -1 if np.isnan(f1[i]) else f1[i])
+    order = sorted(range(len(names)), key=lambda i: np.nan_to_num(f1[i], nan=np.inf))
     shown = sorted(order[:_MOST])
-    worst = min((i for i in order if np.isfinite(f1[i])), key=lambda i: f1[i])
+    worst = order[0]
     which = "" if len(names) <= _MOST else f", the {_MOST} lowest F1 of {len(names)} classes"
     title = f"Class by class, {run.split_name}: lowest F1 {f1[worst]:.3f}, {names[worst]}{which}"
     lines = [
@@ -67,9 +67,14 @@ def _explain_missing(axes: Axes, y: int, figures: Mapping[str, float | int | Non
     elif figures["f1"] is not None:
         f1 = float(figures["f1"])
         axes.annotate(
-            f"{f1:.3f}", (f1, y + _BAR), xytext=(3, 0), textcoords="offset points", va="center", fontsize=7,
+            f"{f1:.3f}",
+            (f1, y + _BAR),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=7,
             annotation_clip=False,
-        )  # fmt: skip
+        )
 
 
 def distribution(run: TrainedRun) -> Sketch | None:
@@ -107,13 +112,19 @@ def _shares(run: TrainedRun, name: SplitName, k: int) -> np.ndarray:
 
 
 def _draw_groups(axes: Axes, names: Sequence[str], groups: Mapping[str, Sequence[float] | np.ndarray]) -> None:
-    """Draw three bars for each name, the first name at the top, with what they are above."""
+    """Draw three bars for each name, the first name at the top, and what they are above all."""
     y = np.arange(len(names))
     for i, (heading, widths) in enumerate(groups.items()):
         axes.barh(
-            y + (i - 1) * _BAR, np.nan_to_num(np.asarray(widths, dtype=float)), _BAR * 0.92, label=heading,
-            color=_FILLS[i], hatch=HATCHES[i], edgecolor=COLOURS[0], linewidth=0.6,
-        )  # fmt: skip
+            y + (i - 1) * _BAR,
+            np.nan_to_num(np.asarray(widths, dtype=float)),
+            _BAR * 0.92,
+            label=heading,
+            color=_FILLS[i],
+            hatch=HATCHES[i],
+            edgecolor=COLOURS[0],
+            linewidth=0.6,
+        )
     axes.set_yticks(y, names)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)

@@ -158,8 +158,9 @@ def weights(run: TrainedRun) -> Sketch | None:
 
     def draw() -> Figure:
         shape = run.info.image_shape or ()
-        return _draw_weights(title, [values[i].reshape(shape) for i in chosen], limit,
-                             labels and [labels[i] for i in chosen])  # fmt: skip
+        return _draw_weights(
+            title, [values[i].reshape(shape) for i in chosen], limit, labels and [labels[i] for i in chosen]
+        )
 
     return Sketch(title, alt, draw)
 

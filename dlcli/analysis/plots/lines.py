@@ -66,6 +66,7 @@ def _name_ends(axes: Axes, lines: Mapping[str, Sequence[float]], gap: float) -> 
     """Write each name beside the last value of its line, apart from the others."""
     ends = [_height(axes, values) for values in lines.values()]
     order = np.argsort(ends, kind="stable")
+    gap = min(gap, 1 / len(ends))
     # Each at least a gap above the one below, and then low enough for those above it.
     apart = np.arange(len(ends)) * gap
     heights = np.maximum.accumulate(np.array(ends)[order] - apart) + apart

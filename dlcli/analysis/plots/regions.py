@@ -45,8 +45,9 @@ def regions(run: TrainedRun) -> Sketch | None:
         x, y = points[is_wrong].T
         axes.plot(x, y, "o", markersize=12, color="none", markeredgecolor="black", label=f"wrong ({len(x):,})")
         axes.set(xlabel=first, ylabel=second)
-        axes.legend(loc="upper left", bbox_to_anchor=(1, 1), title=_explain(run), alignment="left", fontsize=9,
-                    title_fontsize=8)  # fmt: skip
+        axes.legend(
+            loc="upper left", bbox_to_anchor=(1, 1), title=_explain(run), alignment="left", fontsize=9, title_fontsize=8
+        )
         return figure
 
     return Sketch(title, alt, draw)
@@ -84,9 +85,12 @@ def _draw_regions(axes: Axes, run: TrainedRun) -> None:
     colours = np.array([to_rgb(class_look(label)[0]) for label in range(k)])
     strength = 0.12 + 0.48 * (highest - 1 / k) / (1 - 1 / k)
     axes.imshow(
-        1 - strength[..., None] * (1 - colours[winner]), extent=(x[0], x[-1], y[0], y[-1]), origin="lower",
-        aspect="auto", interpolation="bilinear",
-    )  # fmt: skip
+        1 - strength[..., None] * (1 - colours[winner]),
+        extent=(x[0], x[-1], y[0], y[-1]),
+        origin="lower",
+        aspect="auto",
+        interpolation="bilinear",
+    )
     for label in range(k):
         margin = probs[..., label] - np.delete(probs, label, -1).max(-1)
         if margin.min() < 0 < margin.max():
@@ -98,7 +102,14 @@ def _draw_points(axes: Axes, points: Floats, labels: Ints, run: TrainedRun, *, i
         colour, marker = class_look(label)
         x, y = points[labels == label].T
         axes.plot(
-            x, y, marker, color=colour, markersize=3 if is_back else 6, alpha=0.5 if is_back else 1,
-            markeredgecolor=MUTED if is_back else "white", markeredgewidth=0.2 if is_back else 0.7,
-            rasterized=len(x) > MANY, label=None if is_back or label >= _LEGEND else name,
-        )  # fmt: skip
+            x,
+            y,
+            marker,
+            color=colour,
+            markersize=3 if is_back else 6,
+            alpha=0.5 if is_back else 1,
+            markeredgecolor=MUTED if is_back else "white",
+            markeredgewidth=0.2 if is_back else 0.7,
+            rasterized=len(x) > MANY,
+            label=None if is_back or label >= _LEGEND else name,
+        )

@@ -73,8 +73,14 @@ def residuals(run: TrainedRun) -> Sketch | None:
             _dots(scatter, predicted[:, i], left[:, i])
             scatter.set_xlabel(f"predicted {name}{_unit(run)}")
             scatter.set_ylabel(f"truth − prediction{_unit(run)}")
-            histogram.hist(left[:, i], bins=_bins(left[:, i]), orientation="horizontal", color=COLOURS[4],
-                           edgecolor=COLOURS[0], linewidth=0.6)  # fmt: skip
+            histogram.hist(
+                left[:, i],
+                bins=_bins(left[:, i]),
+                orientation="horizontal",
+                color=COLOURS[4],
+                edgecolor=COLOURS[0],
+                linewidth=0.6,
+            )
             histogram.set_xlabel("examples")
             for axes in (scatter, histogram):
                 axes.axhline(0, color="black", linewidth=1, linestyle="--")
@@ -120,8 +126,15 @@ def _draw_fit(axes: Axes, run: TrainedRun, i: int, x: Floats, learned: Floats, t
     _dots(axes, run.inputs(split)[:, 0].numpy(), run.truth(split)[:, i].numpy(), COLOURS[0], 3.5, run.split_name)
     if true is not None:
         if info.noise:
-            axes.fill_between(x, true - info.noise, true + info.noise, color=COLOURS[5], alpha=0.3, linewidth=0,
-                              label="truth ± noise (one standard deviation)")  # fmt: skip
+            axes.fill_between(
+                x,
+                true - info.noise,
+                true + info.noise,
+                color=COLOURS[5],
+                alpha=0.3,
+                linewidth=0,
+                label="truth ± noise (one standard deviation)",
+            )
         formula = shortened([info.formula.removeprefix("y = ")], 30)[0]
         axes.plot(x, true, color=TRUTH, linestyle=LINES[1], linewidth=1.5, label=f"truth: {formula}")
     axes.plot(x, learned, color=COLOURS[1], linewidth=2.2, label="learned")
@@ -143,8 +156,17 @@ def _panels(run: TrainedRun, title: str, width: float, height: float) -> tuple[F
 def _dots(axes: Axes, x: Floats, y: Floats, colour: str = COLOURS[0], size: float = 3.5, label: str = "") -> None:
     """Draw points, the fainter the more there are."""
     alpha = float(np.clip(10 / np.sqrt(len(x)), 0.15, 0.9))
-    axes.plot(x, y, "o", color=colour, markersize=size, markeredgewidth=0, alpha=alpha, label=label or None,
-              rasterized=len(x) > MANY)  # fmt: skip
+    axes.plot(
+        x,
+        y,
+        "o",
+        color=colour,
+        markersize=size,
+        markeredgewidth=0,
+        alpha=alpha,
+        label=label or None,
+        rasterized=len(x) > MANY,
+    )
 
 
 def _bins(values: Floats) -> Floats:

@@ -58,8 +58,16 @@ def _draw_accuracy(axes: Axes, measured: Reliability) -> None:
     axes.vlines(measured.confidence[seen], measured.accuracy[seen], measured.confidence[seen], color="black")
     axes.plot(measured.confidence[seen], measured.accuracy[seen], "o", color="black", markersize=5)
     axes.text(0.03, 0.93, "● accuracy at the mean probability\n| gap to it, whose mean is the ECE", va="top")
-    axes.text(0.05, 0.085, "as often right as it says", rotation=45, transform_rotates_text=True, color=MUTED,
-              rotation_mode="anchor", fontsize=8)  # fmt: skip
+    axes.text(
+        0.05,
+        0.085,
+        "as often right as it says",
+        rotation=45,
+        transform_rotates_text=True,
+        color=MUTED,
+        rotation_mode="anchor",
+        fontsize=8,
+    )
     axes.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy: share of right predictions")
 
 

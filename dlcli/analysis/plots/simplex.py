@@ -45,8 +45,18 @@ def simplex(run: TrainedRun) -> Sketch | None:
         for label in range(3):
             colour, marker = class_look(label)
             x, y = (probs[labels == label] @ CORNERS).T
-            all_axes[0].plot(x, y, marker, color=colour, markersize=5, alpha=0.7, markeredgecolor="white",
-                             markeredgewidth=0.4, rasterized=len(x) > MANY, clip_on=False)  # fmt: skip
+            all_axes[0].plot(
+                x,
+                y,
+                marker,
+                color=colour,
+                markersize=5,
+                alpha=0.7,
+                markeredgecolor="white",
+                markeredgewidth=0.4,
+                rasterized=len(x) > MANY,
+                clip_on=False,
+            )
         if len(paths):
             _draw_triangle(all_axes[1], names)
             _draw_paths(all_axes[1], paths, classes, list(run.traces))
@@ -77,8 +87,13 @@ def _draw_triangle(axes: Axes, names: list[str]) -> None:
         is_top = y > 0
         height = y + 0.07 if is_top else y - 0.07
         axes.plot([x], [height], marker, color=colour, markersize=8, clip_on=False)
-        axes.text(x + (0.04 if label != 1 else -0.04), height, f"P({names[label]}) = 1", va="center",
-                  ha="right" if label == 1 else "left")  # fmt: skip
+        axes.text(
+            x + (0.04 if label != 1 else -0.04),
+            height,
+            f"P({names[label]}) = 1",
+            va="center",
+            ha="right" if label == 1 else "left",
+        )
     axes.set(xlim=(-0.05, 1.05), ylim=(-0.14, CORNERS[2, 1] + 0.12), aspect="equal")
 
 

@@ -6,7 +6,7 @@
 
     python docs/three_loops.py [float64 | float32]
 
-Same first parameters, same batches, same α: so the same θ comes out, but for rounding. It needs jax (`pip install jax`).
+Same first parameters, same batches, same α: so the same θ comes out, but for rounding. Needs jax (`pip install jax`).
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def torch_loop() -> list[np.ndarray]:
     return parameters(model)
 
 
-def f(x: jax.Array, theta: list[jax.Array]) -> jax.Array:
-    """f(x, θ) = softmax(ξᵀ σ̄(φᵀ x̄)), as logarithms."""
+def log_f(x: jax.Array, theta: list[jax.Array]) -> jax.Array:
+    """The logarithm of f(x, θ) = softmax(ξᵀ σ̄(φᵀ x̄))."""
     phi, phi_bias, xi, xi_bias = theta
     z = jax.nn.sigmoid(x @ phi.T + phi_bias)
     return jax.nn.log_softmax(z @ xi.T + xi_bias)
@@ -75,7 +75,7 @@ def f(x: jax.Array, theta: list[jax.Array]) -> jax.Array:
 
 def L(x: jax.Array, y: jax.Array, theta: list[jax.Array]) -> jax.Array:  # noqa: N802  # as on the slide
     """−1/n Σ_j Σ_i P(y_{j,i} | x_j) log f(x_j, θ)_i."""
-    return -(jax.nn.one_hot(y, 10) * f(x, theta)).sum(axis=1).mean()
+    return -(jax.nn.one_hot(y, 10) * log_f(x, theta)).sum(axis=1).mean()
 
 
 def jax_loop() -> list[np.ndarray]:

@@ -100,14 +100,14 @@ def _classification(result: ExplainResult) -> Iterator[RenderableType]:
     parts = result.divergence
     yield f"\nThe first batch before training: {result.batch_size:,} examples, loss {result.batch_loss:.6f}"
     yield make_table(
-        ["  P from the labels, Q = f(x, θ); means", ""],
+        ["  P from the labels, Q = f(x, θ)", "mean nats"],
         [
             ["  cross-entropy  −Σ P log Q", f"{parts.cross_entropy:.6f}"],
             ["  entropy        −Σ P log P, without θ", f"{parts.entropy:.6f}"],
             ["  KL(P, Q)       Σ P log(P / Q)", f"{parts.kl:.6f}"],
         ],
     )
-    yield f"  KL(P, Q) = cross-entropy − entropy, but for rounding, {parts.gap:.1g}"
+    yield f"  KL(P, Q) = Σ P log P − Σ P log Q, to within {parts.gap:.1g}"
     example = result.example
     yield f"\nIts first example, label {example.label}: z = outputs, p = f(x, θ)"
     rows = [

@@ -54,7 +54,8 @@ def gradcheck_command(
 
 def _page(result: GradcheckResult) -> Iterator[RenderableType]:
     yield f"{result.config}: {result.model}; {result.loss_name} {result.loss:.4f} before training"
-    yield f"The first {result.examples} of {result.train_examples:,} training examples, in float64; autograd's worst errors"
+    examples = f"{result.examples} of {result.train_examples:,} training examples"
+    yield f"The first {examples}, in float64; autograd's worst errors"
     yield f"|a − b| / max(|a|, |b|, {result.floor:.2g}): against the formulas in all entries, against"
     yield f"differences in up to {result.drawn} drawn of each tensor; `largest` is the largest gradient\n"
     yield make_table(

@@ -4,11 +4,11 @@ Two numbers a and b differ by |a − b| / max(|a|, |b|, floor). The floor is a t
 and all gradients: an entry far below it is a sum of numbers far above it, whose rounding it has; its error counts by
 what matters to the step.
 
-The derivative by differences is (L(θ + h) − L(θ − h)) / 2h, with h = ε^(1/3) max(1, |θ|): larger errs by the third
-derivative, smaller by rounding (Press et al., Numerical Recipes, 2007, 5.7). Where the loss has a kink (ReLU), a jump
-(Heaviside) or a pole (the L1 head) within the step, it says nothing. That is asked of the loss alone, so that no wrong
-gradient gets by: if h is halved, a smooth loss keeps its slope, and its slopes to the right and to the left come
-closer by half. Entries that fail this are skipped and counted.
+The derivative by differences is (L(θ + h) − L(θ − h)) / 2h, with h = ε^(1/3) max(1, |θ|): a larger h errs by the
+third derivative, a smaller one by rounding (Press et al., Numerical Recipes, 2007, 5.7). Where the loss has a kink
+(ReLU), a jump (Heaviside) or a pole (the L1 head) within the step, it says nothing. That is asked of the loss alone,
+so that no wrong gradient gets by: if h is halved, a smooth loss keeps its slope, and its slopes to the right and to
+the left come closer by half. Entries that fail this are skipped and counted.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from dlcli.training.backprop import Propagation, is_known, read_layers
 EXAMPLES = 32
 SAMPLED_ENTRIES = 40  # of each tensor, by differences: each takes four passes forward
 # Rounding alone stays below 1e-11. But torch's softplus is a line above z = 20, off by 2e-9, and weights of classes are
-# float32, off by 6e-8. A wrong formula errs by a hundredth at least.
+# float32, off by 6e-8. What is wrong is off by far more.
 FORMULA_TOLERANCE = 1e-6
 DIFFERENCE_TOLERANCE = 1e-5
 FLOOR = 1e-3
-_STEP = torch.finfo(torch.float64).eps ** (1 / 3)
+STEP = torch.finfo(torch.float64).eps ** (1 / 3)
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def difference_quotients(loss: Callable[[], Tensor], parameter: Tensor, entries:
     quotients = parameter.new_empty(len(entries))
     for i, entry in enumerate(entries.tolist()):
         value = flat[entry].clone()
-        h = _STEP * max(1.0, abs(value.item()))
+        h = STEP * max(1.0, abs(value.item()))
         (wide, wide_bend), (narrow, narrow_bend) = (derivatives(entry, value, step) for step in (h, h / 2))
         doubt = torch.maximum((wide - narrow).abs(), (wide_bend - 2 * narrow_bend).abs())
         # Kinks with less doubt than this move the narrow quotient by less than the tolerance.

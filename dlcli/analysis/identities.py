@@ -9,14 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # as all of torch's users write it
 
-from dlcli.analysis.gradcheck import DIFFERENCE_TOLERANCE, FLOOR, FORMULA_TOLERANCE, relative_error
+from dlcli.analysis.gradcheck import DIFFERENCE_TOLERANCE, FLOOR, FORMULA_TOLERANCE, STEP, relative_error
 from dlcli.analysis.notation import loss_gradient_formula
 from dlcli.config.schema import Config, MseLoss
 from dlcli.data.splits import Split
 from dlcli.task import Task
 
 _JACOBIANS = 4  # examples; each takes a pass backward per class
-_STEP = torch.finfo(torch.float64).eps ** (1 / 3)
 
 
 @dataclass(frozen=True)
@@ -99,9 +98,9 @@ def _softmax(logits: Tensor, labels: Tensor) -> Iterator[IdentityCheck]:
 
 def _softmax_differences(logits: Tensor) -> Tensor:
     """Return the Jacobians by central differences, shape (n, k, k), rows the probabilities."""
-    steps = _STEP * torch.eye(logits.shape[1], dtype=logits.dtype)
+    steps = STEP * torch.eye(logits.shape[1], dtype=logits.dtype)
     above, below = ((logits[:, None, :] + sign * steps).softmax(2) for sign in (1, -1))
-    quotients: Tensor = (above - below) / (2 * _STEP)
+    quotients: Tensor = (above - below) / (2 * STEP)
     return quotients.transpose(1, 2)
 
 
@@ -124,6 +123,6 @@ def _sigmoid(z: Tensor) -> IdentityCheck:
     z = z.clone().requires_grad_()
     (expected,) = torch.autograd.grad(z.sigmoid().sum(), z)
     z = z.detach()
-    by_differences = ((z + _STEP).sigmoid() - (z - _STEP).sigmoid()) / (2 * _STEP)
+    by_differences = ((z + STEP).sigmoid() - (z - STEP).sigmoid()) / (2 * STEP)
     formula = z.sigmoid() * (1 - z.sigmoid())
     return IdentityCheck("σ′(z) = σ(z) ⊙ (1 − σ(z))", _error(formula, expected), _error(formula, by_differences))

@@ -48,7 +48,7 @@ def gradcheck_command(
     else:
         print_result(*_page(result))
     if result.failures:
-        hint = "an error goes down from layer to layer: the last layer named first is where to look"
+        hint = "errors are handed down from layer to layer: the one named first is where to look"
         raise CheckFailed("\n  ".join(["the gradients don't agree", *result.failures]), hint=hint)
 
 

@@ -1,8 +1,10 @@
-"""Train, resume, verify, evaluate, predict: the only wiring of the rooms, for the command line and for notebooks."""
+"""Train, resume, verify, evaluate, predict, check, explain: the only wiring, for the command line and notebooks."""
 
 from __future__ import annotations
 
 from dlcli.api.benchmarking import bench
+from dlcli.api.checking import GradcheckResult, gradcheck
+from dlcli.api.explaining import ExplainResult, explain
 from dlcli.api.measuring import EvalResult, PredictResult, evaluate, predict
 from dlcli.api.setup import Setup, set_up
 from dlcli.api.training import TrainResult, plan, resume, train
@@ -11,12 +13,16 @@ from dlcli.config.load import load_config
 
 __all__ = [
     "EvalResult",
+    "ExplainResult",
+    "GradcheckResult",
     "PredictResult",
     "Setup",
     "TrainResult",
     "VerifyResult",
     "bench",
     "evaluate",
+    "explain",
+    "gradcheck",
     "load_config",
     "plan",
     "predict",

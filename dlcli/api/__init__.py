@@ -1,9 +1,11 @@
-"""Train, resume, verify, evaluate, predict, draw: the only wiring of the rooms, for command line and notebooks."""
+"""Train, verify, evaluate, predict, draw, check, explain: the only wiring, for the command line and notebooks."""
 
 from __future__ import annotations
 
 from dlcli.api.benchmarking import bench
+from dlcli.api.checking import GradcheckResult, gradcheck
 from dlcli.api.drawing import DrawResult, draw, list_pictures
+from dlcli.api.explaining import ExplainResult, explain
 from dlcli.api.measuring import EvalResult, PredictResult, evaluate, predict
 from dlcli.api.setup import Setup, set_up
 from dlcli.api.training import TrainResult, plan, resume, train
@@ -13,6 +15,8 @@ from dlcli.config.load import load_config
 __all__ = [
     "DrawResult",
     "EvalResult",
+    "ExplainResult",
+    "GradcheckResult",
     "PredictResult",
     "Setup",
     "TrainResult",
@@ -20,6 +24,8 @@ __all__ = [
     "bench",
     "draw",
     "evaluate",
+    "explain",
+    "gradcheck",
     "list_pictures",
     "load_config",
     "plan",

@@ -1,8 +1,9 @@
-"""Train, resume, verify, evaluate, predict: the only wiring of the rooms, for the command line and for notebooks."""
+"""Train, resume, verify, evaluate, predict, diagnose: the only wiring of the rooms, for the command line and for notebooks."""
 
 from __future__ import annotations
 
 from dlcli.api.benchmarking import bench
+from dlcli.api.diagnosing import DiagnoseResult, diagnose
 from dlcli.api.measuring import EvalResult, PredictResult, evaluate, predict
 from dlcli.api.setup import Setup, set_up
 from dlcli.api.training import TrainResult, plan, resume, train
@@ -10,12 +11,14 @@ from dlcli.api.verifying import VerifyResult, verify
 from dlcli.config.load import load_config
 
 __all__ = [
+    "DiagnoseResult",
     "EvalResult",
     "PredictResult",
     "Setup",
     "TrainResult",
     "VerifyResult",
     "bench",
+    "diagnose",
     "evaluate",
     "load_config",
     "plan",

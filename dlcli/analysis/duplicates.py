@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from dlcli.data.splits import Split
+from dlcli.data.splits import Split, Splits
 
 _CROWDED = 4  # examples per possible input; a split of copies, each there twice or three times, is not as crowded
 
@@ -33,23 +34,23 @@ class Overlap:
         return self.found / self.examples
 
 
-def find_overlap(train: Split, other: Split, name: str) -> Overlap:
-    """Return how much of a split is in train.
+def find_overlaps(splits: Splits) -> tuple[Overlap, Overlap]:
+    """Return how much of val and of test is in train.
 
     Rows are told apart by 64-bit hashes of their bytes (SipHash): that one pair of 100,000 different rows is taken for
     equal has a chance of 3 in 10 ** 10.
-
-    Args:
-        train: What was learned from.
-        other: Scaled like it.
-        name: The other split's.
     """
     targets: dict[int, set[int]] = {}
-    for row, target in zip(_hashes(train.inputs.cpu().numpy()), _hashes(train.targets.cpu().numpy()), strict=True):
+    for row, target in _hashes(splits.train):
         targets.setdefault(row, set()).add(target)
-    others = zip(_hashes(other.inputs.cpu().numpy()), _hashes(other.targets.cpu().numpy()), strict=True)
-    hits = [target in targets[row] for row, target in others if row in targets]
-    return Overlap(name, len(other), len(hits), sum(hits))
+    val, test = (
+        [target in targets[row] for row, target in _hashes(split) if row in targets]
+        for split in (splits.val, splits.test)
+    )
+    return (
+        Overlap("val", len(splits.val), len(val), sum(val)),
+        Overlap("test", len(splits.test), len(test), sum(test)),
+    )
 
 
 def is_coarse(split: Split) -> bool:
@@ -62,5 +63,6 @@ def is_coarse(split: Split) -> bool:
     return True
 
 
-def _hashes(rows: np.ndarray) -> list[int]:
-    return [hash(row.tobytes()) for row in rows]
+def _hashes(split: Split) -> Iterator[tuple[int, int]]:
+    for row, target in zip(split.inputs.cpu().numpy(), split.targets.cpu().numpy(), strict=True):
+        yield hash(row.tobytes()), hash(target.tobytes())

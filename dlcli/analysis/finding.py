@@ -49,6 +49,11 @@ class RunLog:
     traces: Mapping[int, Trace]
     status: str
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether training went on for as long as it was meant to."""
+        return self.status in ("finished", "stopped early")
+
     def column(self, name: str) -> list[float]:
         """Return one figure of every epoch."""
         return [float(row[name]) for row in self.rows if name in row]

@@ -49,7 +49,7 @@ def labels_unrelated(case: Case) -> Finding | None:
         case.comparison,
         f"that is {figure(facts.model.sigmas)} and {figure(facts.neighbours.sigmas)} standard errors above chance",
     ]
-    if losses and losses[-1] < 0.95 * facts.constant_loss:
+    if val and losses[-1] < 0.95 * facts.constant_loss:
         evidence.append(
             f"train/loss fell to {figure(losses[-1])}, that is learning by heart: val/loss {figure(val[-1])}, "
             f"a constant answer's {figure(facts.constant_loss)} (metrics.jsonl)"
@@ -84,7 +84,7 @@ def too_few_examples(case: Case) -> Finding | None:
 def overfitting(case: Case) -> Finding | None:
     """Train is told much better than val, or val grew worse while train grew better."""
     facts, losses, val = case.facts, case.log.column("train/loss"), case.log.column("val/loss")
-    if facts is None or not losses:
+    if facts is None or not val:
         return None
     best = val.index(min(val))
     late = val[-max(1, len(val) // 4) :]

@@ -31,7 +31,7 @@ def learning_rate_too_high(case: Case) -> Finding | None:
     losses = log.column("train/loss")
     evidence = []
     if facts is not None and losses:
-        before = max(facts.start_loss, facts.constant_loss)
+        before = max(facts.start_loss, facts.constant_loss, 1e-12)
         climbed = max(losses) / before
         if log.status != "diverged" and climbed < _CLIMB:
             return None
@@ -40,12 +40,12 @@ def learning_rate_too_high(case: Case) -> Finding | None:
     elif log.status != "diverged":
         return None
     if log.status == "diverged":
-        evidence.insert(0, f"a loss that is not finite ended it after {len(losses)} whole epochs (summary.json)")
+        evidence.insert(0, f"in epoch {len(losses) + 1} the loss was not finite any more (summary.json: diverged)")
     lr, factor = log.config.optimizer.lr, 0.1
     if facts is not None:
         factor = min(factor, facts.best_step)
-        evidence.append(f"from the first parameters, {_best_step(facts.best_step)}")
-    advice = f"optimizer.lr={lr * factor:.1g}, a {1 / factor:,.0f}th of {lr:g}"
+        evidence.append(_best_step(facts.best_step))
+    advice = f"optimizer.lr={lr * factor:.1g}; it was {lr:g}"
     if log.config.data.normalize == "none":
         advice += "; data.normalize=standard, since inputs with large values make steep losses"
     statement = "The learning rate is too high: steps overshoot, and the loss grows where it should fall."
@@ -53,7 +53,7 @@ def learning_rate_too_high(case: Case) -> Finding | None:
 
 
 def _best_step(length: float) -> str:
-    return f"a step of {figure(length)} times the optimizer's lowers the loss most (measured on train)"
+    return f"where training began, the step that lowers train's loss most is {figure(length)} times the optimizer's"
 
 
 def zero_gradient(case: Case) -> Finding | None:
@@ -68,7 +68,7 @@ def zero_gradient(case: Case) -> Finding | None:
     if case.facts is not None:
         evidence.append(case.comparison)
     statement = (
-        "Hidden layers learn nothing: the Heaviside step is flat, its gradient is 0. Only the last layer learns."
+        "Hidden layers learn nothing: the Heaviside step is flat, so its gradient is 0. Only the last one learns."
     )
     return Finding("zero-gradient", "problem", statement, tuple(evidence), "model.activation=sigmoid")
 
@@ -95,6 +95,8 @@ def vanishing_gradient(case: Case) -> Finding | None:
 
 
 def _first_to_last(trace: Trace) -> float | None:
+    if not trace.layers:
+        return None
     first, last = trace.layers[0], trace.layers[-1]
     if not (first.weight_norm and last.weight_norm and last.gradient_norm):
         return None
@@ -145,7 +147,9 @@ def dead_units(case: Case) -> Finding | None:
 def learning_rate_too_low(case: Case) -> Finding | None:
     """The loss falls without ever rising, is far from done at the end, and longer steps would have lowered it more."""
     losses, val = case.log.column("train/loss"), case.log.column("val/loss")
-    if case.facts is None or len(losses) < 2 or case.reached >= _AS_GOOD or case.facts.best_step < _LONGER_STEP:
+    if case.facts is None or not case.log.is_complete or min(len(losses), len(val)) < 2:
+        return None
+    if case.reached >= _AS_GOOD or case.facts.best_step < _LONGER_STEP:
         return None
     rises = sum(after > before for before, after in itertools.pairwise(losses))
     best = val.index(min(val)) + 1
@@ -154,12 +158,12 @@ def learning_rate_too_low(case: Case) -> Finding | None:
     evidence = (
         f"train/loss {figure(losses[0])} → {figure(losses[-1])}, higher than the epoch before in {rises} of "
         f"{len(losses)} epochs; val/loss best in epoch {best} (metrics.jsonl)",
-        f"from the first parameters, {_best_step(case.facts.best_step)}",
+        _best_step(case.facts.best_step),
         case.comparison,
     )
     lr = case.log.config.optimizer.lr
     statement = "The learning rate is too low: the loss was still falling steadily when training ended."
-    advice = f"optimizer.lr={lr * case.facts.best_step:.1g}, {case.facts.best_step:,.0f} times {lr:g}"
+    advice = f"optimizer.lr={lr * case.facts.best_step:.1g}; it was {lr:g}"
     return Finding("learning-rate-too-low", "problem", statement, evidence, advice)
 
 
@@ -182,7 +186,7 @@ def stopped_on_plateau(case: Case) -> Finding | None:
 
 def underfitting(case: Case) -> Finding | None:
     """The model tells much less than what has learned nothing, and no reason was found."""
-    if case.facts is None or case.reached >= _LITTLE:
+    if case.facts is None or not case.log.is_complete or case.reached >= _LITTLE:
         return None
     model, losses = case.log.config.model, case.log.column("train/loss")
     statement = "The model has learned less than the inputs tell: it is too simple, or not done."
@@ -201,7 +205,7 @@ def underfitting(case: Case) -> Finding | None:
 def too_few_epochs(case: Case) -> Finding | None:
     """The last epoch is the best, and the one before was much worse."""
     val, epochs = case.log.column("val/loss"), len(case.log.rows)
-    if case.log.status != "finished" or epochs < 2 or min(val) < val[-1]:
+    if case.log.status != "finished" or len(val) < max(2, epochs) or min(val) < val[-1]:
         return None
     before = val[-1 - max(1, epochs // 10)]
     if before - val[-1] < _STILL_FALLING * before:

@@ -57,17 +57,19 @@ def ask_neighbours(run: TrainedRun, train: Split, val: Split, constant_score: fl
     targets has too much spread to be taken as it is.
     """
     nearest = torch.cdist(val.inputs, train.inputs).topk(min(NEIGHBOURS, len(train)), largest=False).indices
-    targets = train.targets[nearest]
+    targets, truth = train.targets[nearest].cpu(), val.targets.cpu()
     if run.info.task == "classification":
-        accuracy = (targets.mode(1).values == val.targets).double().mean().item()
+        accuracy = (targets.mode(1).values == truth).double().mean().item()
         return _accuracy_skill(accuracy, constant_score, len(val))
-    correlation = _correlation(targets.mean(1).cpu().double(), val.targets.cpu().double())
+    correlation = _correlation(targets.double().mean(1), truth.double())
     r2 = max(0.0, correlation) ** 2
     return Skill(r2, r2, _sigmas(correlation, len(val)))
 
 
 def _correlation(a: Tensor, b: Tensor) -> float:
     """Return the correlation; 0 where one of the two is constant."""
+    if a.numel() < 2:
+        return 0.0
     value = torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1].item()
     return value if math.isfinite(value) else 0.0
 

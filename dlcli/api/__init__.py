@@ -1,4 +1,4 @@
-"""Train, resume, verify, evaluate, predict, diagnose: the only wiring of the rooms, for the command line and for notebooks."""
+"""Train, resume, verify, evaluate, predict, diagnose: the only wiring of the rooms, for commands and for notebooks."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def show_command(
     run: RunArgument = None,
     diagnose: Annotated[
         bool,
-        typer.Option("--diagnose", help="Say what is wrong with it too, and what to try; loads its model and data."),
+        typer.Option("--diagnose", help="Say what is wrong with it, and what to try; loads its model and data."),
     ] = False,
     json: JsonOption = False,
 ) -> None:

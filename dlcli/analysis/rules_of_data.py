@@ -11,8 +11,8 @@ from dlcli.analysis.finding import SURE, Case, Finding, figure, percent
 # a third of the standard error on 10,000 examples; 5 % by half a point. The presets, Fashion-MNIST too, have none.
 _COPIES_SEEN, _COPIES_HARM = 0.01, 0.05
 _EXAMPLES_TO_TELL = 30  # without a single mistake, the error may still be 3 / 30 (Hanley and Lippman-Hand, 1983)
-_GAP = 0.2  # of what was learned. Healthy with 700 examples or more: 0.07 at most; 50 digits: 0.24 at least
-_RELAPSE = 1.5  # times the best val/loss. Healthy: 1.4 at most; 1,000 epochs on diabetes: 2.8
+_GAP = 0.2  # of what was learned. Presets where it is sure: 0.07 at most; 50 digits: 0.24 at least
+_RELAPSE = 1.5  # times the best val/loss. Presets: 1.2 at most; 1,000 epochs on diabetes: 2.6
 _RELAPSE_OF_CONSTANT = 0.1
 _RARE = 0.2  # examples of the rarest class by those of the most frequent
 _MISCALIBRATED = 0.03  # above what chance does. Presets: 0.01 at most

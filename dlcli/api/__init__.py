@@ -1,9 +1,11 @@
-"""Train, resume, verify, evaluate, predict, diagnose: the only wiring of the rooms, for commands and for notebooks."""
+"""Train, resume, verify, evaluate, predict, diagnose, check, explain: the only wiring, for commands and notebooks."""
 
 from __future__ import annotations
 
 from dlcli.api.benchmarking import bench
+from dlcli.api.checking import GradcheckResult, gradcheck
 from dlcli.api.diagnosing import DiagnoseResult, diagnose
+from dlcli.api.explaining import ExplainResult, explain
 from dlcli.api.measuring import EvalResult, PredictResult, evaluate, predict
 from dlcli.api.setup import Setup, set_up
 from dlcli.api.training import TrainResult, plan, resume, train
@@ -13,6 +15,8 @@ from dlcli.config.load import load_config
 __all__ = [
     "DiagnoseResult",
     "EvalResult",
+    "ExplainResult",
+    "GradcheckResult",
     "PredictResult",
     "Setup",
     "TrainResult",
@@ -20,6 +24,8 @@ __all__ = [
     "bench",
     "diagnose",
     "evaluate",
+    "explain",
+    "gradcheck",
     "load_config",
     "plan",
     "predict",

@@ -90,7 +90,8 @@ def vanishing_gradient(case: Case) -> Finding | None:
         evidence.append(case.comparison)
     name, depth = case.log.config.model.activation, len(layers) - 1
     statement = f"The gradient vanishes on its way back through {depth} {name} layers: the first ones hardly learn."
-    advice = "model.hidden_sizes=[64], or model.activation=relu with model.init=kaiming_uniform"
+    lr = case.log.config.optimizer.lr / 10
+    advice = f"model.hidden_sizes=[64], or model.activation=relu model.init=kaiming_uniform optimizer.lr={lr:.1g}"
     return Finding("vanishing-gradient", case.severity, statement, tuple(evidence), advice)
 
 

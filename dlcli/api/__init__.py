@@ -1,9 +1,10 @@
-"""Train, verify, evaluate, predict, draw, check, explain: the only wiring, for the command line and notebooks."""
+"""The only wiring of the rooms: what the command line and notebooks call."""
 
 from __future__ import annotations
 
 from dlcli.api.benchmarking import bench
 from dlcli.api.checking import GradcheckResult, gradcheck
+from dlcli.api.diagnosing import DiagnoseResult, diagnose
 from dlcli.api.drawing import DrawResult, draw, list_pictures
 from dlcli.api.explaining import ExplainResult, explain
 from dlcli.api.measuring import EvalResult, PredictResult, evaluate, predict
@@ -13,6 +14,7 @@ from dlcli.api.verifying import VerifyResult, verify
 from dlcli.config.load import load_config
 
 __all__ = [
+    "DiagnoseResult",
     "DrawResult",
     "EvalResult",
     "ExplainResult",
@@ -22,6 +24,7 @@ __all__ = [
     "TrainResult",
     "VerifyResult",
     "bench",
+    "diagnose",
     "draw",
     "evaluate",
     "explain",

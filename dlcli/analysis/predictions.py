@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -42,7 +42,7 @@ def predict_examples(
     Raises:
         UsageError: If an index is outside the split, or there is no such event.
     """
-    chosen_classes = _find_classes(event, info) if event is not None else None
+    classes = _find_classes(event, info) if event is not None else None
     outside = [index for index in indices if not 0 <= index < len(split)]
     if outside:
         raise UsageError(f"there is no example {outside[0]}; the split has 0 to {len(split) - 1}")
@@ -64,11 +64,12 @@ def predict_examples(
         }
         for index, probs, label in zip(indices, predictions.tolist(), targets.tolist(), strict=True)
     ]
-    if chosen_classes is not None:
-        for record in records:
-            share = math.fsum(record["probs"][name] for name in chosen_classes)
-            record["event"] = {"classes": chosen_classes, "probability": min(share, 1.0)}
-    return records
+    return records if classes is None else [{**one, "event": _ask_for(classes, one["probs"])} for one in records]
+
+
+def _ask_for(classes: list[str], probs: Mapping[str, float]) -> dict[str, Any]:
+    """Return an event with its probability, Σ P(class | x): classes are disjoint."""
+    return {"classes": classes, "probability": min(1.0, math.fsum(probs[name] for name in classes))}
 
 
 def _find_classes(event: Sequence[str], info: DataInfo) -> list[str]:

@@ -17,7 +17,7 @@ from dlcli.analysis.trained_run import TrainedRun
 from dlcli.training.evaluation import evaluate_split
 
 # The penalty is λ/2 Σ θ² beside the mean loss: weak, and the same for any number of examples. On the 54,000 training
-# images of Fashion-MNIST 80 iterations take 9 s on one core and come to 0.843 of the test images right; so do 500.
+# images of Fashion-MNIST 80 iterations take 6 s and come to 0.843 of the test images right; 500 come to 0.844.
 LOGISTIC_SETTINGS = {"penalty": 1e-3, "max_iter": 80, "tol": 1e-3}
 
 
@@ -59,6 +59,7 @@ def logistic_regression(metrics: Mapping[str, float]) -> Baseline:
 def fit_logistic_regression(run: TrainedRun) -> dict[str, float]:
     """Return accuracy and log loss of multinomial logistic regression: scikit-learn's, by L-BFGS, on scaled inputs."""
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits  # which scikit-learn needs too
 
     train, split = run.splits.train, run.split
     labels = train.targets.cpu().numpy()
@@ -68,7 +69,7 @@ def fit_logistic_regression(run: TrainedRun) -> dict[str, float]:
     else:
         penalty, max_iter, tol = LOGISTIC_SETTINGS.values()
         model = LogisticRegression(C=1 / (penalty * len(labels)), max_iter=int(max_iter), tol=tol)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), threadpool_limits(1):  # products this thin are no faster on more threads
             warnings.simplefilter("ignore")  # that it could go on; see LOGISTIC_SETTINGS
             model.fit(train.inputs.cpu().numpy(), labels)
         found = torch.from_numpy(model.predict_proba(split.inputs.cpu().numpy())).double()

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
+from dlcli.analysis.classification import classification_metrics, per_class_metrics
+from dlcli.analysis.regression import residual_quantiles
+from dlcli.analysis.trained_run import TrainedRun
 from dlcli.data.splits import Split
+from dlcli.errors import DataError
 from dlcli.task import Task
 from dlcli.training.evaluation import evaluate_split
 
@@ -28,23 +32,16 @@ def evaluate_model(model: nn.Module, task: Task, split: Split, class_names: Sequ
     return metrics
 
 
-def per_class_metrics(confusion: Tensor, class_names: Sequence[str]) -> dict[str, dict[str, float | int | None]]:
-    """Return precision, recall, F1 and support of each class.
+def evaluate_in_full(run: TrainedRun) -> dict[str, Any]:
+    """Return `evaluate_model` of the run's split, and all else that its predictions tell.
 
-    A class never predicted has no precision, one that never occurs no recall: None, not 0.
-
-    Args:
-        confusion: Counts, shape (classes, classes), rows true, columns predicted.
-        class_names: In the order of the rows.
+    Raises:
+        DataError: If a prediction is not a finite number.
     """
-    hits = confusion.diag().tolist()
-    support, predicted = confusion.sum(1).tolist(), confusion.sum(0).tolist()
-    return {
-        name: {
-            "precision": hits[i] / predicted[i] if predicted[i] else None,
-            "recall": hits[i] / support[i] if support[i] else None,
-            "f1": 2 * hits[i] / (support[i] + predicted[i]) if support[i] + predicted[i] else None,
-            "support": support[i],
-        }
-        for i, name in enumerate(class_names)
-    }
+    predictions, truth = run.predictions, run.truth(run.split)
+    if not predictions.isfinite().all():
+        raise DataError(f"the model of {run.title} gives outputs that are not finite numbers", hint="train again")
+    metrics = evaluate_model(run.model, run.task, run.split, run.info.class_names)
+    if run.info.task == "classification":
+        return {**metrics, **classification_metrics(predictions, truth, run.info.class_names)}
+    return {**metrics, "residual_quantiles": residual_quantiles(predictions, truth)}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.api.drawing import draw_after_training
-from dlcli.api.measuring import evaluate
+from dlcli.api.measuring import evaluate_best
 from dlcli.api.setup import Setup, check_data, set_up
 from dlcli.config.load import LoadedConfig, load_config
 from dlcli.config.render import deciding_settings
@@ -211,7 +211,7 @@ def _train_result(folder: RunFolder, setup: Setup | None, evaluate_test: bool) -
     test = None
     if evaluate_test:
         device = setup.config.training.device if setup else "auto"
-        test = evaluate(str(folder.path), device=device, setup=setup).metrics
+        test = evaluate_best(folder, device, setup)
         write_json(folder.summary, {**summary, "test": test})
     return TrainResult(
         run=str(folder.path),

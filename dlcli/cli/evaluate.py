@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from dlcli.cli.evaluation_page import Matrix, evaluation_page, metric_lines
 from dlcli.cli.output import (
     CheckpointOption,
     DataRootOption,
@@ -16,16 +16,13 @@ from dlcli.cli.output import (
     QuietOption,
     RunArgument,
     SplitOption,
-    make_table,
+    open_reporter,
     print_json,
     print_result,
 )
 from dlcli.errors import CheckFailed, UsageError
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from dlcli.api import EvalResult
+_LOWER_IS_BETTER = frozenset({"log_loss", "brier_score", "ece"})  # besides those that training logs
 
 
 def eval_command(
@@ -36,6 +33,13 @@ def eval_command(
         list[str] | None,
         typer.Option("--fail-under", metavar="METRIC=VALUE", help="Exit 6 if a metric is lower: accuracy=0.85"),
     ] = None,
+    confusion: Annotated[
+        Matrix,
+        typer.Option("--confusion", help="Confusion matrix: counts, P(predicted | true) or P(true | predicted)."),
+    ] = "counts",
+    baselines: Annotated[
+        bool, typer.Option("--baselines/--no-baselines", help="Compare with what plain methods come to.")
+    ] = True,
     device: DeviceOption = None,
     data_root: DataRootOption = None,
     json: JsonOption = False,
@@ -43,23 +47,33 @@ def eval_command(
 ) -> None:
     """Measure a run on its test split.
 
+    It is held against plain methods: the most frequent class and logistic regression, or the mean and least squares.
+
     Example: dlcli eval --fail-under accuracy=0.85
     """
     floors = dict(_read_floor(floor) for floor in fail_under or ())
 
     from dlcli import api
 
-    result = api.evaluate(run, split=split, checkpoint=checkpoint, device=device or "auto", data_root=data_root)
-    unknown = [name for name in floors if name not in result.metrics]
+    result = api.evaluate(
+        run,
+        split=split,
+        checkpoint=checkpoint,
+        device=device or "auto",
+        data_root=data_root,
+        baselines=baselines and (json or not quiet),
+        notify=open_reporter("plain", quiet=quiet).note,
+    )
+    unknown = [name for name in floors if not isinstance(result.metrics.get(name), float)]
     if unknown:
         known = ", ".join(name for name, value in result.metrics.items() if isinstance(value, float))
         raise UsageError(f"this run has no metric {unknown[0]!r}", hint=f"its metrics are {known}")
     if json:
         print_json(asdict(result))
     elif quiet:
-        print_result(*_metric_lines(result.metrics))
+        print_result(*metric_lines(result.metrics))
     else:
-        print_result(*_page(result))
+        print_result(*evaluation_page(result, confusion))
     _check(result.metrics, floors)
 
 
@@ -72,7 +86,8 @@ def _read_floor(text: str) -> tuple[str, float]:
         floor = float(value)
     except ValueError:
         raise UsageError(f"--fail-under {text!r} is not METRIC=VALUE", hint="--fail-under accuracy=0.85") from None
-    if name not in HIGHER_IS_BETTER and any(name in names for names in METRICS.values()):
+    logged = {name for names in METRICS.values() for name in names}
+    if name in logged - HIGHER_IS_BETTER | _LOWER_IS_BETTER:
         raise UsageError(
             f"--fail-under {name}: a low {name} is good", hint=f"use one of {', '.join(sorted(HIGHER_IS_BETTER))}"
         )
@@ -85,24 +100,3 @@ def _check(metrics: dict[str, Any], floors: dict[str, float]) -> None:
     ]
     if low:
         raise CheckFailed("; ".join(low))
-
-
-def _page(result: EvalResult) -> Iterator[RenderableType]:
-    yield result.run
-    yield f"{result.checkpoint} checkpoint (epoch {result.epoch}), {result.split}: {result.examples:,} examples\n"
-    yield from _metric_lines(result.metrics)
-    if per_class := result.metrics.get("per_class"):
-        yield ""
-        yield _class_table(per_class)
-
-
-def _metric_lines(metrics: dict[str, Any]) -> list[str]:
-    return [f"{name:<10} {value:.4f}" for name, value in metrics.items() if isinstance(value, float)]
-
-
-def _class_table(per_class: dict[str, dict[str, float | None]]) -> RenderableType:
-    rows = []
-    for name, figures in per_class.items():
-        shown = ("–" if figures[key] is None else f"{figures[key]:.4f}" for key in ("precision", "recall", "f1"))
-        rows.append([name, *shown, f"{figures['support']:,}"])
-    return make_table(["class", "precision", "recall", "f1", "examples"], rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -144,12 +144,12 @@ def print_warnings(warnings: Sequence[Problem]) -> None:
         console.print(Text.assemble(("warning: ", "bold yellow"), visible(text)), soft_wrap=True)
 
 
-def make_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """Return a table of text; the first column stands left, the others right."""
+def make_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, gap: int = 2) -> Table:
+    """Return a table of text, `gap` blanks between columns; the first column stands left, the others right."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     for i, heading in enumerate(headings):
         table.add_column(heading, justify="right" if i else "left", overflow="fold")
     for row in rows:

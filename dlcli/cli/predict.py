@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,6 +30,9 @@ def predict_command(
     index: Annotated[
         str, typer.Option("--index", "-i", metavar="I,J,...", help="Which examples of the split, counted from 0.")
     ] = "0,1,2",
+    event: Annotated[
+        str | None, typer.Option("--event", metavar="CLASS,CLASS,...", help="Classes: shows P(one of them | x) too.")
+    ] = None,
     split: SplitOption = "test",
     checkpoint: CheckpointOption = "best",
     device: DeviceOption = None,
@@ -40,14 +44,23 @@ def predict_command(
     Example: dlcli predict --index 0,7
     """
     indices = _read_indices(index)
+    classes = None if event is None else [name for part in event.split(",") if (name := part.strip())]
 
     from dlcli import api
 
-    result = api.predict(run, indices, split=split, checkpoint=checkpoint, device=device or "auto", data_root=data_root)
+    result = api.predict(
+        run,
+        indices,
+        split=split,
+        checkpoint=checkpoint,
+        device=device or "auto",
+        data_root=data_root,
+        event=classes,
+    )
     if json:
         print_json(asdict(result))
     else:
-        print_result(*(line for one in result.predictions for line in _lines(one, result)))
+        print_result(*_event_lines(result), *(line for one in result.predictions for line in _lines(one, result)))
 
 
 def _read_indices(text: str) -> list[int]:
@@ -57,6 +70,15 @@ def _read_indices(text: str) -> list[int]:
         raise UsageError(f"--index {text!r} is not a list of whole numbers", hint="--index 0,7") from None
 
 
+def _event_lines(result: PredictResult) -> list[str]:
+    events = [record["event"]["classes"] for record in result.predictions if "event" in record]
+    return (
+        [*textwrap.wrap(f"E = {{{', '.join(events[0])}}}", 80, subsequent_indent="     ", break_on_hyphens=False), ""]
+        if events
+        else []
+    )
+
+
 def _lines(record: dict[str, Any], result: PredictResult) -> Iterator[str]:
     if "probs" in record:
         verdict = "right" if record["pred"] == record["label"] else "wrong"
@@ -64,6 +86,8 @@ def _lines(record: dict[str, Any], result: PredictResult) -> Iterator[str]:
         width = max(len(name) for name in record["probs"])
         for name, p in record["probs"].items():
             yield f"  {name:<{width}}  {p:.4f}  {'█' * round(40 * p)}".rstrip()
+        if "event" in record:
+            yield f"  P(E | x) = {record['event']['probability']:.4f}"
         yield ""
     else:
         output, target = _figure(record["output"]), _figure(record["target"])

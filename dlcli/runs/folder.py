@@ -52,6 +52,11 @@ class RunFolder:
         """What came out; missing while the run goes on."""
         return self.path / SUMMARY
 
+    @property
+    def baselines(self) -> Path:
+        """What plain methods came to on the run's data; missing until asked for."""
+        return self.path / "baselines.json"
+
     def checkpoint(self, which: str) -> Path:
         """Return where the checkpoint `best`, `last` or `previous`, the one before `last`, lies."""
         return self.path / "checkpoints" / f"{which}.safetensors"

@@ -1,29 +1,16 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
-import sklearn.metrics
 import torch
 
-from dlcli.analysis.evaluation import evaluate_model, per_class_metrics
+from dlcli.analysis.evaluation import evaluate_in_full, evaluate_model
 from dlcli.analysis.predictions import predict_examples
+from dlcli.analysis.trained_run import TrainedRun
 from dlcli.api import set_up
 from dlcli.config.load import load_config
 from dlcli.data.splits import Split
-from dlcli.errors import UsageError
+from dlcli.errors import DataError, UsageError
 from dlcli.training import evaluation as training_evaluation
-
-
-def test_per_class_figures_are_scikit_learn_s() -> None:
-    rng = np.random.default_rng(0)
-    labels, preds = rng.integers(0, 4, 200), rng.integers(0, 3, 200)  # class 3 is never predicted
-    confusion = torch.tensor(sklearn.metrics.confusion_matrix(labels, preds, labels=range(5)))
-    found = per_class_metrics(confusion, "abcde")
-    expected = sklearn.metrics.precision_recall_fscore_support(labels, preds, labels=range(5), zero_division=np.nan)
-    for i, name in enumerate("abcde"):
-        for key, values in zip(("precision", "recall", "f1", "support"), expected, strict=True):
-            value = found[name][key]
-            assert value == pytest.approx(values[i]) if value is not None else np.isnan(values[i])
 
 
 def test_batch_size_changes_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,3 +54,44 @@ def test_an_index_outside_the_split_is_named() -> None:
     setup = set_up(load_config("digits").config)
     with pytest.raises(UsageError, match="no example 359; the split has 0 to 358"):
         predict_examples(setup.model, setup.task, setup.splits.test, setup.splits.info, [0, 359])
+
+
+def test_an_event_has_the_probability_of_its_classes_together() -> None:
+    setup = set_up(load_config("digits").config)
+    arguments = (setup.model, setup.task, setup.splits.test, setup.splits.info, [5, 0])
+    for event in (["3"], ["1", "7"], ["7", "1", "7", "7"], [str(i) for i in range(10)]):
+        for record in predict_examples(*arguments, event):
+            assert record["event"]["classes"] == list(dict.fromkeys(event))
+            expected = sum(p for name, p in record["probs"].items() if name in event)
+            assert record["event"]["probability"] == pytest.approx(expected, abs=1e-15)
+            assert record["event"]["probability"] <= 1
+    assert all("event" not in record for record in predict_examples(*arguments))
+    with pytest.raises(UsageError, match="no class 'ten'"):
+        predict_examples(*arguments, ["1", "ten"])
+    with pytest.raises(UsageError, match="needs a class"):
+        predict_examples(*arguments, [])
+
+
+def make_run(preset: str, *overrides: str) -> TrainedRun:
+    """Return a run that has not been trained."""
+    setup = set_up(load_config(preset, overrides).config)
+    return TrainedRun(
+        "here", setup.config, (), {}, setup.splits, setup.model, setup.task, 1, "finished", split_name="test"
+    )
+
+
+def test_the_full_measure_holds_the_light_one() -> None:
+    for preset in ("digits", "moons", "diabetes"):
+        run = make_run(preset)
+        light = evaluate_model(run.model, run.task, run.split, run.info.class_names)
+        full = evaluate_in_full(run)
+        assert {name: full[name] for name in light} == light
+        assert len(full) > len(light)
+
+
+@pytest.mark.parametrize("preset", ["digits", "diabetes"])
+def test_outputs_that_are_no_numbers_are_refused(preset: str) -> None:
+    run = make_run(preset)
+    torch.nn.init.constant_(run.model[-1].bias, torch.nan)
+    with pytest.raises(DataError, match="the model of here gives outputs that are not finite"):
+        evaluate_in_full(run)

@@ -7,8 +7,47 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_BINS = 15  # Guo et al. (2017), "On Calibration of Modern Neural Networks"
+BINS = 15  # of equal width, (low, high], as in Guo et al. (2017), "On Calibration of Modern Neural Networks"
 _DRAWS = 200
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Whether predictions of a probability p are right in a share p of the cases; each of shape (15,).
+
+    Attributes:
+        counts: Examples in each bin of the highest probability, int64.
+        confidence: Mean of the highest probability in each bin; NaN where it is empty.
+        accuracy: Share of right predictions in each bin; NaN where it is empty.
+    """
+
+    counts: Tensor
+    confidence: Tensor
+    accuracy: Tensor
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error: the mean over examples of |accuracy − confidence| (Naeini et al. 2015)."""
+        gaps = (self.accuracy - self.confidence).abs().nan_to_num()
+        return float((self.counts * gaps).sum() / self.counts.sum())
+
+
+def measure_reliability(probs: Tensor, labels: Tensor) -> Reliability:
+    """Return how reliable predictions are.
+
+    Args:
+        probs: P(class | x), float64 on the CPU, shape (N, classes).
+        labels: int64 on the CPU, shape (N,).
+    """
+    confidence, preds = probs.max(1)
+    bins = _bins(confidence)
+    counts = torch.bincount(bins, minlength=BINS)
+    sums = (torch.bincount(bins, one, minlength=BINS) for one in (confidence, (preds == labels).double()))
+    return Reliability(counts, *(one / counts for one in sums))
+
+
+def _bins(confidence: Tensor) -> Tensor:
+    return torch.bucketize(confidence, torch.linspace(0, 1, BINS + 1, dtype=torch.float64)[1:-1])
 
 
 @dataclass(frozen=True)
@@ -39,10 +78,10 @@ def measure_calibration(probs: Tensor, labels: Tensor) -> Calibration:
     """
     confidence, preds = probs.max(1)
     hits = (preds == labels).double()
-    bins = torch.bucketize(confidence, torch.linspace(0, 1, _BINS + 1, dtype=torch.float64)[1:-1])
     draws = torch.rand(_DRAWS, len(labels), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     outcomes = torch.cat([hits.unsqueeze(0), (draws < confidence).double()])
-    gaps = torch.zeros(len(outcomes), _BINS, dtype=torch.float64).index_add_(1, bins, outcomes - confidence)
+    gaps = torch.zeros(len(outcomes), BINS, dtype=torch.float64)
+    gaps.index_add_(1, _bins(confidence), outcomes - confidence)
     error, by_chance = (gaps.abs().sum(1) / len(labels)).split([1, _DRAWS])
     return Calibration(
         error.item(), by_chance.mean().item(), by_chance.max().item(), confidence.mean().item(), hits.mean().item()

@@ -9,9 +9,10 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from dlcli.analysis.calibration import BINS, Reliability, measure_reliability
+
 PerClass: TypeAlias = dict[str, dict[str, float | int | None]]
 
-_BINS = 15  # as in Guo et al. (2017)
 _TOP_K = (2, 3, 5)
 _SHOWN = 10  # pairs of classes, and examples at either end of certainty
 _NORMAL_QUANTILE = 1.959963984540054  # of 97.5 %: an interval of 95 %
@@ -36,7 +37,7 @@ def classification_metrics(probs: Tensor, labels: Tensor, class_names: Sequence[
     preds = probs.argmax(1)
     confusion = count_confusion(labels, preds, len(class_names))
     per_class = per_class_metrics(confusion, class_names)
-    reliability = reliability_bins(probs, labels)
+    reliability = measure_reliability(probs, labels)
     return {
         "accuracy": accuracy(probs, labels),
         "accuracy_interval": list(wilson_interval(int(confusion.trace()), len(labels))),
@@ -45,7 +46,7 @@ def classification_metrics(probs: Tensor, labels: Tensor, class_names: Sequence[
         "macro_recall": _macro(per_class, "recall"),
         "log_loss": log_loss(probs, labels),
         "brier_score": brier_score(probs, labels),
-        "ece": expected_calibration_error(reliability),
+        "ece": reliability.ece,
         "mean_entropy": _entropy(probs).mean().item(),
         "top_k": top_k_accuracy(probs, labels),
         "per_class": per_class,
@@ -58,7 +59,7 @@ def classification_metrics(probs: Tensor, labels: Tensor, class_names: Sequence[
         "most_confused": _most_confused(confusion, class_names),
         "most_certain": _by_certainty(probs, labels, class_names, descending=False),
         "least_certain": _by_certainty(probs, labels, class_names, descending=True),
-        "reliability": reliability,
+        "reliability": reliability_bins(reliability),
     }
 
 
@@ -87,35 +88,22 @@ def brier_score(probs: Tensor, labels: Tensor) -> float:
     return (probs - truth).square().sum(1).mean().item()
 
 
-def reliability_bins(probs: Tensor, labels: Tensor) -> list[dict[str, float | int | None]]:
-    """Return, for 15 bins of equal width (low, high] of the top probability, how sure and how often right it was.
-
-    `confidence` is the mean top probability of the bin's examples, `accuracy` the share of them that is right; both are
-    None in an empty bin.
-    """
-    confidence, preds = probs.max(1)
-    edges = torch.linspace(0, 1, _BINS + 1, dtype=torch.float64)
-    inside = torch.bucketize(confidence, edges[1:-1])
-    hits = (preds == labels).double()
-    bins: list[dict[str, float | int | None]] = []
-    for i in range(_BINS):
-        here, n = inside == i, int((inside == i).sum())
-        bins.append(
-            {
-                "low": edges[i].item(),
-                "high": edges[i + 1].item(),
-                "examples": n,
-                "confidence": confidence[here].mean().item() if n else None,
-                "accuracy": hits[here].mean().item() if n else None,
-            }
+def reliability_bins(measured: Reliability) -> list[dict[str, float | int | None]]:
+    """Return each bin (low, high] of the top probability: how many examples, how sure and how often right they are."""
+    edges = torch.linspace(0, 1, BINS + 1, dtype=torch.float64).tolist()
+    columns = (measured.counts, measured.confidence, measured.accuracy)
+    return [
+        {
+            "low": low,
+            "high": high,
+            "examples": n,
+            "confidence": confidence if n else None,
+            "accuracy": accuracy if n else None,
+        }
+        for low, high, n, confidence, accuracy in zip(
+            edges[:-1], edges[1:], *(one.tolist() for one in columns), strict=True
         )
-    return bins
-
-
-def expected_calibration_error(bins: Sequence[dict[str, float | int | None]]) -> float:
-    """Return ECE, the mean over examples of |accuracy − confidence| of their bin (Naeini et al. 2015)."""
-    filled = [(one["examples"] or 0, one["accuracy"] or 0, one["confidence"] or 0) for one in bins]
-    return sum(n * abs(right - sure) for n, right, sure in filled) / sum(n for n, _, _ in filled)
+    ]
 
 
 def top_k_accuracy(probs: Tensor, labels: Tensor) -> dict[str, float]:

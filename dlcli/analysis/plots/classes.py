@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from dlcli.analysis.evaluation import per_class_metrics
+from dlcli.analysis.classification import per_class_metrics
 from dlcli.analysis.plots.confusion import run_counts
 from dlcli.analysis.plots.style import COLOURS, HATCHES, MUTED, Sketch, new_axes, percent, shortened
 from dlcli.analysis.trained_run import SplitName, TrainedRun

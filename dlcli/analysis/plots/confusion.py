@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dlcli.analysis.plots.counts import Ints, confusion_counts
-from dlcli.analysis.plots.style import SEQUENTIAL, Sketch, new_axes, percent, shortened
+from dlcli.analysis.classification import count_confusion
+from dlcli.analysis.plots.style import SEQUENTIAL, Ints, Sketch, new_axes, percent, shortened
 from dlcli.analysis.trained_run import TrainedRun
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ _FEW, _WIDE_CELL, _CELL = 5, 0.8, 0.47  # inches
 
 def run_counts(run: TrainedRun) -> Ints:
     """Return the confusion counts of the run's split: rows true, columns predicted."""
-    return confusion_counts(run.truth(run.split).numpy(), run.predictions.argmax(1).numpy(), run.info.out_features)
+    counts: Ints = count_confusion(run.truth(run.split), run.predictions.argmax(1), run.info.out_features).numpy()
+    return counts
 
 
 def confusion(run: TrainedRun) -> Sketch | None:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
-from dlcli.analysis.plots.counts import Floats, Ints
-from dlcli.analysis.plots.style import DIVERGING, FAINT, MUTED, RIGHT, WRONG, Sketch, new_axes, shortened
+from dlcli.analysis.plots.style import DIVERGING, FAINT, MUTED, RIGHT, WRONG, Floats, Ints, Sketch, new_axes, shortened
 from dlcli.analysis.trained_run import TrainedRun
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from dlcli.analysis.plots.counts import Floats, Ints
-from dlcli.analysis.plots.style import MANY, MUTED, Sketch, class_look, new_axes, percent, shortened
+from dlcli.analysis.plots.style import MANY, MUTED, Floats, Ints, Sketch, class_look, new_axes, percent, shortened
 from dlcli.analysis.trained_run import TrainedRun
 from dlcli.data.splits import Split
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from dlcli.analysis.plots.counts import Floats
-from dlcli.analysis.plots.style import COLOURS, LINES, MANY, MUTED, TRUTH, Sketch, new_figure, shortened
+from dlcli.analysis.plots.style import COLOURS, LINES, MANY, MUTED, TRUTH, Floats, Sketch, new_figure, shortened
 from dlcli.analysis.trained_run import TrainedRun
 from dlcli.data.splits import Split
 

@@ -6,8 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dlcli.analysis.plots.counts import Floats, Ints
-from dlcli.analysis.plots.style import FAINT, MANY, MUTED, Sketch, class_look, new_figure, percent, shortened
+from dlcli.analysis.plots.style import (
+    FAINT,
+    MANY,
+    MUTED,
+    Floats,
+    Ints,
+    Sketch,
+    class_look,
+    new_figure,
+    percent,
+    shortened,
+)
 from dlcli.analysis.trained_run import TrainedRun
 from dlcli.training.trace import followed_examples
 

@@ -59,8 +59,8 @@ def test_logistic_regression_without_a_class_in_train_gives_it_no_probability() 
     run = make_run("digits")
     train = run.splits.train
     some = fit_logistic_regression(with_train(run, train.select((train.targets != 4).nonzero().flatten())))
-    recall_of_all = fit_logistic_regression(run)
-    assert some["accuracy"] < recall_of_all["accuracy"] - 0.08
+    everything = fit_logistic_regression(run)
+    assert everything["accuracy"] - 0.13 < some["accuracy"] < everything["accuracy"] - 0.08, "all but the fours"
     assert some["log_loss"] > 3, "−ln 2.2e-16 for every tenth"
     one = fit_logistic_regression(with_train(run, train.select((train.targets == 4).nonzero().flatten())))
     assert one["accuracy"] == pytest.approx((run.splits.test.targets == 4).double().mean().item())

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from dlcli import __version__
-from dlcli.cli import bench, config, data, evaluate, predict, runs, train, verify
+from dlcli.cli import bench, config, data, evaluate, predict, runs, study, train, verify
 from dlcli.cli.output import JsonOption, ProgressOption, QuietOption, print_error, print_result, silence_stdout
 from dlcli.errors import DlcliError, UsageError
 
@@ -26,6 +26,7 @@ app.command("train")(train.train_command)
 app.command("eval")(evaluate.eval_command)
 app.command("predict")(predict.predict_command)
 app.command("verify")(verify.verify_command)
+app.command("study")(study.study_command)
 app.command("bench")(bench.bench_command)
 app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")

@@ -1,0 +1,152 @@
+"""Studies: planned, run, and written down as a figure and numbers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dlcli.analysis.studies.catalogue import find_study
+from dlcli.analysis.studies.design import Study
+from dlcli.analysis.studies.record import make_record
+from dlcli.analysis.studies.results import StudyResults
+from dlcli.api.paired_training import PairedTraining, Plan, Spectators
+from dlcli.config.advice import closest
+from dlcli.config.load import load_config
+from dlcli.errors import DataError, UsageError
+from dlcli.runs.files import read_json, write_json, write_whole
+from dlcli.runs.manifest import describe_environment, describe_start
+
+RECORD = "results.json"
+_LR = "optimizer.lr"
+
+
+@dataclass(frozen=True)
+class StudyOutcome:
+    """What a study came to, and where it lies.
+
+    Attributes:
+        folder: Where its files are.
+        files: Their names.
+        results: All that was measured.
+        record: What `results.json` holds; `title` and `paragraph` say what was found.
+    """
+
+    folder: str
+    files: tuple[str, ...]
+    results: StudyResults
+    record: Mapping[str, Any]
+
+
+def study(
+    name: str,
+    settings: Sequence[str] = (),
+    *,
+    data: str | None = None,
+    seeds: int = 5,
+    folder: Path | None = None,
+    spectators: Spectators | None = None,
+) -> StudyOutcome:
+    """Run a study, and leave its figure and its numbers behind.
+
+    Args:
+        name: Which.
+        settings: `key=value` for all variants.
+        data: The data source; None takes the study's first.
+        seeds: How many seeds each variant is trained with, at least 2: those after the config's `seed`.
+        folder: Where to write; None is `studies/NAME`.
+        spectators: Who is told what.
+
+    Raises:
+        UsageError: If there is no such study, it cannot run so, or the folder holds something else.
+        DataError: If data is missing, damaged or unfit, or a file cannot be written.
+        DeviceError: If the device is missing, or its memory is too small.
+        Interrupted: If `spectators.should_stop` said so; nothing is written then.
+    """
+    plan = _make_plan(find_study(name), tuple(settings), data, seeds)
+    folder = _prepare_folder(Path("studies") / name if folder is None else folder, name)
+    start = describe_start(sys.argv)
+    training = PairedTraining(plan, spectators or Spectators())
+    results = training.run()
+    from dlcli.analysis.plots.study import draw_study  # matplotlib takes a while to import
+
+    record = {**make_record(results), **start, **describe_environment(training.device)}
+    pictures = draw_study(results)
+    write_json(folder / RECORD, record)
+    for file, content in pictures.items():
+        write_whole(folder / file, content)
+    return StudyOutcome(str(folder), (*pictures, RECORD), results, record)
+
+
+def _make_plan(chosen: Study, settings: tuple[str, ...], data: str | None, n_seeds: int) -> Plan:
+    """Return what to train; every config is checked before anything is trained."""
+    if n_seeds < 2:
+        raise UsageError("a study needs at least 2 seeds: one has no spread", hint="--seeds 5")
+    data = data or next(iter(chosen.grounds))
+    if data not in chosen.grounds:
+        hint = f"--data {closest(data, list(chosen.grounds)) or next(iter(chosen.grounds))}"
+        raise UsageError(f"{chosen.name} runs on {' or '.join(chosen.grounds)}, not on {data}", hint=hint)
+    _check_settings(chosen, settings)
+    ground = chosen.grounds[data]
+    configs = {
+        variant.label: load_config(ground.preset, [*ground.settings, *settings, *variant.settings]).config
+        for variant in chosen.variants
+    }
+    first = next(iter(configs.values())).seed
+    load_config(ground.preset, [f"seed={first + n_seeds}"])  # which may be too large
+    return Plan(
+        study=chosen,
+        data=data,
+        level=ground.level,
+        settings=settings,
+        configs=configs,
+        lrs=() if {_key(one) for one in settings} & {_LR, "optimizer"} else chosen.lrs,
+        tuning_seed=first,
+        seeds=tuple(range(first + 1, first + n_seeds + 1)),
+    )
+
+
+def _key(setting: str) -> str:
+    return setting.partition("=")[0]
+
+
+def _check_settings(chosen: Study, settings: Sequence[str]) -> None:
+    """Refuse settings that would make variants alike, or the study another one.
+
+    Raises:
+        UsageError: If there is such a setting.
+    """
+    own = dict.fromkeys(chosen.varied, "which it varies") | dict.fromkeys(chosen.kept, "which it stands on")
+    own["data.name"] = "which --data does"
+    for setting in settings:
+        key = _key(setting)
+        for path, why in own.items():
+            if f"{path}.".startswith(f"{key}.") or key.startswith(f"{path}."):
+                hint = "--data fashion_mnist" if path == "data.name" else f"leave `{setting}` out"
+                raise UsageError(f"{chosen.name} takes no {key}: that would set {path}, {why}", hint=hint)
+
+
+def _prepare_folder(folder: Path, name: str) -> Path:
+    """Return a folder that is there and in which nothing is lost but earlier results of the same study.
+
+    Raises:
+        UsageError: If it holds something else, or cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        is_empty = not any(folder.iterdir())
+    except OSError as error:
+        raise UsageError(f"cannot write into {folder}: {error.strerror}", hint="-o takes another folder") from error
+    if not is_empty and _study_in(folder) != name:
+        raise UsageError(f"{folder} holds something else than results of {name}", hint="-o takes another folder")
+    return folder
+
+
+def _study_in(folder: Path) -> str | None:
+    """Return the name of the study whose results a folder holds; None if it holds none."""
+    try:
+        return str(read_json(folder / RECORD).get("study"))
+    except DataError:
+        return None

@@ -27,12 +27,13 @@ from dlcli.config.render import flatten
 from dlcli.config.schema import HEADLINE, HIGHER_IS_BETTER, Config
 from dlcli.data.splits import Splits
 from dlcli.errors import DivergedError, Interrupted
-from dlcli.training.batches import examples_per_batch
+from dlcli.model import count_parameters
 from dlcli.training.device import memory_errors_named
 from dlcli.training.evaluation import evaluate_split
 from dlcli.training.events import EpochEnded
 from dlcli.training.fit import Fit
-from dlcli.training.threads import OPERATIONS_PER_THREAD
+
+_SMALL_EPOCH = 2**26  # multiplications on the way forward; some hundredths of a second on one thread
 
 
 @dataclass(frozen=True)
@@ -247,10 +248,9 @@ class PairedTraining:
 
 @contextmanager
 def _threads_for(setup: Setup) -> Iterator[None]:
-    """Have one thread do what is too small for two: beside other load they would wait for each other most of the time."""
+    """Have one thread train what is small: beside other load, several would wait for each other most of the time."""
     most = torch.get_num_threads()
-    n = examples_per_batch(len(setup.splits.train), setup.config.training.batch_size)
-    if n * max(one.numel() for one in setup.model.parameters()) < 2 * OPERATIONS_PER_THREAD:
+    if len(setup.splits.train) * count_parameters(setup.model) < _SMALL_EPOCH:
         torch.set_num_threads(1)
     try:
         yield

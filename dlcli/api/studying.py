@@ -31,7 +31,7 @@ class StudyOutcome:
         folder: Where its files are.
         files: Their names.
         results: All that was measured.
-        record: What `results.json` holds; `title` and `paragraph` say what was found.
+        record: What `results.json` holds; `title` and `paragraph` say what was found, `method` how.
     """
 
     folder: str

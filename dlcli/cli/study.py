@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from dlcli.analysis.studies.results import StudyResults, VariantResults
-    from dlcli.api.studying import Spectators, StudyOutcome
+    from dlcli.api.paired_training import Spectators
+    from dlcli.api.studying import StudyOutcome
     from dlcli.reporters.base import Progress
 
 
@@ -82,7 +83,7 @@ def study_command(
 @contextmanager
 def _open_spectators(progress: Progress, *, quiet: bool) -> Iterator[Spectators]:
     """Show how far a study has come, and end it at a signal with the terminal in order."""
-    from dlcli.api.studying import Spectators
+    from dlcli.api.paired_training import Spectators
     from dlcli.reporters.series import choose_series_reporter
     from dlcli.signals import StopSignals
 
@@ -105,6 +106,8 @@ def _summary(outcome: StudyOutcome) -> list[str | Table]:
         "",
         textwrap.fill(outcome.record["paragraph"], 80, break_on_hyphens=False),
         "",
+        textwrap.fill(outcome.record["method"], 80, break_on_hyphens=False),
+        "",
         f"files     {outcome.folder}: {', '.join(outcome.files)}",
     ]
 
@@ -113,7 +116,7 @@ def _table(results: StudyResults) -> Table:
     from dlcli.analysis.studies.wording import name_metric
 
     test, epochs = f"test {name_metric(results)}", f"epochs to {results.level:g}"
-    headings = ["variant", "lr", test, "difference", "seeds", epochs]
+    headings = ["variant", "lr", test, "difference", "sign in", epochs]
     return make_table(headings, [_row(results, one) for one in results.variants])
 
 
@@ -127,7 +130,7 @@ def _row(results: StudyResults, variant: VariantResults) -> list[str]:
         "" if variant.lr is None else f"{variant.lr:g}",
         format_spread(variant.test) if variant.test else "diverged",
         "" if difference is None else format_difference(difference, sign=True),
-        "" if difference is None else f"{comparison.same_sign} of {comparison.seeds}",
+        "" if difference is None else f"{comparison.same_sign} of {difference.n}",
         _epochs(results, variant),
     ]
 
@@ -139,7 +142,6 @@ def _epochs(results: StudyResults, variant: VariantResults) -> str:
         return ""
     if epochs is None:
         return f"> {results.epochs}"
-    deviation = "" if epochs.sd is None else f" ± {epochs.sd:.1f}"
-    return f"{epochs.mean:.1f}{deviation}" + (
-        f" ({epochs.n}/{len(results.seeds)})" if epochs.n < len(results.seeds) else ""
-    )
+    if epochs.n < len(results.seeds):
+        return f"{epochs.mean:.1f} in {epochs.n} of {len(results.seeds)}"
+    return f"{epochs.mean:.1f} ± {epochs.sd:.1f}"

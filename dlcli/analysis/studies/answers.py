@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from dlcli.analysis.studies.results import StudyResults, Training, VariantResults
-from dlcli.analysis.studies.wording import count, format_number, format_power, join
+from dlcli.analysis.studies.wording import capitalize, count, in_some, join
 
 
 def answer_pair(results: StudyResults) -> list[str]:
-    """Say how many times as many epochs the other variant needs, where both reach the level."""
+    """Say which of two is sooner at the level, and how many times as many epochs the other needs."""
     reference, (other,) = results.reference, results.others
-    pairs = zip(reference.reached, other.reached, strict=True)
-    ratios = [after / before for before, after in pairs if before is not None and after is not None]
-    if not ratios:
+    later, earlier = results.later_in(other)
+    n = len(results.seeds)
+    if later == earlier == 0:
         return []
-    comparison = results.compare_epochs(other)
-    if comparison.verdict in ("same", "within"):
-        return [f"In epochs to that level, {other.label} and {reference.label} cannot be told apart."]
-    times = f"{statistics.fmean(ratios):.1f} times the epochs that {reference.label} needs"
-    seeds = "" if len(ratios) == len(results.seeds) else f", in the {count(len(ratios), 'seed')} where both get there"
-    return [f"To that level {other.label} takes on average {times}{seeds}."]
+    if later + earlier and later == earlier:
+        return [f"{capitalize(other.label)} is sooner there in {earlier} of {count(n, 'seed')}, and later in {later}."]
+    slow, fast, seeds = (other, reference, later) if later > earlier else (reference, other, earlier)
+    sentences = [f"In {seeds} of {count(n, 'seed')} {slow.label} gets there later than {fast.label}."]
+    pairs = zip(fast.reached, slow.reached, strict=True)
+    ratios = [after / before for before, after in pairs if before is not None and after is not None]
+    if ratios:
+        where = "" if len(ratios) == n else f" (where both get there: {count(len(ratios), 'seed')})"
+        times = f"{statistics.fmean(ratios):.1f} times as many epochs"
+        sentences.append(f"It takes {times}, as a mean over the seeds{where}.")
+    return sentences
 
 
 def answer_movement(results: StudyResults) -> list[str]:
@@ -33,18 +39,20 @@ def answer_movement(results: StudyResults) -> list[str]:
             continue
         below, last = moved[:-1], moved[-1]
         if below and all(one == 0 for one in below):
-            which = "the layer below did" if len(below) == 1 else f"the {len(below)} layers below did"
+            which = "the layer" if len(below) == 1 else f"the {len(below)} layers"
             sentences.append(
-                f"With {variant.label} {which} not change by a bit; the last layer moved by {_share(last)}."
+                f"With {variant.label} the weights of {which} below the last did not change at all; "
+                f"those of the last moved by {_share(last)}."
             )
         else:
-            parts = join(f"{_share(one)} (layer {i})" for i, one in enumerate(moved, 1))
-            sentences.append(f"With {variant.label} the weights moved by {parts} of their first size.")
+            names = [*(f"in layer {i}" for i, _ in enumerate(below, 1)), "in the last"]
+            parts = join(f"{_share(one)} {name}" for one, name in zip(moved, names, strict=True))
+            sentences.append(f"With {variant.label} the weights moved by {parts}, as a share of their first norm.")
     return sentences
 
 
 def _share(value: float | None) -> str:
-    return "an unknown share" if value is None else f"{value:.0%}" if value >= 0.005 else format_power(value)
+    return "an unknown share" if value is None else f"{100 * value:.2g} %" if value < 0.1 else f"{100 * value:.0f} %"
 
 
 def _layer_means(
@@ -72,10 +80,20 @@ def answer_gradients(results: StudyResults) -> list[str]:
     for variant in results.variants:
         norms = gradient_means(variant)
         if len(norms) > 1 and norms[-1] > 0:
-            parts.append(f"{format_power(norms[0] / norms[-1])} times the last layer's with {variant.label}")
+            parts.append(f"{_as_share(norms[0] / norms[-1])} with {variant.label}")
     if not parts:
         return []
-    return [f"Before the first step, the gradient of the first layer's weights has {join(parts)}, by its norm."]
+    return [
+        f"Before the first step the norm of the first layer's gradient, by that of the last layer's, is {join(parts)}."
+    ]
+
+
+def _as_share(ratio: float) -> str:
+    """Return 0.53, or 1/45,000 where a decimal would be hard to read."""
+    if ratio == 0 or ratio >= 0.1:
+        return f"{ratio:.2g}"
+    digits = 1 - math.floor(math.log10(1 / ratio))
+    return f"1/{round(1 / ratio, digits):,.0f}"
 
 
 def answer_settings(results: StudyResults) -> list[str]:
@@ -93,21 +111,20 @@ def answer_settings(results: StudyResults) -> list[str]:
         sentences = [f"No value reaches the level in every seed; {best.label} comes to the best test result."]
     position = results.variants.index(best)
     for where, variants in (("smaller", results.variants[:position]), ("larger", results.variants[position + 1 :])):
-        too_far = [one.label for one in variants if one.epochs is None and not one.diverged]
+        never = [one.label for one in variants if one.epochs is None and one.diverged < len(results.seeds)]
         diverged = [f"{one.label} ({_when(one)})" for one in variants if one.diverged]
-        if too_far:
-            verb = "does" if len(too_far) == 1 else "do"
-            sentences.append(f"Of the {where} ones, {join(too_far)} {verb} not get there in time.")
+        if never:
+            verb = "does" if len(never) == 1 else "do"
+            sentences.append(f"Of the {where} ones, {join(never)} {verb} not get there in any seed.")
         if diverged:
             verb = "diverges" if len(diverged) == 1 else "diverge"
-            sentences.append(f"Of the {where} ones, {join(diverged)} {verb}: the loss is no finite number any more.")
+            sentences.append(f"{capitalize(join(diverged))} {verb}: the loss is no finite number any more.")
     return sentences
 
 
 def _when(variant: VariantResults) -> str:
     epochs = [len(one.curve) + 1 for one in variant.trainings if one.diverged is not None]
-    first = f"epoch {min(epochs)}" if min(epochs) == max(epochs) else f"epochs {min(epochs)} to {max(epochs)}"
-    return f"in {variant.diverged} of {count(len(variant.trainings), 'seed')}, in {first}"
+    return f"in {variant.diverged} of {count(len(variant.trainings), 'seed')}, in epoch {_range(epochs)}"
 
 
 def answer_seconds(results: StudyResults) -> list[str]:
@@ -118,7 +135,11 @@ def answer_seconds(results: StudyResults) -> list[str]:
         for label, by_seed in times.items()
         if by_seed
     ]
-    reached = [f"{one.seconds.mean:.2f} s with {one.label}" for one in results.learned if one.seconds is not None]
+    reached = [
+        f"{one.seconds.mean:.2f} s with {one.label}{in_some(results, one.seconds)}"
+        for one in results.learned
+        if one.seconds is not None
+    ]
     sentences = [f"On this machine an epoch, with validation, takes {join(parts)}."] if parts else []
     if reached:
         sentences.append(f"By the clock, the level is reached after {join(reached)}.")
@@ -130,16 +151,19 @@ def answer_symmetry(results: StudyResults) -> list[str]:
     sentences = []
     for variant in results.variants:
         finished = [one for one in variant.trainings if one.diverged is None]
+        parts = []
         for layer, units in enumerate(variant.hidden_sizes):
-            distinct = [one.distinct_units[layer] for one in finished]
-            if distinct and max(distinct) < units:
-                several = f"{min(distinct)} to {max(distinct)}" if min(distinct) < max(distinct) else f"{max(distinct)}"
-                sentences.append(
-                    f"With {variant.label}, the {units} units of hidden layer {layer + 1} "
-                    f"end with {several} different set{'' if max(distinct) == 1 else 's'} of weights."
-                )
+            distinct = {one.distinct_units[layer] for one in finished}
+            if distinct and min(distinct) < units:
+                parts.append(f"{_range(distinct)} of {units} in hidden layer {layer + 1}")
+        if parts:
+            sentences.append(f"With {variant.label}, units end alike: the different ones are {join(parts)}.")
     others = "In the other variants" if sentences else "In every variant"
     return [*sentences, f"{others} no two units of a hidden layer end alike."]
+
+
+def _range(numbers: Collection[int]) -> str:
+    return f"{min(numbers)}" if min(numbers) == max(numbers) else f"{min(numbers)} to {max(numbers)}"
 
 
 def answer_distance(results: StudyResults) -> list[str]:
@@ -148,7 +172,7 @@ def answer_distance(results: StudyResults) -> list[str]:
     for variant in results.learned:
         ends = [one.curve[-1] for one in variant.trainings if one.diverged is None and one.curve]
         if ends:
-            parts.append(f"{format_number(statistics.fmean(ends))} with {variant.label}")
+            parts.append(f"{statistics.fmean(ends):.2g} with {variant.label}")
     if not parts:
         return []
     return [

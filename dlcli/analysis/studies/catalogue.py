@@ -93,7 +93,7 @@ _RATES = Study(
     lecture="θ ← θ − α J: the step α is ours to choose.",
     # ReLU has no upper bound as sigmoid has, so that steps too large are seen to diverge.
     grounds=_with(_IMAGES, "model.activation=relu"),
-    variants=tuple(Variant(f"α = {lr:g}", (f"optimizer.lr={lr}",), lr) for lr in (0.001, 0.01, 0.1, 1.0, 10.0)),
+    variants=tuple(Variant(f"α = {lr:g}", (f"optimizer.lr={lr}",), lr) for lr in (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)),
     reference="α = 0.1",
     answer=answer_settings,
     panel="settings",
@@ -131,21 +131,21 @@ _STARTS = Study(
     lrs=_LRS,
 )
 
-_LINEAR = ("model.hidden_sizes=[]", "training.epochs=200", "data.val_fraction=0.2", *_ALIKE)
+_LINEAR = ("model.hidden_sizes=[]", "training.epochs=300", "data.val_fraction=0.2", *_ALIKE)
 
 _SOLUTIONS = Study(
     name="closed-form-vs-sgd",
     question="Does gradient descent find what least squares computes?",
     lecture="Linear regression with squared error has one minimum, θ = (Xᵀ X)⁻¹ Xᵀ Y.",
     grounds={
-        "diabetes": Ground("diabetes", _LINEAR, level=0.1),
+        "diabetes": Ground("diabetes", _LINEAR, level=0.2),
         "synthetic_regression": Ground("linear_regression", _LINEAR, level=0.01),
     },
     variants=(
         Variant("least squares", is_solved=True),
         Variant("gradient descent", ("training.batch_size=full", "scheduler={name: none}")),
         Variant("SGD", ("training.batch_size=32", "scheduler={name: none}")),
-        Variant("SGD, cosine", ("training.batch_size=32", "scheduler={name: cosine}")),
+        Variant("cosine SGD", ("training.batch_size=32", "scheduler={name: cosine}")),
     ),
     reference="least squares",
     answer=answer_distance,

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dlcli.analysis.studies.results import Spread, StudyResults, VariantResults
-from dlcli.analysis.studies.wording import write_paragraph, write_title
+from dlcli.analysis.studies.wording import write_method, write_paragraph, write_title
 
 
 def make_record(results: StudyResults) -> dict[str, Any]:
@@ -19,6 +19,7 @@ def make_record(results: StudyResults) -> dict[str, Any]:
         "lecture": study.lecture,
         "title": write_title(results),
         "paragraph": write_paragraph(results),
+        "method": write_method(results),
         "data": results.data,
         "metric": f"test/{results.metric}",
         "unit": results.unit,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -110,19 +111,17 @@ class Comparison:
     Attributes:
         difference: Variant less reference, over the seeds that count; None if there are none.
         same_sign: In how many of them the difference has the sign of its mean.
-        seeds: How many there are in all.
     """
 
     difference: Spread | None
     same_sign: int
-    seeds: int
 
     @property
     def verdict(self) -> Verdict | None:
         """Whether the difference is larger than its own spread, and of one sign in every seed.
 
         `same` is no difference at all, `within` one no larger than its standard deviation, `mixed` one that is larger
-        but has not the same sign in every seed, or not every seed counts; `clear` is all else. None if no seed counts.
+        but not of one sign, or of one seed only; `clear` is all else. None if no seed counts.
         """
         difference = self.difference
         if difference is None:
@@ -131,7 +130,7 @@ class Comparison:
             return "same"
         if difference.sd is not None and abs(difference.mean) <= difference.sd:
             return "within"
-        return "clear" if self.same_sign == self.seeds > 1 else "mixed"
+        return "clear" if self.same_sign == difference.n > 1 else "mixed"
 
 
 def compare(reference: Sequence[float | None], others: Sequence[float | None]) -> Comparison:
@@ -145,7 +144,7 @@ def compare(reference: Sequence[float | None], others: Sequence[float | None]) -
     differences = [other - one for one, other in pairs if one is not None and other is not None]
     difference = spread_of(differences)
     mean = difference.mean if difference else 0.0
-    return Comparison(difference, sum(one * mean > 0 for one in differences), len(reference))
+    return Comparison(difference, sum(one * mean > 0 for one in differences))
 
 
 def first_epoch(curve: Sequence[float], level: float, *, higher: bool) -> int | None:
@@ -210,6 +209,13 @@ class StudyResults:
         """Return a variant's test metric less the reference's."""
         return compare([one.test for one in self.reference.trainings], [one.test for one in variant.trainings])
 
-    def compare_epochs(self, variant: VariantResults) -> Comparison:
-        """Return a variant's epochs to the level less the reference's."""
-        return compare(self.reference.reached, variant.reached)
+    def later_in(self, variant: VariantResults) -> tuple[int, int]:
+        """Return in how many seeds a variant reaches the level later, and earlier, than the reference.
+
+        Not to reach it is later than any epoch.
+        """
+        pairs = [
+            (math.inf if one is None else one, math.inf if other is None else other)
+            for one, other in zip(self.reference.reached, variant.reached, strict=True)
+        ]
+        return sum(other > one for one, other in pairs), sum(other < one for one, other in pairs)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dlcli.analysis.studies.results import Comparison, Spread, StudyResults, VariantResults
 
 FEW_SEEDS = 5  # with fewer, a standard deviation is hardly known itself
+_FINEST = 4  # decimals of a difference
 _UNITS = {"accuracy": "accuracy", "rmse": "RMSE"}
 
 
@@ -19,6 +20,16 @@ def name_metric(results: StudyResults) -> str:
 def name_curve(results: StudyResults) -> str:
     """Return what the curve is called."""
     return "distance from least squares" if results.study.curve == "distance" else f"validation {name_metric(results)}"
+
+
+def name_goal(results: StudyResults) -> str:
+    """Return what the curve is to reach."""
+    level = f"{results.level:g}"
+    return (
+        f"a distance of {level} from least squares"
+        if results.study.curve == "distance"
+        else f"{name_curve(results)} {level}"
+    )
 
 
 def format_number(value: float, scale: float | None = None) -> str:
@@ -46,15 +57,10 @@ def format_difference(difference: Spread, *, sign: bool) -> str:
     """Return a difference as `mean ± sd`, with two digits of the deviation, with its sign or without."""
     mean = difference.mean if sign else abs(difference.mean)
     size = difference.sd or abs(mean)
-    decimals = min(6, max(0, 1 - math.floor(math.log10(size)))) if size else 3
+    decimals = min(_FINEST, max(0, 1 - math.floor(math.log10(size)))) if size else 3
     deviation = "" if difference.sd is None else f" ± {difference.sd:.{decimals}f}"
     text = f"{mean:+.{decimals}f}" if sign else f"{mean:.{decimals}f}"
     return text.replace("-", "−") + deviation
-
-
-def format_power(value: float) -> str:
-    """Return a number of any size with two digits: 0.12, 3e-09."""
-    return f"{value:.2g}"
 
 
 def join(parts: Iterable[str], word: str = "and") -> str:
@@ -75,14 +81,14 @@ def count(n: int, what: str) -> str:
 
 def state_speed(results: StudyResults) -> str:
     """Return in how many epochs each variant reaches the level, without a stop: what a figure's title says."""
-    goal = f"{name_curve(results)} {results.level:g}"
+    goal = name_goal(results)
     reached = [(one, one.epochs) for one in results.learned if one.epochs is not None]
     others = [one for one in results.learned if one.epochs is None]
     diverged = [one.label for one in others if one.diverged == len(results.seeds)]
     never = [one.label for one in others if one.diverged < len(results.seeds)]
     clauses = []
     if reached:
-        first, *rest = [f"{format_mean(epochs)} with {one.label}{_in_some(results, epochs)}" for one, epochs in reached]
+        first, *rest = [f"{format_mean(epochs)} with {one.label}{in_some(results, epochs)}" for one, epochs in reached]
         word = "epoch" if first.startswith("1 ") else "epochs"
         first = first.replace(" with", f" {word} with", 1)
         clauses.append(f"{goal} is reached after {', '.join([first, *rest])}")
@@ -94,17 +100,17 @@ def state_speed(results: StudyResults) -> str:
     return capitalize("; ".join(clauses) + _closeness(results))
 
 
-def _in_some(results: StudyResults, epochs: Spread) -> str:
+def in_some(results: StudyResults, epochs: Spread) -> str:
     """Return in how many seeds a variant reached the level, where not in all."""
     return "" if epochs.n == len(results.seeds) else f" (in {epochs.n} of {count(len(results.seeds), 'seed')})"
 
 
 def _closeness(results: StudyResults) -> str:
-    """Return that two variants are equally soon, where there are two and nothing tells them apart."""
-    if len(results.learned) != 2 or any(one.epochs is None for one in results.learned):
+    """Return that two variants are about equally soon, where there are two and the seeds don't agree."""
+    if len(results.learned) != 2 or all(one.epochs is None for one in results.learned):
         return ""
-    verdict = results.compare_epochs(results.others[0]).verdict
-    return "" if verdict == "clear" else ": no clear difference"
+    later, earlier = results.later_in(results.others[0])
+    return "" if len(results.seeds) in (later, earlier) else "; the seeds do not agree which is sooner"
 
 
 def describe_procedure(results: StudyResults) -> list[str]:
@@ -174,12 +180,13 @@ def _difference(label: str, comparison: Comparison, unit: str) -> str:
     difference = comparison.difference
     if difference is None:
         return ""
+    least = 0.5 * 10**-_FINEST
+    if abs(difference.mean) < least and (difference.sd or 0) < least:
+        return f"with {label} it is the same, to {_FINEST} decimals"
     size = format_difference(difference, sign=False) + (f" {unit}" if unit else "")
     direction = "lower" if difference.mean < 0 else "higher"
-    seeds = f"in {comparison.same_sign} of {count(comparison.seeds, 'seed')}"
+    seeds = f"in {comparison.same_sign} of {count(difference.n, 'seed')}"
     match comparison.verdict:
-        case "same":
-            return f"with {label} it is the same"
         case "within":
             return f"with {label} the difference, {size}, is within its spread ({direction} {seeds})"
         case "clear":
@@ -194,12 +201,16 @@ def write_title(results: StudyResults) -> str:
 
 
 def write_paragraph(results: StudyResults) -> str:
-    """Return what was done, what came of it, and what follows."""
+    """Return what was found, and what follows."""
     sentences = [
-        *describe_procedure(results),
         f"{state_speed(results)}.",
         state_result(results),
         state_differences(results),
         *results.study.answer(results),
     ]
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def write_method(results: StudyResults) -> str:
+    """Return how it was found."""
+    return " ".join(describe_procedure(results))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,13 +67,18 @@ def study(
         Interrupted: If `spectators.should_stop` said so; nothing is written then.
     """
     plan = _make_plan(find_study(name), tuple(settings), data, seeds)
-    folder = _prepare_folder(Path("studies") / name if folder is None else folder, name)
     start = describe_start(sys.argv)
     training = PairedTraining(plan, spectators or Spectators())
-    results = training.run()
+    with _folder_for(name, Path("studies") / name if folder is None else folder) as folder:
+        results = training.run()
+        return _write(folder, results, {**start, **describe_environment(training.device)})
+
+
+def _write(folder: Path, results: StudyResults, circumstances: Mapping[str, Any]) -> StudyOutcome:
+    """Write a study's files."""
     from dlcli.analysis.plots.study import draw_study  # matplotlib takes a while to import
 
-    record = {**make_record(results), **start, **describe_environment(training.device)}
+    record = {**make_record(results), **circumstances}
     pictures = draw_study(results)
     write_json(folder / RECORD, record)
     for file, content in pictures.items():
@@ -128,20 +134,29 @@ def _check_settings(chosen: Study, settings: Sequence[str]) -> None:
                 raise UsageError(f"{chosen.name} takes no {key}: that would set {path}, {why}", hint=hint)
 
 
-def _prepare_folder(folder: Path, name: str) -> Path:
-    """Return a folder that is there and in which nothing is lost but earlier results of the same study.
+@contextmanager
+def _folder_for(name: str, folder: Path) -> Iterator[Path]:
+    """Make a folder in which nothing can be lost but earlier results of the same study; without results it goes again.
 
     Raises:
         UsageError: If it holds something else, or cannot be made.
     """
+    is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         is_empty = not any(folder.iterdir())
     except OSError as error:
-        raise UsageError(f"cannot write into {folder}: {error.strerror}", hint="-o takes another folder") from error
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"cannot write into {folder}: {reason}", hint="-o takes another folder") from error
     if not is_empty and _study_in(folder) != name:
         raise UsageError(f"{folder} holds something else than results of {name}", hint="-o takes another folder")
-    return folder
+    try:
+        yield folder
+    except BaseException:
+        if is_new:
+            with suppress(OSError):  # it holds something by now
+                folder.rmdir()
+        raise
 
 
 def _study_in(folder: Path) -> str | None:

@@ -99,17 +99,21 @@ def _open_spectators(progress: Progress, *, quiet: bool) -> Iterator[Spectators]
 def _summary(outcome: StudyOutcome) -> list[str | Table]:
     study = outcome.results.study
     return [
-        f"study     {study.name}: {study.question}",
-        textwrap.fill(f"lecture   {study.lecture}", 80, subsequent_indent=" " * 10),
+        _wrap(f"study     {study.name}: {study.question}", indent=10),
+        _wrap(f"lecture   {study.lecture}", indent=10),
         "",
         _table(outcome.results),
         "",
-        textwrap.fill(outcome.record["paragraph"], 80, break_on_hyphens=False),
+        _wrap(outcome.record["paragraph"]),
         "",
-        textwrap.fill(outcome.record["method"], 80, break_on_hyphens=False),
+        _wrap(outcome.record["method"]),
         "",
         f"files     {outcome.folder}: {', '.join(outcome.files)}",
     ]
+
+
+def _wrap(text: str, indent: int = 0) -> str:
+    return textwrap.fill(text, 80, subsequent_indent=" " * indent, break_on_hyphens=False)
 
 
 def _table(results: StudyResults) -> Table:

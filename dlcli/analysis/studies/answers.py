@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Collection, Sequence
 
 from dlcli.analysis.studies.results import StudyResults, Training, VariantResults
-from dlcli.analysis.studies.wording import capitalize, count, in_some, join
+from dlcli.analysis.studies.wording import count, in_some, join
 
 
 def answer_pair(results: StudyResults) -> list[str]:
@@ -18,12 +18,14 @@ def answer_pair(results: StudyResults) -> list[str]:
     if later == earlier == 0:
         return []
     if later + earlier and later == earlier:
-        return [f"{capitalize(other.label)} is sooner there in {earlier} of {count(n, 'seed')}, and later in {later}."]
+        return [
+            f"In {earlier} of {count(n, 'seed')} {other.label} is sooner there than {reference.label}, in {later} later."
+        ]
     slow, fast, seeds = (other, reference, later) if later > earlier else (reference, other, earlier)
     sentences = [f"In {seeds} of {count(n, 'seed')} {slow.label} gets there later than {fast.label}."]
     pairs = zip(fast.reached, slow.reached, strict=True)
     ratios = [after / before for before, after in pairs if before is not None and after is not None]
-    if ratios:
+    if ratios and seeds == n:
         where = "" if len(ratios) == n else f" (where both get there: {count(len(ratios), 'seed')})"
         times = f"{statistics.fmean(ratios):.1f} times as many epochs"
         sentences.append(f"It takes {times}, as a mean over the seeds{where}.")
@@ -117,8 +119,7 @@ def answer_settings(results: StudyResults) -> list[str]:
             verb = "does" if len(never) == 1 else "do"
             sentences.append(f"Of the {where} ones, {join(never)} {verb} not get there in any seed.")
         if diverged:
-            verb = "diverges" if len(diverged) == 1 else "diverge"
-            sentences.append(f"{capitalize(join(diverged))} {verb}: the loss is no finite number any more.")
+            sentences.append(f"Training diverges with {join(diverged)}: the loss is no finite number any more.")
     return sentences
 
 

@@ -93,8 +93,8 @@ _RATES = Study(
     lecture="θ ← θ − α J: the step α is ours to choose.",
     # ReLU has no upper bound as sigmoid has, so that steps too large are seen to diverge.
     grounds=_with(_IMAGES, "model.activation=relu"),
-    variants=tuple(Variant(f"α = {lr:g}", (f"optimizer.lr={lr}",), lr) for lr in (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)),
-    reference="α = 0.1",
+    variants=tuple(Variant(f"α={lr:g}", (f"optimizer.lr={lr}",), lr) for lr in (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)),
+    reference="α=0.1",
     answer=answer_settings,
     panel="settings",
 )

@@ -106,16 +106,18 @@ def in_some(results: StudyResults, epochs: Spread) -> str:
 
 
 def _closeness(results: StudyResults) -> str:
-    """Return that two variants are about equally soon, where there are two and the seeds don't agree."""
+    """Return that two variants are about equally soon, where there are two and the seeds do not agree."""
     if len(results.learned) != 2 or all(one.epochs is None for one in results.learned):
         return ""
     later, earlier = results.later_in(results.others[0])
-    return "" if len(results.seeds) in (later, earlier) else "; the seeds do not agree which is sooner"
+    agree = later == earlier == 0 or len(results.seeds) in (later, earlier)
+    return "" if agree else "; the seeds do not agree which is sooner"
 
 
 def describe_procedure(results: StudyResults) -> list[str]:
     """Return how the numbers came about, in sentences."""
-    n, seeds = len(results.seeds), f"{results.seeds[0]} to {results.seeds[-1]}"
+    n = len(results.seeds)
+    seeds = f"{results.seeds[0]} {'to' if n > 2 else 'and'} {results.seeds[-1]}"
     sentences = [
         f"Each variant was trained for {count(results.epochs, 'epoch')} with each of the {n} seeds {seeds}. A seed "
         "decides the validation split, the order of the examples and, where shapes agree, the first parameters: "

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from dlcli.analysis.studies.results import StudyResults, VariantResults
+    from dlcli.api import StudyOutcome
     from dlcli.api.paired_training import Spectators
-    from dlcli.api.studying import StudyOutcome
     from dlcli.reporters.base import Progress
 
 
@@ -70,10 +70,10 @@ def study_command(
         return
     find_study(name)  # a wrong name is answered before torch is imported
 
-    from dlcli.api.studying import study
+    from dlcli import api
 
     with _open_spectators(progress, quiet=quiet) as spectators:
-        outcome = study(name, overrides or (), data=data, seeds=seeds, folder=output, spectators=spectators)
+        outcome = api.study(name, overrides or (), data=data, seeds=seeds, folder=output, spectators=spectators)
     if json:
         print_json({**outcome.record, "folder": outcome.folder, "files": outcome.files})
     else:

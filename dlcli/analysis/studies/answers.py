@@ -18,9 +18,7 @@ def answer_pair(results: StudyResults) -> list[str]:
     if later == earlier == 0:
         return []
     if later + earlier and later == earlier:
-        return [
-            f"In {earlier} of {count(n, 'seed')} {other.label} is sooner there than {reference.label}, in {later} later."
-        ]
+        return [f"In {earlier} of {count(n, 'seed')} {other.label} is sooner than {reference.label}, in {later} later."]
     slow, fast, seeds = (other, reference, later) if later > earlier else (reference, other, earlier)
     sentences = [f"In {seeds} of {count(n, 'seed')} {slow.label} gets there later than {fast.label}."]
     pairs = zip(fast.reached, slow.reached, strict=True)

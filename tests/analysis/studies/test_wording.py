@@ -85,10 +85,8 @@ def test_what_is_said_of_learning_rates_follows_from_which_was_best() -> None:
 
     usual = said([NEVER] * 2, [LATE] * 2, [SOON] * 2, [LATE] * 2, [NEVER] * 2, [None] * 2)
     assert "reached soonest with α=0.1. Of the smaller ones, α=0.001 does not" in usual
-    assert (
-        "Of the larger ones, α=10 does not get there in any seed. Training diverges with α=100 (in 2 of 2 seeds, in epoch 2)"
-        in usual
-    )
+    assert "Of the larger ones, α=10 does not get there in any seed." in usual
+    assert "Training diverges with α=100 (in 2 of 2 seeds, in epoch 2)" in usual
     other = said([SOON] * 2, [NEVER] * 2, [None, NEVER], [NEVER] * 2, [NEVER] * 2, [NEVER] * 2)
     assert "reached soonest with α=0.001. Of the larger ones, α=0.01, α=0.1, α=1, α=10 and α=100 do not" in other
     none = said(*[[NEVER] * 2] * 6)

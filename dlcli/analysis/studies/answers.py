@@ -154,9 +154,10 @@ def answer_symmetry(results: StudyResults) -> list[str]:
         for layer, units in enumerate(variant.hidden_sizes):
             distinct = {one.distinct_units[layer] for one in finished}
             if distinct and min(distinct) < units:
-                parts.append(f"{_range(distinct)} of {units} in hidden layer {layer + 1}")
+                kinds = "kind" if max(distinct) == 1 else "kinds"
+                parts.append(f"{_range(distinct)} {kinds} among {units} in hidden layer {layer + 1}")
         if parts:
-            sentences.append(f"With {variant.label}, units end alike: the different ones are {join(parts)}.")
+            sentences.append(f"With {variant.label}, units end with the same weights: {join(parts)}.")
     others = "In the other variants" if sentences else "In every variant"
     return [*sentences, f"{others} no two units of a hidden layer end alike."]
 

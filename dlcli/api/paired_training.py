@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from dlcli.analysis.studies.design import Study, Variant
+from dlcli.analysis.studies.design import Variant
 from dlcli.analysis.studies.inside import (
     LinearSolution,
     distinct_units,
@@ -23,8 +22,9 @@ from dlcli.analysis.studies.inside import (
 from dlcli.analysis.studies.results import StudyResults, Training, VariantResults, first_epoch
 from dlcli.analysis.studies.wording import format_number
 from dlcli.api.setup import Setup, set_up
+from dlcli.api.study_plan import Plan
 from dlcli.config.render import flatten
-from dlcli.config.schema import HEADLINE, HIGHER_IS_BETTER, Config
+from dlcli.config.schema import Config
 from dlcli.data.splits import Splits
 from dlcli.errors import DivergedError, Interrupted
 from dlcli.model import count_parameters
@@ -51,56 +51,6 @@ class Spectators:
     tell: Callable[[str], None] = lambda line: None
     notify: Callable[[str], None] | None = None
     should_stop: Callable[[], int | None] = lambda: None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be trained.
-
-    Attributes:
-        study: What is asked.
-        data: The data source.
-        level: What curves are to reach.
-        settings: What the user changed for all variants.
-        configs: By variant, but for seed and chosen learning rate.
-        lrs: Learning rates to choose each variant's from; none leaves the configs' own.
-        tuning_seed: With which they are chosen.
-        seeds: With which every variant is trained.
-    """
-
-    study: Study
-    data: str
-    level: float
-    settings: tuple[str, ...]
-    configs: Mapping[str, Config]
-    lrs: tuple[float, ...]
-    tuning_seed: int
-    seeds: tuple[int, ...]
-
-    @property
-    def epochs(self) -> int:
-        """How long each model is trained."""
-        return next(iter(self.configs.values())).training.epochs
-
-    @property
-    def metric(self) -> str:
-        """What is measured on the test split."""
-        return HEADLINE[next(iter(self.configs.values())).task]
-
-    @property
-    def is_curve_rising(self) -> bool:
-        """Whether a higher curve is a better one."""
-        return self.study.curve == "val" and self.metric in HIGHER_IS_BETTER
-
-    def best_lr(self, scores: Mapping[float, float | None]) -> float:
-        """Return the learning rate with the best score, the smallest of equals; the smallest if all diverged."""
-        sign = 1 if self.is_curve_rising else -1
-
-        def rank(lr: float) -> tuple[float, float]:
-            score = scores[lr]
-            return (-math.inf if score is None else sign * score), -lr
-
-        return max(scores, key=rank)
 
 
 class PairedTraining:

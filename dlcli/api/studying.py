@@ -10,18 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.analysis.studies.catalogue import find_study
-from dlcli.analysis.studies.design import Study
 from dlcli.analysis.studies.record import make_record
 from dlcli.analysis.studies.results import StudyResults
-from dlcli.api.paired_training import PairedTraining, Plan, Spectators
-from dlcli.config.advice import closest
-from dlcli.config.load import load_config
+from dlcli.api.paired_training import PairedTraining, Spectators
+from dlcli.api.study_plan import make_plan
 from dlcli.errors import DataError, UsageError
 from dlcli.runs.files import read_json, write_json, write_whole
 from dlcli.runs.manifest import describe_environment, describe_start
 
 RECORD = "results.json"
-_LR = "optimizer.lr"
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ def study(
         DeviceError: If the device is missing, or its memory is too small.
         Interrupted: If `spectators.should_stop` said so; nothing is written then.
     """
-    plan = _make_plan(find_study(name), tuple(settings), data, seeds)
+    plan = make_plan(find_study(name), tuple(settings), data, seeds)
     start = describe_start(sys.argv)
     training = PairedTraining(plan, spectators or Spectators())
     with _folder_for(name, Path("studies") / name if folder is None else folder) as folder:
@@ -84,54 +81,6 @@ def _write(folder: Path, results: StudyResults, circumstances: Mapping[str, Any]
     for file, content in pictures.items():
         write_whole(folder / file, content)
     return StudyOutcome(str(folder), (*pictures, RECORD), results, record)
-
-
-def _make_plan(chosen: Study, settings: tuple[str, ...], data: str | None, n_seeds: int) -> Plan:
-    """Return what to train; every config is checked before anything is trained."""
-    if n_seeds < 2:
-        raise UsageError("a study needs at least 2 seeds: one has no spread", hint="--seeds 5")
-    data = data or next(iter(chosen.grounds))
-    if data not in chosen.grounds:
-        hint = f"--data {closest(data, list(chosen.grounds)) or next(iter(chosen.grounds))}"
-        raise UsageError(f"{chosen.name} runs on {' or '.join(chosen.grounds)}, not on {data}", hint=hint)
-    _check_settings(chosen, settings)
-    ground = chosen.grounds[data]
-    configs = {
-        variant.label: load_config(ground.preset, [*ground.settings, *settings, *variant.settings]).config
-        for variant in chosen.variants
-    }
-    first = next(iter(configs.values())).seed
-    load_config(ground.preset, [f"seed={first + n_seeds}"])  # which may be too large
-    return Plan(
-        study=chosen,
-        data=data,
-        level=ground.level,
-        settings=settings,
-        configs=configs,
-        lrs=() if {_key(one) for one in settings} & {_LR, "optimizer"} else chosen.lrs,
-        tuning_seed=first,
-        seeds=tuple(range(first + 1, first + n_seeds + 1)),
-    )
-
-
-def _key(setting: str) -> str:
-    return setting.partition("=")[0]
-
-
-def _check_settings(chosen: Study, settings: Sequence[str]) -> None:
-    """Refuse settings that would make variants alike, or the study another one.
-
-    Raises:
-        UsageError: If there is such a setting.
-    """
-    own = dict.fromkeys(chosen.varied, "which it varies") | dict.fromkeys(chosen.kept, "which it stands on")
-    own["data.name"] = "which --data does"
-    for setting in settings:
-        key = _key(setting)
-        for path, why in own.items():
-            if f"{path}.".startswith(f"{key}.") or key.startswith(f"{path}."):
-                hint = "--data fashion_mnist" if path == "data.name" else f"leave `{setting}` out"
-                raise UsageError(f"{chosen.name} takes no {key}: that would set {path}, {why}", hint=hint)
 
 
 @contextmanager

@@ -10,7 +10,8 @@ import torch
 from dlcli.analysis.studies.design import Ground, Study, Variant
 from dlcli.analysis.studies.results import StudyResults
 from dlcli.api import paired_training
-from dlcli.api.paired_training import PairedTraining, Plan, Spectators
+from dlcli.api.paired_training import PairedTraining, Spectators
+from dlcli.api.study_plan import Plan
 from dlcli.config.load import load_config
 from dlcli.data.splits import Splits
 from dlcli.errors import Interrupted

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dlcli.analysis.plots.placing import spread_apart
 from dlcli.analysis.plots.style import COLOURS, LINES, MARKERS, MUTED, drawing, new_figure, render
 from dlcli.analysis.studies.answers import gradient_means, movement_means
 from dlcli.analysis.studies.results import StudyResults, VariantResults
@@ -154,20 +155,6 @@ def _name_ends(axes: Axes, results: StudyResults, ends: Sequence[float | None]) 
         )
         text = f"{variant.label}: diverges" if y is None else variant.label
         axes.text(1.055, height, text, transform=axes.transAxes, color=look.colour, **_NAME)
-
-
-def spread_apart(positions: Sequence[float], gap: float) -> list[float]:
-    """Return positions in 0..1 moved as little as needs be to lie `gap` apart, in the same order."""
-    order = sorted(range(len(positions)), key=lambda i: (positions[i], -i))
-    placed = [min(max(positions[i], 0.0), 1.0) for i in order]
-    for _ in range(100):  # push neighbours apart until nothing moves, and keep all within
-        for i in range(1, len(placed)):
-            overlap = max(0.0, gap - (placed[i] - placed[i - 1]))
-            placed[i - 1] -= overlap / 2
-            placed[i] += overlap / 2
-        placed = [min(max(one, gap * i), 1 - gap * (len(placed) - 1 - i)) for i, one in enumerate(placed)]
-    by_index = dict(zip(order, placed, strict=True))
-    return [by_index[i] for i in range(len(positions))]
 
 
 def _draw_seeds(axes: Axes, results: StudyResults) -> None:

@@ -85,7 +85,7 @@ def state_speed(results: StudyResults) -> str:
     reached = [(one, one.epochs) for one in results.learned if one.epochs is not None]
     others = [one for one in results.learned if one.epochs is None]
     diverged = [one.label for one in others if one.diverged == len(results.seeds)]
-    never = [one.label for one in others if one.diverged < len(results.seeds)]
+    never = [f"{one.label}{_of_some(one)}" for one in others if one.diverged < len(results.seeds)]
     clauses = []
     if reached:
         first, *rest = [f"{format_mean(epochs)} with {one.label}{in_some(results, epochs)}" for one, epochs in reached]

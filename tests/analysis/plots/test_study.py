@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import xml.etree.ElementTree as ET
-from itertools import pairwise
 
 import pytest
 from matplotlib.image import imread
 from studies.made_up import LATE, NEVER, SOON, make_results
 
-from dlcli.analysis.plots.study import draw_study, spread_apart
+from dlcli.analysis.plots.study import draw_study
 from dlcli.analysis.studies.catalogue import STUDIES
 
 
@@ -38,13 +37,3 @@ def test_the_same_results_give_the_same_bytes() -> None:
     curves = {label: [SOON, LATE] for label in labels}
     results = make_results("softmax-vs-l1", curves, dict.fromkeys(labels, (0.9, 0.95)))
     assert draw_study(results) == draw_study(results)
-
-
-@pytest.mark.parametrize("positions", [[0.5], [0.98, 0.97, 0.97, 0.3], [0.0, 0.0, 0.0], [1.0, 1.0, 0.99, 0.98, 0.97]])
-def test_names_stand_apart_in_order_and_within_the_axis(positions: list[float]) -> None:
-    placed = spread_apart(positions, 0.065)
-    assert all(-1e-9 <= one <= 1 + 1e-9 for one in placed)
-    ordered = sorted(placed)
-    assert all(above - below > 0.064 for below, above in pairwise(ordered))
-    ranks = sorted(range(len(positions)), key=lambda i: placed[i])
-    assert [positions[i] for i in ranks] == sorted(positions)

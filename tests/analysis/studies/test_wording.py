@@ -31,6 +31,11 @@ def pair(first: object, second: object, tests: tuple[tuple[float, ...], tuple[fl
         ([SOON] * 3, [NEVER] * 3, "Validation accuracy 0.9 is reached after 2 epochs with A; not within 4 with B"),
         ([NEVER] * 3, [NEVER] * 3, "Validation accuracy 0.9 is not reached within 4 with A or B"),
         ([SOON] * 3, [None] * 3, "Validation accuracy 0.9 is reached after 2 epochs with A; training diverges with B"),
+        (
+            [SOON] * 3,
+            [NEVER, None, NEVER],
+            "Validation accuracy 0.9 is reached after 2 epochs with A; not within 4 with B (1 of 3 diverged)",
+        ),
         ([None] * 3, [None] * 3, "Training diverges with A and B"),
         (
             [SOON, SOON, LATE],

@@ -15,11 +15,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dlcli.api import evaluate, plan, predict, resume, train, verify
+    from dlcli.api import diagnose, draw, evaluate, explain, gradcheck, plan, predict, resume, train, verify
     from dlcli.config.load import load_config
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "evaluate", "load_config", "plan", "predict", "resume", "train", "verify"]
+__all__ = [
+    "__version__",
+    "diagnose",
+    "draw",
+    "evaluate",
+    "explain",
+    "gradcheck",
+    "load_config",
+    "plan",
+    "predict",
+    "resume",
+    "train",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

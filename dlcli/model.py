@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor, nn
@@ -111,3 +112,49 @@ def _linear(fan_in: int, fan_out: int, init: str, generator: Generator) -> nn.Li
 def count_parameters(model: nn.Module) -> int:
     """Return how many numbers training changes."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+@dataclass(frozen=True)
+class LayerSize:
+    """A Linear layer's size, and what follows from it.
+
+    Attributes:
+        fan_in: Length of what it takes.
+        fan_out: Length of what it gives.
+    """
+
+    fan_in: int
+    fan_out: int
+
+    @property
+    def parameters(self) -> int:
+        """A weight for each pair, a bias for each output."""
+        return self.fan_in * self.fan_out + self.fan_out
+
+    @property
+    def flops(self) -> int:
+        """Operations of the product with the weights for one example: two for each multiply-add."""
+        return 2 * self.fan_in * self.fan_out
+
+
+def layer_sizes(model: nn.Sequential) -> tuple[LayerSize, ...]:
+    """Return the sizes of the Linear layers, first to last."""
+    return tuple(LayerSize(one.in_features, one.out_features) for one in model if isinstance(one, nn.Linear))
+
+
+def forward_flops(sizes: Sequence[LayerSize]) -> int:
+    """Return the operations that the model's output takes for one example.
+
+    Matrix products alone, two operations for each multiply-add; biases and activations are a hundredth of that in
+    layers of a hundred units.
+    """
+    return sum(size.flops for size in sizes)
+
+
+def training_flops(sizes: Sequence[LayerSize]) -> int:
+    """Return the operations of forward and backward for one example, counted as in `forward_flops`.
+
+    Backward has two products of forward's size for each layer, for the weights and for what the layer takes; nobody
+    asks for the gradient of the first layer's inputs.
+    """
+    return 3 * forward_flops(sizes) - sizes[0].flops

@@ -112,9 +112,10 @@ class Classification(Task):
         if isinstance(self._config, MseLoss):
             errors = probs - y
             return probs.mul_(errors.sub_((errors * probs).sum(1, keepdim=True))), 2 / len(targets)
-        if self._class_weights is None:
+        weights = self._weights(logits)
+        if weights is None:
             return probs.sub_(y), 1 / len(targets)
-        return probs.mul_(y.sum(1, keepdim=True)).sub_(y).div_(self.weight(targets)), 1.0
+        return probs.mul_(y.sum(1, keepdim=True)).sub_(y).div_(weights[targets].sum()), 1.0
 
     def _target_rows(self, like: Tensor) -> Tensor:
         """Return what each true class asks of the softmax, a row each: shape (k, k), type and device of `like`."""

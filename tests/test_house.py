@@ -37,6 +37,8 @@ def modules_after(*arguments: str) -> tuple[int, set[str]]:
         (["--version"], 0),
         (["train", "-c", "digits", "optimizer.lr=-1"], 2),
         (["train", "-c", "broken.yaml"], 2),
+        (["gradcheck", "-c", "broken.yaml"], 2),
+        (["explain", "-c", "broken.yaml"], 2),
         (["config", "validate", "digits"], 0),
         (["config", "validate", "broken.yaml"], 2),
         (["config", "explain", "seed"], 0),

@@ -3,9 +3,18 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from dlcli.config.schema import ModelSection
-from dlcli.model import ACTIVATIONS, INITIALISATIONS, build_mlp, count_parameters
+from dlcli.model import (
+    ACTIVATIONS,
+    INITIALISATIONS,
+    build_mlp,
+    count_parameters,
+    forward_flops,
+    layer_sizes,
+    training_flops,
+)
 
 
 def test_no_hidden_layer_is_the_linear_model() -> None:
@@ -57,3 +66,17 @@ def test_heaviside_steps_and_lets_no_gradient_through() -> None:
     assert step.tolist() == [0, 0, 1]
     assert z.grad is not None
     assert z.grad.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("hidden_sizes", [(), (8,), (8, 5), (5, 5, 5)])
+def test_parameters_and_flops_are_those_that_torch_counts(hidden_sizes: tuple[int, ...]) -> None:
+    model = build_mlp(4, 3, ModelSection(hidden_sizes=hidden_sizes), seed=0)
+    sizes = layer_sizes(model)
+    assert sum(size.parameters for size in sizes) == count_parameters(model)
+    inputs = torch.ones(7, 4)
+    with FlopCounterMode(display=False) as forward:
+        outputs = model(inputs)
+    with FlopCounterMode(display=False) as backward:
+        outputs.sum().backward()
+    assert 7 * forward_flops(sizes) == forward.get_total_flops()
+    assert 7 * training_flops(sizes) == forward.get_total_flops() + backward.get_total_flops()

@@ -1,8 +1,12 @@
-"""Train, resume, verify, evaluate, predict, study: the only wiring of the rooms, for commands and notebooks."""
+"""The only wiring of the rooms: what the command line and notebooks call."""
 
 from __future__ import annotations
 
 from dlcli.api.benchmarking import bench
+from dlcli.api.checking import GradcheckResult, gradcheck
+from dlcli.api.diagnosing import DiagnoseResult, diagnose
+from dlcli.api.drawing import DrawResult, draw, list_pictures
+from dlcli.api.explaining import ExplainResult, explain
 from dlcli.api.measuring import EvalResult, PredictResult, evaluate, predict
 from dlcli.api.setup import Setup, set_up
 from dlcli.api.studying import StudyOutcome, study
@@ -11,14 +15,23 @@ from dlcli.api.verifying import VerifyResult, verify
 from dlcli.config.load import load_config
 
 __all__ = [
+    "DiagnoseResult",
+    "DrawResult",
     "EvalResult",
+    "ExplainResult",
+    "GradcheckResult",
     "PredictResult",
     "Setup",
     "StudyOutcome",
     "TrainResult",
     "VerifyResult",
     "bench",
+    "diagnose",
+    "draw",
     "evaluate",
+    "explain",
+    "gradcheck",
+    "list_pictures",
     "load_config",
     "plan",
     "predict",

@@ -14,13 +14,14 @@ from dlcli.config.load import load_config
 from dlcli.config.render import render_value
 from dlcli.config.schema import Config
 from dlcli.data import load_splits
-from dlcli.data.splits import Splits
+from dlcli.data.splits import Split, Splits
 from dlcli.errors import DataError
 from dlcli.model import build_mlp
 from dlcli.runs.checkpoint import Checkpoint, load_checkpoint
 from dlcli.runs.folder import RunFolder, find_run
 from dlcli.runs.log import read_rows, read_traces
 from dlcli.task import Task, build_task
+from dlcli.training.batches import draw_order
 from dlcli.training.device import check_memory, memory_errors_named, pick_device, place_splits, set_precision
 
 CheckpointName: TypeAlias = Literal["best", "last"]
@@ -58,6 +59,18 @@ def set_up(config: Config, *, notify: Callable[[str], None] | None = None, split
         model = build_mlp(info.in_features, info.out_features, config.model, seed=config.seed, dtype=dtype).to(device)
         task = build_task(config, splits)
         return Setup(config, place_splits(splits, device, dtype), model, task, device)
+
+
+def set_up_plainly(config: Config) -> Setup:
+    """Return `set_up`'s on the CPU in float32, which every machine has, for what is made of it in float64."""
+    plain = config.training.model_copy(update={"device": "cpu", "precision": "float32"})
+    return set_up(config.model_copy(update={"training": plain}))
+
+
+def first_batch(setup: Setup, n: int) -> Split:
+    """Return the first n training examples in the order of the first epoch."""
+    train = setup.splits.train
+    return train.select(draw_order(len(train), setup.config.seed, epoch=1)[:n])
 
 
 def load_run_config(folder: RunFolder, *, device: str | None = None, data_root: str | None = None) -> Config:
@@ -109,6 +122,7 @@ def load_trained_run(
     *,
     device: str = "auto",
     data_root: str | None = None,
+    setup: Setup | None = None,
 ) -> tuple[RunFolder, TrainedRun]:
     """Return a run's folder, and all that it holds together with its data and model in memory.
 
@@ -118,13 +132,14 @@ def load_trained_run(
         checkpoint: Which parameters.
         device: Where to compute.
         data_root: Where the data lies, if not where it lay for training.
+        setup: The run's data and model, where they are in memory already; its model is overwritten.
 
     Raises:
         UsageError: If there is no such run.
         DataError: If the run, its checkpoint or its data cannot be used.
     """
     folder = find_run(run)
-    setup, saved = load_run_model(folder, checkpoint, device, data_root)
+    setup, saved = load_run_model(folder, checkpoint, device, data_root, setup)
     rows, summary = read_rows(folder.path), folder.read_summary()
     return folder, TrainedRun(
         title=str(folder.path),

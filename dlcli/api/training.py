@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dlcli.api.drawing import draw_after_training
 from dlcli.api.measuring import evaluate
 from dlcli.api.setup import Setup, check_data, set_up
 from dlcli.config.load import LoadedConfig, load_config
@@ -200,6 +201,7 @@ def _train_in(
                     hint = f"`dlcli train --resume {shlex.quote(str(folder.path))}` goes on from there"
                     saved = folder.checkpoint("last")
                     raise Interrupted(f"interrupted in {where}; saved {saved}", signum=signum, hint=hint)
+    draw_after_training(folder, setup, listeners.note)
     return _train_result(folder, setup, evaluate_test)
 
 

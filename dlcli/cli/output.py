@@ -25,10 +25,29 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing 
 ProgressOption = Annotated[
     Progress, typer.Option("--progress", help="How to show progress; auto is rich on a terminal, else plain.")
 ]
+
+
+def complete_config(incomplete: str) -> list[str]:
+    """Return the presets whose names begin so."""
+    from dlcli.config.presets import presets
+
+    return [name for name in presets() if name.startswith(incomplete)]
+
+
+ConfigOption = Annotated[
+    str,
+    typer.Option(
+        "--config", "-c", metavar="CONFIG", help="A YAML file, or a preset's name.", autocompletion=complete_config
+    ),
+]
 RunArgument = Annotated[
     str | None, typer.Argument(metavar="RUN", help="A run's folder or name; the newest if left out.")
 ]
 CheckpointOption = Annotated[Literal["best", "last"], typer.Option("--checkpoint", help="Which parameters.")]
+OverridesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KEY=VALUE", help="Settings that go before the config's: optimizer.lr=0.5"),
+]
 SplitOption = Annotated[Literal["train", "val", "test"], typer.Option("--split", help="Which examples.")]
 DeviceOption = Annotated[str | None, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1 or mps.")]
 DataRootOption = Annotated[

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,9 +14,11 @@ from dlcli.cli.output import JsonOption, RunArgument, make_table, print_json, pr
 from dlcli.errors import DlcliError, UsageError
 
 if TYPE_CHECKING:
+    from dlcli.analysis.diagnosis import Finding
     from dlcli.runs.folder import RunFolder
 
 app = typer.Typer(help="What was trained.", no_args_is_help=True)
+_WIDTH = 80  # columns
 
 
 @app.command("list")
@@ -32,16 +37,25 @@ def list_command(json: JsonOption = False) -> None:
 
 
 @app.command("show")
-def show_command(run: RunArgument = None, json: JsonOption = False) -> None:
+def show_command(
+    run: RunArgument = None,
+    diagnose: Annotated[
+        bool,
+        typer.Option("--diagnose", help="Say what is wrong with it, and what to try; loads its model and data."),
+    ] = False,
+    json: JsonOption = False,
+) -> None:
     """Show what a run was made with and what came out."""
     from dlcli.config.load import load_config
     from dlcli.runs.folder import find_run
 
     folder = find_run(run)
     manifest, summary = folder.read_manifest(), folder.read_summary()
+    findings = _diagnose(folder) if diagnose else None
     if json:
         config = load_config(folder.resolved).config.model_dump()
-        print_json({"run": str(folder.path), "config": config, "manifest": manifest, "summary": summary})
+        found = {} if findings is None else {"findings": [asdict(finding) for finding in findings]}
+        print_json({"run": str(folder.path), "config": config, "manifest": manifest, "summary": summary, **found})
         return
     versions = manifest.get("versions", {})
     print_result(
@@ -54,7 +68,31 @@ def show_command(run: RunArgument = None, json: JsonOption = False) -> None:
         f"git       {manifest.get('git_commit') or 'no commit'}",
         f"best      epoch {summary.get('best_epoch')} of {summary.get('epochs')}, {summary.get('best_because')}",
         *(f"{split:<9} {_figures(summary[split])}" for split in ("train", "val", "test") if summary.get(split)),
+        *(_finding_lines(findings) if findings is not None else ()),
     )
+
+
+def _diagnose(folder: RunFolder) -> tuple[Finding, ...]:
+    from dlcli import api
+
+    return api.diagnose(str(folder.path)).findings
+
+
+def _finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
+    """Write findings out: what it is, what was measured beneath it, what to try."""
+    if not findings:
+        yield "\nno finding"
+    for finding in findings:
+        yield ""
+        yield from _wrap(finding.statement, f"{finding.severity:<9} ")
+        for one in finding.evidence:
+            yield from _wrap(one, " " * 12)
+        yield from _wrap(finding.advice, "try       ")
+
+
+def _wrap(text: str, start: str) -> list[str]:
+    lines = textwrap.wrap(text, _WIDTH - len(start), break_long_words=False, break_on_hyphens=False)
+    return [(start if i == 0 else " " * len(start)) + line for i, line in enumerate(lines)]
 
 
 @app.command("compare")

@@ -12,8 +12,10 @@ import typer
 from dlcli.cli.output import (
     DeviceOption,
     JsonOption,
+    OverridesArgument,
     ProgressOption,
     QuietOption,
+    complete_config,
     open_listeners,
     print_json,
     print_result,
@@ -26,23 +28,14 @@ if TYPE_CHECKING:
     from dlcli.config.load import LoadedConfig
 
 
-def _complete_config(incomplete: str) -> list[str]:
-    from dlcli.config.presets import presets
-
-    return [name for name in presets() if name.startswith(incomplete)]
-
-
 def train_command(
     config: Annotated[
         str | None,
         typer.Option(
-            "--config", "-c", metavar="CONFIG", help="A YAML file, or a preset's name.", autocompletion=_complete_config
+            "--config", "-c", metavar="CONFIG", help="A YAML file, or a preset's name.", autocompletion=complete_config
         ),
     ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="KEY=VALUE", help="Settings that go before the config's: optimizer.lr=0.5"),
-    ] = None,
+    overrides: OverridesArgument = None,
     run_dir: Annotated[
         Path | None, typer.Option("--run-dir", metavar="DIR", help="Folder to make for this run.")
     ] = None,

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from dlcli.config.schema import HEADLINE, Config, SgdOptimizer
-from dlcli.data.splits import Splits
+from dlcli.data.splits import DataInfo, Splits
 from dlcli.model import count_parameters
 from dlcli.training.batches import count_batches
 from dlcli.training.device import describe_device
@@ -37,13 +37,11 @@ def describe_run(
     """
     info = splits.info
     steps_per_epoch = count_batches(len(splits.train), config.training.batch_size)
-    sizes = "-".join(str(size) for size in (info.in_features, *config.model.hidden_sizes, info.out_features))
-    activation = config.model.activation if config.model.hidden_sizes else "linear"
     what = f"{info.out_features} classes" if info.task == "classification" else info.target_name
     essentials = [
         ("data", f"{info.name}: {len(splits.train):,} train, {len(splits.val):,} val, {len(splits.test):,} test"),
         ("task", f"{config.task}: {info.in_features:,} inputs, {what}; loss {config.loss.name}"),
-        ("model", f"{sizes}, {activation}; {count_parameters(model):,} parameters, init {config.model.init}"),
+        ("model", f"{describe_layers(config, info)}; {count_parameters(model):,} parameters, init {config.model.init}"),
         ("training", _training(config, steps_per_epoch)),
         ("device", f"{describe_device(device)}, {config.training.precision}; seed {config.seed}"),
     ]
@@ -65,6 +63,13 @@ def describe_run(
         steps_per_epoch=steps_per_epoch,
         headline=HEADLINE[config.task],
     )
+
+
+def describe_layers(config: Config, info: DataInfo) -> str:
+    """Return the sizes of a model from the inputs to the outputs, and what is between them: `64-32-10, sigmoid`."""
+    sizes = "-".join(str(size) for size in (info.in_features, *config.model.hidden_sizes, info.out_features))
+    head = "" if config.model.head == "softmax" else f", {config.model.head} head"
+    return f"{sizes}, {config.model.activation if config.model.hidden_sizes else 'linear'}{head}"
 
 
 def _training(config: Config, steps_per_epoch: int) -> str:

@@ -148,8 +148,9 @@ class Fit:
     def _check_span(self, loss_sum: Tensor, steps: range) -> None:
         """Stop at the first step whose loss is not finite; a GPU is not waited for, it is asked at the next look."""
         if self._device.type == "cpu" and not math.isfinite(float(loss_sum)):
-            losses = self._step.losses().tolist()
-            step, loss = next(pair for pair in zip(steps, losses, strict=True) if not math.isfinite(pair[1]))
+            losses = zip(steps, self._step.losses().tolist(), strict=True)
+            only_the_sum = steps[-1], float(loss_sum)  # of losses near the largest float32
+            step, loss = next((pair for pair in losses if not math.isfinite(pair[1])), only_the_sum)
             self._check_finite(loss, "train/loss", step)
 
     def _check_finite(self, value: float, name: str, step: int) -> None:

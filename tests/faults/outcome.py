@@ -26,6 +26,7 @@ def outcome(run: Path) -> dict[str, Any]:
     summary = json.loads((run / "summary.json").read_text())
     return {
         "rows": [{name: value for name, value in row.items() if name not in CLOCK} for row in rows],
+        "trace": (run / "trace.jsonl").read_text(),
         "csv": [line.split(",")[0] for line in (run / "metrics.csv").read_text().splitlines()],
         "summary": {name: value for name, value in summary.items() if name != "seconds"},
         **{which: (run / "checkpoints" / f"{which}.safetensors").read_bytes() for which in ("best", "last")},

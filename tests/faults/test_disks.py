@@ -58,12 +58,18 @@ def open_place() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def test_a_folder_that_may_not_be_written_to_is_told_and_left_alone(forge: Forge, open_place: Path) -> None:
+def test_a_folder_that_may_not_be_written_to_is_told_and_left_alone(
+    forge: Forge, clean_place: Path, open_place: Path
+) -> None:
     user = {"user": NOBODY} if os.geteuid() == 0 else {}
     run = open_place / "runs" / "run"
     (open_place / "out").touch()
     (open_place / "err").touch()
-    ended = forge.run(*TRAIN, folder=open_place, fault={**EAGER, **user, "crash_at": 60})
+    forge.run(*TRAIN, folder=clean_place, fault={**EAGER, "count": True})
+    operations = int(Path("operations").read_text().split()[0])
+    ended = forge.run(
+        *TRAIN, folder=open_place, fault={**EAGER, **user, "crash_at": operations - 2}
+    )  # all is there but the summary
     assert ended.code == -9, ended.err
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     for path in (run, run / "checkpoints"):

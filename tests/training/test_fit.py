@@ -110,3 +110,11 @@ def test_bf16_rounds_the_products_and_keeps_the_parameters_whole() -> None:
     assert {parameter.dtype for parameter in rounded_model.parameters()} == {torch.float32}
     assert not torch.equal(rounded_model[0].weight, model[0].weight)
     assert rounded[-1].train_loss == pytest.approx(exact[-1].train_loss, rel=0.05)
+
+
+def test_losses_whose_sum_alone_is_too_large_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = load_config("diabetes", ["training.epochs=1", "training.device=cpu", "training.step=eager"]).config
+    setup = set_up(config)
+    monkeypatch.setattr(type(setup.task), "loss", lambda self, outputs, targets: (outputs * 0).sum() + 3e38)
+    with pytest.raises(DivergedError, match="train/loss is inf in epoch 1, step 9"):
+        list(Fit(setup.model, setup.task, setup.splits, config))

@@ -1,0 +1,82 @@
+"""What is seen inside a model, held against autograd and written-out definitions."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from dlcli.api import Setup, set_up, train
+from dlcli.config.load import load_config
+from dlcli.runs.log import read_traces
+from dlcli.training.trace import Tracer, is_traced
+
+
+def setup_of(preset: str, *settings: str) -> Setup:
+    return set_up(load_config(preset, ["training.device=cpu", *settings]).config)
+
+
+def test_epochs_are_looked_at_ever_more_seldom() -> None:
+    looked = [epoch for epoch in range(1, 41) if is_traced(epoch)]
+    assert looked == [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40]
+    assert sum(map(is_traced, range(1, 100_001))) < 70
+
+
+def test_gradients_and_saturation_are_what_autograd_and_the_definition_say() -> None:
+    setup = setup_of("digits", "model.hidden_sizes=[12, 7]", "model.init=normal", "model.dropout=0.4")
+    layers = Tracer(setup.model, setup.task, setup.splits).look().layers
+    model, n = copy.deepcopy(setup.model).eval(), len(setup.splits.train)
+    index = torch.tensor([round(i * (n - 1) / 255) for i in range(256)])
+    inputs = setup.splits.train.inputs[index]
+    nn.functional.cross_entropy(model(inputs), setup.splits.train.targets[index]).backward()
+    linears = [module for module in model if isinstance(module, nn.Linear)]
+    for layer, linear in zip(layers, linears, strict=True):
+        assert linear.weight.grad is not None
+        assert layer.gradient_norm == pytest.approx(linear.weight.grad.norm().item(), rel=1e-5)
+        assert layer.weight_norm == pytest.approx(linear.weight.norm().item(), rel=1e-6)
+    hidden = torch.sigmoid(linears[0](inputs))
+    expected = (hidden * (1 - hidden) < 0.05 / 4).float().mean().item()
+    assert layers[0].saturated == pytest.approx(expected)
+    assert 0.2 < expected < 0.9
+    assert layers[-1].saturated is None
+
+
+@pytest.mark.parametrize(("activation", "saturates"), [("tanh", True), ("relu", True), ("gelu", False)])
+def test_only_what_can_saturate_is_said_to(activation: str, saturates: bool) -> None:
+    setup = setup_of("digits", f"model.activation={activation}")
+    first, last = Tracer(setup.model, setup.task, setup.splits).look().layers
+    assert (first.saturated is not None, last.saturated) == (saturates, None)
+
+
+def test_three_classes_have_followed_examples_and_others_none(clean_place: Path) -> None:
+    data = "data={name: synthetic_classification, pattern: spirals, n_classes: 3}"
+    train(load_config("moons", [data, "training.epochs=9"]), run_dir=Path("three"))
+    traces = read_traces(Path("three"), 9)
+    assert list(traces) == [1, 2, 3, 4, 5, 6, 7, 8]
+    for trace in traces.values():
+        assert len(trace.paths) == 6
+        assert all(len(path) == 3 and math.isclose(sum(path), 1) for path in trace.paths)
+    assert traces[8].paths != traces[1].paths
+    setup = setup_of("moons")
+    assert Tracer(setup.model, setup.task, setup.splits).look().paths == ()
+
+
+def test_a_damaged_trace_is_read_up_to_the_damage(clean_place: Path) -> None:
+    train(load_config("digits", ["training.epochs=4"]), run_dir=Path("run"))
+    lines = Path("run/trace.jsonl").read_text().splitlines()
+    for third in (
+        "{",
+        "null",
+        "[]",
+        json.dumps({"epoch": 3}),
+        lines[0],
+        lines[2].replace('"epoch": 3', '"epoch": 1e999'),
+    ):
+        Path("run/trace.jsonl").write_text("\n".join([*lines[:2], third, lines[3]]))
+        assert list(read_traces(Path("run"), 4)) == [1, 2]
+    assert list(read_traces(Path("nowhere"), 4)) == []

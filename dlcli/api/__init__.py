@@ -9,6 +9,7 @@ from dlcli.api.drawing import DrawResult, draw, list_pictures
 from dlcli.api.explaining import ExplainResult, explain
 from dlcli.api.measuring import EvalResult, PredictResult, evaluate, predict
 from dlcli.api.setup import Setup, set_up
+from dlcli.api.studying import StudyOutcome, study
 from dlcli.api.training import TrainResult, plan, resume, train
 from dlcli.api.verifying import VerifyResult, verify
 from dlcli.config.load import load_config
@@ -21,6 +22,7 @@ __all__ = [
     "GradcheckResult",
     "PredictResult",
     "Setup",
+    "StudyOutcome",
     "TrainResult",
     "VerifyResult",
     "bench",
@@ -35,6 +37,7 @@ __all__ = [
     "predict",
     "resume",
     "set_up",
+    "study",
     "train",
     "verify",
 ]

@@ -38,12 +38,13 @@ class Setup:
     device: torch.device
 
 
-def set_up(config: Config, *, notify: Callable[[str], None] | None = None) -> Setup:
+def set_up(config: Config, *, notify: Callable[[str], None] | None = None, splits: Splits | None = None) -> Setup:
     """Load the data and build the model that `config` describes.
 
     Args:
         config: All settings.
         notify: Told what is fetched before it is; None keeps off the network.
+        splits: The data that `config` describes, where it is in memory already.
 
     Raises:
         DataError: If data is missing, damaged or unfit.
@@ -51,7 +52,7 @@ def set_up(config: Config, *, notify: Callable[[str], None] | None = None) -> Se
     """
     device = pick_device(config.training.device)
     dtype = set_precision(config.training.precision, device)
-    splits = load_splits(config, notify=notify)
+    splits = load_splits(config, notify=notify) if splits is None else splits
     info = splits.info
     check_memory(config, splits, device, dtype)
     with memory_errors_named(config):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from dlcli import __version__
-from dlcli.cli import bench, config, data, evaluate, explain, gradcheck, plot, predict, runs, train, verify
+from dlcli.cli import bench, config, data, evaluate, explain, gradcheck, plot, predict, runs, study, train, verify
 from dlcli.cli.output import JsonOption, ProgressOption, QuietOption, print_error, print_result, silence_stdout
 from dlcli.errors import DlcliError, UsageError
 
@@ -29,6 +29,7 @@ app.command("plot")(plot.plot_command)
 app.command("verify")(verify.verify_command)
 app.command("gradcheck")(gradcheck.gradcheck_command)
 app.command("explain")(explain.explain_command)
+app.command("study")(study.study_command)
 app.command("bench")(bench.bench_command)
 app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")

@@ -37,11 +37,17 @@ class SilentReporter:
         """Nothing to leave."""
 
 
+def settle(progress: Progress) -> Progress:
+    """Return what `auto` stands for here: `rich` on a terminal and `plain` where output is piped."""
+    if progress != "auto":
+        return progress
+    on_terminal = sys.stdout.isatty() and sys.stderr.isatty()
+    return "rich" if on_terminal and not _is_dumb() else "plain"
+
+
 def choose_reporter(progress: Progress) -> Reporter:
-    """Return the reporter asked for; `auto` is `rich` on a terminal and `plain` where output is piped."""
-    if progress == "auto":
-        on_terminal = sys.stdout.isatty() and sys.stderr.isatty()
-        progress = "rich" if on_terminal and not _is_dumb() else "plain"
+    """Return the reporter asked for."""
+    progress = settle(progress)
     if progress == "rich":
         from dlcli.reporters.live import RichReporter
 

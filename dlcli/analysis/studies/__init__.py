@@ -1,0 +1,1 @@
+"""Small controlled experiments: what is varied, what comes of it, and what may be said of that."""

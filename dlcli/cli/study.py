@@ -1,0 +1,151 @@
+"""dlcli study."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dlcli.cli.output import (
+    JsonOption,
+    ProgressOption,
+    QuietOption,
+    make_table,
+    print_json,
+    print_listing,
+    print_result,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from dlcli.analysis.studies.results import StudyResults, VariantResults
+    from dlcli.api import StudyOutcome
+    from dlcli.api.paired_training import Spectators
+    from dlcli.reporters.base import Progress
+
+
+def _complete_study(incomplete: str) -> list[str]:
+    from dlcli.analysis.studies.catalogue import STUDIES
+
+    return [name for name in STUDIES if name.startswith(incomplete)]
+
+
+def study_command(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="Which study; left out, they are listed.", autocompletion=_complete_study),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="Settings for all variants: training.epochs=10"),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", metavar="NAME", help="Data source: digits or fashion_mnist for most studies."),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=2, metavar="N", help="How often each variant is trained, from seeds 1, 2, ...")
+    ] = 5,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Where to write; studies/NAME if left out.")
+    ] = None,
+    list_all: Annotated[bool, typer.Option("--list", help="List the studies.")] = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    progress: ProgressOption = "auto",
+) -> None:
+    """Vary one thing, keep all else the same, and show what it does.
+
+    Example: dlcli study mse-vs-cross-entropy
+    """
+    from dlcli.analysis.studies.catalogue import STUDIES, find_study
+
+    if list_all or name is None:
+        print_listing("studies", {one.name: one.question for one in STUDIES.values()}, json=json)
+        return
+    find_study(name)  # a wrong name is answered before torch is imported
+
+    from dlcli import api
+
+    with _open_spectators(progress, quiet=quiet) as spectators:
+        outcome = api.study(name, overrides or (), data=data, seeds=seeds, folder=output, spectators=spectators)
+    if json:
+        print_json({**outcome.record, "folder": outcome.folder, "files": outcome.files})
+    else:
+        print_result(*_summary(outcome))
+
+
+@contextmanager
+def _open_spectators(progress: Progress, *, quiet: bool) -> Iterator[Spectators]:
+    """Show how far a study has come, and end it at a signal with the terminal in order."""
+    from dlcli.api.paired_training import Spectators
+    from dlcli.reporters.series import choose_series_reporter
+    from dlcli.signals import StopSignals
+
+    reporter, signals = choose_series_reporter("none" if quiet else progress), StopSignals()
+    signals.take()
+    try:
+        yield Spectators(reporter.advance, reporter.tell, reporter.tell, lambda: signals.received)
+    finally:
+        signals.give_back()
+        reporter.close()
+
+
+def _summary(outcome: StudyOutcome) -> list[str | Table]:
+    study = outcome.results.study
+    return [
+        _wrap(f"study     {study.name}: {study.question}", indent=10),
+        _wrap(f"lecture   {study.lecture}", indent=10),
+        "",
+        _table(outcome.results),
+        "",
+        _wrap(outcome.record["paragraph"]),
+        "",
+        _wrap(outcome.record["method"]),
+        "",
+        f"files     {outcome.folder}: {', '.join(outcome.files)}",
+    ]
+
+
+def _wrap(text: str, indent: int = 0) -> str:
+    return textwrap.fill(text, 80, subsequent_indent=" " * indent, break_on_hyphens=False)
+
+
+def _table(results: StudyResults) -> Table:
+    from dlcli.analysis.studies.wording import name_metric
+
+    test, epochs = f"test {name_metric(results)}", f"epochs to {results.level:g}"
+    headings = ["variant", "lr", test, "difference", "sign in", epochs]
+    return make_table(headings, [_row(results, one) for one in results.variants])
+
+
+def _row(results: StudyResults, variant: VariantResults) -> list[str]:
+    from dlcli.analysis.studies.wording import format_difference, format_spread
+
+    comparison = results.compare_test(variant)
+    difference = None if variant is results.reference else comparison.difference
+    return [
+        variant.label,
+        "" if variant.lr is None else f"{variant.lr:g}",
+        format_spread(variant.test) if variant.test else "diverged",
+        "" if difference is None else format_difference(difference, sign=True),
+        "" if difference is None else f"{comparison.same_sign} of {difference.n}",
+        _epochs(results, variant),
+    ]
+
+
+def _epochs(results: StudyResults, variant: VariantResults) -> str:
+    """Return after how many epochs a variant reached the level, and in how many seeds where not in all."""
+    epochs = variant.epochs
+    if variant.lr is None or variant.diverged == len(results.seeds):
+        return ""
+    if epochs is None:
+        return f"> {results.epochs}"
+    if epochs.n < len(results.seeds):
+        return f"{epochs.mean:.1f} in {epochs.n} of {len(results.seeds)}"
+    return f"{epochs.mean:.1f} ± {epochs.sd:.1f}"

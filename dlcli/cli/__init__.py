@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from dlcli import __version__
-from dlcli.cli import bench, config, data, evaluate, predict, runs, train, verify
+from dlcli.cli import bench, config, data, evaluate, predict, report, runs, train, verify
 from dlcli.cli.output import JsonOption, ProgressOption, QuietOption, print_error, print_result, silence_stdout
 from dlcli.errors import DlcliError, UsageError
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.command("train")(train.train_command)
 app.command("eval")(evaluate.eval_command)
 app.command("predict")(predict.predict_command)
+app.command("report")(report.report_command)
 app.command("verify")(verify.verify_command)
 app.command("bench")(bench.bench_command)
 app.add_typer(config.app, name="config")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ def draw_comparison(curves: Sequence[Curve], metric: str) -> Figure:
         curves: Of runs that logged the metric at least once.
         metric: A column of the log, such as `val/loss`.
     """
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
     with style.drawing():
         figure, axes = style.new_axes(7.2, 4.2)
@@ -62,6 +63,8 @@ def draw_comparison(curves: Sequence[Curve], metric: str) -> Figure:
         axes.set(xlabel="epoch", ylabel=metric)
         if _spans_decades([curve.rows for curve in curves], metric):
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.margins(x=0.02)
         _label_ends(axes, ends)
@@ -80,18 +83,27 @@ def _spans_decades(all_rows: Sequence[Rows], metric: str) -> bool:
 def _label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
     """Write each run's name to the right of the axes, at the height where its line ends, none over another."""
     heights = [axes.transAxes.inverted().transform(axes.transData.transform((x, y)))[1] for x, y, _, _ in ends]
-    order = sorted(range(len(ends)), key=heights.__getitem__)
-    placed = -math.inf
-    for i in order:
-        x, y, name, colour = ends[i]
-        placed = max(heights[i], placed + _LABEL_GAP)
+    for (x, y, name, colour), height in zip(ends, _spread(heights), strict=True):
         axes.annotate(
             name,
             (x, y),
-            (1.04, placed),
+            (1.04, height),
             textcoords="axes fraction",
             color=colour,
             va="center",
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "alpha": 0.6},
             annotation_clip=False,
         )
+
+
+def _spread(heights: Sequence[float]) -> list[float]:
+    """Return heights a gap apart and, where they fit, below 1, in their order and close to where they were."""
+    order = sorted(range(len(heights)), key=heights.__getitem__)
+    spread = list(heights)
+    for below, i in itertools.pairwise(order):
+        spread[i] = max(spread[i], spread[below] + _LABEL_GAP)
+    ceiling = 1.0
+    for i in reversed(order):
+        spread[i] = min(spread[i], ceiling)
+        ceiling = spread[i] - _LABEL_GAP
+    return spread

@@ -7,6 +7,7 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
@@ -38,6 +39,7 @@ def _policy(style: str) -> str:
     return f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 
 
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader(_HERE),
@@ -58,7 +60,7 @@ def number(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
     if isinstance(value, int):
-        return f"{value:,}" if abs(value) < 10**15 else f"{value:.3e}"
+        return f"{value:,}"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     if value != 0 and not 1e-3 <= abs(value) < 1e7:
@@ -82,4 +84,4 @@ def plain(value: Any) -> str:
         return ", ".join(f"{key} {plain(one)}" for key, one in value.items()) or "none"
     if isinstance(value, (list, tuple)):
         return ", ".join(map(plain, value)) or "none"
-    return "none" if value is None else str(value)
+    return "none" if value is None else number(value) if isinstance(value, float) else str(value)

@@ -38,6 +38,7 @@ def embed(title: str, alt: str, draw: Callable[[], Figure]) -> Image:
     """Return a figure for a page: as SVG, or where that is large, as whichever of SVG and PNG is smaller."""
     with style.drawing():
         figure = draw()
+        figure.suptitle("")  # the page says it
         kind, content = "svg+xml", style.render(figure, "svg")
         if len(content) > _MOST_SVG_BYTES:
             pixels = style.render(figure, "png")

@@ -59,7 +59,7 @@ def layers_table(layers: Sequence[Layer]) -> Table | None:
     rows: list[list[Value]] = [
         [str(i), one.name, one.outputs, one.shapes or "–", one.parameters] for i, one in enumerate(layers, 1)
     ]
-    rows.append(["all", "", None, "", sum(one.parameters for one in layers)])
+    rows.append(["all", "", "", "", sum(one.parameters for one in layers)])
     return Table("From inputs to outputs", ["layer", "what", "outputs", "shapes", "parameters"], rows)
 
 
@@ -78,7 +78,7 @@ def settings_tables(config: Config, origins: Mapping[str, str]) -> list[Table]:
 def environment_facts(manifest: Mapping[str, Any], summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what a run was made with: (what, which)."""
     data = _mapping(manifest.get("data"))
-    resumed = manifest.get("resumed") or ()
+    resumed = manifest.get("resumed")
     facts = [
         ("started", _moment(manifest.get("started"))),
         ("took", _duration(summary.get("seconds"))),
@@ -91,7 +91,7 @@ def environment_facts(manifest: Mapping[str, Any], summary: Mapping[str, Any]) -
         *((f"{name} version", plain(one)) for name, one in _mapping(manifest.get("versions")).items()),
         ("data", plain(data.get("name"))),
         *((f"SHA-256 of {name}", plain(one)) for name, one in _mapping(data.get("sha256")).items()),
-        *(("resumed", _moment(_mapping(one).get("started"))) for one in resumed),
+        *(("resumed", _moment(_mapping(one).get("started"))) for one in (resumed if isinstance(resumed, list) else ())),
     ]
     return [(what, which) for what, which in facts if which != "none"]
 

@@ -105,7 +105,7 @@ def _is_finite(value: Any) -> bool:
 def _baseline_name(key: str, baseline: Mapping[str, Any]) -> str:
     detail = baseline.get("class", baseline.get("value"))
     name = _BASELINES.get(key, key.replace("_", " "))
-    return name if detail is None else f"{name}, {number(detail)}"
+    return name if detail is None else f"{name}, {plain(detail)}"
 
 
 def _metrics_table(metrics: Mapping[str, Any]) -> Table:
@@ -185,10 +185,11 @@ def _regression_tables(metrics: Mapping[str, Any], baselines: Mapping[str, Any])
     tables = []
     if quantiles := metrics.get("residual_quantiles"):
         rows = [[share, value] for share, value in quantiles.items()]
-        caption = "Residuals, prediction less target: the share of examples that lie below a value"
-        tables.append(Table(caption, ["share", "residual"], rows))
+        caption = "Residuals, target less prediction: how many per cent of them lie below a value"
+        tables.append(Table(caption, ["per cent", "residual"], rows))
     if coefficients := baselines.get("least_squares", {}).get("coefficients"):
-        rows = [["intercept", baselines["least_squares"].get("intercept")], *map(list, coefficients.items())]
+        intercept = baselines["least_squares"].get("intercept")
+        rows = [[name, _single(value)] for name, value in {"intercept": intercept, **coefficients}.items()]
         tables.append(
             Table("Least squares, solved in closed form", ["feature", "coefficient"], rows, is_folded=len(rows) > 12)
         )
@@ -212,4 +213,9 @@ def _leaves(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tup
         if isinstance(value, Mapping):
             yield from _leaves(value, here)
         else:
-            yield ", ".join(here), plain(value) if isinstance(value, (list, tuple)) else value
+            yield ", ".join(here), _single(value)
+
+
+def _single(value: Any) -> Any:
+    """Return a figure; what has one for each output, as text."""
+    return plain(value) if isinstance(value, (list, tuple)) else value

@@ -90,8 +90,8 @@ def classification(classes: list[str] = FASHION) -> dict[str, Any]:
         "least_certain": examples[::-1],
         "reliability": [
             {
-                "from": i / 10,
-                "to": (i + 1) / 10,
+                "low": i / 10,
+                "high": (i + 1) / 10,
                 "examples": 97 + i,
                 "confidence": i / 10 + 0.0531,
                 "accuracy": i / 10 + 0.0442,
@@ -164,7 +164,7 @@ def pictures(hostile: str = "") -> tuple[list[Image], list[Image]]:
         epochs = np.arange(1, 41)
         for name, end, colour in (("train", 0.02, style.TRAIN), ("val", 0.08, style.VAL)):
             axes.plot(epochs, end + np.exp(-epochs / 5), color=colour)
-            axes.annotate(f"{name}{hostile}", (40, end), color=colour)
+            axes.annotate(name, (40, end), color=colour)
         axes.set(xlabel="epoch", ylabel="loss")
         return figure
 

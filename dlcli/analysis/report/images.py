@@ -12,6 +12,7 @@ from dlcli.analysis.plots import style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_MOST_HALF = 800  # CSS pixels
 _MOST_SVG_BYTES = 90_000  # text stays sharp at any size; beyond, pixels may be smaller
 
 
@@ -32,6 +33,11 @@ class Image:
     source: str
     width: int
     height: int
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it is too much for half a page."""
+        return self.width > _MOST_HALF
 
 
 def embed(title: str, alt: str, draw: Callable[[], Figure]) -> Image:

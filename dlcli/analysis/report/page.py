@@ -73,6 +73,7 @@ class Contents:
         curves: Pictures of the way there.
         pictures: Pictures of the result.
         layers: The model, from inputs to outputs.
+        unit: Of the headline figure; "" for a bare number.
     """
 
     essentials: Sequence[tuple[str, str]] = ()
@@ -82,6 +83,7 @@ class Contents:
     curves: Sequence[Image] = ()
     pictures: Sequence[Image] = ()
     layers: Sequence[Layer] = ()
+    unit: str = ""
 
 
 _SOUND = ("finished", "stopped early")

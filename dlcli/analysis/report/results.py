@@ -112,13 +112,15 @@ def _metrics_table(metrics: Mapping[str, Any]) -> Table:
     """Return every figure that has no table of its own."""
     rows: list[list[Any]] = []
     for key, value in metrics.items():
-        if key.endswith("_interval") and value:
-            name = label(key.removesuffix("_interval"))
-            rows += [[f"{name}, 95 % interval from", value[0]], [f"{name}, 95 % interval to", value[1]]]
-        elif key == "top_k":
+        if key == "top_k":
             rows += [[f"true class among the {k} most probable", share] for k, share in value.items()]
         elif not isinstance(value, (dict, list)):
             rows.append([label(key), value])
+        if interval := metrics.get(f"{key}_interval"):
+            rows += [
+                [f"{label(key)}, 95 % interval {end}", value]
+                for end, value in zip(("from", "to"), interval, strict=True)
+            ]
     return Table("All figures", ["figure", "value"], rows)
 
 
@@ -170,7 +172,7 @@ def _confusion_tables(confusion: Mapping[str, Any]) -> list[Table]:
 def _examples_table(caption: str, examples: Sequence[Mapping[str, Any]]) -> Table:
     rows = [
         [
-            one["index"],
+            str(one["index"]),
             one["label"],
             Cell(one["pred"], mark="right" if one["pred"] == one["label"] else "wrong"),
             one["probability"],

@@ -52,7 +52,7 @@ class Table:
 
     def is_figure(self, column: int) -> bool:
         """Return whether a column holds figures, which stand right; the rows' headings stand left."""
-        values = {type(row[column].value) for row in self.cells}
+        values = {type(row[column].value) for row in self.cells if row[column].value != ""}
         return column > 0 and bool(values & {int, float}) and values <= {int, float, type(None)}
 
 

@@ -166,7 +166,7 @@ def test_what_users_wrote_is_text_and_its_control_characters_are_visible() -> No
 
 def test_a_healthy_run_is_told_what_was_looked_for() -> None:
     page = Page(render_report(examples.record(), Contents(looked_for=("overfitting", "saturated units"))))
-    assert "Nothing found. Looked for: overfitting saturated units" in page.text
+    assert "Nothing found. Looked for: overfitting, saturated units." in page.text
     assert "Diagnosis" not in Page(render_report(examples.record(), Contents())).text
 
 
@@ -244,7 +244,7 @@ def test_the_command_writes_a_page_and_says_where(dlcli: Any, clean_place: Path)
     assert Page(Path("again.html").read_text()).text == page.text
 
 
-@pytest.mark.parametrize("file", ["missing/page.html", ".", "", "run", "pipe"])
+@pytest.mark.parametrize("file", ["missing/page.html", ".", "", "run", "pipe", "a\0b", "\ud800"])
 def test_a_page_that_cannot_be_written_is_said_so(dlcli: Any, clean_place: Path, file: str) -> None:
     assert dlcli("train", "-c", "diabetes", "training.epochs=1", "--run-dir", "run", "--quiet").code == 0
     os.mkfifo("pipe")

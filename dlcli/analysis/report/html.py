@@ -18,7 +18,8 @@ from markupsafe import Markup, escape
 from dlcli.errors import visible
 
 _HERE = "dlcli.analysis.report"
-_CODE = re.compile(r"`([^`]+)`")
+# What stands in backticks, or a setting: optimizer.lr=0.1, model.hidden_sizes=[64, 32].
+_CODE = re.compile(r"`([^`]+)`|((?<![\w.])[a-z_]+(?:\.[a-z_]+)*=(?:\[[^\]]*\]|\{[^}]*\}|[^\s;,]+))")
 
 
 def render_page(template: str, **content: Any) -> str:
@@ -69,13 +70,15 @@ def number(value: Any) -> str:
 
 
 def code(text: str) -> Markup:
-    """Return text with what stands in `backticks` as code; a command is code as a whole."""
+    """Return text with settings, and what stands in `backticks`, as code; a command is code as a whole."""
+    text = visible(text)
     if "`" not in text and text.startswith("dlcli "):
         text = f"`{text}`"
-    parts = _CODE.split(visible(text))
-    return Markup().join(
-        Markup("<code>{}</code>").format(part) if i % 2 else escape(part) for i, part in enumerate(parts)
-    )
+    parts, end = [], 0
+    for found in _CODE.finditer(text):
+        parts += [escape(text[end : found.start()]), Markup("<code>{}</code>").format(found[1] or found[2])]
+        end = found.end()
+    return Markup().join([*parts, escape(text[end:])])
 
 
 def plain(value: Any) -> str:

@@ -151,7 +151,7 @@ FINDINGS = (
         "hint",
         "Layer 1 is saturated",
         ("0.61 of its units are flat",),
-        "try `model.init=xavier_uniform` or a lower `optimizer.lr`",
+        "model.hidden_sizes=[64, 32]; it was [64], or a lower `optimizer.lr`",
     ),
 )
 

@@ -16,7 +16,7 @@ import examples
 import pytest
 
 from dlcli.analysis.report.compare import ComparedRun, render_comparison
-from dlcli.analysis.report.html import number
+from dlcli.analysis.report.html import code, number
 from dlcli.analysis.report.page import Contents, render_report
 
 DIVERGED = {"status": "diverged", "error": "NaN"}
@@ -162,6 +162,18 @@ def test_what_users_wrote_is_text_and_its_control_characters_are_visible() -> No
     assert "49" not in page.text.partition("{{ 7*7 }}")[1]
     assert "{{ 7*7 }}" in page.text
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", html)
+
+
+def test_settings_and_commands_are_code() -> None:
+    for text, parts in {
+        "optimizer.lr=1e+29; it was 1e+30": ["optimizer.lr=1e+29"],
+        "model.hidden_sizes=[64, 32, 16], or less": ["model.hidden_sizes=[64, 32, 16]"],
+        "say `dlcli train` and `<b>`": ["dlcli train", "&lt;b&gt;"],
+        "dlcli train -c x seed=1": ["dlcli train -c x seed=1"],
+        "1 <= 2, a == b": [],
+    }.items():
+        assert re.findall("<code>(.*?)</code>", code(text)) == parts
+        assert Page(f"<p>{code(text)}</p>").text == text.replace("`", "")
 
 
 def test_a_healthy_run_is_told_what_was_looked_for() -> None:

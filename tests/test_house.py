@@ -13,7 +13,7 @@ from conftest import CHECKOUT
 
 import dlcli
 
-HEAVY = ("torch", "torchvision", "sklearn", "matplotlib", "numpy", "pandas")
+HEAVY = ("torch", "torchvision", "sklearn", "matplotlib", "numpy", "pandas", "jinja2")
 
 
 def modules_after(*arguments: str) -> tuple[int, set[str]]:
@@ -83,7 +83,7 @@ def test_training_does_not_wait_for_torch_s_compiler() -> None:
     assert done.stdout == "False\n", done.stderr
 
 
-def test_the_wheel_ships_the_configs_as_presets(clean_place: Path) -> None:
+def test_the_wheel_ships_the_configs_as_presets_and_what_pages_are_made_of(clean_place: Path) -> None:
     command = f"import os; os.chdir({str(CHECKOUT)!r}); from hatchling.build import build_wheel; "
     command += f"build_wheel({str(clean_place)!r})"
     subprocess.run([sys.executable, "-c", command], check=True, capture_output=True, timeout=60)
@@ -93,4 +93,7 @@ def test_the_wheel_ships_the_configs_as_presets(clean_place: Path) -> None:
             Path(name).name: archive.read(name) for name in archive.namelist() if name.startswith("dlcli/presets/")
         }
         assert not [name for name in archive.namelist() if name.startswith("tests")]
+        report = CHECKOUT / "dlcli" / "analysis" / "report"
+        for file in (report / "style.css", *report.glob("templates/*.j2")):
+            assert archive.read(file.relative_to(CHECKOUT).as_posix()) == file.read_bytes()
     assert shipped == {file.name: file.read_bytes() for file in (CHECKOUT / "configs").iterdir()}

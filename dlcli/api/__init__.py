@@ -8,6 +8,7 @@ from dlcli.api.diagnosing import DiagnoseResult, diagnose
 from dlcli.api.drawing import DrawResult, draw, list_pictures
 from dlcli.api.explaining import ExplainResult, explain
 from dlcli.api.measuring import EvalResult, PredictResult, evaluate, predict
+from dlcli.api.reporting import ReportResult, compare_page, report
 from dlcli.api.setup import Setup, set_up
 from dlcli.api.studying import StudyOutcome, study
 from dlcli.api.training import TrainResult, plan, resume, train
@@ -21,11 +22,13 @@ __all__ = [
     "ExplainResult",
     "GradcheckResult",
     "PredictResult",
+    "ReportResult",
     "Setup",
     "StudyOutcome",
     "TrainResult",
     "VerifyResult",
     "bench",
+    "compare_page",
     "diagnose",
     "draw",
     "evaluate",
@@ -35,6 +38,7 @@ __all__ = [
     "load_config",
     "plan",
     "predict",
+    "report",
     "resume",
     "set_up",
     "study",

@@ -8,7 +8,21 @@ from typing import Annotated, Any
 import typer
 
 from dlcli import __version__
-from dlcli.cli import bench, config, data, evaluate, explain, gradcheck, plot, predict, runs, study, train, verify
+from dlcli.cli import (
+    bench,
+    config,
+    data,
+    evaluate,
+    explain,
+    gradcheck,
+    plot,
+    predict,
+    report,
+    runs,
+    study,
+    train,
+    verify,
+)
 from dlcli.cli.output import JsonOption, ProgressOption, QuietOption, print_error, print_result, silence_stdout
 from dlcli.errors import DlcliError, UsageError
 
@@ -26,6 +40,7 @@ app.command("train")(train.train_command)
 app.command("eval")(evaluate.eval_command)
 app.command("predict")(predict.predict_command)
 app.command("plot")(plot.plot_command)
+app.command("report")(report.report_command)
 app.command("verify")(verify.verify_command)
 app.command("gradcheck")(gradcheck.gradcheck_command)
 app.command("explain")(explain.explain_command)

@@ -98,32 +98,34 @@ def _wrap(text: str, start: str) -> list[str]:
 @app.command("compare")
 def compare_command(
     runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Folders or names of two runs or more.")],
+    html: Annotated[
+        str | None, typer.Option("--html", metavar="FILE", help="Write a page with the runs' curves too.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Show side by side where runs differ: their settings and their metrics."""
-    from dlcli.config.load import load_config
-    from dlcli.config.render import flatten, render_value
+    """Show side by side where runs differ: their settings and their metrics.
+
+    Example: dlcli runs compare digits moons --html comparison.html
+    """
+    from dlcli.runs.comparison import compare_runs
     from dlcli.runs.folder import find_run
 
     if len(runs) < 2:
         raise UsageError("compare needs at least two runs", hint="`dlcli runs list` shows them")
-    folders = [find_run(run) for run in runs]
-    settings = [flatten(load_config(folder.resolved).config) for folder in folders]
-    metrics = [_metrics(folder) for folder in folders]
-    differing = {
-        key: [render_value(one[key]) if key in one else "–" for one in settings]
-        for key in dict.fromkeys(key for one in settings for key in one)
-        if len({repr(one.get(key)) for one in settings}) > 1
-    }
-    measured = {key: [one.get(key) for one in metrics] for key in dict.fromkeys(key for one in metrics for key in one)}
-    names = [str(folder.path) for folder in folders]
+    comparison = compare_runs([find_run(run) for run in runs])
+    if html is not None:
+        from dlcli import api
+
+        api.compare_page(comparison.runs, html)
     if json:
-        print_json({"runs": names, "settings": differing, "metrics": measured})
+        print_json(asdict(comparison) | ({} if html is None else {"file": html}))
         return
-    shown = {key: ["–" if value is None else f"{value:.4f}" for value in row] for key, row in measured.items()}
-    rows = [[key, *row] for key, row in {**differing, **shown}.items()]
-    print_result(*(f"{i}: {name}" for i, name in enumerate(names, 1)))
-    print_result(make_table(["", *(str(i) for i in range(1, len(names) + 1))], rows))
+    shown = {key: ["–" if one is None else f"{one:.4f}" for one in row] for key, row in comparison.metrics.items()}
+    rows = [[key, *row] for key, row in {**comparison.settings, **shown}.items()]
+    print_result(*(f"{i}: {name}" for i, name in enumerate(comparison.runs, 1)))
+    print_result(make_table(["", *(str(i) for i in range(1, len(runs) + 1))], rows))
+    if html is not None:
+        print_result(f"page  {html}")
 
 
 def _row(folder: RunFolder) -> dict[str, Any]:
@@ -142,21 +144,7 @@ def _cells(row: dict[str, Any], root: Path) -> list[str]:
     return [str(Path(row["run"]).relative_to(root)), row["status"], best, _figures(brief)]
 
 
-def _metrics(folder: RunFolder) -> dict[str, float | None]:
-    summary = folder.read_summary()
-    return {
-        **{
-            f"{split}/{name}": value
-            for split in ("train", "val", "test")
-            for name, value in _numbers(summary.get(split))
-        },
-        "seconds": summary.get("seconds"),
-    }
-
-
-def _numbers(metrics: dict[str, Any] | None) -> list[tuple[str, float]]:
-    return [(name, value) for name, value in (metrics or {}).items() if isinstance(value, float)]
-
-
 def _figures(metrics: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value:.4f}" for name, value in _numbers(metrics))
+    from dlcli.runs.comparison import numbers
+
+    return ", ".join(f"{name} {value:.4f}" for name, value in numbers(metrics))

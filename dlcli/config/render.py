@@ -59,6 +59,23 @@ def _rows(model: BaseModel, path: Path, comment: Callable[[BaseModel, str, Path]
             yield f"{indent}{field}: {render_value(value)}", comment(model, field, here)
 
 
+def read_origins(model: BaseModel, text: str) -> dict[str, str]:
+    """Return what `render_yaml` put behind each value, by the setting's dotted name: in a run, where it came from.
+
+    Args:
+        model: What `text` describes.
+        text: Written by `render_yaml`; a setting on a line that was changed since is left out.
+    """
+    origins: dict[str, str] = {}
+    lines = text.split("\n")
+    for row, name in _rows(model, (), lambda _section, _field, path: ".".join(map(str, path))):
+        at = next((i for i, line in enumerate(lines) if line == row or line.startswith(f"{row} ")), None)
+        if at is not None:
+            origins[name] = lines[at].removeprefix(row).strip().removeprefix("# ")
+            lines = lines[at + 1 :]
+    return {name: origin for name, origin in origins.items() if name and origin}
+
+
 def render_value(value: Any) -> str:
     """Return a setting's value as YAML 1.2 on one line."""
     if value is None:

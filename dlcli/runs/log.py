@@ -132,8 +132,9 @@ def read_traces(folder: Path, epochs: int) -> dict[int, Trace]:
 
 
 def _number(value: Any) -> float | int:
-    """Return what was logged: null stands for a number that is not finite."""
-    return value if isinstance(value, (int, float)) else math.nan
+    """Return what was logged: null stands for a number that is not finite, and so does what no float can hold."""
+    is_number = isinstance(value, float) or (isinstance(value, int) and abs(value) < 1 << 63)
+    return value if is_number else math.nan
 
 
 def _csv(rows: Sequence[Row], *, heading: bool) -> str:

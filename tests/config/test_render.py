@@ -6,7 +6,7 @@ import pytest
 
 from dlcli.config.load import load_config
 from dlcli.config.presets import presets
-from dlcli.config.render import render_explained, render_value, render_yaml
+from dlcli.config.render import flatten, read_origins, render_explained, render_value, render_yaml
 from dlcli.config.schema import data_sources, explain_setting, starting_config
 from dlcli.config.source import read_document
 
@@ -30,3 +30,19 @@ def test_a_config_to_start_from_is_valid(clean_place: Path, source: str) -> None
 )
 def test_a_value_reads_back_as_itself(value: object) -> None:
     assert read_document(f"key: {render_value(value)}\n", "f").tree == {"key": value}
+
+
+def test_where_values_came_from_is_read_back() -> None:
+    loaded = load_config("digits", ["optimizer.lr=0.5", "training.epochs=3"])
+    text = render_yaml(loaded.config, lambda _section, _field, path: loaded.origin(path))
+    origins = read_origins(loaded.config, text)
+    assert origins == {key: loaded.origin(tuple(key.split("."))) for key in flatten(loaded.config)}
+    assert origins["optimizer.lr"] == "command line"
+    edited = text.replace("lr: 0.5", "lr: 0.6")
+    assert read_origins(loaded.config, edited) == {key: one for key, one in origins.items() if key != "optimizer.lr"}
+
+
+def test_a_value_that_looks_like_an_origin_is_not_taken_for_one() -> None:
+    loaded = load_config("fashion_mnist", ['data.root="a  # b"'])
+    text = render_yaml(loaded.config, lambda _section, _field, path: loaded.origin(path))
+    assert read_origins(loaded.config, text)["data.root"] == "command line"

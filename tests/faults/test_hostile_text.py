@@ -64,6 +64,7 @@ def places(text: str) -> Iterator[tuple[str, list[str]]]:
         "predict --index",
         "verify",
         "runs show",
+        "report",
         "config explain",
         "config diff digits",
         "config init --data",

@@ -1,0 +1,45 @@
+"""dlcli report."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from dlcli.cli.output import (
+    CheckpointOption,
+    DataRootOption,
+    DeviceOption,
+    JsonOption,
+    QuietOption,
+    RunArgument,
+    SplitOption,
+    print_json,
+    print_result,
+)
+
+
+def report_command(
+    run: RunArgument = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="The page; report.html in the run's folder.")
+    ] = None,
+    split: SplitOption = "test",
+    checkpoint: CheckpointOption = "best",
+    device: DeviceOption = None,
+    data_root: DataRootOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,  # noqa: ARG001  # the path is the result
+) -> None:
+    """Write one HTML page about a run that needs nothing else: figures, pictures, what to improve, how to repeat it.
+
+    Example: dlcli report digits -o digits.html
+    """
+    from dlcli import api
+
+    result = api.report(run, output, split=split, checkpoint=checkpoint, device=device or "auto", data_root=data_root)
+    if json:
+        print_json(asdict(result))
+    else:
+        print_result(result.file)

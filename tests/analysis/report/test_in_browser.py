@@ -1,0 +1,154 @@
+"""Pages in a real browser: nothing is fetched, nothing runs over, every reader can use them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import axe_core_python
+import browser
+import pytest
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from test_page import PAGES
+
+pytestmark = pytest.mark.skipif(
+    not (browser.CHROMIUM and browser.CHROMEDRIVER),
+    reason="needs chromium and chromedriver (or $CHROMIUM, $CHROMEDRIVER)",
+)
+
+AXE = Path(axe_core_python.__file__).with_name("axe.min.js")
+# What is wider than its place, but for what may be scrolled and what is there for screen readers alone.
+OVERFLOWING = """
+    const root = document.scrollingElement;
+    if (root.scrollWidth > root.clientWidth) return ['the page'];
+    return [...document.querySelectorAll('body *')].filter(one =>
+        !one.closest('.scroll table, .unseen, svg') && getComputedStyle(one).display !== 'inline' &&
+        (one.getBoundingClientRect().right > root.clientWidth + 1 ||
+         (one.scrollWidth > one.clientWidth + 1 && one.clientWidth && !one.matches('.scroll')))
+    ).map(one => one.outerHTML.slice(0, 200));
+"""
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Chrome]:
+    with browser.opened() as chrome:
+        yield chrome
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("pages")
+    files = {name: folder / f"{name}.html" for name in PAGES}
+    for name, file in files.items():
+        file.write_text(PAGES[name](), encoding="utf-8")
+    return files
+
+
+def check(chrome: Chrome, page: Path) -> None:
+    """Assert all that holds for any page."""
+    for width in (360, 1280):
+        for scheme in ("light", "dark"):
+            browser.show(chrome, page, width, scheme)
+            for is_open in (False, True):
+                chrome.execute_script(
+                    "document.querySelectorAll('details').forEach(one => one.open = arguments[0])", is_open
+                )
+                assert chrome.execute_script(OVERFLOWING) == [], (page.name, width)
+            broken = "return [...document.images].filter(one => !one.naturalWidth).map(one => one.alt)"
+            assert chrome.execute_script(broken) == []
+            if width == 360 or scheme == "dark":  # the four of them differ by one at a time
+                chrome.execute_script(AXE.read_text(encoding="utf-8"))
+                report = chrome.execute_async_script("axe.run().then(arguments[0])")
+                violations = [(one["id"], [node["html"] for node in one["nodes"]]) for one in report["violations"]]
+                assert violations == [], (page.name, width, scheme)
+                assert len(report["passes"]) > 20
+    assert chrome.get_log("browser") == []
+    asked = {address for address in browser.requests(chrome) if not address.startswith("data:image/")}
+    assert asked == {page.resolve().as_uri()}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_fits_fetches_nothing_and_can_be_read_by_all(chrome: Chrome, pages: dict[str, Path], name: str) -> None:
+    check(chrome, pages[name])
+
+
+def test_a_run_over_its_own_page(dlcli: Any, chrome: Chrome, clean_place: Path) -> None:
+    for config in ("digits", "diabetes"):
+        assert dlcli("train", "-c", config, "training.epochs=3", "--run-dir", config, "--quiet").code == 0
+        assert dlcli("report", config, "--quiet").code == 0
+        page = Path(config) / "report.html"
+        assert page.stat().st_size < 3_000_000
+        check(chrome, page)
+
+
+def test_images_of_clothes_too(dlcli: Any, chrome: Chrome, clean_place: Path, fashion_root: Path) -> None:
+    arguments = (
+        "training.epochs=1",
+        "model.hidden_sizes=[32]",
+        f"data.root={fashion_root}",
+        "--run-dir",
+        "run",
+        "--quiet",
+    )
+    assert dlcli("train", "-c", "fashion_mnist", *arguments).code == 0
+    assert dlcli("report", "run").code == 0
+    assert Path("run/report.html").stat().st_size < 3_000_000
+    check(chrome, Path("run/report.html"))
+
+
+def test_the_policy_holds_in_the_browser(chrome: Chrome, pages: dict[str, Path], clean_place: Path) -> None:
+    """A page that someone wrote markup into still runs and fetches nothing."""
+    evil = "<script>document.title = 'ran'</script><img src='https://example.org/x.png'><b style='color: red'>b</b>"
+    page = clean_place / "evil.html"
+    page.write_text(
+        pages["classification"].read_text(encoding="utf-8").replace("</main>", f"{evil}</main>"), encoding="utf-8"
+    )
+    browser.show(chrome, page, 1280)
+    assert "digits" in chrome.title
+    refused = [one["message"] for one in chrome.get_log("browser") if "Content Security Policy" in one["message"]]
+    assert len(refused) == 3
+    assert [one for one in refused if "example.org" in one]
+
+
+def test_the_keyboard_reaches_everything_from_the_skip_link_on(chrome: Chrome, pages: dict[str, Path]) -> None:
+    browser.show(chrome, pages["classification"], 360)
+    body = chrome.find_element(By.TAG_NAME, "body")
+    reached = []
+    for _ in range(60):
+        chrome.switch_to.active_element.send_keys(Keys.TAB)
+        focused = chrome.switch_to.active_element
+        if focused == body or focused in reached:
+            break
+        if not reached:
+            assert focused.get_attribute("class") == "skip"
+            assert focused.location["y"] >= 0, "seen once it has the focus"
+        reached.append(focused)
+        outlined = "const style = getComputedStyle(arguments[0]); return [style.outlineStyle, style.outlineWidth]"
+        assert chrome.execute_script(outlined, focused) == ["solid", "3px"]
+    expected = chrome.find_elements(By.CSS_SELECTOR, "nav a, summary, .scroll:not(details .scroll)")
+    assert len(expected) > 15
+    assert set(expected) <= set(reached)
+    unseen = [
+        one for one in reached if chrome.execute_script("return getComputedStyle(arguments[0]).outlineStyle", one) == ""
+    ]
+    assert not unseen
+    reached[0].send_keys(Keys.ENTER)
+    assert chrome.switch_to.active_element.get_attribute("id") == "main"
+
+
+@pytest.mark.parametrize("name", ["classification", "regression", "comparison"])
+def test_a_page_prints_on_a_few_sheets_what_is_folded_too(chrome: Chrome, pages: dict[str, Path], name: str) -> None:
+    browser.show(chrome, pages[name], 1280, "dark")
+    sheets = len(re.findall(rb"/Type\s*/Page\b", browser.print_to_pdf(chrome)))
+    assert 2 <= sheets <= 10
+    media = {"media": "print", "features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    colours = "const style = getComputedStyle(document.body); return [style.backgroundColor, style.color]"
+    assert chrome.execute_script(colours) == ["rgb(255, 255, 255)", "rgb(28, 28, 26)"]
+    for table in chrome.find_elements(By.CSS_SELECTOR, "section > details table, .tables details table"):
+        assert table.size["height"] > 20
+    chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})

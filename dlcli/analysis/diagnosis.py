@@ -7,7 +7,7 @@ from dlcli.analysis.facts import measure
 from dlcli.analysis.finding import Case, Finding, RunLog
 from dlcli.analysis.trained_run import TrainedRun
 
-__all__ = ["Finding", "RunLog", "diagnose", "diagnose_log"]
+__all__ = ["LOOKED_FOR", "Finding", "RunLog", "diagnose", "diagnose_log"]
 
 # In this order: a cause before what it brings about. A learning rate that is too high saturates units, saturated units
 # learn little, and what has learned little is not calibrated.
@@ -27,6 +27,7 @@ _RULES = (
     rules_of_training.too_few_epochs,
     rules_of_data.miscalibration,
 )
+LOOKED_FOR = tuple(rule.__name__.replace("_", " ") for rule in (rules_of_data.leakage, *_RULES))
 
 
 def diagnose(run: TrainedRun) -> list[Finding]:

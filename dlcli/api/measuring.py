@@ -9,7 +9,7 @@ from typing import Any
 from dlcli.analysis.baselines import describe_against_baselines
 from dlcli.analysis.evaluation import evaluate_in_full, evaluate_model
 from dlcli.analysis.predictions import predict_examples
-from dlcli.analysis.trained_run import SplitName
+from dlcli.analysis.trained_run import SplitName, TrainedRun
 from dlcli.api.comparing import find_baselines
 from dlcli.api.setup import CheckpointName, Setup, load_run_model, load_trained_run
 from dlcli.runs.folder import RunFolder, find_run
@@ -77,11 +77,23 @@ def evaluate(
         DataError: If the run, its checkpoint or its data cannot be used.
     """
     folder, trained = load_trained_run(run, split, checkpoint, device=device, data_root=data_root)
+    return measure_run(folder, trained, checkpoint, baselines=baselines, notify=notify)
+
+
+def measure_run(
+    folder: RunFolder,
+    trained: TrainedRun,
+    checkpoint: CheckpointName,
+    *,
+    baselines: bool = True,
+    notify: Callable[[str], None] = lambda text: None,
+) -> EvalResult:
+    """Measure a run that is in memory: `evaluate` without loading it."""
     metrics = evaluate_in_full(trained)
     others = find_baselines(folder, trained, notify) if baselines else []
     return EvalResult(
         run=str(folder.path),
-        split=split,
+        split=trained.split_name,
         checkpoint=checkpoint,
         epoch=trained.epoch,
         examples=len(trained.split),

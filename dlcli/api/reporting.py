@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import nn
 
-from dlcli.analysis.evaluation import evaluate_model
+from dlcli.analysis.diagnosis import LOOKED_FOR, RunLog, diagnose, diagnose_log
+from dlcli.analysis.plots.gallery import pictures
 from dlcli.analysis.trained_run import SplitName, TrainedRun
-from dlcli.api.measuring import EvalResult
+from dlcli.api.measuring import measure_run
 from dlcli.api.setup import CheckpointName, load_trained_run
 from dlcli.config.load import load_config
 from dlcli.config.render import read_origins
@@ -22,13 +23,14 @@ from dlcli.reporters.overview import describe_run
 from dlcli.runs.comparison import compare_runs
 from dlcli.runs.files import write_whole
 from dlcli.runs.folder import RunFolder, find_run
-from dlcli.runs.log import read_rows
+from dlcli.runs.log import read_rows, read_traces
 
 if TYPE_CHECKING:  # pages are made seldom, and what makes them is imported late
     from dlcli.analysis.report.page import Contents, RunRecord
     from dlcli.analysis.report.record import Layer
 
 REPORT = "report.html"
+_CURVES = ("loss", "metrics", "learning_rate")  # the pictures of the way there
 _ANOTHER_FILE = "name another file, such as report.html"
 
 
@@ -55,6 +57,7 @@ def report(
     checkpoint: CheckpointName = "best",
     device: str = "auto",
     data_root: str | None = None,
+    notify: Callable[[str], None] = lambda text: None,
 ) -> ReportResult:
     """Write one self-contained HTML page about a run; of one without a checkpoint, what it left behind.
 
@@ -65,19 +68,22 @@ def report(
         checkpoint: Which parameters.
         device: Where to compute.
         data_root: Where the data lies, if not where it lay for training.
+        notify: Told in a line what takes seconds, before it does.
 
     Raises:
         UsageError: If there is no such run.
         DataError: If the run, its checkpoint or its data cannot be used, or the file cannot be written.
     """
-    from dlcli.analysis.report.page import Contents, render_report
+    from dlcli.analysis.report.page import render_report
 
     folder = find_run(run)
     file = folder.path / REPORT if output is None else Path(output)
-    record, contents = _record(folder), Contents()
+    record = _record(folder)
     if folder.checkpoint(checkpoint).exists():
         _, trained = load_trained_run(str(folder.path), split, checkpoint, device=device, data_root=data_root)
-        contents = _contents(folder, trained, checkpoint)
+        contents = _contents(folder, trained, checkpoint, notify)
+    else:
+        contents = _log_alone(folder, record)
     page = render_report(record, contents).encode()
     _write_page(file, page)
     return ReportResult(str(folder.path), str(file), len(page))
@@ -97,20 +103,33 @@ def _record(folder: RunFolder) -> RunRecord:
     )
 
 
-def _contents(folder: RunFolder, trained: TrainedRun, checkpoint: CheckpointName) -> Contents:
+def _contents(
+    folder: RunFolder, trained: TrainedRun, checkpoint: CheckpointName, notify: Callable[[str], None]
+) -> Contents:
     """Return what the page shows of a model: its figures, what is the matter with it, and its pictures."""
+    from dlcli.analysis.report.images import embed
     from dlcli.analysis.report.page import Contents
 
     device = next(trained.model.parameters()).device
-    overview = describe_run(trained.config, trained.splits, trained.model, device, run="")
-    metrics = evaluate_model(trained.model, trained.task, trained.split, trained.info.class_names)
-    path, split = str(folder.path), trained.split_name
-    measured = EvalResult(path, split, checkpoint, trained.epoch, len(trained.split), metrics)
+    images = [(one.name, embed(one.title, one.alt, one.draw)) for one in pictures(trained)]
     return Contents(
-        essentials=overview.essentials,
-        measured=asdict(measured),
+        essentials=describe_run(trained.config, trained.splits, trained.model, device, run="").essentials,
+        measured=asdict(measure_run(folder, trained, checkpoint, notify=notify)),
+        findings=diagnose(trained),
+        looked_for=LOOKED_FOR,
+        curves=[image for name, image in images if name in _CURVES],
+        pictures=[image for name, image in images if name not in _CURVES],
         layers=_layers(trained.model, trained.info.in_features),
+        unit=trained.info.target_unit,
     )
+
+
+def _log_alone(folder: RunFolder, record: RunRecord) -> Contents:
+    """Return what can be said of a run that has come to no model."""
+    from dlcli.analysis.report.page import Contents
+
+    traces = read_traces(folder.path, len(record.rows))
+    return Contents(findings=diagnose_log(RunLog(record.config, record.rows, traces, record.summary["status"])))
 
 
 def _layers(model: nn.Sequential, in_features: int) -> list[Layer]:

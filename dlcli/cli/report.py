@@ -15,6 +15,7 @@ from dlcli.cli.output import (
     QuietOption,
     RunArgument,
     SplitOption,
+    open_reporter,
     print_json,
     print_result,
 )
@@ -30,7 +31,7 @@ def report_command(
     device: DeviceOption = None,
     data_root: DataRootOption = None,
     json: JsonOption = False,
-    quiet: QuietOption = False,  # noqa: ARG001  # the path is the result
+    quiet: QuietOption = False,
 ) -> None:
     """Write one HTML page about a run that needs nothing else: figures, pictures, what to improve, how to repeat it.
 
@@ -38,7 +39,15 @@ def report_command(
     """
     from dlcli import api
 
-    result = api.report(run, output, split=split, checkpoint=checkpoint, device=device or "auto", data_root=data_root)
+    result = api.report(
+        run,
+        output,
+        split=split,
+        checkpoint=checkpoint,
+        device=device or "auto",
+        data_root=data_root,
+        notify=open_reporter("plain", quiet=quiet).note,
+    )
     if json:
         print_json(asdict(result))
     else:

@@ -160,7 +160,7 @@ def pictures(hostile: str = "") -> tuple[list[Image], list[Image]]:
     """Return curves, and a picture of many pixels."""
 
     def two_lines() -> Figure:
-        figure, axes = style.new_axes()
+        figure, axes = style.new_axes("Loss")
         epochs = np.arange(1, 41)
         for name, end, colour in (("train", 0.02, style.TRAIN), ("val", 0.08, style.VAL)):
             axes.plot(epochs, end + np.exp(-epochs / 5), color=colour)
@@ -169,7 +169,7 @@ def pictures(hostile: str = "") -> tuple[list[Image], list[Image]]:
         return figure
 
     def noise() -> Figure:
-        figure, rng = style.new_figure(), np.random.default_rng(0)
+        figure, rng = style.new_figure("Images"), np.random.default_rng(0)
         for panel in figure.subplots(4, 8).flat:
             panel.imshow(rng.random((28, 28)), cmap="gray")
             panel.set_axis_off()

@@ -33,7 +33,7 @@ def draw_study(results: StudyResults) -> dict[str, bytes]:
 
 
 def _compose(results: StudyResults) -> Figure:
-    figure = new_figure(10.0, 4.8)
+    figure = new_figure(write_title(results), 10.0, 4.8)
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
     _draw_curves(left, results)
     panels = {
@@ -44,7 +44,6 @@ def _compose(results: StudyResults) -> Figure:
         "moved": _draw_movement,
     }
     panels[results.study.panel](right, results)
-    figure.suptitle(textwrap.fill(write_title(results), 98), x=0.01, ha="left", fontsize=11.5, fontweight="bold")
     mean = "geometric mean and standard deviation" if results.study.curve == "distance" else "mean ± standard deviation"
     note = f"{results.data}; {mean} over {count(len(results.seeds), 'seed')}"
     figure.supxlabel(note, x=0.01, ha="left", fontsize=8.5, color=MUTED)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dlcli.analysis.least_squares import fit_least_squares
 from dlcli.data.splits import Split, Splits
 from dlcli.task import Task
 from dlcli.training.trace import Tracer
@@ -69,8 +70,6 @@ class LinearSolution:
 
 
 def solve_least_squares(train: Split) -> LinearSolution:
-    """Return the least-squares solution on scaled inputs and targets, by singular values: no inverse is formed."""
-    inputs, targets = train.inputs.cpu().double().numpy(), train.targets.cpu().double().numpy()
-    with_ones = np.hstack([inputs, np.ones((len(inputs), 1))])
-    theta = torch.from_numpy(np.linalg.lstsq(with_ones, targets, rcond=None)[0]).T
-    return LinearSolution(theta[:, :-1], theta[:, -1])
+    """Return the least-squares solution on scaled inputs and targets."""
+    solution = fit_least_squares(train.inputs, train.targets)
+    return LinearSolution(solution.coefficients.T, solution.intercept)

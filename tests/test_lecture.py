@@ -1,19 +1,37 @@
-"""docs/lecture.md: its commands are run, and what they print is what it shows."""
+"""docs/lecture.md: its commands are run, and what they print is what it shows; and its rows hold against formulas.
+
+Rows not here are where they are built: 4 in test_parity, 5 and 18 in analysis/test_gradcheck, 6 there and in
+training/test_backprop, 7 in test_three_loops, 8 in data/test_fashion_mnist, 12 and 15 in test_task and studies, 14 in
+analysis/test_classification, 16 in analysis/test_explanation, 19 in training/test_backprop and test_parity.
+"""
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
-from conftest import CHECKOUT
+import torch
+from conftest import CHECKOUT, Finished
+
+from dlcli.analysis.classification import classification_metrics
+from dlcli.api import evaluate, predict, set_up, train
+from dlcli.api.setup import load_trained_run
+from dlcli.config.load import load_config
+from dlcli.runs.log import read_traces
 
 PAGE = CHECKOUT / "docs" / "lecture.md"
+PICTURES = CHECKOUT / "docs" / "lecture"
 NUMBER = re.compile(r"(?<![\w.])[-+−]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
+WHEN = re.compile(r"epoch \d+")  # which epoch was the best hangs on last digits
 BLOCK = re.compile(r"^```\n(\$ .*?)^```$", flags=re.DOTALL | re.MULTILINE)
 TAKES_LONG, NEEDS_CLOTHES = "dlcli study", ("fashion_mnist", "runs/clothes")
 
@@ -41,12 +59,13 @@ def printed(block: str, folder: Path) -> str:
 
 
 def assert_alike(shown: str, now: str) -> None:
-    """Texts must be the same, numbers close: last digits, and times, differ from machine to machine."""
+    """Texts must be the same, numbers close: last digits, and what hangs on them, differ from machine to machine."""
+    shown, now = (WHEN.sub("epoch #", text).replace("█", "") for text in (shown, now))
     assert NUMBER.sub("#", shown).split() == NUMBER.sub("#", now).split()
     for before, after in zip(NUMBER.findall(shown), NUMBER.findall(now), strict=True):
         one, other = (float(text.replace(",", "").replace("−", "-")) for text in (before, after))
         tiny = max(abs(one), abs(other)) < 1e-3  # an error of rounding: its size says all
-        assert tiny or math.isclose(one, other, rel_tol=0.1, abs_tol=0.05), (before, after, now)
+        assert tiny or math.isclose(one, other, rel_tol=0.25, abs_tol=0.05), (before, after, now)
 
 
 @pytest.fixture
@@ -67,6 +86,10 @@ def check(place: Path, skipped: tuple[str, ...]) -> None:
             assert_alike(block, now)
     if "DLCLI_UPDATE_SNAPSHOTS" in os.environ:
         PAGE.write_text(fresh, encoding="utf-8")
+        for picture in place.glob("runs/*/plots/*.png"):
+            shutil.copy(picture, PICTURES / picture.name)
+        for figure in place.glob("studies/*/figure.png"):
+            shutil.copy(figure, PICTURES / f"{figure.parent.name}.png")
 
 
 def test_every_row_has_a_command() -> None:
@@ -74,6 +97,11 @@ def test_every_row_has_a_command() -> None:
     rows = dict(zip(map(int, sections[::2]), sections[1::2], strict=True))
     assert list(rows) == list(range(1, 20))
     assert all(BLOCK.search(section) for section in rows.values())
+
+
+def test_its_pictures_are_there_and_no_others() -> None:
+    shown = re.findall(r"!\[[^]]{20,}\]\(lecture/(.*?)\)", PAGE.read_text(encoding="utf-8"))
+    assert sorted(shown) == sorted(path.name for path in PICTURES.iterdir())
 
 
 def test_its_commands_print_what_it_shows(place: Path) -> None:
@@ -94,3 +122,82 @@ def test_its_commands_on_clothes_print_what_it_shows(place: Path, fashion_root: 
 def test_its_studies_print_what_it_shows(place: Path) -> None:
     text = PAGE.read_text(encoding="utf-8")
     check(place, tuple(block for block in BLOCK.findall(text) if TAKES_LONG not in block))
+
+
+def test_row_1_only_the_task_and_its_data_change(clean_place: Path) -> None:
+    settings = ["training={epochs: 2, batch_size: 32}", "model.hidden_sizes=[8]"]
+    which_one = train(load_config("digits", settings))
+    how_many = train(load_config("digits", [*settings, "task=regression", "data={name: diabetes}"]))
+    assert set(which_one.val) == {"loss", "accuracy", "macro_f1"}
+    assert set(how_many.val) == {"loss", "mse", "rmse", "mae", "r2"}
+
+
+def test_row_2_least_squares_is_the_slide_s_formula_and_descent_comes_near(clean_place: Path) -> None:
+    run = train(load_config("linear_regression"), run_dir=Path("line")).run
+    _, trained = load_trained_run(run)
+    x, y = (one(trained.splits.train).numpy() for one in (trained.inputs, trained.truth))
+    design = np.hstack([np.ones((len(x), 1)), x])
+    theta = np.linalg.inv(design.T @ design) @ design.T @ y
+    found = evaluate(run).baselines["least_squares"]
+    assert [found["intercept"], *found["coefficients"].values()] == pytest.approx(theta.flatten().tolist(), rel=1e-9)
+    assert found["sgd"]["coefficient_difference"] < 0.02
+    assert 1 <= found["sgd"]["train_mse"] / found["sgd"]["least_squares_train_mse"] < 1.02
+
+
+def test_row_3_a_network_goes_below_the_least_square_of_lines(clean_place: Path) -> None:
+    run = train(load_config("sine_regression", ["training.epochs=40"])).run
+    losses = evaluate(run).baselines["least_squares"]["sgd"]
+    assert losses["train_mse"] < losses["least_squares_train_mse"] / 5
+    assert losses["coefficient_difference"] is None
+
+
+def test_rows_9_and_10_distributions_and_events(clean_place: Path, dlcli: Callable[..., Finished]) -> None:
+    train(load_config("digits", ["training.epochs=3"]))
+    records = predict(indices=range(50), event=["3", "8", "3"]).predictions
+    for record in records:
+        probs = list(record["probs"].values())
+        assert sum(probs) == pytest.approx(1)
+        assert probs == sorted(probs, reverse=True)
+        assert set(record["probs"]) == set("0123456789")
+        assert record["event"]["probability"] == pytest.approx(record["probs"]["3"] + record["probs"]["8"])
+    whole = json.loads(dlcli("predict", "--event", "0,1,2,3,4,5,6,7,8,9", "--json").out)
+    assert whole["predictions"][0]["event"]["probability"] == pytest.approx(1)
+
+
+def test_row_10_conditional_probability_is_joint_over_marginal() -> None:
+    """P(Rain ∩ Cloud) = 0.2 and P(Cloud) = 0.4 give P(Rain | Cloud) = 0.5."""
+    true, predicted = torch.tensor([1, 1, 1, 1, 0, 0, 0, 0, 0, 0]), torch.tensor([1, 1, 0, 0, 0, 0, 0, 1, 1, 1])
+    figures = classification_metrics(torch.eye(2, dtype=torch.float64)[predicted], true, ["clear", "cloud"])
+    joint = figures["confusion"]["counts"][1][1] / 10
+    assert (joint, (true == 1).double().mean()) == (0.2, 0.4)
+    assert figures["confusion"]["predicted_given_true"][1][1] == 0.5
+    assert figures["confusion"]["true_given_predicted"][1][1] == pytest.approx(0.2 / 0.5)
+
+
+def test_rows_11_and_13_a_linear_model_reaches_the_simplex_by_softmax(clean_place: Path) -> None:
+    spirals = "data={name: synthetic_classification, pattern: spirals, n_classes: 3}"
+    settings = [spirals, "model.hidden_sizes=[]", "training.epochs=5"]
+    run = train(load_config("moons", settings), run_dir=Path("linear")).run
+    _, trained = load_trained_run(run)
+    weight, bias = (parameter.detach().double() for parameter in trained.model.parameters())
+    outputs = trained.split.inputs.double() @ weight.T + bias
+    assert (outputs.sum(1) - 1).abs().max() > 0.1
+    on_simplex = outputs.exp() / outputs.exp().sum(1, keepdim=True)
+    torch.testing.assert_close(trained.predictions, on_simplex, rtol=1e-4, atol=1e-5)
+    for trace in read_traces(Path(run), 5).values():
+        assert all(min(path) >= 0 and math.isclose(sum(path), 1) for path in trace.paths)
+
+
+def test_row_17_every_example_counts_the_same_in_the_loss(clean_place: Path) -> None:
+    run = train(load_config("digits", ["training={epochs: 2, batch_size: 100}"])).run
+    _, trained = load_trained_run(run, "val")
+    assert len(trained.split) % 100
+    of_truth = trained.predictions.gather(1, trained.truth(trained.split).unsqueeze(1))
+    assert trained.rows[trained.epoch - 1]["val/loss"] == pytest.approx(-of_truth.log().mean().item(), rel=1e-6)
+
+
+def test_row_8_the_slide_s_images_have_32_by_32_pixels(fashion_root: Path) -> None:
+    config = load_config("fashion_mnist", [f"data.root={fashion_root}", "data.pad=2"]).config
+    splits = set_up(config).splits
+    assert (splits.info.image_shape, splits.train.inputs.shape[1]) == ((32, 32), 1024)
+    assert splits.info.class_names[:2] == ("T-shirt", "Trouser")

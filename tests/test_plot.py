@@ -12,7 +12,7 @@ import pytest
 from conftest import Finished
 
 from dlcli import api
-from dlcli.api import drawing
+from dlcli.api import drawing, training
 from dlcli.api.training import Listeners
 from dlcli.config.load import load_config
 
@@ -112,7 +112,7 @@ def test_after_long_training_the_cheap_pictures_of_val_are_drawn(monkeypatch: py
     short, notes = train()
     assert not Path(short.run, "plots").exists()
     assert notes == []
-    monkeypatch.setattr(drawing, "LONG_SECONDS", 0.0)
+    monkeypatch.setattr(training, "LONG_SECONDS", 0.0)
     never, _ = train("plots=never")
     assert not Path(never.run, "plots").exists()
     drawn, notes = train(evaluate_test=True)

@@ -15,8 +15,6 @@ from dlcli.errors import DataError, UsageError
 from dlcli.runs.files import write_whole
 from dlcli.runs.folder import RunFolder, find_run
 
-LONG_SECONDS = 20.0  # of training, after which `plots: auto` draws: drawing takes a second or two, so under a tenth
-
 
 @dataclass(frozen=True)
 class DrawResult:
@@ -78,7 +76,7 @@ def list_pictures(
 
 
 def draw_after_training(folder: RunFolder, setup: Setup, note: Callable[[str], None]) -> None:
-    """Draw the cheap pictures of a run that has ended, where its config asks for them; nothing in here fails.
+    """Draw the cheap pictures of a run that has ended; nothing in here fails.
 
     They are of val: training never touches test.
 
@@ -88,9 +86,6 @@ def draw_after_training(folder: RunFolder, setup: Setup, note: Callable[[str], N
         note: Told in a line what came of it.
     """
     try:
-        wish, seconds = setup.config.plots, folder.read_summary().get("seconds", 0.0)
-        if wish == "never" or (wish == "auto" and seconds < LONG_SECONDS):
-            return
         _, trained = load_trained_run(str(folder.path), "val", setup=setup)
         where = _make_folder(folder, None)
         files = _write(pictures(trained, cheap_names()), ("png",), where)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dlcli.api.drawing import draw_after_training
 from dlcli.api.measuring import evaluate_best
 from dlcli.api.setup import Setup, check_data, set_up
 from dlcli.config.load import LoadedConfig, load_config
 from dlcli.config.render import deciding_settings
+from dlcli.config.schema import Config
 from dlcli.errors import DivergedError, Interrupted
 from dlcli.reporters.overview import describe_run
 from dlcli.runs.begin import begin_run
@@ -26,6 +26,8 @@ from dlcli.runs.resume import ResumePoint, check_changes, find_resume_point, reo
 from dlcli.training.device import memory_errors_named
 from dlcli.training.events import Event, RunStarted
 from dlcli.training.fit import Fit
+
+LONG_SECONDS = 20.0  # of training, after which `plots: auto` draws: drawing takes a second or two, so under a tenth
 
 
 @dataclass(frozen=True)
@@ -201,8 +203,15 @@ def _train_in(
                     hint = f"`dlcli train --resume {shlex.quote(str(folder.path))}` goes on from there"
                     saved = folder.checkpoint("last")
                     raise Interrupted(f"interrupted in {where}; saved {saved}", signum=signum, hint=hint)
-    draw_after_training(folder, setup, listeners.note)
+    if _asks_for_pictures(folder, config):
+        from dlcli.api.drawing import draw_after_training  # what draws is not imported where nothing is drawn
+
+        draw_after_training(folder, setup, listeners.note)
     return _train_result(folder, setup, evaluate_test)
+
+
+def _asks_for_pictures(folder: RunFolder, config: Config) -> bool:
+    return config.plots == "always" or (config.plots == "auto" and folder.read_summary()["seconds"] >= LONG_SECONDS)
 
 
 def _train_result(folder: RunFolder, setup: Setup | None, evaluate_test: bool) -> TrainResult:

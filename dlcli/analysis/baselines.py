@@ -73,7 +73,9 @@ def fit_logistic_regression(run: TrainedRun) -> dict[str, float]:
             warnings.simplefilter("ignore")  # that it could go on; see LOGISTIC_SETTINGS
             model.fit(train.inputs.cpu().numpy(), labels)
         found = torch.from_numpy(model.predict_proba(split.inputs.cpu().numpy())).double()
-        probs[:, torch.from_numpy(model.classes_)] = found
+        probs[:, torch.from_numpy(model.classes_)] = found / found.sum(
+            1, keepdim=True
+        )  # float32's sums are not quite 1
     return _probability_metrics(probs, run.truth(split))
 
 

@@ -78,14 +78,17 @@ def wilson_interval(hits: int, n: int) -> tuple[float, float]:
 
 def log_loss(probs: Tensor, labels: Tensor) -> float:
     """Return the mean of −ln P(true class | x); as in scikit-learn, no probability counts as less than 2.2e-16."""
-    of_truth = probs.gather(1, labels.unsqueeze(1))
-    return of_truth.clamp_min(torch.finfo(torch.float64).eps).log().mean().abs().item()
+    from sklearn import metrics
+
+    return float(metrics.log_loss(labels.numpy(), probs.numpy(), labels=range(probs.shape[1])))
 
 
 def brier_score(probs: Tensor, labels: Tensor) -> float:
     """Return the mean over examples of Σ over classes of (p − y)² (Brier 1950): from 0, the best, to 2."""
-    truth = torch.zeros_like(probs).scatter_(1, labels.unsqueeze(1), 1)
-    return (probs - truth).square().sum(1).mean().item()
+    from sklearn import metrics
+
+    classes = range(probs.shape[1])
+    return float(metrics.brier_score_loss(labels.numpy(), probs.numpy(), labels=classes, scale_by_half=False))
 
 
 def reliability_bins(measured: Reliability) -> list[dict[str, float | int | None]]:
@@ -109,7 +112,8 @@ def reliability_bins(measured: Reliability) -> list[dict[str, float | int | None
 def top_k_accuracy(probs: Tensor, labels: Tensor) -> dict[str, float]:
     """Return, for k = 2, 3, 5 below the number of classes, how often the truth is among the k most likely classes.
 
-    Of equally likely classes the first counts as more likely, as in the prediction itself.
+    Of equally likely classes the first counts as more likely, as in the prediction itself; for scikit-learn, the
+    last.
     """
     ranked = probs.argsort(dim=1, descending=True, stable=True)
     found = ranked == labels.unsqueeze(1)

@@ -139,7 +139,8 @@ def test_task_and_full_measure_agree_to_the_last_bit(seed: int) -> None:
 
 
 def test_certain_and_uncertain_examples_are_found_and_named() -> None:
-    probs = torch.tensor([[0.5, 0.5, 0.0], [0.0, 1.0, 0.0], [1 / 3, 1 / 3, 1 / 3], [0.1, 0.1, 0.8]]).double()
+    rows = [[0.5, 0.5, 0.0], [0.0, 1.0, 0.0], [1 / 3, 1 / 3, 1 / 3], [0.1, 0.1, 0.8]]
+    probs = torch.tensor(rows, dtype=torch.float64)
     found = classification_metrics(probs, torch.tensor([1, 1, 2, 2]), "abc")
     assert [one["index"] for one in found["most_certain"]] == [1, 3, 0, 2]
     assert [one["index"] for one in found["least_certain"]] == [2, 0, 3, 1]

@@ -68,7 +68,7 @@ class Facts:
 def measure(run: TrainedRun) -> Facts:
     """Return what rules need to know besides the log: about two seconds for Fashion-MNIST."""
     splits, info, task = run.splits, run.info, run.task
-    train, val = _evenly_spaced(splits.train, SAMPLE_EXAMPLES), splits.val
+    train, val = splits.train.evenly_spaced(SAMPLE_EXAMPLES), splits.val
     dtype, device = val.inputs.dtype, val.inputs.device
     start = build_mlp(info.in_features, info.out_features, run.config.model, seed=run.config.seed, dtype=dtype)
     start = start.to(device)
@@ -81,9 +81,9 @@ def measure(run: TrainedRun) -> Facts:
         start_loss=task.metrics(evaluate_split(start, task, val))["loss"],
         constant_loss=constant["loss"],
         constant_score=constant_score,
-        best_step=_best_step(run, start, _evenly_spaced(train, _STEP_SAMPLE)),
+        best_step=_best_step(run, start, train.evenly_spaced(_STEP_SAMPLE)),
         model=measure_skill(run, predictions, val, constant_score),
-        neighbours=ask_neighbours(run, train, _evenly_spaced(val, _VAL_SAMPLE), constant_score),
+        neighbours=ask_neighbours(run, train, val.evenly_spaced(_VAL_SAMPLE), constant_score),
         gap=gap,
         gap_sigmas=gap_sigmas,
         overlaps=overlaps,
@@ -95,12 +95,6 @@ def measure(run: TrainedRun) -> Facts:
         predicted_counts=_count_classes(run, torch.cat([run.predict(splits.train), predictions]).argmax(1)),
         calibration=measure_calibration(predictions, run.truth(val)) if info.task == "classification" else None,
     )
-
-
-def _evenly_spaced(split: Split, count: int) -> Split:
-    if len(split) <= count:
-        return split
-    return split.select(torch.linspace(0, len(split) - 1, count).round().long().to(split.inputs.device))
 
 
 def _constant_outputs(run: TrainedRun) -> Tensor:

@@ -37,6 +37,12 @@ class Split:
         """Return copies of the examples of `index`, int64 on the split's device."""
         return Split(self.inputs.index_select(0, index), self.targets.index_select(0, index))
 
+    def evenly_spaced(self, count: int) -> Split:
+        """Return copies of `count` examples from the first to the last; the split itself if it has no more."""
+        if len(self) <= count:
+            return self
+        return self.select(torch.linspace(0, len(self) - 1, count).round().long().to(self.inputs.device))
+
     def to(self, device: torch.device, dtype: torch.dtype) -> Split:
         """Return the split on `device`, its floating-point tensors as `dtype`."""
         targets = self.targets if self.targets.dtype == torch.int64 else self.targets.to(dtype)

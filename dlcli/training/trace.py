@@ -41,7 +41,7 @@ class Tracer:
 
     def __init__(self, model: nn.Sequential, task: Task, splits: Splits) -> None:
         self._model, self._task = model, task
-        self._probe = _evenly_spaced(splits.train)
+        self._probe = splits.train.evenly_spaced(PROBE_EXAMPLES)
         self._followed = followed_examples(splits) if splits.info.out_features == 3 else None
 
     def look(self) -> Trace:
@@ -69,11 +69,6 @@ class Tracer:
             return ()
         probs = self._task.predictions(self._model(self._followed.inputs.to(device)))
         return tuple(tuple(row) for row in probs.tolist())
-
-
-def _evenly_spaced(split: Split) -> Split:
-    count = min(len(split), PROBE_EXAMPLES)
-    return split.select(torch.linspace(0, len(split) - 1, count).round().long().to(split.inputs.device))
 
 
 def followed_examples(splits: Splits) -> Split | None:

@@ -27,7 +27,7 @@ from dlcli.training.device import memory_errors_named
 from dlcli.training.events import Event, RunStarted
 from dlcli.training.fit import Fit
 
-LONG_SECONDS = 20.0  # of training, after which `plots: auto` draws: drawing takes a second or two, so under a tenth
+LONG_SECONDS = 10.0  # of training, after which `plots: auto` draws; drawing takes a second or two
 
 
 @dataclass(frozen=True)

@@ -482,7 +482,7 @@ class Config(Section):
     checkpoint: CheckpointSection = CheckpointSection()
     """What is saved of the parameters."""
     plots: Literal["auto", "always", "never"] = "auto"
-    """Whether pictures are drawn after training; `auto` draws them after 20 seconds of it, when the second or two
+    """Whether pictures are drawn after training; `auto` draws them after 10 seconds of it, when the second or two
     they take is little; `dlcli plot` draws them at any time."""
 
     @model_validator(mode="before")

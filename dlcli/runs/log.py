@@ -88,11 +88,7 @@ def rewrite_log(folder: Path, rows: Sequence[Row]) -> None:
 def read_rows(folder: Path) -> list[Row]:
     """Return the rows of the first epochs, 1, 2, …, up to the first that is missing or damaged."""
     rows: list[Row] = []
-    try:
-        lines = (folder / JSONL).read_bytes().split(b"\n")
-    except OSError:
-        return rows
-    for line in lines:
+    for line in _lines(folder / JSONL):
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
@@ -103,14 +99,18 @@ def read_rows(folder: Path) -> list[Row]:
     return rows
 
 
+def _lines(path: Path) -> list[bytes]:
+    """Return the lines of a log; none if it cannot be read."""
+    try:
+        return path.read_bytes().split(b"\n")
+    except OSError:
+        return []
+
+
 def read_traces(folder: Path, epochs: int) -> dict[int, Trace]:
     """Return what was seen, by epoch, up to `epochs`; nothing from the first damaged line on."""
     traces: dict[int, Trace] = {}
-    try:
-        lines = (folder / TRACE).read_bytes().split(b"\n")
-    except OSError:
-        return traces
-    for line in lines:
+    for line in _lines(folder / TRACE):
         try:
             record = json.loads(line)
             epoch = int(record["epoch"])

@@ -50,7 +50,7 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         "device": str(device),
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
-        "platform": platform.platform(),
+        "platform": _platform(),
         "threads": torch.get_num_threads(),
     }
 
@@ -71,6 +71,11 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor()
+
+
+def _platform() -> str:
+    with signals_held():  # Python asks the program `uname`
+        return platform.platform()
 
 
 def _git_commit() -> str | None:

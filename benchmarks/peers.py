@@ -42,7 +42,8 @@ def dlcli(workload: Workload, epochs: int, stamp: Stamp) -> None:
     from dlcli.training.fit import Fit
 
     torch.set_num_threads(THREADS)
-    train = Split(*_tensors(workload))
+    scaling = Scaling.from_bytes() if workload.is_classification else None
+    train = Split(*_tensors(workload, as_floats=False), scaling)
     val = train.select(torch.arange(100))
     task = "classification" if workload.is_classification else "regression"
     config = Config.model_validate(
@@ -297,12 +298,12 @@ def products(workload: Workload, epochs: int, stamp: Stamp) -> None:
         stamp(epoch * total * workload.n / workload.batch_size)
 
 
-def _tensors(workload: Workload) -> tuple[Any, Any]:
+def _tensors(workload: Workload, *, as_floats: bool = True) -> tuple[Any, Any]:
     import torch
 
     inputs, targets = make_data(workload)
     targets = targets.astype("int64") if workload.is_classification else targets
-    return torch.from_numpy(as_float32(inputs)), torch.from_numpy(targets)
+    return torch.from_numpy(as_float32(inputs) if as_floats else inputs), torch.from_numpy(targets)
 
 
 def _network(workload: Workload) -> Any:

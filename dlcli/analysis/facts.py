@@ -69,7 +69,7 @@ def measure(run: TrainedRun) -> Facts:
     """Return what rules need to know besides the log: about two seconds for Fashion-MNIST."""
     splits, info, task = run.splits, run.info, run.task
     train, val = splits.train.evenly_spaced(SAMPLE_EXAMPLES), splits.val
-    dtype, device = val.inputs.dtype, val.inputs.device
+    dtype, device = val.dtype, val.device
     start = build_mlp(info.in_features, info.out_features, run.config.model, seed=run.config.seed, dtype=dtype)
     start = start.to(device)
     constant = task.metrics(task.sums(_constant_outputs(run).expand(len(val), -1), val.targets))
@@ -102,7 +102,7 @@ def _constant_outputs(run: TrainedRun) -> Tensor:
     targets = run.splits.train.targets
     if run.info.task == "regression":
         return targets.mean(0)
-    counts = torch.bincount(targets, minlength=run.info.out_features).to(run.splits.train.inputs.dtype)
+    counts = torch.bincount(targets, minlength=run.info.out_features).to(run.splits.train.dtype)
     shares = counts.clamp_min(0.5) / counts.sum()
     return shares if run.config.model.head == "l1" else shares.log()
 

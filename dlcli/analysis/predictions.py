@@ -46,7 +46,7 @@ def predict_examples(
     outside = [index for index in indices if not 0 <= index < len(split)]
     if outside:
         raise UsageError(f"there is no example {outside[0]}; the split has 0 to {len(split) - 1}")
-    chosen = split[torch.tensor(list(indices), dtype=torch.int64, device=split.inputs.device)]
+    chosen = split[torch.tensor(list(indices), dtype=torch.int64, device=split.device)]
     batches = [(task.predictions(outputs), targets.cpu()) for outputs, targets in compute_outputs(model, chosen)]
     predictions, targets = (torch.cat(parts) for parts in zip(*batches, strict=True))
     if info.task == "regression":

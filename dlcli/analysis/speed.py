@@ -108,9 +108,13 @@ def built_in_workloads() -> list[Workload]:
 def _random_workload(name: str, n: int, sizes: tuple[int, ...], batch_size: int) -> Workload:
     """Return sigmoid layers of these sizes, plain SGD and random examples."""
     generator = torch.Generator().manual_seed(0)
-    inputs = torch.rand(n, sizes[0], generator=generator)
     is_regression = sizes[-1] == 1
-    targets = torch.sin(6 * inputs) if is_regression else torch.randint(sizes[-1], (n,), generator=generator)
+    if is_regression:
+        inputs = torch.rand(n, sizes[0], generator=generator)
+        train = Split(inputs, torch.sin(6 * inputs))
+    else:
+        pixels = torch.randint(256, (n, sizes[0]), dtype=torch.uint8, generator=generator)
+        train = Split(pixels, torch.randint(sizes[-1], (n,), generator=generator), Scaling.from_bytes())
     task: Literal["regression", "classification"] = "regression" if is_regression else "classification"
     config = Config.model_validate(
         {
@@ -121,7 +125,6 @@ def _random_workload(name: str, n: int, sizes: tuple[int, ...], batch_size: int)
         }
     )
     info = DataInfo("random", task, sizes[0], sizes[-1])
-    train = Split(inputs, targets)
     some = train.select(torch.arange(100))
     return Workload(name, config, Splits(info, train, some, some, Scaling.identity(), Scaling.identity()))
 
@@ -147,21 +150,20 @@ def measure_speed(workload: Workload, *, rounds: int, against: Literal["tutorial
     model = _build(workload)
     return Speed(
         workload=workload.name,
-        step=choose_step(config, model, train.inputs.device),
+        step=choose_step(config, model, train.device),
         batch_size=batch_size,
         examples_per_second=len(train) / steps / spread["dlcli"][0] * 1e6,
         microseconds_per_step=spread["dlcli"],
-        product_microseconds=_product_seconds(model, train.inputs, batch_size) * 1e6,
+        product_microseconds=_product_seconds(model, batch_size) * 1e6,
         against=against,
         against_microseconds_per_step=spread.get(str(against)),
     )
 
 
 def _build(workload: Workload) -> nn.Sequential:
-    info, inputs = workload.splits.info, workload.splits.train.inputs
-    config = workload.config
-    model = build_mlp(info.in_features, info.out_features, config.model, seed=config.seed, dtype=inputs.dtype)
-    return model.to(inputs.device)
+    info, train, config = workload.splits.info, workload.splits.train, workload.config
+    model = build_mlp(info.in_features, info.out_features, config.model, seed=config.seed, dtype=train.dtype)
+    return model.to(train.device)
 
 
 def _our_rounds(workload: Workload) -> Iterator[float]:
@@ -211,12 +213,12 @@ def _torch_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
     return optimizers[config.optimizer.name](model.parameters(), **settings)
 
 
-def _product_seconds(model: nn.Sequential, inputs: Tensor, batch_size: int) -> float:
+def _product_seconds(model: nn.Sequential, batch_size: int) -> float:
     """Return the time of a step's matrix products alone: forward, for the weights, and for all inputs but the first."""
     products: list[Callable[[], object]] = []
     for index, layer in enumerate(module for module in model if isinstance(module, nn.Linear)):
         weight = layer.weight.detach().t().contiguous()
-        h, delta = (inputs.new_ones(batch_size, features) for features in weight.shape)
+        h, delta = (weight.new_ones(batch_size, features) for features in weight.shape)
         products.append(_product(h, weight))
         products.append(_product(h.t(), delta))
         if index > 0:

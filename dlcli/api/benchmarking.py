@@ -48,5 +48,5 @@ def bench(
         with memory_errors_named(workload.config):
             speeds.append(measure_speed(workload, rounds=rounds, against=against))
         listen(speeds[-1])
-    device = workloads[0].splits.train.inputs.device
+    device = workloads[0].splits.train.device
     return BenchResult(describe_device(device), torch.__version__, tuple(speeds), measure_start_up(config, overrides))

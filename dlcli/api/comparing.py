@@ -39,7 +39,7 @@ def find_baselines(folder: RunFolder, run: TrainedRun, notify: Callable[[str], N
     kept = _read_kept(folder)
     metrics = kept.get(run.split_name)
     if metrics is None:
-        if run.splits.train.inputs.numel() * run.info.out_features > _MUCH_WORK:
+        if run.splits.train.stored.numel() * run.info.out_features > _MUCH_WORK:
             notify("fitting logistic regression to compare with; it is kept in the run's folder")
         metrics = fit_logistic_regression(run)
         _keep(folder, {**kept, run.split_name: metrics})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 _ROWS = 1024  # taken at once
+BYTES = torch.uint8  # pixels, of which float32 would be four times as large
 
 
 @dataclass(frozen=True)
@@ -28,27 +30,45 @@ class Scaling:
         """Return the scaling that changes nothing."""
         return Scaling(torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64))
 
+    @staticmethod
+    def from_bytes() -> Scaling:
+        """Return the scaling that brings bytes to 0..1."""
+        return Scaling(torch.zeros(1, dtype=torch.float64), torch.full((1,), 255.0, dtype=torch.float64))
+
     def apply(self, values: Tensor) -> Tensor:
         """Return `values`, of shape (N, features), scaled; the type stays, but bytes become float32."""
-        shift, scale = self._like(values)
-        scaled = torch.empty(values.shape, dtype=shift.dtype, device=values.device)
-        for part, out in zip(values.split(_ROWS), scaled.split(_ROWS), strict=True):  # each stays in cache for both
-            torch.sub(part, shift, out=out).div_(scale)
+        scaled = torch.empty(values.shape, dtype=_scaled_type(values), device=values.device)
+        for part, out in zip(values.split(_ROWS), scaled.split(_ROWS), strict=True):  # each stays in cache throughout
+            self.put(part, out)
         return scaled
+
+    def put(self, values: Tensor, out: Tensor) -> None:
+        """Put `values`, scaled, into `out`, of the same shape."""
+        out.copy_(values)
+        if self._shifts:
+            out.sub_(self.shift.to(out.device, out.dtype))
+        out.div_(self.scale.to(out.device, out.dtype))
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Scaling:
+        """Return the scaling for values of that device and type."""
+        return Scaling(self.shift.to(device, dtype), self.scale.to(device, dtype))
+
+    @cached_property
+    def _shifts(self) -> bool:
+        return bool(self.shift.any())
 
     def invert(self, scaled: Tensor) -> Tensor:
         """Return `scaled`, of shape (N, features), in its own unit again; the type stays."""
-        shift, scale = self._like(scaled)
-        return scaled * scale + shift
+        return scaled * self.scale.to(scaled.device, scaled.dtype) + self.shift.to(scaled.device, scaled.dtype)
 
     def is_close(self, other: Scaling) -> bool:
         """Return whether two scalings are the same but for rounding, which differs between machines."""
         pairs = ((self.shift, other.shift), (self.scale, other.scale))
         return all(a.shape == b.shape and torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in pairs)
 
-    def _like(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        dtype = values.dtype if values.dtype.is_floating_point else torch.float32
-        return self.shift.to(values.device, dtype), self.scale.to(values.device, dtype)
+
+def _scaled_type(values: Tensor) -> torch.dtype:
+    return torch.float32 if values.dtype == BYTES else values.dtype
 
 
 def fit_scaling(values: Tensor, how: Literal["none", "unit", "standard"], *, jointly: bool) -> Scaling:
@@ -68,7 +88,7 @@ def fit_scaling(values: Tensor, how: Literal["none", "unit", "standard"], *, joi
     if how == "unit":
         low, high = columns.amin(0).double(), columns.amax(0).double()
         return Scaling(low, _nowhere_zero(high - low))
-    if values.dtype == torch.uint8:
+    if values.dtype == BYTES:
         variance, mean = _var_mean_of_bytes(values)
     else:
         variance, mean = torch.var_mean(columns, dim=0, correction=0)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from dlcli.config.schema import DataSection, TaskName
-from dlcli.data.scaling import Scaling, fit_scaling
+from dlcli.data.scaling import BYTES, Scaling, fit_scaling
 from dlcli.errors import DataError
 
 _TEST_SEED = 0  # the test split is the same for every run, so that results can be compared
@@ -20,33 +20,64 @@ class Split:
     """Examples of one split.
 
     Attributes:
-        inputs: Floating point, shape (N, in_features); before scaling, images may be bytes.
+        stored: Inputs as they are kept, shape (N, in_features): floating point, or the bytes of images.
         targets: Labels, int64 of shape (N,), or values, floating point of shape (N, out_features).
+        scaling: What bytes go through whenever they are taken; None if what is stored is taken as it is.
     """
 
-    inputs: Tensor
+    stored: Tensor
     targets: Tensor
+    scaling: Scaling | None = None
 
     def __len__(self) -> int:
-        return len(self.inputs)
+        return len(self.stored)
 
-    def __getitem__(self, index: Tensor) -> Split:
-        return Split(self.inputs[index], self.targets[index])
+    def __getitem__(self, index: Tensor | slice) -> Split:
+        return replace(self, stored=self.stored[index], targets=self.targets[index])
+
+    @property
+    def inputs(self) -> Tensor:
+        """What a model is given, shape (N, in_features): stored so, or made of bytes anew each time."""
+        return self.stored if self.scaling is None else self.scaling.apply(self.stored)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the inputs."""
+        return self.stored.dtype if self.scaling is None else torch.float32
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is stored."""
+        return self.stored.device
 
     def select(self, index: Tensor) -> Split:
         """Return copies of the examples of `index`, int64 on the split's device."""
-        return Split(self.inputs.index_select(0, index), self.targets.index_select(0, index))
+        stored, targets = (one.index_select(0, index) for one in (self.stored, self.targets))
+        return replace(self, stored=stored, targets=targets)
+
+    def batches(self, size: int) -> Iterator[Split]:
+        """Yield so many examples at a time, in their order; the last may be fewer."""
+        return (self[slice(start, start + size)] for start in range(0, len(self), size))
 
     def evenly_spaced(self, count: int) -> Split:
         """Return copies of `count` examples from the first to the last; the split itself if it has no more."""
         if len(self) <= count:
             return self
-        return self.select(torch.linspace(0, len(self) - 1, count).round().long().to(self.inputs.device))
+        return self.select(torch.linspace(0, len(self) - 1, count).round().long().to(self.device))
+
+    def scaled_by(self, inputs: Scaling, targets: Scaling | None) -> Split:
+        """Return the split scaled. Bytes stay, for they take a quarter of the memory, and of what is read per step."""
+        own_targets = self.targets if targets is None else targets.apply(self.targets)
+        if self.stored.dtype == BYTES:
+            return Split(self.stored, own_targets, inputs)
+        return Split(inputs.apply(self.stored), own_targets)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Split:
         """Return the split on `device`, its floating-point tensors as `dtype`."""
         targets = self.targets if self.targets.dtype == torch.int64 else self.targets.to(dtype)
-        return Split(self.inputs.to(device, dtype), targets.to(device))
+        if self.scaling is None or dtype != self.dtype:
+            return Split(self.inputs.to(device, dtype), targets.to(device))
+        return Split(self.stored.to(device), targets.to(device), self.scaling.to(device, dtype))
 
 
 @dataclass(frozen=True)
@@ -128,24 +159,19 @@ def make_splits(raw: RawData, config: DataSection, seed: int) -> Splits:
         train, test = _split_off(train, fraction, _TEST_SEED, "test")
     train, val = _split_off(train, config.val_fraction, seed, "validation")
     per_image = info.image_shape is not None  # one figure for all pixels, or one per feature
-    input_scaling = fit_scaling(train.inputs, config.normalize, jointly=per_image)
+    input_scaling = fit_scaling(train.stored, config.normalize, jointly=per_image)
     if info.task == "regression":
         target_scaling = fit_scaling(train.targets, config.normalize, jointly=False)
     else:
         target_scaling = Scaling.identity()
-    train, val, test = (
-        Split(
-            input_scaling.apply(split.inputs),
-            target_scaling.apply(split.targets) if info.task == "regression" else split.targets,
-        )
-        for split in (train, val, test)
-    )
+    own_targets = target_scaling if info.task == "regression" else None
+    train, val, test = (split.scaled_by(input_scaling, own_targets) for split in (train, val, test))
     return Splits(info, train, val, test, input_scaling, target_scaling)
 
 
 def _check_finite(raw: RawData) -> None:
     for split in (raw.train, raw.test):
-        tensors = (split.inputs, split.targets) if split is not None else ()
+        tensors = (split.stored, split.targets) if split is not None else ()
         for values in (one for one in tensors if one.dtype.is_floating_point):
             lowest, highest = values.aminmax()  # NaN goes through; 9 ms where isfinite().all() takes 300
             if not (lowest.isfinite() and highest.isfinite()):

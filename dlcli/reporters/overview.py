@@ -53,7 +53,7 @@ def describe_run(
         epoch = min(resumed_from_step // steps_per_epoch + 1, config.training.epochs)
         essentials.append(("resumed", f"from step {resumed_from_step:,}, in epoch {epoch}"))
     notes = [HEAVISIDE_NOTE] if config.model.activation == "heaviside" and config.model.hidden_sizes else []
-    if splits.train.inputs.device.type != device.type:
+    if splits.train.device.type != device.type:
         notes.append(f"the data are too large for {device} and stay in the host's memory, which is slower")
     return RunStarted(
         run=run,

@@ -49,7 +49,7 @@ def batches_per_span(train: Split, batch_size: BatchSize, parameters: int) -> in
     Their inputs should stay in a core's cache, and their steps take a few hundredths of a second at most.
     """
     n = examples_per_batch(len(train), batch_size)
-    input_bytes = n * train.inputs.shape[1] * train.inputs.element_size()
+    input_bytes = n * train.stored.shape[1] * train.dtype.itemsize
     operations = 6 * n * parameters  # forward, backward and gradient, a multiplication and an addition each
     return max(1, min(MOST_BATCHES, _SPAN_BYTES // input_bytes, _SPAN_OPERATIONS // operations))
 
@@ -74,5 +74,5 @@ def draw_spans(
     if batch_size == "full":
         yield None
     else:
-        order = draw_order(len(train), seed, epoch)[done:].to(train.inputs.device)
+        order = draw_order(len(train), seed, epoch)[done:].to(train.device)
         yield from order.split(batch_size * batches)

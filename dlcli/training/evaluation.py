@@ -23,8 +23,8 @@ def compute_outputs(model: nn.Module, split: Split) -> Iterator[tuple[Tensor, Te
     """
     model.eval()
     device = next(model.parameters()).device
-    for inputs, targets in zip(split.inputs.split(BATCH_SIZE), split.targets.split(BATCH_SIZE), strict=True):
-        yield model(inputs.to(device)), targets.to(device)
+    for batch in split.batches(BATCH_SIZE):
+        yield model(batch.inputs.to(device)), batch.targets.to(device)
 
 
 def evaluate_split(model: nn.Module, task: Task, split: Split) -> dict[str, Tensor]:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from dlcli.data.splits import Split
 
 
+class Span(NamedTuple):
+    """Examples as a step takes them: inputs of shape (n, in_features), scaled, and their targets."""
+
+    inputs: Tensor
+    targets: Tensor
+
+
 class Gatherer:
-    """Brings examples to the model's device.
+    """Brings examples to the model's device, always into the same memory.
 
     Where they live there, they are gathered there. Where they don't, because they would not fit, they are gathered in
     page-locked memory of the host and copied while the device still works on those before: two buffers take turns.
+    Bytes are scaled here, while they are in the cache.
 
     Args:
         train: All examples, on the model's device or on the CPU.
@@ -22,54 +32,61 @@ class Gatherer:
 
     def __init__(self, train: Split, device: torch.device, n: int) -> None:
         self._train = train
-        self._here = _empty_like(train, n, device)
-        self._remote: list[_Transfer] = []
-        if train.inputs.device != device:
-            self._remote = [_Transfer(train, device, n) for _ in range(2)]
+        self._stored, targets = (_empty_like(one, n, device) for one in (train.stored, train.targets))
+        inputs = self._stored
+        if train.scaling is not None:
+            inputs = torch.empty(inputs.shape, dtype=train.dtype, device=device)
+        self.buffer = Span(inputs, targets)
+        self._scaling = train.scaling and train.scaling.to(device, train.dtype)
+        self._transfers = [_Transfer(train, n) for _ in range(2)] if train.device != device else []
+        self._has_all = False
 
-    def __call__(self, index: Tensor) -> Split:
-        """Return the examples of `index`, int64 on the device of `train`; the next call but one overwrites them."""
-        if not self._remote:
-            return _gather(self._train, index, self._here)
-        self._remote.reverse()
-        return self._remote[0].send(index)
+    def __call__(self, index: Tensor | None) -> Span:
+        """Return the examples of `index`, int64 on the device of `train`, or all; the next call overwrites them."""
+        count = len(self._train) if index is None else len(index)
+        span = Span(*(one[:count] for one in self.buffer))
+        if index is None and self._has_all:
+            return span
+        stored = self._stored[:count]
+        if self._transfers:
+            self._transfers.reverse()
+            self._transfers[0].send(index, stored, span.targets)
+        else:
+            _gather(self._train, index, stored, span.targets)
+        if self._scaling is not None:
+            self._scaling.put(stored, span.inputs)
+        self._has_all = index is None
+        return span
 
 
 class _Transfer:
-    """A buffer on the host, one on the device, and the word that the first may be filled again."""
+    """A buffer on the host, and the word that it may be filled again."""
 
-    def __init__(self, train: Split, device: torch.device, n: int) -> None:
+    def __init__(self, train: Split, n: int) -> None:
         self._train = train
-        self._host = _empty_like(train, n, torch.device("cpu"), pin_memory=device.type == "cuda")
-        self._device = _empty_like(train, n, device)
-        self._copied = torch.cuda.Event() if device.type == "cuda" else None
+        can_lock = torch.cuda.is_available()
+        self._host = [_empty_like(one, n, train.device, pin_memory=can_lock) for one in (train.stored, train.targets)]
+        self._copied = torch.cuda.Event() if can_lock else None
 
-    def send(self, index: Tensor) -> Split:
+    def send(self, index: Tensor | None, stored: Tensor, targets: Tensor) -> None:
+        """Copy examples into `stored` and `targets`, which live on the device."""
         if self._copied is not None:
             self._copied.synchronize()
-        host = _gather(self._train, index, self._host)
-        device = _first(self._device, len(index))
-        device.inputs.copy_(host.inputs, non_blocking=True)
-        device.targets.copy_(host.targets, non_blocking=True)
+        host = [one[: len(stored)] for one in self._host]
+        _gather(self._train, index, *host)
+        stored.copy_(host[0], non_blocking=True)
+        targets.copy_(host[1], non_blocking=True)
         if self._copied is not None:
             self._copied.record()
-        return device
 
 
-def _empty_like(train: Split, n: int, device: torch.device, *, pin_memory: bool = False) -> Split:
-    inputs, targets = (
-        torch.empty((n, *one.shape[1:]), dtype=one.dtype, device=device, pin_memory=pin_memory)
-        for one in (train.inputs, train.targets)
-    )
-    return Split(inputs, targets)
+def _empty_like(values: Tensor, n: int, device: torch.device, *, pin_memory: bool = False) -> Tensor:
+    return torch.empty((n, *values.shape[1:]), dtype=values.dtype, device=device, pin_memory=pin_memory)
 
 
-def _first(buffer: Split, n: int) -> Split:
-    return Split(buffer.inputs[:n], buffer.targets[:n])
-
-
-def _gather(train: Split, index: Tensor, buffer: Split) -> Split:
-    out = _first(buffer, len(index))
-    torch.index_select(train.inputs, 0, index, out=out.inputs)
-    torch.index_select(train.targets, 0, index, out=out.targets)
-    return out
+def _gather(train: Split, index: Tensor | None, stored: Tensor, targets: Tensor) -> None:
+    for all_of_them, out in ((train.stored, stored), (train.targets, targets)):
+        if index is None:
+            out.copy_(all_of_them)
+        else:
+            torch.index_select(all_of_them, 0, index, out=out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import copy
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,14 @@ from dlcli.training.optim import build_optimizer, clip_norm_
 from dlcli.training.threads import Threads, thread_counts
 
 _LONG_STEP = 2**30  # multiplications on the way forward; some hundredths of a second
+
+
+class _Batch(NamedTuple):
+    """What a step reads, and the memory for what the model gives before it."""
+
+    inputs: Tensor
+    targets: Tensor
+    outputs: Tensor
 
 
 class ManualStep:
@@ -53,9 +62,11 @@ class ManualStep:
                 layer.gradients = torch.empty_like(layer.weight), torch.empty_like(layer.bias)
                 self._gradients += layer.gradients
         self._propagations: dict[int, Propagate] = {}
-        self._seen = train.inputs.new_empty(0), train.targets[:0]  # outputs and targets of the last run
         self._device = self._layers[0].weight.device
         self._gather: Gatherer | None = None
+        self._outputs = torch.empty(0)
+        self._batches: list[_Batch] = []
+        self._seen = self._outputs, self._outputs  # outputs and targets of the last run
         self._threads = Threads(
             operations=self._batch_size * max(layer.weight.numel() for layer in self._layers),
             may_change=self._device.type == "cpu" and self._is_same_with_any_threads(),
@@ -65,25 +76,34 @@ class ManualStep:
     def run(self, index: Tensor | None, lrs: Sequence[float]) -> tuple[Tensor, Tensor]:
         """Take one step per learning rate; see `Step.run`."""
         with self._threads.lent(len(lrs)):
-            span = self._bring(index)
-            outputs = span.inputs.new_empty(len(span), len(self._layers[-1].bias))
-            parts = (part.split(self._batch_size) for part in (span.inputs, span.targets, outputs))
-            for inputs, targets, out, lr in zip(*parts, lrs, strict=True):
-                self._take(inputs, targets, out, lr)
-            self._seen = outputs, span.targets
-            weight = self._task.weight(span.targets)
-            return self._task.loss(outputs, span.targets) * weight, weight
+            targets = self._bring(index)
+            for batch, lr in zip(self._cut(len(targets)), lrs, strict=True):
+                self._take(batch, lr)
+            self._seen = outputs, targets = self._outputs[: len(targets)], targets
+            weight = self._task.weight(targets)
+            return self._task.loss(outputs, targets) * weight, weight
 
-    def _bring(self, index: Tensor | None) -> Split:
-        """Return the examples of `index`, or all, on the model's device."""
-        if index is None:
-            return self._train.to(self._device, self._train.inputs.dtype)
+    def _bring(self, index: Tensor | None) -> Tensor:
+        """Have the examples of `index`, or all, in the memory that batches are cut from; return their targets."""
         if self._gather is None:  # the first span is the longest
-            self._gather = Gatherer(self._train, self._device, len(index))
-        return self._gather(index)
+            n = len(self._train) if index is None else len(index)
+            self._gather = Gatherer(self._train, self._device, n)
+            self._outputs = self._gather.buffer.inputs.new_empty(n, len(self._layers[-1].bias))
+            parts = (part.split(self._batch_size) for part in (*self._gather.buffer, self._outputs))
+            self._batches = [_Batch(*one) for one in zip(*parts, strict=True)]
+        return self._gather(index).targets
 
-    def _take(self, inputs: Tensor, targets: Tensor, outputs: Tensor, lr: float) -> None:
-        """Take one step; `outputs` receives what the model gave before it."""
+    def _cut(self, examples: int) -> list[_Batch]:
+        """Return the batches of a span; only its last can be short."""
+        whole, rest = divmod(examples, self._batch_size)
+        batches = self._batches[:whole]
+        if not rest:
+            return batches
+        return [*batches, _Batch(*(part[:rest] for part in self._batches[whole]))]
+
+    def _take(self, batch: _Batch, lr: float) -> None:
+        """Take one step."""
+        inputs, targets, outputs = batch
         propagate = self._propagation_for(inputs, targets)
         if not self._gradients:
             propagate(inputs, targets, outputs, lr, 1 - lr * self._weight_decay)
@@ -129,7 +149,8 @@ class ManualStep:
         layers = [copy(layer) for layer in self._layers]
         for layer in layers:
             layer.gradients = torch.empty_like(layer.weight), torch.empty_like(layer.bias)
-        inputs, targets = self._train.inputs[:n], self._train.targets[:n]
+        first = torch.arange(n, device=self._train.device)
+        inputs, targets = Gatherer(self._train, self._device, n)(first)
         outputs = inputs.new_empty(n, len(layers[-1].bias))
         torch.manual_seed(0)  # dropout; an epoch sets a seed of its own
         Propagation(layers, self._task.loss_gradient, n)(inputs, targets, outputs, lr=1.0, keep=1.0)

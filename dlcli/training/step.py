@@ -77,7 +77,7 @@ class EagerStep:
         """See `Step.run`."""
         self._model.train()
         batches = [self._train] if index is None else map(self._train.select, index.split(self._batch_size))
-        device, dtype = self._parameters[0].device, self._train.inputs.dtype
+        device, dtype = self._parameters[0].device, self._train.dtype
         self._losses, weights = [], []
         for batch, lr in zip((batch.to(device, dtype) for batch in batches), lrs, strict=True):
             weights.append(self._task.weight(batch.targets))
@@ -100,7 +100,7 @@ class EagerStep:
         return loss.detach()
 
     def _rounding(self, batch: Split) -> AbstractContextManager[object]:
-        return torch.autocast(batch.inputs.device.type, torch.bfloat16) if self._is_bf16 else nullcontext()
+        return torch.autocast(batch.device.type, torch.bfloat16) if self._is_bf16 else nullcontext()
 
     def update_model(self) -> None:
         """Do nothing: the model is always up to date."""

@@ -53,7 +53,7 @@ def test_the_products_are_those_of_a_step() -> None:
 
     before, speed._best_seconds = speed._best_seconds, count
     try:
-        assert speed._product_seconds(set_up(config).model, torch.ones(8, 64), 8) == 5.0
+        assert speed._product_seconds(set_up(config).model, 8) == 5.0
     finally:
         speed._best_seconds = before
     assert calls.count(1) == 5

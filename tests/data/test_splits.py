@@ -59,3 +59,24 @@ def test_too_few_examples_and_values_that_are_not_finite_are_refused() -> None:
 def test_pixels_share_one_scale_and_features_have_their_own() -> None:
     assert len(set_up(load_config("digits").config).splits.input_scaling.shift) == 1
     assert len(set_up(load_config("diabetes").config).splits.input_scaling.shift) == 10
+
+
+@pytest.mark.parametrize("how", ["none", "unit", "standard"])
+def test_images_stay_bytes_and_are_scaled_when_taken_to_the_last_bit(how: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 200, (60, 784), dtype=torch.uint8, generator=generator)
+    labels = torch.arange(60) % 3
+    info = DataInfo("made", "classification", 784, 3, image_shape=(28, 28))
+    config = DigitsData(name="digits", normalize=how)
+    kept, whole = (
+        make_splits(RawData(info, Split(values, labels)), config, seed=0) for values in (pixels, pixels.float())
+    )
+    assert kept.train.stored.dtype == torch.uint8
+    assert kept.train.dtype == torch.float32
+    chosen = torch.tensor([5, 0, 11])
+    for name in ("train", "val", "test"):
+        mine, theirs = getattr(kept, name), getattr(whole, name)
+        torch.testing.assert_close(mine.inputs, theirs.inputs, rtol=1e-6, atol=1e-6)  # the mean is summed otherwise
+        assert torch.equal(mine.select(chosen % len(mine)).inputs, mine.inputs[chosen % len(mine)])
+        assert torch.equal(torch.cat([part.inputs for part in mine.batches(4)]), mine.inputs)
+        assert torch.equal(mine.to(torch.device("cpu"), torch.float64).inputs, mine.inputs.double())

@@ -70,7 +70,7 @@ def grid_probabilities(run: TrainedRun) -> tuple[Floats, Floats, Floats]:
         for a, b in zip(low - room, high + room, strict=True)
     )
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).reshape(-1, 2)
-    scaled = run.splits.input_scaling.apply(grid).to(run.split.inputs.dtype)
+    scaled = run.splits.input_scaling.apply(grid).to(run.split.dtype)
     probs = run.predict(Split(scaled, torch.zeros(len(grid), dtype=torch.int64)))
     return x.numpy(), y.numpy(), probs.reshape(_FINE, _FINE, -1).numpy()
 

@@ -95,7 +95,7 @@ def fit(run: TrainedRun) -> Sketch | None:
         return None
     low, high = _span(run.inputs(run.splits.train).numpy(), margin=0.03)
     x = torch.linspace(low, high, _FINE, dtype=torch.float64).unsqueeze(1)
-    scaled = run.splits.input_scaling.apply(x).to(run.split.inputs.dtype)
+    scaled = run.splits.input_scaling.apply(x).to(run.split.dtype)
     learned = run.predict(Split(scaled, run.split.targets.new_zeros(_FINE, info.out_features))).numpy()
     true = info.true_function(x.float()).double().numpy() if info.true_function is not None else None
     if true is None:

@@ -40,6 +40,10 @@ class Task(ABC):
         g is in new memory and has the outputs' shape (N, out_features); c waits until it costs nothing to multiply by.
         """
 
+    @abstractmethod
+    def total_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the sum over a batch: `loss` times `weight`, but for rounding."""
+
     def weight(self, targets: Tensor) -> Tensor:
         """Return what `loss` divides the sum over a batch by: the number of examples, unless classes weigh."""
         return torch.tensor(len(targets), device=targets.device)
@@ -81,7 +85,7 @@ class Classification(Task):
         self._is_l1 = head == "l1"
         self._n_classes = n_classes
         self._class_weights = class_weights
-        self._rows: dict[tuple[torch.device, torch.dtype], Tensor] = {}
+        self._columns: dict[tuple[torch.device, torch.dtype], Tensor] = {}
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of a batch; with class weights, the weighted mean."""
@@ -89,6 +93,15 @@ class Classification(Task):
         if isinstance(self._config, MseLoss):
             return self._squared_error(logits, targets) / len(targets)
         return F.cross_entropy(logits, targets, self._weights(logits), label_smoothing=self._config.label_smoothing)
+
+    def total_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the sum of the losses; each times its class's weight, where classes weigh."""
+        logits = self._logits(outputs)
+        if isinstance(self._config, MseLoss):
+            return self._squared_error(logits, targets)
+        weights, smoothing = self._weights(logits), self._config.label_smoothing
+        columns, labels = logits.t().unsqueeze(0), targets.unsqueeze(0)  # as in `_logit_gradient`: a column an example
+        return F.cross_entropy(columns, labels, weights, reduction="sum", label_smoothing=smoothing)
 
     def _logits(self, outputs: Tensor) -> Tensor:
         """Return what softmax makes the probabilities of: exp(log |z|) / Σ exp(log |z|) is |z| / Σ |z|."""
@@ -107,25 +120,26 @@ class Classification(Task):
         return gradient, factor
 
     def _logit_gradient(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, float]:
-        probs = logits.softmax(1)
-        y = self._target_rows(logits).index_select(0, targets)
+        """Return ∂loss/∂logits and its factor; with a column an example, which torch is four times as fast at."""
+        probs = logits.t().contiguous().softmax(0)
+        y = self._target_columns(logits).index_select(1, targets)
         if isinstance(self._config, MseLoss):
             errors = probs - y
-            return probs.mul_(errors.sub_((errors * probs).sum(1, keepdim=True))), 2 / len(targets)
+            return probs.mul_(errors.sub_((errors * probs).sum(0))).t(), 2 / len(targets)
         weights = self._weights(logits)
         if weights is None:
-            return probs.sub_(y), 1 / len(targets)
-        return probs.mul_(y.sum(1, keepdim=True)).sub_(y).div_(weights[targets].sum()), 1.0
+            return probs.sub_(y).t(), 1 / len(targets)
+        return probs.mul_(y.sum(0)).sub_(y).div_(weights[targets].sum()).t(), 1.0
 
-    def _target_rows(self, like: Tensor) -> Tensor:
-        """Return what each true class asks of the softmax, a row each: shape (k, k), type and device of `like`."""
+    def _target_columns(self, like: Tensor) -> Tensor:
+        """Return what each true class asks of the softmax, a column each: shape (k, k), type and device of `like`."""
         key = (like.device, like.dtype)
-        if key not in self._rows:
+        if key not in self._columns:
             k, weights = self._n_classes, self._weights(like)
             smoothing = 0.0 if isinstance(self._config, MseLoss) else self._config.label_smoothing
             weights = like.new_ones(k) if weights is None else weights
-            self._rows[key] = (1 - smoothing) * weights.diag() + smoothing / k * weights
-        return self._rows[key]
+            self._columns[key] = (1 - smoothing) * weights.diag() + smoothing / k * weights.unsqueeze(1)
+        return self._columns[key]
 
     def weight(self, targets: Tensor) -> Tensor:
         """Return the sum of the true classes' weights."""
@@ -143,15 +157,10 @@ class Classification(Task):
 
     def sums(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Return the loss, the weight it is divided by, and the confusion matrix (true, predicted)."""
-        k, logits = self._n_classes, self._logits(outputs)
-        if isinstance(self._config, MseLoss):
-            loss = self._squared_error(logits, targets)
-        else:
-            weights, smoothing = self._weights(logits), self._config.label_smoothing
-            loss = F.cross_entropy(logits, targets, weights, reduction="sum", label_smoothing=smoothing)
-        confusion = torch.bincount(targets * k + logits.argmax(1), minlength=k * k)
+        k = self._n_classes
+        confusion = torch.bincount(targets * k + self._logits(outputs).argmax(1), minlength=k * k)
         return {
-            "loss": _accurate(loss),
+            "loss": _accurate(self.total_loss(outputs, targets)),
             "weight": _accurate(self.weight(targets)),
             "confusion": confusion.view(k, k),
         }
@@ -201,6 +210,10 @@ class Regression(Task):
             case HuberLoss(delta=delta):
                 return errors.clamp_(-delta, delta), 1 / errors.numel()
 
+    def total_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the sum over examples of the mean loss over outputs, in the scaled unit."""
+        return self._loss(outputs, targets, "sum") / outputs.shape[1]
+
     def _loss(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
         match self._config:
             case MseLoss():
@@ -214,7 +227,7 @@ class Regression(Task):
         """Return sums per output, of errors in the scaled unit and of targets and their squares."""
         errors, truth = _accurate(outputs - targets), _accurate(targets)
         return {
-            "loss": _accurate(self._loss(outputs, targets, "sum")),
+            "loss": _accurate(self.total_loss(outputs, targets)),
             "count": self.weight(targets),
             "squared": errors.square().sum(0),
             "absolute": errors.abs().sum(0),
@@ -233,7 +246,7 @@ class Regression(Task):
         mse = (sums["squared"] / n * scale.square()).mean()
         r2 = torch.where(spread > 0, 1 - sums["squared"] / spread, torch.nan)
         return {
-            "loss": (sums["loss"] / (n * len(sums["squared"]))).item(),
+            "loss": (sums["loss"] / n).item(),
             "mse": mse.item(),
             "rmse": mse.sqrt().item(),
             "mae": (sums["absolute"] / n * scale).mean().item(),

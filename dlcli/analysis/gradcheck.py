@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from dlcli.data.splits import Split
 from dlcli.task import Task
-from dlcli.training.backprop import Propagation, is_known, read_layers
+from dlcli.training.backprop import Propagation, is_known, ones_beside, part, read_layers
 
 EXAMPLES = 32
 SAMPLED_ENTRIES = 40  # of each tensor, by differences: each takes four passes forward
@@ -169,13 +169,17 @@ def formula_gradients(model: nn.Sequential, task: Task, batch: Split) -> list[Te
     """
     if not is_known(model):
         return None
-    layers, kept = read_layers(model), []
+    layers = read_layers(model)
+    kept: list[Tensor] = []
     for layer in layers:
         layer.dropout = 0.0
-        layer.gradients = torch.empty_like(layer.weight), torch.empty_like(layer.bias)
-        kept += [layer.gradients[0].t(), layer.gradients[1]]
-    outputs = batch.inputs.new_empty(len(batch), len(layers[-1].bias))
-    Propagation(layers, task.loss_gradient, len(batch))(batch.inputs, batch.targets, outputs, lr=1.0, keep=1.0)
+        layer.gradient = torch.empty_like(layer.weight)
+        kept += part(layer.gradient)
+    n, features = batch.inputs.shape
+    inputs = ones_beside(n, features, dtype=batch.dtype, device=batch.device)
+    inputs[:, :-1] = batch.inputs
+    outputs = inputs.new_empty(n, layers[-1].out_features)
+    Propagation(layers, task.loss_gradient, n)(inputs, batch.targets, outputs, lr=1.0, keep=1.0)
     return kept
 
 

@@ -30,7 +30,9 @@ class CapturedPropagation:
     """
 
     def __init__(self, propagation: Propagate, inputs: Tensor, targets: Tensor, outputs: Tensor) -> None:
-        self._inputs, self._targets, self._outputs = inputs.clone(), targets.clone(), outputs.clone()
+        self._inputs = torch.empty_strided(inputs.shape, inputs.stride(), dtype=inputs.dtype, device=inputs.device)
+        self._inputs.copy_(inputs)
+        self._targets, self._outputs = targets.clone(), outputs.clone()
         arguments = (self._inputs, self._targets, self._outputs, 1.0, 1.0)
         stream = torch.cuda.Stream(inputs.device)
         stream.wait_stream(torch.cuda.current_stream(inputs.device))
@@ -57,9 +59,9 @@ def capture(propagation: Propagate, inputs: Tensor, targets: Tensor, gradients: 
         propagation: Puts its gradients into `gradients`, without dropout.
         inputs: A batch of the size to be captured.
         targets: The batch's.
-        gradients: Of weight and bias, layer by layer.
+        gradients: See `Layer.gradient`, layer by layer.
     """
-    outputs = inputs.new_empty(len(inputs), len(gradients[-1]))
+    outputs = inputs.new_empty(len(inputs), gradients[-1].shape[1])
     propagation(inputs, targets, outputs, 1.0, 1.0)
     expected = [outputs.clone(), *(gradient.clone() for gradient in gradients)]
     try:

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from dlcli.data.splits import Split
+from dlcli.training.backprop import ones_beside
 
 
 class Span(NamedTuple):
-    """Examples as a step takes them: inputs of shape (n, in_features), scaled, and their targets."""
+    """Examples as a step takes them: inputs, scaled, with a last column of ones (n, in_features + 1), and targets."""
 
     inputs: Tensor
     targets: Tensor
@@ -32,11 +33,9 @@ class Gatherer:
 
     def __init__(self, train: Split, device: torch.device, n: int) -> None:
         self._train = train
-        self._stored, targets = (_empty_like(one, n, device) for one in (train.stored, train.targets))
-        inputs = self._stored
-        if train.scaling is not None:
-            inputs = torch.empty(inputs.shape, dtype=train.dtype, device=device)
-        self.buffer = Span(inputs, targets)
+        inputs = ones_beside(n, train.stored.shape[1], dtype=train.dtype, device=device)
+        self.buffer = Span(inputs, _empty_like(train.targets, n, device))
+        self._stored = inputs[:, :-1] if train.scaling is None else _empty_like(train.stored, n, device)
         self._scaling = train.scaling and train.scaling.to(device, train.dtype)
         self._transfers = [_Transfer(train, n) for _ in range(2)] if train.device != device else []
         self._has_all = False
@@ -54,7 +53,7 @@ class Gatherer:
         else:
             _gather(self._train, index, stored, span.targets)
         if self._scaling is not None:
-            self._scaling.put(stored, span.inputs)
+            self._scaling.put(stored, span.inputs[:, :-1])
         self._has_all = index is None
         return span
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dlcli.config.schema import Config, SgdOptimizer
 from dlcli.data.splits import Split
 from dlcli.task import Task
-from dlcli.training.backprop import Propagation, read_layers
+from dlcli.training.backprop import Propagation, join, part, read_layers
 from dlcli.training.batches import MOST_BATCHES, examples_per_batch
 from dlcli.training.cuda_graph import Propagate, capture
 from dlcli.training.gather import Gatherer
@@ -53,14 +53,13 @@ class ManualStep:
         self._clip_norm = config.training.gradient_clip_norm
         self._weight_decay = optimizer.weight_decay
         self._layers = read_layers(model, partial(build_layer, n=self._batch_size, library=library))
-        parameters = [one for layer in self._layers for one in (layer.weight, layer.bias)]
-        self._optimizer = build_optimizer(parameters, optimizer)
+        self._optimizer = build_optimizer([layer.weight for layer in self._layers], optimizer)
         self._gradients: list[Tensor] = []
         is_plain = isinstance(optimizer, SgdOptimizer) and optimizer.momentum == 0 and self._clip_norm is None
         if not is_plain or self._layers[0].weight.device.type == "cuda":  # a graph holds no learning rate
             for layer in self._layers:
-                layer.gradients = torch.empty_like(layer.weight), torch.empty_like(layer.bias)
-                self._gradients += layer.gradients
+                layer.gradient = torch.empty_like(layer.weight)
+                self._gradients.append(layer.gradient)
         self._propagations: dict[int, Propagate] = {}
         self._device = self._layers[0].weight.device
         self._gather: Gatherer | None = None
@@ -79,17 +78,17 @@ class ManualStep:
             targets = self._bring(index)
             for batch, lr in zip(self._cut(len(targets)), lrs, strict=True):
                 self._take(batch, lr)
-            self._seen = outputs, targets = self._outputs[: len(targets)], targets
-            weight = self._task.weight(targets)
-            return self._task.loss(outputs, targets) * weight, weight
+            outputs = self._outputs[: len(targets)]
+            self._seen = outputs, targets
+            return self._task.total_loss(outputs, targets), self._task.weight(targets)
 
     def _bring(self, index: Tensor | None) -> Tensor:
         """Have the examples of `index`, or all, in the memory that batches are cut from; return their targets."""
         if self._gather is None:  # the first span is the longest
             n = len(self._train) if index is None else len(index)
             self._gather = Gatherer(self._train, self._device, n)
-            self._outputs = self._gather.buffer.inputs.new_empty(n, len(self._layers[-1].bias))
-            parts = (part.split(self._batch_size) for part in (*self._gather.buffer, self._outputs))
+            self._outputs = self._gather.buffer.inputs.new_empty(n, self._layers[-1].out_features)
+            parts = (one.split(self._batch_size) for one in (*self._gather.buffer, self._outputs))
             self._batches = [_Batch(*one) for one in zip(*parts, strict=True)]
         return self._gather(index).targets
 
@@ -99,7 +98,7 @@ class ManualStep:
         batches = self._batches[:whole]
         if not rest:
             return batches
-        return [*batches, _Batch(*(part[:rest] for part in self._batches[whole]))]
+        return [*batches, _Batch(*(one[:rest] for one in self._batches[whole]))]
 
     def _take(self, batch: _Batch, lr: float) -> None:
         """Take one step."""
@@ -148,15 +147,15 @@ class ManualStep:
         """Return outputs and gradients of the first n examples, and the loss of as many as are taken at once."""
         layers = [copy(layer) for layer in self._layers]
         for layer in layers:
-            layer.gradients = torch.empty_like(layer.weight), torch.empty_like(layer.bias)
+            layer.gradient = torch.empty_like(layer.weight)
         first = torch.arange(n, device=self._train.device)
         inputs, targets = Gatherer(self._train, self._device, n)(first)
-        outputs = inputs.new_empty(n, len(layers[-1].bias))
+        outputs = inputs.new_empty(n, layers[-1].out_features)
         torch.manual_seed(0)  # dropout; an epoch sets a seed of its own
         Propagation(layers, self._task.loss_gradient, n)(inputs, targets, outputs, lr=1.0, keep=1.0)
         rows = min(MOST_BATCHES * n, len(self._train))
-        loss = self._task.loss(outputs.repeat(-(-rows // n), 1)[:rows], self._train.targets[:rows])
-        return [outputs, loss, *(gradient for layer in layers for gradient in layer.gradients or ())]
+        loss = self._task.total_loss(outputs.repeat(-(-rows // n), 1)[:rows], self._train.targets[:rows])
+        return [outputs, loss, *(layer.gradient for layer in layers if layer.gradient is not None)]
 
     @torch.no_grad()
     def update_model(self) -> None:
@@ -172,11 +171,14 @@ class ManualStep:
 
     def memory(self) -> dict[str, list[Tensor]]:
         """See `Step.memory`."""
-        return {name: [one.t() for one in kept] for name, kept in self._optimizer.memory().items()}
+        return {name: [one for joint in kept for one in part(joint)] for name, kept in self._optimizer.memory().items()}
 
     def remember(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:
         """See `Step.remember`."""
-        own = {name: [one.t().to(self._device).contiguous() for one in kept] for name, kept in memory.items()}
+        own = {
+            name: [join(*pair).to(self._device) for pair in zip(kept[::2], kept[1::2], strict=True)]  # weight, bias
+            for name, kept in memory.items()
+        }
         self._optimizer.remember(own, steps)
 
     @property

@@ -31,23 +31,19 @@ class OneDnnLayer(Layer):
 
     def forward(self, h: Tensor, out: Tensor) -> None:
         """Put z into `out`."""
-        out.copy_(_multiply(h, self.weight_t, self.bias))
+        out.copy_(_multiply(h, self.weight.t()))
 
     def pull_back(self, delta: Tensor, out: Tensor) -> None:
         """Put ∂loss/∂h into `out`."""
-        out.copy_(_multiply(delta, self.weight))
+        out.copy_(_multiply(delta, self.weight[:-1]))
 
-    def learn(self, h_t: Tensor, _delta: Tensor, delta_t: Tensor, ones: Tensor, rate: float, keep: float) -> None:
-        """Take the gradient, times `rate`, off `keep` times the parameters; or put it into `gradients`."""
-        if self.gradients is None:
+    def learn(self, h_t: Tensor, delta: Tensor, rate: float, keep: float) -> None:
+        """Take the gradient, times `rate`, off `keep` times the parameters; or put it into `gradient`."""
+        if self.gradient is None:
             kept = self.weight if keep == 1 else self.weight * keep
-            self.weight = _multiply_add(h_t, delta_t * -rate, kept)
-            self.weight_t = self.weight.t()
-            self.bias.addmv_(delta_t, ones, beta=keep, alpha=-rate)
+            self.weight = _multiply_add(h_t, delta.t() * -rate, kept)
         else:
-            weight_gradient, bias_gradient = self.gradients
-            weight_gradient.copy_(_multiply(h_t, delta_t)).mul_(rate)
-            bias_gradient.addmv_(delta_t, ones, beta=0, alpha=rate)
+            self.gradient.copy_(_multiply(h_t, delta.t())).mul_(rate)
 
 
 def build_layer(linear: nn.Linear, n: int, library: Library | None = None) -> Layer:
@@ -108,9 +104,9 @@ def _multiply_add(left: Tensor, right_t: Tensor, addend: Tensor) -> Tensor:
     return result
 
 
-def _multiply(left: Tensor, right_t: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return left · right + bias, given the transpose of right."""
-    result: Tensor = torch.ops.mkldnn._linear_pointwise.default(left, right_t, bias, "none", [], "")
+def _multiply(left: Tensor, right_t: Tensor) -> Tensor:
+    """Return left · right, given the transpose of right."""
+    result: Tensor = torch.ops.mkldnn._linear_pointwise.default(left, right_t, None, "none", [], "")
     return result
 
 

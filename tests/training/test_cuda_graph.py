@@ -17,7 +17,7 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 
 
 def test_a_graph_that_fails_or_gives_other_gradients_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    inputs, gradients = torch.ones(2, 1), [torch.zeros(1, 1), torch.zeros(1)]
+    inputs, gradients = torch.ones(2, 2), [torch.zeros(2, 1)]
 
     def plain(_inputs: Tensor, _targets: Tensor, outputs: Tensor, _lr: float, _keep: float) -> None:
         outputs.fill_(2)

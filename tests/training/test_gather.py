@@ -23,7 +23,8 @@ def test_examples_come_in_the_order_asked_for_into_the_same_memory(train: Split,
     for wanted in ([3, 1, 4, 0], [9, 8], [5], None, None, [2, 6]):
         found = gather(None if wanted is None else torch.tensor(wanted))
         order = list(range(10)) if wanted is None else wanted
-        assert torch.equal(found.inputs, train.inputs[order])
+        assert torch.equal(found.inputs[:, :-1], train.inputs[order])
+        assert (found.inputs[:, -1] == 1).all(), "what biases are the weights of"
         assert torch.equal(found.targets, train.targets[order])
         assert found.inputs.data_ptr() == before
 
@@ -32,4 +33,4 @@ def test_bytes_are_scaled_as_whole_tensors_are() -> None:
     scaled = SCALING.apply(BYTES.stored)
     assert scaled.dtype == torch.float32
     assert torch.equal(scaled, (BYTES.stored.float() - 3) / 7)
-    assert torch.equal(Gatherer(BYTES, CPU, 10)(None).inputs, scaled)
+    assert torch.equal(Gatherer(BYTES, CPU, 10)(None).inputs[:, :-1], scaled)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.training import onednn
-from dlcli.training.backprop import Layer
+from dlcli.training.backprop import Layer, ones_beside
 from dlcli.training.onednn import OneDnnLayer, build_layer, measure_gain
 
 needs_onednn = pytest.mark.skipif(
@@ -66,7 +66,8 @@ def test_where_torch_has_it_no_more_the_usual_library_is_taken(monkeypatch: pyte
 def test_its_products_are_those_of_the_usual_library() -> None:
     torch.manual_seed(0)
     original, n = nn.Linear(100, 50), 32
-    h, delta, ones = torch.randn(n, 100), torch.randn(n, 50), torch.ones(n)
+    h, delta = ones_beside(n, 100, dtype=torch.float32, device=torch.device("cpu")), torch.randn(n, 50)
+    h[:, :-1].normal_()
     results = []
     for kind in (Layer, OneDnnLayer):
         linear = copy.deepcopy(original)
@@ -74,12 +75,12 @@ def test_its_products_are_those_of_the_usual_library() -> None:
         z, below = torch.empty(n, 50), torch.empty(n, 100)
         layer.forward(h, z)
         layer.pull_back(delta, below)
-        layer.gradients = torch.empty_like(layer.weight), torch.empty_like(layer.bias)
-        layer.learn(h.t(), delta, delta.t(), ones, 0.1, 1.0)
-        gradients, layer.gradients = layer.gradients, None
+        gradient = layer.gradient = torch.empty_like(layer.weight)
+        layer.learn(h.t(), delta, 0.1, 1.0)
+        layer.gradient = None
         for keep in (1.0, 0.9):
-            layer.learn(h.t(), delta, delta.t(), ones, 0.1, keep)
+            layer.learn(h.t(), delta, 0.1, keep)
         layer.update_model()
-        results.append([z, below, *gradients, *linear.parameters()])
+        results.append([z, below, gradient, *linear.parameters()])
     for usual, ours in zip(*results, strict=True):
         torch.testing.assert_close(usual, ours, rtol=1e-5, atol=1e-4)

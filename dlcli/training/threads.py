@@ -13,6 +13,7 @@ import torch
 OPERATIONS_PER_THREAD = 2**18
 _WINDOW_SECONDS, _WINDOW_SPANS = 0.03, 5  # what a count of threads is measured over, at least
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.3, 2.0  # between two trials
+_WEIGHT_OF_LAST = 0.2  # of the last window, in the moving mean of the chosen count
 _GAIN = 0.9  # another count must take less than this share of the time, or nothing changes
 
 
@@ -71,7 +72,11 @@ class Threads:
         if self._window_seconds < _WINDOW_SECONDS or self._window_spans < _WINDOW_SPANS:
             return
         # The mean, not the fastest: beside other load, threads that wait for each other are fast now and then.
-        self._seconds[self._trial] = self._window_seconds / self._window_steps
+        mean = self._window_seconds / self._window_steps
+        if self._trial == self._chosen:  # a moment's disturbance is no reason to change
+            before = self._seconds.get(self._chosen, mean)
+            mean = before + _WEIGHT_OF_LAST * (mean - before)
+        self._seconds[self._trial] = mean
         self._window_seconds, self._window_steps, self._window_spans = 0.0, 0, 0
         best = min(self._seconds, key=lambda index: self._seconds[index])
         if self._seconds[best] < _GAIN * self._seconds[self._chosen]:

@@ -48,6 +48,15 @@ def test_beside_other_load_one_thread_is_taken_and_given_up_when_the_load_ends(m
     assert machine.count == 2, "everything else has all threads"
 
 
+def test_a_moments_disturbance_changes_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, threads=2)
+    threads = Threads(10**9, may_change=True)
+    for second in range(1, 20):
+        machine.work(threads, {1: 0.0008, 2: 0.0005}, until=second - 0.04)
+        machine.work(threads, {1: 0.0012, 2: 0.0015}, until=second)
+    assert machine.share(2) > 0.95
+
+
 def test_nothing_is_tried_where_bits_might_change(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, threads=2)
     machine.work(Threads(10**9, may_change=False), {1: 0.0008, 2: 0.0025}, until=10)

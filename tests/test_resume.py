@@ -97,6 +97,15 @@ def stop_and_go_on(steps: list[int], settings: list[str]) -> dict[str, Any]:
     return outcome(run)
 
 
+def test_stopped_before_a_short_last_span_it_goes_on_with_longer_ones(
+    clean_place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "MOST_BATCHES", 25)
+    settings = ["training={epochs: 3, batch_size: 50}"]  # 26 batches an epoch
+    train(load_config("digits", settings), run_dir=Path("whole"))
+    assert stop_and_go_on([26 + 25], settings) == outcome(Path("whole"))
+
+
 def test_it_may_stop_as_often_as_it_likes(clean_place: Path) -> None:
     settings = ["training.epochs=2", "model.dropout=0.1"]
     train(load_config("digits", settings), run_dir=Path("whole"))

@@ -21,7 +21,14 @@ from dlcli.training.events import EpochEnded, Event, FitEnded, FitEndReason, Ste
 from dlcli.training.onednn import Library
 from dlcli.training.optim import Schedule
 from dlcli.training.running import Running
-from dlcli.training.state import Monitor, Position, TrainingState, generator_states, restore_generators
+from dlcli.training.state import (
+    Monitor,
+    Position,
+    TrainingState,
+    generator_states,
+    restore_generators,
+    seed_generators,
+)
 from dlcli.training.step import build_step
 from dlcli.training.trace import Tracer, is_traced
 
@@ -97,7 +104,7 @@ class Fit:
     def _train_epoch(self) -> Iterator[StepEnded]:
         config, epoch, running = self._config, self._epochs + 1, self._running
         train, batch_size = self._splits.train, config.training.batch_size
-        torch.manual_seed(derive_seed(config.seed, "dropout", epoch))
+        seed_generators(self._device, derive_seed(config.seed, "dropout", epoch))
         if self._resumed_from is not None:
             restore_generators(self._resumed_from.generators, self._device)
             self._resumed_from = None

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from dlcli.config.schema import Config, SgdOptimizer
 from dlcli.data.splits import Split
+from dlcli.model import count_parameters
 from dlcli.task import Task
 from dlcli.training.backprop import Propagation, join, part, read_layers
-from dlcli.training.batches import MOST_BATCHES, examples_per_batch
+from dlcli.training.batches import MOST_BATCHES, batches_per_span, examples_per_batch
 from dlcli.training.cuda_graph import Propagate, capture
 from dlcli.training.gather import Gatherer
 from dlcli.training.onednn import Library, OneDnnLayer, build_layer
@@ -62,10 +63,13 @@ class ManualStep:
                 self._gradients.append(layer.gradient)
         self._propagations: dict[int, Propagate] = {}
         self._device = self._layers[0].weight.device
-        self._gather: Gatherer | None = None
-        self._outputs = torch.empty(0)
-        self._batches: list[_Batch] = []
-        self._seen = self._outputs, self._outputs  # outputs and targets of the last run
+        most = self._batch_size * batches_per_span(train, config.training.batch_size, count_parameters(model))
+        self._gather = Gatherer(train, self._device, min(len(train), most))
+        inputs, targets = self._gather.buffer
+        self._outputs = inputs.new_empty(len(inputs), self._layers[-1].out_features)
+        parts = (one.split(self._batch_size) for one in (inputs, targets, self._outputs))
+        self._batches = [_Batch(*one) for one in zip(*parts, strict=True)]
+        self._seen = self._outputs, targets  # of the last run
         self._threads = Threads(
             operations=self._batch_size * max(layer.weight.numel() for layer in self._layers),
             may_change=self._device.type == "cpu" and self._is_same_with_any_threads(),
@@ -75,25 +79,15 @@ class ManualStep:
     def run(self, index: Tensor | None, lrs: Sequence[float]) -> tuple[Tensor, Tensor]:
         """Take one step per learning rate; see `Step.run`."""
         with self._threads.lent(len(lrs)):
-            targets = self._bring(index)
+            targets = self._gather(index).targets
             for batch, lr in zip(self._cut(len(targets)), lrs, strict=True):
                 self._take(batch, lr)
             outputs = self._outputs[: len(targets)]
             self._seen = outputs, targets
             return self._task.total_loss(outputs, targets), self._task.weight(targets)
 
-    def _bring(self, index: Tensor | None) -> Tensor:
-        """Have the examples of `index`, or all, in the memory that batches are cut from; return their targets."""
-        if self._gather is None:  # the first span is the longest
-            n = len(self._train) if index is None else len(index)
-            self._gather = Gatherer(self._train, self._device, n)
-            self._outputs = self._gather.buffer.inputs.new_empty(n, self._layers[-1].out_features)
-            parts = (one.split(self._batch_size) for one in (*self._gather.buffer, self._outputs))
-            self._batches = [_Batch(*one) for one in zip(*parts, strict=True)]
-        return self._gather(index).targets
-
     def _cut(self, examples: int) -> list[_Batch]:
-        """Return the batches of a span; only its last can be short."""
+        """Return the batches of a span that has been gathered; only its last can be short."""
         whole, rest = divmod(examples, self._batch_size)
         batches = self._batches[:whole]
         if not rest:

@@ -32,6 +32,7 @@ def test_a_signal_waits_for_the_programs_that_are_asked(
 
     monkeypatch.setattr(subprocess.Popen, "communicate", interrupted)
     monkeypatch.setattr(platform, "_uname_cache", None)  # Python asks once a process
+    monkeypatch.setattr(platform, "_platform_cache", {})
     before = signal.signal(signal.SIGTERM, lambda signum, _frame: heard.append(signum))
     try:
         describe()

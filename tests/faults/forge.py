@@ -120,6 +120,7 @@ def _serve() -> None:
     list(dlcli.api.training.Fit(setup.model, setup.task, setup.splits, setup.config))  # type: ignore[attr-defined]
     _answer("ready")
     pid = 0
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which a suite under nohup has been told to ignore
     leave_at_signals()  # as dlcli's first line does, for what lies between a fork and that line
     for line in sys.stdin:
         request = json.loads(line)

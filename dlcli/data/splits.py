@@ -72,10 +72,18 @@ class Split:
             return Split(self.stored, own_targets, inputs)
         return Split(inputs.apply(self.stored), own_targets)
 
+    def nbytes(self, dtype: torch.dtype) -> int:
+        """Return how much memory it takes as `dtype`: see `to`."""
+        per_input = self.stored.element_size() if self._stays_stored(dtype) else dtype.itemsize
+        return self.stored.numel() * per_input + self.targets.numel() * max(self.targets.element_size(), dtype.itemsize)
+
+    def _stays_stored(self, dtype: torch.dtype) -> bool:
+        return self.scaling is not None and dtype == self.dtype
+
     def to(self, device: torch.device, dtype: torch.dtype) -> Split:
-        """Return the split on `device`, its floating-point tensors as `dtype`."""
+        """Return the split on `device`, its floating-point tensors as `dtype`; bytes stay if their inputs are that."""
         targets = self.targets if self.targets.dtype == torch.int64 else self.targets.to(dtype)
-        if self.scaling is None or dtype != self.dtype:
+        if self.scaling is None or not self._stays_stored(dtype):
             return Split(self.inputs.to(device, dtype), targets.to(device))
         return Split(self.stored.to(device), targets.to(device), self.scaling.to(device, dtype))
 

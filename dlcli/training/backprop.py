@@ -145,10 +145,7 @@ def part(joint: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def ones_beside(n: int, features: int, *, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return memory for n inputs of a layer and a last column of ones, shape (n, features + 1).
-
-    Every row begins a cache line.
-    """
+    """Return memory for n inputs and a last column of ones, (n, features + 1); every row begins a cache line."""
     width = -(-(features + 1) // _LINE) * _LINE
     return torch.ones(n, width, dtype=dtype, device=device)[:, : features + 1]
 

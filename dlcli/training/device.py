@@ -59,10 +59,9 @@ def set_precision(precision: Literal["float32", "float64", "tf32", "bf16"], devi
 
 def place_splits(splits: Splits, device: torch.device, dtype: torch.dtype) -> Splits:
     """Return the splits on `device`, or on the CPU if they would take more than half of a GPU's free memory."""
-    on_cpu = splits.to(torch.device("cpu"), dtype)
-    tensors = [one for split in (on_cpu.train, on_cpu.val, on_cpu.test) for one in (split.stored, split.targets)]
-    is_large = device.type == "cuda" and sum(one.nbytes for one in tensors) > torch.cuda.mem_get_info(device)[0] / 2
-    return on_cpu if is_large else splits.to(device, dtype)
+    needed = sum(split.nbytes(dtype) for split in (splits.train, splits.val, splits.test))
+    is_large = device.type == "cuda" and needed > torch.cuda.mem_get_info(device)[0] / 2
+    return splits.to(torch.device("cpu") if is_large else device, dtype)
 
 
 def describe_device(device: torch.device) -> str:

@@ -80,3 +80,6 @@ def test_images_stay_bytes_and_are_scaled_when_taken_to_the_last_bit(how: str) -
         assert torch.equal(mine.select(chosen % len(mine)).inputs, mine.inputs[chosen % len(mine)])
         assert torch.equal(torch.cat([part.inputs for part in mine.batches(4)]), mine.inputs)
         assert torch.equal(mine.to(torch.device("cpu"), torch.float64).inputs, mine.inputs.double())
+        for dtype in (torch.float32, torch.float64):
+            placed = mine.to(torch.device("cpu"), dtype)
+            assert mine.nbytes(dtype) == placed.stored.nbytes + placed.targets.nbytes

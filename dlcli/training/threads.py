@@ -12,6 +12,7 @@ import torch
 # threads take 0.96 times as long at 2**18, 0.81 times at 2**19.
 OPERATIONS_PER_THREAD = 2**18
 _WINDOW_SECONDS, _WINDOW_SPANS = 0.03, 5  # what a count of threads is measured over, at least
+_HOPELESS, _HOPELESS_SPANS = 1.2, 2  # a trial that takes so many times as long for so many spans ends there
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.3, 2.0  # between two trials
 _WEIGHT_OF_LAST = 0.2  # of the last window, in the moving mean of the chosen count
 _GAIN = 0.9  # another count must take less than this share of the time, or nothing changes
@@ -69,10 +70,11 @@ class Threads:
         self._window_seconds += seconds
         self._window_steps += steps
         self._window_spans += 1
-        if self._window_seconds < _WINDOW_SECONDS or self._window_spans < _WINDOW_SPANS:
-            return
         # The mean, not the fastest: beside other load, threads that wait for each other are fast now and then.
         mean = self._window_seconds / self._window_steps
+        is_short = self._window_seconds < _WINDOW_SECONDS or self._window_spans < _WINDOW_SPANS
+        if is_short and not self._is_hopeless(mean):
+            return
         if self._trial == self._chosen:  # a moment's disturbance is no reason to change
             before = self._seconds.get(self._chosen, mean)
             mean = before + _WEIGHT_OF_LAST * (mean - before)
@@ -87,6 +89,11 @@ class Threads:
         if time.perf_counter() >= self._trial_due:
             self._trial = self._neighbour()
             self._trial_due = time.perf_counter() + self._pause
+
+    def _is_hopeless(self, mean: float) -> bool:
+        """Return whether a trial is already known to fail, so that it costs no more than it must."""
+        is_trial = self._trial != self._chosen and self._window_spans >= _HOPELESS_SPANS
+        return is_trial and mean > _HOPELESS * self._seconds[self._chosen]
 
     def _neighbour(self) -> int:
         """Return the next higher index and the next lower one in turns, as far as there are such."""

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from dlcli.data.splits import Split
 from dlcli.task import Task
-from dlcli.training.backprop import Propagation, is_known, ones_beside, part, read_layers
+from dlcli.training.backprop import Propagation, is_known, read_layers
+from dlcli.training.layers import ones_beside
 
 EXAMPLES = 32
 SAMPLED_ENTRIES = 40  # of each tensor, by differences: each takes four passes forward
@@ -169,16 +170,16 @@ def formula_gradients(model: nn.Sequential, task: Task, batch: Split) -> list[Te
     """
     if not is_known(model):
         return None
-    layers = read_layers(model)
+    n, features = batch.inputs.shape
+    layers = read_layers(model, n)
     kept: list[Tensor] = []
     for layer in layers:
         layer.dropout = 0.0
-        layer.gradient = torch.empty_like(layer.weight)
-        kept += part(layer.gradient)
-    n, features = batch.inputs.shape
+        layer.gradient = layer.empty()
+        kept += layer.part(layer.gradient)
     inputs = ones_beside(n, features, dtype=batch.dtype, device=batch.device)
     inputs[:, :-1] = batch.inputs
-    outputs = inputs.new_empty(n, layers[-1].out_features)
+    outputs = layers[-1].outputs(n)
     Propagation(layers, task.loss_gradient, n)(inputs, batch.targets, outputs, lr=1.0, keep=1.0)
     return kept
 

@@ -61,7 +61,7 @@ def capture(propagation: Propagate, inputs: Tensor, targets: Tensor, gradients: 
         targets: The batch's.
         gradients: See `Layer.gradient`, layer by layer.
     """
-    outputs = inputs.new_empty(len(inputs), gradients[-1].shape[1])
+    outputs = inputs.new_empty(gradients[-1].shape[1], len(inputs)).t()  # as by `Layer.outputs`
     propagation(inputs, targets, outputs, 1.0, 1.0)
     expected = [outputs.clone(), *(gradient.clone() for gradient in gradients)]
     try:

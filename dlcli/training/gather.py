@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dlcli.data.splits import Split
-from dlcli.training.backprop import ones_beside
+from dlcli.training.layers import ones_beside
 
 
 class Span(NamedTuple):

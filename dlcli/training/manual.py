@@ -14,7 +14,7 @@ from dlcli.config.schema import Config, SgdOptimizer
 from dlcli.data.splits import Split
 from dlcli.model import count_parameters
 from dlcli.task import Task
-from dlcli.training.backprop import Propagation, join, part, read_layers
+from dlcli.training.backprop import Propagation, read_layers
 from dlcli.training.batches import MOST_BATCHES, batches_per_span, examples_per_batch
 from dlcli.training.cuda_graph import Propagate, capture
 from dlcli.training.gather import Gatherer
@@ -53,20 +53,21 @@ class ManualStep:
         self._batch_size = min(len(train), examples_per_batch(len(train), config.training.batch_size))
         self._clip_norm = config.training.gradient_clip_norm
         self._weight_decay = optimizer.weight_decay
-        self._layers = read_layers(model, partial(build_layer, n=self._batch_size, library=library))
+        build = partial(build_layer, n=self._batch_size, library=library)
+        self._layers = read_layers(model, self._batch_size, build)
         self._optimizer = build_optimizer([layer.weight for layer in self._layers], optimizer)
         self._gradients: list[Tensor] = []
         is_plain = isinstance(optimizer, SgdOptimizer) and optimizer.momentum == 0 and self._clip_norm is None
         if not is_plain or self._layers[0].weight.device.type == "cuda":  # a graph holds no learning rate
             for layer in self._layers:
-                layer.gradient = torch.empty_like(layer.weight)
+                layer.gradient = layer.empty()
                 self._gradients.append(layer.gradient)
         self._propagations: dict[int, Propagate] = {}
         self._device = self._layers[0].weight.device
         most = self._batch_size * batches_per_span(train, config.training.batch_size, count_parameters(model))
         self._gather = Gatherer(train, self._device, min(len(train), most))
         inputs, targets = self._gather.buffer
-        self._outputs = inputs.new_empty(len(inputs), self._layers[-1].out_features)
+        self._outputs = self._layers[-1].outputs(len(inputs))
         parts = (one.split(self._batch_size) for one in (inputs, targets, self._outputs))
         self._batches = [_Batch(*one) for one in zip(*parts, strict=True)]
         self._seen = self._outputs, targets  # of the last run
@@ -82,7 +83,7 @@ class ManualStep:
             targets = self._gather(index).targets
             for batch, lr in zip(self._cut(len(targets)), lrs, strict=True):
                 self._take(batch, lr)
-            outputs = self._outputs[: len(targets)]
+            outputs = self._layers[-1].without_idle(self._outputs[: len(targets)])
             self._seen = outputs, targets
             return self._task.total_loss(outputs, targets), self._task.weight(targets)
 
@@ -141,14 +142,15 @@ class ManualStep:
         """Return outputs and gradients of the first n examples, and the loss of as many as are taken at once."""
         layers = [copy(layer) for layer in self._layers]
         for layer in layers:
-            layer.gradient = torch.empty_like(layer.weight)
+            layer.gradient = layer.empty()
         first = torch.arange(n, device=self._train.device)
         inputs, targets = Gatherer(self._train, self._device, n)(first)
-        outputs = inputs.new_empty(n, layers[-1].out_features)
+        outputs = layers[-1].outputs(n)
         torch.manual_seed(0)  # dropout; an epoch sets a seed of its own
         Propagation(layers, self._task.loss_gradient, n)(inputs, targets, outputs, lr=1.0, keep=1.0)
         rows = min(MOST_BATCHES * n, len(self._train))
-        loss = self._task.total_loss(outputs.repeat(-(-rows // n), 1)[:rows], self._train.targets[:rows])
+        repeated = layers[-1].without_idle(outputs.t().repeat(1, -(-rows // n))[:, :rows].t())
+        loss = self._task.total_loss(repeated, self._train.targets[:rows])
         return [outputs, loss, *(layer.gradient for layer in layers if layer.gradient is not None)]
 
     @torch.no_grad()
@@ -165,12 +167,15 @@ class ManualStep:
 
     def memory(self) -> dict[str, list[Tensor]]:
         """See `Step.memory`."""
-        return {name: [one for joint in kept for one in part(joint)] for name, kept in self._optimizer.memory().items()}
+        return {
+            name: [one for layer, joint in zip(self._layers, kept, strict=True) for one in layer.part(joint)]
+            for name, kept in self._optimizer.memory().items()
+        }
 
     def remember(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:
         """See `Step.remember`."""
         own = {
-            name: [join(*pair).to(self._device) for pair in zip(kept[::2], kept[1::2], strict=True)]  # weight, bias
+            name: [layer.join(*pair) for layer, *pair in zip(self._layers, kept[::2], kept[1::2], strict=True)]
             for name, kept in memory.items()
         }
         self._optimizer.remember(own, steps)

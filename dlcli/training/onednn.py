@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from dlcli.training.backprop import Layer
+from dlcli.training.layers import Layer
 
 Library: TypeAlias = Literal["torch", "onednn"]
 
@@ -46,18 +46,19 @@ class OneDnnLayer(Layer):
             self.gradient.copy_(_multiply(h_t, delta.t())).mul_(rate)
 
 
-def build_layer(linear: nn.Linear, n: int, library: Library | None = None) -> Layer:
+def build_layer(linear: nn.Linear, by_units: bool, *, n: int, library: Library | None = None) -> Layer:
     """Return a layer for batches of `n` examples, by the library that is faster for its products here, or by `library`.
 
-    oneDNN is not taken where it is missing or wrong, whoever asks for it.
+    oneDNN is not taken where it is missing or wrong, whoever asks for it. It returns new memory, example by example.
     """
     weight = linear.weight
     is_candidate = weight.device.type == "cpu" and weight.dtype == torch.float32
     is_large = n * weight.numel() >= MIN_OPERATIONS
     if library == "torch" or not (is_candidate and is_large):
-        return Layer(linear)
+        return Layer(linear, by_units)
     gain = measure_gain()
-    return OneDnnLayer(linear) if gain >= _MIN_GAIN or (gain > 0 and library == "onednn") else Layer(linear)
+    is_taken = gain >= _MIN_GAIN or (gain > 0 and library == "onednn")
+    return OneDnnLayer(linear, by_units=False) if is_taken else Layer(linear, by_units)
 
 
 @cache

@@ -20,7 +20,7 @@ from dlcli.config.load import load_config
 from dlcli.model import ACTIVATIONS, Heaviside
 from dlcli.reporters.overview import HEAVISIDE_NOTE
 from dlcli.task import Classification
-from dlcli.training import backprop
+from dlcli.training import elementwise
 
 SMALL = ["model.hidden_sizes=[12, 8]"]
 CLASSIFICATION = [
@@ -90,14 +90,14 @@ def test_a_layer_that_learns_is_not_called_flat() -> None:
     assert [note for note in zeros.notes if note.startswith("layers 1, 2")], "all weights above are 0"
 
 
-def planted(right: backprop.Elementwise, factor: float) -> backprop.Elementwise:
+def planted(right: elementwise.Elementwise, factor: float) -> elementwise.Elementwise:
     """Return an activation whose derivative is wrong by a factor."""
 
     def pull_back(gradient: Tensor, z: Tensor, h: Tensor) -> None:
         right.pull_back(gradient, z, h)
         gradient.mul_(factor)
 
-    return backprop.Elementwise(right.apply, pull_back, right.in_place)
+    return elementwise.Elementwise(right.apply, pull_back, right.in_place)
 
 
 @pytest.mark.parametrize("name", sorted(set(ACTIVATIONS) - {"heaviside"}))
@@ -105,7 +105,7 @@ def test_a_wrong_derivative_is_exit_6_and_names_the_layer(
     dlcli: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     kind = type(ACTIVATIONS[name]())
-    monkeypatch.setitem(backprop.ELEMENTWISE, kind, planted(backprop.ELEMENTWISE[kind], 1.0001))
+    monkeypatch.setitem(elementwise.ELEMENTWISE, kind, planted(elementwise.ELEMENTWISE[kind], 1.0001))
     done = dlcli("gradcheck", "-c", "diabetes", *SMALL, f"model.activation={name}")
     assert done.code == 6
     assert done.err.splitlines()[1].startswith("  layer 2, bias: autograd and the formulas differ by 0.0001")

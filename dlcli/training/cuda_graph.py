@@ -52,16 +52,18 @@ class CapturedPropagation:
         outputs.copy_(self._outputs)
 
 
-def capture(propagation: Propagate, inputs: Tensor, targets: Tensor, gradients: Sequence[Tensor]) -> Propagate:
+def capture(
+    propagation: Propagate, inputs: Tensor, targets: Tensor, outputs: Tensor, gradients: Sequence[Tensor]
+) -> Propagate:
     """Return the propagation as a CUDA graph, or as it is where that fails or gives other gradients.
 
     Args:
         propagation: Puts its gradients into `gradients`, without dropout.
         inputs: A batch of the size to be captured.
         targets: The batch's.
-        gradients: See `Layer.gradient`, layer by layer.
+        outputs: Memory for the batch's; see `Layer.outputs`.
+        gradients: See `Layer.keep_gradient`, layer by layer.
     """
-    outputs = inputs.new_empty(gradients[-1].shape[1], len(inputs)).t()  # as by `Layer.outputs`
     propagation(inputs, targets, outputs, 1.0, 1.0)
     expected = [outputs.clone(), *(gradient.clone() for gradient in gradients)]
     try:

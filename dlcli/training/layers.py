@@ -12,14 +12,21 @@ from dlcli.training.threads import OPERATIONS_PER_THREAD
 
 _LINE = 16  # float32 values in a cache line
 _FEW = range(5, 12)  # units; MKL shares them between two threads with other bits than on one, unless 4 divides them
-_PADDED = 2**16  # weights from which it pays that every row begins a cache line; optimizers update fewer faster without
 
 
 class Layer:
     """z = h W + b as one product: b is the last row of W, the weights of an input that is always 1.
 
     (Bishop, Pattern Recognition and Machine Learning, 2006, section 5.1.) So W has the shape (in_features + 1, units),
-    the transpose of nn.Linear's. A few units may be idle: their weights are 0 and remain so, as their δ is 0.
+    the transpose of nn.Linear's. A few units may be idle: their weights are 0 and remain so, as their δ is 0. Gaps
+    between rows in memory are 0 too, and in no matrix.
+
+    Attributes:
+        weight: W.
+        memory: What W lies in. For an optimizer, which is fastest without gaps, these are the layer's parameters.
+        gradient: ∂loss/∂W, where `keep_gradient` has made room for it.
+        activation: Of the units.
+        dropout: Share of the activations that is dropped.
 
     Args:
         linear: Where the parameters come from.
@@ -32,7 +39,8 @@ class Layer:
         self._by_units = by_units
         units = linear.out_features
         self.idle_units = -units % 4 if by_units and units in _FEW else 0
-        self.weight = self.join(linear.weight.detach(), linear.bias.detach())
+        self.memory = self.join(linear.weight.detach(), linear.bias.detach())
+        self.weight = self._matrix(self.memory)
         self.gradient: Tensor | None = None
         self.activation = ELEMENTWISE[nn.Identity]
         self.dropout = 0.0
@@ -40,17 +48,23 @@ class Layer:
 
     @property
     def units(self) -> int:
-        """Columns of the weights: the units of the nn.Linear, then the idle ones."""
+        """Columns of W: the units of the nn.Linear, then the idle ones."""
         return self._linear.out_features + self.idle_units
 
-    def empty(self) -> Tensor:
-        """Return memory for the parameters, or for something of the same shape; 0 for idle units."""
-        inputs, like = self._linear.in_features, self._linear.weight
-        if not self._by_units:
-            return like.new_empty(inputs + 1, self.units)
-        if like.numel() < _PADDED:
-            return like.new_zeros(self.units, inputs + 1).t()
-        return ones_beside(self.units, inputs, dtype=like.dtype, device=like.device).t()
+    def keep_gradient(self) -> Tensor:
+        """Have `learn` put the gradient into memory like that of W, which is returned."""
+        memory = self._empty()
+        self.gradient = self._matrix(memory)
+        return memory
+
+    def _empty(self) -> Tensor:
+        inputs = self._linear.in_features + 1
+        shape = (self.units, _in_lines(inputs)) if self._by_units else (inputs, self.units)
+        return self._linear.weight.new_zeros(shape)
+
+    def _matrix(self, memory: Tensor) -> Tensor:
+        """Return what is like W in memory like that of W."""
+        return memory[:, : self._linear.in_features + 1].t() if self._by_units else memory
 
     def activations(self, n: int) -> Tensor:
         """Return memory for `outputs` and a last column of ones: (n, units + 1)."""
@@ -88,31 +102,38 @@ class Layer:
         if self.gradient is None:
             self.weight.addmm_(h_t, delta, beta=keep, alpha=-rate)
         else:
-            self.gradient.addmm_(h_t, delta, beta=0, alpha=rate)
+            if self._by_units:  # then MKL adds to 0 in three quarters of the time that it puts in place takes
+                self.gradient.zero_()
+            self.gradient.addmm_(h_t, delta, beta=int(self._by_units), alpha=rate)
 
     def join(self, weight: Tensor, bias: Tensor) -> Tensor:
-        """Return a weight and bias, or what an optimizer knows of them, shaped like nn.Linear's, as the layer's own."""
-        joint = self.empty()
-        own = self.without_idle(joint)
-        own[:-1], own[-1] = weight.t(), bias
-        return joint
+        """Return memory like that of W, for a weight and bias, or what an optimizer knows of them, as nn.Linear's."""
+        memory = self._empty()
+        own_weight, own_bias = self.part(memory)
+        own_weight.copy_(weight)
+        own_bias.copy_(bias)
+        return memory
 
-    def part(self, joint: Tensor) -> tuple[Tensor, Tensor]:
-        """Return weight and bias, shaped like nn.Linear's, of what `join` returned."""
-        own = self.without_idle(joint)
+    def part(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Return weight and bias, shaped like nn.Linear's, that lie in memory like that of W."""
+        own = self.without_idle(self._matrix(memory))
         return own[:-1].t(), own[-1]
 
     def update_model(self) -> None:
         """Copy the parameters into the nn.Linear they came from."""
-        weight, bias = self.part(self.weight)
+        weight, bias = self.part(self.memory)
         self._linear.weight.copy_(weight)
         self._linear.bias.copy_(bias)
 
 
 def ones_beside(n: int, features: int, *, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return memory for n inputs and a last column of ones, (n, features + 1); every row begins a cache line."""
-    width = -(-(features + 1) // _LINE) * _LINE
-    return torch.ones(n, width, dtype=dtype, device=device)[:, : features + 1]
+    return torch.ones(n, _in_lines(features + 1), dtype=dtype, device=device)[:, : features + 1]
+
+
+def _in_lines(values: int) -> int:
+    """Return how many values there is room for in the cache lines of so many."""
+    return -(-values // _LINE) * _LINE
 
 
 def lie_by_units(linears: Sequence[nn.Linear], n: int) -> list[bool]:

@@ -55,13 +55,11 @@ class ManualStep:
         self._weight_decay = optimizer.weight_decay
         build = partial(build_layer, n=self._batch_size, library=library)
         self._layers = read_layers(model, self._batch_size, build)
-        self._optimizer = build_optimizer([layer.weight for layer in self._layers], optimizer)
+        self._optimizer = build_optimizer([layer.memory for layer in self._layers], optimizer)
         self._gradients: list[Tensor] = []
         is_plain = isinstance(optimizer, SgdOptimizer) and optimizer.momentum == 0 and self._clip_norm is None
         if not is_plain or self._layers[0].weight.device.type == "cuda":  # a graph holds no learning rate
-            for layer in self._layers:
-                layer.gradient = layer.empty()
-                self._gradients.append(layer.gradient)
+            self._gradients = [layer.keep_gradient() for layer in self._layers]
         self._propagations: dict[int, Propagate] = {}
         self._device = self._layers[0].weight.device
         most = self._batch_size * batches_per_span(train, config.training.batch_size, count_parameters(model))
@@ -98,7 +96,7 @@ class ManualStep:
     def _take(self, batch: _Batch, lr: float) -> None:
         """Take one step."""
         inputs, targets, outputs = batch
-        propagate = self._propagation_for(inputs, targets)
+        propagate = self._propagation_for(batch)
         if not self._gradients:
             propagate(inputs, targets, outputs, lr, 1 - lr * self._weight_decay)
         else:
@@ -107,12 +105,12 @@ class ManualStep:
                 clip_norm_(self._gradients, self._clip_norm)
             self._optimizer.step(self._gradients, lr)
 
-    def _propagation_for(self, inputs: Tensor, targets: Tensor) -> Propagate:
-        n = len(inputs)
+    def _propagation_for(self, batch: _Batch) -> Propagate:
+        n = len(batch.inputs)
         if n not in self._propagations:
             propagation = Propagation(self._layers, self._task.loss_gradient, n)
-            is_cuda = inputs.device.type == "cuda"
-            self._propagations[n] = capture(propagation, inputs, targets, self._gradients) if is_cuda else propagation
+            is_cuda = self._device.type == "cuda"
+            self._propagations[n] = capture(propagation, *batch, self._gradients) if is_cuda else propagation
         return self._propagations[n]
 
     def _is_same_with_any_threads(self) -> bool:
@@ -141,8 +139,7 @@ class ManualStep:
     def _differentiate(self, n: int) -> list[Tensor]:
         """Return outputs and gradients of the first n examples, and the loss of as many as are taken at once."""
         layers = [copy(layer) for layer in self._layers]
-        for layer in layers:
-            layer.gradient = layer.empty()
+        gradients = [layer.keep_gradient() for layer in layers]
         first = torch.arange(n, device=self._train.device)
         inputs, targets = Gatherer(self._train, self._device, n)(first)
         outputs = layers[-1].outputs(n)
@@ -151,7 +148,7 @@ class ManualStep:
         rows = min(MOST_BATCHES * n, len(self._train))
         repeated = layers[-1].without_idle(outputs.t().repeat(1, -(-rows // n))[:, :rows].t())
         loss = self._task.total_loss(repeated, self._train.targets[:rows])
-        return [outputs, loss, *(layer.gradient for layer in layers if layer.gradient is not None)]
+        return [outputs, loss, *gradients]
 
     @torch.no_grad()
     def update_model(self) -> None:
@@ -168,7 +165,7 @@ class ManualStep:
     def memory(self) -> dict[str, list[Tensor]]:
         """See `Step.memory`."""
         return {
-            name: [one for layer, joint in zip(self._layers, kept, strict=True) for one in layer.part(joint)]
+            name: [one for layer, memory in zip(self._layers, kept, strict=True) for one in layer.part(memory)]
             for name, kept in self._optimizer.memory().items()
         }
 

@@ -41,7 +41,7 @@ class OneDnnLayer(Layer):
         """Take the gradient, times `rate`, off `keep` times the parameters; or put it into `gradient`."""
         if self.gradient is None:
             kept = self.weight if keep == 1 else self.weight * keep
-            self.weight = _multiply_add(h_t, delta.t() * -rate, kept)
+            self.memory = self.weight = _multiply_add(h_t, delta.t() * -rate, kept)
         else:
             self.gradient.copy_(_multiply(h_t, delta.t())).mul_(rate)
 

@@ -35,7 +35,7 @@ def test_a_graph_that_fails_or_gives_other_gradients_is_not_used(monkeypatch: py
 
     for captured, is_used in ((build(2, 3), True), (build(2, 3.1), False), (build(2.1, 3), False), (fail, False)):
         monkeypatch.setattr(cuda_graph, "CapturedPropagation", captured)
-        assert (capture(plain, inputs, inputs, gradients) is not plain) == is_used
+        assert (capture(plain, inputs, inputs, torch.zeros(2, 1), gradients) is not plain) == is_used
 
 
 @needs_cuda

@@ -25,7 +25,7 @@ def test_parameters_come_back_as_they_went_in(sizes: tuple[int, int], by_units: 
     linear = nn.Linear(*sizes)
     layer = Layer(linear, by_units)
     expected = [parameter.detach().clone() for parameter in linear.parameters()]
-    parted = [part.clone() for part in layer.part(layer.weight)]
+    parted = [part.clone() for part in layer.part(layer.memory)]
     with torch.no_grad():
         nn.init.zeros_(linear.weight)
         nn.init.zeros_(linear.bias)
@@ -52,14 +52,13 @@ def test_idle_units_stay_idle() -> None:
     layers, n = read_layers(model, 8), 8
     top = layers[-1]
     assert top.idle_units == 2
-    optimizer = build_optimizer([layer.weight for layer in layers], AdamWOptimizer(name="adamw", weight_decay=0.1))
+    optimizer = build_optimizer([layer.memory for layer in layers], AdamWOptimizer(name="adamw", weight_decay=0.1))
     inputs, outputs = ones_beside(n, 5, dtype=torch.float32, device=torch.device("cpu")), top.outputs(n)
     inputs[:, :-1].normal_()
-    for layer in layers:
-        layer.gradient = layer.empty()
+    gradients = [layer.keep_gradient() for layer in layers]
     propagation = Propagation(layers, Classification(CrossEntropyLoss(name="cross_entropy"), 10).loss_gradient, n)
     for _ in range(5):
         propagation(inputs, torch.randint(10, (n,)), outputs, 1.0, 1.0)
-        optimizer.step([layer.gradient for layer in layers if layer.gradient is not None], 0.1)
+        optimizer.step(gradients, 0.1)
     assert top.weight.abs().sum(0).count_nonzero() == 10
     assert outputs.abs().sum(0).count_nonzero() == 10

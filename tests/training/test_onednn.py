@@ -76,7 +76,7 @@ def test_its_products_are_those_of_the_usual_library() -> None:
         z, below = torch.empty(n, 50), torch.empty(n, 100)
         layer.forward(h, z)
         layer.pull_back(delta, below)
-        gradient = layer.gradient = layer.empty()
+        gradient = layer.keep_gradient()
         layer.learn(h.t(), delta, 0.1, 1.0)
         layer.gradient = None
         for keep in (1.0, 0.9):

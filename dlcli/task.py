@@ -46,7 +46,7 @@ class Task(ABC):
 
     def weight(self, targets: Tensor) -> Tensor:
         """Return what `loss` divides the sum over a batch by: the number of examples, unless classes weigh."""
-        return torch.tensor(len(targets), device=targets.device)
+        return targets.new_full((), len(targets), dtype=torch.int64)  # no copy from the host, unlike torch.tensor
 
     @abstractmethod
     def sums(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:

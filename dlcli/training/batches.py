@@ -14,7 +14,7 @@ from dlcli.data.splits import Split
 BatchSize: TypeAlias = int | Literal["full"]
 
 MOST_BATCHES = 64  # in a span
-_SPAN_BYTES = 2**20
+_SPAN_BYTES = 2**21
 _SPAN_OPERATIONS = 10**9
 
 
@@ -46,7 +46,7 @@ def count_batches(n: int, batch_size: BatchSize) -> int:
 def batches_per_span(train: Split, batch_size: BatchSize, parameters: int) -> int:
     """Return how many batches to gather and train on at once, between two looks at the running loss.
 
-    Their inputs should stay in a core's cache, and their steps take a few hundredths of a second at most.
+    Their inputs should stay in the caches, and their steps take a few hundredths of a second at most.
     """
     n = examples_per_batch(len(train), batch_size)
     input_bytes = n * train.stored.shape[1] * train.dtype.itemsize

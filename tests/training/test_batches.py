@@ -31,6 +31,6 @@ def test_full_is_the_whole_split_as_it_is() -> None:
 
 def test_a_span_is_small_enough_to_stay_in_cache_and_short_enough_to_be_interrupted() -> None:
     images = Split(torch.empty(1000, 784), torch.empty(1000))
-    assert batches_per_span(images, 64, 235_000) == 5  # 200 KB each
+    assert batches_per_span(images, 64, 235_000) == 10  # 200 KB each
     assert batches_per_span(SPLIT, 2, 100) == 64
     assert batches_per_span(SPLIT, 2, 100_000_000) == batches_per_span(images, "full", 235_000) == 1

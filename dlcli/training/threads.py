@@ -12,7 +12,7 @@ import torch
 # threads take 0.96 times as long at 2**18, 0.81 times at 2**19.
 OPERATIONS_PER_THREAD = 2**18
 _WINDOW_SECONDS, _WINDOW_SPANS = 0.03, 5  # what a count of threads is measured over, at least
-_HOPELESS, _HOPELESS_SPANS = 1.2, 2  # a trial that takes so many times as long for so many spans ends there
+_HOPELESS, _HOPELESS_SECONDS = 1.2, 0.005  # a trial that takes so many times as long for so long ends there
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.3, 2.0  # between two trials
 _WEIGHT_OF_LAST = 0.2  # of the last window, in the moving mean of the chosen count
 _GAIN = 0.9  # another count must take less than this share of the time, or nothing changes
@@ -92,7 +92,7 @@ class Threads:
 
     def _is_hopeless(self, mean: float) -> bool:
         """Return whether a trial is already known to fail, so that it costs no more than it must."""
-        is_trial = self._trial != self._chosen and self._window_spans >= _HOPELESS_SPANS
+        is_trial = self._trial != self._chosen and self._window_seconds >= _HOPELESS_SECONDS
         return is_trial and mean > _HOPELESS * self._seconds[self._chosen]
 
     def _neighbour(self) -> int:

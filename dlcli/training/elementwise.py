@@ -5,12 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # as all of torch's users write it
 
 from dlcli.model import Heaviside
+
+PullBack: TypeAlias = Callable[[Tensor, Tensor, Tensor], object]
+
+_SLOPE = 0.01  # of leaky_relu below 0: nn.LeakyReLU's default
 
 
 @dataclass(frozen=True)
@@ -19,13 +25,27 @@ class Elementwise:
 
     Attributes:
         apply: (z, h) puts σ(z) into h; where `in_place`, h is z's memory.
-        pull_back: (gradient, z, h) multiplies the gradient, ∂loss/∂h, by σ′(z): then it is δ.
-        in_place: Whether `pull_back` does without z.
+        formula: (gradient, z, h) multiplies the gradient, ∂loss/∂h, by σ′(z): then it is δ.
+        in_place: Whether `formula` does without z.
+        kernel: Name of what does the same for autograd, in one pass over memory; None where that is no faster.
+        settings: The kernel's arguments after the gradient and z, or h where `in_place`.
     """
 
     apply: Callable[[Tensor, Tensor], object]
-    pull_back: Callable[[Tensor, Tensor, Tensor], object]
+    formula: PullBack
     in_place: bool = True
+    kernel: str | None = None
+    settings: tuple[object, ...] = ()
+
+    @cached_property
+    def pull_back(self) -> PullBack:
+        """What `formula` does, by the kernel if this torch has one of that name, which its manual does not promise."""
+        if self.kernel is None or not hasattr(torch.ops.aten, self.kernel):
+            return self.formula
+        kernel = getattr(torch.ops.aten, self.kernel).grad_input
+        if self.in_place:
+            return lambda gradient, _z, h: kernel(gradient, h, *self.settings, grad_input=gradient)
+        return lambda gradient, z, _h: kernel(gradient, z, *self.settings, grad_input=gradient)
 
 
 def _through_sigmoid(gradient: Tensor, _z: Tensor, h: Tensor) -> None:
@@ -36,6 +56,21 @@ def _through_sigmoid(gradient: Tensor, _z: Tensor, h: Tensor) -> None:
 def _through_tanh(gradient: Tensor, _z: Tensor, h: Tensor) -> None:
     """σ′ = 1 − h²."""
     gradient.addcmul_(gradient * h, h, value=-1)
+
+
+def _through_relu(gradient: Tensor, _z: Tensor, h: Tensor) -> None:
+    """σ′ = 1 above 0, otherwise 0."""
+    gradient.mul_(h > 0)
+
+
+def _through_leaky_relu(gradient: Tensor, _z: Tensor, h: Tensor) -> None:
+    """σ′ = 1 above 0, otherwise the slope."""
+    torch.where(h > 0, gradient, gradient * _SLOPE, out=gradient)
+
+
+def _through_softplus(gradient: Tensor, z: Tensor, _h: Tensor) -> None:
+    """σ′ = sigmoid(z)."""
+    gradient.mul_(torch.sigmoid(z))
 
 
 def _through_gelu(gradient: Tensor, z: Tensor, _h: Tensor) -> None:
@@ -50,20 +85,20 @@ def _through_silu(gradient: Tensor, z: Tensor, h: Tensor) -> None:
     gradient.mul_(h + s - s * h)
 
 
-# By the module's type; what is missing here is trained by autograd. leaky_relu's slope is nn.LeakyReLU's default.
+# By the module's type; what is missing here is trained by autograd.
 ELEMENTWISE: dict[type[nn.Module], Elementwise] = {
-    nn.Sigmoid: Elementwise(lambda z, _h: z.sigmoid_(), _through_sigmoid),
-    nn.Tanh: Elementwise(lambda z, _h: z.tanh_(), _through_tanh),
-    nn.ReLU: Elementwise(lambda z, _h: z.relu_(), lambda gradient, _z, h: gradient.mul_(h > 0)),
-    nn.LeakyReLU: Elementwise(
-        lambda z, _h: F.leaky_relu_(z, 0.01),
-        lambda gradient, _z, h: torch.where(h > 0, gradient, gradient * 0.01, out=gradient),
-    ),
     nn.Identity: Elementwise(lambda _z, _h: None, lambda _gradient, _z, _h: None),
-    Heaviside: Elementwise(lambda z, _h: torch.gt(z, 0, out=z), lambda gradient, _z, _h: gradient.zero_()),
-    nn.Softplus: Elementwise(
-        lambda z, h: h.copy_(F.softplus(z)), lambda gradient, z, _h: gradient.mul_(torch.sigmoid(z)), in_place=False
+    nn.Sigmoid: Elementwise(lambda z, _h: z.sigmoid_(), _through_sigmoid, kernel="sigmoid_backward"),
+    nn.Tanh: Elementwise(lambda z, _h: z.tanh_(), _through_tanh, kernel="tanh_backward"),
+    nn.ReLU: Elementwise(lambda z, _h: z.relu_(), _through_relu, kernel="threshold_backward", settings=(0,)),
+    nn.LeakyReLU: Elementwise(
+        lambda z, _h: F.leaky_relu_(z, _SLOPE),
+        _through_leaky_relu,
+        kernel="leaky_relu_backward",
+        settings=(_SLOPE, True),
     ),
-    nn.GELU: Elementwise(lambda z, h: h.copy_(F.gelu(z)), _through_gelu, in_place=False),
-    nn.SiLU: Elementwise(lambda z, h: h.copy_(F.silu(z)), _through_silu, in_place=False),
+    nn.Softplus: Elementwise(lambda z, h: h.copy_(F.softplus(z)), _through_softplus, in_place=False),
+    nn.GELU: Elementwise(lambda z, h: h.copy_(F.gelu(z)), _through_gelu, in_place=False, kernel="gelu_backward"),
+    nn.SiLU: Elementwise(lambda z, h: h.copy_(F.silu(z)), _through_silu, in_place=False, kernel="silu_backward"),
+    Heaviside: Elementwise(lambda z, _h: torch.gt(z, 0, out=z), lambda gradient, _z, _h: gradient.zero_()),
 }

@@ -81,7 +81,7 @@ class _Unit:
     """What passes between two layers: h = σ(z), perhaps dropped out, on the way up; ∂loss/∂h and δ on the way down."""
 
     def __init__(self, layer: Layer, n: int) -> None:
-        self._activation = layer.activation
+        self._apply, self._pull_back = layer.activation.apply, layer.activation.pull_back
         self._dropout = layer.dropout
         self._h = layer.activations(n)
         self.h_t = self._h.t()
@@ -93,7 +93,7 @@ class _Unit:
 
     def rise(self) -> Tensor:
         """Return h of the z that has been put here, with a last column of ones."""
-        self._activation.apply(self.z, self._activated)
+        self._apply(self.z, self._activated)
         if self._dropout:
             keep = 1 - self._dropout
             torch.mul(self._activated, self._mask.bernoulli_(keep).div_(keep), out=self._dropped)
@@ -103,7 +103,7 @@ class _Unit:
         """Return δ, in place of the gradient that has been put here."""
         if self._dropout:
             self.gradient.mul_(self._mask)
-        self._activation.pull_back(self.gradient, self.z, self._activated)
+        self._pull_back(self.gradient, self.z, self._activated)
         return self.gradient
 
 

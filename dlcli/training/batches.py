@@ -14,8 +14,9 @@ from dlcli.data.splits import Split
 BatchSize: TypeAlias = int | Literal["full"]
 
 MOST_BATCHES = 64  # in a span
-_SPAN_BYTES = 2**21
-_SPAN_OPERATIONS = 10**9
+_SPAN_EXAMPLES = 2**15
+_SPAN_OPERATIONS = 5 * 10**9
+_GATHERED_BYTES = 2**21
 
 
 def derive_seed(seed: int, purpose: str, epoch: int) -> int:
@@ -44,14 +45,19 @@ def count_batches(n: int, batch_size: BatchSize) -> int:
 
 
 def batches_per_span(train: Split, batch_size: BatchSize, parameters: int) -> int:
-    """Return how many batches to gather and train on at once, between two looks at the running loss.
+    """Return how many batches to train on between two looks at the running loss, each of which costs a little.
 
-    Their inputs should stay in the caches, and their steps take a few hundredths of a second at most.
+    Their steps should take a few hundredths of a second at most.
     """
     n = examples_per_batch(len(train), batch_size)
-    input_bytes = n * train.stored.shape[1] * train.dtype.itemsize
     operations = 6 * n * parameters  # forward, backward and gradient, a multiplication and an addition each
-    return max(1, min(MOST_BATCHES, _SPAN_BYTES // input_bytes, _SPAN_OPERATIONS // operations))
+    return max(1, min(MOST_BATCHES, _SPAN_EXAMPLES // n, _SPAN_OPERATIONS // operations))
+
+
+def batches_per_gathering(train: Split, batch_size: BatchSize) -> int:
+    """Return how many batches to gather at once: their inputs should stay in the caches until they are used."""
+    input_bytes = examples_per_batch(len(train), batch_size) * train.stored.shape[1] * train.dtype.itemsize
+    return max(1, _GATHERED_BYTES // input_bytes)
 
 
 def draw_spans(

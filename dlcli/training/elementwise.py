@@ -42,10 +42,10 @@ class Elementwise:
         """What `formula` does, by the kernel if this torch has one of that name, which its manual does not promise."""
         if self.kernel is None or not hasattr(torch.ops.aten, self.kernel):
             return self.formula
-        kernel = getattr(torch.ops.aten, self.kernel).grad_input
+        kernel, settings = getattr(torch.ops.aten, self.kernel).grad_input, self.settings
         if self.in_place:
-            return lambda gradient, _z, h: kernel(gradient, h, *self.settings, grad_input=gradient)
-        return lambda gradient, z, _h: kernel(gradient, z, *self.settings, grad_input=gradient)
+            return lambda gradient, _z, h: kernel(gradient, h, *settings, grad_input=gradient)
+        return lambda gradient, z, _h: kernel(gradient, z, *settings, grad_input=gradient)
 
 
 def _through_sigmoid(gradient: Tensor, _z: Tensor, h: Tensor) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
@@ -11,19 +9,15 @@ from dlcli.data.splits import Split
 from dlcli.training.layers import ones_beside
 
 
-class Span(NamedTuple):
-    """Examples as a step takes them: inputs, scaled, with a last column of ones (n, in_features + 1), and targets."""
-
-    inputs: Tensor
-    targets: Tensor
-
-
 class Gatherer:
-    """Brings examples to the model's device, always into the same memory.
+    """Brings examples to the model's device, their inputs always into the same memory.
 
     Where they live there, they are gathered there. Where they don't, because they would not fit, they are gathered in
     page-locked memory of the host and copied while the device still works on those before: two buffers take turns.
     Bytes are scaled here, while they are in the cache.
+
+    Attributes:
+        inputs: Memory for inputs, scaled, with a last column of ones: (n, in_features + 1).
 
     Args:
         train: All examples, on the model's device or on the CPU.
@@ -33,29 +27,30 @@ class Gatherer:
 
     def __init__(self, train: Split, device: torch.device, n: int) -> None:
         self._train = train
-        inputs = ones_beside(n, train.stored.shape[1], dtype=train.dtype, device=device)
-        self.buffer = Span(inputs, _empty_like(train.targets, n, device))
-        self._stored = inputs[:, :-1] if train.scaling is None else _empty_like(train.stored, n, device)
+        self.inputs = ones_beside(n, train.stored.shape[1], dtype=train.dtype, device=device)
+        self._stored = self.inputs[:, :-1] if train.scaling is None else empty_like(train.stored, n, device)
         self._scaling = train.scaling and train.scaling.to(device, train.dtype)
         self._transfers = [_Transfer(train, n) for _ in range(2)] if train.device != device else []
         self._has_all = False
 
-    def __call__(self, index: Tensor | None) -> Span:
-        """Return the examples of `index`, int64 on the device of `train`, or all; the next call overwrites them."""
-        count = len(self._train) if index is None else len(index)
-        span = Span(*(one[:count] for one in self.buffer))
+    def __call__(self, index: Tensor | None, targets: Tensor) -> None:
+        """Put examples into the first rows of `inputs` and into `targets`.
+
+        Args:
+            index: Which, int64 on the device of `train`; None for all.
+            targets: Memory for as many on the model's device. After a None, the next one expects what the first left.
+        """
         if index is None and self._has_all:
-            return span
-        stored = self._stored[:count]
+            return
+        stored = self._stored[: len(targets)]
         if self._transfers:
             self._transfers.reverse()
-            self._transfers[0].send(index, stored, span.targets)
+            self._transfers[0].send(index, stored, targets)
         else:
-            _gather(self._train, index, stored, span.targets)
+            _gather(self._train, index, stored, targets)
         if self._scaling is not None:
-            self._scaling.put(stored, span.inputs[:, :-1])
+            self._scaling.put(stored, self.inputs[: len(targets), :-1])
         self._has_all = index is None
-        return span
 
 
 class _Transfer:
@@ -64,7 +59,7 @@ class _Transfer:
     def __init__(self, train: Split, n: int) -> None:
         self._train = train
         can_lock = torch.cuda.is_available()
-        self._host = [_empty_like(one, n, train.device, pin_memory=can_lock) for one in (train.stored, train.targets)]
+        self._host = [empty_like(one, n, train.device, pin_memory=can_lock) for one in (train.stored, train.targets)]
         self._copied = torch.cuda.Event() if can_lock else None
 
     def send(self, index: Tensor | None, stored: Tensor, targets: Tensor) -> None:
@@ -79,7 +74,8 @@ class _Transfer:
             self._copied.record()
 
 
-def _empty_like(values: Tensor, n: int, device: torch.device, *, pin_memory: bool = False) -> Tensor:
+def empty_like(values: Tensor, n: int, device: torch.device, *, pin_memory: bool = False) -> Tensor:
+    """Return memory for n rows like those of `values`."""
     return torch.empty((n, *values.shape[1:]), dtype=values.dtype, device=device, pin_memory=pin_memory)
 
 

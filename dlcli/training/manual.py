@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from copy import copy
 from functools import partial
@@ -15,9 +16,9 @@ from dlcli.data.splits import Split
 from dlcli.model import count_parameters
 from dlcli.task import Task
 from dlcli.training.backprop import Propagation, read_layers
-from dlcli.training.batches import MOST_BATCHES, batches_per_span, examples_per_batch
+from dlcli.training.batches import MOST_BATCHES, batches_per_gathering, batches_per_span, examples_per_batch
 from dlcli.training.cuda_graph import Propagate, capture
-from dlcli.training.gather import Gatherer
+from dlcli.training.gather import Gatherer, empty_like
 from dlcli.training.onednn import Library, OneDnnLayer, build_layer
 from dlcli.training.optim import build_optimizer, clip_norm_
 from dlcli.training.threads import Threads, thread_counts
@@ -62,13 +63,15 @@ class ManualStep:
             self._gradients = [layer.keep_gradient() for layer in self._layers]
         self._propagations: dict[int, Propagate] = {}
         self._device = self._layers[0].weight.device
-        most = self._batch_size * batches_per_span(train, config.training.batch_size, count_parameters(model))
-        self._gather = Gatherer(train, self._device, min(len(train), most))
-        inputs, targets = self._gather.buffer
-        self._outputs = self._layers[-1].outputs(len(inputs))
-        parts = (one.split(self._batch_size) for one in (inputs, targets, self._outputs))
-        self._batches = [_Batch(*one) for one in zip(*parts, strict=True)]
-        self._seen = self._outputs, targets  # of the last run
+        per_span = batches_per_span(train, config.training.batch_size, count_parameters(model))
+        self._at_once = min(per_span, batches_per_gathering(train, config.training.batch_size))
+        self._gather = Gatherer(train, self._device, min(len(train), self._batch_size * self._at_once))
+        most = min(len(train), self._batch_size * per_span)
+        self._targets, self._outputs = empty_like(train.targets, most, self._device), self._layers[-1].outputs(most)
+        inputs, *rest = (one.split(self._batch_size) for one in (self._gather.inputs, self._targets, self._outputs))
+        own_inputs = itertools.cycle(inputs)
+        self._batches = [_Batch(next(own_inputs)[: len(one)], one, out) for one, out in zip(*rest, strict=True)]
+        self._seen = self._outputs, self._targets  # of the last run
         self._threads = Threads(
             operations=self._batch_size * max(layer.weight.numel() for layer in self._layers),
             may_change=self._device.type == "cpu" and self._is_same_with_any_threads(),
@@ -77,16 +80,21 @@ class ManualStep:
     @torch.inference_mode()
     def run(self, index: Tensor | None, lrs: Sequence[float]) -> tuple[Tensor, Tensor]:
         """Take one step per learning rate; see `Step.run`."""
-        with self._threads.lent(len(lrs)):
-            targets = self._gather(index).targets
-            for batch, lr in zip(self._cut(len(targets)), lrs, strict=True):
-                self._take(batch, lr)
-            outputs = self._layers[-1].without_idle(self._outputs[: len(targets)])
-            self._seen = outputs, targets
-            return self._task.total_loss(outputs, targets), self._task.weight(targets)
+        examples = len(self._train) if index is None else len(index)
+        targets, batches = self._targets[:examples], self._cut(examples)
+        for first in range(0, len(lrs), self._at_once):
+            steps = slice(first, first + self._at_once)
+            rows = slice(first * self._batch_size, (first + self._at_once) * self._batch_size)
+            with self._threads.lent(len(lrs[steps])):
+                self._gather(None if index is None else index[rows], targets[rows])
+                for batch, lr in zip(batches[steps], lrs[steps], strict=True):
+                    self._take(batch, lr)
+        outputs = self._layers[-1].without_idle(self._outputs[:examples])
+        self._seen = outputs, targets
+        return self._task.total_loss(outputs, targets), self._task.weight(targets)
 
     def _cut(self, examples: int) -> list[_Batch]:
-        """Return the batches of a span that has been gathered; only its last can be short."""
+        """Return the batches of a span; only its last can be short."""
         whole, rest = divmod(examples, self._batch_size)
         batches = self._batches[:whole]
         if not rest:
@@ -141,10 +149,11 @@ class ManualStep:
         layers = [copy(layer) for layer in self._layers]
         gradients = [layer.keep_gradient() for layer in layers]
         first = torch.arange(n, device=self._train.device)
-        inputs, targets = Gatherer(self._train, self._device, n)(first)
+        gather, targets = Gatherer(self._train, self._device, n), empty_like(self._train.targets, n, self._device)
+        gather(first, targets)
         outputs = layers[-1].outputs(n)
         torch.manual_seed(0)  # dropout; an epoch sets a seed of its own
-        Propagation(layers, self._task.loss_gradient, n)(inputs, targets, outputs, lr=1.0, keep=1.0)
+        Propagation(layers, self._task.loss_gradient, n)(gather.inputs, targets, outputs, lr=1.0, keep=1.0)
         rows = min(MOST_BATCHES * n, len(self._train))
         repeated = layers[-1].without_idle(outputs.t().repeat(1, -(-rows // n))[:, :rows].t())
         loss = self._task.total_loss(repeated, self._train.targets[:rows])

@@ -71,6 +71,7 @@ def test_the_l1_head_learns_as_by_autograd(loss: str) -> None:
         ["training.batch_size=full", "training.epochs=5"],
         ["model.hidden_sizes=[]"],
         ["model.hidden_sizes=[1100, 20]"],
+        ["model.hidden_sizes=[1100, 20]", "optimizer.weight_decay=0.01"],
         ["model.hidden_sizes=[1100, 20]", "optimizer.momentum=0.9", "model.dropout=0.3"],
     ],
     ids=" ".join,

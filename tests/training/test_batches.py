@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 
 from dlcli.data.splits import Split
-from dlcli.training.batches import batches_per_span, count_batches, draw_order, draw_spans
+from dlcli.training.batches import batches_per_gathering, batches_per_span, count_batches, draw_order, draw_spans
 
 SPLIT = Split(torch.arange(10.0).unsqueeze(1), torch.arange(10))
 
@@ -29,8 +29,13 @@ def test_full_is_the_whole_split_as_it_is() -> None:
     assert list(draw_spans(SPLIT, "full", batches=1, seed=0, epoch=1)) == [None]
 
 
-def test_a_span_is_small_enough_to_stay_in_cache_and_short_enough_to_be_interrupted() -> None:
+def test_a_span_is_short_enough_to_be_interrupted() -> None:
     images = Split(torch.empty(1000, 784), torch.empty(1000))
-    assert batches_per_span(images, 64, 235_000) == 10  # 200 KB each
-    assert batches_per_span(SPLIT, 2, 100) == 64
-    assert batches_per_span(SPLIT, 2, 100_000_000) == batches_per_span(images, "full", 235_000) == 1
+    assert [batches_per_span(images, n, 235_000) for n in (10, 64, 512, "full")] == [64, 55, 6, 3]
+    assert batches_per_span(SPLIT, 2, 100_000_000_000) == 1
+    assert batches_per_span(SPLIT, 2**12, 1) == 8
+
+
+def test_what_is_gathered_at_once_is_small_enough_to_stay_in_cache() -> None:
+    images = Split(torch.empty(1000, 784), torch.empty(1000))
+    assert [batches_per_gathering(images, n) for n in (64, 512, "full")] == [10, 1, 1]

@@ -85,13 +85,14 @@ class ManualStep:
         for first in range(0, len(lrs), self._at_once):
             steps = slice(first, first + self._at_once)
             rows = slice(first * self._batch_size, (first + self._at_once) * self._batch_size)
-            with self._threads.lent(len(lrs[steps])):
+            with self._threads.lent_for(len(lrs[steps])):
                 self._gather(None if index is None else index[rows], targets[rows])
                 for batch, lr in zip(batches[steps], lrs[steps], strict=True):
                     self._take(batch, lr)
         outputs = self._layers[-1].without_idle(self._outputs[:examples])
         self._seen = outputs, targets
-        return self._task.total_loss(outputs, targets), self._task.weight(targets)
+        with self._threads.lent():
+            return self._task.total_loss(outputs, targets), self._task.weight(targets)
 
     def _cut(self, examples: int) -> list[_Batch]:
         """Return the batches of a span; only its last can be short."""

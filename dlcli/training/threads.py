@@ -52,17 +52,24 @@ class Threads:
         return self._counts[self._trial]
 
     @contextmanager
-    def lent(self, steps: int) -> Iterator[None]:
-        """Have torch use the chosen count for so many steps, and learn how long they took."""
+    def lent(self) -> Iterator[None]:
+        """Have torch use the chosen count."""
         most = self._counts[-1]
-        if self.count != most:
-            torch.set_num_threads(self.count)
-        start = time.perf_counter()
+        if self.count == most:
+            yield
+            return
+        torch.set_num_threads(self.count)
         try:
             yield
         finally:
-            if self.count != most:
-                torch.set_num_threads(most)
+            torch.set_num_threads(most)
+
+    @contextmanager
+    def lent_for(self, steps: int) -> Iterator[None]:
+        """Have torch use the chosen count for so many steps, and learn how long they took."""
+        start = time.perf_counter()
+        with self.lent():
+            yield
         if self._may_change:
             self._learn(time.perf_counter() - start, steps)
 

@@ -33,6 +33,11 @@ def test_a_kernel_of_torch_does_what_the_formula_says(kind: type[nn.Module]) -> 
     torch.testing.assert_close(by_kernel, by_formula, rtol=1e-13, atol=1e-13)
 
 
-def test_a_kernel_that_torch_has_no_more_is_done_without() -> None:
-    activation = dataclasses.replace(ELEMENTWISE[nn.Sigmoid], kernel="sigmoid_backward_of_the_past")
+@pytest.mark.parametrize(
+    ("kernel", "settings"),
+    [("sigmoid_backward_of_the_past", ()), ("sigmoid_backward", (0.5,)), ("tanh_backward", ())],
+    ids=["gone", "with other arguments", "another"],
+)
+def test_a_kernel_that_is_not_what_it_was_is_done_without(kernel: str, settings: tuple[float, ...]) -> None:
+    activation = dataclasses.replace(ELEMENTWISE[nn.Sigmoid], kernel=kernel, settings=settings)
     assert activation.pull_back is activation.formula

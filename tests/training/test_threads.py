@@ -20,7 +20,7 @@ class Machine:
 
     def work(self, threads: Threads, seconds_per_step: dict[int, float], until: float) -> None:
         while self.now < until:
-            with threads.lent(steps=1):
+            with threads.lent_for(steps=1):
                 self.used.append(self.count)
                 self.now += seconds_per_step[self.count]
 
@@ -66,6 +66,6 @@ def test_nothing_is_tried_where_bits_might_change(monkeypatch: pytest.MonkeyPatc
 def test_a_failing_step_gives_the_threads_back(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, threads=4)
     threads = Threads(0, may_change=False)
-    with pytest.raises(ZeroDivisionError), threads.lent(steps=1):
+    with pytest.raises(ZeroDivisionError), threads.lent_for(steps=1):
         _ = 1 / (machine.count - 1)
     assert machine.count == 4

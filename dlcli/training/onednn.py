@@ -1,15 +1,17 @@
-"""Large products by oneDNN, on processors where it is much faster than torch's usual library.
+"""Large products by oneDNN, on processors where it is faster than torch's usual library.
 
-On AMD processors with full-width AVX-512, torch's usual library, MKL, runs float32 products at half of oneDNN's
-speed; on their predecessors and on Intel's both are equal. torch has no public way to choose oneDNN without allowing
-it to round float32 (`torch.set_float32_matmul_precision`), but the operation that torch.compile uses does. It is
-private: where it is missing, wrong or not faster, the usual library is used.
+On AMD processors with AVX-512, torch's usual library, MKL, runs large float32 products more slowly than oneDNN: on
+Zen 5 at half of its speed, on Zen 4 at nine tenths. torch multiplies by oneDNN where it is allowed to round float32 to
+bfloat16 (`torch.backends.mkldnn.matmul.fp32_precision`), but oneDNN does so only on processors with matrix units for
+it. A probe makes sure that it doesn't; otherwise the usual library is used.
 """
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Literal, TypeAlias
 
@@ -20,45 +22,75 @@ from dlcli.training.layers import Layer
 
 Library: TypeAlias = Literal["torch", "onednn"]
 
-MIN_OPERATIONS = 2**22  # multiplications in a product; smaller ones suffer from what a call of oneDNN costs
-_MIN_GAIN = 1.3  # clear of noise, so that the choice, which decides the last bits, is the same in every run
+# Multiplications in a layer's product below which oneDNN is not faster: what a call of it costs is won back sooner
+# where its products take half the time.
+_MIN_OPERATIONS, _MIN_OPERATIONS_IF_MUCH_FASTER = 2**25, 2**22
+_MUCH_FASTER = 1.3  # clear of noise, so that the choice, which decides the last bits, is the same in every run
 _MAX_ERROR = 1e-5  # relative; float32 sums of this length err by 1e-7 to 1e-6, bfloat16's by 1e-2
 _PROBE, _ROUNDS = (64, 512, 256), 15
 
 
 class OneDnnLayer(Layer):
-    """A layer whose products are oneDNN's."""
+    """A layer whose products are oneDNN's. They are fastest where memory lies by units, whatever the batch."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__(linear, by_units=True)
 
     def forward(self, h: Tensor, out: Tensor) -> None:
-        """Put z into `out`."""
-        out.copy_(_multiply(h, self.weight.t()))
+        """Put z into `out`; h has a last column of ones."""
+        with _onednn():
+            super().forward(h, out)
 
     def pull_back(self, delta: Tensor, out: Tensor) -> None:
         """Put ∂loss/∂h into `out`."""
-        out.copy_(_multiply(delta, self.weight[:-1]))
+        with _onednn():
+            super().pull_back(delta, out)
 
     def learn(self, h_t: Tensor, delta: Tensor, rate: float, keep: float) -> None:
-        """Take the gradient, times `rate`, off `keep` times the parameters; or put it into `gradient`."""
-        if self.gradient is None:
-            kept = self.weight if keep == 1 else self.weight * keep
-            self.memory = self.weight = _multiply_add(h_t, delta.t() * -rate, kept)
-        else:
-            self.gradient.copy_(_multiply(h_t, delta.t())).mul_(rate)
+        """See `Layer.learn`."""
+        with _onednn():
+            super().learn(h_t, delta, rate, keep)
+
+
+@contextmanager
+def _onednn() -> Iterator[None]:
+    """Have torch multiply by oneDNN."""
+    settings = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # torch puts it there as it loads
+    before = settings.fp32_precision
+    settings.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        settings.fp32_precision = before
 
 
 def build_layer(linear: nn.Linear, by_units: bool, *, n: int, library: Library | None = None) -> Layer:
     """Return a layer for batches of `n` examples, by the library that is faster for its products here, or by `library`.
 
-    oneDNN is not taken where it is missing or wrong, whoever asks for it. It returns new memory, example by example.
+    oneDNN is not taken where it is missing or rounds, whoever asks for it.
     """
     weight = linear.weight
+    operations = n * weight.numel()
     is_candidate = weight.device.type == "cpu" and weight.dtype == torch.float32
-    is_large = n * weight.numel() >= MIN_OPERATIONS
-    if library == "torch" or not (is_candidate and is_large):
+    if library == "torch" or not is_candidate or operations < _MIN_OPERATIONS_IF_MUCH_FASTER:
         return Layer(linear, by_units)
     gain = measure_gain()
-    is_taken = gain >= _MIN_GAIN or (gain > 0 and library == "onednn")
-    return OneDnnLayer(linear, by_units=False) if is_taken else Layer(linear, by_units)
+    if gain >= _MUCH_FASTER:
+        return OneDnnLayer(linear)
+    is_faster = gain > 0 and (is_amd() or library == "onednn")
+    return OneDnnLayer(linear) if is_faster and operations >= _MIN_OPERATIONS else Layer(linear, by_units)
+
+
+@cache
+def is_amd() -> bool:
+    """Return whether the processor is one of AMD's that have AVX-512."""
+    if torch.backends.cpu.get_cpu_capability() != "AVX512":
+        return False
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return "AuthenticAMD" in file.read(1000)
+    except OSError:
+        return "AuthenticAMD" in os.environ.get("PROCESSOR_IDENTIFIER", "")  # Windows
 
 
 @cache
@@ -85,30 +117,24 @@ def measure_gain() -> float:
 def _error(left: Tensor, right: Tensor) -> float:
     """Return oneDNN's largest error, relative to the largest result, with and without an addition."""
     exact = left.double() @ right.double()
-    results = _multiply(left, right.t()), _multiply_add(left, right.t(), exact.float()) / 2
+    with _onednn():
+        results = left @ right, torch.addmm(exact.float(), left, right) / 2
     return max(float((result - exact).abs().max() / exact.abs().max()) for result in results)
 
 
 def _gain(left: Tensor, right: Tensor) -> float:
     """Return how many times as long the usual library takes."""
     out = torch.empty(len(left), right.shape[1])
-    rounds = [
-        (_seconds(lambda: torch.mm(left, right, out=out)), _seconds(lambda: _multiply(left, right.t())))
-        for _ in range(_ROUNDS)
-    ]
+
+    def multiply() -> None:
+        torch.mm(left, right, out=out)
+
+    def multiply_by_onednn() -> None:
+        with _onednn():
+            multiply()
+
+    rounds = [(_seconds(multiply), _seconds(multiply_by_onednn)) for _ in range(_ROUNDS)]
     return min(usual for usual, _ in rounds) / min(ours for _, ours in rounds)
-
-
-def _multiply_add(left: Tensor, right_t: Tensor, addend: Tensor) -> Tensor:
-    """Return left · right + addend, given the transpose of right."""
-    result: Tensor = torch.ops.mkldnn._linear_pointwise.binary(left, addend, right_t, None, "add")
-    return result
-
-
-def _multiply(left: Tensor, right_t: Tensor) -> Tensor:
-    """Return left · right, given the transpose of right."""
-    result: Tensor = torch.ops.mkldnn._linear_pointwise.default(left, right_t, None, "none", [], "")
-    return result
 
 
 def _seconds(call: Callable[[], object]) -> float:

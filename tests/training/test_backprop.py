@@ -86,7 +86,12 @@ def test_in_float32_a_run_differs_by_rounding_only(preset: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [["model.hidden_sizes=[300, 20]"], ["optimizer.momentum=0.9", "model.dropout=0.2"]]
+    "settings",
+    [
+        ["model.hidden_sizes=[300, 20]"],
+        ["model.hidden_sizes=[300, 20]", "training.batch_size=40"],  # not whole vectors for each thread
+        ["optimizer.momentum=0.9", "model.dropout=0.2"],
+    ],
 )
 def test_the_number_of_threads_changes_no_bit_where_it_is_chosen_freely(settings: list[str]) -> None:
     config = load_config("digits", ["training.epochs=2", "training.step=manual", *settings]).config

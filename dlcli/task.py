@@ -85,6 +85,7 @@ class Classification(Task):
         self._is_l1 = head == "l1"
         self._n_classes = n_classes
         self._class_weights = class_weights
+        self._weights_there: dict[tuple[torch.device, torch.dtype], Tensor] = {}
         self._columns: dict[tuple[torch.device, torch.dtype], Tensor] = {}
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -92,14 +93,15 @@ class Classification(Task):
         logits = self._logits(outputs)
         if isinstance(self._config, MseLoss):
             return self._squared_error(logits, targets) / len(targets)
-        return F.cross_entropy(logits, targets, self._weights(logits), label_smoothing=self._config.label_smoothing)
+        weights, smoothing = self._weights(logits.device, logits.dtype), self._config.label_smoothing
+        return F.cross_entropy(logits, targets, weights, label_smoothing=smoothing)
 
     def total_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the sum of the losses; each times its class's weight, where classes weigh."""
         logits = self._logits(outputs)
         if isinstance(self._config, MseLoss):
             return self._squared_error(logits, targets)
-        weights, smoothing = self._weights(logits), self._config.label_smoothing
+        weights, smoothing = self._weights(logits.device, logits.dtype), self._config.label_smoothing
         columns, labels = logits.t().unsqueeze(0), targets.unsqueeze(0)  # as in `_logit_gradient`: a column an example
         return F.cross_entropy(columns, labels, weights, reduction="sum", label_smoothing=smoothing)
 
@@ -129,7 +131,7 @@ class Classification(Task):
         if isinstance(self._config, MseLoss):
             errors = probs - y
             return probs.mul_(errors.sub_((errors * probs).sum(0))).t(), 2 / len(targets)
-        weights = self._weights(logits)
+        weights = self._weights(logits.device, logits.dtype)
         if weights is None:
             return probs.sub_(y).t(), 1 / len(targets)
         return probs.mul_(y.sum(0)).sub_(y).div_(weights[targets].sum()).t(), 1.0
@@ -138,7 +140,7 @@ class Classification(Task):
         """Return what each true class asks of the softmax, a column each: shape (k, k), type and device of `like`."""
         key = (like.device, like.dtype)
         if key not in self._columns:
-            k, weights = self._n_classes, self._weights(like)
+            k, weights = self._n_classes, self._weights(like.device, like.dtype)
             smoothing = 0.0 if isinstance(self._config, MseLoss) else self._config.label_smoothing
             weights = like.new_ones(k) if weights is None else weights
             self._columns[key] = (1 - smoothing) * weights.diag() + smoothing / k * weights.unsqueeze(1)
@@ -146,17 +148,23 @@ class Classification(Task):
 
     def weight(self, targets: Tensor) -> Tensor:
         """Return the sum of the true classes' weights."""
-        if self._class_weights is None:
-            return super().weight(targets)
-        return self._class_weights.to(targets.device)[targets].sum()
+        weights = self._weights(targets.device)
+        return super().weight(targets) if weights is None else weights[targets].sum()
 
     def _squared_error(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return Σ over examples and classes of (p − y)²: 0.32 for p = (0.6, 0.4), y = (1, 0), as in the lecture."""
         one_hot = F.one_hot(labels, self._n_classes).to(logits.dtype)
         return F.mse_loss(logits.softmax(1), one_hot, reduction="sum")
 
-    def _weights(self, like: Tensor) -> Tensor | None:
-        return None if self._class_weights is None else self._class_weights.to(like.device, like.dtype)
+    def _weights(self, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor | None:
+        """Return the class weights; brought to a device once, for every copy from the host would be waited for."""
+        if self._class_weights is None:
+            return None
+        key = (device, dtype)
+        if key not in self._weights_there:
+            with torch.inference_mode(False):  # autograd may use them later
+                self._weights_there[key] = self._class_weights.to(device, dtype)
+        return self._weights_there[key]
 
     def sums(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Return the loss, the weight it is divided by, and the confusion matrix (true, predicted)."""

@@ -104,6 +104,13 @@ def test_bench_takes_no_settings_without_a_config(dlcli: Callable[..., Finished]
     assert "dlcli bench -c digits training.batch_size=8" in refused.err
 
 
+@pytest.mark.parametrize("config", [[], ["-c", "digits"]], ids=["built in", "config"])
+def test_bench_takes_a_device(dlcli: Callable[..., Finished], config: list[str]) -> None:
+    refused = dlcli("bench", *config, "--device", "cuda:99")
+    assert refused.code == 4
+    assert "cannot use device cuda:99" in refused.err
+
+
 def test_options_of_every_command_may_stand_before_it_too(dlcli: Callable[..., Finished]) -> None:
     trained = dlcli("--json", "--progress", "none", "train", "-c", "digits", "training.epochs=1")
     assert trained.err == ""

@@ -8,10 +8,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dlcli.config.schema import Config, EarlyStoppingSection
 from dlcli.data.scaling import Scaling
@@ -21,10 +22,13 @@ from dlcli.task import build_task
 from dlcli.training.batches import count_batches, examples_per_batch
 from dlcli.training.events import EpochEnded
 from dlcli.training.fit import Fit
+from dlcli.training.layers import lie_by_units, ones_beside
+from dlcli.training.onednn import build_layer
 from dlcli.training.step import choose_step
 
 _ROUND_SECONDS = 0.3  # each round is long enough to be timed well, and short enough that both loops see the same load
-_PRODUCT_REPEATS = 25
+_PRODUCT_REPEATS, _CALLS_AT_ONCE = 25, 20
+_NEARLY_ZERO = 1e-30  # a learning rate; BLAS leaves products out that are multiplied by 0
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,8 @@ class Speed:
         batch_size: Examples per step.
         examples_per_second: In the training loop; validation is not counted.
         microseconds_per_step: (median, least, most).
-        product_microseconds: Of the matrix products alone, each by the better number of threads, within a step.
+        product_microseconds: Of a step's matrix products alone, as the step takes them, each by the better number of
+            threads.
         against: Name of the loop that took turns with ours, or None.
         against_microseconds_per_step: That loop's (median, least, most).
     """
@@ -96,16 +101,16 @@ class BenchResult:
     start_up_seconds: Mapping[str, float]
 
 
-def built_in_workloads() -> list[Workload]:
+def built_in_workloads(device: torch.device) -> list[Workload]:
     """Return an image classifier at two batch sizes, and a regression so small that only overhead counts."""
     return [
-        _random_workload("images/64", 60_000, (784, 256, 128, 10), 64),
-        _random_workload("images/512", 60_000, (784, 256, 128, 10), 512),
-        _random_workload("tiny/32", 1_000, (1, 64, 64, 1), 32),
+        _random_workload("images/64", 60_000, (784, 256, 128, 10), 64, device),
+        _random_workload("images/512", 60_000, (784, 256, 128, 10), 512, device),
+        _random_workload("tiny/32", 1_000, (1, 64, 64, 1), 32, device),
     ]
 
 
-def _random_workload(name: str, n: int, sizes: tuple[int, ...], batch_size: int) -> Workload:
+def _random_workload(name: str, n: int, sizes: tuple[int, ...], batch_size: int, device: torch.device) -> Workload:
     """Return sigmoid layers of these sizes, plain SGD and random examples."""
     generator = torch.Generator().manual_seed(0)
     is_regression = sizes[-1] == 1
@@ -121,12 +126,13 @@ def _random_workload(name: str, n: int, sizes: tuple[int, ...], batch_size: int)
             "task": task,
             "data": {"name": "synthetic_regression" if is_regression else "fashion_mnist"},
             "model": {"hidden_sizes": sizes[1:-1]},
-            "training": {"batch_size": batch_size, "device": "cpu"},
+            "training": {"batch_size": batch_size, "device": str(device)},
         }
     )
     info = DataInfo("random", task, sizes[0], sizes[-1])
     some = train.select(torch.arange(100))
-    return Workload(name, config, Splits(info, train, some, some, Scaling.identity(), Scaling.identity()))
+    splits = Splits(info, train, some, some, Scaling.identity(), Scaling.identity())
+    return Workload(name, config, splits.to(device, torch.float32))
 
 
 def measure_speed(workload: Workload, *, rounds: int, against: Literal["tutorial"] | None = None) -> Speed:
@@ -190,13 +196,14 @@ def _tutorial_rounds(workload: Workload) -> Iterator[float]:
     config, train = workload.config, workload.splits.train
     model, task = _build(workload), build_task(config, workload.splits)
     batch_size = examples_per_batch(len(train), config.training.batch_size)
-    loader = DataLoader(TensorDataset(train.inputs, train.targets), batch_size, shuffle=True)
+    loader = DataLoader(TensorDataset(train.inputs.cpu(), train.targets.cpu()), batch_size, shuffle=True)
     optimizer = _torch_optimizer(model, config)
     while True:
         start, steps = time.perf_counter(), 0
         while time.perf_counter() - start < _ROUND_SECONDS:
             total = 0.0
             for inputs, targets in loader:
+                inputs, targets = inputs.to(train.device), targets.to(train.device)
                 loss = task.loss(model(inputs), targets)
                 optimizer.zero_grad()
                 loss.backward()
@@ -214,39 +221,46 @@ def _torch_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
 
 
 def _product_seconds(model: nn.Sequential, batch_size: int) -> float:
-    """Return the time of a step's matrix products alone: forward, for the weights, and for all inputs but the first."""
+    """Return the time of a step's matrix products alone: forward, for the weights, and for all inputs but the first.
+
+    By the library and in the layout that steps take them in here.
+    """
+    linears = [module for module in model if isinstance(module, nn.Linear)]
+    weight = linears[0].weight
+    h = ones_beside(batch_size, linears[0].in_features, dtype=weight.dtype, device=weight.device)
     products: list[Callable[[], object]] = []
-    for index, layer in enumerate(module for module in model if isinstance(module, nn.Linear)):
-        weight = layer.weight.detach().t().contiguous()
-        h, delta = (weight.new_ones(batch_size, features) for features in weight.shape)
-        products.append(_product(h, weight))
-        products.append(_product(h.t(), delta))
-        if index > 0:
-            products.append(_product(delta, weight.t()))
+    for linear, by_units in zip(linears, lie_by_units(linears, batch_size), strict=True):
+        layer = build_layer(linear, by_units, n=batch_size)
+        z = layer.outputs(batch_size)
+        products.append(partial(layer.forward, h, z))
+        products.append(partial(layer.learn, h.t(), z, rate=_NEARLY_ZERO, keep=1.0))
+        if linear is not linears[0]:
+            products.append(partial(layer.pull_back, z, torch.empty_like(h[:, :-1])))
+        h = layer.activations(batch_size)
     most = torch.get_num_threads()
     total = 0.0
     try:
         for product in products:
-            total += min(_best_seconds(product, threads) for threads in {1, most})
+            total += min(_best_seconds(product, threads, weight.device) for threads in {1, most})
     finally:
         torch.set_num_threads(most)
     return total
 
 
-def _product(left: Tensor, right: Tensor) -> Callable[[], object]:
-    out = left.new_empty(left.shape[0], right.shape[1])
-    return lambda: torch.mm(left, right, out=out)
-
-
-def _best_seconds(call: Callable[[], object], threads: int) -> float:
+@torch.inference_mode()
+def _best_seconds(call: Callable[[], object], threads: int, device: torch.device) -> float:
+    """Return the seconds of a call, the least of some; a device that is not waited for takes many at once."""
     torch.set_num_threads(threads)
-    call()
-    best = float("inf")
-    for _ in range(_PRODUCT_REPEATS):
+    calls = 1 if device.type == "cpu" else _CALLS_AT_ONCE
+    seconds = []
+    for _ in range(_PRODUCT_REPEATS + 1):  # the first one warms up
         start = time.perf_counter()
-        call()
-        best = min(best, time.perf_counter() - start)
-    return best
+        for _ in range(calls):
+            call()
+        if device.type != "cpu":
+            torch.accelerator.synchronize(device)
+        seconds.append((time.perf_counter() - start) / calls)
+    return min(seconds[1:])
 
 
 # Run by a new Python; each line says when a phase ended.

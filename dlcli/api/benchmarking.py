@@ -9,7 +9,7 @@ import torch
 
 from dlcli.api.setup import set_up
 from dlcli.config.load import load_config
-from dlcli.training.device import describe_device, memory_errors_named
+from dlcli.training.device import describe_device, memory_errors_named, pick_device, set_precision
 
 if TYPE_CHECKING:  # what is measured seldom is imported late
     from dlcli.analysis.speed import BenchResult, Speed
@@ -21,6 +21,7 @@ def bench(
     *,
     rounds: int = 5,
     against: Literal["tutorial"] | None = None,
+    device: str | None = None,
     listen: Callable[[Speed], None] = lambda speed: None,
 ) -> BenchResult:
     """Measure how fast training is here; nothing is left behind.
@@ -30,16 +31,22 @@ def bench(
         overrides: Settings that go before the config's.
         rounds: How often each workload is timed.
         against: A loop to take turns with, on the same data.
+        device: Where to train; None is where the config says, or the best there is.
         listen: Called with each workload's result.
 
     Raises:
         ConfigError: If the config has problems.
         DataError: If data is missing, damaged or unfit.
+        DeviceError: If there is no such device.
     """
     from dlcli.analysis.speed import BenchResult, Workload, built_in_workloads, measure_speed, measure_start_up
 
+    if device is not None:
+        overrides = [*overrides, f"training.device={device}"]
     if config is None:
-        workloads = built_in_workloads()
+        chosen = pick_device(device or "auto")
+        set_precision("float32", chosen)
+        workloads = built_in_workloads(chosen)
     else:
         setup = set_up(load_config(config, overrides).config)
         workloads = [Workload(config, setup.config, setup.splits)]
@@ -48,5 +55,5 @@ def bench(
         with memory_errors_named(workload.config):
             speeds.append(measure_speed(workload, rounds=rounds, against=against))
         listen(speeds[-1])
-    device = workloads[0].splits.train.device
-    return BenchResult(describe_device(device), torch.__version__, tuple(speeds), measure_start_up(config, overrides))
+    used = describe_device(workloads[0].splits.train.device)
+    return BenchResult(used, torch.__version__, tuple(speeds), measure_start_up(config, overrides))

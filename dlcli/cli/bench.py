@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from dlcli.cli.output import (
+    DeviceOption,
     JsonOption,
     ProgressOption,
     QuietOption,
@@ -38,6 +39,7 @@ def bench_command(
         typer.Option("--against", help="Take turns with the loop of PyTorch's tutorials, on the same data."),
     ] = None,
     rounds: Annotated[int, typer.Option("--rounds", min=1, metavar="N", help="How often to time each.")] = 5,
+    device: DeviceOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
     progress: ProgressOption = "auto",
@@ -57,6 +59,7 @@ def bench_command(
         overrides or (),
         rounds=rounds,
         against=against,
+        device=device,
         listen=lambda speed: reporter.note(f"{speed.workload}: {speed.microseconds_per_step[0]:.0f} µs per step"),
     )
     if json:
@@ -67,7 +70,7 @@ def bench_command(
 
 
 def _table(result: BenchResult, against: str | None) -> Table:
-    headings = ["workload", "step", "µs/step", "(range)", "examples/s", "products"]
+    headings = ["workload", "step", "µs/step", "range", "examples/s", "products"]
     rows = [_row(speed) for speed in result.workloads]
     return make_table([*headings, against, "takes"] if against else headings, rows)
 
@@ -78,7 +81,7 @@ def _row(speed: Speed) -> list[str]:
         speed.workload,
         speed.step,
         f"{median:,.0f}",
-        f"({least:,.0f}-{most:,.0f})",
+        f"{least:,.0f}-{most:,.0f}",
         f"{speed.examples_per_second:,.0f}",
         f"{speed.product_share:.0%}",
     ]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -7,6 +9,8 @@ from dlcli.analysis import speed
 from dlcli.analysis.speed import Speed, Workload, built_in_workloads, measure_speed, measure_start_up
 from dlcli.api import set_up
 from dlcli.config.load import load_config
+
+CPU = torch.device("cpu")
 
 
 def test_a_workload_is_timed_in_turns_with_the_tutorials_loop() -> None:
@@ -33,7 +37,8 @@ def test_shares_and_ratios_are_of_medians() -> None:
 
 def test_the_built_in_workloads_are_a_classifier_twice_and_a_tiny_regression() -> None:
     shapes = [
-        (one.config.task, one.splits.train.inputs.shape, one.config.training.batch_size) for one in built_in_workloads()
+        (one.config.task, one.splits.train.inputs.shape, one.config.training.batch_size)
+        for one in built_in_workloads(CPU)
     ]
     assert shapes == [
         ("classification", (60_000, 784), 64),
@@ -42,21 +47,18 @@ def test_the_built_in_workloads_are_a_classifier_twice_and_a_tiny_regression() -
     ]
 
 
-def test_the_products_are_those_of_a_step() -> None:
+def test_the_products_are_those_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forward and for the weights in both layers, for the inputs in the second alone: five."""
-    config = load_config("digits").config
-    calls: list[int] = []
+    timed: list[str] = []
 
-    def count(call: object, threads: int) -> float:
-        calls.append(threads)
+    def time_(call: partial[object], threads: int, _device: torch.device) -> float:
+        call()
+        timed.extend([call.func.__name__] if threads == 1 else [])
         return float(threads)  # one thread is the faster one
 
-    before, speed._best_seconds = speed._best_seconds, count
-    try:
-        assert speed._product_seconds(set_up(config).model, 8) == 5.0
-    finally:
-        speed._best_seconds = before
-    assert calls.count(1) == 5
+    monkeypatch.setattr(speed, "_best_seconds", time_)
+    assert speed._product_seconds(set_up(load_config("digits").config).model, 8) == 5.0
+    assert timed == ["forward", "learn", "forward", "learn", "pull_back"]
 
 
 def test_the_phases_of_a_start_are_told_in_order() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 THREADS = int(os.environ.get("BENCH_THREADS", os.cpu_count() or 1))
+DEVICE = os.environ.get("BENCH_DEVICE", "cpu")  # or cuda
 LR = 0.1
 
 
@@ -40,6 +41,7 @@ class Workload:
 WORKLOADS = {
     "images_64": Workload(60_000, (784, 256, 128, 10), 64),
     "images_512": Workload(60_000, (784, 256, 128, 10), 512),
+    "images_4096": Workload(60_000, (784, 256, 128, 10), 4096),
     "tiny": Workload(1_000, (1, 64, 64, 1), 32, epochs=100),
 }
 

@@ -1,0 +1,6 @@
+"""See compare.py."""
+
+from compare import main
+
+if __name__ == "__main__":
+    main("images_4096")

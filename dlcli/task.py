@@ -34,10 +34,13 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def loss_gradient(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, float]:
-        """Return ∂loss/∂outputs as g and c, the gradient being c g.
+    def loss_gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> float:
+        """Put ∂loss/∂outputs into `out`, but for a factor, which is returned: it waits until it costs nothing.
 
-        g is in new memory and has the outputs' shape (N, out_features); c waits until it costs nothing to multiply by.
+        Args:
+            outputs: What the model gives, shape (N, out_features).
+            targets: Labels (N,) or scaled values (N, out_features).
+            out: Other memory, of the outputs' shape.
         """
 
     @abstractmethod
@@ -109,32 +112,35 @@ class Classification(Task):
         """Return what softmax makes the probabilities of: exp(log |z|) / Σ exp(log |z|) is |z| / Σ |z|."""
         return outputs.abs().clamp_min(_LEAST_OUTPUT).log() if self._is_l1 else outputs
 
-    def loss_gradient(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, float]:
-        """Return p − y and 1 / N for cross-entropy, p the softmax of the logits, y the true class as (0, …, 1, …, 0).
+    def loss_gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> float:
+        """Put p − y, for cross-entropy, p the softmax of the logits, y the true class as (0, …, 1, …, 0); return 1 / N.
 
         With label smoothing y is smoothed; with class weights, each example counts by its true class's weight, and
         smoothing spreads over the classes by theirs. For the squared error, g = 2 (p − y) / N goes through softmax's
         Jacobian, diag(p) − p pᵀ: p ⊙ (g − Σ g p). The L1 head is softmax of log |z|, whose derivative is 1 / z.
         """
-        gradient, factor = self._logit_gradient(self._logits(outputs), targets)
+        factor = self._logit_gradient(self._logits(outputs), targets, out)
         if self._is_l1:
-            gradient = torch.where(outputs.abs() < _LEAST_OUTPUT, 0.0, gradient / outputs)
-        return gradient, factor
+            out.copy_(torch.where(outputs.abs() < _LEAST_OUTPUT, 0.0, out / outputs))
+        return factor
 
-    def _logit_gradient(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, float]:
-        """Return ∂loss/∂logits and its factor; with a column an example, which torch is four times as fast at.
+    def _logit_gradient(self, logits: Tensor, targets: Tensor, out: Tensor) -> float:
+        """Put ∂loss/∂logits into `out`; return its factor. A column an example, which torch is four times as fast at.
 
         torch's softmax of columns depends, in the last bits, on the number of threads; its log_softmax doesn't.
         """
         probs = logits.t().contiguous().log_softmax(0).exp_()
-        y = self._target_columns(logits).index_select(1, targets)
+        y, columns = self._target_columns(logits).index_select(1, targets), out.t()
         if isinstance(self._config, MseLoss):
             errors = probs - y
-            return probs.mul_(errors.sub_((errors * probs).sum(0))).t(), 2 / len(targets)
+            torch.mul(probs, errors.sub_((errors * probs).sum(0)), out=columns)
+            return 2 / len(targets)
         weights = self._weights(logits.device, logits.dtype)
         if weights is None:
-            return probs.sub_(y).t(), 1 / len(targets)
-        return probs.mul_(y.sum(0)).sub_(y).div_(weights[targets].sum()).t(), 1.0
+            torch.sub(probs, y, out=columns)
+            return 1 / len(targets)
+        torch.sub(probs.mul_(y.sum(0)), y, out=columns).div_(weights[targets].sum())
+        return 1.0
 
     def _target_columns(self, like: Tensor) -> Tensor:
         """Return what each true class asks of the softmax, a column each: shape (k, k), type and device of `like`."""
@@ -210,16 +216,17 @@ class Regression(Task):
         """Return the mean loss over examples and outputs, in the scaled unit."""
         return self._loss(outputs, targets, "mean")
 
-    def loss_gradient(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, float]:
-        """Return ŷ − y, sign(ŷ − y), or ŷ − y kept within ±δ, and 1 (for squares 2) by the number of values."""
-        errors = outputs - targets
+    def loss_gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> float:
+        """Put ŷ − y, sign(ŷ − y), or ŷ − y kept within ±δ; return 1 (for squares 2) by the number of values."""
+        torch.sub(outputs, targets, out=out)
         match self._config:
             case MseLoss():
-                return errors, 2 / errors.numel()
+                return 2 / out.numel()
             case L1Loss():
-                return errors.sign_(), 1 / errors.numel()
+                out.sign_()
             case HuberLoss(delta=delta):
-                return errors.clamp_(-delta, delta), 1 / errors.numel()
+                out.clamp_(-delta, delta)
+        return 1 / out.numel()
 
     def total_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the sum over examples of the mean loss over outputs, in the scaled unit."""

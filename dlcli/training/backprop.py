@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from dlcli.training.elementwise import ELEMENTWISE
 from dlcli.training.layers import Layer, lie_by_units
 
-LossGradient: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, float]]
+LossGradient: TypeAlias = Callable[[Tensor, Tensor, Tensor], float]
 
 
 class Propagation:
@@ -39,6 +39,7 @@ class Propagation:
         self._loss_gradient = loss_gradient
         self._bottom, self._top = layers[0], layers[-1]
         self._delta = self._top.outputs(n)  # 0 for idle units
+        self._own_delta = self._top.without_idle(self._delta)
         self._up = list(zip(layers[:-1], units, strict=True))
         self._down = list(zip(layers[1:], units, strict=True))[::-1]
 
@@ -55,11 +56,8 @@ class Propagation:
             keep: See `Layer.learn`.
         """
         self._forward(inputs, outputs)
-        delta, factor = self._loss_gradient(self._top.without_idle(outputs), targets)
-        if self._top.idle_units:
-            self._top.without_idle(self._delta).copy_(delta)
-            delta = self._delta
-        self._backward(inputs, delta, lr * factor, keep)
+        factor = self._loss_gradient(self._top.without_idle(outputs), targets, self._own_delta)
+        self._backward(inputs, self._delta, lr * factor, keep)
 
     def _forward(self, inputs: Tensor, outputs: Tensor) -> None:
         h = inputs

@@ -1,4 +1,4 @@
-"""Back-propagation written out for fully connected networks: no autograd graph, no memory allocated per step.
+"""Back-propagation written out for fully connected networks: no autograd graph, and layers in memory that is kept.
 
 With inputs h⁰ and layers l = 1 … L, each zˡ = hˡ⁻¹ Wˡ + bˡ and hˡ = σ(zˡ), the chain rule gives from the top down
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import torch
 from torch import nn
 
+from dlcli.analysis.products import product_seconds
 from dlcli.config.schema import Config, EarlyStoppingSection
 from dlcli.data.scaling import Scaling
 from dlcli.data.splits import DataInfo, Split, Splits
@@ -22,13 +20,9 @@ from dlcli.task import build_task
 from dlcli.training.batches import count_batches, examples_per_batch
 from dlcli.training.events import EpochEnded
 from dlcli.training.fit import Fit
-from dlcli.training.layers import lie_by_units, ones_beside
-from dlcli.training.onednn import build_layer
 from dlcli.training.step import choose_step
 
 _ROUND_SECONDS = 0.3  # each round is long enough to be timed well, and short enough that both loops see the same load
-_PRODUCT_REPEATS, _CALLS_AT_ONCE = 25, 20
-_NEARLY_ZERO = 1e-30  # a learning rate; BLAS leaves products out that are multiplied by 0
 
 
 @dataclass(frozen=True)
@@ -160,7 +154,7 @@ def measure_speed(workload: Workload, *, rounds: int, against: Literal["tutorial
         batch_size=batch_size,
         examples_per_second=len(train) / steps / spread["dlcli"][0] * 1e6,
         microseconds_per_step=spread["dlcli"],
-        product_microseconds=_product_seconds(model, batch_size) * 1e6,
+        product_microseconds=product_seconds(model, batch_size) * 1e6,
         against=against,
         against_microseconds_per_step=spread.get(str(against)),
     )
@@ -218,86 +212,3 @@ def _torch_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
     optimizers = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
     settings = config.optimizer.model_dump(exclude={"name"})
     return optimizers[config.optimizer.name](model.parameters(), **settings)
-
-
-def _product_seconds(model: nn.Sequential, batch_size: int) -> float:
-    """Return the time of a step's matrix products alone: forward, for the weights, and for all inputs but the first.
-
-    By the library and in the layout that steps take them in here.
-    """
-    linears = [module for module in model if isinstance(module, nn.Linear)]
-    weight = linears[0].weight
-    h = ones_beside(batch_size, linears[0].in_features, dtype=weight.dtype, device=weight.device)
-    products: list[Callable[[], object]] = []
-    for linear, by_units in zip(linears, lie_by_units(linears, batch_size), strict=True):
-        layer = build_layer(linear, by_units, n=batch_size)
-        z = layer.outputs(batch_size)
-        products.append(partial(layer.forward, h, z))
-        products.append(partial(layer.learn, h.t(), z, rate=_NEARLY_ZERO, keep=1.0))
-        if linear is not linears[0]:
-            products.append(partial(layer.pull_back, z, torch.empty_like(h[:, :-1])))
-        h = layer.activations(batch_size)
-    most = torch.get_num_threads()
-    total = 0.0
-    try:
-        for product in products:
-            total += min(_best_seconds(product, threads, weight.device) for threads in {1, most})
-    finally:
-        torch.set_num_threads(most)
-    return total
-
-
-@torch.inference_mode()
-def _best_seconds(call: Callable[[], object], threads: int, device: torch.device) -> float:
-    """Return the seconds of a call, the least of some; a device that is not waited for takes many at once."""
-    torch.set_num_threads(threads)
-    calls = 1 if device.type == "cpu" else _CALLS_AT_ONCE
-    seconds = []
-    for _ in range(_PRODUCT_REPEATS + 1):  # the first one warms up
-        start = time.perf_counter()
-        for _ in range(calls):
-            call()
-        if device.type != "cpu":
-            torch.accelerator.synchronize(device)
-        seconds.append((time.perf_counter() - start) / calls)
-    return min(seconds[1:])
-
-
-# Run by a new Python; each line says when a phase ended.
-_START_UP = """
-import sys, time
-def ended(phase): print(f"{phase}\t{time.time()}")
-ended("Python")
-import torch
-ended("import torch")
-from dlcli import api
-from dlcli.config.load import load_config
-ended("import dlcli")
-loaded = load_config(sys.argv[1], sys.argv[2:])
-ended("config")
-setup = api.set_up(loaded.config)
-ended("data and model")
-from dlcli.training.fit import Fit
-next(iter(Fit(setup.model, setup.task, setup.splits, loaded.config)))
-ended("first look at the loss")
-"""
-
-
-def measure_start_up(config: str | None, overrides: Sequence[str], *, rounds: int = 3) -> dict[str, float]:
-    """Return the median seconds of each phase from the start of a process to the first look at the loss.
-
-    Args:
-        config: A file or a preset that trains on data that is here; None takes `digits`.
-        overrides: Settings that go before the config's.
-        rounds: How many processes to start.
-    """
-    phases: dict[str, list[float]] = {}
-    for _ in range(rounds):
-        last = time.time()
-        command = [sys.executable, "-c", _START_UP, config or "digits", *overrides]
-        completed = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
-        for line in completed.stdout.splitlines():
-            phase, moment = line.split("\t")
-            phases.setdefault(phase, []).append(float(moment) - last)
-            last = float(moment)
-    return {phase: statistics.median(seconds) for phase, seconds in phases.items()}

@@ -39,7 +39,8 @@ def bench(
         DataError: If data is missing, damaged or unfit.
         DeviceError: If there is no such device.
     """
-    from dlcli.analysis.speed import BenchResult, Workload, built_in_workloads, measure_speed, measure_start_up
+    from dlcli.analysis.speed import BenchResult, Workload, built_in_workloads, measure_speed
+    from dlcli.analysis.start_up import measure_start_up
 
     if device is not None:
         overrides = [*overrides, f"training.device={device}"]

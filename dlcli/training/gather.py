@@ -13,7 +13,8 @@ class Gatherer:
     """Brings examples to the model's device, their inputs always into the same memory.
 
     Where they live there, they are gathered there. Where they don't, because they would not fit, they are gathered in
-    page-locked memory of the host and copied while the device still works on those before: two buffers take turns.
+    page-locked memory of the host while the device still works on those before, and the copy is not waited for: two
+    buffers take turns.
     Bytes are scaled here, while they are in the cache.
 
     Attributes:

@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 import torch
 
-from dlcli.analysis import speed
-from dlcli.analysis.speed import Speed, Workload, built_in_workloads, measure_speed, measure_start_up
+from dlcli.analysis.speed import Speed, Workload, built_in_workloads, measure_speed
 from dlcli.api import set_up
 from dlcli.config.load import load_config
 
@@ -45,30 +42,3 @@ def test_the_built_in_workloads_are_a_classifier_twice_and_a_tiny_regression() -
         ("classification", (60_000, 784), 512),
         ("regression", (1_000, 1), 32),
     ]
-
-
-def test_the_products_are_those_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forward and for the weights in both layers, for the inputs in the second alone: five."""
-    timed: list[str] = []
-
-    def time_(call: partial[object], threads: int, _device: torch.device) -> float:
-        call()
-        timed.extend([call.func.__name__] if threads == 1 else [])
-        return float(threads)  # one thread is the faster one
-
-    monkeypatch.setattr(speed, "_best_seconds", time_)
-    assert speed._product_seconds(set_up(load_config("digits").config).model, 8) == 5.0
-    assert timed == ["forward", "learn", "forward", "learn", "pull_back"]
-
-
-def test_the_phases_of_a_start_are_told_in_order() -> None:
-    phases = measure_start_up("digits", ["model.hidden_sizes=[4]"], rounds=1)
-    assert list(phases) == [
-        "Python",
-        "import torch",
-        "import dlcli",
-        "config",
-        "data and model",
-        "first look at the loss",
-    ]
-    assert all(seconds > 0 for seconds in phases.values())

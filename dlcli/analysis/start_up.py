@@ -1,0 +1,48 @@
+"""What the time from the start of a process to the first look at the loss goes to."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+# Run by a new Python; each line says when a phase ended.
+_START_UP = """
+import sys, time
+def ended(phase): print(f"{phase}\t{time.time()}")
+ended("Python")
+import torch
+ended("import torch")
+from dlcli import api
+from dlcli.config.load import load_config
+ended("import dlcli")
+loaded = load_config(sys.argv[1], sys.argv[2:])
+ended("config")
+setup = api.set_up(loaded.config)
+ended("data and model")
+from dlcli.training.fit import Fit
+next(iter(Fit(setup.model, setup.task, setup.splits, loaded.config)))
+ended("first look at the loss")
+"""
+
+
+def measure_start_up(config: str | None, overrides: Sequence[str], *, rounds: int = 3) -> dict[str, float]:
+    """Return the median seconds of each phase from the start of a process to the first look at the loss.
+
+    Args:
+        config: A file or a preset that trains on data that is here; None takes `digits`.
+        overrides: Settings that go before the config's.
+        rounds: How many processes to start.
+    """
+    phases: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        last = time.time()
+        command = [sys.executable, "-c", _START_UP, config or "digits", *overrides]
+        completed = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+        for line in completed.stdout.splitlines():
+            phase, moment = line.split("\t")
+            phases.setdefault(phase, []).append(float(moment) - last)
+            last = float(moment)
+    return {phase: statistics.median(seconds) for phase, seconds in phases.items()}

@@ -82,6 +82,7 @@ def test_on_cuda_nothing_waits_for_the_host(
     preset: str, setting: str, where: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = load_config(preset, [f"training.batch_size={BATCH_SIZE}", setting]).config
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)  # the same test where there is a device
     monkeypatch.setattr(manual, "capture", lambda propagation, *_: propagation)  # a graph needs a device
     monkeypatch.setattr(Scaling, "_shifts", True)  # asked for once, by value
     is_full = config.training.batch_size == "full"

@@ -78,7 +78,7 @@ def build_step(config: Config, layers: nn.Sequential, where: torch.device) -> Ma
 
 @pytest.mark.parametrize("where", [CUDA, CPU], ids=["resident", "too large"])
 @pytest.mark.parametrize(("preset", "setting"), [(preset, one) for preset, all_ in SETTINGS.items() for one in all_])
-def test_on_cuda_nothing_waits_for_the_host(
+def test_on_cuda_the_host_waits_for_nothing(
     preset: str, setting: str, where: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = load_config(preset, [f"training.batch_size={BATCH_SIZE}", setting]).config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,14 @@ class Finished(NamedTuple):
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heed_signals() -> None:
+    """Processes that tests start heed signals, though the suite may not, under nohup or in a script's background."""
+    for one in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(one) == signal.SIG_IGN:
+            signal.signal(one, lambda *_: None)  # a process that is started is told to ignore what its parent ignores
 
 
 @pytest.fixture(autouse=True)

@@ -36,6 +36,7 @@ class Child:
     """A process of dlcli that has begun."""
 
     def __init__(self, forge: Forge, pid: int, folder: Path) -> None:
+        assert pid > 0, "this answers an earlier request; 0 would be the suite's own process group"
         self.pid = pid
         self._forge = forge
         self._folder = folder
@@ -120,7 +121,6 @@ def _serve() -> None:
     list(dlcli.api.training.Fit(setup.model, setup.task, setup.splits, setup.config))  # type: ignore[attr-defined]
     _answer("ready")
     pid = 0
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which a suite under nohup has been told to ignore
     leave_at_signals()  # as dlcli's first line does, for what lies between a fork and that line
     for line in sys.stdin:
         request = json.loads(line)

@@ -114,6 +114,16 @@ def test_as_many_class_weights_as_classes() -> None:
         set_up(load_config("digits", ["loss.class_weights=[1, 2]"]).config)
 
 
+def test_class_weights_of_another_type_that_were_used_without_autograd_can_be_trained_with() -> None:
+    task = Classification(CrossEntropyLoss(name="cross_entropy"), 3, torch.tensor([1.0, 2.0, 3.0]))
+    outputs, labels = torch.zeros(3, 3, dtype=torch.float64), torch.arange(3)
+    with torch.inference_mode():
+        task.total_loss(outputs, labels)
+    outputs.requires_grad_()
+    task.loss(outputs, labels).backward()
+    assert outputs.grad is not None
+
+
 @pytest.mark.parametrize("loss", [CROSS_ENTROPY, MSE])
 def test_the_l1_head_divides_by_the_l1_norm(loss: CrossEntropyLoss | MseLoss) -> None:
     torch.manual_seed(0)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from dlcli.data.splits import Split
 from dlcli.task import Task
-from dlcli.training.backprop import Propagation, is_known, read_layers
+from dlcli.training.backprop import Batch, Propagation, is_known, read_layers
 from dlcli.training.layers import ones_beside
 
 EXAMPLES = 32
@@ -179,7 +179,7 @@ def formula_gradients(model: nn.Sequential, task: Task, batch: Split) -> list[Te
     inputs = ones_beside(n, features, dtype=batch.dtype, device=batch.device)
     inputs[:, :-1] = batch.inputs
     outputs = layers[-1].outputs(n)
-    Propagation(layers, task.loss_gradient, n)(inputs, batch.targets, outputs, lr=1.0, keep=1.0)
+    Propagation(layers, task.loss_gradient, n)(Batch(inputs, batch.targets, outputs), lr=1.0, keep=1.0)
     return kept
 
 

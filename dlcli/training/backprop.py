@@ -14,7 +14,7 @@ weights, scaled by −lr.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,20 @@ from dlcli.training.elementwise import ELEMENTWISE
 from dlcli.training.layers import Layer, lie_by_units
 
 LossGradient: TypeAlias = Callable[[Tensor, Tensor, Tensor], float]
+
+
+class Batch(NamedTuple):
+    """What a step reads, and the memory for what the model gives before it.
+
+    Attributes:
+        inputs: With a last column of ones: (n, in_features + 1); see `ones_beside`.
+        targets: Labels (n,) or values (n, out_features).
+        outputs: Of shape (n, units); see `Layer.outputs`.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    outputs: Tensor
 
 
 class Propagation:
@@ -43,18 +57,17 @@ class Propagation:
         self._up = list(zip(layers[:-1], units, strict=True))
         self._down = list(zip(layers[1:], units, strict=True))[::-1]
 
-    def __call__(self, inputs: Tensor, targets: Tensor, outputs: Tensor, lr: float, keep: float) -> None:
-        """Put what the network makes of `inputs` into `outputs`, and have its layers learn.
+    def __call__(self, batch: Batch, lr: float, keep: float) -> None:
+        """Put what the network makes of the inputs into the outputs, and have its layers learn.
 
         Back-propagation is linear in ∂loss/∂outputs: factors of it are as well applied at the end.
 
         Args:
-            inputs: With a last column of ones: (n, in_features + 1); see `ones_beside`.
-            targets: The batch's.
-            outputs: Of shape (n, units); see `Layer.outputs`.
+            batch: Of `n` examples.
             lr: Learning rate; 1 where layers keep gradients.
             keep: See `Layer.learn`.
         """
+        inputs, targets, outputs = batch
         self._forward(inputs, outputs)
         factor = self._loss_gradient(self._top.without_idle(outputs), targets, self._own_delta)
         self._backward(inputs, self._delta, lr * factor, keep)

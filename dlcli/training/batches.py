@@ -15,8 +15,8 @@ BatchSize: TypeAlias = int | Literal["full"]
 
 MOST_BATCHES = 64  # in a span
 _SPAN_EXAMPLES = 2**15
-_SPAN_OPERATIONS = 5 * 10**9
-_GATHERED_BYTES = 2**21
+_SPAN_OPERATIONS, _SPAN_OPERATIONS_OF_GPU = 5 * 10**9, 10**11
+_GATHERED_BYTES = {"cpu": 2**21, "cuda": 2**25}  # an H100's second-level cache holds 50 MB
 
 
 def derive_seed(seed: int, purpose: str, epoch: int) -> int:
@@ -44,20 +44,21 @@ def count_batches(n: int, batch_size: BatchSize) -> int:
     return -(-n // examples_per_batch(n, batch_size))
 
 
-def batches_per_span(train: Split, batch_size: BatchSize, parameters: int) -> int:
+def batches_per_span(train: Split, batch_size: BatchSize, parameters: int, device: torch.device) -> int:
     """Return how many batches to train on between two looks at the running loss, each of which costs a little.
 
     Their steps should take a few hundredths of a second at most.
     """
     n = examples_per_batch(len(train), batch_size)
     operations = 6 * n * parameters  # forward, backward and gradient, a multiplication and an addition each
-    return max(1, min(MOST_BATCHES, _SPAN_EXAMPLES // n, _SPAN_OPERATIONS // operations))
+    most = _SPAN_OPERATIONS_OF_GPU if device.type == "cuda" else _SPAN_OPERATIONS
+    return max(1, min(MOST_BATCHES, _SPAN_EXAMPLES // n, most // operations))
 
 
-def batches_per_gathering(train: Split, batch_size: BatchSize) -> int:
-    """Return how many batches to gather at once: their inputs should stay in the caches until they are used."""
+def batches_per_gathering(train: Split, batch_size: BatchSize, device: torch.device) -> int:
+    """Return how many batches to gather at once: their inputs should stay in the device's caches until used."""
     input_bytes = examples_per_batch(len(train), batch_size) * train.stored.shape[1] * train.dtype.itemsize
-    return max(1, _GATHERED_BYTES // input_bytes)
+    return max(1, _GATHERED_BYTES[device.type] // input_bytes)
 
 
 def draw_spans(

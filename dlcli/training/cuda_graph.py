@@ -1,78 +1,82 @@
-"""A propagation as one CUDA graph: the host says one word where it would say forty."""
+"""Steps as CUDA graphs: the host says one word where it would say a thousand."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
-_WARM_UPS = 3  # as torch's notes on CUDA graphs ask for, on a stream of their own
-_TOLERANCE = 1e-5  # relative; the graph runs the same kernels, but a library may choose others while it is captured
+from dlcli.training.backprop import Batch
+
+_TOLERANCE = 1e-3  # of a change; a graph runs the same kernels, but a library may choose others while it is captured
 
 
-class Propagate(Protocol):
-    """See `dlcli.training.backprop.Propagation`."""
-
-    def __call__(self, inputs: Tensor, targets: Tensor, outputs: Tensor, lr: float, keep: float) -> None:
-        """Put outputs into `outputs`, and gradients where the layers keep them."""
-
-
-class CapturedPropagation:
-    """A propagation that fills `gradients`, replayed on copies of its arguments.
+class CapturedSteps:
+    """Steps on a few batches at once, captured the first time and replayed from then on.
 
     Args:
-        propagation: Its layers keep gradients: learning rates are no part of a graph.
-        inputs: A batch of the size to be captured, on the CUDA device.
-        targets: The batch's.
-        outputs: Of the shape that the batch's outputs have.
+        take: (batches, lrs) takes a step on each batch, at a learning rate that it leaves in the device's memory.
+        state: All that steps change and look at again: parameters, and what the optimizer remembers of them.
+        most: Steps at once.
     """
 
-    def __init__(self, propagation: Propagate, inputs: Tensor, targets: Tensor, outputs: Tensor) -> None:
-        self._inputs = torch.empty_strided(inputs.shape, inputs.stride(), dtype=inputs.dtype, device=inputs.device)
-        self._inputs.copy_(inputs)
-        self._targets, self._outputs = targets.clone(), outputs.clone()
-        arguments = (self._inputs, self._targets, self._outputs, 1.0, 1.0)
-        stream = torch.cuda.Stream(inputs.device)
-        stream.wait_stream(torch.cuda.current_stream(inputs.device))
-        with torch.cuda.stream(stream):
-            for _ in range(_WARM_UPS):
-                propagation(*arguments)
-        torch.cuda.current_stream(inputs.device).wait_stream(stream)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            propagation(*arguments)
+    def __init__(self, take: Callable[[Sequence[Batch], Tensor], None], state: Sequence[Tensor], most: int) -> None:
+        self._take, self._state = take, state
+        self._lrs = torch.zeros(most, device=state[0].device)
+        self._replays: dict[tuple[int, int, int], Callable[[], None]] = {}
 
-    def __call__(self, inputs: Tensor, targets: Tensor, outputs: Tensor, lr: float, keep: float) -> None:  # noqa: ARG002
-        """Replay."""
-        self._inputs.copy_(inputs)
-        self._targets.copy_(targets)
-        self._graph.replay()
-        outputs.copy_(self._outputs)
+    def __call__(self, batches: Sequence[Batch], lrs: Sequence[float]) -> None:
+        """Take a step per learning rate."""
+        own_lrs = self._lrs[: len(lrs)]
+        own_lrs.copy_(torch.tensor(lrs, dtype=own_lrs.dtype).pin_memory(), non_blocking=True)
+        memory = int(batches[0].targets.storage_offset()), len(batches), len(batches[-1].targets)
+        if memory not in self._replays:
+            self._replays[memory] = capture(partial(self._take, batches, own_lrs), self._state)
+        self._replays[memory]()
 
 
-def capture(
-    propagation: Propagate, inputs: Tensor, targets: Tensor, outputs: Tensor, gradients: Sequence[Tensor]
-) -> Propagate:
-    """Return the propagation as a CUDA graph, or as it is where that fails or gives other gradients.
+def capture(steps: Callable[[], None], state: Sequence[Tensor]) -> Callable[[], None]:
+    """Return steps as a CUDA graph, or as they are where that fails or leads elsewhere.
 
     Args:
-        propagation: Puts its gradients into `gradients`, without dropout.
-        inputs: A batch of the size to be captured.
-        targets: The batch's.
-        outputs: Memory for the batch's; see `Layer.outputs`.
-        gradients: See `Layer.keep_gradient`, layer by layer.
+        steps: They ask for no value and always use the same memory.
+        state: All that they change and look at again; it is left as it was, and so is the device's random generator.
     """
-    propagation(inputs, targets, outputs, 1.0, 1.0)
-    expected = [outputs.clone(), *(gradient.clone() for gradient in gradients)]
+    device = state[0].device
+    before, generator = [one.clone() for one in state], torch.cuda.get_rng_state(device)
+
+    def go_back() -> None:
+        torch._foreach_copy_(list(state), before)
+        torch.cuda.set_rng_state(generator, device)
+
+    _warm_up(steps, device)
+    after = [one.clone() for one in state]
+    go_back()
+    replay = steps
     try:
-        captured = CapturedPropagation(propagation, inputs, targets, outputs)
-        captured(inputs, targets, outputs, 1.0, 1.0)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            steps()
+        graph.replay()
+        if all(map(_is_same_change, before, state, after)):
+            replay = graph.replay
     except RuntimeError:  # an operation that cannot be captured here
-        return propagation
-    is_same = all(
-        torch.allclose(found, one, rtol=_TOLERANCE, atol=_TOLERANCE * float(one.abs().max()))
-        for found, one in zip([outputs, *gradients], expected, strict=True)
-    )
-    return captured if is_same else propagation
+        pass
+    go_back()
+    return replay
+
+
+def _warm_up(steps: Callable[[], None], device: torch.device) -> None:
+    """Take steps on a stream of their own, as torch's notes on CUDA graphs ask for: libraries make what they keep."""
+    stream = torch.cuda.Stream(device)
+    stream.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(stream):
+        steps()
+    torch.cuda.current_stream(device).wait_stream(stream)
+
+
+def _is_same_change(before: Tensor, found: Tensor, expected: Tensor) -> bool:
+    """Return whether two ways led to the same place, as measured by the way; NaN is no place."""
+    return bool((found - expected).norm() <= _TOLERANCE * (expected - before).norm())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch.utils import deterministic
 
 from dlcli.config.schema import Config, SgdOptimizer
 from dlcli.data.splits import Splits
@@ -54,6 +55,7 @@ def set_precision(precision: Literal["float32", "float64", "tf32", "bf16"], devi
         # cuBLAS repeats its results bit for bit only with a fixed workspace, set before its first use.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
+        deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a kernel for each new tensor
     return torch.float64 if precision == "float64" else torch.float32
 
 

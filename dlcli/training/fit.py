@@ -69,7 +69,7 @@ class Fit:
         self._model, self._task, self._splits, self._config = model, task, splits, config
         self._device = next(model.parameters()).device
         self._steps_per_epoch = count_batches(len(splits.train), settings.batch_size)
-        self._batches = batches_per_span(splits.train, settings.batch_size, count_parameters(model))
+        self._batches = batches_per_span(splits.train, settings.batch_size, count_parameters(model), self._device)
         self._tracer = Tracer(model, task, splits)
         self._step = build_step(model, task, splits.train, config, state.library if state else library)
         self._schedule = Schedule(config.scheduler, settings.epochs, self._steps_per_epoch)

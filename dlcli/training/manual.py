@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import partial
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,23 +14,16 @@ from dlcli.config.schema import Config, SgdOptimizer
 from dlcli.data.splits import Split
 from dlcli.model import count_parameters
 from dlcli.task import Task
-from dlcli.training.backprop import Propagation, read_layers
+from dlcli.training.backprop import Batch, Propagation, read_layers
 from dlcli.training.batches import MOST_BATCHES, batches_per_gathering, batches_per_span, examples_per_batch
-from dlcli.training.cuda_graph import Propagate, capture
+from dlcli.training.cuda_graph import CapturedSteps
+from dlcli.training.fused import FusedOptimizer, build_fused_optimizer
 from dlcli.training.gather import Gatherer, empty_like
 from dlcli.training.onednn import Library, OneDnnLayer, build_layer
-from dlcli.training.optim import build_optimizer, clip_norm_
+from dlcli.training.optim import Optimizer, build_optimizer, clip_norm_
 from dlcli.training.threads import Threads, thread_counts
 
 _LONG_STEP = 2**30  # multiplications on the way forward; some hundredths of a second
-
-
-class _Batch(NamedTuple):
-    """What a step reads, and the memory for what the model gives before it."""
-
-    inputs: Tensor
-    targets: Tensor
-    outputs: Tensor
 
 
 class ManualStep:
@@ -56,21 +48,28 @@ class ManualStep:
         self._weight_decay = optimizer.weight_decay
         build = partial(build_layer, n=self._batch_size, library=library)
         self._layers = read_layers(model, self._batch_size, build)
-        self._optimizer = build_optimizer([layer.memory for layer in self._layers], optimizer)
+        self._device = self._layers[0].weight.device
+        parameters = [layer.memory for layer in self._layers]
+        # The kernels of fused optimizers read a learning rate as float32.
+        is_captured = self._device.type == "cuda" and train.dtype == torch.float32
+        fused = build_fused_optimizer(parameters, optimizer) if is_captured else None
+        self._optimizer: Optimizer = fused or build_optimizer(parameters, optimizer)
         self._gradients: list[Tensor] = []
         is_plain = isinstance(optimizer, SgdOptimizer) and optimizer.momentum == 0 and self._clip_norm is None
-        if not is_plain or self._layers[0].weight.device.type == "cuda":  # a graph holds no learning rate
+        if fused or not is_plain:
             self._gradients = [layer.keep_gradient() for layer in self._layers]
-        self._propagations: dict[int, Propagate] = {}
-        self._device = self._layers[0].weight.device
-        per_span = batches_per_span(train, config.training.batch_size, count_parameters(model))
-        self._at_once = min(per_span, batches_per_gathering(train, config.training.batch_size))
+        self._propagations: dict[int, Propagation] = {}
+        per_span = batches_per_span(train, config.training.batch_size, count_parameters(model), self._device)
+        self._at_once = min(per_span, batches_per_gathering(train, config.training.batch_size, self._device))
+        self._take_all: Callable[[Sequence[Batch], Sequence[float]], None] = self._take_each
+        if fused is not None:
+            self._take_all = CapturedSteps(partial(self._take_each_fused, fused), fused.state, self._at_once)
         self._gather = Gatherer(train, self._device, min(len(train), self._batch_size * self._at_once))
         most = min(len(train), self._batch_size * per_span)
         self._targets, self._outputs = empty_like(train.targets, most, self._device), self._layers[-1].outputs(most)
         inputs, *rest = (one.split(self._batch_size) for one in (self._gather.inputs, self._targets, self._outputs))
         own_inputs = itertools.cycle(inputs)
-        self._batches = [_Batch(next(own_inputs)[: len(one)], one, out) for one, out in zip(*rest, strict=True)]
+        self._batches = [Batch(next(own_inputs)[: len(one)], one, out) for one, out in zip(*rest, strict=True)]
         self._seen = self._outputs, self._targets  # of the last run
         self._threads = Threads(
             operations=self._batch_size * max(layer.weight.numel() for layer in self._layers),
@@ -87,39 +86,44 @@ class ManualStep:
             rows = slice(first * self._batch_size, (first + self._at_once) * self._batch_size)
             with self._threads.lent_for(len(lrs[steps])):
                 self._gather(None if index is None else index[rows], targets[rows])
-                for batch, lr in zip(batches[steps], lrs[steps], strict=True):
-                    self._take(batch, lr)
+                self._take_all(batches[steps], lrs[steps])
         outputs = self._layers[-1].without_idle(self._outputs[:examples])
         self._seen = outputs, targets
         with self._threads.lent():
             return self._task.total_loss(outputs, targets), self._task.weight(targets)
 
-    def _cut(self, examples: int) -> list[_Batch]:
+    def _cut(self, examples: int) -> list[Batch]:
         """Return the batches of a span; only its last can be short."""
         whole, rest = divmod(examples, self._batch_size)
         batches = self._batches[:whole]
         if not rest:
             return batches
-        return [*batches, _Batch(*(one[:rest] for one in self._batches[whole]))]
+        return [*batches, Batch(*(one[:rest] for one in self._batches[whole]))]
 
-    def _take(self, batch: _Batch, lr: float) -> None:
-        """Take one step."""
-        inputs, targets, outputs = batch
-        propagate = self._propagation_for(batch)
-        if not self._gradients:
-            propagate(inputs, targets, outputs, lr, 1 - lr * self._weight_decay)
-        else:
-            propagate(inputs, targets, outputs, 1.0, 1.0)
-            if self._clip_norm is not None:
-                clip_norm_(self._gradients, self._clip_norm)
-            self._optimizer.step(self._gradients, lr)
+    def _take_each(self, batches: Sequence[Batch], lrs: Sequence[float]) -> None:
+        """Take a step on each batch, one after the other."""
+        for batch, lr in zip(batches, lrs, strict=True):
+            if self._gradients:
+                self._find_gradients(batch)
+                self._optimizer.step(self._gradients, lr)
+            else:
+                self._propagation(len(batch.inputs))(batch, lr, 1 - lr * self._weight_decay)
 
-    def _propagation_for(self, batch: _Batch) -> Propagate:
-        n = len(batch.inputs)
+    def _take_each_fused(self, optimizer: FusedOptimizer, batches: Sequence[Batch], lrs: Tensor) -> None:
+        """Take a step on each batch, all of it on the device."""
+        for batch, lr in zip(batches, lrs, strict=True):
+            self._find_gradients(batch)
+            optimizer.step(self._gradients, lr)
+
+    def _find_gradients(self, batch: Batch) -> None:
+        self._propagation(len(batch.inputs))(batch, lr=1.0, keep=1.0)
+        if self._clip_norm is not None:
+            clip_norm_(self._gradients, self._clip_norm)
+
+    def _propagation(self, n: int) -> Propagation:
+        """Return the one for batches of n examples."""
         if n not in self._propagations:
-            propagation = Propagation(self._layers, self._task.loss_gradient, n)
-            is_cuda = self._device.type == "cuda"
-            self._propagations[n] = capture(propagation, *batch, self._gradients) if is_cuda else propagation
+            self._propagations[n] = Propagation(self._layers, self._task.loss_gradient, n)
         return self._propagations[n]
 
     def _is_same_with_any_threads(self) -> bool:
@@ -154,7 +158,7 @@ class ManualStep:
         gather(first, targets)
         outputs = layers[-1].outputs(n)
         torch.manual_seed(0)  # dropout; an epoch sets a seed of its own
-        Propagation(layers, self._task.loss_gradient, n)(gather.inputs, targets, outputs, lr=1.0, keep=1.0)
+        Propagation(layers, self._task.loss_gradient, n)(Batch(gather.inputs, targets, outputs), lr=1.0, keep=1.0)
         rows = min(MOST_BATCHES * n, len(self._train))
         repeated = layers[-1].without_idle(outputs.t().repeat(1, -(-rows // n))[:, :rows].t())
         loss = self._task.total_loss(repeated, self._train.targets[:rows])

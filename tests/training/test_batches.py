@@ -5,6 +5,7 @@ import torch
 from dlcli.data.splits import Split
 from dlcli.training.batches import batches_per_gathering, batches_per_span, count_batches, draw_order, draw_spans
 
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 SPLIT = Split(torch.arange(10.0).unsqueeze(1), torch.arange(10))
 
 
@@ -31,11 +32,13 @@ def test_full_is_the_whole_split_as_it_is() -> None:
 
 def test_a_span_is_short_enough_to_be_interrupted() -> None:
     images = Split(torch.empty(1000, 784), torch.empty(1000))
-    assert [batches_per_span(images, n, 235_000) for n in (10, 64, 512, "full")] == [64, 55, 6, 3]
-    assert batches_per_span(SPLIT, 2, 100_000_000_000) == 1
-    assert batches_per_span(SPLIT, 2**12, 1) == 8
+    assert [batches_per_span(images, n, 235_000, CPU) for n in (10, 64, 512, "full")] == [64, 55, 6, 3]
+    assert [batches_per_span(images, n, 235_000, CUDA) for n in (64, 512, "full")] == [64, 64, 32]
+    assert batches_per_span(SPLIT, 2, 100_000_000_000, CPU) == 1
+    assert batches_per_span(SPLIT, 2**12, 1, CPU) == 8
 
 
 def test_what_is_gathered_at_once_is_small_enough_to_stay_in_cache() -> None:
     images = Split(torch.empty(1000, 784), torch.empty(1000))
-    assert [batches_per_gathering(images, n) for n in (64, 512, "full")] == [10, 1, 1]
+    assert [batches_per_gathering(images, n, CPU) for n in (64, 512, "full")] == [10, 1, 1]
+    assert [batches_per_gathering(images, n, CUDA) for n in (64, 512, "full")] == [167, 20, 10]

@@ -1,47 +1,73 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import itertools
+from functools import partial
 
 import pytest
 import torch
-from torch import Tensor
+from modelled_gpu import CPU, CUDA, modelled_gpu
 
 from dlcli.api import set_up
 from dlcli.config.load import load_config
-from dlcli.training import cuda_graph
-from dlcli.training.cuda_graph import CapturedPropagation, capture
+from dlcli.training import fit
+from dlcli.training.cuda_graph import capture
+from dlcli.training.events import StepEnded
 from dlcli.training.fit import Fit
+from dlcli.training.manual import ManualStep
+from dlcli.training.state import TrainingState
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
-def test_a_graph_that_fails_or_gives_other_gradients_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    inputs, gradients = torch.ones(2, 2), [torch.zeros(2, 1)]
+def test_steps_that_cannot_be_captured_or_lead_elsewhere_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    with modelled_gpu(monkeypatch) as gpu:
+        state, numbers = torch.ones(3, device=CUDA), itertools.count(1)
 
-    def plain(_inputs: Tensor, _targets: Tensor, outputs: Tensor, _lr: float, _keep: float) -> None:
-        outputs.fill_(2)
-        gradients[0].fill_(3)
+        def double() -> None:
+            state.mul_(2)
 
-    def build(outputs_value: float, gradient_value: float) -> Callable[..., object]:
-        def replay(_inputs: Tensor, _targets: Tensor, outputs: Tensor, _lr: float, _keep: float) -> None:
-            outputs.fill_(outputs_value)
-            gradients[0].fill_(gradient_value)
+        def ask() -> None:
+            state.mul_(float(state.sum()))
 
-        return lambda *_: replay
+        def count() -> None:  # a graph repeats the number it was captured with
+            state.add_(next(numbers))
 
-    def fail(*_: object) -> None:
-        raise RuntimeError("operation not permitted when stream is capturing")
+        for steps, is_captured in ((double, True), (ask, False), (count, False)):
+            taken = capture(steps, [state])
+            assert state.to(CPU).tolist() == [1, 1, 1], "left as it was"
+            assert (taken is not steps) == is_captured
+        gpu.replays.clear()
+        capture(double, [state])()
+        assert state.to(CPU).tolist() == [2, 2, 2]
+        assert gpu.replays == [1, 1], "one to try it, and one for good"
 
-    for captured, is_used in ((build(2, 3), True), (build(2, 3.1), False), (build(2.1, 3), False), (fail, False)):
-        monkeypatch.setattr(cuda_graph, "CapturedPropagation", captured)
-        assert (capture(plain, inputs, inputs, torch.zeros(2, 1), gradients) is not plain) == is_used
+
+@pytest.mark.parametrize("setting", ["optimizer={name: adam, lr: 0.01}", "optimizer.momentum=0.9"])
+def test_a_run_by_graphs_goes_on_from_within_an_epoch_as_if_it_had_not_stopped(
+    setting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit, "is_traced", lambda _: False)  # traces are made by autograd, which wants a real GPU
+    settings = [f"training.device={CUDA}", "training.epochs=3", "training.batch_size=10", "model.dropout=0.2", setting]
+    config = load_config("digits", settings).config
+
+    def train(state: TrainingState | None = None) -> tuple[list[object], list[TrainingState]]:
+        with modelled_gpu(monkeypatch):
+            setup = set_up(config)
+            fitted = Fit(setup.model, setup.task, setup.splits, config, state, report_seconds=0.0)
+            states = [fitted.state() for event in fitted if isinstance(event, StepEnded)]
+            return [one.tolist() for one in fitted.parameters().values()], states
+
+    parameters, states = train()
+    in_second_epoch = next(state for state in states if state.position.epochs == 1)
+    assert in_second_epoch.position.examples
+    assert train(in_second_epoch)[0] == parameters
 
 
 @needs_cuda
 @pytest.mark.parametrize("settings", [["optimizer.momentum=0"], ["optimizer={name: adam, lr: 0.01}"]], ids=" ".join)
 def test_a_run_by_graphs_is_that_of_autograd(settings: list[str]) -> None:
-    shared = ["training.device=cuda", "training.epochs=3", "training.batch_size=50", "training.precision=float64"]
+    shared = ["training.device=cuda", "training.epochs=3", "training.batch_size=50"]
     states = []
     for step in ("eager", "manual"):
         config = load_config("digits", [*shared, *settings, f"training.step={step}"]).config
@@ -51,15 +77,15 @@ def test_a_run_by_graphs_is_that_of_autograd(settings: list[str]) -> None:
             pass
         states.append(model.state_dict())
     for name, expected in states[0].items():
-        torch.testing.assert_close(states[1][name], expected, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(states[1][name], expected, rtol=1e-3, atol=1e-4)
 
 
 @needs_cuda
-def test_whole_batches_are_captured() -> None:
+def test_steps_are_captured() -> None:
     config = load_config("digits", ["training.device=cuda"]).config
     setup = set_up(config)
-    from dlcli.training.manual import ManualStep
-
     step = ManualStep(setup.model, setup.task, setup.splits.train, config)
     step.run(torch.arange(128, device="cuda"), [0.1, 0.1])
-    assert {type(one) for one in step._propagations.values()} == {CapturedPropagation}
+    replays = step._take_all._replays.values()  # type: ignore[attr-defined]
+    assert replays
+    assert not any(isinstance(replay, partial) for replay in replays)

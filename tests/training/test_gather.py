@@ -2,32 +2,36 @@ from __future__ import annotations
 
 import pytest
 import torch
+from modelled_gpu import CPU, CUDA, Schedule, modelled_gpu
 
 from dlcli.data.scaling import Scaling
 from dlcli.data.splits import Split
-from dlcli.training.gather import Gatherer, _Transfer
+from dlcli.training.gather import Gatherer
 
-CPU = torch.device("cpu")
 FLOATS = Split(torch.arange(20.0).view(10, 2), torch.arange(10))
 SCALING = Scaling(torch.tensor([3.0]), torch.tensor([7.0]))
 BYTES = Split(torch.arange(20, dtype=torch.uint8).view(10, 2), torch.arange(10), SCALING)
 
 
+@pytest.mark.parametrize("schedule", ["at once", "late", 1, 2, 3])
 @pytest.mark.parametrize("train", [FLOATS, BYTES], ids=["floats", "bytes"])
-@pytest.mark.parametrize("is_remote", [False, True], ids=["here", "elsewhere"])
-def test_examples_come_in_the_order_asked_for(train: Split, is_remote: bool) -> None:
-    gather = Gatherer(train, CPU, 10)
-    if is_remote:  # as where they don't fit on a device
-        gather._transfers = [_Transfer(train, 10), _Transfer(train, 10)]
-    targets = torch.empty(10, dtype=torch.int64)
-    for wanted in ([3, 1, 4, 0], [9, 8], [5], None, None, [2, 6]):
-        order = list(range(10)) if wanted is None else wanted
-        own_targets = targets[: len(order)]
-        gather(None if wanted is None else torch.tensor(wanted), own_targets)
-        found = gather.inputs[: len(order)]
-        assert torch.equal(found[:, :-1], train.inputs[order])
-        assert (found[:, -1] == 1).all(), "what biases are the weights of"
-        assert torch.equal(own_targets, train.targets[order])
+@pytest.mark.parametrize(("device", "data_device"), [(CPU, CPU), (CUDA, CUDA), (CUDA, CPU)], ids=str)
+def test_examples_come_in_the_order_asked_for(
+    device: torch.device, data_device: torch.device, train: Split, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = [[3, 1, 4, 0], [9, 8], [5], None, None, [2, 6]]
+    with modelled_gpu(monkeypatch, schedule):
+        gather = Gatherer(train.to(data_device, torch.float32), device, 10)
+        targets, found = torch.empty(10, dtype=torch.int64, device=device), []
+        for order in orders:
+            rows = slice(len(order or range(10)))
+            gather(None if order is None else torch.tensor(order).to(data_device), targets[rows])
+            found.append((gather.inputs[rows].clone(), targets[rows].clone()))
+        for order, (inputs, own_targets) in zip(orders, found, strict=True):
+            own_inputs = inputs.to(CPU)
+            assert torch.equal(own_inputs[:, :-1], train.inputs if order is None else train.inputs[order])
+            assert (own_inputs[:, -1] == 1).all(), "what biases are the weights of"
+            assert own_targets.to(CPU).tolist() == list(order or range(10))
 
 
 def test_bytes_are_scaled_as_whole_tensors_are() -> None:

@@ -10,7 +10,7 @@ from torch import nn
 
 from dlcli.config.schema import AdamWOptimizer, CrossEntropyLoss
 from dlcli.task import Classification
-from dlcli.training.backprop import Propagation, read_layers
+from dlcli.training.backprop import Batch, Propagation, read_layers
 from dlcli.training.layers import Layer, lie_by_units, ones_beside
 from dlcli.training.optim import build_optimizer
 
@@ -58,7 +58,7 @@ def test_idle_units_stay_idle() -> None:
     gradients = [layer.keep_gradient() for layer in layers]
     propagation = Propagation(layers, Classification(CrossEntropyLoss(name="cross_entropy"), 10).loss_gradient, n)
     for _ in range(5):
-        propagation(inputs, torch.randint(10, (n,)), outputs, 1.0, 1.0)
+        propagation(Batch(inputs, torch.randint(10, (n,)), outputs), 1.0, 1.0)
         optimizer.step(gradients, 0.1)
     assert top.weight.abs().sum(0).count_nonzero() == 10
     assert outputs.abs().sum(0).count_nonzero() == 10

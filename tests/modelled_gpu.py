@@ -46,6 +46,9 @@ class GpuTensor(torch.Tensor):
     def __torch_dispatch__(cls, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         raise AssertionError(f"{function} where no GPU is modelled")
 
+    def tolist(self) -> Any:
+        return self.to(CPU).tolist()  # torch itself refuses any subclass
+
 
 class Draws(NamedTuple):
     """A random generator: as on a GPU, its numbers depend on a seed and how many came before."""
@@ -373,6 +376,7 @@ def modelled_gpu(monkeypatch: pytest.MonkeyPatch, schedule: Schedule = "late") -
     with monkeypatch.context() as patch:
         for name, stand_in in stand_ins.items():
             patch.setattr(torch.cuda, name, stand_in)
+        patch.setattr(torch.accelerator, "synchronize", stand_ins["synchronize"])
         patch.setattr(torch.__future__, "_overwrite_module_params_on_conversion", True)  # else they stay plain tensors
         with gpu:
             yield gpu

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 import torch
-from modelled_gpu import CPU, CUDA, modelled_gpu
+from modelled_gpu import CUDA, modelled_gpu
 
 from dlcli.api import set_up
 from dlcli.config.load import load_config
@@ -35,11 +35,11 @@ def test_steps_that_cannot_be_captured_or_lead_elsewhere_are_taken_as_they_are(m
 
         for steps, is_captured in ((double, True), (ask, False), (count, False)):
             taken = capture(steps, [state])
-            assert state.to(CPU).tolist() == [1, 1, 1], "left as it was"
+            assert state.tolist() == [1, 1, 1], "left as it was"
             assert (taken is not steps) == is_captured
         gpu.replays.clear()
         capture(double, [state])()
-        assert state.to(CPU).tolist() == [2, 2, 2]
+        assert state.tolist() == [2, 2, 2]
         assert gpu.replays == [1, 1], "one to try it, and one for good"
 
 

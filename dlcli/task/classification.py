@@ -1,0 +1,149 @@
+"""Which one: softmax or L1 head, cross-entropy or squared error."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  # as all of torch's users write it
+
+from dlcli.config.schema import CrossEntropyLoss, Head, MseLoss
+from dlcli.task.base import Task, accurate, on_cpu
+
+_LEAST_OUTPUT = 1e-6  # of the L1 head: below, log |z| is cut off and passes no gradient
+
+
+class Classification(Task):
+    """Which one: labels in, probabilities out.
+
+    Args:
+        loss: Cross-entropy, or squared error of probabilities.
+        n_classes: Number of classes k.
+        class_weights: Weight of each class in the cross-entropy, shape (k,); None for equal ones.
+        head: What makes probabilities of outputs z: softmax, or z divided by its L1 norm, |z| / Σ |z|.
+    """
+
+    def __init__(
+        self,
+        loss: CrossEntropyLoss | MseLoss,
+        n_classes: int,
+        class_weights: Tensor | None = None,
+        head: Head = "softmax",
+    ) -> None:
+        self._config = loss
+        self._is_l1 = head == "l1"
+        self._n_classes = n_classes
+        self._class_weights = class_weights
+        self._weights_there: dict[tuple[torch.device, torch.dtype], Tensor] = {}
+        self._columns: dict[tuple[torch.device, torch.dtype], Tensor] = {}
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss of a batch; with class weights, the weighted mean."""
+        logits = self._logits(outputs)
+        if isinstance(self._config, MseLoss):
+            return self._squared_error(logits, targets) / len(targets)
+        weights, smoothing = self._weights(logits.device, logits.dtype), self._config.label_smoothing
+        return F.cross_entropy(logits, targets, weights, label_smoothing=smoothing)
+
+    def total_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the sum of the losses; each times its class's weight, where classes weigh."""
+        logits = self._logits(outputs)
+        if isinstance(self._config, MseLoss):
+            return self._squared_error(logits, targets)
+        weights, smoothing = self._weights(logits.device, logits.dtype), self._config.label_smoothing
+        if logits.device.type == "cuda":  # which adds up the losses of columns in any order
+            return F.cross_entropy(logits, targets, weights, reduction="sum", label_smoothing=smoothing)
+        columns, labels = logits.t().unsqueeze(0), targets.unsqueeze(0)  # as in `_logit_gradient`: a column an example
+        return F.cross_entropy(columns, labels, weights, reduction="sum", label_smoothing=smoothing)
+
+    def _logits(self, outputs: Tensor) -> Tensor:
+        """Return what softmax makes the probabilities of: exp(log |z|) / Σ exp(log |z|) is |z| / Σ |z|."""
+        return outputs.abs().clamp_min(_LEAST_OUTPUT).log() if self._is_l1 else outputs
+
+    def loss_gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> float:
+        """Put p − y, for cross-entropy, p the softmax of the logits, y the true class as (0, …, 1, …, 0); return 1 / N.
+
+        With label smoothing y is smoothed; with class weights, each example counts by its true class's weight, and
+        smoothing spreads over the classes by theirs. For the squared error, g = 2 (p − y) / N goes through softmax's
+        Jacobian, diag(p) − p pᵀ: p ⊙ (g − Σ g p). The L1 head is softmax of log |z|, whose derivative is 1 / z.
+        """
+        factor = self._logit_gradient(self._logits(outputs), targets, out)
+        if self._is_l1:
+            out.copy_(torch.where(outputs.abs() < _LEAST_OUTPUT, 0.0, out / outputs))
+        return factor
+
+    def _logit_gradient(self, logits: Tensor, targets: Tensor, out: Tensor) -> float:
+        """Put ∂loss/∂logits into `out`; return its factor. A column an example.
+
+        On a CPU torch is four times as fast at columns; its softmax of them depends, in the last bits, on the number of
+        threads, but its log_softmax doesn't.
+        """
+        by_rows = logits.device.type == "cuda"
+        probs = logits.softmax(1).t() if by_rows else logits.t().contiguous().log_softmax(0).exp_()
+        y, columns = self._target_columns(logits).index_select(1, targets), out.t()
+        if isinstance(self._config, MseLoss):
+            errors = probs - y
+            torch.mul(probs, errors.sub_((errors * probs).sum(0)), out=columns)
+            return 2 / len(targets)
+        weights = self._weights(logits.device, logits.dtype)
+        if weights is None:
+            torch.sub(probs, y, out=columns)
+            return 1 / len(targets)
+        torch.sub(probs.mul_(y.sum(0)), y, out=columns).div_(weights[targets].sum())
+        return 1.0
+
+    def _target_columns(self, like: Tensor) -> Tensor:
+        """Return what each true class asks of the softmax, a column each: shape (k, k), type and device of `like`."""
+        key = (like.device, like.dtype)
+        if key not in self._columns:
+            k, weights = self._n_classes, self._weights(like.device, like.dtype)
+            smoothing = 0.0 if isinstance(self._config, MseLoss) else self._config.label_smoothing
+            weights = like.new_ones(k) if weights is None else weights
+            self._columns[key] = (1 - smoothing) * weights.diag() + smoothing / k * weights.unsqueeze(1)
+        return self._columns[key]
+
+    def weight(self, targets: Tensor) -> Tensor:
+        """Return the sum of the true classes' weights."""
+        weights = self._weights(targets.device)
+        return super().weight(targets) if weights is None else weights[targets].sum()
+
+    def _squared_error(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return Σ over examples and classes of (p − y)²: 0.32 for p = (0.6, 0.4), y = (1, 0), as in the lecture."""
+        one_hot = F.one_hot(labels, self._n_classes).to(logits.dtype)
+        return F.mse_loss(logits.softmax(1), one_hot, reduction="sum")
+
+    def _weights(self, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor | None:
+        """Return the class weights; brought to a device once, for every copy from the host would be waited for."""
+        if self._class_weights is None:
+            return None
+        key = (device, dtype)
+        if key not in self._weights_there:
+            with torch.inference_mode(False):  # autograd may use them later
+                self._weights_there[key] = self._class_weights.to(device, dtype)
+        return self._weights_there[key]
+
+    def sums(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Return the loss, the weight it is divided by, and the confusion matrix (true, predicted)."""
+        k = self._n_classes
+        confusion = torch.bincount(targets * k + self._logits(outputs).argmax(1), minlength=k * k)
+        return {
+            "loss": accurate(self.total_loss(outputs, targets)),
+            "weight": accurate(self.weight(targets)),
+            "confusion": confusion.view(k, k),
+        }
+
+    def metrics(self, sums: dict[str, Tensor]) -> dict[str, float]:
+        """Return loss, accuracy and macro F1: the mean F1 of the classes that occur, in truth or prediction."""
+        sums = on_cpu(sums)
+        confusion = sums["confusion"]
+        true, predicted = confusion.sum(1), confusion.sum(0)
+        occurs = true + predicted > 0
+        f1 = 2 * confusion.diag()[occurs] / (true + predicted)[occurs]
+        return {
+            "loss": (sums["loss"] / sums["weight"]).item(),
+            "accuracy": (confusion.trace() / confusion.sum()).item(),
+            "macro_f1": f1.mean().item(),
+        }
+
+    def predictions(self, outputs: Tensor) -> Tensor:
+        """Return P(y | x) by the head, in float64 so that it sums to 1."""
+        return self._logits(outputs.cpu().double()).softmax(1)

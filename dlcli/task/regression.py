@@ -1,0 +1,87 @@
+"""How many: a linear head, squared, absolute or Huber error."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  # as all of torch's users write it
+
+from dlcli.config.schema import HuberLoss, L1Loss, MseLoss
+from dlcli.data.scaling import Scaling
+from dlcli.task.base import Task, accurate, on_cpu
+
+
+class Regression(Task):
+    """How many: scaled targets in, values in the target's own unit out.
+
+    Args:
+        loss: Squared, absolute or Huber error of the scaled target.
+        target_scaling: How targets were scaled.
+    """
+
+    def __init__(self, loss: MseLoss | L1Loss | HuberLoss, target_scaling: Scaling) -> None:
+        self._config = loss
+        self._scaling = target_scaling
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss over examples and outputs, in the scaled unit."""
+        return self._loss(outputs, targets, "mean")
+
+    def loss_gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> float:
+        """Put ŷ − y, sign(ŷ − y), or ŷ − y kept within ±δ; return 1 (for squares 2) by the number of values."""
+        torch.sub(outputs, targets, out=out)
+        match self._config:
+            case MseLoss():
+                return 2 / out.numel()
+            case L1Loss():
+                out.sign_()
+            case HuberLoss(delta=delta):
+                out.clamp_(-delta, delta)
+        return 1 / out.numel()
+
+    def total_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the sum over examples of the mean loss over outputs, in the scaled unit."""
+        return self._loss(outputs, targets, "sum") / outputs.shape[1]
+
+    def _loss(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
+        match self._config:
+            case MseLoss():
+                return F.mse_loss(outputs, targets, reduction=reduction)
+            case L1Loss():
+                return F.l1_loss(outputs, targets, reduction=reduction)
+            case HuberLoss(delta=delta):
+                return F.huber_loss(outputs, targets, reduction=reduction, delta=delta)
+
+    def sums(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Return sums per output, of errors in the scaled unit and of targets and their squares."""
+        errors, truth = accurate(outputs - targets), accurate(targets)
+        return {
+            "loss": accurate(self.total_loss(outputs, targets)),
+            "count": self.weight(targets),
+            "squared": errors.square().sum(0),
+            "absolute": errors.abs().sum(0),
+            "target": truth.sum(0),
+            "target_squared": truth.square().sum(0),
+        }
+
+    def metrics(self, sums: dict[str, Tensor]) -> dict[str, float]:
+        """Return the loss in the scaled unit, the errors in the target's, means over outputs; R² is 1 − SSE / SST.
+
+        R² of a constant target is NaN: there is nothing to explain.
+        """
+        sums = on_cpu(sums)
+        n, scale = sums["count"], self._scaling.scale
+        spread = sums["target_squared"] - sums["target"].square() / n
+        mse = (sums["squared"] / n * scale.square()).mean()
+        r2 = torch.where(spread > 0, 1 - sums["squared"] / spread, torch.nan)
+        return {
+            "loss": (sums["loss"] / n).item(),
+            "mse": mse.item(),
+            "rmse": mse.sqrt().item(),
+            "mae": (sums["absolute"] / n * scale).mean().item(),
+            "r2": r2.mean().item(),
+        }
+
+    def predictions(self, outputs: Tensor) -> Tensor:
+        """Return the outputs in the target's own unit."""
+        return self._scaling.invert(outputs.cpu().double())

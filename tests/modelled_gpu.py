@@ -29,15 +29,19 @@ aten = torch.ops.aten
 
 
 class GpuTensor(torch.Tensor):
-    """A tensor on the modelled GPU; its values are for the GPU alone."""
+    """A tensor on the modelled GPU; its values are for the GPU alone.
+
+    Below Python it is one of the `meta` device: a torch without CUDA would do nothing with one of CUDA's.
+    """
 
     values: Tensor
+    device, is_cuda, is_meta = CUDA, True, False
 
     @staticmethod
     def __new__(cls, values: Tensor) -> GpuTensor:
         with torch.inference_mode(values.is_inference()):  # a view of an ordinary tensor is one too
             made: GpuTensor = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
-                cls, values.size(), values.stride(), values.storage_offset(), dtype=values.dtype, device=CUDA
+                cls, values.size(), values.stride(), values.storage_offset(), dtype=values.dtype, device=META
             )
         made.values = values
         return made
@@ -372,7 +376,6 @@ def modelled_gpu(monkeypatch: pytest.MonkeyPatch, schedule: Schedule = "late") -
         "get_rng_state": lambda _device=None: torch.tensor(gpu.draws),
         "set_rng_state": set_state,
     }
-    torch._C._ensureCUDADeviceGuardSet()  # as FakeTensorMode does: torch's own calls of CUDA then do nothing
     with monkeypatch.context() as patch:
         for name, stand_in in stand_ins.items():
             patch.setattr(torch.cuda, name, stand_in)

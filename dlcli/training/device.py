@@ -26,11 +26,11 @@ def pick_device(name: str) -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    device = torch.device(name)
+    device = torch.device("cuda:0" if name == "cuda" else name)  # as tensors on it call it
     if device.type == "cuda" and not torch.cuda.is_available():
         why = "torch sees no CUDA device here" if torch.backends.cuda.is_built() else "this torch is built without CUDA"
         raise DeviceError(f"cannot use device {name}: {why}", hint="--device auto takes what there is")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+    if device.type == "cuda" and device.index >= torch.cuda.device_count():
         count = torch.cuda.device_count()
         raise DeviceError(f"cannot use device {name}: there are {count}", hint="--device cuda:0 is the first")
     if device.type == "mps" and not torch.backends.mps.is_available():

@@ -10,7 +10,6 @@ from modelled_gpu import CUDA, modelled_gpu
 
 from dlcli.api import set_up
 from dlcli.config.load import load_config
-from dlcli.training import fit
 from dlcli.training.cuda_graph import capture
 from dlcli.training.events import StepEnded
 from dlcli.training.fit import Fit
@@ -47,7 +46,6 @@ def test_steps_that_cannot_be_captured_or_lead_elsewhere_are_taken_as_they_are(m
 def test_a_run_by_graphs_goes_on_from_within_an_epoch_as_if_it_had_not_stopped(
     setting: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fit, "is_traced", lambda _: False)  # traces are made by autograd, which wants a real GPU
     settings = [f"training.device={CUDA}", "training.epochs=3", "training.batch_size=10", "model.dropout=0.2", setting]
     config = load_config("digits", settings).config
 

@@ -14,7 +14,7 @@ def test_the_products_are_those_of_a_step(monkeypatch: pytest.MonkeyPatch) -> No
     """Forward and for the weights in both layers, for the inputs in the second alone: five."""
     timed: list[str] = []
 
-    def time_(call: partial[object], threads: int, _device: torch.device) -> float:
+    def time_(call: partial[object], threads: int, _weight: torch.Tensor) -> float:
         call()
         timed.extend([call.func.__name__] if threads == 1 else [])
         return float(threads)  # one thread is the faster one

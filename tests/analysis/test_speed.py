@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from modelled_gpu import CUDA, modelled_gpu
 
+from dlcli.analysis.products import _CALLS_AT_ONCE
 from dlcli.analysis.speed import Speed, Workload, built_in_workloads, measure_speed
 from dlcli.api import set_up
 from dlcli.config.load import load_config
@@ -24,6 +26,17 @@ def test_a_workload_is_timed_in_turns_with_the_tutorials_loop() -> None:
     assert found.against_microseconds_per_step is not None
     assert found.times_as_fast == found.against_microseconds_per_step[0] / median
     assert torch.get_num_threads() == threads
+
+
+def test_a_gpu_s_workload_is_timed_as_graphs_of_steps_and_of_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    with modelled_gpu(monkeypatch, "at once") as gpu:
+        settings = ["training.batch_size=1000", f"training.device={CUDA}"]
+        config = load_config("digits", settings).config
+        found = measure_speed(Workload("digits", config, set_up(config).splits), rounds=1, against="tutorial")
+        of_products, of_steps = _CALLS_AT_ONCE, 2 * 11
+        assert set(gpu.replays) == {of_products, of_steps}, "two batches an epoch, a step of eleven kernels"
+    assert found.product_share > 0
+    assert found.times_as_fast is not None
 
 
 def test_shares_and_ratios_are_of_medians() -> None:

@@ -102,7 +102,8 @@ class Event:
         self.asked = self.done = 0
         self.stream: Stream | None = None
 
-    def record(self, stream: Stream) -> None:
+    def record(self, stream: Stream | None = None) -> None:
+        stream = stream or self._gpu.current
         self.stream = stream
         self.asked += 1
         asked = self.asked
@@ -367,7 +368,7 @@ def modelled_gpu(monkeypatch: pytest.MonkeyPatch, schedule: Schedule = "late") -
         "device": nullcontext,
         "synchronize": lambda _device=None: gpu.synchronize(),
         "Stream": lambda _device=None: Stream(gpu),
-        "Event": lambda: Event(gpu),
+        "Event": lambda blocking=False: Event(gpu),
         "stream": gpu.on,
         "current_stream": lambda _device=None: gpu.current,
         "CUDAGraph": lambda: Graph(gpu),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -10,11 +11,15 @@ from torch import Tensor
 
 from dlcli.training.backprop import Batch
 
+_MOST_AHEAD = 8  # calls
 _TOLERANCE = 1e-3  # of a change; a graph runs the same kernels, but a library may choose others while it is captured
 
 
 class CapturedSteps:
     """Steps on a few batches at once, captured the first time and replayed from then on.
+
+    The host asks faster than steps are taken. It waits as soon as it is a few calls ahead: what it tells of progress, and
+    the signals it heeds, should be of now. The device never waits for it.
 
     Args:
         take: (batches, lrs) takes a step on each batch, at a learning rate that it leaves in the device's memory.
@@ -25,6 +30,7 @@ class CapturedSteps:
     def __init__(self, take: Callable[[Sequence[Batch], Tensor], None], state: Sequence[Tensor], most: int) -> None:
         self._take, self._state = take, state
         self._lrs = torch.zeros(most, device=state[0].device)
+        self._taken = itertools.cycle([torch.cuda.Event(blocking=True) for _ in range(_MOST_AHEAD)])
         self._replays: dict[tuple[int, int, int], Callable[[], None]] = {}
 
     def __call__(self, batches: Sequence[Batch], lrs: Sequence[float]) -> None:
@@ -34,7 +40,10 @@ class CapturedSteps:
         memory = int(batches[0].targets.storage_offset()), len(batches), len(batches[-1].targets)
         if memory not in self._replays:
             self._replays[memory] = capture(partial(self._take, batches, own_lrs), self._state)
+        taken = next(self._taken)
+        taken.synchronize()  # when it was recorded last, some calls ago
         self._replays[memory]()
+        taken.record()
 
 
 def capture(steps: Callable[[], None], state: Sequence[Tensor]) -> Callable[[], None]:

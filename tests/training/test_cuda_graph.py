@@ -10,7 +10,8 @@ from modelled_gpu import CUDA, modelled_gpu
 
 from dlcli.api import set_up
 from dlcli.config.load import load_config
-from dlcli.training.cuda_graph import capture
+from dlcli.training.backprop import Batch
+from dlcli.training.cuda_graph import _MOST_AHEAD, CapturedSteps, capture
 from dlcli.training.events import StepEnded
 from dlcli.training.fit import Fit
 from dlcli.training.manual import ManualStep
@@ -40,6 +41,17 @@ def test_steps_that_cannot_be_captured_or_lead_elsewhere_are_taken_as_they_are(m
         capture(double, [state])()
         assert state.tolist() == [2, 2, 2]
         assert gpu.replays == [1, 1], "one to try it, and one for good"
+
+
+def test_the_host_is_a_few_calls_ahead_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    with modelled_gpu(monkeypatch, "late"):
+        taken, batch = torch.zeros(1, device=CUDA), Batch(*(torch.zeros(1, device=CUDA) for _ in Batch._fields))
+        steps = CapturedSteps(lambda _, lrs: [taken.add_(lr) for lr in lrs], [taken], most=1)
+        ahead = []
+        for asked in range(1, 30):
+            steps([batch], [1.0])
+            ahead.append(asked - int(taken.values))  # type: ignore[attr-defined]  # to look is not to wait
+    assert max(ahead) == ahead[-1] == _MOST_AHEAD
 
 
 @pytest.mark.parametrize("setting", ["optimizer={name: adam, lr: 0.01}", "optimizer.momentum=0.9"])

@@ -366,6 +366,7 @@ def modelled_gpu(monkeypatch: pytest.MonkeyPatch, schedule: Schedule = "late") -
         "get_device_name": lambda _device=None: "a modelled GPU",
         "mem_get_info": lambda _device=None: (80 * 10**9, 80 * 10**9),
         "device": nullcontext,
+        "set_device": lambda _device: None,
         "synchronize": lambda _device=None: gpu.synchronize(),
         "Stream": lambda _device=None: Stream(gpu),
         "Event": lambda blocking=False: Event(gpu),

@@ -18,8 +18,8 @@ _TOLERANCE = 1e-3  # of a change; a graph runs the same kernels, but a library m
 class CapturedSteps:
     """Steps on a few batches at once, captured the first time and replayed from then on.
 
-    The host asks faster than steps are taken. It waits as soon as it is a few calls ahead: what it tells of progress, and
-    the signals it heeds, should be of now. The device never waits for it.
+    The host asks faster than steps are taken. It waits as soon as it is a few calls ahead: the progress it tells of and
+    the signals it heeds should be of now. The device never waits for it.
 
     Args:
         take: (batches, lrs) takes a step on each batch, at a learning rate that it leaves in the device's memory.

@@ -52,6 +52,7 @@ def set_precision(precision: Literal["float32", "float64", "tf32", "bf16"], devi
         raise DeviceError("MPS has no float64", hint="--device cpu")
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     if device.type == "cuda":
+        torch.cuda.set_device(device)  # graphs and events are made on the current one
         # cuBLAS repeats its results bit for bit only with a fixed workspace, set before its first use.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)

@@ -89,7 +89,7 @@ def test_graphs_on_a_gpu_take_the_steps_of_a_cpu_and_nothing_waits(
         training = Training(preset, setting, CUDA, data_device)
         sums = training.run([0])
         assert gpu.replays, "steps are captured"
-        gpu.synchronize()
+        gpu.streams.synchronize()
         for noted in (gpu.waits, gpu.kernels, gpu.replays):
             noted.clear()
         indices = 0 if setting == "training.batch_size=full" or data_device == CPU else EPOCHS - 1

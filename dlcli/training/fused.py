@@ -32,8 +32,8 @@ class FusedSgd(Sgd):
         return [*self._parameters, *self._velocities]
 
     def remember(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:  # noqa: ARG002
-        """See `Optimizer.remember`; graphs know the memory by its address."""
-        _put(memory.get("velocity", []), self._velocities)
+        """See `Optimizer.remember`; graphs know the memory by its address. Before the first step there may be none."""
+        _put(memory.get("velocity", self._velocities), self._velocities)
 
     @torch.no_grad()
     def step(self, gradients: list[Tensor], lr: float | Tensor) -> None:

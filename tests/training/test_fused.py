@@ -66,6 +66,13 @@ def test_one_goes_on_in_its_own_memory_from_what_another_remembered(setting: str
     torch.testing.assert_close(own, expected)
 
 
+def test_one_goes_on_from_before_the_first_step() -> None:
+    fused = build_fused_optimizer(parameters(), read("{name: sgd, momentum: 0.9}"))
+    assert fused is not None
+    fused.remember({}, steps=0)
+    assert all(one.eq(0).all() for one in fused.memory()["velocity"])
+
+
 def test_kernels_that_torch_has_changed_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     config = read("{name: sgd}")
     monkeypatch.setattr(torch, "_fused_sgd_", lambda *_, **__: None)

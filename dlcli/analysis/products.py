@@ -58,7 +58,7 @@ def _best_seconds(product: Callable[[], object], threads: int, weight: Tensor) -
         for _ in range(count):
             product()
 
-    take = capture(repeat, [weight]) if device.type == "cuda" else repeat
+    take = capture(repeat, [weight]) if device.type == "cuda" else repeat  # the model's weight: no product changes it
     seconds = []
     for _ in range(_REPEATS + 1):  # the first one warms up
         start = time.perf_counter()

@@ -131,7 +131,12 @@ def _train_again(setup: Setup, last: Checkpoint, listeners: Listeners) -> _Repea
     best: dict[str, torch.Tensor] = {}
     with memory_errors_named(setup.config):
         fit = Fit(
-            setup.model, setup.task, setup.splits, setup.config, library=last.training.library, report_seconds=looks
+            setup.model,
+            setup.task,
+            setup.splits,
+            setup.config,
+            library=last.training.arithmetic.library,
+            report_seconds=looks,
         )
         for event in fit:
             listeners.listen(event)

@@ -22,10 +22,11 @@ from torch import Tensor
 from dlcli.data.scaling import Scaling
 from dlcli.errors import DataError
 from dlcli.runs.files import read_file, to_json, write_whole
+from dlcli.training.arithmetic import Arithmetic
 from dlcli.training.optim import Plateau
 from dlcli.training.state import Monitor, Position, TrainingState
 
-SCHEMA = 2
+SCHEMA = 3
 _NO_DIGEST = "0" * 64
 _DIGEST_FOLLOWS = rb"{\"sha256\": \""  # how the digest's place looks in the file, where our JSON is a JSON string
 
@@ -122,8 +123,8 @@ def _to_bytes(checkpoint: Checkpoint) -> bytes:
     if training is not None:
         tensors |= _prefixed("optimizer", training.optimizer)
         tensors |= _prefixed("sums", training.sums) | _prefixed("generators", training.generators)
-        parts = ("position", "best", "stopping", "plateau")
-        header["training"] = {part: asdict(getattr(training, part)) for part in parts} | {"library": training.library}
+        parts = ("position", "best", "stopping", "plateau", "arithmetic")
+        header["training"] = {part: asdict(getattr(training, part)) for part in parts}
     # One entry only: safetensors writes its metadata in no fixed order.
     return safetensors.torch.save(tensors, metadata={"dlcli": to_json(header)})
 
@@ -139,7 +140,7 @@ def _from_parts(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> Che
         best=Monitor(**training["best"]),
         stopping=Monitor(**training["stopping"]),
         plateau=Plateau(**training["plateau"]),
-        library=training["library"],
+        arithmetic=Arithmetic(**training["arithmetic"]),
     )
     return Checkpoint(
         parameters=parameters,

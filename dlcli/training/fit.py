@@ -15,10 +15,10 @@ from dlcli.data.splits import Splits
 from dlcli.errors import DivergedError
 from dlcli.model import count_parameters
 from dlcli.task import Task
+from dlcli.training.arithmetic import Arithmetic, Library
 from dlcli.training.batches import batches_per_span, count_batches, derive_seed, draw_spans
 from dlcli.training.evaluation import evaluate_split
 from dlcli.training.events import EpochEnded, Event, FitEnded, FitEndReason, StepEnded
-from dlcli.training.onednn import Library
 from dlcli.training.optim import Schedule
 from dlcli.training.running import Running
 from dlcli.training.state import (
@@ -29,7 +29,7 @@ from dlcli.training.state import (
     restore_generators,
     seed_generators,
 )
-from dlcli.training.step import build_step
+from dlcli.training.step import build_step, choose_step
 from dlcli.training.trace import Tracer, is_traced
 
 REPORT_SECONDS = 0.1  # between two looks at the running loss; each waits for the device
@@ -71,7 +71,7 @@ class Fit:
         self._steps_per_epoch = count_batches(len(splits.train), settings.batch_size)
         self._batches = batches_per_span(splits.train, settings.batch_size, count_parameters(model), self._device)
         self._tracer = Tracer(model, task, splits)
-        self._step = build_step(model, task, splits.train, config, state.library if state else library)
+        self._step = build_step(model, task, splits.train, config, state.arithmetic.library if state else library)
         self._schedule = Schedule(config.scheduler, settings.epochs, self._steps_per_epoch)
         self._best = Monitor.of(config.checkpoint.monitor)
         self._stopping = Monitor.of(config.early_stopping.monitor, config.early_stopping.min_delta)
@@ -209,7 +209,9 @@ class Fit:
             best=copy(self._best),
             stopping=copy(self._stopping),
             plateau=copy(self._schedule.plateau),
-            library=self._step.library,
+            arithmetic=Arithmetic(
+                choose_step(self._config, self._model, self._device), torch.get_num_threads(), self._step.library
+            ),
         )
 
     def _restore(self, state: TrainingState) -> None:

@@ -14,12 +14,13 @@ from dlcli.config.schema import Config, SgdOptimizer
 from dlcli.data.splits import Split
 from dlcli.model import count_parameters
 from dlcli.task import Task
+from dlcli.training.arithmetic import Library
 from dlcli.training.backprop import Batch, Propagation, read_layers
 from dlcli.training.batches import MOST_BATCHES, batches_per_gathering, batches_per_span, examples_per_batch
 from dlcli.training.cuda_graph import CapturedSteps
 from dlcli.training.fused import FusedOptimizer, build_fused_optimizer
 from dlcli.training.gather import Gatherer, empty_like
-from dlcli.training.onednn import Library, OneDnnLayer, build_layer
+from dlcli.training.onednn import OneDnnLayer, build_layer
 from dlcli.training.optim import Optimizer, build_optimizer, clip_norm_
 from dlcli.training.threads import Threads, thread_counts
 

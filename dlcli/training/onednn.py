@@ -13,14 +13,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from dlcli.training.arithmetic import Library
 from dlcli.training.layers import Layer
-
-Library: TypeAlias = Literal["torch", "onednn"]
 
 # Multiplications in a layer's product below which oneDNN is not faster: what a call of it costs is won back sooner
 # where its products take half the time.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dlcli.config.schema import HIGHER_IS_BETTER
-from dlcli.training.onednn import Library
+from dlcli.training.arithmetic import Arithmetic
 from dlcli.training.optim import Plateau
 
 
@@ -76,7 +76,7 @@ class TrainingState:
         best: Monitor of the best checkpoint.
         stopping: Monitor of early stopping.
         plateau: What the schedule remembers.
-        library: What multiplied matrices.
+        arithmetic: What decides the last bits; the same for the whole run.
     """
 
     position: Position
@@ -87,7 +87,7 @@ class TrainingState:
     best: Monitor
     stopping: Monitor
     plateau: Plateau
-    library: Library
+    arithmetic: Arithmetic
 
 
 def seed_generators(device: torch.device, seed: int) -> None:

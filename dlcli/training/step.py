@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from dlcli.config.schema import Config
 from dlcli.data.splits import Split
 from dlcli.task import Task
+from dlcli.training.arithmetic import Library
 from dlcli.training.backprop import is_known
 from dlcli.training.batches import examples_per_batch
 from dlcli.training.manual import ManualStep
-from dlcli.training.onednn import Library
 from dlcli.training.optim import build_optimizer, clip_norm_
 
 

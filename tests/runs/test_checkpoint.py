@@ -55,7 +55,7 @@ def truncated(path: Path) -> None:
 
 def newer_schema(path: Path) -> None:
     save_checkpoint(path, CHECKPOINT)
-    content = path.read_bytes().replace(b'schema\\": 2', b'schema\\": 7')
+    content = path.read_bytes().replace(b'schema\\": 3', b'schema\\": 7')
     digest = re.search(rb"[0-9a-f]{64}", content)
     assert digest is not None
     blank = content.replace(digest.group(), b"0" * 64, 1)
@@ -73,7 +73,7 @@ def newer_schema(path: Path) -> None:
         (lambda path: path.write_text("hello"), "no checkpoint of dlcli, or damaged: it has no checksum"),
         (other_tensors, "no checkpoint of dlcli"),
         (truncated, "damaged: its content does not match its SHA-256"),
-        (newer_schema, r"cannot use a: a newer dlcli wrote it \(schema 7, this one reads 2\)"),
+        (newer_schema, r"cannot use a: a newer dlcli wrote it \(schema 7, this one reads 3\)"),
     ],
     ids=["missing", "folder", "pipe", "device", "empty", "text", "other tensors", "truncated", "newer"],
 )

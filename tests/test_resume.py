@@ -251,13 +251,14 @@ def test_a_newer_dlcli_s_checkpoint_is_left_alone(
 ) -> None:
     from dlcli.runs import checkpoint
 
-    monkeypatch.setattr(checkpoint, "SCHEMA", 3)
+    newer = checkpoint.SCHEMA + 1
+    monkeypatch.setattr(checkpoint, "SCHEMA", newer)
     dlcli("train", "-c", "digits", "training.epochs=2", "--run-dir", "run")
     before = outcome(Path("run"))
     monkeypatch.undo()
     refused = dlcli("train", "--resume", str(clean_place / "run"))
     assert refused.code == 3
-    assert "a newer dlcli wrote it (schema 3, this one reads 2)" in refused.err
+    assert f"a newer dlcli wrote it (schema {newer}, this one reads {newer - 1})" in refused.err
     assert outcome(clean_place / "run") == before
 
 

@@ -17,10 +17,10 @@ from dlcli.data.scaling import Scaling
 from dlcli.data.splits import DataInfo, Split, Splits
 from dlcli.model import build_mlp
 from dlcli.task import build_task
+from dlcli.training.arithmetic import choose_arithmetic
 from dlcli.training.batches import count_batches, examples_per_batch
 from dlcli.training.events import EpochEnded
 from dlcli.training.fit import Fit
-from dlcli.training.step import choose_step
 
 _ROUND_SECONDS = 0.3  # each round is long enough to be timed well, and short enough that both loops see the same load
 
@@ -150,7 +150,7 @@ def measure_speed(workload: Workload, *, rounds: int, against: Literal["tutorial
     model = _build(workload)
     return Speed(
         workload=workload.name,
-        step=choose_step(config, model, train.device),
+        step=choose_arithmetic(config, model, len(train)).step,
         batch_size=batch_size,
         examples_per_second=len(train) / steps / spread["dlcli"][0] * 1e6,
         microseconds_per_step=spread["dlcli"],

@@ -9,7 +9,8 @@ import torch
 
 from dlcli.api.setup import set_up
 from dlcli.config.load import load_config
-from dlcli.training.device import describe_device, memory_errors_named, pick_device, set_precision
+from dlcli.training.device import describe_device, memory_errors_named, pick_device
+from dlcli.training.threads import machine_cores
 
 if TYPE_CHECKING:  # what is measured seldom is imported late
     from dlcli.analysis.speed import BenchResult, Speed
@@ -46,7 +47,6 @@ def bench(
         overrides = [*overrides, f"training.device={device}"]
     if config is None:
         chosen = pick_device(device or "auto")
-        set_precision("float32", chosen)
         workloads = built_in_workloads(chosen)
     else:
         setup = set_up(load_config(config, overrides).config)
@@ -56,5 +56,5 @@ def bench(
         with memory_errors_named(workload.config):
             speeds.append(measure_speed(workload, rounds=rounds, against=against))
         listen(speeds[-1])
-    used = describe_device(workloads[0].splits.train.device)
+    used = describe_device(workloads[0].splits.train.device, machine_cores())
     return BenchResult(used, torch.__version__, tuple(speeds), measure_start_up(config, overrides))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -27,13 +26,10 @@ from dlcli.config.render import flatten
 from dlcli.config.schema import Config
 from dlcli.data.splits import Splits
 from dlcli.errors import DivergedError, Interrupted
-from dlcli.model import count_parameters
 from dlcli.training.device import memory_errors_named
 from dlcli.training.evaluation import evaluate_split
 from dlcli.training.events import EpochEnded
 from dlcli.training.fit import Fit
-
-_SMALL_EPOCH = 2**26  # multiplications on the way forward; some hundredths of a second on one thread
 
 
 @dataclass(frozen=True)
@@ -146,7 +142,7 @@ class PairedTraining:
         self._unit, self.device = setup.splits.info.target_unit, setup.device
         is_distance = self._plan.study.curve == "distance"
         solution = solve_least_squares(setup.splits.train) if is_distance else None
-        with memory_errors_named(config), _threads_for(setup):
+        with memory_errors_named(config):
             if variant.is_solved:
                 assert solution is not None, "only what distances are measured from is solved"
                 solution.write_to(setup.model)
@@ -194,18 +190,6 @@ class PairedTraining:
     def _heed_signals(self) -> None:
         if signum := self._spectators.should_stop():
             raise Interrupted("interrupted: a study that is not done leaves no results", signum=signum)
-
-
-@contextmanager
-def _threads_for(setup: Setup) -> Iterator[None]:
-    """Have one thread train what is small: beside other load, several would wait for each other most of the time."""
-    most = torch.get_num_threads()
-    if len(setup.splits.train) * count_parameters(setup.model) < _SMALL_EPOCH:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(most)
 
 
 def _with_lr(config: Config, lr: float) -> Config:

@@ -110,10 +110,10 @@ def _contents(
     from dlcli.analysis.report.images import embed
     from dlcli.analysis.report.page import Contents
 
-    device = next(trained.model.parameters()).device
+    device, threads = next(trained.model.parameters()).device, folder.read_manifest().get("threads", 1)
     images = [(one.name, embed(one.title, one.alt, one.draw)) for one in pictures(trained)]
     return Contents(
-        essentials=describe_run(trained.config, trained.splits, trained.model, device, run="").essentials,
+        essentials=describe_run(trained.config, trained.splits, trained.model, device, threads, run="").essentials,
         measured=asdict(measure_run(folder, trained, checkpoint, notify=notify)),
         findings=diagnose(trained),
         looked_for=LOOKED_FOR,

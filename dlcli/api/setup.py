@@ -21,21 +21,23 @@ from dlcli.runs.checkpoint import Checkpoint, load_checkpoint
 from dlcli.runs.folder import RunFolder, find_run
 from dlcli.runs.log import read_rows, read_traces
 from dlcli.task import Task, build_task
+from dlcli.training.arithmetic import Arithmetic, choose_arithmetic
 from dlcli.training.batches import draw_order
-from dlcli.training.device import check_memory, memory_errors_named, pick_device, place_splits, set_precision
+from dlcli.training.device import check_memory, dtype_for, memory_errors_named, pick_device, place_splits
 
 CheckpointName: TypeAlias = Literal["best", "last"]
 
 
 @dataclass(frozen=True)
 class Setup:
-    """Data, model and task of a config, on its device."""
+    """Data, model and task of a config on its device, and the arithmetic it trains with."""
 
     config: Config
     splits: Splits
     model: nn.Sequential
     task: Task
     device: torch.device
+    arithmetic: Arithmetic
 
 
 def set_up(config: Config, *, notify: Callable[[str], None] | None = None, splits: Splits | None = None) -> Setup:
@@ -51,14 +53,15 @@ def set_up(config: Config, *, notify: Callable[[str], None] | None = None, split
         DeviceError: If the device is missing, or its memory is too small.
     """
     device = pick_device(config.training.device)
-    dtype = set_precision(config.training.precision, device)
+    dtype = dtype_for(config.training.precision, device)
     splits = load_splits(config, notify=notify) if splits is None else splits
     info = splits.info
     check_memory(config, splits, device, dtype)
     with memory_errors_named(config):
         model = build_mlp(info.in_features, info.out_features, config.model, seed=config.seed, dtype=dtype).to(device)
         task = build_task(config, splits)
-        return Setup(config, place_splits(splits, device, dtype), model, task, device)
+        arithmetic = choose_arithmetic(config, model, len(splits.train))
+        return Setup(config, place_splits(splits, device, dtype), model, task, device, arithmetic)
 
 
 def set_up_plainly(config: Config) -> Setup:

@@ -84,7 +84,7 @@ NOBODY = Listeners()
 def plan(loaded: LoadedConfig) -> RunStarted:
     """Return what `train` would do, without training or leaving anything behind."""
     setup = set_up(loaded.config)
-    return describe_run(setup.config, setup.splits, setup.model, setup.device, run="")
+    return describe_run(setup.config, setup.splits, setup.model, setup.device, setup.arithmetic.threads, run="")
 
 
 def train(
@@ -109,7 +109,7 @@ def train(
         Interrupted: If `listeners.should_stop` said so.
     """
     setup = set_up(loaded.config, notify=listeners.notify)
-    with begin_run(loaded, setup.splits.info, setup.device, sys.argv, run_dir) as folder:
+    with begin_run(loaded, setup.splits.info, setup.device, setup.arithmetic, sys.argv, run_dir) as folder:
         return _train_in(folder, setup, None, evaluate_test, listeners)
 
 
@@ -190,7 +190,8 @@ def _train_in(
     config, splits = setup.config, setup.splits
     checkpoint = point.checkpoint if point else None
     step, state = (checkpoint.step, checkpoint.training) if checkpoint else (None, None)
-    started = describe_run(config, splits, setup.model, setup.device, str(folder.path), step)
+    arithmetic = state.arithmetic if state else setup.arithmetic
+    started = describe_run(config, splits, setup.model, setup.device, arithmetic.threads, str(folder.path), step)
     listeners.listen(started)
     with memory_errors_named(config):
         fit = Fit(setup.model, setup.task, splits, config, state)

@@ -76,15 +76,9 @@ def verify(
     folder = find_run(run)
     manifest, last = folder.read_manifest(), _load_last(folder)
     best = load_checkpoint(folder.checkpoint("best")) if last.training and last.training.best.best_epoch else None
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(max(1, manifest.get("threads", threads)))
-        setup = set_up(load_run_config(folder, data_root=data_root))
-        environment = environment_changes(manifest, setup.device)
-        repeated = _train_again(setup, last, listeners)
-    finally:
-        torch.set_num_threads(threads)
-
+    setup = set_up(load_run_config(folder, data_root=data_root))
+    environment = environment_changes(manifest, setup.device)
+    repeated = _train_again(setup, last, listeners)
     differences = _compare(folder, last, best, repeated)
     if manifest.get("data", {}).get("sha256", {}) != dict(setup.splits.info.checksums):
         differences.insert(0, "the data is other data: its checksums differ")
@@ -125,7 +119,9 @@ def _train_again(setup: Setup, last: Checkpoint, listeners: Listeners) -> _Repea
     """Train up to the position of a checkpoint."""
     assert last.training is not None
     target = last.training.position
-    listeners.listen(describe_run(setup.config, setup.splits, setup.model, setup.device, run=""))
+    listeners.listen(
+        describe_run(setup.config, setup.splits, setup.model, setup.device, last.training.arithmetic.threads, run="")
+    )
     looks = 0.0 if target.examples else None  # within an epoch, it is met only if every look is taken
     rows: list[Row] = []
     best: dict[str, torch.Tensor] = {}
@@ -135,7 +131,7 @@ def _train_again(setup: Setup, last: Checkpoint, listeners: Listeners) -> _Repea
             setup.task,
             setup.splits,
             setup.config,
-            library=last.training.arithmetic.library,
+            arithmetic=last.training.arithmetic,
             report_seconds=looks,
         )
         for event in fit:

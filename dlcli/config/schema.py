@@ -383,6 +383,14 @@ BatchSize = Annotated[
     ),
 ]
 
+Threads = Annotated[
+    Annotated[int, Field(ge=1, le=1024)] | Literal["auto"],
+    _accepts(
+        "a whole number from 1 to 1024, or auto",
+        lambda value: value == "auto" or (type(value) is int and 1 <= value <= 1024),
+    ),
+]
+
 DEVICE, RUN_NAME = r"auto|cpu|cuda(:[0-9]{1,3})?|mps", r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 Device = Annotated[
     str,
@@ -420,6 +428,9 @@ class TrainingSection(Section):
     """Examples per step; `full` takes all of them: gradient descent."""
     device: Device = "auto"
     """auto, cpu, cuda, cuda:1 or mps; `auto` takes CUDA, then MPS, then the CPU."""
+    threads: Threads = "auto"
+    """CPU threads. `auto` follows from the sizes of the work and the machine's cores alone, so that the same config
+    gives the same bits beside any other load; OMP_NUM_THREADS is not consulted."""
     precision: Literal["float32", "float64", "tf32", "bf16"] = "float32"
     """Type of parameters and inputs; `tf32`, on CUDA only, and `bf16` are float32 with rounded matrix products."""
     step: Literal["auto", "eager", "manual"] = "auto"

@@ -22,6 +22,7 @@ def describe_run(
     splits: Splits,
     model: nn.Module,
     device: torch.device,
+    threads: int,
     run: str,
     resumed_from_step: int | None = None,
 ) -> RunStarted:
@@ -32,6 +33,7 @@ def describe_run(
         splits: On the device.
         model: On the device.
         device: Where it will train.
+        threads: How many it will use of the CPU's.
         run: The run's folder, empty where there is none.
         resumed_from_step: How far an earlier process had come; None if this is the first.
     """
@@ -43,7 +45,7 @@ def describe_run(
         ("task", f"{config.task}: {info.in_features:,} inputs, {what}; loss {config.loss.name}"),
         ("model", f"{describe_layers(config, info)}; {count_parameters(model):,} parameters, init {config.model.init}"),
         ("training", _training(config, steps_per_epoch)),
-        ("device", f"{describe_device(device)}, {config.training.precision}; seed {config.seed}"),
+        ("device", f"{describe_device(device, threads)}, {config.training.precision}; seed {config.seed}"),
     ]
     if info.noise is not None and info.task == "regression":
         essentials.insert(1, ("truth", f"{info.formula}, noise {info.noise:g}"))

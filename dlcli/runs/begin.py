@@ -17,11 +17,17 @@ from dlcli.runs.files import write_json, write_whole
 from dlcli.runs.folder import RunFolder, create_run
 from dlcli.runs.lock import LOCK, OWNER, owned
 from dlcli.runs.manifest import build_manifest
+from dlcli.training.arithmetic import Arithmetic
 
 
 @contextmanager
 def begin_run(
-    loaded: LoadedConfig, info: DataInfo, device: torch.device, command: Sequence[str], run_dir: Path | None = None
+    loaded: LoadedConfig,
+    info: DataInfo,
+    device: torch.device,
+    arithmetic: Arithmetic,
+    command: Sequence[str],
+    run_dir: Path | None = None,
 ) -> Iterator[RunFolder]:
     """Make a run folder, write the config, as given and resolved, and the manifest into it, and own it.
 
@@ -31,6 +37,7 @@ def begin_run(
         loaded: The run's config.
         info: The data it found.
         device: Where it will train.
+        arithmetic: What decides the run's last bits.
         command: How it was called.
         run_dir: Where to make the folder, instead of under the runs folder.
 
@@ -44,7 +51,7 @@ def begin_run(
         write_whole(folder.config, loaded.text.encode())
         resolved = render_yaml(_with_absolute_root(loaded.config), lambda _section, _field, path: loaded.origin(path))
         write_whole(folder.resolved, f"# Every setting of this run, and where it came from.\n{resolved}".encode())
-        write_json(folder.manifest, build_manifest(loaded.config, info, device, command))
+        write_json(folder.manifest, build_manifest(loaded.config, info, device, arithmetic, command))
         yield folder
 
 

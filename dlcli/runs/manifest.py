@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -16,9 +17,22 @@ import torch
 from dlcli.config.schema import Config
 from dlcli.data.splits import DataInfo
 from dlcli.signals import signals_held
+from dlcli.training.arithmetic import Arithmetic
+
+# Environment variables that have torch and the libraries it calls compute in another way.
+_VARIABLES = (
+    "ATEN_CPU_CAPABILITY",
+    "DNNL_MAX_CPU_ISA",
+    "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "ONEDNN_MAX_CPU_ISA",
+    "TORCH_BLAS_PREFER_CUBLASLT",
+)
 
 
-def build_manifest(config: Config, info: DataInfo, device: torch.device, command: Sequence[str]) -> dict[str, Any]:
+def build_manifest(
+    config: Config, info: DataInfo, device: torch.device, arithmetic: Arithmetic, command: Sequence[str]
+) -> dict[str, Any]:
     """Return the manifest of a run that starts now."""
     return {
         "schema": 1,
@@ -26,6 +40,8 @@ def build_manifest(config: Config, info: DataInfo, device: torch.device, command
         "seed": config.seed,
         "data": {"name": info.name, "sha256": dict(info.checksums)},
         "world_size": 1,
+        "threads": arithmetic.threads,
+        "arithmetic": asdict(arithmetic),
         **describe_environment(device),
     }
 
@@ -51,7 +67,7 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "platform": _platform(),
-        "threads": torch.get_num_threads(),
+        "variables": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
     }
 
 

@@ -1,11 +1,28 @@
-"""The rule that fixes a run's arithmetic before its first step."""
+"""The rule that fixes a run's arithmetic before its first step.
+
+The last bits of a floating-point sum depend on the order of its terms, and the order depends on the number of threads
+and on the library that multiplies. Both are therefore functions of the config, the sizes and the hardware: no clock, no
+measurement and no state of the machine takes part. A run keeps its arithmetic to the end; a checkpoint stores it.
+
+With the number of threads fixed, the products are repeatable by what their libraries promise: MKL for memory that
+begins on a 64-byte boundary (oneMKL Developer Guide, "Reproducibility Conditions"), where torch's allocator puts every
+tensor; oneDNN for one processor and one number of threads.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Library: TypeAlias = Literal["torch", "onednn"]
+import torch
+from torch import nn
+
+from dlcli.config.schema import Config
+from dlcli.training.backprop import is_known
+from dlcli.training.batches import examples_per_batch
+from dlcli.training.onednn import Library, choose_library
+from dlcli.training.threads import threads_for
+
 StepName: TypeAlias = Literal["eager", "manual"]
 
 
@@ -16,9 +33,37 @@ class Arithmetic:
     Attributes:
         step: How gradients are computed: by autograd (`eager`) or by the written-out formulas (`manual`).
         threads: CPU threads for every operation of the run.
-        library: Library for large matrix products: torch's own, or oneDNN.
+        library: Library for large matrix products on a CPU: torch's own, or oneDNN.
     """
 
     step: StepName
     threads: int
     library: Library
+
+
+def choose_arithmetic(config: Config, model: nn.Sequential, n_train: int) -> Arithmetic:
+    """Return the arithmetic of a run.
+
+    Args:
+        config: All settings.
+        model: On its device.
+        n_train: Number of training examples.
+    """
+    weights = [module.weight for module in model if isinstance(module, nn.Linear)]
+    batch_size = min(n_train, examples_per_batch(n_train, config.training.batch_size))
+    operations = batch_size * max(weight.numel() for weight in weights)
+    step = _choose_step(config, model, weights[0].device)
+    may_choose = step == "manual" and weights[0].device.type == "cpu" and weights[0].dtype == torch.float32
+    return Arithmetic(
+        step=step,
+        threads=threads_for(operations) if config.training.threads == "auto" else config.training.threads,
+        library=choose_library(operations) if may_choose else "torch",
+    )
+
+
+def _choose_step(config: Config, model: nn.Sequential, device: torch.device) -> StepName:
+    """Return the step that the config names; for `auto`, the faster one that the model and the device allow."""
+    if config.training.step != "auto":
+        return config.training.step
+    is_manual = is_known(model) and config.training.precision != "bf16" and device.type in ("cpu", "cuda")
+    return "manual" if is_manual else "eager"

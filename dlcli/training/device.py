@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch.utils import deterministic
 
 from dlcli.config.schema import Config, SgdOptimizer
 from dlcli.data.splits import Splits
@@ -38,10 +37,8 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def set_precision(precision: Literal["float32", "float64", "tf32", "bf16"], device: torch.device) -> torch.dtype:
-    """Set up `device` for repeatable numbers in `precision`, and return the type of parameters and inputs.
-
-    Reduced precision is on when asked for and off otherwise, whatever torch's defaults are.
+def dtype_for(precision: Literal["float32", "float64", "tf32", "bf16"], device: torch.device) -> torch.dtype:
+    """Return the type of parameters and inputs; `tf32` and `bf16` are float32 with rounded matrix products.
 
     Raises:
         DeviceError: If the device has no such precision.
@@ -50,13 +47,6 @@ def set_precision(precision: Literal["float32", "float64", "tf32", "bf16"], devi
         raise DeviceError(f"precision tf32 needs a CUDA device, not {device}", hint="training.precision=float32")
     if precision == "float64" and device.type == "mps":
         raise DeviceError("MPS has no float64", hint="--device cpu")
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-    if device.type == "cuda":
-        torch.cuda.set_device(device)  # graphs and events are made on the current one
-        # cuBLAS repeats its results bit for bit only with a fixed workspace, set before its first use.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a kernel for each new tensor
     return torch.float64 if precision == "float64" else torch.float32
 
 
@@ -67,12 +57,11 @@ def place_splits(splits: Splits, device: torch.device, dtype: torch.dtype) -> Sp
     return splits.to(torch.device("cpu") if is_large else device, dtype)
 
 
-def describe_device(device: torch.device) -> str:
+def describe_device(device: torch.device, threads: int) -> str:
     """Return the device as a person would call it: `cpu, 2 threads`, `cuda:0, NVIDIA H100`."""
     if device.type == "cuda":
         return f"{device}, {torch.cuda.get_device_name(device)}"
     if device.type == "cpu":
-        threads = torch.get_num_threads()
         return f"cpu, {threads} thread{'s' if threads > 1 else ''}"
     return str(device)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import copy
 
 import torch
@@ -15,10 +16,11 @@ from dlcli.data.splits import Splits
 from dlcli.errors import DivergedError
 from dlcli.model import count_parameters
 from dlcli.task import Task
-from dlcli.training.arithmetic import Arithmetic, Library
+from dlcli.training.arithmetic import Arithmetic, choose_arithmetic
 from dlcli.training.batches import batches_per_span, count_batches, derive_seed, draw_spans
 from dlcli.training.evaluation import evaluate_split
 from dlcli.training.events import EpochEnded, Event, FitEnded, FitEndReason, StepEnded
+from dlcli.training.isolation import isolated
 from dlcli.training.optim import Schedule
 from dlcli.training.running import Running
 from dlcli.training.state import (
@@ -29,7 +31,7 @@ from dlcli.training.state import (
     restore_generators,
     seed_generators,
 )
-from dlcli.training.step import build_step, choose_step
+from dlcli.training.step import build_step
 from dlcli.training.trace import Tracer, is_traced
 
 REPORT_SECONDS = 0.1  # between two looks at the running loss; each waits for the device
@@ -48,8 +50,11 @@ class Fit:
         splits: What to learn from, and what to validate on.
         config: `optimizer`, `scheduler`, `training`, `early_stopping`, `checkpoint.monitor` and `seed`.
         state: Where an earlier run stopped; its parameters go into `model`.
-        library: What multiplies matrices, where `state` does not say; None takes the fastest.
+        arithmetic: What decides the last bits, where `state` does not say; None chooses it by the rule.
         report_seconds: Between two looks within an epoch; 0 looks as often as can be.
+
+    Attributes:
+        arithmetic: Fixed for the whole run.
     """
 
     def __init__(
@@ -60,7 +65,7 @@ class Fit:
         config: Config,
         state: TrainingState | None = None,
         *,
-        library: Library | None = None,
+        arithmetic: Arithmetic | None = None,
         report_seconds: float | None = None,
     ) -> None:
         settings = config.training
@@ -68,19 +73,23 @@ class Fit:
             model.load_state_dict(dict(state.parameters))
         self._model, self._task, self._splits, self._config = model, task, splits, config
         self._device = next(model.parameters()).device
+        given = state.arithmetic if state is not None else arithmetic
+        self.arithmetic = given or choose_arithmetic(config, model, len(splits.train))
         self._steps_per_epoch = count_batches(len(splits.train), settings.batch_size)
         self._batches = batches_per_span(splits.train, settings.batch_size, count_parameters(model), self._device)
         self._tracer = Tracer(model, task, splits)
-        self._step = build_step(model, task, splits.train, config, state.arithmetic.library if state else library)
         self._schedule = Schedule(config.scheduler, settings.epochs, self._steps_per_epoch)
         self._best = Monitor.of(config.checkpoint.monitor)
         self._stopping = Monitor.of(config.early_stopping.monitor, config.early_stopping.min_delta)
         self._report_seconds = REPORT_SECONDS if report_seconds is None else report_seconds
         self._epochs = 0  # ended
         self._running = Running(steps_before=0)
-        self._resumed_from: TrainingState | None = None
-        if state is not None:
-            self._restore(state)
+        self._generators: Mapping[str, Tensor] = {}
+        with self._own_settings():
+            self._step = build_step(model, task, splits.train, config, self.arithmetic)
+            self._seed_epoch()
+            if state is not None:
+                self._restore(state)
 
     def __iter__(self) -> Iterator[Event]:
         """Train to the end; the last event says why it is the end.
@@ -88,6 +97,28 @@ class Fit:
         Raises:
             DivergedError: When the loss is not a finite number; the model is of no use then.
         """
+        events = self._train()
+        while True:
+            with self._own_settings():
+                event = next(events, None)
+            if event is None:
+                return
+            yield event
+
+    @contextmanager
+    def _own_settings(self) -> Iterator[None]:
+        """Run the block under this run's settings and random generators; between events the caller's hold."""
+        tf32 = self._config.training.precision == "tf32"
+        with isolated(threads=self.arithmetic.threads, device=self._device, tf32=tf32):
+            callers = generator_states(self._device)
+            restore_generators(self._generators, self._device)
+            try:
+                yield
+            finally:
+                self._generators = generator_states(self._device)
+                restore_generators(callers, self._device)
+
+    def _train(self) -> Iterator[Event]:
         while (reason := self._reason_to_end()) is None:
             start = time.perf_counter()
             yield from self._train_epoch()
@@ -104,10 +135,8 @@ class Fit:
     def _train_epoch(self) -> Iterator[StepEnded]:
         config, epoch, running = self._config, self._epochs + 1, self._running
         train, batch_size = self._splits.train, config.training.batch_size
-        seed_generators(self._device, derive_seed(config.seed, "dropout", epoch))
-        if self._resumed_from is not None:
-            restore_generators(self._resumed_from.generators, self._device)
-            self._resumed_from = None
+        if not running.examples:
+            self._seed_epoch()
         running.restart_clock()
         for span in draw_spans(train, batch_size, self._batches, config.seed, epoch, done=running.examples):
             examples = len(train) if span is None else len(span)
@@ -118,6 +147,10 @@ class Fit:
             if running.seconds_since_report() >= self._report_seconds:
                 train_loss, examples_per_second = self._look()
                 yield StepEnded(epoch, running.step, train_loss, examples_per_second)
+
+    def _seed_epoch(self) -> None:
+        """Seed the generators that dropout draws from in the epoch to come."""
+        seed_generators(self._device, derive_seed(self._config.seed, "dropout", self._epochs + 1))
 
     def _end_epoch(self, start: float) -> EpochEnded:
         """Validate, and move on to the next epoch."""
@@ -205,13 +238,11 @@ class Fit:
                 for name, value in zip(names, values, strict=True)
             },
             sums=self._running.sums(),
-            generators=generator_states(self._device),
+            generators=dict(self._generators),
             best=copy(self._best),
             stopping=copy(self._stopping),
             plateau=copy(self._schedule.plateau),
-            arithmetic=Arithmetic(
-                choose_step(self._config, self._model, self._device), torch.get_num_threads(), self._step.library
-            ),
+            arithmetic=self.arithmetic,
         )
 
     def _restore(self, state: TrainingState) -> None:
@@ -224,7 +255,8 @@ class Fit:
         self._epochs = state.position.epochs
         self._running = Running(state.position.step, state.position.examples)
         self._running.restore(state.sums["loss"].to(self._device), state.sums["weight"].to(self._device))
-        self._resumed_from = state if state.position.examples else None
+        if state.position.examples:  # within an epoch; at its start the generators are seeded
+            restore_generators(state.generators, self._device)
 
 
 def _copy(value: Tensor) -> Tensor:

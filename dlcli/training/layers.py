@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.training.elementwise import ELEMENTWISE
-from dlcli.training.threads import OPERATIONS_PER_THREAD
+from dlcli.training.threads import TWO_THREADS_FROM
 
 _LINE = 16  # float32 values in a cache line
 _LARGE = 2**15  # values in a matrix
@@ -153,6 +153,6 @@ def lie_by_units(linears: Sequence[nn.Linear], n: int) -> list[bool]:
     if linears[0].weight.device.type == "cuda":
         return [False] * len(linears)
     widest = max((linear.out_features for linear in linears[:-1]), default=0)
-    is_shared = n * max(linear.weight.numel() for linear in linears) >= 2 * OPERATIONS_PER_THREAD
+    is_shared = n * max(linear.weight.numel() for linear in linears) >= TWO_THREADS_FROM
     hidden = [is_shared and n < widest and linear.out_features not in _FEW for linear in linears[:-1]]
     return [*hidden, True]

@@ -1,10 +1,9 @@
-"""Optimizer steps by back-propagation written out, on as many threads and by the matrix library that are fastest."""
+"""Optimizer steps by back-propagation written out."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
 from functools import partial
 
 import torch
@@ -14,17 +13,13 @@ from dlcli.config.schema import Config, SgdOptimizer
 from dlcli.data.splits import Split
 from dlcli.model import count_parameters
 from dlcli.task import Task
-from dlcli.training.arithmetic import Library
 from dlcli.training.backprop import Batch, Propagation, read_layers
-from dlcli.training.batches import MOST_BATCHES, batches_per_gathering, batches_per_span, examples_per_batch
+from dlcli.training.batches import batches_per_gathering, batches_per_span, examples_per_batch
 from dlcli.training.cuda_graph import CapturedSteps
 from dlcli.training.fused import FusedOptimizer, build_fused_optimizer
 from dlcli.training.gather import Gatherer, empty_like
-from dlcli.training.onednn import OneDnnLayer, build_layer
+from dlcli.training.onednn import Library, build_layer
 from dlcli.training.optim import Optimizer, build_optimizer, clip_norm_
-from dlcli.training.threads import Threads, thread_counts
-
-_LONG_STEP = 2**30  # multiplications on the way forward; some hundredths of a second
 
 
 class ManualStep:
@@ -35,12 +30,10 @@ class ManualStep:
         task: Gives the loss, and its gradient with respect to the outputs.
         train: On the model's device, or on the CPU if it doesn't fit there.
         config: `optimizer` and `training`.
-        library: What multiplies matrices; None takes the fastest.
+        library: Library for large matrix products.
     """
 
-    def __init__(
-        self, model: nn.Sequential, task: Task, train: Split, config: Config, library: Library | None = None
-    ) -> None:
+    def __init__(self, model: nn.Sequential, task: Task, train: Split, config: Config, library: Library) -> None:
         optimizer = config.optimizer
         self._task = task
         self._train = train
@@ -72,10 +65,6 @@ class ManualStep:
         own_inputs = itertools.cycle(inputs)
         self._batches = [Batch(next(own_inputs)[: len(one)], one, out) for one, out in zip(*rest, strict=True)]
         self._seen = self._outputs, self._targets  # of the last run
-        self._threads = Threads(
-            operations=self._batch_size * max(layer.weight.numel() for layer in self._layers),
-            may_change=self._device.type == "cpu" and self._is_same_with_any_threads(),
-        )
 
     @torch.inference_mode()
     def run(self, index: Tensor | None, lrs: Sequence[float]) -> tuple[Tensor, Tensor]:
@@ -85,13 +74,11 @@ class ManualStep:
         for first in range(0, len(lrs), self._at_once):
             steps = slice(first, first + self._at_once)
             rows = slice(first * self._batch_size, (first + self._at_once) * self._batch_size)
-            with self._threads.lent_for(len(lrs[steps])):
-                self._gather(None if index is None else index[rows], targets[rows])
-                self._take_all(batches[steps], lrs[steps])
+            self._gather(None if index is None else index[rows], targets[rows])
+            self._take_all(batches[steps], lrs[steps])
         outputs = self._layers[-1].without_idle(self._outputs[:examples])
         self._seen = outputs, targets
-        with self._threads.lent():
-            return self._task.total_loss(outputs, targets), self._task.weight(targets)
+        return self._task.total_loss(outputs, targets), self._task.weight(targets)
 
     def _cut(self, examples: int) -> list[Batch]:
         """Return the batches of a span; only its last can be short."""
@@ -127,44 +114,6 @@ class ManualStep:
             self._propagations[n] = Propagation(self._layers, self._task.loss_gradient, n)
         return self._propagations[n]
 
-    def _is_same_with_any_threads(self) -> bool:
-        """Return whether every number of threads gives the same bits, for whole batches and the short last one.
-
-        It does where a library cuts its products between threads along rows and columns only. Long steps are not
-        tried: they lose little by threads that wait for each other.
-        """
-        is_long = self._batch_size * sum(layer.weight.numel() for layer in self._layers) > _LONG_STEP
-        if is_long or self._clip_norm is not None:  # a norm is a sum, which is cut between threads
-            return False
-        counts = thread_counts()
-        try:
-            for n in {self._batch_size, len(self._train) % self._batch_size} - {0}:
-                expected = self._differentiate(n)
-                for count in counts[:-1]:
-                    torch.set_num_threads(count)
-                    if not all(map(torch.equal, expected, self._differentiate(n))):
-                        return False
-                torch.set_num_threads(counts[-1])
-        finally:
-            torch.set_num_threads(counts[-1])
-        return True
-
-    @torch.inference_mode()
-    def _differentiate(self, n: int) -> list[Tensor]:
-        """Return outputs and gradients of the first n examples, and the loss of as many as are taken at once."""
-        layers = [copy(layer) for layer in self._layers]
-        gradients = [layer.keep_gradient() for layer in layers]
-        first = torch.arange(n, device=self._train.device)
-        gather, targets = Gatherer(self._train, self._device, n), empty_like(self._train.targets, n, self._device)
-        gather(first, targets)
-        outputs = layers[-1].outputs(n)
-        torch.manual_seed(0)  # dropout; an epoch sets a seed of its own
-        Propagation(layers, self._task.loss_gradient, n)(Batch(gather.inputs, targets, outputs), lr=1.0, keep=1.0)
-        rows = min(MOST_BATCHES * n, len(self._train))
-        repeated = layers[-1].without_idle(outputs.t().repeat(1, -(-rows // n))[:, :rows].t())
-        loss = self._task.total_loss(repeated, self._train.targets[:rows])
-        return [outputs, loss, *gradients]
-
     @torch.no_grad()
     def update_model(self) -> None:
         """Copy the parameters into the model."""
@@ -191,8 +140,3 @@ class ManualStep:
             for name, kept in memory.items()
         }
         self._optimizer.remember(own, steps)
-
-    @property
-    def library(self) -> Library:
-        """See `Step.library`."""
-        return "onednn" if any(isinstance(layer, OneDnnLayer) for layer in self._layers) else "torch"

@@ -1,31 +1,37 @@
-"""Large products by oneDNN, on processors where it is faster than torch's usual library.
+"""Large matrix products by oneDNN, on processors where it is faster than torch's usual library.
 
 On AMD processors with AVX-512, torch's usual library, MKL, runs large float32 products more slowly than oneDNN: on
 Zen 5 at half of its speed, on Zen 4 at nine tenths. torch multiplies by oneDNN where it is allowed to round float32 to
-bfloat16 (`torch.backends.mkldnn.matmul.fp32_precision`), but oneDNN does so only on processors with matrix units for
-it. A probe makes sure that it doesn't; otherwise the usual library is used.
+bfloat16 (`torch.backends.mkldnn.matmul.fp32_precision`), but oneDNN rounds only on processors with matrix units for
+bfloat16. A fixed product shows whether it does; if so, the usual library is used.
+
+The choice is a function of the processor and of the sizes: a measurement of speed would let other load decide bits.
 """
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
+from pathlib import Path
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from dlcli.training.arithmetic import Library
 from dlcli.training.layers import Layer
+from dlcli.training.threads import thread_count
 
-# Multiplications in a layer's product below which oneDNN is not faster: what a call of it costs is won back sooner
-# where its products take half the time.
-_MIN_OPERATIONS, _MIN_OPERATIONS_IF_MUCH_FASTER = 2**25, 2**22
-_MUCH_FASTER = 1.3  # clear of noise, so that the choice, which decides the last bits, is the same in every run
+Library: TypeAlias = Literal["torch", "onednn"]
+
+# Multiplications in a product from which oneDNN is faster, by the family of AMD's processors. A call of it costs more
+# than one of MKL; on Zen 5 its products take half the time, on Zen 4 nine tenths.
+_ZEN_4, _ZEN_5 = 25, 26
+_FASTER_FROM = {_ZEN_4: 2**25, _ZEN_5: 2**22}
 _MAX_ERROR = 1e-5  # relative; float32 sums of this length err by 1e-7 to 1e-6, bfloat16's by 1e-2
-_PROBE, _ROUNDS = (64, 512, 256), 15
+_PROBE = (64, 512, 256)
 
 
 class OneDnnLayer(Layer):
@@ -62,54 +68,52 @@ def _onednn() -> Iterator[None]:
         settings.fp32_precision = before
 
 
-def build_layer(linear: nn.Linear, by_units: bool, *, n: int, library: Library | None = None) -> Layer:
-    """Return a layer for batches of `n` examples, by the library that is faster for its products here, or by `library`.
+def choose_library(operations: int) -> Library:
+    """Return the library that is faster here for a float32 product of `operations` multiplications."""
+    return "onednn" if operations >= _faster_from() else "torch"
 
-    oneDNN is not taken where it is missing or rounds, whoever asks for it.
+
+def build_layer(linear: nn.Linear, by_units: bool, *, n: int, library: Library) -> Layer:
+    """Return a layer for batches of `n` examples.
+
+    With `library` onednn, oneDNN multiplies where `choose_library` would choose it for this layer alone.
     """
     weight = linear.weight
-    operations = n * weight.numel()
-    is_candidate = weight.device.type == "cpu" and weight.dtype == torch.float32
-    if library == "torch" or not is_candidate or operations < _MIN_OPERATIONS_IF_MUCH_FASTER:
-        return Layer(linear, by_units)
-    gain = measure_gain()
-    if gain >= _MUCH_FASTER:
+    is_candidate = library == "onednn" and weight.device.type == "cpu" and weight.dtype == torch.float32
+    if is_candidate and choose_library(n * weight.numel()) == "onednn":
         return OneDnnLayer(linear)
-    is_faster = gain > 0 and (is_amd() or library == "onednn")
-    return OneDnnLayer(linear) if is_faster and operations >= _MIN_OPERATIONS else Layer(linear, by_units)
+    return Layer(linear, by_units)
 
 
 @cache
-def is_amd() -> bool:
-    """Return whether the processor is one of AMD's that have AVX-512."""
-    if torch.backends.cpu.get_cpu_capability() != "AVX512":
-        return False
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return "AuthenticAMD" in file.read(1000)
-    except OSError:
-        return "AuthenticAMD" in os.environ.get("PROCESSOR_IDENTIFIER", "")  # Windows
+def _faster_from() -> float:
+    """Return from how many multiplications oneDNN is faster; infinity where it never is, is missing or rounds."""
+    has_avx512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    family = _amd_family() if has_avx512 and torch.backends.mkldnn.is_available() else None
+    if family is None or family < _ZEN_4 or not _is_accurate():
+        return float("inf")
+    return _FASTER_FROM[min(family, _ZEN_5)]
 
 
-@cache
-def measure_gain() -> float:
-    """Return how many times as fast as the usual library oneDNN is on one thread, which load disturbs least.
+def _amd_family() -> int | None:
+    """Return the family of an AMD processor, as the system names it; None for other makers."""
+    text = os.environ.get("PROCESSOR_IDENTIFIER", "")  # Windows
+    with suppress(OSError):
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    family = re.search(r"family\s*:?\s*(\d+)", text, re.IGNORECASE)
+    return int(family.group(1)) if family and "AuthenticAMD" in text else None
 
-    0 where it is missing, or less accurate than float32.
-    """
-    if not torch.backends.mkldnn.is_available():
-        return 0.0
+
+def _is_accurate() -> bool:
+    """Return whether oneDNN keeps float32's precision: a fixed product on one thread, the same in every run."""
     generator = torch.Generator().manual_seed(0)
     left = torch.randn(_PROBE[0], _PROBE[1], generator=generator)
     right = torch.randn(_PROBE[1], _PROBE[2], generator=generator)
-    most = torch.get_num_threads()
-    torch.set_num_threads(1)
     try:
-        return _gain(left, right) if _error(left, right) < _MAX_ERROR else 0.0
+        with thread_count(1):
+            return _error(left, right) < _MAX_ERROR
     except (AttributeError, RuntimeError, TypeError):  # torch has changed
-        return 0.0
-    finally:
-        torch.set_num_threads(most)
+        return False
 
 
 def _error(left: Tensor, right: Tensor) -> float:
@@ -118,24 +122,3 @@ def _error(left: Tensor, right: Tensor) -> float:
     with _onednn():
         results = left @ right, torch.addmm(exact.float(), left, right) / 2
     return max(float((result - exact).abs().max() / exact.abs().max()) for result in results)
-
-
-def _gain(left: Tensor, right: Tensor) -> float:
-    """Return how many times as long the usual library takes."""
-    out = torch.empty(len(left), right.shape[1])
-
-    def multiply() -> None:
-        torch.mm(left, right, out=out)
-
-    def multiply_by_onednn() -> None:
-        with _onednn():
-            multiply()
-
-    rounds = [(_seconds(multiply), _seconds(multiply_by_onednn)) for _ in range(_ROUNDS)]
-    return min(usual for usual, _ in rounds) / min(ours for _, ours in rounds)
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start

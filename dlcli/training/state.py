@@ -113,6 +113,7 @@ def generator_states(device: torch.device) -> dict[str, Tensor]:
 
 def restore_generators(states: Mapping[str, Tensor], device: torch.device) -> None:
     """Set the generators to what `generator_states` returned; one that is not there stays as it is."""
-    torch.set_rng_state(states["cpu"])
+    if "cpu" in states:
+        torch.set_rng_state(states["cpu"])
     if device.type == "cuda" and "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"], device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from dlcli.config.schema import Config
 from dlcli.data.splits import Split
 from dlcli.task import Task
-from dlcli.training.arithmetic import Library
-from dlcli.training.backprop import is_known
+from dlcli.training.arithmetic import Arithmetic
 from dlcli.training.batches import examples_per_batch
 from dlcli.training.manual import ManualStep
 from dlcli.training.optim import build_optimizer, clip_norm_
@@ -46,10 +45,6 @@ class Step(Protocol):
 
     def remember(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:
         """Go on from what `memory` returned after so many steps; the model was that of then when this was built."""
-
-    @property
-    def library(self) -> Library:
-        """What multiplies matrices; another one's sums differ in the last bits."""
 
 
 class EagerStep:
@@ -118,30 +113,17 @@ class EagerStep:
         device = self._parameters[0].device
         self._optimizer.remember({name: [one.to(device) for one in kept] for name, kept in memory.items()}, steps)
 
-    @property
-    def library(self) -> Library:
-        """See `Step.library`."""
-        return "torch"
 
-
-def choose_step(config: Config, model: nn.Sequential, device: torch.device) -> Literal["eager", "manual"]:
-    """Return how to train: as `training.step` says, or, for `auto`, the fastest way there is here."""
-    if config.training.step != "auto":
-        return config.training.step
-    is_manual = is_known(model) and config.training.precision != "bf16" and device.type in ("cpu", "cuda")
-    return "manual" if is_manual else "eager"
-
-
-def build_step(model: nn.Sequential, task: Task, train: Split, config: Config, library: Library | None = None) -> Step:
-    """Return the step that `choose_step` chooses.
+def build_step(model: nn.Sequential, task: Task, train: Split, config: Config, arithmetic: Arithmetic) -> Step:
+    """Return the step that `arithmetic` names.
 
     Args:
         model: Changed in place.
         task: Gives the loss.
         train: On the model's device, or on the CPU if it doesn't fit there.
         config: `optimizer` and `training`.
-        library: What earlier steps of the same run multiplied by; None takes the fastest.
+        arithmetic: From `choose_arithmetic`, or of the run that continues.
     """
-    if choose_step(config, model, next(model.parameters()).device) == "eager":
+    if arithmetic.step == "eager":
         return EagerStep(model, task, train, config)
-    return ManualStep(model, task, train, config, library)
+    return ManualStep(model, task, train, config, arithmetic.library)

@@ -118,9 +118,3 @@ def test_progress_ends_at_its_total_and_a_signal_ends_the_study() -> None:
     with pytest.raises(Interrupted) as caught:
         run(plan, should_stop=lambda: 2)
     assert caught.value.exit_code == 130
-
-
-def test_few_threads_are_a_loan() -> None:
-    before = torch.get_num_threads()
-    run(make_plan(Variant("one", ("loss.name=mse",))))
-    assert torch.get_num_threads() == before

@@ -12,7 +12,6 @@ from dlcli.config.load import load_config
 from dlcli.config.schema import Config
 from dlcli.model import ACTIVATIONS
 from dlcli.training.fit import Fit
-from dlcli.training.step import choose_step
 
 
 def fitted(setup: Setup, config: Config) -> dict[str, torch.Tensor]:
@@ -83,31 +82,3 @@ def test_every_way_of_training_is_that_of_autograd(settings: list[str]) -> None:
 @pytest.mark.parametrize("preset", ["digits", "diabetes"])
 def test_in_float32_a_run_differs_by_rounding_only(preset: str) -> None:
     assert largest_difference(preset, "training.epochs=5") < 2e-5
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        ["model.hidden_sizes=[300, 20]"],
-        ["model.hidden_sizes=[300, 20]", "training.batch_size=40"],  # not whole vectors for each thread
-        ["optimizer.momentum=0.9", "model.dropout=0.2"],
-    ],
-)
-def test_the_number_of_threads_changes_no_bit_where_it_is_chosen_freely(settings: list[str]) -> None:
-    config = load_config("digits", ["training.epochs=2", "training.step=manual", *settings]).config
-    setup = set_up(config)
-    most = torch.get_num_threads()
-    expected = fitted(setup, config)
-    try:
-        torch.set_num_threads(1)
-        alone = fitted(setup, config)
-    finally:
-        torch.set_num_threads(most)
-    for name, value in expected.items():
-        assert torch.equal(alone[name], value), name
-
-
-def test_auto_takes_the_formulas_and_leaves_rounding_to_autograd() -> None:
-    for precision, expected in (("float32", "manual"), ("float64", "manual"), ("bf16", "eager")):
-        config = load_config("digits", [f"training.precision={precision}"]).config
-        assert choose_step(config, set_up(config).model, torch.device("cpu")) == expected

@@ -94,7 +94,7 @@ def test_a_run_by_graphs_is_that_of_autograd(settings: list[str]) -> None:
 def test_steps_are_captured() -> None:
     config = load_config("digits", ["training.device=cuda"]).config
     setup = set_up(config)
-    step = ManualStep(setup.model, setup.task, setup.splits.train, config)
+    step = ManualStep(setup.model, setup.task, setup.splits.train, config, "torch")
     step.run(torch.arange(128, device="cuda"), [0.1, 0.1])
     replays = step._take_all._replays.values()  # type: ignore[attr-defined]
     assert replays

@@ -7,7 +7,7 @@ from dlcli.config.load import load_config
 from dlcli.data import load_splits
 from dlcli.errors import DeviceError
 from dlcli.training import device as device_module
-from dlcli.training.device import check_memory, pick_device, set_precision
+from dlcli.training.device import check_memory, dtype_for, pick_device
 
 CUDA, MPS = torch.cuda.is_available(), torch.backends.mps.is_available()
 
@@ -25,13 +25,15 @@ def test_a_device_this_machine_lacks_is_named(name: str) -> None:
     assert "--device" in str(caught.value.hint)
 
 
-def test_reduced_precision_stays_off_unless_asked() -> None:
-    torch.set_float32_matmul_precision("medium")
-    assert set_precision("float32", torch.device("cpu")) == torch.float32
-    assert torch.get_float32_matmul_precision() == "highest"
-    assert set_precision("float64", torch.device("cpu")) == torch.float64
+def test_the_precision_gives_the_type_of_parameters() -> None:
+    cpu = torch.device("cpu")
+    assert [dtype_for(precision, cpu) for precision in ("float32", "bf16", "float64")] == [
+        torch.float32,
+        torch.float32,
+        torch.float64,
+    ]
     with pytest.raises(DeviceError, match="tf32 needs a CUDA device"):
-        set_precision("tf32", torch.device("cpu"))
+        dtype_for("tf32", cpu)
 
 
 @pytest.mark.skipif(not CUDA, reason="needs a CUDA device")

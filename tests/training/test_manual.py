@@ -60,7 +60,7 @@ class Training:
         splits = Splits(info, train, train, train, Scaling.identity(), Scaling.identity())
         self._model = build_mlp(FEATURES, k, self._config.model, seed=0).to(device)
         self._device = device
-        self.step = ManualStep(self._model, build_task(self._config, splits), self._train, self._config)
+        self.step = ManualStep(self._model, build_task(self._config, splits), self._train, self._config, "torch")
 
     def run(self, epochs: Sequence[int]) -> list[Tensor]:
         """Return the sums of the losses, on the device."""

@@ -12,7 +12,7 @@ from torch import nn
 
 from dlcli.training import onednn
 from dlcli.training.layers import Layer, ones_beside
-from dlcli.training.onednn import Library, OneDnnLayer, build_layer, measure_gain
+from dlcli.training.onednn import Library, OneDnnLayer, build_layer
 
 CPU_INFO = Path("/proc/cpuinfo").read_text() if sys.platform == "linux" else ""
 needs_onednn = pytest.mark.skipif(
@@ -22,32 +22,54 @@ needs_onednn = pytest.mark.skipif(
 
 
 @pytest.fixture(autouse=True)
-def _probe_anew() -> Iterator[None]:
-    measure_gain.cache_clear()
+def _nothing_cached() -> Iterator[None]:
+    onednn._faster_from.cache_clear()
     yield
-    measure_gain.cache_clear()
+    onednn._faster_from.cache_clear()
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, *, family: int | None, accurate: bool = True) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(onednn, "_amd_family", lambda: family)
+    monkeypatch.setattr(onednn, "_is_accurate", lambda: accurate)
 
 
 @pytest.mark.parametrize(
-    ("gain", "is_amd", "library", "batch_sizes"),  # of the three below that are given to oneDNN
+    ("family", "accurate", "library", "batch_sizes"),  # of the three below that are given to oneDNN
     [
-        (1.8, False, None, [64, 512]),
-        (1.1, True, None, [512]),
-        (1.1, False, None, []),
-        (1.1, False, "onednn", [512]),
-        (0.0, True, "onednn", []),
-        (1.8, True, "torch", []),
+        (26, True, "onednn", [64, 512]),
+        (27, True, "onednn", [64, 512]),
+        (25, True, "onednn", [512]),
+        (23, True, "onednn", []),
+        (None, True, "onednn", []),
+        (26, False, "onednn", []),
+        (26, True, "torch", []),
     ],
 )
-def test_large_layers_are_onednns_where_it_is_faster_or_was_taken_before(
-    monkeypatch: pytest.MonkeyPatch, gain: float, is_amd: bool, library: Library | None, batch_sizes: list[int]
+def test_large_layers_are_onednns_on_processors_where_it_is_faster(
+    monkeypatch: pytest.MonkeyPatch, family: int | None, accurate: bool, library: Library, batch_sizes: list[int]
 ) -> None:
-    monkeypatch.setattr(onednn, "measure_gain", lambda: gain)
-    monkeypatch.setattr(onednn, "is_amd", lambda: is_amd)
+    pretend(monkeypatch, family=family, accurate=accurate)
     linear = nn.Linear(784, 256)
     layers = {n: build_layer(linear, by_units=False, n=n, library=library) for n in (8, 64, 512)}
     assert [n for n, layer in layers.items() if type(layer) is OneDnnLayer] == batch_sizes
     assert type(build_layer(linear.double(), by_units=False, n=512, library=library)) is Layer
+
+
+@pytest.mark.parametrize(
+    ("text", "family"),
+    [
+        ("vendor_id\t: AuthenticAMD\ncpu family\t: 26\nmodel\t\t: 2\n", 26),
+        ("vendor_id\t: GenuineIntel\ncpu family\t: 6\n", None),
+        ("AMD64 Family 25 Model 97 Stepping 2, AuthenticAMD", 25),
+        ("", None),
+    ],
+)
+def test_the_processors_family_is_read_from_what_the_system_says(
+    monkeypatch: pytest.MonkeyPatch, text: str, family: int | None
+) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda *_arguments, **_options: text)
+    assert onednn._amd_family() == family
 
 
 @needs_onednn
@@ -74,7 +96,7 @@ def test_it_is_as_accurate_as_float32_and_a_reduced_precision_would_be_noticed()
 def test_where_it_rounds_the_usual_library_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onednn, "_error", lambda *_: 1e-3)
     most = torch.get_num_threads()
-    assert measure_gain() == 0
+    assert not onednn._is_accurate()
     assert torch.get_num_threads() == most
 
 
@@ -83,7 +105,7 @@ def test_where_torch_cannot_be_told_the_usual_library_is_taken(monkeypatch: pyte
         raise AttributeError("Unknown attribute fp32_precision")
 
     monkeypatch.setattr(onednn, "_onednn", onednn_)
-    assert measure_gain() == 0
+    assert not onednn._is_accurate()
 
 
 @needs_onednn

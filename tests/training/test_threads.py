@@ -1,71 +1,72 @@
 from __future__ import annotations
 
-import time
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from dlcli.training.threads import OPERATIONS_PER_THREAD, Threads
+from dlcli.training import threads
+from dlcli.training.threads import machine_cores, thread_count, threads_for
 
 
-class Machine:
-    """A clock that runs as fast as work is done, by the number of threads that torch is told to use."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
-        self.now, self.count = 0.0, threads
-        self.used: list[int] = []
-        monkeypatch.setattr(time, "perf_counter", lambda: self.now)
-        monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-        monkeypatch.setattr(torch, "set_num_threads", lambda count: setattr(self, "count", count))
-
-    def work(self, threads: Threads, seconds_per_step: dict[int, float], until: float) -> None:
-        while self.now < until:
-            with threads.lent_for(steps=1):
-                self.used.append(self.count)
-                self.now += seconds_per_step[self.count]
-
-    def share(self, count: int) -> float:
-        return self.used.count(count) / len(self.used)
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine of files: 8 cores with two hardware threads each, in no container."""
+    monkeypatch.setattr(threads, "_CPUS", tmp_path / "cpu")
+    monkeypatch.setattr(threads, "_CGROUP", tmp_path / "cgroup")
+    for i in range(16):
+        write(tmp_path / f"cpu/cpu{i}/topology/thread_siblings_list", f"{i % 8},{i % 8 + 8}\n")
+    machine_cores.cache_clear()
+    monkeypatch.setattr(threads, "machine_cores", machine_cores.__wrapped__)
+    return tmp_path
 
 
-def test_small_work_gets_one_thread_and_large_work_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    Machine(monkeypatch, threads=6)
-    counts = [Threads(factor * OPERATIONS_PER_THREAD, may_change=True).count for factor in (0, 1, 2, 5, 6, 100)]
-    assert counts == [1, 1, 2, 4, 6, 6]
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
 
 
-def test_beside_other_load_one_thread_is_taken_and_given_up_when_the_load_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Machine(monkeypatch, threads=2)
-    threads = Threads(10**9, may_change=True)
-    machine.work(threads, {1: 0.0008, 2: 0.0005}, until=10)
-    assert machine.share(2) > 0.997, "a trial of what is clearly slower is short"
-    machine.used.clear()
-    machine.work(threads, {1: 0.0008, 2: 0.0025}, until=20)
-    assert machine.share(1) > 0.97
-    machine.used.clear()
-    machine.work(threads, {1: 0.0008, 2: 0.0005}, until=30)
-    assert machine.share(2) > 0.75
-    assert machine.count == 2, "everything else has all threads"
+def test_the_number_follows_from_the_size_of_the_work_up_to_the_machines_cores(machine: Path) -> None:
+    assert [threads_for(2**power) for power in (10, 18, 19, 20, 21, 22, 23, 30)] == [1, 1, 2, 2, 2, 4, 8, 8]
 
 
-def test_a_moments_disturbance_changes_little(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Machine(monkeypatch, threads=2)
-    threads = Threads(10**9, may_change=True)
-    for second in range(1, 20):
-        machine.work(threads, {1: 0.0008, 2: 0.0005}, until=second - 0.04)
-        machine.work(threads, {1: 0.0012, 2: 0.0015}, until=second)
-    assert machine.share(2) > 0.95
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({}, 8),
+        ({"cpu.max": "max 100000\n"}, 8),
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "50000 100000\n"}, 1),
+        ({"cpu.max": "6400000 100000\n"}, 8),
+        ({"cpuset.cpus.effective": "0-1,5\n"}, 3),
+        ({"cpuset.cpus.effective": "4\n", "cpu.max": "200000 100000\n"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4),
+        ({"cpu.max": "nonsense", "cpuset.cpus.effective": "\n"}, 8),
+    ],
+)
+def test_a_container_has_the_cores_that_it_is_granted(machine: Path, files: dict[str, str], cores: int) -> None:
+    for name, text in files.items():
+        write(machine / "cgroup" / name, text)
+    assert threads.machine_cores() == cores
 
 
-def test_nothing_is_tried_where_bits_might_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Machine(monkeypatch, threads=2)
-    machine.work(Threads(10**9, may_change=False), {1: 0.0008, 2: 0.0025}, until=10)
-    assert machine.share(2) == 1
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs processor affinity")
+def test_neither_affinity_nor_omp_variables_change_the_number() -> None:
+    program = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "from dlcli.training.threads import machine_cores; print(machine_cores())"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == machine_cores()
 
 
-def test_a_failing_step_gives_the_threads_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Machine(monkeypatch, threads=4)
-    threads = Threads(0, may_change=False)
-    with pytest.raises(ZeroDivisionError), threads.lent_for(steps=1):
-        _ = 1 / (machine.count - 1)
-    assert machine.count == 4
+def test_the_callers_number_is_restored() -> None:
+    before = torch.get_num_threads()
+    with thread_count(before + 3):
+        assert torch.get_num_threads() == before + 3
+    assert torch.get_num_threads() == before

@@ -1,0 +1,120 @@
+"""dlcli's own torch settings for a block of code, and the caller's again after it."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch.utils import deterministic
+
+from dlcli.training.threads import machine_cores, thread_count
+
+_CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
+
+
+@contextmanager
+def isolated(*, threads: int | None = None, device: torch.device | None = None, tf32: bool = False) -> Iterator[None]:
+    """Run the block under settings that do not depend on the caller's, and restore the caller's at its end.
+
+    Covers what decides results: threads, default dtype and device, grad mode, inference mode, autocast, precision of
+    matrix products, flushing of denormal numbers and, on CUDA, deterministic algorithms and the current device.
+
+    Args:
+        threads: CPU threads; None takes the machine's cores.
+        device: Device of the work; None is the CPU.
+        tf32: Whether CUDA may round the factors of float32 products to TF32.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(thread_count(threads or machine_cores()))
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        if torch.get_default_device().type != "cpu":  # a mode that slows every call, so only where it is needed
+            stack.enter_context(torch.device("cpu"))
+        stack.enter_context(_default_dtype(torch.float32))
+        stack.enter_context(_product_precision("tf32" if tf32 else "ieee"))
+        if _flushes_denormals():
+            torch.set_flush_denormal(False)
+            stack.callback(torch.set_flush_denormal, True)
+        if device is not None and device.type == "cuda":
+            stack.enter_context(torch.cuda.device(device))  # graphs and events are made on the current one
+            stack.enter_context(_deterministic_cuda())
+        yield
+
+
+@contextmanager
+def generators_restored() -> Iterator[None]:
+    """Restore the random generators of torch, NumPy and Python after the block."""
+    torch_state, python_state = torch.get_rng_state(), random.getstate()
+    numpy: Any = sys.modules.get("numpy")
+    numpy_state = numpy.random.get_state() if numpy else None
+    cuda_states = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    try:
+        yield
+    finally:
+        torch.set_rng_state(torch_state)
+        random.setstate(python_state)
+        if numpy:
+            numpy.random.set_state(numpy_state)
+        if cuda_states:
+            torch.cuda.set_rng_state_all(cuda_states)
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@contextmanager
+def _product_precision(precision: str) -> Iterator[None]:
+    """Set the precision of float32 products, whatever torch's defaults and the caller's settings are.
+
+    Not by torch.set_float32_matmul_precision: its getter raises an error where a caller has used these settings.
+    """
+    settings: list[tuple[Any, str]] = [
+        (torch.backends.mkldnn.matmul, "ieee"),  # type: ignore[attr-defined]  # torch adds it while it is imported
+        (torch.backends.cuda.matmul, precision),
+    ]
+    before = [one.fp32_precision for one, _ in settings]
+    for one, own in settings:
+        one.fp32_precision = own
+    try:
+        yield
+    finally:
+        for (one, _), caller in zip(settings, before, strict=True):
+            one.fp32_precision = caller
+
+
+def _flushes_denormals() -> bool:
+    """Return whether this thread's processor replaces numbers below the normal range by 0; torch has no getter."""
+    return float(torch.tensor(1e-310, dtype=torch.float64) * 1.0) == 0.0
+
+
+@contextmanager
+def _deterministic_cuda() -> Iterator[None]:
+    """Have CUDA repeat its results bit for bit; cuBLAS does so with a fixed workspace, set before its first use."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    filling: Any = deterministic
+    fill, workspace = filling.fill_uninitialized_memory, os.environ.get(_CUBLAS)
+    os.environ.setdefault(_CUBLAS, ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    filling.fill_uninitialized_memory = False  # it would take a kernel for each new tensor
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        filling.fill_uninitialized_memory = fill
+        if workspace is None:
+            os.environ.pop(_CUBLAS, None)

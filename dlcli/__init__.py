@@ -38,6 +38,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'dlcli' has no attribute {name!r}")
-    from dlcli import api
+    from dlcli import openmp
 
-    return getattr(api, name)
+    with openmp.waiting_set():
+        from dlcli import api
+
+        return getattr(api, name)

@@ -1,8 +1,10 @@
 """python -m dlcli, and the command dlcli."""
 
+from dlcli.openmp import prepare_process
 from dlcli.signals import leave_at_signals
 
 leave_at_signals()  # before anything slow is imported
+prepare_process()
 
 
 def run() -> None:

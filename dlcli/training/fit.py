@@ -229,21 +229,23 @@ class Fit:
             DivergedError: If a parameter is not a finite number: nothing can go on from there.
         """
         names = [name for name, _ in self._model.named_parameters()]
-        return TrainingState(
-            position=self.position,
-            parameters=self.parameters(),
-            optimizer={
-                f"{memory}.{name}": _copy(value)
-                for memory, values in self._step.memory().items()
-                for name, value in zip(names, values, strict=True)
-            },
-            sums=self._running.sums(),
-            generators=dict(self._generators),
-            best=copy(self._best),
-            stopping=copy(self._stopping),
-            plateau=copy(self._schedule.plateau),
-            arithmetic=self.arithmetic,
-        )
+        generators = dict(self._generators)
+        with self._own_settings():
+            return TrainingState(
+                position=self.position,
+                parameters=self.parameters(),
+                optimizer={
+                    f"{memory}.{name}": _copy(value)
+                    for memory, values in self._step.memory().items()
+                    for name, value in zip(names, values, strict=True)
+                },
+                sums=self._running.sums(),
+                generators=generators,
+                best=copy(self._best),
+                stopping=copy(self._stopping),
+                plateau=copy(self._schedule.plateau),
+                arithmetic=self.arithmetic,
+            )
 
     def _restore(self, state: TrainingState) -> None:
         """Go on from `state`, whose parameters are in the model already."""

@@ -116,9 +116,14 @@ def _serve() -> None:
     import dlcli.cli
     from dlcli.config.load import load_config
     from dlcli.signals import leave_at_signals
+    from dlcli.training import isolation, threads
+    from dlcli.training.fit import Fit
 
+    cores = threads.machine_cores
+    isolation.machine_cores = threads.machine_cores = lambda: 1  # type: ignore[assignment]  # no pool before a fork
     setup = dlcli.api.set_up(load_config("digits", ["training.epochs=1"]).config)
-    list(dlcli.api.training.Fit(setup.model, setup.task, setup.splits, setup.config))  # type: ignore[attr-defined]
+    list(Fit(setup.model, setup.task, setup.splits, setup.config))
+    isolation.machine_cores = threads.machine_cores = cores
     _answer("ready")
     pid = 0
     leave_at_signals()  # as dlcli's first line does, for what lies between a fork and that line

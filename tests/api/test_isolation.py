@@ -1,0 +1,173 @@
+"""The config alone decides; the process of the caller is as it was before."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from faults.outcome import outcome
+
+import dlcli
+from dlcli import api
+from dlcli.errors import DataError
+
+SETTINGS = ["training.epochs=2", "model={hidden_sizes: [9], dropout: 0.2}", "plots=never"]
+
+
+def process_state() -> dict[str, Any]:
+    """Return what dlcli must leave as it was."""
+    return {
+        "torch": torch.get_rng_state().tolist(),
+        "numpy": str(np.random.get_state()),
+        "python": random.getstate(),
+        "threads": torch.get_num_threads(),
+        "dtype": torch.get_default_dtype(),
+        "device": torch.get_default_device(),
+        "grad": torch.is_grad_enabled(),
+        "inference": torch.is_inference_mode_enabled(),
+        "autocast": torch.is_autocast_enabled("cpu"),
+        "precision": [
+            torch.backends.fp32_precision,
+            torch.backends.mkldnn.matmul.fp32_precision,
+            torch.backends.cuda.matmul.fp32_precision,
+        ],
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "denormals": float(np.float64(1e-310) * np.float64(1.0)),
+        "signals": [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)],
+        # but for the two that scikit-learn sets for its OpenMP when it is first imported
+        "environment": {name: value for name, value in os.environ.items() if not name.startswith("KMP_")},
+        "folder": os.getcwd(),
+    }
+
+
+@contextmanager
+def set_and_restored(setter: Callable[[Any], object], value: Any, before: Any) -> Iterator[None]:
+    setter(value)
+    try:
+        yield
+    finally:
+        setter(before)
+
+
+def matmul_precision(value: str) -> None:
+    torch.backends.mkldnn.matmul.fp32_precision = value
+
+
+SURROUNDINGS: dict[str, Callable[[], AbstractContextManager[object]]] = {
+    "plain": nullcontext,
+    "default dtype float64": lambda: set_and_restored(torch.set_default_dtype, torch.float64, torch.float32),
+    "default dtype bfloat16": lambda: set_and_restored(torch.set_default_dtype, torch.bfloat16, torch.float32),
+    "default device": lambda: set_and_restored(torch.set_default_device, "meta", None),
+    "device context": lambda: torch.device("meta"),
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+    "no_grad": torch.no_grad,
+    "inference_mode": torch.inference_mode,
+    "one thread": lambda: set_and_restored(torch.set_num_threads, 1, torch.get_num_threads()),
+    "five threads": lambda: set_and_restored(torch.set_num_threads, 5, torch.get_num_threads()),
+    "rounded products": lambda: set_and_restored(matmul_precision, "bf16", "none"),
+    "denormals flushed": lambda: set_and_restored(torch.set_flush_denormal, True, False),
+    "seeds": lambda: set_and_restored(torch.manual_seed, 77, 0),
+    "deterministic": lambda: set_and_restored(torch.use_deterministic_algorithms, True, False),
+}
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("expected")
+    for step in ("eager", "manual"):
+        dlcli.train(dlcli.load_config("digits", [*SETTINGS, f"training.step={step}"]), run_dir=folder / step)
+    return {step: outcome(folder / step) for step in ("eager", "manual")}
+
+
+@pytest.mark.parametrize("step", ["eager", "manual"])
+@pytest.mark.parametrize("surroundings", SURROUNDINGS)
+def test_whatever_surrounds_the_call_the_run_is_the_same_and_so_is_the_process(
+    clean_place: Path, expected: dict[str, dict[str, Any]], surroundings: str, step: str
+) -> None:
+    loaded = dlcli.load_config("digits", [*SETTINGS, f"training.step={step}"])
+    with SURROUNDINGS[surroundings]():
+        before = process_state()
+        result = dlcli.train(loaded, run_dir=clean_place / "run")
+        metrics = dlcli.evaluate(result.run, split="val").metrics
+        assert process_state() == before
+    assert outcome(clean_place / "run") == expected[step]
+    assert metrics["loss"] == result.val["loss"]
+
+
+@pytest.mark.parametrize("seed", [11, 77])
+def test_the_callers_random_numbers_go_on_as_if_nothing_had_been_trained(clean_place: Path, seed: int) -> None:
+    torch.manual_seed(seed)
+    expected = torch.rand(3)
+    torch.manual_seed(seed)
+    dlcli.train(dlcli.load_config("digits", SETTINGS), run_dir=clean_place / "run")
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_listener_that_draws_random_numbers_changes_no_bit(
+    clean_place: Path, expected: dict[str, dict[str, Any]]
+) -> None:
+    from dlcli.api.training import Listeners
+
+    def draw(_: object) -> None:
+        torch.manual_seed(5)
+        torch.set_num_threads(3)
+        torch.set_default_dtype(torch.float64)
+
+    loaded = dlcli.load_config("digits", [*SETTINGS, "training.step=manual"])
+    before = torch.get_num_threads()
+    dlcli.train(loaded, run_dir=clean_place / "run", listeners=Listeners(draw))
+    assert outcome(clean_place / "run") == expected["manual"]
+    assert (torch.get_default_dtype(), torch.get_num_threads()) == (torch.float32, before)
+
+
+def calls(run: str, folder: Path) -> dict[str, Callable[[], object]]:
+    loaded = dlcli.load_config("digits", [*SETTINGS, "training.epochs=1"])
+    small = dlcli.load_config("digits", ["model.hidden_sizes=[3]"])
+    return {
+        "bench": lambda: api.bench("digits", ["model.hidden_sizes=[3]"], rounds=1),
+        "compare_page": lambda: api.compare_page([run, run], folder / "compare.html"),
+        "diagnose": lambda: api.diagnose(run),
+        "draw": lambda: api.draw(run, ["loss"]),
+        "evaluate": lambda: api.evaluate(run, baselines=False),
+        "explain": lambda: api.explain(small),
+        "gradcheck": lambda: api.gradcheck(small),
+        "list_pictures": lambda: api.list_pictures(run),
+        "plan": lambda: api.plan(loaded),
+        "predict": lambda: api.predict(run),
+        "report": lambda: api.report(run),
+        "resume": lambda: api.resume(run),
+        "set_up": lambda: api.set_up(loaded.config),
+        "study": None,  # type: ignore[dict-item]  # takes a minute; it trains by the same function
+        "train": lambda: api.train(loaded, run_dir=folder / "train"),
+        "verify": lambda: api.verify(run),
+    }
+
+
+def test_every_public_function_leaves_the_process_as_it_was(clean_place: Path) -> None:
+    run = dlcli.train(dlcli.load_config("digits", SETTINGS), run_dir=clean_place / "run").run
+    functions = {name for name in api.__all__ if name[0].islower()} - {"load_config"}
+    assert set(calls(run, clean_place)) == functions
+    for name, call in calls(run, clean_place).items():
+        assert hasattr(getattr(api, name), "__wrapped__"), name
+        if call is not None:
+            before = process_state()
+            call()
+            assert process_state() == before, name
+
+
+def test_an_exception_leaves_it_as_it_was_too(clean_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DLCLI_RUNS", str(clean_place / "runs"))
+    before = process_state()
+    with pytest.raises(DataError):
+        dlcli.train(dlcli.load_config("fashion_mnist", [f"data.root={clean_place}"]))
+    with pytest.raises(dlcli.api.training.DivergedError):  # type: ignore[attr-defined]
+        dlcli.train(dlcli.load_config("digits", ["optimizer.lr=1e17", "model.activation=relu"]))
+    assert process_state() == before

@@ -34,6 +34,9 @@ class Stamp(Protocol):
 
 def dlcli(workload: Workload, epochs: int, stamp: Stamp) -> None:
     """Dlcli's training loop; as the others validate nothing, its validation is left out of the time."""
+    from dlcli.openmp import prepare_process
+
+    prepare_process()  # as the command does before it loads torch
     import torch
 
     from dlcli.config.schema import Config
@@ -41,11 +44,9 @@ def dlcli(workload: Workload, epochs: int, stamp: Stamp) -> None:
     from dlcli.data.splits import DataInfo, Split, Splits
     from dlcli.model import build_mlp
     from dlcli.task import build_task
-    from dlcli.training.device import set_precision
     from dlcli.training.events import EpochEnded
     from dlcli.training.fit import Fit
 
-    torch.set_num_threads(THREADS)
     scaling = Scaling.from_bytes() if workload.is_classification else None
     train = Split(*_tensors(workload, as_floats=False), scaling)
     val = train.select(torch.arange(100))
@@ -61,13 +62,13 @@ def dlcli(workload: Workload, epochs: int, stamp: Stamp) -> None:
                 "batch_size": workload.batch_size,
                 "step": os.environ.get("BENCH_STEP", "auto"),
                 "device": DEVICE,
+                "threads": int(os.environ["BENCH_THREADS"]) if "BENCH_THREADS" in os.environ else "auto",
             },
         }
     )
     info = DataInfo("random", task, workload.sizes[0], workload.sizes[-1])
     device = torch.device(DEVICE)
-    dtype = set_precision("float32", device)
-    splits = Splits(info, train, val, val, Scaling.identity(), Scaling.identity()).to(device, dtype)
+    splits = Splits(info, train, val, val, Scaling.identity(), Scaling.identity()).to(device, torch.float32)
     model = build_mlp(workload.sizes[0], workload.sizes[-1], config.model, seed=0).to(device)
     clock = 0.0
     stamp(clock)

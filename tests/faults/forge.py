@@ -21,6 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from dlcli.openmp import prepare_process
+
 HERE = Path(__file__)
 
 
@@ -55,12 +57,14 @@ class Forge:
     """Starts processes, one at a time."""
 
     def __init__(self) -> None:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        prepare_process(environment)  # as dlcli does before it loads torch
         self._process = subprocess.Popen(
             [sys.executable, str(HERE)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+            env=environment,
         )
         assert self.read() == "ready"
 

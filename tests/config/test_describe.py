@@ -82,7 +82,7 @@ def test_what_the_lecture_says_is_found_under_settings_that_exist() -> None:
 def test_explain_tells_defaults_bounds_and_owners() -> None:
     about = dict(explain("optimizer.weight_decay"))
     assert about["default"] == "0.0 for sgd and adam, 0.01 for adamw"
-    assert about["allowed"] == "a number at least 0"
+    assert about["allowed"] == "0 or a number at least 1e-18 and at most 1e+18"
     assert dict(explain("training.batch_size"))["allowed"] == "a whole number at least 1 or full"
     assert dict(explain("optimizer.momentum"))["belongs to"] == "optimizer.name: sgd"
 

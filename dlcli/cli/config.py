@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from dlcli.cli.arguments import path_of
 from dlcli.cli.output import (
     JsonOption,
     make_table,
@@ -60,7 +61,14 @@ def init_command(
         Literal["classification", "regression"] | None, typer.Option("--task", help="The data's task if left out.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; stdout if left out.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where to; stdout if left out.",
+            parser=path_of("--output"),
+        ),
     ] = None,
 ) -> None:
     """Write a config to start from, with every setting explained."""
@@ -118,7 +126,14 @@ def validate_command(
 @app.command("schema")
 def schema_command(
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; stdout if left out.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where to; stdout if left out.",
+            parser=path_of("--output"),
+        ),
     ] = None,
 ) -> None:
     """Print the JSON Schema of a config, for completion and checks in an editor."""
@@ -177,6 +192,7 @@ def diff_command(
 
 def _load_config_or_run(name: str) -> LoadedConfig:
     from dlcli.config.load import load_config
+    from dlcli.config.paths import expand_path
     from dlcli.config.presets import presets
 
     if name in presets() or name.endswith((".yaml", ".yml")):
@@ -184,7 +200,7 @@ def _load_config_or_run(name: str) -> LoadedConfig:
 
     from dlcli.runs.folder import find_run
 
-    return load_config(find_run(name).resolved)
+    return load_config(find_run(expand_path(name)).resolved)
 
 
 def _write_new(path: Path, text: str) -> None:

@@ -86,4 +86,4 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     if stat.S_ISREG(mode):
         return os.fdopen(descriptor, "rb")
     os.close(descriptor)
-    raise OSError(None, "is a folder" if stat.S_ISDIR(mode) else "is not a regular file", os.fspath(path))
+    raise OSError(None, "it is a folder" if stat.S_ISDIR(mode) else "it is not a regular file", os.fspath(path))

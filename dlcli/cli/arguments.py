@@ -36,10 +36,8 @@ class _Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments; refuse an option that is given twice."""
-        given = list(args)
-        rest = super().parse_args(ctx, args)
-        _refuse_repeats(self, ctx, given)
-        return rest
+        _refuse_repeats(self, ctx, args)
+        return super().parse_args(ctx, args)
 
 
 class _Group(TyperGroup):
@@ -47,10 +45,8 @@ class _Group(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments before the command; refuse an option that is given twice."""
-        given = list(args)
-        rest = super().parse_args(ctx, args)
-        _refuse_repeats(self, ctx, given)
-        return rest
+        _refuse_repeats(self, ctx, args)
+        return super().parse_args(ctx, args)
 
 
 def _refuse_repeats(command: TyperCommand | TyperGroup, context: Any, arguments: list[str]) -> None:
@@ -61,12 +57,20 @@ def _refuse_repeats(command: TyperCommand | TyperGroup, context: Any, arguments:
     """
     if context.resilient_parsing:  # for completion; nothing is run
         return
-    _, _, order = command.make_parser(context).parse_args(args=arguments)
+    _, _, order = command.make_parser(context).parse_args(args=list(arguments))
+    if any(parameter.is_eager for parameter in order):  # --help and --version come before everything
+        return
     for parameter in dict.fromkeys(order):
-        can_repeat = parameter.param_type_name == "argument" or parameter.multiple or parameter.count
-        if not can_repeat and order.count(parameter) > 1 and not (parameter.is_flag and not parameter.secondary_opts):
+        if order.count(parameter) > 1 and not _can_repeat(parameter):
             options = "/".join(dict.fromkeys([*parameter.opts, *parameter.secondary_opts]))
             raise UsageError(f"{options} is given {order.count(parameter)} times", hint=f"give {options} once")
+
+
+def _can_repeat(parameter: Any) -> bool:
+    """Return whether an argument may be given several times: a list, or a flag, which has nothing to contradict."""
+    if parameter.param_type_name == "argument" or parameter.multiple:
+        return True
+    return bool(parameter.is_flag and not parameter.secondary_opts)
 
 
 def take_options_once(app: typer.Typer) -> None:

@@ -46,7 +46,10 @@ def problems_of(tree: dict[str, Any], document: Document) -> list[Problem]:
         tree: The values, without nulls.
         document: Where the values stand.
     """
-    details = _validate(tree)
+    told = {problem.key for problem in document.problems}  # among them, entries of lists that could not be read
+    details = [
+        detail for detail in _validate(tree) if detail["input"] is not None or dotted(_path(detail, tree)) not in told
+    ]
     problems = _translate_all(details, tree, document)
     if mended := _with_known_names(tree, details):
         known = [

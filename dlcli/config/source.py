@@ -105,21 +105,21 @@ class _Reader:
                     )
                     break
             elif isinstance(event, yaml.NodeEvent):
-                value = self._value(event, ())
+                value = self._value(event, (), self._place(event.start_mark))
         return value
 
-    def _value(self, event: yaml.Event, path: Path) -> Value:
-        """Return what stands behind a key; a value that was forgotten is a problem, not a null."""
+    def _value(self, event: yaml.Event, path: Path, place: Place) -> Value:
+        """Return what stands behind a key, which is at `place`; a value that was forgotten is a problem, not a null."""
         is_empty = isinstance(event, yaml.ScalarEvent) and not event.value and not event.style
         if is_empty and path not in self._may_be_empty and (path or self._key):
-            self._note_empty(self._place(event.start_mark), path)
+            self._note_empty(place, path)
         return self._node(event, path)
 
     def _note_empty(self, place: Place, path: Path) -> None:
         if path and isinstance(path[-1], int):
             hint = "write a value, or delete the entry"
         else:
-            hint = f"write `{f'{path[-1]}: null' if path else f'{self._key}=null'}` for the default"
+            hint = f"write a value, or `{f'{path[-1]}: null' if path else f'{self._key}=null'}` for the default"
         self._note(place, path, "has no value", hint)
 
     def _node(self, event: yaml.Event, path: Path) -> Value:
@@ -159,7 +159,7 @@ class _Reader:
                 first = self._places[here]
                 self._note(place, here, f"is set twice; the first is in line {first.line}", "delete one of the two")
             self._places.setdefault(here, place)
-            mapping[key] = self._value(next(self._events), here)
+            mapping[key] = self._value(next(self._events), here, place)
         return mapping
 
     def _sequence(self, path: Path) -> tuple[Value, ...]:
@@ -167,7 +167,7 @@ class _Reader:
         while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
             here = (*path, len(values))
             self._places[here] = self._place(event.start_mark)
-            values.append(self._value(event, here))
+            values.append(self._value(event, here, self._places[here]))
         return tuple(values)
 
     def _scalar(self, event: yaml.ScalarEvent, path: Path) -> Value:

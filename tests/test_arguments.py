@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -155,6 +156,16 @@ def test_runs_are_found_and_made_by_home_and_variables(
         done = dlcli(*arguments)
         assert done.code == 2
         assert "DLCLI_RUNS '$DLCLI_NOT_SET/runs': the environment variable DLCLI_NOT_SET is not set" in done.err
+
+
+@pytest.mark.parametrize("name", [os.fsdecode(b"caf\xe9.yaml"), "./a\nseed: 7.yaml"])
+def test_a_config_by_any_file_name_can_be_written_and_read(dlcli: Callable[..., Finished], name: str) -> None:
+    assert dlcli("config", "init", "-o", name).code == 0
+    assert dlcli("config", "validate", name).code == 0
+    shown = dlcli("config", "show", name)
+    assert shown.code == 0
+    assert "seed: 0" in shown.out
+    assert shown.out.isascii()
 
 
 def test_a_file_for_a_folder_ends_with_a_sentence(

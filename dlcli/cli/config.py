@@ -72,7 +72,7 @@ def init_command(
     ] = None,
 ) -> None:
     """Write a config to start from, with every setting explained."""
-    from dlcli.config.render import render_explained
+    from dlcli.config.render import one_line, render_explained
     from dlcli.config.schema import data_sources, explain_setting, starting_config
 
     sources = data_sources()
@@ -83,7 +83,8 @@ def init_command(
     config = starting_config(data, task or sources[data].tasks[0])
 
     explained = render_explained(config, explain_setting)
-    header = f"# yaml-language-server: $schema={SCHEMA_FILE}\n# Train with: dlcli train -c {output or 'FILE'}"
+    file = "FILE" if output is None else one_line(str(output))
+    header = f"# yaml-language-server: $schema={SCHEMA_FILE}\n# Train with: dlcli train -c {file}"
     help_ = f"# Completion and hover in an editor: dlcli config schema -o {SCHEMA_FILE}"
     text = f"{header}\n{help_}\n{explained}"
     if output is None:

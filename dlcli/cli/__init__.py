@@ -23,6 +23,7 @@ from dlcli.cli import (
     train,
     verify,
 )
+from dlcli.cli.arguments import take_options_once
 from dlcli.cli.output import JsonOption, ProgressOption, QuietOption, print_error, print_result, silence_stdout
 from dlcli.errors import DlcliError, UsageError
 
@@ -49,6 +50,7 @@ app.command("bench")(bench.bench_command)
 app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
+take_options_once(app)
 
 
 def _show_version(wanted: bool) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from dlcli.cli.arguments import path_of
 from dlcli.cli.output import (
     JsonOption,
     make_table,
@@ -60,11 +61,18 @@ def init_command(
         Literal["classification", "regression"] | None, typer.Option("--task", help="The data's task if left out.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; stdout if left out.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where to; stdout if left out.",
+            parser=path_of("--output"),
+        ),
     ] = None,
 ) -> None:
     """Write a config to start from, with every setting explained."""
-    from dlcli.config.render import render_explained
+    from dlcli.config.render import one_line, render_explained
     from dlcli.config.schema import data_sources, explain_setting, starting_config
 
     sources = data_sources()
@@ -75,7 +83,8 @@ def init_command(
     config = starting_config(data, task or sources[data].tasks[0])
 
     explained = render_explained(config, explain_setting)
-    header = f"# yaml-language-server: $schema={SCHEMA_FILE}\n# Train with: dlcli train -c {output or 'FILE'}"
+    file = "FILE" if output is None else one_line(str(output))
+    header = f"# yaml-language-server: $schema={SCHEMA_FILE}\n# Train with: dlcli train -c {file}"
     help_ = f"# Completion and hover in an editor: dlcli config schema -o {SCHEMA_FILE}"
     text = f"{header}\n{help_}\n{explained}"
     if output is None:
@@ -118,7 +127,14 @@ def validate_command(
 @app.command("schema")
 def schema_command(
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; stdout if left out.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where to; stdout if left out.",
+            parser=path_of("--output"),
+        ),
     ] = None,
 ) -> None:
     """Print the JSON Schema of a config, for completion and checks in an editor."""
@@ -177,6 +193,7 @@ def diff_command(
 
 def _load_config_or_run(name: str) -> LoadedConfig:
     from dlcli.config.load import load_config
+    from dlcli.config.paths import expand_path
     from dlcli.config.presets import presets
 
     if name in presets() or name.endswith((".yaml", ".yml")):
@@ -184,7 +201,7 @@ def _load_config_or_run(name: str) -> LoadedConfig:
 
     from dlcli.runs.folder import find_run
 
-    return load_config(find_run(name).resolved)
+    return load_config(find_run(expand_path(name)).resolved)
 
 
 def _write_new(path: Path, text: str) -> None:

@@ -51,11 +51,14 @@ def check_command(name: NameArgument, root: RootOption = None) -> None:
 
 
 def _config(name: str, root: str | None) -> Config:
+    from dlcli.config.paths import resolve_path
     from dlcli.config.schema import Config, data_sources
 
     sources = data_sources()
     if name not in sources:
         raise UsageError(f"there is no data source {name!r}", hint=f"one of {', '.join(sources)}")
+    if root is not None:
+        root = resolve_path(root, "", "--root")
     if root is not None and "root" not in sources[name].model_fields:
         raise UsageError(f"{name} needs no --root: it is not read from files", hint=f"dlcli data check {name}")
     section = {"name": name} if root is None else {"name": name, "root": root}

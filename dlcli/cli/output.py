@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from dlcli.cli.arguments import name_or_path_of
 from dlcli.errors import DlcliError, Problem, visible
 from dlcli.reporters.base import Progress, Reporter, choose_reporter
 from dlcli.signals import StopSignals
@@ -41,7 +42,12 @@ ConfigOption = Annotated[
     ),
 ]
 RunArgument = Annotated[
-    str | None, typer.Argument(metavar="RUN", help="A run's folder or name; the newest if left out.")
+    str | None,
+    typer.Argument(
+        metavar="RUN",
+        help="A run's folder or name; the newest if left out.",
+        parser=name_or_path_of("RUN"),
+    ),
 ]
 CheckpointOption = Annotated[Literal["best", "last"], typer.Option("--checkpoint", help="Which parameters.")]
 OverridesArgument = Annotated[

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dlcli.cli.arguments import path_of
 from dlcli.cli.output import (
     CheckpointOption,
     DataRootOption,
@@ -35,7 +36,14 @@ def plot_command(
         list[str] | None, typer.Option("--format", metavar="png|svg", help="Kind of files; png,svg for both.")
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Where to, instead of the run's plots.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Where to, instead of the run's plots.",
+            parser=path_of("--output"),
+        ),
     ] = None,
     split: SplitOption = "test",
     checkpoint: CheckpointOption = "best",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from dlcli.cli.arguments import path_of
 from dlcli.cli.output import (
     CheckpointOption,
     DataRootOption,
@@ -24,7 +26,14 @@ from dlcli.cli.output import (
 def report_command(
     run: RunArgument = None,
     output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="FILE", help="The page; report.html in the run's folder.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="The page; report.html in the run's folder.",
+            parser=path_of("--output"),
+        ),
     ] = None,
     split: SplitOption = "test",
     checkpoint: CheckpointOption = "best",

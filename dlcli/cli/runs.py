@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dlcli.cli.arguments import name_or_path_of
 from dlcli.cli.output import JsonOption, RunArgument, make_table, print_json, print_result
 from dlcli.errors import DlcliError, UsageError
 
@@ -97,9 +98,22 @@ def _wrap(text: str, start: str) -> list[str]:
 
 @app.command("compare")
 def compare_command(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Folders or names of two runs or more.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN",
+            help="Folders or names of two runs or more.",
+            parser=name_or_path_of("RUN"),
+        ),
+    ],
     html: Annotated[
-        str | None, typer.Option("--html", metavar="FILE", help="Write a page with the runs' curves too.")
+        str | None,
+        typer.Option(
+            "--html",
+            metavar="FILE",
+            help="Write a page with the runs' curves too.",
+            parser=name_or_path_of("--html"),
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:

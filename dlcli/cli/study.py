@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dlcli.cli.arguments import path_of
 from dlcli.cli.output import (
     JsonOption,
     ProgressOption,
@@ -52,7 +53,14 @@ def study_command(
         int, typer.Option("--seeds", min=2, metavar="N", help="How often each variant is trained, from seeds 1, 2, ...")
     ] = 5,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Where to write; studies/NAME if left out.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Where to write; studies/NAME if left out.",
+            parser=path_of("--output"),
+        ),
     ] = None,
     list_all: Annotated[bool, typer.Option("--list", help="List the studies.")] = False,
     json: JsonOption = False,

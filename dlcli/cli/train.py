@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dlcli.cli.arguments import name_or_path_of, path_of
 from dlcli.cli.output import (
     DeviceOption,
     JsonOption,
@@ -37,10 +38,22 @@ def train_command(
     ] = None,
     overrides: OverridesArgument = None,
     run_dir: Annotated[
-        Path | None, typer.Option("--run-dir", metavar="DIR", help="Folder to make for this run.")
+        Path | None,
+        typer.Option(
+            "--run-dir",
+            metavar="DIR",
+            help="Folder to make for this run.",
+            parser=path_of("--run-dir"),
+        ),
     ] = None,
     resume: Annotated[
-        str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run from its last checkpoint.")
+        str | None,
+        typer.Option(
+            "--resume",
+            metavar="RUN",
+            help="Go on with a run from its last checkpoint.",
+            parser=name_or_path_of("RUN"),
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Short for seed=N.")] = None,
     device: DeviceOption = None,

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from dlcli.config.files import read_source
-from dlcli.config.schema import RENAMED
+from dlcli.config.advice import all_settings
+from dlcli.config.files import Source, is_path, read_source
+from dlcli.config.paths import expand_path, resolve_path
+from dlcli.config.presets import presets
+from dlcli.config.schema import RENAMED, path_settings, sections
 from dlcli.config.source import read_document, read_value
 from dlcli.config.tree import Document, Path, Place, Value, dotted, paths_below, set_value, value_at
 from dlcli.errors import ConfigError, Problem, UsageError
@@ -15,28 +18,28 @@ COMMAND_LINE = Place("command line")
 MAX_CHAIN = 20  # files that extend one another
 
 
-def read_with_bases(file: str, text: str, chain: tuple[str, ...] = ()) -> Document:
+def read_with_bases(source: Source, chain: tuple[str, ...] = ()) -> Document:
     """Return the document with what it extends merged in beneath it.
 
     Args:
-        file: What the config is called.
-        text: YAML.
+        source: The config's text, name and folder.
         chain: The files that led here.
     """
-    document = read_document(text, file)
+    file = source.name
+    document = read_document(source.text, file, folder=source.folder, may_be_empty=sections())
     place = document.places.pop(("extends",), None)
     extended = document.tree.pop("extends", None)
     if place is None or extended is None:
         return document
     chain = (*chain, file)
     try:
-        base_file, base_text = _read_base(extended, file)
-        if os.path.realpath(base_file) in map(os.path.realpath, chain):
-            circle = " → ".join((*chain, base_file))
+        beneath = _read_base(extended, source.folder)
+        if os.path.realpath(beneath.name) in map(os.path.realpath, chain):
+            circle = " → ".join((*chain, beneath.name))
             raise UsageError(f"extends goes in a circle: {circle}", hint="let one of them extend nothing")
         if len(chain) >= MAX_CHAIN:
             raise UsageError(f"extends goes through more than {MAX_CHAIN} files", hint="write fewer, larger files")
-        base = read_with_bases(base_file, base_text, chain)
+        base = read_with_bases(beneath, chain)
     except ConfigError:
         raise
     except UsageError as error:
@@ -48,12 +51,14 @@ def read_with_bases(file: str, text: str, chain: tuple[str, ...] = ()) -> Docume
     return base
 
 
-def _read_base(extended: Value, file: str) -> tuple[str, str]:
+def _read_base(extended: Value, folder: str) -> Source:
     if not isinstance(extended, str):
         hint = "write it like `extends: base.yaml`"
         raise UsageError("extends must be the path of a file, or a preset's name", hint=hint)
-    is_path = os.sep in extended or extended.endswith((".yaml", ".yml"))
-    return read_source(os.path.join(os.path.dirname(file), extended) if is_path else extended)
+    extended = expand_path(extended, "extends")
+    beside = os.path.join(folder, extended)
+    is_file = is_path(extended) or (extended not in presets() and os.path.exists(beside))
+    return read_source(beside if is_file else extended)
 
 
 def _merge(base: Document, above: Document, path: Path) -> None:
@@ -111,10 +116,28 @@ def rename_settings(document: Document) -> list[Problem]:
     return warnings
 
 
-def without_nulls(tree: dict[str, Value]) -> dict[str, Any]:
-    """Return the tree without nulls: a null setting is a setting left out."""
+def without_nulls(tree: dict[str, Value], path: Path = ()) -> dict[str, Any]:
+    """Return the tree without nulls: a null setting is a setting left out. What is no setting stays, to be told."""
     return {
-        key: without_nulls(value) if isinstance(value, dict) else value
+        key: without_nulls(value, (*path, key)) if isinstance(value, dict) else value
         for key, value in tree.items()
-        if value is not None
+        if value is not None or (*path, key) not in all_settings()
     }
+
+
+def resolve_paths(tree: dict[str, Any], document: Document) -> list[Problem]:
+    """Make the paths in `tree` absolute, and return a problem for each that cannot be.
+
+    Args:
+        tree: The values, without nulls.
+        document: Where the values stand, and with that what they are relative to.
+    """
+    problems: list[Problem] = []
+    for path in path_settings():
+        written = value_at(tree, path)
+        if isinstance(written, str):
+            try:
+                tree[str(path[0])][path[-1]] = resolve_path(written, document.places[path].folder, dotted(path))
+            except UsageError as error:
+                problems.append(document.problem(path, error.message, error.hint))
+    return problems

@@ -87,11 +87,13 @@ def explain(name: str) -> list[tuple[str, str]]:
         )
     model, field = owners[0], str(path[-1])
     about = [("setting", dotted(path)), ("means", explain_setting(model, field))]
+    is_tag = len(path) == 2 and field == "name"  # its choices are told with its meaning
+    if is_tag:
+        about += [(section_name(one), " ".join((one.__doc__ or "").split())) for one in owners]
     sections = section_models(model, field)
     if sections:
         about += [(section_name(one) if len(sections) > 1 else "settings", _contents(one)) for one in sections]
     else:
-        is_tag = len(path) == 2 and field == "name"  # its choices are told with its meaning
         about += [("default", _default(path, owners)), ("allowed", "" if is_tag else _allowed(model, field))]
     if len(path) == 2 and 0 < len(owners) < len(section_models(Config, str(path[0]))):
         about.append(("belongs to", f"{path[0]}.name: {', '.join(section_name(one) for one in owners)}"))
@@ -139,11 +141,15 @@ def _allowed(model: type[BaseModel], field: str) -> str:
 def _in_words(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return "" if len(schema["enum"]) > 2 else " or ".join(map(str, schema["enum"]))
+    if "anyOf" in schema:
+        return " or ".join(_in_words(one) for one in schema["anyOf"])
     if "const" in schema:
         return str(schema["const"])
     kind = {"integer": "a whole number", "number": "a number", "string": "text", "boolean": "true or false"}
     if schema.get("type") == "array":
         inner = schema.get("items") or schema.get("prefixItems", [{}])[0]
+        if "anyOf" in inner:
+            return f"a list, each entry {_in_words(inner)}"
         return f"a list of {_in_words(inner).removeprefix('a ').replace('number', 'numbers', 1)}"
     bounds = [
         text.format(schema[key])

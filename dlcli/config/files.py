@@ -1,11 +1,12 @@
-"""A preset's name or a path -> what to call the config, and its text."""
+"""A preset's name or a path -> what to call the config, its text, and what paths in it are relative to."""
 
 from __future__ import annotations
 
 import difflib
 import os
-import stat
+from typing import NamedTuple
 
+from dlcli.config.paths import open_regular
 from dlcli.config.presets import presets
 from dlcli.config.tree import Place
 from dlcli.errors import ConfigError, UsageError
@@ -13,8 +14,27 @@ from dlcli.errors import ConfigError, UsageError
 MAX_BYTES = 64 * 1024  # the largest preset has 1 KiB; a config this long is a mistake
 
 
-def read_source(source: str) -> tuple[str, str]:
-    """Return what to call the config, and its text.
+class Source(NamedTuple):
+    """A config's text.
+
+    Attributes:
+        name: What to call it.
+        text: YAML.
+        folder: What paths in it are relative to; "" is the working folder.
+    """
+
+    name: str
+    text: str
+    folder: str
+
+
+def is_path(source: str) -> bool:
+    """Return whether `source` can only be a path; a bare word is a preset first."""
+    return os.sep in source or source.endswith((".yaml", ".yml"))
+
+
+def read_source(source: str) -> Source:
+    """Return a config's text, and what to call it.
 
     Args:
         source: A path, or the name of a preset: a bare word is a preset first.
@@ -24,27 +44,22 @@ def read_source(source: str) -> tuple[str, str]:
         ConfigError: If it is too large, or no UTF-8 text.
     """
     known = presets()
-    is_path = os.sep in source or source.endswith((".yaml", ".yml"))  # anything else is a preset first
-    if is_path or (source not in known and os.path.exists(source)):
-        return source, _read_file(source)
+    if is_path(source) or (source not in known and os.path.exists(source)):
+        return Source(source, _read_file(source), os.path.dirname(source))
     if source not in known:
         guess = difflib.get_close_matches(source, known, n=1)
         raise UsageError(
             f"there is no config file or preset {source!r}",
             hint=f"did you mean `{guess[0]}`?" if guess else "`dlcli config list` shows the presets",
         )
-    return f"presets/{source}.yaml", known[source].read_text(encoding="utf-8")
+    return Source(f"presets/{source}.yaml", known[source].read_text(encoding="utf-8"), "")
 
 
 def _read_file(name: str) -> str:
     try:
-        status = os.stat(name)
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise UsageError(f"{name} is {kind}, not a config", hint="give the path of a YAML file")
-        with open(name, "rb") as file:
+        with open_regular(name) as file:
             content = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+    except (OSError, ValueError) as error:  # ValueError: no name that a file could have
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UsageError(
             f"cannot read {name}: {reason.lower()}",

@@ -8,8 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 
-from dlcli.config.compose import COMMAND_LINE, apply_override, read_with_bases, rename_settings, without_nulls
+from dlcli.config.compose import (
+    COMMAND_LINE,
+    apply_override,
+    read_with_bases,
+    rename_settings,
+    resolve_paths,
+    without_nulls,
+)
 from dlcli.config.files import read_source
+from dlcli.config.paths import expand_path
 from dlcli.config.problems import broken_rules, problems_of
 from dlcli.config.schema import Config, is_run_name
 from dlcli.config.tree import Path, Place
@@ -45,18 +53,18 @@ def load_config(source: str | os.PathLike[str], overrides: Sequence[str] = ()) -
 
     Later wins: defaults, then what `extends` names, then the file, then overrides in their order. Sections are
     merged key by key, lists are replaced as a whole, and so is what an override names; null takes a setting or a
-    section back to its default.
+    section back to its default. Paths are relative to the file they stand in, an override's to the working folder.
 
     Args:
-        source: A YAML file, or the name of a preset.
+        source: A YAML file, or the name of a preset; text is expanded as `expand_path` says, a Path is taken as it is.
         overrides: `key=value` with dotted keys; values are typed as in YAML.
 
     Raises:
         UsageError: If there is no such file or preset, or it cannot be read.
         ConfigError: With all problems of the config at once.
     """
-    file, text = read_source(os.fspath(source))
-    document = read_with_bases(file, text)
+    given = read_source(expand_path(source, "the config") if isinstance(source, str) else os.fspath(source))
+    file, document = given.name, read_with_bases(given)
     for override in overrides:
         apply_override(override, document)
     warnings = rename_settings(document)
@@ -64,12 +72,13 @@ def load_config(source: str | os.PathLike[str], overrides: Sequence[str] = ()) -
     if "name" not in tree:
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", FilePath(file).stem)[:64].strip("-._")
         tree["name"] = name if is_run_name(name) else "run"
-    problems = document.problems + problems_of(tree, document)
+    problems = document.problems + resolve_paths(tree, document)
+    problems += problems_of(tree, document)
     problems += broken_rules(tree, problems, document)
     if problems:
         raise ConfigError(file, _in_order(problems, file))
     config = Config.model_validate(tree)
-    return LoadedConfig(config, text, document.places, tuple(warnings))
+    return LoadedConfig(config, given.text, document.places, tuple(warnings))
 
 
 def _in_order(problems: Sequence[Problem], file: str) -> list[Problem]:

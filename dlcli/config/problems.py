@@ -9,10 +9,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from dlcli.config.advice import SOFTMAX_ADVICE, closest, unknown_key
-from dlcli.config.render import render_value
+from dlcli.config.examples import example, show
 from dlcli.config.rules import violations
 from dlcli.config.schema import Config, section_models, section_name
-from dlcli.config.tree import Document, Path, dotted
+from dlcli.config.tree import Document, Path, dotted, value_at
 from dlcli.errors import Problem
 
 # What a value must be, by pydantic's type of error.
@@ -46,14 +46,18 @@ def problems_of(tree: dict[str, Any], document: Document) -> list[Problem]:
         tree: The values, without nulls.
         document: Where the values stand.
     """
-    details = _validate(tree)
-    problems = [_translate(detail, tree, document) for detail in details]
+    told = {problem.key for problem in document.problems}  # among them, entries of lists that could not be read
+    details = [
+        detail for detail in _validate(tree) if detail["input"] is not None or dotted(_path(detail, tree)) not in told
+    ]
+    problems = _translate_all(details, tree, document)
     if mended := _with_known_names(tree, details):
-        problems += [
-            _translate(detail, mended, document)
+        known = [
+            detail
             for detail in _validate(mended)
             if not (detail["type"] == "extra_forbidden" and _is_setting_of_another(detail))
         ]
+        problems += _translate_all(known, mended, document)
     return list(dict.fromkeys(problems))
 
 
@@ -113,6 +117,37 @@ def _is_setting_of_another(detail: ErrorDetails) -> bool:
     return any(detail["loc"][-1] in one.model_fields for one in members)
 
 
+def _translate_all(details: Sequence[ErrorDetails], tree: dict[str, Any], document: Document) -> list[Problem]:
+    """Return one problem a setting: pydantic tells one for each entry of a list, and for each type there could be."""
+    by_setting: dict[Path, list[ErrorDetails]] = {}
+    for detail in details:
+        by_setting.setdefault(_whole_list(_path(detail, tree)), []).append(detail)
+    problems = []
+    for setting, own in by_setting.items():
+        entries = [detail for detail in own if _path(detail, tree) != setting]
+        if len(own) == 1 or len(entries) == 1:  # with an entry that is wrong, it was meant as a list
+            problems.append(_translate((entries or own)[0], tree, document))
+        else:
+            problems.append(_translate_several(setting, entries or own, tree, document, of_entries=bool(entries)))
+    return problems
+
+
+def _whole_list(path: Path) -> Path:
+    """Return the path of the setting that `path`, perhaps an entry of its list, belongs to."""
+    return next((path[:i] for i, part in enumerate(path) if isinstance(part, int)), path)
+
+
+def _translate_several(
+    setting: Path, details: Sequence[ErrorDetails], tree: dict[str, Any], document: Document, *, of_entries: bool
+) -> Problem:
+    """Return the one problem of a setting that is wrong in several entries, or by each type it could have."""
+    expected = dict.fromkeys(_expected(detail).removeprefix("must be ") for detail in details)
+    what = ", and ".join(expected) if of_entries else " or ".join(one.partition(", like")[0] for one in expected)
+    value = value_at(tree, setting)
+    message = f"{'each entry of ' if of_entries else ''}{dotted(setting)} must be {what}. Got {show(value)} instead"
+    return document.problem(setting, message, example(setting, value))
+
+
 def _translate(detail: ErrorDetails, tree: dict[str, Any], document: Document) -> Problem:
     path, kind = _path(detail, tree), detail["type"]
     match kind:
@@ -130,58 +165,32 @@ def _translate(detail: ErrorDetails, tree: dict[str, Any], document: Document) -
 
 def _not_accepted(path: Path, kind: str, value: Any, detail: ErrorDetails, document: Document) -> Problem:
     """Return the problem of a value that is not what it must be, with a value that would do."""
-    context = {
-        name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in detail.get("ctx", {}).items()
-    }
-    expected = _EXPECTED[kind].format(**context) if kind in _EXPECTED else detail["msg"][:1].lower() + detail["msg"][1:]
-    hint = _example(path, value)
+    expected, hint = _expected(detail), example(path, value)
     if kind in ("union_tag_invalid", "literal_error"):
-        expected = expected.replace("'", "").replace(" or ", ", ")
-        choices = expected.removeprefix("must be one of ").split(", ")
+        choices = expected.removeprefix("must be ").removeprefix("one of ").split(", ")
         guess = closest(str(value), choices)
-        if len(choices) == 1:
-            expected = f"must be {choices[0]}"
         if value == "softmax":
             hint = SOFTMAX_ADVICE
         elif guess:
             hint = f"did you mean `{dotted(path)}={guess}`?"
         else:
             hint = f"write it like `{dotted(path)}={choices[0]}`"
-    return document.problem(path, f"{dotted(path)} {expected}. Got {_show(value)} instead", hint)
+    return document.problem(path, f"{dotted(path)} {expected}. Got {show(value)} instead", hint)
 
 
-# Values to show where the default is not the one that a user who sets this is after.
-_USUAL = {
-    "name": "my-run",
-    "data": "digits",  # a section is shown by a name
-    "data.root": "DIR",
-    "model.dropout": "0.5",
-    "loss.class_weights": "balanced",
-    "optimizer.momentum": "0.9",
-    "optimizer.nesterov": "true",
-    "optimizer.weight_decay": "1e-4",
-    "scheduler.warmup_epochs": "1",
-    "training.gradient_clip_norm": "1.0",
-    "early_stopping.patience": "5",
-}
-
-
-def _example(path: Path, value: Any) -> str:
-    """Return a line that would do instead: a usual value, the default, or a section of the name given."""
-    path = tuple(part for part in path if isinstance(part, str))  # a list is written as a whole
-    members = section_models(Config, str(path[0]))
-    if len(path) == 1 and len(members) > 1:  # a section's name where the section should be
-        names = [section_name(one) for one in members]
-        name = closest(str(value), names) or _USUAL.get(str(path[0]), names[0])
-        return f"write it like `{path[0]}={{name: {name}}}`"
-    if dotted(path) in _USUAL:
-        return f"write it like `{dotted(path)}={_USUAL[dotted(path)]}`"
-    for model in members if len(path) > 1 else (Config,):
-        if str(path[-1]) in model.model_fields:
-            default = model.model_fields[str(path[-1])].default
-            if isinstance(default, (str, int, float, tuple)):
-                return f"write it like `{dotted(path)}={render_value(default)}`"
-    return f"`dlcli config init` shows how {path[0]} is written"
+def _expected(detail: ErrorDetails) -> str:
+    """Return what a value must be."""
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind not in _EXPECTED:
+        return detail["msg"][:1].lower() + detail["msg"][1:]
+    expected = _EXPECTED[kind].format(
+        **{name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in context.items()}
+    )
+    if kind in ("union_tag_invalid", "literal_error"):
+        expected = expected.replace("'", "").replace(" or ", ", ")
+        if ", " not in expected:  # one choice alone
+            expected = expected.replace("one of ", "")
+    return expected
 
 
 def _path(detail: ErrorDetails, tree: dict[str, Any]) -> Path:
@@ -219,16 +228,3 @@ def _model_at(location: tuple[int | str, ...]) -> type[BaseModel] | None:
         elif members:
             model = members[0]
     return None if candidates else model
-
-
-def _show(value: Any) -> str:
-    """Return a value as a user would write it, short."""
-    if isinstance(value, dict):
-        return "a section"
-    if isinstance(value, (tuple, list)):
-        text = "[" + ", ".join(_show(one) for one in value) + "]"
-    elif isinstance(value, bool):
-        text = str(value).lower()
-    else:
-        text = "null" if value is None else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -9,8 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from dlcli.config.schema import Config
-from dlcli.config.source import read_scalar
+from dlcli.config.paths import escape_path
+from dlcli.config.scalars import read_scalar
+from dlcli.config.schema import Config, is_path_setting
 from dlcli.config.tree import Path, Value
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./:-]*")
@@ -25,7 +26,7 @@ def render_yaml(model: BaseModel, comment: Callable[[BaseModel, str, Path], str]
     """
     rows = list(_rows(model, (), comment))
     width = min(max((len(text) for text, note in rows if note), default=0), 44)
-    lines = (f"{text:<{width}}  # {note}" if note else text for text, note in rows)
+    lines = (f"{text:<{width}}  # {one_line(note)}" if note else text for text, note in rows)
     return "\n".join(lines) + "\n"
 
 
@@ -56,7 +57,8 @@ def _rows(model: BaseModel, path: Path, comment: Callable[[BaseModel, str, Path]
             yield f"{indent}{field}:", ""
             yield from _rows(value, here, comment)
         else:
-            yield f"{indent}{field}: {render_value(value)}", comment(model, field, here)
+            written = escape_path(value) if isinstance(value, str) and is_path_setting(type(model), field) else value
+            yield f"{indent}{field}: {render_value(written)}", comment(model, field, here)
 
 
 def read_origins(model: BaseModel, text: str) -> dict[str, str]:
@@ -87,6 +89,11 @@ def render_value(value: Any) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(render_value(one) for one in value) + "]"
     return repr(value)
+
+
+def one_line(text: str) -> str:
+    """Return `text` as a comment can hold it: without what would end the line, or is no character."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def _render_text(text: str) -> str:

@@ -85,8 +85,9 @@ def _training_rules(config: Config) -> Iterator[Violation]:
         hint = "write it like `training.step=auto`"
         yield Violation(("training", "step"), "cannot be manual with precision bf16", hint, ("training.precision",))
     warmup = config.scheduler.warmup_epochs
-    if warmup >= training.epochs:
-        message = f"must be less than training.epochs ({training.epochs}). Got {warmup:g} instead"
+    if round(warmup) >= training.epochs:  # rounded to steps: one must be left, even of one step an epoch
+        most = f"training.epochs ({training.epochs}) by more than half an epoch"
+        message = f"must be less than {most}. Got {warmup:g} instead"
         hint = f"write it like `scheduler.warmup_epochs={min(1, training.epochs / 2):g}`"
         yield Violation(("scheduler", "warmup_epochs"), message, hint, ("training.epochs",))
     n_train = _about_training_examples(config.data)

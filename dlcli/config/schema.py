@@ -9,10 +9,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 TaskName: TypeAlias = Literal["classification", "regression"]
 
@@ -25,10 +36,59 @@ HEADLINE: dict[TaskName, str] = {"classification": "accuracy", "regression": "rm
 HIGHER_IS_BETTER = frozenset({"accuracy", "macro_f1", "r2"})
 DEFAULT_LOSS: dict[TaskName, str] = {"classification": "cross_entropy", "regression": "mse"}
 
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-PositiveInt = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-NonNegativeFloat = Annotated[float, Field(ge=0)]
+LEAST, MOST = 1e-18, 1e18
+
+
+@dataclass(frozen=True)
+class Float32Range:
+    """Magnitudes with which float32 can compute: 0, or from `least` to `most`.
+
+    float32 goes from 1e-38 to 3e38. The bounds are about the square root of that, so that products and quotients of
+    two settings, such as 1 − lr · weight_decay, are finite and not 0. Every float of a config has such a range.
+    It comes after the bounds that a setting has anyway.
+
+    Attributes:
+        least: Smallest magnitude that is not 0.
+        most: Largest magnitude.
+    """
+
+    least: float = LEAST
+    most: float = MOST
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Check the range after what is below."""
+        inner = handler(source)
+        bounds = {name: inner.get(name) for name in ("ge", "lt", "le")}
+        zero = "0, or " if bounds["ge"] == 0 else ""
+        is_below = bounds["lt"] is not None or bounds["le"] is not None
+        what = f"{zero}at least {self.least:g}" if is_below else f"{zero}between {self.least:g} and {self.most:g}"
+
+        def check(value: float) -> float:
+            if value != 0 and not self.least <= value <= self.most:
+                raise PydanticCustomError("not_accepted", "must be {what}", {"what": f"{what} (float32 arithmetic)"})
+            return value
+
+        return core_schema.no_info_after_validator_function(check, inner)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Return bounds that a JSON Schema can tell; 0 is a choice of its own."""
+        own = handler(schema)
+        bounded = {key: value for key, value in own.items() if key not in ("minimum", "exclusiveMinimum")}
+        bounded["minimum"] = self.least
+        if not {"maximum", "exclusiveMaximum"} & set(bounded):
+            bounded["maximum"] = self.most
+        return {"anyOf": [{"const": 0}, bounded]} if own.get("minimum") == 0 else bounded
+
+
+IN_FLOAT32 = Float32Range()
+PositiveFloat = Annotated[float, Field(gt=0), IN_FLOAT32]
+NonNegativeFloat = Annotated[float, Field(ge=0), IN_FLOAT32]
+Share = Annotated[float, Field(ge=0, lt=1), IN_FLOAT32]  # 0 is none
+Fraction = Annotated[float, Field(gt=0, lt=1), IN_FLOAT32]
+Factor = Annotated[float, Field(gt=0, le=1), IN_FLOAT32]  # 1 changes nothing
+FinalFraction = Annotated[float, Field(ge=0, le=1), IN_FLOAT32]
+MOST_COUNTED = 1_000_000_000  # epochs, units, examples; steps, epochs times batches, are still exact in a float
+PositiveInt = Annotated[int, Field(ge=1, le=MOST_COUNTED)]
 # torch's CPU generator is a Mersenne Twister that keeps the low 32 bits of a seed.
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -39,6 +99,9 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, strict=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+
+IS_PATH = "path"  # among a field's metadata: a path of the user's, to be expanded and made absolute
 
 
 def _default_name(name: str) -> BeforeValidator:
@@ -63,7 +126,8 @@ class DataSection(Section):
     """Share of the training examples kept for validation, stratified by class, drawn with `seed`."""
     normalize: Literal["none", "unit", "standard"] = "standard"
     """How inputs (and regression targets) are scaled, with figures of the training examples only:
-    `unit` to 0..1, `standard` to mean 0 and standard deviation 1."""
+    `unit` to 0..1, `standard` to mean 0 and standard deviation 1. With `none` they stay as they are: pixels of
+    fashion_mnist 0..255, of digits 0..16, the features of other sources in their own units."""
 
 
 class TestFraction(DataSection):
@@ -81,8 +145,9 @@ class FashionMnistData(DataSection):
 
     name: Literal["fashion_mnist"]
     """Which data source."""
-    root: str | None = None
-    """Folder that holds, or will hold, `FashionMNIST/raw/`; null is the user's cache folder."""
+    root: Annotated[str | None, IS_PATH] = None
+    """Folder that holds, or will hold, `FashionMNIST/raw/`; null is the user's cache folder. Relative to the file it
+    is written in; a leading `~` and $NAME are expanded."""
     pad: Annotated[int, Field(ge=0, le=16)] = 0
     """Black pixels added on every side; 2 gives 32×32."""
 
@@ -179,7 +244,7 @@ class ModelSection(Section):
     ] = "default"
     """First values of the parameters: `normal` draws all from N(0, 1), `default` is torch's own U(±1/√fan_in);
     the others set biases to 0."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    dropout: Share = 0.0
     """Share of hidden units silenced at random in each training step."""
     head: Head = "softmax"
     """How a classifier's outputs become probabilities: `softmax`, or `l1`: divided by their L1 norm, |z| / Σ |z|."""
@@ -195,14 +260,18 @@ class CrossEntropyLoss(Section):
 
     name: Literal["cross_entropy"]
     """What training minimises; left out, `cross_entropy` for classification and `mse` for regression."""
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    label_smoothing: Share = 0.0
     """Share of the label's probability spread evenly over all classes."""
     class_weights: Literal["balanced"] | tuple[PositiveFloat, ...] | None = None
     """Weight of each class in the loss, in class order; `balanced` is n / (classes × count of the class)."""
 
 
 class MseLoss(Section):
-    """Squared error; for classification, of the softmax probabilities against the one-hot label."""
+    """Squared error.
+
+    For regression, the mean over examples and outputs. For classification, that of the head's probabilities against the
+    one-hot label: summed over the classes, mean over examples.
+    """
 
     tasks: ClassVar[tuple[TaskName, ...]] = ("classification", "regression")
 
@@ -250,7 +319,7 @@ class SgdOptimizer(OptimizerSection):
     """How a gradient becomes an update."""
     lr: PositiveFloat = 0.1
     """Learning rate at its highest; the scheduler multiplies it by a factor of at most 1."""
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    momentum: Share = 0.0
     """Share of the previous update kept in the next."""
     weight_decay: NonNegativeFloat = 0.0
     """Factor of the parameters added to their gradient (L2 penalty)."""
@@ -265,9 +334,9 @@ class AdamOptimizer(OptimizerSection):
     """How a gradient becomes an update."""
     lr: PositiveFloat = 1e-3
     """Learning rate at its highest; the scheduler multiplies it by a factor of at most 1."""
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+    betas: tuple[Share, Share] = (0.9, 0.999)
     """How much of the running mean of gradients and of their squares is kept each step."""
-    eps: PositiveFloat = 1e-8
+    eps: Annotated[float, Field(gt=0), Float32Range(least=1e-30)] = 1e-8
     """Added to the denominator."""
     weight_decay: NonNegativeFloat = 0.0
     """Factor of the parameters added to their gradient (L2 penalty)."""
@@ -306,7 +375,7 @@ class CosineScheduler(SchedulerSection):
 
     name: Literal["cosine"]
     """How the learning rate changes over the run."""
-    final_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
+    final_fraction: FinalFraction = 0.0
     """Share of lr left at the end."""
 
 
@@ -317,7 +386,7 @@ class StepScheduler(SchedulerSection):
     """How the learning rate changes over the run."""
     step_size: PositiveInt = 10
     """Epochs between two changes."""
-    gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    gamma: Factor = 0.1
     """Factor at each change."""
 
 
@@ -326,7 +395,7 @@ class ExponentialScheduler(SchedulerSection):
 
     name: Literal["exponential"]
     """How the learning rate changes over the run."""
-    gamma: Annotated[float, Field(gt=0, le=1)] = 0.95
+    gamma: Factor = 0.95
     """Factor at each epoch."""
 
 
@@ -337,9 +406,9 @@ class OneCycleScheduler(SchedulerSection):
     """How the learning rate changes over the run."""
     rise_fraction: Fraction = 0.3
     """Share of the steps in which the learning rate rises."""
-    initial_fraction: Annotated[float, Field(gt=0, le=1)] = 0.04
+    initial_fraction: Factor = 0.04
     """Share of lr at the start."""
-    final_fraction: Annotated[float, Field(ge=0, le=1)] = 4e-6
+    final_fraction: FinalFraction = 4e-6
     """Share of lr at the end."""
 
 
@@ -348,9 +417,9 @@ class PlateauScheduler(SchedulerSection):
 
     name: Literal["plateau"]
     """How the learning rate changes over the run."""
-    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    factor: Fraction = 0.1
     """Factor at each change."""
-    patience: Annotated[int, Field(ge=0)] = 10
+    patience: Annotated[int, Field(ge=0, le=MOST_COUNTED)] = 10
     """Epochs without improvement that are borne."""
 
 
@@ -375,8 +444,8 @@ def _accepts(what: str, accepts: Callable[[Any], bool]) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-BatchSize = Annotated[
-    PositiveInt | Literal["full"],
+BatchSize = Annotated[  # a rule holds it against the number of examples
+    Annotated[int, Field(ge=1)] | Literal["full"],
     _accepts(
         "a whole number of at least 1, or full",
         lambda value: value == "full" or (type(value) is int and value >= 1),
@@ -513,6 +582,28 @@ def section_models(model: type[BaseModel], field: str) -> tuple[type[BaseModel],
     annotation = model.model_fields[field].annotation
     members = getattr(annotation, "__args__", (annotation,))
     return tuple(one for one in members if isinstance(one, type) and issubclass(one, BaseModel))
+
+
+def sections() -> frozenset[tuple[str | int, ...]]:
+    """Return the path of every section; the whole config is one too."""
+    return frozenset({(), *((field,) for field in Config.model_fields if section_models(Config, field))})
+
+
+def is_path_setting(model: type[BaseModel], field: str) -> bool:
+    """Return whether a setting is a path."""
+    return IS_PATH in model.model_fields[field].metadata
+
+
+@cache
+def path_settings() -> tuple[tuple[str | int, ...], ...]:
+    """Return where the settings stand that are paths."""
+    return tuple(
+        (section, field)
+        for section in Config.model_fields
+        for model in section_models(Config, section)
+        for field in model.model_fields
+        if is_path_setting(model, field)
+    )
 
 
 def section_name(model: type[BaseModel]) -> str:

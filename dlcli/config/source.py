@@ -1,93 +1,56 @@
 """YAML text -> plain values, and where each stands.
 
-Scalars are read as the core schema of YAML 1.2.2 (section 10.3) has them, not as PyYAML's YAML 1.1:
-`1e-3` is a float, `no` and `on` are strings, `012` is twelve. What a config has no use for (anchors,
-aliases, tags, directives, several documents) is refused rather than interpreted. The text is read
-event by event, so nothing is ever constructed or expanded.
+What a config has no use for (anchors, aliases, tags, directives, several documents) is refused rather than
+interpreted. The text is read event by event, so nothing is ever constructed or expanded.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import yaml
 
+from dlcli.config.scalars import read_scalar
 from dlcli.config.tree import Document, Path, Place, Value, dotted
 from dlcli.errors import ConfigError, Problem
 
 MAX_DEPTH = 20
 MAX_NODES = 2000  # a config with every setting has about 60 keys and values
-MAX_DIGITS = 400  # past the largest float (309 digits); int() itself refuses 4,300
-
-_NULL = re.compile(r"null|Null|NULL|~|")
-_TRUE = re.compile(r"true|True|TRUE")
-_FALSE = re.compile(r"false|False|FALSE")
-_INT = re.compile(r"[-+]?[0-9]+")
-_OCTAL = re.compile(r"0o[0-7]+")
-_HEX = re.compile(r"0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
-def read_scalar(text: str) -> Value:
-    """Return the value of a plain (unquoted) scalar under the YAML 1.2 core schema.
-
-    Raises:
-        ValueError: If the scalar is not a finite number or has too many digits.
-    """
-    if _NULL.fullmatch(text):
-        return None
-    if _TRUE.fullmatch(text):
-        return True
-    if _FALSE.fullmatch(text):
-        return False
-    if _NOT_FINITE.fullmatch(text):
-        raise ValueError("is not a finite number")
-    if len(text) > MAX_DIGITS and _FLOAT.fullmatch(text):
-        raise ValueError(f"is a number of more than {MAX_DIGITS} characters")
-    if _INT.fullmatch(text):
-        return int(text)
-    if _OCTAL.fullmatch(text):
-        return int(text[2:], 8)
-    if _HEX.fullmatch(text):
-        return int(text[2:], 16)
-    if _FLOAT.fullmatch(text):
-        return float(text)
-    return text
-
-
-def read_document(text: str, file: str) -> Document:
+def read_document(text: str, file: str, *, folder: str = "", may_be_empty: Collection[Path] = ()) -> Document:
     """Return the one mapping that `text` holds, and what is wrong with it; an empty text is an empty mapping.
 
     Args:
         text: YAML.
         file: What to call the text in messages.
+        folder: What paths in it are relative to.
+        may_be_empty: The keys behind which nothing has to stand; elsewhere a value was forgotten.
 
     Raises:
         ConfigError: If the syntax is broken, so that nothing after it can be read.
     """
-    return _Reader(text, file).document()
+    return _Reader(text, Place(file, folder=folder), may_be_empty=may_be_empty).document()
 
 
 def read_value(text: str, place: Place, key: str) -> Value:
     """Return the value of an override's right-hand side, typed as in a file.
 
     Raises:
-        ConfigError: If the text is not one YAML value.
+        ConfigError: If the text is not one YAML value, or empty: what an unset shell variable leaves.
     """
-    return _Reader(text, place.file, key=key, fixed_place=place).value()
+    return _Reader(text, place, key=key).value()
 
 
 class _Reader:
     """Builds values from PyYAML's parser events, noting every problem it can read on after."""
 
-    def __init__(self, text: str, file: str, key: str = "", fixed_place: Place | None = None) -> None:
-        self._file = file
+    def __init__(self, text: str, where: Place, *, key: str = "", may_be_empty: Collection[Path] = ()) -> None:
+        self._where = where
         self._lines = text.split("\n")
-        self._key = key
-        self._fixed_place = fixed_place
+        self._key = key  # of an override, whose place is the command line
+        self._may_be_empty = may_be_empty
         self._places: dict[Path, Place] = {}
         self._problems: list[Problem] = []
         self._nodes = 0
@@ -100,10 +63,12 @@ class _Reader:
         if not isinstance(root, dict):
             self._fail(self._at(1, 1), "must be a mapping of sections", "write it like `data: {name: digits}`")
         assert isinstance(root, dict)
-        return Document(self._file, root, self._places, self._problems)
+        return Document(self._where.file, root, self._places, self._problems)
 
     def value(self) -> Value:
         value = self._whole()
+        if not self._nodes:
+            self._note_empty(self._where, ())
         self._raise_problems()
         return value
 
@@ -140,8 +105,22 @@ class _Reader:
                     )
                     break
             elif isinstance(event, yaml.NodeEvent):
-                value = self._node(event, ())
+                value = self._value(event, (), self._place(event.start_mark))
         return value
+
+    def _value(self, event: yaml.Event, path: Path, place: Place) -> Value:
+        """Return what stands behind a key, which is at `place`; a value that was forgotten is a problem, not a null."""
+        is_empty = isinstance(event, yaml.ScalarEvent) and not event.value and not event.style
+        if is_empty and path not in self._may_be_empty and (path or self._key):
+            self._note_empty(place, path)
+        return self._node(event, path)
+
+    def _note_empty(self, place: Place, path: Path) -> None:
+        if path and isinstance(path[-1], int):
+            hint = "write a value, or delete the entry"
+        else:
+            hint = f"write a value, or `{f'{path[-1]}: null' if path else f'{self._key}=null'}` for the default"
+        self._note(place, path, "has no value", hint)
 
     def _node(self, event: yaml.Event, path: Path) -> Value:
         place = self._place(event.start_mark)
@@ -180,7 +159,7 @@ class _Reader:
                 first = self._places[here]
                 self._note(place, here, f"is set twice; the first is in line {first.line}", "delete one of the two")
             self._places.setdefault(here, place)
-            mapping[key] = self._node(next(self._events), here)
+            mapping[key] = self._value(next(self._events), here, place)
         return mapping
 
     def _sequence(self, path: Path) -> tuple[Value, ...]:
@@ -188,7 +167,7 @@ class _Reader:
         while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
             here = (*path, len(values))
             self._places[here] = self._place(event.start_mark)
-            values.append(self._node(event, here))
+            values.append(self._value(event, here, self._places[here]))
         return tuple(values)
 
     def _scalar(self, event: yaml.ScalarEvent, path: Path) -> Value:
@@ -207,13 +186,13 @@ class _Reader:
         return self._at(mark.line + 1, mark.column + 1) if mark else self._at(1, 1)
 
     def _at(self, line: int, column: int) -> Place:
-        if self._fixed_place is not None:
-            return self._fixed_place
+        if self._key:
+            return self._where
         text = self._lines[line - 1].rstrip("\r") if line <= len(self._lines) else None
-        return Place(self._file, line, column, text or None)
+        return self._where._replace(line=line, column=column, text=text or None)
 
     def _note(self, place: Place, path: Path, what: str, hint: str | None = None) -> None:
-        key = dotted(path) or self._key
+        key = ".".join(part for part in (self._key, dotted(path)) if part)
         self._problems.append(place.problem(key, f"{key or 'the file'} {what}", hint))
 
     def _fail(self, place: Place, what: str, hint: str) -> None:
@@ -222,7 +201,7 @@ class _Reader:
 
     def _raise_problems(self) -> None:
         if self._problems:
-            raise ConfigError(self._file, self._problems)
+            raise ConfigError(self._where.file, self._problems)
 
 
 def _explain(error: yaml.MarkedYAMLError) -> str:

@@ -18,12 +18,16 @@ def dotted(path: Path) -> str:
 
 
 class Place(NamedTuple):
-    """Where something stands; line and column count from 1, and `text` is the whole line."""
+    """Where something stands; line and column count from 1, and `text` is the whole line.
+
+    Paths that are written there are relative to `folder`; "" is the working folder.
+    """
 
     file: str
     line: int | None = None
     column: int | None = None
     text: str | None = None
+    folder: str = ""
 
     def problem(self, key: str, message: str, hint: str | None = None) -> Problem:
         """Return a Problem at this place."""

@@ -10,6 +10,7 @@ from dlcli.data.bundled import load_diabetes, load_digits
 from dlcli.data.fashion_mnist import fetch_fashion_mnist, load_fashion_mnist
 from dlcli.data.splits import MissingDataError, RawData, Splits, make_splits
 from dlcli.data.synthetic import load_synthetic_classification, load_synthetic_regression
+from dlcli.errors import DeviceError
 
 SOURCES: dict[str, Callable[[Any], RawData]] = {
     "fashion_mnist": load_fashion_mnist,
@@ -30,8 +31,16 @@ def load_splits(config: Config, *, notify: Callable[[str], None] | None = None) 
 
     Raises:
         DataError: If data is missing, damaged, or too little for the splits.
+        DeviceError: If the machine has too little memory for it.
     """
-    return make_splits(_load_raw(config.data, notify), config.data, config.seed)
+    try:
+        return make_splits(_load_raw(config.data, notify), config.data, config.seed)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "allocate memory" not in str(error):
+            raise
+        reason = (str(error) or "the machine has no more").splitlines()[0]
+        hint = "smaller data.n_samples or data.in_features need less"
+        raise DeviceError(f"out of memory for the data of {config.data.name}: {reason}", hint=hint) from error
 
 
 def _load_raw(config: AnyData, notify: Callable[[str], None] | None) -> RawData:

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dlcli.config.paths import open_regular
 from dlcli.config.schema import FashionMnistData
 from dlcli.data.splits import DataInfo, MissingDataError, RawData, Split
 from dlcli.errors import DataError
@@ -62,7 +63,7 @@ FILES = {
 def data_root(config: FashionMnistData) -> Path:
     """Return the folder that holds `FashionMNIST/raw/`."""
     if config.root is not None:
-        return Path(config.root).expanduser()
+        return Path(config.root)
     from platformdirs import user_cache_path
 
     return user_cache_path("dlcli")
@@ -179,7 +180,8 @@ def _read_idx(path: Path, expected: IdxFile) -> Tensor:
     Raises:
         ValueError: Saying how the file differs from the published one.
     """
-    content = np.fromfile(path, dtype=np.uint8)
+    with open_regular(path) as file:
+        content = np.fromfile(file, dtype=np.uint8)
     images = "images" in path.name
     header = np.frombuffer(content[: 16 if images else 8].tobytes(), dtype=">i4")
     shape = (expected.examples, IMAGE_SIZE, IMAGE_SIZE) if images else (expected.examples,)

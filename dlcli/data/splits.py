@@ -50,6 +50,13 @@ class Split:
         """Where it is stored."""
         return self.stored.device
 
+    @property
+    def input_range(self) -> tuple[float, float]:
+        """Least and largest value of the inputs; of bytes, of what is made of them, without making it."""
+        ends = torch.stack(self.stored.aminmax()).reshape(2, 1)
+        low, high = (ends if self.scaling is None else self.scaling.apply(ends)).flatten().tolist()
+        return low, high
+
     def select(self, index: Tensor) -> Split:
         """Return copies of the examples of `index`, int64 on the split's device."""
         stored, targets = (one.index_select(0, index) for one in (self.stored, self.targets))
@@ -199,9 +206,10 @@ def _split_off(split: Split, fraction: float, seed: int, what: str) -> tuple[Spl
         order = torch.randperm(len(group), generator=generator)
         chosen[group[order[: round(fraction * len(group))]]] = True
     if chosen.all() or not chosen.any():
+        change = "lower" if chosen.all() else "raise"
         raise DataError(
-            f"{len(split)} examples are too few for a {what} split of {fraction:g}",
-            hint=f"raise data.{'val' if what == 'validation' else what}_fraction, or take more data",
+            f"{len(split)} examples are too few for a {what} split of {fraction}",
+            hint=f"{change} data.{'val' if what == 'validation' else what}_fraction, or take more data",
         )
     rest, part = ((chosen == here).nonzero().flatten() for here in (False, True))
     return split.select(rest), split.select(part)

@@ -42,6 +42,7 @@ def describe_run(
     what = f"{info.out_features} classes" if info.task == "classification" else info.target_name
     essentials = [
         ("data", f"{info.name}: {len(splits.train):,} train, {len(splits.val):,} val, {len(splits.test):,} test"),
+        ("inputs", describe_inputs(config, splits)),
         ("task", f"{config.task}: {info.in_features:,} inputs, {what}; loss {config.loss.name}"),
         ("model", f"{describe_layers(config, info)}; {count_parameters(model):,} parameters, init {config.model.init}"),
         ("training", _training(config, steps_per_epoch)),
@@ -65,6 +66,13 @@ def describe_run(
         steps_per_epoch=steps_per_epoch,
         headline=HEADLINE[config.task],
     )
+
+
+def describe_inputs(config: Config, splits: Splits) -> str:
+    """Return how many features an input has, and the range of the training inputs as the model is given them."""
+    low, high = splits.train.input_range
+    features = _count(splits.info.in_features, "feature")
+    return f"{features}, {low:.3g} to {high:.3g} (normalize {config.data.normalize})"
 
 
 def describe_layers(config: Config, info: DataInfo) -> str:

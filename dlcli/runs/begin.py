@@ -10,7 +10,6 @@ import torch
 
 from dlcli.config.load import LoadedConfig
 from dlcli.config.render import render_yaml
-from dlcli.config.schema import Config, FashionMnistData
 from dlcli.data.splits import DataInfo
 from dlcli.errors import DataError, UsageError
 from dlcli.runs.files import write_json, write_whole
@@ -49,7 +48,7 @@ def begin_run(
     with owned(folder.path):
         _make_checkpoints_folder(folder)
         write_whole(folder.config, loaded.text.encode())
-        resolved = render_yaml(_with_absolute_root(loaded.config), lambda _section, _field, path: loaded.origin(path))
+        resolved = render_yaml(loaded.config, lambda _section, _field, path: loaded.origin(path))
         write_whole(folder.resolved, f"# Every setting of this run, and where it came from.\n{resolved}".encode())
         write_json(folder.manifest, build_manifest(loaded.config, info, device, arithmetic, command))
         yield folder
@@ -74,12 +73,3 @@ def _make_checkpoints_folder(folder: RunFolder) -> None:
         checkpoints.mkdir(exist_ok=True)
     except OSError as error:
         raise DataError(f"cannot write to {folder.path}: {error.strerror or error}") from error
-
-
-def _with_absolute_root(config: Config) -> Config:
-    """Return the config with a data folder that is found from anywhere, not only from where the run began."""
-    data = config.data
-    if not isinstance(data, FashionMnistData) or data.root is None:
-        return config
-    absolute = data.model_copy(update={"root": str(Path(data.root).expanduser().resolve())})
-    return config.model_copy(update={"data": absolute})

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dlcli.config.paths import expand_path
 from dlcli.errors import DataError, DlcliError, UsageError
 from dlcli.runs.files import read_json, sync_folder
 
@@ -18,8 +19,12 @@ MANIFEST, SUMMARY = "manifest.json", "summary.json"
 
 
 def runs_root() -> Path:
-    """Return the folder all runs lie in: $DLCLI_RUNS, or `runs` here."""
-    return Path(os.environ.get("DLCLI_RUNS") or "runs")
+    """Return the folder all runs lie in: $DLCLI_RUNS, or `runs` here.
+
+    Raises:
+        UsageError: If $DLCLI_RUNS cannot be expanded.
+    """
+    return Path(expand_path(os.environ.get("DLCLI_RUNS") or "runs", "DLCLI_RUNS"))
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,13 @@ BEYOND_A_SCHEMA = {
     "extends what is not there",
     "extends a preset that is none",
     "extends itself",
+    "a base by a variable that is not set",
+    "a folder for a base",
+    "a folder by a variable that is not set",
+    "a folder of a user there is not",
+    "an empty folder name",
+    "a folder with a NUL",
+    "warm-up that leaves no step",
 }
 
 
@@ -82,9 +89,14 @@ def test_what_the_lecture_says_is_found_under_settings_that_exist() -> None:
 def test_explain_tells_defaults_bounds_and_owners() -> None:
     about = dict(explain("optimizer.weight_decay"))
     assert about["default"] == "0.0 for sgd and adam, 0.01 for adamw"
-    assert about["allowed"] == "a number at least 0"
+    assert about["allowed"] == "0 or a number at least 1e-18 and at most 1e+18"
     assert dict(explain("training.batch_size"))["allowed"] == "a whole number at least 1 or full"
     assert dict(explain("optimizer.momentum"))["belongs to"] == "optimizer.name: sgd"
+
+
+def test_explain_tells_what_each_choice_of_a_name_is_and_in_what_unit_inputs_are() -> None:
+    assert "summed over the classes, mean over examples" in dict(explain("loss.name"))["mse"]
+    assert "pixels of fashion_mnist 0..255, of digits 0..16" in dict(explain("data.normalize"))["means"]
 
 
 def test_a_setting_that_is_none_is_answered_with_one_like_it() -> None:

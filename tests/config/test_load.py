@@ -78,7 +78,7 @@ def test_the_loss_follows_the_task_unless_named(clean_place: Path) -> None:
         ("/dev/zero", "not a regular file"),
         ("large.yaml", "too large"),
         ("latin.yaml", "latin.yaml:1:10: the file is not UTF-8 text"),
-        ("nul\0.yaml", "cannot read"),
+        ("nul\0.yaml", "has a NUL character"),
     ],
 )
 def test_what_cannot_be_read_as_a_config_is_refused(clean_place: Path, name: str, words: str) -> None:

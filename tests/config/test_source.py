@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from dlcli.config.source import read_document, read_scalar
+from dlcli.config.scalars import read_scalar
+from dlcli.config.source import read_document
 from dlcli.errors import ConfigError
 
 

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import http.server
 import itertools
+import os
 import random
 import struct
 import threading
@@ -155,6 +156,17 @@ def test_damage_is_named_refused_and_mended(
 
     for archive in mirror.iterdir():
         archive.unlink()  # the archives beside the damaged file are whole: mending needs no network
+    fetch_fashion_mnist(config, lambda _: None)
+    assert len(load_fashion_mnist(config).train) == TRAIN
+
+
+def test_a_pipe_in_place_of_a_file_is_not_waited_for_and_mended(mirror: Path, config: FashionMnistData) -> None:
+    fetch_fashion_mnist(config, lambda _: None)
+    file = raw_folder(config) / "train-images-idx3-ubyte"
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte cannot be read \(it is not a regular file"):
+        load_fashion_mnist(config)
     fetch_fashion_mnist(config, lambda _: None)
     assert len(load_fashion_mnist(config).train) == TRAIN
 

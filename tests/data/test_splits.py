@@ -8,7 +8,7 @@ from dlcli.config.load import load_config
 from dlcli.config.schema import DigitsData
 from dlcli.data import SOURCES, load_splits
 from dlcli.data.splits import DataInfo, RawData, Split, make_splits
-from dlcli.errors import DataError
+from dlcli.errors import DataError, DeviceError
 
 
 def test_validation_is_stratified_disjoint_and_drawn_by_the_seed() -> None:
@@ -83,3 +83,34 @@ def test_images_stay_bytes_and_are_scaled_when_taken_to_the_last_bit(how: str) -
         for dtype in (torch.float32, torch.float64):
             placed = mine.to(torch.device("cpu"), dtype)
             assert mine.nbytes(dtype) == placed.stored.nbytes + placed.targets.nbytes
+
+
+@pytest.mark.parametrize("how", ["none", "unit", "standard"])
+@pytest.mark.parametrize("is_bytes", [False, True])
+def test_the_range_of_inputs_is_told_of_bytes_without_making_floats_of_them(how: str, is_bytes: bool) -> None:
+    images = torch.arange(250, dtype=torch.uint8).reshape(50, 5)
+    stored = images if is_bytes else images.float()
+    info = DataInfo("made", "classification", 5, 2, image_shape=(1, 5))
+    labels = torch.arange(50) % 2
+    raw = RawData(info, Split(stored, labels), Split(stored, labels))
+    train = make_splits(raw, DigitsData(name="digits", normalize=how), seed=0).train
+    assert train.input_range == (train.inputs.min().item(), train.inputs.max().item())
+    assert train.stored.dtype == stored.dtype
+
+
+@pytest.mark.parametrize(
+    ("fraction", "hint"), [(1e-18, "raise data.val_fraction"), (0.999999, "lower data.val_fraction")]
+)
+def test_a_fraction_that_leaves_nothing_says_which_way_to_go(fraction: float, hint: str) -> None:
+    with pytest.raises(DataError) as caught:
+        load_splits(load_config("digits", [f"data.val_fraction={fraction}", "training.batch_size=full"]).config)
+    assert str(caught.value.hint).startswith(hint)
+
+
+def test_data_larger_than_the_memory_ends_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(config: object) -> RawData:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 400000000000 bytes")
+
+    monkeypatch.setitem(SOURCES, "digits", load)
+    with pytest.raises(DeviceError, match="out of memory for the data of digits"):
+        load_splits(load_config("digits").config)

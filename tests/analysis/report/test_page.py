@@ -269,7 +269,7 @@ def test_a_page_that_cannot_be_written_is_said_so(dlcli: Any, clean_place: Path,
 
 
 def test_a_diverged_run_has_a_page(dlcli: Any, clean_place: Path) -> None:
-    assert dlcli("train", "-c", "diabetes", "optimizer.lr=1e30", "--run-dir", "run", "--quiet").code == 5
+    assert dlcli("train", "-c", "diabetes", "optimizer.lr=1e18", "--run-dir", "run", "--quiet").code == 5
     assert dlcli("report", "run").code == 0
     assert "This run is not whole: diverged." in Page(Path("run/report.html").read_text()).text
 

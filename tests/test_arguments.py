@@ -1,0 +1,185 @@
+"""How every command reads its arguments: paths alike, each option once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import typer.main
+from conftest import Finished
+
+from dlcli.cli import app
+from dlcli.errors import UsageError
+
+# Read as paths elsewhere: a config's in config.load, a folder of data as a setting or in config.paths.
+METAVARS = ("DIR", "FILE", "RUN", "CONFIG", "A", "B")
+PATHS_BY_CONFIG = {"config", "configs", "data_root", "root", "first", "second"}
+
+
+def commands(command: Any = None, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    command = typer.main.get_command(app) if command is None else command
+    yield words, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from commands(inner, (*words, name))
+
+
+def options_with_one_value() -> list[tuple[tuple[str, ...], str]]:
+    return [
+        (words, option)
+        for words, command in commands()
+        for parameter in command.params
+        if parameter.param_type_name == "option" and not parameter.multiple and not parameter.is_flag
+        for option in parameter.opts[:1]
+    ]
+
+
+@pytest.mark.parametrize(("words", "option"), options_with_one_value(), ids=str)
+def test_an_option_that_takes_one_value_is_given_once(
+    dlcli: Callable[..., Finished], words: tuple[str, ...], option: str
+) -> None:
+    """Whatever the values are: the arguments are read, or one of them is refused; the last is not taken in silence."""
+    command = dict(commands())[words]
+    parameter = next(one for one in command.params if option in one.opts)
+    done = dlcli(*words, option, "3", option, "3", *([] if words else ["runs", "list"]))
+    assert done.code == 2
+    assert f"{parameter.opts[0]}" in done.err
+    assert "is given 2 times" in done.err, done.err
+
+
+def test_there_are_such_options_in_every_part_of_the_command_line() -> None:
+    found = options_with_one_value()
+    assert len(found) > 30
+    assert {((), "--progress"), (("train",), "--config"), (("config", "init"), "--data")} <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["train", "-c", "digits", "--config=moons"], "--config/-c"),
+        (["train", "-cdigits", "-c", "moons"], "--config/-c"),
+        (["eval", "--baselines", "--no-baselines"], "--baselines/--no-baselines"),
+        (["plot", "-o", "a", "loss", "--output", "b"], "--output/-o"),
+    ],
+)
+def test_another_way_to_write_it_is_the_same_option(
+    dlcli: Callable[..., Finished], arguments: list[str], option: str
+) -> None:
+    done = dlcli(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert f"error: {option} is given 2 times" in done.err
+
+
+def test_what_may_be_repeated_is(dlcli: Callable[..., Finished]) -> None:
+    repeated = dlcli("eval", "nothing", "--fail-under", "accuracy=0", "--fail-under", "macro_f1=0", "--quiet", "-q")
+    assert "there is no run 'nothing'" in repeated.err
+    later_wins = dlcli("config", "show", "digits", "seed=1", "seed=2", "--json")
+    assert '"seed": 2' in later_wins.out
+    assert dlcli("--json", "config", "list", "--json").code == 0, "before the command, an option is a default"
+    assert "--config" in dlcli("train", "-c", "a", "-c", "b", "--help").out, "help comes first"
+
+
+def test_every_argument_that_is_a_path_is_expanded() -> None:
+    found = 0
+    for words, command in commands():
+        for parameter in command.params:
+            is_path = parameter.metavar in METAVARS and parameter.name not in PATHS_BY_CONFIG
+            parser = parameter.type_descriptor.parameter_info.parser if is_path else None
+            if is_path:
+                found += 1
+                with pytest.raises(UsageError, match="DLCLI_NOT_SET is not set"):
+                    parser("$DLCLI_NOT_SET/x")
+            elif hasattr(parameter, "type_descriptor"):
+                assert Path not in (annotation := parameter.type_descriptor.annotation, *get_args(annotation)), words
+    assert found >= 12
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "-c", "{}/x.yaml"],
+        ["train", "-c", "digits", "--run-dir", "{}/x"],
+        ["train", "--resume", "{}/x"],
+        ["train", "-c", "fashion_mnist", "data.root={}/x"],
+        ["eval", "{}/x"],
+        ["predict", "{}/x"],
+        ["verify", "{}/x"],
+        ["plot", "-o", "{}/x"],
+        ["report", "-o", "{}/x.html"],
+        ["runs", "show", "{}/x"],
+        ["runs", "compare", "a", "{}/x"],
+        ["runs", "compare", "a", "b", "--html", "{}/x"],
+        ["study", "mse-vs-cross-entropy", "-o", "{}/x"],
+        ["bench", "-c", "{}/x.yaml"],
+        ["explain", "-c", "{}/x.yaml"],
+        ["gradcheck", "-c", "{}/x.yaml"],
+        ["config", "init", "-o", "{}/x.yaml"],
+        ["config", "schema", "-o", "{}/x.json"],
+        ["config", "show", "{}/x.yaml"],
+        ["config", "validate", "{}/x.yaml"],
+        ["config", "diff", "digits", "{}/x"],
+        ["config", "diff", "digits", "{}/x.yaml"],
+        ["data", "check", "fashion_mnist", "--root", "{}/x"],
+        ["data", "fetch", "fashion_mnist", "--root", "{}/x"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize(
+    ("start", "words"), [("$DLCLI_NOT_SET", "DLCLI_NOT_SET is not set"), ("~no-such-user", "no user 'no-such-user'")]
+)
+def test_no_folder_is_called_by_what_was_not_expanded(
+    dlcli: Callable[..., Finished], clean_place: Path, arguments: list[str], start: str, words: str
+) -> None:
+    done = dlcli(*(one.format(start) for one in arguments))
+    assert done.code == 2
+    assert words in done.err
+    assert list(clean_place.iterdir()) == []
+
+
+def test_runs_are_found_and_made_by_home_and_variables(
+    dlcli: Callable[..., Finished], clean_place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(clean_place / "home"))
+    monkeypatch.setenv("PLACE", str(clean_place / "place"))
+    monkeypatch.setenv("DLCLI_RUNS", "$PLACE/runs")
+    quick = ["train", "-c", "digits", "training.epochs=1", "model.hidden_sizes=[]", "--quiet"]
+    assert dlcli(*quick).code == 0
+    assert dlcli(*quick, "--run-dir", "~/a").code == 0
+    assert dlcli("eval", "~/a", "--quiet", "--no-baselines").code == 0
+    assert dlcli("config", "diff", "digits", "${HOME}/a").code == 0
+    assert "digits" in dlcli("runs", "list").out
+    assert {one.name for one in clean_place.iterdir()} == {"home", "place"}
+    monkeypatch.setenv("DLCLI_RUNS", "$DLCLI_NOT_SET/runs")
+    for arguments in (quick, ["runs", "list"], ["eval"]):
+        done = dlcli(*arguments)
+        assert done.code == 2
+        assert "DLCLI_RUNS '$DLCLI_NOT_SET/runs': the environment variable DLCLI_NOT_SET is not set" in done.err
+
+
+@pytest.mark.parametrize("name", [os.fsdecode(b"caf\xe9.yaml"), "./a\nseed: 7.yaml"])
+def test_a_config_by_any_file_name_can_be_written_and_read(dlcli: Callable[..., Finished], name: str) -> None:
+    assert dlcli("config", "init", "-o", name).code == 0
+    assert dlcli("config", "validate", name).code == 0
+    shown = dlcli("config", "show", name)
+    assert shown.code == 0
+    assert "seed: 0" in shown.out
+    assert shown.out.isascii()
+
+
+def test_a_file_for_a_folder_ends_with_a_sentence(
+    dlcli: Callable[..., Finished], clean_place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("file").touch()
+    for arguments in (["data", "check"], ["data", "fetch"]):
+        done = dlcli(*arguments, "fashion_mnist", "--root", "file")
+        assert done.code == 3
+        assert "Fashion-MNIST" in done.err
+    assert dlcli("train", "-c", "fashion_mnist", "data.root=file").code == 3
+    monkeypatch.setenv("DLCLI_RUNS", "file")
+    done = dlcli("train", "-c", "digits", "training.epochs=1", "--quiet")
+    assert done.code == 2
+    assert "cannot make the run folder file/digits" in done.err
+    assert dlcli("eval").code == 2
+    assert dlcli("runs", "list").code == 0

@@ -64,9 +64,8 @@ def main() -> None:
         for (name, condition), values in seconds.items():
             median, alone = statistics.median(values), statistics.median(seconds[name, "alone"])
             spread = f"{min(values):.2f}-{max(values):.2f}"
-            print(
-                f"| 784-{'-'.join(map(str, hidden))}-10 | {name} | {condition} | {median:.2f} | {spread} | {median / alone:.2f} |"
-            )
+            network = f"784-{'-'.join(map(str, hidden))}-10"
+            print(f"| {network} | {name} | {condition} | {median:.2f} | {spread} | {median / alone:.2f} |")
 
 
 def train(command: list[str], count: int, *, busy: int = 0) -> list[float]:

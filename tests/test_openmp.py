@@ -12,7 +12,7 @@ from dlcli.openmp import prepare_process
 
 def test_idle_threads_sleep_soon_unless_the_user_says_how_they_wait() -> None:
     prepare_process(environment := {})
-    assert environment == {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "1", "OMP_DYNAMIC": "FALSE"}
+    assert environment == {"GOMP_SPINCOUNT": "300", "KMP_BLOCKTIME": "1", "OMP_DYNAMIC": "FALSE"}
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
         prepare_process(environment := {name: "5"})
         assert environment == {name: "5", "OMP_DYNAMIC": "FALSE"}

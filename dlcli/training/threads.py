@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
-# Multiplications in a step's largest product from which two threads are faster than one: on 2 cores, two threads take
-# 0.96 times as long at 2**18, 0.81 times at 2**19.
-TWO_THREADS_FROM = 2**19
+# Multiplications in a step's largest product from which two threads are faster than one. Measured on 2 cores: two take
+# 0.8 to 1.1 times as long at 2**19, 0.9 at 2**20, 0.8 at 2**21.
+TWO_THREADS_FROM = 2**20
 # Multiplications for each of more than two threads. Reasoned, not measured: some 15 microseconds of work on one core,
 # several times what it takes to wake a thread and to wait for it.
 _PER_THREAD = 2**20

@@ -29,7 +29,7 @@ model: {hidden_sizes: [48, 32]}
 training: {epochs: 3}
 plots: never
 """
-EAGER = "data: {name: digits}\nmodel: {hidden_sizes: [300, 77]}\ntraining: {epochs: 2, step: eager}\nplots: never\n"
+EAGER = "data: {name: digits}\nmodel: {hidden_sizes: [300, 277]}\ntraining: {epochs: 2, step: eager}\nplots: never\n"
 CONDITIONS: dict[str, Callable[[Callable[[], int | None]], AbstractContextManager[None]]] = {
     "alone again": quiet,
     "beside two busy processes": busy,

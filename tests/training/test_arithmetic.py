@@ -22,7 +22,7 @@ def _four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
         (["model.hidden_sizes=[256]"], "manual", 2),  # 2**20
         (["model.hidden_sizes=[256]", "training.batch_size=1024"], "manual", 4),
         (["model.hidden_sizes=[4, 4096]"], "manual", 2),  # the largest product counts
-        (["model.hidden_sizes=[32]", "training.batch_size=full"], "manual", 2),
+        (["model.hidden_sizes=[32]", "training.batch_size=full"], "manual", 2),  # 1,295 examples
         (["model.hidden_sizes=[256]", "training.threads=3"], "manual", 3),
         (["model.hidden_sizes=[256]", "training.step=eager"], "eager", 2),
         (["model.hidden_sizes=[256]", "training.precision=bf16"], "eager", 2),

@@ -30,7 +30,7 @@ def write(path: Path, text: str) -> None:
 
 
 def test_the_number_follows_from_the_size_of_the_work_up_to_the_machines_cores(machine: Path) -> None:
-    assert [threads_for(2**power) for power in (10, 18, 19, 20, 21, 22, 23, 30)] == [1, 1, 2, 2, 2, 4, 8, 8]
+    assert [threads_for(2**power) for power in (10, 18, 19, 20, 21, 22, 23, 30)] == [1, 1, 1, 2, 2, 4, 8, 8]
 
 
 @pytest.mark.parametrize(

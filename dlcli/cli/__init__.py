@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from dlcli import __version__
+from dlcli.analysis.plots.importing import ignore_settings_of_users
 from dlcli.cli import (
     bench,
     config,
@@ -81,6 +82,7 @@ def _root(
 def main() -> None:
     """Run the command line; what a user got wrong ends with a message and its exit code."""
     open_streams()
+    ignore_settings_of_users()
     try:
         code = _run()
     finally:

@@ -9,7 +9,7 @@ import os
 import re
 import select
 import sys
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -112,7 +112,8 @@ def _open_descriptors() -> None:
 
 
 def _raw(stream: TextIO) -> io.RawIOBase:
-    raw: io.RawIOBase = getattr(stream.buffer, "raw", stream.buffer)  # python -u has no buffer in between
+    buffer: Any = stream.buffer
+    raw: io.RawIOBase = getattr(buffer, "raw", buffer)  # python -u has no buffer in between
     return raw
 
 

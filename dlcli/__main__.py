@@ -26,7 +26,9 @@ leave_at_signals()  # before anything slow is imported
 def run() -> None:
     """Run the command line."""
     from dlcli.cli import main
+    from dlcli.programs import refuse_programs
 
+    refuse_programs()
     main()
 
 

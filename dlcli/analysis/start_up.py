@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Sequence
 
+from dlcli.programs import programs_allowed
+
 # Run by a new Python, which imports from where this one does and not from the working folder; each line says when a
 # phase ended.
 _START_UP = """
@@ -42,7 +44,8 @@ def measure_start_up(config: str | None, overrides: Sequence[str], *, rounds: in
     for _ in range(rounds):
         last = time.time()
         command = [sys.executable, "-P", "-c", _START_UP, "\n".join(sys.path), config or "digits", *overrides]
-        completed = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+        with programs_allowed():
+            completed = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
         for line in completed.stdout.splitlines():
             phase, moment = line.split("\t")
             phases.setdefault(phase, []).append(float(moment) - last)

@@ -26,6 +26,7 @@ from dlcli.cli import (
 )
 from dlcli.cli.ending import check_stdout, check_working_folder, name_shortage, record_output_errors
 from dlcli.cli.output import JsonOption, ProgressOption, QuietOption, print_error, print_result
+from dlcli.cli.room import watch_torch
 from dlcli.cli.streams import open_streams
 from dlcli.errors import DlcliError, UsageError
 
@@ -83,6 +84,7 @@ def main() -> None:
     """Run the command line; what a user got wrong ends with a message and its exit code."""
     open_streams()
     ignore_settings_of_users()
+    watch_torch()
     try:
         code = _run()
     finally:
@@ -108,5 +110,5 @@ def _run() -> int:
     except Exception as error:
         if (shortage := name_shortage(error)) is None:
             raise
-        print_error(shortage)
+        sys.stderr.write(f"error: {shortage.message}\n\nhint: {shortage.hint}\n")  # Rich would take more memory
         return shortage.exit_code

@@ -1,8 +1,8 @@
 """A process of dlcli starts no other program, nor does a library it uses.
 
 Libraries ask programs for what they could do without: matplotlib `fc-list`, Python's `platform` module `uname`, CUDA's
-loader `ldconfig`. Which program a name stands for is decided by PATH, which may hold the folder a user stands in. All of
-them go on where a program is missing, so that is what they are told.
+loader `ldconfig`. PATH decides which program a name stands for, and may hold the folder a user stands in. All of these
+libraries go on where a program is missing, so that is what they are told.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ class _Watch:
             DeviceError: If there is too little.
         """
         if name == "torch":
-            sys.meta_path.remove(self)  # type: ignore[arg-type]
+            sys.meta_path.remove(self)
             child = os.fork()
             if child == 0:
                 _load_and_leave()

@@ -16,13 +16,9 @@ if TYPE_CHECKING:
 
 _ERRORS = "dlcli.readable"  # name of the codecs error handler
 _GONE = {errno.EPIPE: "closed pipe", errno.EBADF: "closed"}  # nobody wants the output, which is no error
-_WORDS = {
-    **{"Σ": "sum", "∂": "d", "∇": "grad", "√": "sqrt ", "∞": "inf", "µ": "u", "ŷ": "y_hat", "\u0302": "_hat"},
-    **{"\u0304": "_bar", "−": "-", "–": "-", "—": "-", "‑": "-", "×": "x", "⊙": ".*", "·": "*", "±": "+-", "‖": "||"},
-    **{"′": "'", "‘": "'", "’": "'", "“": '"', "”": '"', "…": "...", "→": "->", "←": "<-", "≤": "<=", "≥": ">="},
-    **{"≈": "~", "●": "*", "•": "*", "★": "*", "✓": "ok", "\u00a0": " "},
-    **dict(zip("▁▂▃▄▅▆▇█", "_.,-=+*#", strict=True)),
-}
+_LETTERS = "Σ ∂ ∇ ∞ µ ŷ \u0302 \u0304 − – — ‑ × ⊙ · ± ‖ ′ ‘ ’ “ ” … → ← ≤ ≥ ≈ ● • ★ ✓ ▁ ▂ ▃ ▄ ▅ ▆ ▇ █"
+_SPELLED = "sum d grad inf u y_hat _hat _bar - - - - x .* * +- || ' ' ' \" \" ... -> <- <= >= ~ * * * ok _ . , - = + * #"
+_WORDS = {**dict(zip(_LETTERS.split(), _SPELLED.split(), strict=True)), "√": "sqrt ", "\u00a0": " "}
 
 
 class _Output(io.RawIOBase):

@@ -1,8 +1,8 @@
 """The commit that a folder is at, read from git's files.
 
-No program is started: `git` runs what a repository's own `.git/config` names (`core.fsmonitor`, filters, hooks), and the
-folder a user stands in may come from anywhere. So it isn't told whether files differ from the commit: to compare them, git
-has them pass through the filters that the repository names.
+No program is started: `git` runs what a repository's own `.git/config` names (`core.fsmonitor`, filters, hooks), and
+the folder a user stands in may come from anywhere. Whether files differ from the commit is not told: to compare them,
+git passes them through the filters that the repository names.
 """
 
 from __future__ import annotations

@@ -75,5 +75,6 @@ def _processor() -> str:
 
 def _platform() -> str:
     """Return system, release, machine and C library; `platform.platform` would start programs to say more."""
+    parts = [platform.system(), platform.release(), platform.machine()]
     library = "".join(platform.libc_ver())
-    return "-".join([platform.system(), platform.release(), platform.machine(), *(["with", library] if library else [])])
+    return "-".join([*parts, "with", library] if library else parts)

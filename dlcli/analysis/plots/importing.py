@@ -1,8 +1,8 @@
 """The one place that imports matplotlib.
 
-matplotlib reads settings when it is imported: from `matplotlibrc` in the working folder, from MATPLOTLIBRC, MPLBACKEND and
-the user's own folder. It asks the program `fc-list` for fonts, too. In a notebook that is the user's business, and what
-is drawn there is drawn with dlcli's settings all the same. A process that is dlcli's own lets none of it have a say.
+When it is imported, matplotlib reads settings from `matplotlibrc` in the working folder, from MATPLOTLIBRC, MPLBACKEND
+and the user's own folder, and asks the program `fc-list` for fonts. In a notebook, that is for the user to decide; what
+dlcli draws there has dlcli's settings all the same. In a process of dlcli's own, matplotlib reads nothing of it.
 """
 
 from __future__ import annotations

@@ -100,7 +100,8 @@ def new_figure(title: str, width: float = 6.4, height: float = 4.0) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    figure.suptitle(textwrap.fill(visible(title), int(width * _CHARACTERS_PER_INCH)), x=0.01, horizontalalignment="left")
+    title = textwrap.fill(visible(title), int(width * _CHARACTERS_PER_INCH))
+    figure.suptitle(title, x=0.01, horizontalalignment="left")
     return figure
 
 

@@ -18,7 +18,7 @@ from dlcli.cli.output import (
     print_result,
     print_warnings,
 )
-from dlcli.errors import ConfigError, Problem, UsageError
+from dlcli.errors import ConfigError, Problem, UsageError, visible
 
 if TYPE_CHECKING:
     from dlcli.config.load import LoadedConfig
@@ -76,7 +76,7 @@ def init_command(
     config = starting_config(data, task or sources[data].tasks[0])
 
     explained = render_explained(config, explain_setting)
-    header = f"# yaml-language-server: $schema={SCHEMA_FILE}\n# Train with: dlcli train -c {output or 'FILE'}"
+    header = f"# yaml-language-server: $schema={SCHEMA_FILE}\n# Train with: dlcli train -c {visible(str(output or 'FILE'))}"
     help_ = f"# Completion and hover in an editor: dlcli config schema -o {SCHEMA_FILE}"
     text = f"{header}\n{help_}\n{explained}"
     if output is None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _ERRORS = "dlcli.readable"  # name of the codecs error handler
 _GONE = {errno.EPIPE: "closed pipe", errno.EBADF: "closed"}  # nobody wants the output, which is no error
 _LETTERS = "Σ ∂ ∇ ∞ µ ŷ \u0302 \u0304 − – — ‑ × ⊙ · ± ‖ ′ ‘ ’ “ ” … → ← ≤ ≥ ≈ ● • ★ ✓ ▁ ▂ ▃ ▄ ▅ ▆ ▇ █"
-_SPELLED = "sum d grad inf u y_hat _hat _bar - - - - x .* * +- || ' ' ' \" \" ... -> <- <= >= ~ * * * ok _ . , - = + * #"
+_SPELLED = "sum d grad inf u y_hat _hat _bar - - - - x .* * +- || ' ' ' ' ' ... -> <- <= >= ~ * * * ok _ . , - = + * #"
 _WORDS = {**dict(zip(_LETTERS.split(), _SPELLED.split(), strict=True)), "√": "sqrt ", "\u00a0": " "}
 
 

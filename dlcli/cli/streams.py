@@ -19,6 +19,7 @@ _GONE = {errno.EPIPE: "closed pipe", errno.EBADF: "closed"}  # nobody wants the 
 _LETTERS = "Σ ∂ ∇ ∞ µ ŷ \u0302 \u0304 − – — ‑ × ⊙ · ± ‖ ′ ‘ ’ “ ” … → ← ≤ ≥ ≈ ● • ★ ✓ ▁ ▂ ▃ ▄ ▅ ▆ ▇ █"
 _SPELLED = "sum d grad inf u y_hat _hat _bar - - - - x .* * +- || ' ' ' ' ' ... -> <- <= >= ~ * * * ok _ . , - = + * #"
 _WORDS = {**dict(zip(_LETTERS.split(), _SPELLED.split(), strict=True)), "√": "sqrt ", "\u00a0": " "}
+_DIRECTIONS = (("HORIZONTAL", "LEFT", "RIGHT"), ("VERTICAL", "UP", "DOWN"))  # of lines, in Unicode's names
 
 
 class _Output(io.RawIOBase):
@@ -159,6 +160,6 @@ def _spell(character: str, name: str) -> str:
         letter = greek[2].replace("LAMDA", "LAMBDA")  # as Unicode spells it
         return letter.lower() if greek[1] == "SMALL" else letter.capitalize()
     if name.startswith("BOX DRAWINGS"):
-        is_horizontal = "VERTICAL" not in name and ("HORIZONTAL" in name or "LEFT" in name or "RIGHT" in name)
-        return "-" if is_horizontal else "|" if name.endswith("VERTICAL") else "+"
+        is_horizontal, is_vertical = (any(one in name.split() for one in words) for words in _DIRECTIONS)
+        return "+" if is_horizontal == is_vertical else "-" if is_horizontal else "|"
     return character.encode("ascii", "backslashreplace").decode()

@@ -76,7 +76,8 @@ def init_command(
     config = starting_config(data, task or sources[data].tasks[0])
 
     explained = render_explained(config, explain_setting)
-    header = f"# yaml-language-server: $schema={SCHEMA_FILE}\n# Train with: dlcli train -c {visible(str(output or 'FILE'))}"
+    file = visible(str(output or "FILE"))
+    header = f"# yaml-language-server: $schema={SCHEMA_FILE}\n# Train with: dlcli train -c {file}"
     help_ = f"# Completion and hover in an editor: dlcli config schema -o {SCHEMA_FILE}"
     text = f"{header}\n{help_}\n{explained}"
     if output is None:

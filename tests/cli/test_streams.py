@@ -18,7 +18,9 @@ from dlcli.cli import output
 from dlcli.cli.streams import _Output, to_ascii
 from dlcli.config.presets import presets
 
-PRELUDE = "import os, sys\nfrom dlcli.cli.streams import open_streams, output_errors, take_stdout_error\nopen_streams()\n"
+PRELUDE = (
+    "import os, sys\nfrom dlcli.cli.streams import open_streams, output_errors, take_stdout_error\nopen_streams()\n"
+)
 
 
 def run_code(code: str, redirection: str = "") -> subprocess.CompletedProcess[str]:
@@ -86,7 +88,9 @@ def test_python_s_own_flush_at_exit_does_not_fail() -> None:
 
 
 def test_no_file_gets_the_number_of_a_closed_output() -> None:
-    code = "file = open('file', 'w'); assert file.fileno() > 2; print('x'); os.write(1, b'') if 0 else None; file.close()"
+    code = (
+        "file = open('file', 'w'); assert file.fileno() > 2; print('x'); os.write(1, b'') if 0 else None; file.close()"
+    )
     assert run_code(code, "<&- >&- 2>&-").returncode == 0
     assert Path("file").read_text() == ""
     assert run_code("sys.exit(len(sys.stdin.read()))", "<&-").returncode == 0

@@ -27,6 +27,7 @@ runpy.run_module("dlcli", run_name="__main__", alter_sys=True)
 """
 MODULES = ("torch", "yaml", "typing", "typer", "rich", "numpy", "matplotlib", "json", "signal", "dlcli_presets")
 PROGRAMS = ("git", "uname", "fc-list", "latex", "ldconfig", "gcc", "lscpu", "nvidia-smi", "file", "canary")
+INLINE = "module://matplotlib_inline.backend_inline"  # as Jupyter sets it for what it starts
 RUN = "model.hidden_sizes=[4] training.epochs=1"
 
 
@@ -51,7 +52,7 @@ def canary(clean_place: Path) -> Path:
 
 
 def run_in(place: Path, *command: str, path: str = "") -> None:
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "PATH": path, "MPLBACKEND": "module://canary"}
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "PATH": path, "MPLBACKEND": INLINE}
     environment["MATPLOTLIBRC"] = str(place / "matplotlibrc")
     command = (sys.executable, *command)
     done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=120)

@@ -10,10 +10,8 @@ In a notebook::
 Importing dlcli is cheap; torch is imported when the first of these is used.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
-
+# Nothing may be imported here: under `python -m dlcli` it would come from the working folder, see __main__.
+TYPE_CHECKING = False  # type checkers take it for true
 if TYPE_CHECKING:
     from dlcli.api import diagnose, draw, evaluate, explain, gradcheck, plan, predict, resume, train, verify
     from dlcli.config.load import load_config
@@ -35,7 +33,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'dlcli' has no attribute {name!r}")
     from dlcli import openmp

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -22,23 +19,6 @@ def leave_at_signals() -> None:
 def _heeded() -> list[signal.Signals]:
     """Return the signals that this process was not started to ignore, as under nohup or in a script's background."""
     return [one for one in _SIGNALS if signal.getsignal(one) != signal.SIG_IGN]
-
-
-@contextmanager
-def signals_held() -> Iterator[None]:
-    """Have signals wait until the block ends: it has a child process, which would be left behind."""
-    if threading.current_thread() is not threading.main_thread():  # where Python lets nobody set handlers
-        yield
-        return
-    held: list[int] = []
-    before = {one: signal.signal(one, lambda signum, _frame: held.append(signum)) for one in _heeded()}
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
-        for signum in held:
-            os.kill(os.getpid(), signum)
 
 
 class StopSignals:

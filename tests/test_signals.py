@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dlcli.signals import StopSignals, signals_held
+from dlcli.signals import StopSignals
 
 
 @pytest.fixture
@@ -42,16 +42,6 @@ def test_what_the_process_was_started_to_ignore_it_ignores() -> None:
     assert signals.received is None
     signals.give_back()
     assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-
-
-@pytest.mark.usefixtures("_handlers")
-def test_held_signals_come_when_the_block_ends() -> None:
-    received: list[int] = []
-    signal.signal(signal.SIGTERM, lambda signum, _frame: received.append(signum))
-    with signals_held():
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert received == []
-    assert received == [signal.SIGTERM]
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -8,9 +8,13 @@ import sys
 import time
 from collections.abc import Sequence
 
-# Run by a new Python; each line says when a phase ended.
+from dlcli.programs import programs_allowed
+
+# Run by a new Python, which imports from where this one does and not from the working folder; each line says when a
+# phase ended.
 _START_UP = """
 import sys, time
+sys.path[:] = sys.argv.pop(1).split("\\n")
 def ended(phase): print(f"{phase}\t{time.time()}")
 ended("Python")
 import torch
@@ -39,8 +43,9 @@ def measure_start_up(config: str | None, overrides: Sequence[str], *, rounds: in
     phases: dict[str, list[float]] = {}
     for _ in range(rounds):
         last = time.time()
-        command = [sys.executable, "-c", _START_UP, config or "digits", *overrides]
-        completed = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+        command = [sys.executable, "-P", "-c", _START_UP, "\n".join(sys.path), config or "digits", *overrides]
+        with programs_allowed():
+            completed = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
         for line in completed.stdout.splitlines():
             phase, moment = line.split("\t")
             phases.setdefault(phase, []).append(float(moment) - last)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from dlcli import __version__
+from dlcli.analysis.plots.importing import ignore_settings_of_users
 from dlcli.cli import (
     bench,
     config,
@@ -24,7 +25,10 @@ from dlcli.cli import (
     verify,
 )
 from dlcli.cli.arguments import take_options_once
-from dlcli.cli.output import JsonOption, ProgressOption, QuietOption, print_error, print_result, silence_stdout
+from dlcli.cli.ending import check_stdout, check_working_folder, name_shortage, record_output_errors
+from dlcli.cli.output import JsonOption, ProgressOption, QuietOption, print_error, print_result
+from dlcli.cli.room import watch_torch
+from dlcli.cli.streams import open_streams
 from dlcli.errors import DlcliError, UsageError
 
 _TYPER_ERROR: Any = typer.BadParameter.__mro__[1]  # what Typer says of wrong arguments; it has no public name
@@ -80,18 +84,33 @@ def _root(
 
 def main() -> None:
     """Run the command line; what a user got wrong ends with a message and its exit code."""
+    open_streams()
+    ignore_settings_of_users()
+    watch_torch()
     try:
-        sys.exit(app(prog_name="dlcli", standalone_mode=False))
+        code = _run()
+    finally:
+        record_output_errors()
+    sys.exit(code)
+
+
+def _run() -> int:
+    try:
+        check_working_folder()
+        code: int | None = app(prog_name="dlcli", standalone_mode=False)
+        if not code:
+            check_stdout()
+        return code or 0
     except DlcliError as error:
         print_error(error)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except _TYPER_ERROR as error:
         if type(error).__name__ != "NoArgsIsHelpError":  # which has printed the help
             hint = f"`{error.ctx.command_path if error.ctx else 'dlcli'} --help` shows what there is"
             print_error(UsageError(error.format_message(), hint=hint))
-        sys.exit(UsageError.exit_code)
-    except SystemExit as end:
-        if end.code == 1:  # only how Typer and Rich end when whoever read their output has gone
-            silence_stdout()
-            sys.exit(0)
-        raise
+        return UsageError.exit_code
+    except Exception as error:
+        if (shortage := name_shortage(error)) is None:
+            raise
+        sys.stderr.write(f"error: {shortage.message}\n\nhint: {shortage.hint}\n")  # Rich would take more memory
+        return shortage.exit_code

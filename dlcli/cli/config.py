@@ -14,6 +14,7 @@ from dlcli.cli.output import (
     make_table,
     print_error,
     print_json,
+    print_json_text,
     print_listing,
     print_result,
     print_warnings,
@@ -91,7 +92,7 @@ def init_command(
         print_result(text.rstrip())
         return
     _write_new(output, text)
-    print_result(f"wrote {output}; train with `dlcli train -c {output}`")
+    print_result(f"wrote {output}; train with `dlcli train -c {output}`", kept=output)
 
 
 @app.command("validate")
@@ -144,10 +145,10 @@ def schema_command(
 
     text = json.dumps(json_schema(), indent=2, ensure_ascii=False)
     if output is None:
-        print_result(text)
+        print_json_text(text)
     else:
         _write_new(output, f"{text}\n")
-        print_result(f"wrote {output}")
+        print_result(f"wrote {output}", kept=output)
 
 
 @app.command("explain")

@@ -36,7 +36,8 @@ def fetch_command(name: NameArgument, root: RootOption = None, quiet: QuietOptio
     from dlcli.data import load_splits
 
     splits = load_splits(loaded, notify=open_reporter("plain", quiet=quiet).note)
-    print_result(f"{name}: {len(splits.train) + len(splits.val):,} train, {len(splits.test):,} test, verified")
+    told = f"{name}: {len(splits.train) + len(splits.val):,} train, {len(splits.test):,} test, verified"
+    print_result(told, kept=root or "the cache folder")
 
 
 @app.command("check")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import codecs
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from dlcli.cli.arguments import name_or_path_of
+from dlcli.cli.ending import remember_run
+from dlcli.cli.streams import take_stdout_error
 from dlcli.errors import DlcliError, Problem, visible
 from dlcli.reporters.base import Progress, Reporter, choose_reporter
 from dlcli.signals import StopSignals
@@ -77,6 +80,7 @@ def open_listeners(progress: Progress, *, quiet: bool) -> Iterator[Listeners]:
     def listen(event: Event) -> None:
         if isinstance(event, RunStarted):
             signals.take()
+            remember_run(event.run)
         elif isinstance(event, FitEnded):
             signals.give_back()
         reporter.handle(event)
@@ -88,11 +92,28 @@ def open_listeners(progress: Progress, *, quiet: bool) -> Iterator[Listeners]:
         reporter.close()
 
 
-def print_json(value: Any) -> None:
-    """Print one strict JSON object on stdout."""
+def print_json(value: Any, *, kept: str | Path | None = None) -> None:
+    """Print one strict JSON object on stdout; `kept` as for `print_result`."""
     from dlcli.runs.files import to_json
 
-    print_result(to_json(value))
+    print_json_text(to_json(value), kept=kept)
+
+
+def print_json_text(text: str, *, kept: str | Path | None = None) -> None:
+    """Print JSON that is written out already, without loss in any encoding; `kept` as for `print_result`."""
+    is_unicode = codecs.lookup(sys.stdout.encoding).name == "utf-8"
+    sys.stdout.write("".join(one if _is_plain(one, is_unicode) else _escape(one) for one in text) + "\n")
+    _end_result(kept)
+
+
+def _is_plain(character: str, is_unicode: bool) -> bool:
+    return character == "\n" or (character.isprintable() and (is_unicode or character.isascii()))
+
+
+def _escape(character: str) -> str:
+    r"""Return a character as JSON escapes it, such as `\u03c3`; where a letter may stand, this may too."""
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
 
 
 def print_listing(what: str, summaries: Mapping[str, str], *, json: bool) -> None:
@@ -104,24 +125,27 @@ def print_listing(what: str, summaries: Mapping[str, str], *, json: bool) -> Non
     print_result(*(f"{name:<{width}}  {summary}" for name, summary in summaries.items()))
 
 
-def print_result(*parts: RenderableType) -> None:
-    """Print a result on stdout: text as it is, tables as Rich draws them. A closed pipe is no error."""
-    try:
-        for part in parts:
-            if isinstance(part, str):
-                sys.stdout.write(visible(part) + "\n")
-            else:
-                from rich.console import Console
+def print_result(*parts: RenderableType, kept: str | Path | None = None) -> None:
+    """Print a result on stdout: text as it is, tables as Rich draws them.
 
-                Console(highlight=False, soft_wrap=False).print(part)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        silence_stdout()
+    Args:
+        parts: What to print, a line or more each.
+        kept: Where the result lies too, if it does. Then it is no error when stdout cannot be written.
+    """
+    for part in parts:
+        if isinstance(part, str):
+            sys.stdout.write(visible(part) + "\n")
+        else:
+            from rich.console import Console
+
+            Console(highlight=False, soft_wrap=False).print(part)
+    _end_result(kept)
 
 
-def silence_stdout() -> None:
-    """Send what is still to be written nowhere, so that Python's own flush at exit finds no closed pipe."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _end_result(kept: str | Path | None) -> None:
+    sys.stdout.flush()
+    if kept is not None and (reason := take_stdout_error()):
+        sys.stderr.write(f"note: cannot write to stdout: {reason}; the result is in {visible(str(kept))}\n")
 
 
 def print_error(error: DlcliError) -> None:

@@ -75,10 +75,12 @@ def plot_command(
         device=device,
         data_root=data_root,
     )
+    files = [file for files in result.files.values() for file in files]
+    where = Path(files[0]).parent
     if json:
-        print_json(asdict(result))
+        print_json(asdict(result), kept=where)
     else:
-        print_result(*(file for files in result.files.values() for file in files))
+        print_result(*files, kept=where)
 
 
 def _read_formats(texts: Sequence[str]) -> list[Format]:

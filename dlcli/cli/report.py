@@ -58,6 +58,6 @@ def report_command(
         notify=open_reporter("plain", quiet=quiet).note,
     )
     if json:
-        print_json(asdict(result))
+        print_json(asdict(result), kept=result.file)
     else:
-        print_result(result.file)
+        print_result(result.file, kept=result.file)

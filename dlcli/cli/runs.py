@@ -132,14 +132,14 @@ def compare_command(
 
         api.compare_page(comparison.runs, html)
     if json:
-        print_json(asdict(comparison) | ({} if html is None else {"file": html}))
+        print_json(asdict(comparison) | ({} if html is None else {"file": html}), kept=html)
         return
     shown = {key: ["–" if one is None else f"{one:.4f}" for one in row] for key, row in comparison.metrics.items()}
     rows = [[key, *row] for key, row in {**comparison.settings, **shown}.items()]
     print_result(*(f"{i}: {name}" for i, name in enumerate(comparison.runs, 1)))
     print_result(make_table(["", *(str(i) for i in range(1, len(runs) + 1))], rows))
     if html is not None:
-        print_result(f"page  {html}")
+        print_result(f"page  {html}", kept=html)
 
 
 def _row(folder: RunFolder) -> dict[str, Any]:

@@ -83,9 +83,9 @@ def study_command(
     with _open_spectators(progress, quiet=quiet) as spectators:
         outcome = api.study(name, overrides or (), data=data, seeds=seeds, folder=output, spectators=spectators)
     if json:
-        print_json({**outcome.record, "folder": outcome.folder, "files": outcome.files})
+        print_json({**outcome.record, "folder": outcome.folder, "files": outcome.files}, kept=outcome.folder)
     else:
-        print_result(*_summary(outcome))
+        print_result(*_summary(outcome), kept=outcome.folder)
 
 
 @contextmanager

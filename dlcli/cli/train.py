@@ -89,9 +89,9 @@ def train_command(
         else:
             result = api.resume(resume, loaded, evaluate_test=evaluate_test, listeners=listeners)
     if json:
-        print_json(_json_object(result))
+        print_json(_json_object(result), kept=result.run)
     else:
-        print_result(*_summary(result))
+        print_result(*_summary(result), kept=result.run)
 
 
 def _load(config: str | None, resume: str | None, settings: Sequence[str]) -> LoadedConfig:

@@ -12,7 +12,7 @@ Progress: TypeAlias = Literal["auto", "rich", "plain", "none"]
 
 
 class Reporter(Protocol):
-    """Shows events to a person. A reporter that cannot write any more falls silent; training goes on."""
+    """Shows events to a person."""
 
     def handle(self, event: Event) -> None:
         """Show an event."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TextIO
 
 from dlcli.errors import visible
@@ -45,5 +44,5 @@ class PlainReporter:
         """Nothing to leave."""
 
     def _write(self, line: str) -> None:
-        with contextlib.suppress(BrokenPipeError):  # whoever read this has gone; training goes on
-            print(visible(line), file=self._stream, flush=True)
+        self._stream.write(visible(line) + "\n")
+        self._stream.flush()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from typing import Protocol, TextIO
 
@@ -11,7 +10,7 @@ from dlcli.reporters.base import Progress, settle
 
 
 class SeriesReporter(Protocol):
-    """Shows how far a series has come. One that cannot write any more falls silent."""
+    """Shows how far a series has come."""
 
     def advance(self, what: str, done: int, total: int) -> None:
         """Show what is being done, and how much of all is behind it."""
@@ -51,8 +50,8 @@ class PlainSeries:
 
     def tell(self, line: str) -> None:
         """Write a line."""
-        with contextlib.suppress(BrokenPipeError):  # whoever read this has gone; the work goes on
-            print(visible(line), file=self._stream, flush=True)
+        self._stream.write(visible(line) + "\n")
+        self._stream.flush()
 
     def close(self) -> None:
         """Nothing to leave."""

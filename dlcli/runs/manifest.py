@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from dlcli.config.schema import Config
 from dlcli.data.splits import DataInfo
-from dlcli.signals import signals_held
+from dlcli.runs.commit import find_commit
 from dlcli.training.arithmetic import Arithmetic
 
 # Environment variables that have torch and the libraries it calls compute in another way.
@@ -52,7 +52,7 @@ def describe_start(command: Sequence[str]) -> dict[str, Any]:
         "started": datetime.now(UTC).isoformat(),
         "command": list(command),
         "working_folder": os.getcwd(),
-        "git_commit": _git_commit(),
+        "git_commit": find_commit(Path.cwd()),
         "pid": os.getpid(),
         "host": platform.node(),
     }
@@ -86,24 +86,11 @@ def _processor() -> str:
         for line in file:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
-    return platform.processor()
+    return platform.machine()
 
 
 def _platform() -> str:
-    with signals_held():  # Python asks the program `uname`
-        return platform.platform()
-
-
-def _git_commit() -> str | None:
-    """Return the commit of the folder dlcli was called in, `+` behind it when files differ; None outside git."""
-    try:
-        head = _git("rev-parse", "HEAD")
-        return f"{head}+" if _git("status", "--porcelain", "--untracked-files=no") else head
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _git(*arguments: str) -> str:
-    with signals_held():
-        completed = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=2)  # noqa: S603, S607
-    return completed.stdout.strip()
+    """Return system, release, machine and C library; `platform.platform` would start programs to say more."""
+    parts = [platform.system(), platform.release(), platform.machine()]
+    library = "".join(platform.libc_ver())
+    return "-".join([*parts, "with", library] if library else parts)

@@ -184,6 +184,7 @@ def _suffer(
     file_bytes: int = 0,
     full_at: int = 0,
     user: int = 0,
+    outputs: str = "",
     start_at: float = 0.0,
     slow_seconds: float = 0.0,
 ) -> None:
@@ -198,6 +199,7 @@ def _suffer(
         file_bytes: No file may grow larger.
         full_at: The write, counted from 1, from which on the disk is full.
         user: Whose process it is.
+        outputs: How its outputs fail, see `faults.outputs`.
         start_at: When to begin, in seconds of time.time().
         slow_seconds: How long a step takes at least.
     """
@@ -221,6 +223,10 @@ def _suffer(
 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+    if outputs:
+        from faults.outputs import break_outputs
+
+        break_outputs(outputs)
     if start_at:
         time.sleep(max(0.0, start_at - time.time()))
 

@@ -35,20 +35,6 @@ def test_plain_is_one_line_an_epoch_without_escape_codes() -> None:
     assert "\x1b" not in stream.getvalue()
 
 
-def test_plain_goes_on_when_its_reader_has_gone() -> None:
-    attempts = []
-
-    class Closed(io.StringIO):
-        def write(self, text: str) -> int:
-            attempts.append(text)
-            raise BrokenPipeError
-
-    reporter = PlainReporter(Closed())
-    reporter.handle(epoch(1))
-    reporter.handle(epoch(2))
-    assert len(attempts) == 2
-
-
 def test_rich_leaves_a_table_a_curve_and_the_terminal_as_it_was() -> None:
     stream = io.StringIO()
     reporter = RichReporter(Console(file=stream, force_terminal=True, width=80, _environ={}))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from dlcli.analysis.plots.importing import import_matplotlib
 from dlcli.errors import visible
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def drawing() -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        import matplotlib as mpl
+        mpl = import_matplotlib()
         from cycler import cycler
 
         settings: Any = {**_SETTINGS, "axes.prop_cycle": cycler(color=_SETTINGS["axes.prop_cycle"])}
@@ -99,7 +100,8 @@ def new_figure(title: str, width: float = 6.4, height: float = 4.0) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    figure.suptitle(textwrap.fill(title, int(width * _CHARACTERS_PER_INCH)), x=0.01, horizontalalignment="left")
+    title = textwrap.fill(visible(title), int(width * _CHARACTERS_PER_INCH))
+    figure.suptitle(title, x=0.01, horizontalalignment="left")
     return figure
 
 

@@ -1,0 +1,131 @@
+"""Nothing in the folder a user stands in is executed, nor does it change what is drawn."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import CHECKOUT
+
+# Starts dlcli as `python -m dlcli` does, and notes each program that `refuse_programs` lets through.
+WATCHED = """
+import runpy, sys
+from dlcli.programs import refuse_programs
+STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty")
+refuse_programs()
+def note(event, arguments):
+    if event in STARTS:
+        with open("{log}", "a") as log:
+            log.write(f"{{event}} {{arguments[0] if arguments else ''}}\\n")
+sys.addaudithook(note)
+sys.argv[0] = "dlcli"
+runpy.run_module("dlcli", run_name="__main__", alter_sys=True)
+"""
+MODULES = ("torch", "yaml", "typing", "typer", "rich", "numpy", "matplotlib", "json", "signal", "dlcli_presets")
+PROGRAMS = ("git", "uname", "fc-list", "latex", "ldconfig", "gcc", "lscpu", "nvidia-smi", "file", "canary")
+INLINE = "module://matplotlib_inline.backend_inline"  # as Jupyter sets it for what it starts
+RUN = "model.hidden_sizes=[4] training.epochs=1"
+
+
+@pytest.fixture
+def canary(clean_place: Path) -> Path:
+    """A file that everything hostile in the folder `place` makes when it is executed."""
+    canary, place = clean_place / "canary", clean_place / "place"
+    place.mkdir()
+    for name in PROGRAMS:
+        (place / name).write_text(f"#!/bin/sh\necho {name} >> {canary}\n")
+        (place / name).chmod(0o755)
+    for name in MODULES:
+        (place / f"{name}.py").write_text(f"open({str(canary)!r}, 'a').write('import {name}\\n')\n")
+    (place / "matplotlibrc").write_text("text.usetex: True\nbackend: module://canary\naxes.facecolor: red\n")
+    (place / ".git" / "refs").mkdir(parents=True)
+    (place / ".git" / "objects").mkdir()
+    (place / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
+    filters = f'[filter "f"]\n\tclean = {place}/canary\n\tsmudge = {place}/canary\n\trequired = true\n'
+    (place / ".git" / "config").write_text(f"[core]\n\tfsmonitor = {place}/canary\n{filters}")
+    (place / ".gitattributes").write_text("* filter=f\n")
+    return canary
+
+
+def run_in(place: Path, *command: str, path: str = "") -> None:
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "PATH": path, "MPLBACKEND": INLINE}
+    environment["MATPLOTLIBRC"] = str(place / "matplotlibrc")
+    command = (sys.executable, *command)
+    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done
+
+
+def test_nothing_in_the_working_folder_is_executed(canary: Path) -> None:
+    place = canary.with_name("place")
+    train = f"train -c digits {RUN} plots=always --run-dir run -q"
+    for command in (train, "config show digits", "plot run loss"):
+        run_in(place, "-m", "dlcli", *command.split(), path=".")
+    assert not canary.exists(), canary.read_text()
+    assert (place / "run" / "plots" / "loss.png").exists()
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        (f"train -c digits {RUN} --run-dir run", "report run"),
+        pytest.param(
+            (
+                f"train -c digits {RUN} plots=always --run-dir run",
+                *("train --resume run training.epochs=2", "verify run", "eval run", "predict run", "plot run"),
+                *("report run", "runs list", "runs show run --diagnose", "runs compare run run --html page.html"),
+                *("gradcheck -c digits", "explain -c digits", "data check digits", "config init", "config schema"),
+                "study batch-size --seeds 2 training.epochs=1 -o study",
+            ),
+            marks=pytest.mark.long,
+        ),
+    ],
+    ids=["some", "all"],
+)
+def test_no_program_is_started(canary: Path, commands: tuple[str, ...]) -> None:
+    place, log = canary.with_name("place"), canary.with_name("started")
+    for command in commands:
+        run_in(place, "-c", WATCHED.format(log=log), *command.split(), path=f".:{os.environ['PATH']}")
+    assert not log.exists(), log.read_text()
+    assert not canary.exists(), canary.read_text()
+
+
+def test_bench_starts_python_and_nothing_else(canary: Path) -> None:
+    place, log = canary.with_name("place"), canary.with_name("started")
+    run_in(place, "-c", WATCHED.format(log=log), "bench", "-c", "digits", "--rounds", "1")
+    assert not canary.exists(), canary.read_text()
+    assert set(log.read_text().splitlines()) == {f"subprocess.Popen {sys.executable}"}
+
+
+def test_pictures_are_the_same_bytes_whatever_matplotlib_s_settings_say(canary: Path) -> None:
+    place = canary.with_name("place")
+    run_in(place, "-m", "dlcli", *f"train -c digits {RUN} --run-dir run -q".split())
+    (place.parent / "clean").mkdir()
+    shutil.copytree(place / "run", place.parent / "clean" / "run")
+    environment = {name: one for name, one in os.environ.items() if not name.startswith(("MPL", "MATPLOTLIB"))}
+    environment["PYTHONPATH"] = str(CHECKOUT)
+    command = [sys.executable, "-m", "dlcli", "plot", "run", "loss", "confusion", "--format", "png,svg"]
+    subprocess.run(command, cwd=place.parent / "clean", env=environment, capture_output=True, check=True, timeout=120)
+    run_in(place, *command[1:])
+    drawn = sorted((place / "run" / "plots").iterdir())
+    assert len(drawn) == 4
+    for path in drawn:
+        assert path.read_bytes() == (place.parent / "clean" / "run" / "plots" / path.name).read_bytes()
+
+
+def test_as_a_library_dlcli_leaves_the_caller_s_matplotlib_alone(clean_place: Path) -> None:
+    Path("matplotlibrc").write_text("axes.facecolor: red\nbackend: svg\n")
+    code = (
+        "import os\n"
+        "import dlcli\n"
+        f"run = dlcli.train(dlcli.load_config('digits', {RUN.split()!r})).run\n"
+        "environment = dict(os.environ)\n"
+        "dlcli.draw(run, ['loss'])\n"
+        "import matplotlib\n"
+        "print(matplotlib.rcParams['axes.facecolor'], matplotlib.get_backend(), dict(os.environ) == environment)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("red svg True\n", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from types import FrameType
 from typing import Any
 
@@ -22,15 +23,23 @@ def _heeded() -> list[signal.Signals]:
 
 
 class StopSignals:
-    """Turns the first signal into a wish to stop; a second one ends the process at once."""
+    """Turns the first signal into a wish to stop.
 
-    def __init__(self) -> None:
+    Args:
+        only_ctrl_c: Whether to take SIGINT alone, and to have the caller's handler receive a second one: for a program
+            that dlcli is a library of. Otherwise a second signal ends the process at once.
+    """
+
+    def __init__(self, *, only_ctrl_c: bool = False) -> None:
         self.received: int | None = None
+        self._only_ctrl_c = only_ctrl_c
         self._before: dict[signal.Signals, Any] = {}
 
     def take(self) -> None:
-        """Begin to heed signals."""
-        self._before = {one: signal.signal(one, self._note) for one in _heeded()}
+        """Begin to heed signals; outside the main thread, where Python has no handlers set, nothing happens."""
+        if threading.current_thread() is threading.main_thread():
+            chosen = [one for one in _heeded() if one == signal.SIGINT or not self._only_ctrl_c]
+            self._before = {one: signal.signal(one, self._note) for one in chosen}
 
     def give_back(self) -> None:
         """Have signals do what they did before; nothing happens if they were not taken."""
@@ -40,5 +49,6 @@ class StopSignals:
 
     def _note(self, signum: int, _frame: FrameType | None) -> None:
         self.received = signum
-        for one in self._before:
-            signal.signal(one, signal.SIG_DFL)  # ends the process even within one long call
+        for one, handler in self._before.items():
+            # The default ends the process even within one long call.
+            signal.signal(one, handler if self._only_ctrl_c else signal.SIG_DFL)

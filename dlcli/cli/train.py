@@ -110,6 +110,7 @@ def _json_object(result: TrainResult) -> dict[str, object]:
 def _summary(result: TrainResult) -> list[str]:
     lines = [
         f"run       {result.run}",
+        *([] if result.steps_trained else [f"status    {result.status} before: nothing was left to train"]),
         f"best      epoch {result.best_epoch} of {result.epochs}, {result.best_because}",
         f"val       {_figures(result.val)}",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import time
@@ -10,13 +11,14 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock, SoftFileLock, Timeout
 
 from dlcli.errors import DataError, DlcliError, UsageError
-from dlcli.runs.files import read_json, write_json
+from dlcli.runs.files import open_regular, read_json, write_json
 
 LOCK, OWNER = ".lock", ".owner.json"
 _OWNER_SECONDS = 2.0  # an owner needs a moment to say who it is
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)
 
 
 @contextmanager
@@ -29,21 +31,51 @@ def owned(folder: Path) -> Iterator[None]:
     """
     lock = FileLock(folder / LOCK)
     try:
+        _check_lockable(folder / LOCK)
         lock.acquire(timeout=0)
     except Timeout as error:
         raise UsageError(
-            f"{folder} is being trained by {_owner(folder)}", hint="wait for it, or stop it; then --resume goes on"
+            f"{folder} is being trained by {_owner(folder)}",
+            hint="wait until it ends, or stop it and continue with `dlcli train --resume RUN`",
         ) from error
     except OSError as error:
-        raise DataError(
-            f"cannot write to {folder}: {error.strerror or error}", hint="see to its rights, or copy the run"
-        ) from error
+        raise _cannot_lock(folder, error) from error
+    if isinstance(lock, SoftFileLock):  # filelock's fallback, which a process that is killed leaves locked
+        lock.release()
+        raise _cannot_lock(folder, OSError(errno.ENOSYS, os.strerror(errno.ENOSYS)))
     try:
         owner = {"pid": os.getpid(), "host": platform.node(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
         write_json(folder / OWNER, owner)
         yield
     finally:
         lock.release()
+
+
+def _check_lockable(path: Path) -> None:
+    """Open the lock's file, which must be a regular one, and ask its file system to unlock it: it may know no locks.
+
+    Raises:
+        OSError: If it is something else, cannot be opened, or its file system has no locks.
+    """
+    descriptor = open_regular(path, os.O_RDWR | os.O_CREAT)
+    try:
+        if os.name == "posix":
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+    finally:
+        os.close(descriptor)
+
+
+def _cannot_lock(folder: Path, error: OSError) -> DataError:
+    if error.errno in _NO_LOCKS:
+        return DataError(
+            f"cannot lock {folder}: its file system has no file locks",
+            hint="train on a local disk: name a folder there with `--run-dir DIR`, or copy the run there to resume it",
+        )
+    return DataError(
+        f"cannot write to {folder}: {error.strerror or error}", hint="fix the permissions, or copy the run elsewhere"
+    )
 
 
 def _owner(folder: Path) -> str:

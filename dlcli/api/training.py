@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class TrainResult:
         val: Metrics of the validation split after the best epoch.
         seconds: From the first step to the last checkpoint, without what lay between a stop and going on.
         test: Metrics of the best checkpoint on the test split, where asked for.
+        nothing_left: Why nothing was left to train, and what to raise to continue; None where something was.
     """
 
     run: str
@@ -56,6 +57,7 @@ class TrainResult:
     val: dict[str, float]
     seconds: float
     test: dict[str, Any] | None = None
+    nothing_left: str | None = None
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ def resume(
         point = find_resume_point(folder, own.config)
         if reason := _find_end(folder, point, loaded.config):
             listeners.note(f"{folder.path}: {reason}")
-            return _train_result(folder, None, evaluate_test, steps_trained=0)
+            return replace(_train_result(folder, None, evaluate_test), nothing_left=reason)
         setup = set_up(loaded.config, notify=listeners.notify)
         check_data(folder, point.checkpoint, setup.splits)
         if point.checkpoint is not None:
@@ -212,14 +214,15 @@ def _train_in(
         from dlcli.api.drawing import draw_after_training  # what draws is not imported where nothing is drawn
 
         draw_after_training(folder, setup, listeners.note)
-    return _train_result(folder, setup, evaluate_test, steps_trained=fit.position.step - (step or 0))
+    result = _train_result(folder, setup, evaluate_test)
+    return replace(result, steps_trained=fit.position.step - (step or 0))
 
 
 def _asks_for_pictures(folder: RunFolder, config: Config) -> bool:
     return config.plots == "always" or (config.plots == "auto" and folder.read_summary()["seconds"] >= LONG_SECONDS)
 
 
-def _train_result(folder: RunFolder, setup: Setup | None, evaluate_test: bool, *, steps_trained: int) -> TrainResult:
+def _train_result(folder: RunFolder, setup: Setup | None, evaluate_test: bool) -> TrainResult:
     """Return what a run came to, measured on the test split where asked for."""
     summary = folder.read_summary()
     test = None
@@ -231,6 +234,6 @@ def _train_result(folder: RunFolder, setup: Setup | None, evaluate_test: bool, *
         run=str(folder.path),
         checkpoints={which: str(folder.checkpoint(which)) for which in ("best", "last")},
         test=test,
-        steps_trained=steps_trained,
+        steps_trained=0,
         **{key: summary[key] for key in ("status", "epochs", "best_epoch", "best_because", "val", "seconds")},
     )

@@ -104,13 +104,15 @@ def _show_plan(loaded: LoadedConfig, *, json: bool) -> None:
 
 
 def _json_object(result: TrainResult) -> dict[str, object]:
-    return {key: value for key, value in asdict(result).items() if key != "test" or value is not None}
+    return {
+        key: value for key, value in asdict(result).items() if value is not None or key not in ("test", "nothing_left")
+    }
 
 
 def _summary(result: TrainResult) -> list[str]:
     lines = [
         f"run       {result.run}",
-        *([] if result.steps_trained else [f"status    {result.status} before: nothing was left to train"]),
+        *([f"status    {result.nothing_left}"] if result.nothing_left else []),
         f"best      epoch {result.best_epoch} of {result.epochs}, {result.best_because}",
         f"val       {_figures(result.val)}",
     ]

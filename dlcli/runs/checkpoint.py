@@ -22,7 +22,7 @@ from torch import Tensor
 from dlcli.data.scaling import Scaling
 from dlcli.errors import DataError
 from dlcli.runs.files import read_file, to_json, write_whole
-from dlcli.runs.header import SCHEMA, Header, fingerprint, read_header
+from dlcli.runs.header import SCHEMA, ArithmeticPart, Header, TrainingPart, fingerprint, read_header
 from dlcli.runs.soundness import find_unsound, part
 from dlcli.training.arithmetic import Arithmetic
 from dlcli.training.optim import Plateau
@@ -125,7 +125,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return what the header says of a checkpoint, but for its checksum."""
     training = checkpoint.training
-    states = training and {name: asdict(getattr(training, name)) for name in ("position", "best", "stopping", "plateau")}
+    states: dict[str, Any] | None = None
+    if training is not None:
+        states = {name: asdict(getattr(training, name)) for name in ("position", "best", "stopping", "plateau")}
+        states |= {"limits": dict(checkpoint.limits), "best_sha256": checkpoint.best_sha256}
     return {
         "schema": SCHEMA,
         "versions": {name: version(name) for name in ("dlcli", "torch")},
@@ -137,7 +140,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "fingerprint": fingerprint(checkpoint.settings),
         "data": dict(checkpoint.data),
         "arithmetic": asdict(checkpoint.arithmetic),
-        "training": states and {**states, "limits": checkpoint.limits, "best_sha256": checkpoint.best_sha256},
+        "training": states,
     }
 
 
@@ -154,34 +157,36 @@ def tensors_of(checkpoint: Checkpoint) -> dict[str, Tensor]:
 
 
 def _from_parts(tensors: Mapping[str, Tensor], header: Header) -> Checkpoint:
-    parameters, training = part("model", tensors), header.training
-    arithmetic = Arithmetic(**header.arithmetic.model_dump())
-    state = training and TrainingState(
-        position=Position(**training.position.model_dump()),
-        parameters=parameters,
-        optimizer=part("optimizer", tensors),
-        sums=part("sums", tensors),
-        generators=part("generators", tensors),
-        best=Monitor(**training.best.model_dump()),
-        stopping=Monitor(**training.stopping.model_dump()),
-        plateau=Plateau(**training.plateau.model_dump()),
-        arithmetic=arithmetic,
-    )
+    training = header.training
     return Checkpoint(
-        parameters=parameters,
+        parameters=part("model", tensors),
         input_scaling=Scaling(tensors["input_scaling.shift"], tensors["input_scaling.scale"]),
         target_scaling=Scaling(tensors["target_scaling.shift"], tensors["target_scaling.scale"]),
         epoch=header.epoch,
         step=header.step,
         monitor=header.monitor,
         val=header.val,
-        arithmetic=arithmetic,
+        arithmetic=Arithmetic(**header.arithmetic.model_dump()),
         settings=header.settings,
         data=header.data,
-        training=state,
+        training=_state(tensors, header.arithmetic, training) if training else None,
         limits=training.limits.model_dump() if training else {},
         best_sha256=training.best_sha256 if training else None,
         sha256=header.sha256,
+    )
+
+
+def _state(tensors: Mapping[str, Tensor], arithmetic: ArithmeticPart, training: TrainingPart) -> TrainingState:
+    return TrainingState(
+        position=Position(**training.position.model_dump()),
+        parameters=part("model", tensors),
+        optimizer=part("optimizer", tensors),
+        sums=part("sums", tensors),
+        generators=part("generators", tensors),
+        best=Monitor(**training.best.model_dump()),
+        stopping=Monitor(**training.stopping.model_dump()),
+        plateau=Plateau(**training.plateau.model_dump()),
+        arithmetic=Arithmetic(**arithmetic.model_dump()),
     )
 
 

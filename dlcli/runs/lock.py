@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, SoftFileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from dlcli.errors import DataError, DlcliError, UsageError
 from dlcli.runs.files import open_regular, read_json, write_json
@@ -29,7 +29,7 @@ def owned(folder: Path) -> Iterator[None]:
         UsageError: If another process has it, saying which.
         DataError: If the folder cannot be written to.
     """
-    lock = FileLock(folder / LOCK)
+    lock: BaseFileLock = FileLock(folder / LOCK)
     try:
         _check_lockable(folder / LOCK)
         lock.acquire(timeout=0)

@@ -7,7 +7,7 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -60,6 +60,7 @@ def append_trace(folder: Path, epoch: int, trace: Trace) -> None:
 
 
 def trace_line(epoch: int, trace: Trace) -> str:
+    """Return what was seen inside the model after an epoch as a line of trace.jsonl."""
     return to_json({"epoch": epoch, **asdict(trace)}) + "\n"
 
 
@@ -98,6 +99,33 @@ def read_rows(folder: Path) -> list[Row]:
             break
         rows.append({name: _number(value) for name, value in row.items()})
     return rows
+
+
+@dataclass(frozen=True)
+class LogText:
+    """The log to the letter, and its rows.
+
+    Attributes:
+        rows: Of the first epochs.
+        jsonl: Text of metrics.jsonl.
+        csv: Text of metrics.csv.
+        trace: Text of trace.jsonl.
+    """
+
+    rows: list[Row]
+    jsonl: str
+    csv: str
+    trace: str
+
+    def clock(self, i: int, name: str) -> float | int:
+        """Return what the clock said in a row; NaN where there is no such row."""
+        return self.rows[i].get(name, math.nan) if i < len(self.rows) else math.nan
+
+
+def read_log_text(folder: Path) -> LogText:
+    """Return the log of a run to the letter; what is missing is empty."""
+    texts = [b"\n".join(_lines(folder / name)).decode(errors="backslashreplace") for name in (JSONL, CSV, TRACE)]
+    return LogText(read_rows(folder), *texts)
 
 
 def _lines(path: Path) -> list[bytes]:
@@ -139,6 +167,7 @@ def _number(value: Any) -> float | int:
 
 
 def csv_text(rows: Sequence[Row], *, heading: bool) -> str:
+    """Return rows as they stand in metrics.csv."""
     text = io.StringIO()
     writer = csv.writer(text)
     if heading:

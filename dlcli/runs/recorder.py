@@ -14,7 +14,7 @@ from dlcli.runs.checkpoint import Checkpoint, save_checkpoint
 from dlcli.runs.checkpoint_maker import CheckpointMaker
 from dlcli.runs.files import write_json
 from dlcli.runs.folder import RunFolder
-from dlcli.runs.log import Row, append_row, append_trace, epoch_row, sync_log
+from dlcli.runs.log import append_row, append_trace, epoch_row, sync_log
 from dlcli.runs.resume import ResumePoint
 from dlcli.runs.summary import summarize
 from dlcli.training.events import EpochEnded, Event, FitEnded, StepEnded

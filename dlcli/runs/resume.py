@@ -122,7 +122,12 @@ def check_changes(folder: RunFolder, own: Config, now: Config) -> None:
 
 
 def reopen_run(
-    folder: RunFolder, own: LoadedConfig, config: Config, point: ResumePoint, device: torch.device, command: Sequence[str]
+    folder: RunFolder,
+    own: LoadedConfig,
+    config: Config,
+    point: ResumePoint,
+    device: torch.device,
+    command: Sequence[str],
 ) -> None:
     """Bring a run's folder to the state of `point`, and note in its manifest that it continues.
 

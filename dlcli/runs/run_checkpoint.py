@@ -1,7 +1,7 @@
 """The one way to the checkpoints of a run: each is checked against its run's record before it is used.
 
-The checkpoint `last` records the SHA-256 of the checkpoint `best` that belongs to it. A new `best` is written before the
-`last` that records it, and the one before it is kept as `best-previous`; renaming `last` is what makes the new one
+The checkpoint `last` records the SHA-256 of the checkpoint `best` that belongs to it. A new `best` is written before
+the `last` that records it, and the one before it is kept as `best-previous`; renaming `last` is what makes the new one
 count. At every moment the recorded file is therefore there, under one of the two names.
 """
 

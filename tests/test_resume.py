@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -133,7 +134,7 @@ def test_with_a_damaged_last_checkpoint_it_goes_on_from_the_one_before(
     assert "from step 63, in epoch 4" in done.err
     if damage != "missing":
         assert "note: cannot use stopped/checkpoints/last.safetensors: it is damaged" in done.err
-        assert "note: going on from stopped/checkpoints/previous.safetensors, epoch 3, step 63" in done.err
+        assert "note: continuing from stopped/checkpoints/previous.safetensors, epoch 3, step 63" in done.err
     assert outcome(run) == outcome(Path("whole"))
 
 
@@ -145,7 +146,9 @@ def test_epochs_may_be_raised_as_if_they_had_always_been_as_many(
     train(load_config("digits", [*settings, "training.epochs=2"]), run_dir=Path("raised"))
     assert dlcli("train", "--resume", "raised", "training.epochs=5", "--quiet").code == 0
     assert outcome(Path("raised")) == outcome(Path("whole"))
-    assert "epochs: 5  # raised when the run was resumed" in Path("raised/resolved.yaml").read_text()
+    resolved = Path("raised/resolved.yaml").read_text()
+    assert re.search("epochs: 5 +# raised when the run was resumed", resolved)
+    assert re.search("model:\n.*\n.*\n.*\n +dropout: 0.1 +# command line", resolved), "other origins stay"
     assert dlcli("verify", "raised").code == 0
 
 
@@ -154,7 +157,8 @@ def test_a_finished_run_says_so(dlcli: Callable[..., Finished], clean_place: Pat
     before = outcome(Path("run"))
     done = dlcli("train", "--resume", "run", "--eval")
     assert done.code == 0
-    assert "note: run is finished, after 2 epochs: nothing is left to train" in done.err
+    assert "note: run: all 2 epochs are done: nothing is left to train" in done.err
+    assert "status    all 2 epochs are done: nothing is left to train" in done.out
     assert "test      loss" in done.out
     assert {**outcome(Path("run")), "summary": None} == {**before, "summary": None}
 
@@ -190,8 +194,8 @@ def test_settings_edited_behind_its_back_are_refused(dlcli: Callable[..., Finish
     text = Path("run/resolved.yaml").read_text()
     Path("run/resolved.yaml").write_text(text.replace("momentum: 0.9", "momentum: 0.8"))
     refused = dlcli("train", "--resume", "run")
-    assert refused.code == 2
-    assert "optimizer.momentum: 0.9 in the run, 0.8 now" in refused.err
+    assert refused.code == 3
+    assert "optimizer.momentum is 0.9 in last.safetensors and 0.8 in resolved.yaml" in refused.err
 
 
 def test_a_copied_or_moved_run_goes_on(dlcli: Callable[..., Finished], clean_place: Path) -> None:
@@ -251,13 +255,13 @@ def test_a_newer_dlcli_s_checkpoint_is_left_alone(
 ) -> None:
     from dlcli.runs import checkpoint
 
-    monkeypatch.setattr(checkpoint, "SCHEMA", 3)
+    monkeypatch.setattr(checkpoint, "SCHEMA", 5)
     dlcli("train", "-c", "digits", "training.epochs=2", "--run-dir", "run")
     before = outcome(Path("run"))
     monkeypatch.undo()
     refused = dlcli("train", "--resume", str(clean_place / "run"))
     assert refused.code == 3
-    assert "a newer dlcli wrote it (schema 3, this one reads 2)" in refused.err
+    assert "a newer dlcli wrote it (schema 5, this one reads 4)" in refused.err
     assert outcome(clean_place / "run") == before
 
 

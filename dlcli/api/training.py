@@ -18,6 +18,7 @@ from dlcli.reporters.overview import describe_run
 from dlcli.runs.begin import begin_run
 from dlcli.runs.files import write_json
 from dlcli.runs.folder import RunFolder, find_run
+from dlcli.runs.identity import is_shaped_by_epochs
 from dlcli.runs.lock import owned
 from dlcli.runs.manifest import environment_changes
 from dlcli.runs.recorder import Recorder
@@ -181,7 +182,8 @@ def _find_end(folder: RunFolder, point: ResumePoint, config: Config) -> str | No
     state, patience = point.checkpoint.training, config.early_stopping.patience
     epochs = state.position.epochs
     if epochs >= config.training.epochs:
-        return f"all {epochs} epochs are done: nothing is left to train; raise training.epochs to continue"
+        hint = "" if is_shaped_by_epochs(config) else "; raise training.epochs to continue"
+        return f"all {epochs} epochs are done: nothing is left to train{hint}"
     if patience is not None and epochs - state.stopping.best_epoch >= patience:
         return (
             f"early stopping ended training after epoch {epochs}, {patience} epochs without improvement: "

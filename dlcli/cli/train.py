@@ -40,7 +40,7 @@ def train_command(
         Path | None, typer.Option("--run-dir", metavar="DIR", help="Folder to make for this run.")
     ] = None,
     resume: Annotated[
-        str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run from its last checkpoint.")
+        str | None, typer.Option("--resume", metavar="RUN", help="Continue a run from its last checkpoint.")
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Short for seed=N.")] = None,
     device: DeviceOption = None,
@@ -82,14 +82,14 @@ def train_command(
 
 
 def _load(config: str | None, resume: str | None, settings: Sequence[str]) -> LoadedConfig:
-    """Return what to train by, from the run to go on with if no config is given."""
+    """Return what to train by, from the run to continue if no config is given."""
     from dlcli.config.load import load_config
     from dlcli.runs.folder import find_run
 
     if resume is not None:
         return load_config(config or find_run(resume).resolved, settings)
     if config is None:
-        raise UsageError("train needs a config", hint="dlcli train -c digits, or --resume RUN to go on with a run")
+        raise UsageError("train needs a config", hint="dlcli train -c digits, or --resume RUN to continue a run")
     return load_config(config, settings)
 
 

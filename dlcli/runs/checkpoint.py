@@ -1,4 +1,4 @@
-"""A trained model, and all that its training goes on from, in one pickle-free file with a checksum.
+"""A trained model, and all that its training continues from, in one pickle-free file with a checksum.
 
 The file is safetensors, which any tool for that format reads, with our JSON in its header. A SHA-256 in that JSON
 covers every byte of the file, its own digits taken as zeros: safetensors itself notices no flipped bit.
@@ -30,7 +30,7 @@ from dlcli.training.state import Monitor, Position, TrainingState
 
 _NO_DIGEST = "0" * 64
 _DIGEST_FOLLOWS = rb"{\"sha256\": \""  # how the digest's place looks in the file, where our JSON is a JSON string
-_HINT = "`dlcli train --resume RUN` goes on from what is sound; `--checkpoint best` or `last` may be, too"
+_HINT = "`dlcli train --resume RUN` continues from what is sound; `--checkpoint best` or `last` may be, too"
 
 
 class DamagedError(DataError):
@@ -52,7 +52,7 @@ class Checkpoint:
         arithmetic: What decides the last bits of the run.
         settings: Those that decide what the run comes to, by dotted name, as JSON has them.
         data: SHA-256 of the run's data by file name.
-        training: What training goes on from; the best checkpoint has none, nor what follows.
+        training: What training continues from; the best checkpoint has none, nor what follows.
         limits: When training ends: `epochs` and `patience`.
         best_sha256: The best checkpoint that belongs to this one; None before the first epoch has ended.
         sha256: The file's own; empty for what was read from none.
@@ -106,7 +106,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         DamagedError: If it is damaged, or no checkpoint.
         DataError: If it is missing, cannot be read, or is of another version of dlcli.
     """
-    content = read_file(path, missing_hint="no epoch has ended yet; `dlcli train --resume RUN` goes on")
+    content = read_file(path, missing_hint="no epoch has ended yet; continue with `dlcli train --resume RUN`")
     if reason := _find_damage(content):
         raise DamagedError(f"cannot use {path}: {reason}", hint=_HINT)
     try:

@@ -49,7 +49,7 @@ class RunFolder:
 
     @property
     def summary(self) -> Path:
-        """What came out; missing while the run goes on."""
+        """What came out; missing while it trains."""
         return self.path / SUMMARY
 
     @property

@@ -62,7 +62,7 @@ class LimitsPart(_Part):
 
 
 class TrainingPart(_Part):
-    """What training goes on from, besides tensors.
+    """What training continues from, besides tensors.
 
     Attributes:
         position: How far it has come.

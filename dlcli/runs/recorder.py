@@ -81,7 +81,7 @@ class Recorder:
             self.close("finished" if event.reason == "epochs" else "stopped early")
 
     def save(self) -> None:
-        """Write a new best model as checkpoint `best`, and all that training goes on from as `last`.
+        """Write a new best model as checkpoint `best`, and all that training continues from as `last`.
 
         In this order, the log first: whatever `last` builds upon is safe before it is, and the best model that the
         earlier `last` records is kept until then.

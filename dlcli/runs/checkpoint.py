@@ -29,6 +29,7 @@ from dlcli.training.optim import Plateau
 from dlcli.training.state import Monitor, Position, TrainingState
 
 _NO_DIGEST = "0" * 64
+_MOST_SCHEMAS = 1000  # a larger number is no schema of ours
 _DIGEST_FOLLOWS = rb"{\"sha256\": \""  # how the digest's place looks in the file, where our JSON is a JSON string
 _HINT = "`dlcli train --resume RUN` continues from what is sound; `--checkpoint best` or `last` may be, too"
 
@@ -227,7 +228,7 @@ def _header_text(content: bytes, path: Path) -> str:
     (length,) = struct.unpack("<Q", content[:8])
     text = json.loads(content[8 : 8 + length])["__metadata__"]["dlcli"]
     schema = json.loads(text)["schema"]
-    if isinstance(schema, int) and schema > 0 and schema != SCHEMA:
+    if type(schema) is int and 0 < schema < _MOST_SCHEMAS and schema != SCHEMA:
         newer, hint = ("a newer", "update dlcli") if schema > SCHEMA else ("an older", "train again")
         message = f"cannot use {path}: {newer} dlcli wrote it (schema {schema}, this one reads {SCHEMA})"
         raise DataError(message, hint=hint)

@@ -7,11 +7,9 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-
-from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from dlcli.errors import DataError, DlcliError, UsageError
 from dlcli.runs.files import open_regular, read_json, write_json
@@ -29,40 +27,45 @@ def owned(folder: Path) -> Iterator[None]:
         UsageError: If another process has it, saying which.
         DataError: If the folder cannot be written to.
     """
-    lock: BaseFileLock = FileLock(folder / LOCK)
-    try:
-        _check_lockable(folder / LOCK)
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UsageError(
-            f"{folder} is being trained by {_owner(folder)}",
-            hint="wait until it ends, or stop it and continue with `dlcli train --resume RUN`",
-        ) from error
-    except OSError as error:
-        raise _cannot_lock(folder, error) from error
-    if isinstance(lock, SoftFileLock):  # filelock's fallback, which a process that is killed leaves locked
-        lock.release()
-        raise _cannot_lock(folder, OSError(errno.ENOSYS, os.strerror(errno.ENOSYS)))
-    try:
-        owner = {"pid": os.getpid(), "host": platform.node(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
-        write_json(folder / OWNER, owner)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(_locked(folder / LOCK))
+        except (BlockingIOError, TimeoutError) as error:
+            raise UsageError(
+                f"{folder} is being trained by {_owner(folder)}",
+                hint="wait until it ends, or stop it and continue with `dlcli train --resume RUN`",
+            ) from error
+        except OSError as error:
+            raise _cannot_lock(folder, error) from error
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        write_json(folder / OWNER, {"pid": os.getpid(), "host": platform.node(), "since": since})
         yield
-    finally:
-        lock.release()
 
 
-def _check_lockable(path: Path) -> None:
-    """Open the lock's file, which must be a regular one, and ask its file system to unlock it: it may know no locks.
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file, which is a regular one; it is never waited for.
+
+    filelock serves Windows alone: elsewhere it opens a pipe too, and where a file system has no locks it falls back to
+    a file that a process leaves behind when it is killed.
 
     Raises:
-        OSError: If it is something else, cannot be opened, or its file system has no locks.
+        BlockingIOError: If another process has it.
+        TimeoutError: The same, on Windows.
+        OSError: If the file cannot be opened or locked.
     """
+    if os.name != "posix":
+        from filelock import FileLock
+
+        with FileLock(path, timeout=0):
+            yield
+        return
+    import fcntl
+
     descriptor = open_regular(path, os.O_RDWR | os.O_CREAT)
     try:
-        if os.name == "posix":
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
     finally:
         os.close(descriptor)
 

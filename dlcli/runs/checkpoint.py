@@ -32,6 +32,7 @@ _NO_DIGEST = "0" * 64
 _MOST_SCHEMAS = 1000  # a larger number is no schema of ours
 _DIGEST_FOLLOWS = rb"{\"sha256\": \""  # how the digest's place looks in the file, where our JSON is a JSON string
 _HINT = "`dlcli train --resume RUN` continues from what is sound; `--checkpoint best` or `last` may be, too"
+NO_EPOCH = "no epoch has ended yet; continue with `dlcli train --resume RUN`"
 
 
 class DamagedError(DataError):
@@ -107,7 +108,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         DamagedError: If it is damaged, or no checkpoint.
         DataError: If it is missing, cannot be read, or is of another version of dlcli.
     """
-    content = read_file(path, missing_hint="no epoch has ended yet; continue with `dlcli train --resume RUN`")
+    content = read_file(path, missing_hint=NO_EPOCH)
     if reason := _find_damage(content):
         raise DamagedError(f"cannot use {path}: {reason}", hint=_HINT)
     try:

@@ -14,18 +14,24 @@ from typing import Literal, TypeAlias
 from dlcli.config.load import load_config
 from dlcli.config.schema import Config
 from dlcli.errors import DataError
-from dlcli.runs.checkpoint import Checkpoint, DamagedError, load_checkpoint
+from dlcli.runs.checkpoint import NO_EPOCH, Checkpoint, DamagedError, load_checkpoint
 from dlcli.runs.folder import RunFolder
 from dlcli.runs.identity import check_identity
 
 Which: TypeAlias = Literal["best", "last", "previous"]
 BESTS = ("best", "best-previous")
+NONE = "none"  # instead of a SHA-256, where no epoch had ended
 
 
 def has_checkpoint(folder: RunFolder, which: Which) -> bool:
-    """Return whether a run has come to a checkpoint, be it a sound one."""
+    """Return whether a run has come to a checkpoint, be it a sound one.
+
+    Raises:
+        DataError: If the files of the run are not of one run.
+    """
     names = BESTS if which == "best" else (which,)
-    return any(folder.checkpoint(name).exists() for name in names)
+    is_there = any(folder.checkpoint(name).exists() for name in names)
+    return is_there and not (which == "best" and _recorded_best(folder, load_config(folder.resolved).config) == NONE)
 
 
 def load_run_checkpoint(folder: RunFolder, which: Which, config: Config | None = None) -> Checkpoint:
@@ -45,6 +51,8 @@ def load_run_checkpoint(folder: RunFolder, which: Which, config: Config | None =
     path = folder.checkpoint(which)
     if which == "best":
         sha256 = _recorded_best(folder, config)
+        if sha256 == NONE:
+            raise DataError(f"there is no {path}", hint=NO_EPOCH)
         path, checkpoint = find_best(folder, sha256) or (path, load_checkpoint(path))
         if sha256 not in (None, checkpoint.sha256):
             raise DataError(
@@ -72,18 +80,18 @@ def find_best(folder: RunFolder, sha256: str | None) -> tuple[Path, Checkpoint] 
 
 
 def _recorded_best(folder: RunFolder, config: Config) -> str | None:
-    """Return the SHA-256 of the best checkpoint that belongs to the newest record; None where there is no record.
+    """Return the SHA-256 of the best checkpoint, or `NONE`, by the newest record; None where there is no record.
 
     The summary comes first: it is written last, and a run that diverged has a newer best model than `last`.
     """
-    recorded = folder.read_summary().get("best_sha256")
-    if recorded is not None:
-        return str(recorded)
+    summary = folder.read_summary()
+    if "best_sha256" in summary:
+        return str(summary["best_sha256"] or NONE)
     for which in ("last", "previous"):
         path = folder.checkpoint(which)
         if path.exists():
             with suppress(DamagedError):
                 last = load_checkpoint(path)
                 check_identity(folder, path.name, last, config)
-                return last.best_sha256
+                return last.best_sha256 or NONE
     return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
 import subprocess
 import sys
@@ -133,7 +135,7 @@ def test_with_a_damaged_last_checkpoint_it_goes_on_from_the_one_before(
     assert "from step 63, in epoch 4" in done.err
     if damage != "missing":
         assert "note: cannot use stopped/checkpoints/last.safetensors: it is damaged" in done.err
-        assert "note: going on from stopped/checkpoints/previous.safetensors, epoch 3, step 63" in done.err
+        assert "note: continuing from stopped/checkpoints/previous.safetensors, epoch 3, step 63" in done.err
     assert outcome(run) == outcome(Path("whole"))
 
 
@@ -145,8 +147,67 @@ def test_epochs_may_be_raised_as_if_they_had_always_been_as_many(
     train(load_config("digits", [*settings, "training.epochs=2"]), run_dir=Path("raised"))
     assert dlcli("train", "--resume", "raised", "training.epochs=5", "--quiet").code == 0
     assert outcome(Path("raised")) == outcome(Path("whole"))
-    assert "epochs: 5  # raised when the run was resumed" in Path("raised/resolved.yaml").read_text()
+    resolved = Path("raised/resolved.yaml").read_text()
+    assert re.search("epochs: 5 +# raised when the run was resumed", resolved)
+    assert re.search("model:\n.*\n.*\n.*\n +dropout: 0.1 +# command line", resolved), "other origins stay"
     assert dlcli("verify", "raised").code == 0
+
+
+PATIENCE = ["early_stopping={patience: 1, min_delta: 0.2}", "training.epochs=9", "scheduler=null", "model.dropout=0.1"]
+
+
+@pytest.mark.parametrize("patience", ["2", "null"])
+def test_patience_may_be_raised_as_if_it_had_always_been_as_high(
+    dlcli: Callable[..., Finished], clean_place: Path, patience: str
+) -> None:
+    higher = f"early_stopping.patience={patience}"
+    train(load_config("digits", [*PATIENCE, higher]), run_dir=Path("whole"))
+    first = train(load_config("digits", PATIENCE), run_dir=Path("raised"))
+    assert (first.status, first.epochs < 7) == ("stopped early", True)
+    done = dlcli("train", "--resume", "raised", higher, "--quiet", "--json")
+    assert done.code == 0
+    assert json.loads(done.out)["steps_trained"] > 0
+    assert outcome(Path("raised")) == outcome(Path("whole"))
+    assert re.search(
+        f"patience: {patience} +# raised when the run was resumed", Path("raised/resolved.yaml").read_text()
+    )
+    for command in ("verify", "eval", "predict", "report"):
+        assert dlcli(command, "raised").code == 0
+    lowered = dlcli("train", "--resume", "raised", "early_stopping.patience=1")
+    assert lowered.code == 2
+    assert f"early_stopping.patience: {patience} in the run, 1 now" in lowered.err
+    assert "only training.epochs and early_stopping.patience may be changed, and only raised" in lowered.err
+
+
+def test_more_epochs_alone_do_not_continue_what_patience_ended(
+    dlcli: Callable[..., Finished], clean_place: Path
+) -> None:
+    train(load_config("digits", PATIENCE), run_dir=Path("run"))
+    before = outcome(Path("run"))
+    done = dlcli("train", "--resume", "run", "training.epochs=100", "-q")
+    assert done.code == 0
+    assert "status    early stopping ended training after epoch " in done.out
+    assert "nothing is left to train; raise early_stopping.patience to continue" in done.out
+    told = json.loads(dlcli("train", "--resume", "run", "training.epochs=100", "-q", "--json").out)
+    assert told["steps_trained"] == 0
+    assert "raise early_stopping.patience" in told["nothing_left"]
+    assert outcome(Path("run")) == before
+    both = dlcli("train", "--resume", "run", "training.epochs=10", "early_stopping.patience=null", "-q", "--json")
+    assert json.loads(both.out)["epochs"] == 10
+    assert dlcli("verify", "run", "-q").code == 0
+
+
+@pytest.mark.parametrize("command", ["eval", "predict", "report", "verify"])
+def test_a_best_checkpoint_of_before_more_epochs_is_of_the_run(
+    dlcli: Callable[..., Finished], clean_place: Path, command: str
+) -> None:
+    settings = ["optimizer.lr=2", "scheduler=null"]
+    first = train(load_config("digits", [*settings, "training.epochs=5"]), run_dir=Path("run"))
+    assert dlcli("train", "--resume", "run", "training.epochs=6", "-q").code == 0
+    train(load_config("digits", [*settings, "training.epochs=6"]), run_dir=Path("whole"))
+    assert outcome(Path("run")) == outcome(Path("whole"))
+    assert json.loads(Path("run/summary.json").read_text())["best_epoch"] == first.best_epoch == 5
+    assert dlcli(command, "run").code == 0
 
 
 def test_a_finished_run_says_so(dlcli: Callable[..., Finished], clean_place: Path) -> None:
@@ -154,7 +215,8 @@ def test_a_finished_run_says_so(dlcli: Callable[..., Finished], clean_place: Pat
     before = outcome(Path("run"))
     done = dlcli("train", "--resume", "run", "--eval")
     assert done.code == 0
-    assert "note: run is finished, after 2 epochs: nothing is left to train" in done.err
+    assert "note: run: all 2 epochs are done: nothing is left to train" in done.err
+    assert "status    all 2 epochs are done: nothing is left to train" in done.out
     assert "test      loss" in done.out
     assert {**outcome(Path("run")), "summary": None} == {**before, "summary": None}
 
@@ -190,8 +252,8 @@ def test_settings_edited_behind_its_back_are_refused(dlcli: Callable[..., Finish
     text = Path("run/resolved.yaml").read_text()
     Path("run/resolved.yaml").write_text(text.replace("momentum: 0.9", "momentum: 0.8"))
     refused = dlcli("train", "--resume", "run")
-    assert refused.code == 2
-    assert "optimizer.momentum: 0.9 in the run, 0.8 now" in refused.err
+    assert refused.code == 3
+    assert "optimizer.momentum is 0.9 in last.safetensors and 0.8 in resolved.yaml" in refused.err
 
 
 def test_a_copied_or_moved_run_goes_on(dlcli: Callable[..., Finished], clean_place: Path) -> None:

@@ -1,8 +1,9 @@
-"""Two trainings held against each other, bit by bit."""
+"""Two trainings compared, bit by bit."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,12 +36,61 @@ def compare_rows(
     return differences
 
 
+def compare_text(what: str, then: str, now: str, *, may_be_short: bool = False) -> list[str]:
+    """Return in a line, if at all, where two texts differ.
+
+    Args:
+        what: Their name.
+        then: The first.
+        now: The second.
+        may_be_short: Whether the first may end before the second, within a line too, as after a crash.
+    """
+    if then == now or (may_be_short and now.startswith(then)):
+        return []
+    pairs = zip(then.split("\n"), now.split("\n"), strict=False)
+    line = next((number for number, (one, other) in enumerate(pairs, 1) if one != other), None)
+    return [f"{what}: line {line} differs" if line else f"{what}: {then.count(chr(10))} lines then, not as many now"]
+
+
+def compare_records(
+    what: str, then: Mapping[str, Any], now: Mapping[str, Any], *, besides: Collection[str] = ()
+) -> list[str]:
+    """Return where two JSON objects differ, a line for each value that does, by its dotted name.
+
+    Args:
+        what: Their name.
+        then: The first.
+        now: The second.
+        besides: Dotted names to leave out.
+    """
+    before, after = dict(_leaves(then)), dict(_leaves(now))
+    names = [name for name in {**before, **after} if name not in besides]
+    unlike = [name for name in names if repr(before.get(name)) != repr(after.get(name))]
+    return [f"{what}: {name} {before.get(name)!r} then, {after.get(name)!r} now" for name in unlike]
+
+
+def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of a JSON object that hold no others, by their dotted names."""
+    parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    if not parts:
+        yield place, value
+    for key, one in parts:
+        yield from _leaves(one, f"{place}.{key}" if place else str(key))
+
+
 def compare_tensors(what: str, then: Mapping[str, Tensor], now: Mapping[str, Tensor]) -> list[str]:
     """Return in a line, if at all, how far two sets of tensors are apart."""
-    if then.keys() != now.keys() or any(then[name].shape != now[name].shape for name in then):
+    if then.keys() != now.keys() or any(
+        then[name].shape != now[name].shape or then[name].dtype != now[name].dtype for name in then
+    ):
         return [f"{what}: other tensors"]
-    unlike = [name for name in then if not torch.equal(then[name], now[name])]
+    unlike = [name for name in then if not torch.equal(_bits(then[name]), _bits(now[name]))]
     if not unlike:
         return []
     furthest = max(float((then[name].double() - now[name].double()).abs().max()) for name in unlike)
     return [f"{what}: {len(unlike)} of {len(then)} tensors differ, by {furthest:.2g} at most"]
+
+
+def _bits(values: Tensor) -> Tensor:
+    """Return the bytes of a tensor: −0 equals 0, and no NaN equals another."""
+    return values.detach().cpu().contiguous().reshape(-1).view(torch.uint8)

@@ -9,6 +9,7 @@ from dlcli.analysis.diagnosis import Finding, RunLog
 from dlcli.api.setup import load_run_config, load_trained_run
 from dlcli.runs.folder import find_run
 from dlcli.runs.log import read_rows, read_traces
+from dlcli.runs.run_checkpoint import has_checkpoint
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def diagnose(run: str | None = None, *, device: str = "auto", data_root: str | N
     """
     folder = find_run(run)
     status = folder.read_summary()["status"]
-    if folder.checkpoint("best").exists():
+    if has_checkpoint(folder, "best"):
         _, trained = load_trained_run(str(folder.path), device=device, data_root=data_root)
         found = tuple(diagnosis.diagnose(trained))
         return DiagnoseResult(str(folder.path), status, len(trained.rows), trained.epoch, found)

@@ -24,6 +24,7 @@ from dlcli.runs.comparison import compare_runs
 from dlcli.runs.files import write_whole
 from dlcli.runs.folder import RunFolder, find_run
 from dlcli.runs.log import read_rows, read_traces
+from dlcli.runs.run_checkpoint import has_checkpoint
 
 if TYPE_CHECKING:  # pages are made seldom, and what makes them is imported late
     from dlcli.analysis.report.page import Contents, RunRecord
@@ -79,7 +80,7 @@ def report(
     folder = find_run(run)
     file = folder.path / REPORT if output is None else Path(output)
     record = _record(folder)
-    if folder.checkpoint(checkpoint).exists():
+    if has_checkpoint(folder, checkpoint):
         _, trained = load_trained_run(str(folder.path), split, checkpoint, device=device, data_root=data_root)
         contents = _contents(folder, trained, checkpoint, notify)
     else:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 from torch import nn
@@ -17,12 +17,13 @@ from dlcli.data import load_splits
 from dlcli.data.splits import Split, Splits
 from dlcli.errors import DataError
 from dlcli.model import build_mlp
-from dlcli.runs.checkpoint import Checkpoint, load_checkpoint
+from dlcli.runs.checkpoint import Checkpoint
 from dlcli.runs.folder import RunFolder, find_run
 from dlcli.runs.log import read_rows, read_traces
+from dlcli.runs.run_checkpoint import load_run_checkpoint
 from dlcli.task import Task, build_task
 from dlcli.training.arithmetic import Arithmetic, choose_arithmetic
-from dlcli.training.batches import draw_order
+from dlcli.training.batches import count_batches, draw_order
 from dlcli.training.device import check_memory, dtype_for, memory_errors_named, pick_device, place_splits
 
 CheckpointName: TypeAlias = Literal["best", "last"]
@@ -104,17 +105,15 @@ def load_run_model(
     Raises:
         DataError: If the run, its checkpoint or its data cannot be used.
     """
-    saved = load_checkpoint(folder.checkpoint(which))
+    saved = load_run_checkpoint(folder, which)
     if setup is None:
         config = load_run_config(folder, device=device, data_root=data_root)
         if config.training.precision == "tf32":  # rounded products speed training up; a measure needs none
             config = config.model_copy(update={"training": config.training.model_copy(update={"precision": "float32"})})
         setup = set_up(config)
-    check_data(folder, {}, saved, setup.splits)
-    try:
-        setup.model.load_state_dict(dict(saved.parameters))
-    except RuntimeError as error:
-        raise DataError(f"{folder.checkpoint(which)} does not fit the model of {folder.resolved}") from error
+    check_data(folder, saved, setup.splits)
+    check_fit(folder, saved, setup)
+    setup.model.load_state_dict(dict(saved.parameters))
     return setup, saved
 
 
@@ -158,15 +157,42 @@ def load_trained_run(
     )
 
 
-def check_data(folder: RunFolder, manifest: Mapping[str, Any], saved: Checkpoint | None, splits: Splits) -> None:
+def check_data(folder: RunFolder, saved: Checkpoint | None, splits: Splits) -> None:
     """Refuse data that has other checksums than the run's, or is scaled by other figures: it is other data.
+
+    Args:
+        folder: The run's.
+        saved: A checkpoint of it; None asks the manifest.
+        splits: The data as it is now.
 
     Raises:
         DataError: If it is.
     """
-    is_same = manifest.get("data", {}).get("sha256", splits.info.checksums) == splits.info.checksums
+    sha256 = saved.data if saved else folder.read_manifest().get("data", {}).get("sha256")
+    is_same = sha256 == splits.info.checksums
     if saved is not None:
         is_same = is_same and saved.input_scaling.is_close(splits.input_scaling)
         is_same = is_same and saved.target_scaling.is_close(splits.target_scaling)
     if not is_same:
         raise DataError(f"the data has changed since {folder.path} was trained", hint="train again")
+
+
+def check_fit(folder: RunFolder, checkpoint: Checkpoint, setup: Setup) -> None:
+    """Refuse a checkpoint whose model or position is not one of this data, though all else agrees.
+
+    Raises:
+        DataError: If it is.
+    """
+    then = {name: one.shape for name, one in checkpoint.parameters.items()}
+    is_possible = then == {name: one.shape for name, one in setup.model.state_dict().items()}
+    if (state := checkpoint.training) is not None:
+        n, batch_size = len(setup.splits.train), setup.config.training.batch_size
+        position = state.position
+        steps = position.epochs * count_batches(n, batch_size)
+        steps += count_batches(position.examples, batch_size) if position.examples else 0
+        is_possible &= position.examples <= n and position.step == steps
+    if not is_possible:
+        raise DataError(
+            f"the checkpoint of step {checkpoint.step} does not fit the model and the data of {folder.resolved}",
+            hint="one of them was changed after training; restore it, or train again",
+        )

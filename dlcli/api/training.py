@@ -1,28 +1,31 @@
-"""Training: planned, begun, gone on with."""
+"""Training: planned, begun, continued."""
 
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dlcli.api.measuring import evaluate_best
-from dlcli.api.setup import Setup, check_data, set_up
+from dlcli.api.setup import Setup, check_data, check_fit, set_up
 from dlcli.config.load import LoadedConfig, load_config
-from dlcli.config.render import deciding_settings
 from dlcli.config.schema import Config
 from dlcli.errors import DivergedError, Interrupted
 from dlcli.reporters.overview import describe_run
 from dlcli.runs.begin import begin_run
 from dlcli.runs.files import write_json
 from dlcli.runs.folder import RunFolder, find_run
+from dlcli.runs.identity import is_shaped_by_epochs
 from dlcli.runs.lock import owned
 from dlcli.runs.manifest import environment_changes
 from dlcli.runs.recorder import Recorder
 from dlcli.runs.resume import ResumePoint, check_changes, find_resume_point, reopen_run
+from dlcli.signals import StopSignals
 from dlcli.training.device import memory_errors_named
 from dlcli.training.events import Event, RunStarted
 from dlcli.training.fit import Fit
@@ -37,6 +40,7 @@ class TrainResult:
     Attributes:
         run: The run's folder.
         status: finished, or stopped early.
+        steps_trained: Optimizer updates of this call; 0 where nothing was left to train.
         epochs: How many were done.
         best_epoch: The one whose checkpoint is `best`.
         best_because: Which metric made it best.
@@ -44,10 +48,12 @@ class TrainResult:
         val: Metrics of the validation split after the best epoch.
         seconds: From the first step to the last checkpoint, without what lay between a stop and going on.
         test: Metrics of the best checkpoint on the test split, where asked for.
+        nothing_left: Why nothing was left to train, and what to raise to continue; None where something was.
     """
 
     run: str
     status: str
+    steps_trained: int
     epochs: int
     best_epoch: int
     best_because: str
@@ -55,6 +61,7 @@ class TrainResult:
     val: dict[str, float]
     seconds: float
     test: dict[str, Any] | None = None
+    nothing_left: str | None = None
 
 
 @dataclass(frozen=True)
@@ -65,12 +72,12 @@ class Listeners:
         listen: Called with each event.
         notify: Told in a line what is fetched before it is, and what a resumed run passes over; None keeps off the
             network.
-        should_stop: Asked after each event; a signal's number saves the state and ends the run.
+        should_stop: Asked after each event; a signal's number saves the state and ends the run. None has Ctrl-C do so.
     """
 
     listen: Callable[[Event], None] = lambda event: None
     notify: Callable[[str], None] | None = None
-    should_stop: Callable[[], int | None] = lambda: None
+    should_stop: Callable[[], int | None] | None = None
 
     def note(self, text: str) -> None:
         """Tell a line to whoever wants to know."""
@@ -120,17 +127,18 @@ def resume(
     evaluate_test: bool = False,
     listeners: Listeners = NOBODY,
 ) -> TrainResult:
-    """Go on with a run from its last checkpoint, as if it had never stopped.
+    """Continue a run from its last checkpoint, as if it had never stopped.
 
     Args:
         run: A run's folder or name.
-        loaded: The config to go on with: the run's own but for settings that change no number, or a higher
-            `training.epochs`. None takes the run's own.
+        loaded: The config to continue with: the run's own but for settings that change no number, and higher values
+            of `training.epochs` and `early_stopping.patience`. None takes the run's own.
         evaluate_test: Whether to measure the best checkpoint on the test split afterwards.
         listeners: Who is told what.
 
     Returns:
-        At once, where the run is finished.
+        At once, with `steps_trained` 0, where nothing is left to train: all epochs are done, or early stopping has
+        ended the run and its patience is not raised.
 
     Raises:
         UsageError: If there is no such run, another process trains it, or the settings have changed.
@@ -143,25 +151,25 @@ def resume(
     with owned(folder.path):
         own = load_config(folder.resolved)
         loaded = loaded or own
-        check_changes(folder, deciding_settings(own.config), loaded.config)
-        point = find_resume_point(folder)
-        if point.checkpoint is not None:
-            check_changes(folder, point.checkpoint.settings, loaded.config)
-        if _is_over(folder, point, loaded):
-            return _finish_again(folder, evaluate_test, listeners)
+        check_changes(folder, own.config, loaded.config)
+        point = find_resume_point(folder, own.config)
+        if reason := _find_end(folder, point, loaded.config):
+            listeners.note(f"{folder.path}: {reason}")
+            return replace(_train_result(folder, None, evaluate_test), nothing_left=reason)
         setup = set_up(loaded.config, notify=listeners.notify)
-        manifest = folder.read_manifest()
-        check_data(folder, manifest, point.checkpoint, setup.splits)
+        check_data(folder, point.checkpoint, setup.splits)
+        if point.checkpoint is not None:
+            check_fit(folder, point.checkpoint, setup)
         for note in point.notes:
             listeners.note(note)
-        for name, (then, now) in environment_changes(manifest, setup.device).items():
+        for name, (then, now) in environment_changes(folder.read_manifest(), setup.device).items():
             listeners.note(f"{name} was {then} and is {now}: the last bits may differ from a run in one go")
-        reopen_run(folder, loaded.config, point, setup.device, sys.argv)
+        reopen_run(folder, own, loaded.config, point, setup.device, sys.argv)
         return _train_in(folder, setup, point, evaluate_test, listeners)
 
 
-def _is_over(folder: RunFolder, point: ResumePoint, loaded: LoadedConfig) -> bool:
-    """Return whether nothing is left to train.
+def _find_end(folder: RunFolder, point: ResumePoint, config: Config) -> str | None:
+    """Return why nothing is left to train, and what to raise to train on; None if something is left.
 
     Raises:
         DivergedError: If the run diverged: it would again.
@@ -171,16 +179,20 @@ def _is_over(folder: RunFolder, point: ResumePoint, loaded: LoadedConfig) -> boo
         hint = f"train anew with other settings: `dlcli train -c {folder.resolved} optimizer.lr=...`"
         raise DivergedError(f"{folder.path} would end as it did: {summary.get('error')}", hint=hint)
     if point.checkpoint is None or point.checkpoint.training is None or point.notes:
-        return False
-    done = point.checkpoint.training.position.epochs >= loaded.config.training.epochs
-    return summary["status"] == "stopped early" or (summary["status"] == "finished" and done)
-
-
-def _finish_again(folder: RunFolder, evaluate_test: bool, listeners: Listeners) -> TrainResult:
-    """Return what a finished run came to."""
-    summary = folder.read_summary()
-    listeners.note(f"{folder.path} is {summary['status']}, after {summary['epochs']} epochs: nothing is left to train")
-    return _train_result(folder, None, evaluate_test)
+        return None
+    if summary["status"] not in ("finished", "stopped early") or "best_epoch" not in summary:
+        return None
+    state, patience = point.checkpoint.training, config.early_stopping.patience
+    epochs = state.position.epochs
+    if epochs >= config.training.epochs:
+        hint = "" if is_shaped_by_epochs(config) else "; raise training.epochs to continue"
+        return f"all {epochs} epochs are done: nothing is left to train{hint}"
+    if patience is not None and epochs - state.stopping.best_epoch >= patience:
+        return (
+            f"early stopping ended training after epoch {epochs}, {patience} epochs without improvement: "
+            "nothing is left to train; raise early_stopping.patience to continue"
+        )
+    return None
 
 
 def _train_in(
@@ -193,22 +205,51 @@ def _train_in(
     arithmetic = state.arithmetic if state else setup.arithmetic
     started = describe_run(config, splits, setup.model, setup.device, arithmetic.threads, str(folder.path), step)
     listeners.listen(started)
-    with memory_errors_named(config):
+    with memory_errors_named(config), _stop_wish(listeners) as should_stop:
         fit = Fit(setup.model, setup.task, splits, config, state)
-        with Recorder(folder, fit, splits, config, point.rows if point else ()) as recorder:
+        with Recorder(folder, fit, splits, config, point) as recorder:
             for event in fit:
                 recorder.handle(event)
-                listeners.listen(event)
-                if signum := listeners.should_stop():
+                if signum := _tell(listeners, event) or should_stop():
                     where = f"epoch {fit.position.epochs + 1}, step {fit.position.step}"
-                    hint = f"`dlcli train --resume {shlex.quote(str(folder.path))}` goes on from there"
+                    hint = f"`dlcli train --resume {shlex.quote(str(folder.path))}` continues from there"
                     saved = folder.checkpoint("last")
                     raise Interrupted(f"interrupted in {where}; saved {saved}", signum=signum, hint=hint)
     if _asks_for_pictures(folder, config):
         from dlcli.api.drawing import draw_after_training  # what draws is not imported where nothing is drawn
 
         draw_after_training(folder, setup, listeners.note)
-    return _train_result(folder, setup, evaluate_test)
+    result = _train_result(folder, setup, evaluate_test)
+    return replace(result, steps_trained=fit.position.step - (step or 0))
+
+
+def _tell(listeners: Listeners, event: Event) -> int | None:
+    """Tell an event; return SIGINT's number if that was interrupted: between two events, all is as it should be."""
+    try:
+        listeners.listen(event)
+    except KeyboardInterrupt:
+        return signal.SIGINT
+    return None
+
+
+@contextmanager
+def _stop_wish(listeners: Listeners) -> Iterator[Callable[[], int | None]]:
+    """Yield what says whether to stop; for a program that does not ask itself, Ctrl-C does.
+
+    Raises:
+        KeyboardInterrupt: Where Ctrl-C ended the run, once it is saved; a loop over runs must not go on to the next.
+    """
+    if listeners.should_stop is not None:
+        yield listeners.should_stop
+        return
+    signals = StopSignals(only_ctrl_c=True)
+    signals.take()
+    try:
+        yield lambda: signals.received
+    except Interrupted as error:
+        raise KeyboardInterrupt(f"{error.message}; {error.hint}") from error
+    finally:
+        signals.give_back()
 
 
 def _asks_for_pictures(folder: RunFolder, config: Config) -> bool:
@@ -227,5 +268,6 @@ def _train_result(folder: RunFolder, setup: Setup | None, evaluate_test: bool) -
         run=str(folder.path),
         checkpoints={which: str(folder.checkpoint(which)) for which in ("best", "last")},
         test=test,
+        steps_trained=0,
         **{key: summary[key] for key in ("status", "epochs", "best_epoch", "best_because", "val", "seconds")},
     )

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-
-from dlcli.analysis.verification import compare_rows, compare_tensors
+from dlcli.analysis.evaluation import evaluate_model
+from dlcli.analysis.verification import compare_records
+from dlcli.api.comparing_files import RunFiles, as_json, compare_files, find_not_compared, read_files
+from dlcli.api.repeating import Repeated, Target, train_again
 from dlcli.api.setup import Setup, load_run_config, set_up
 from dlcli.api.training import NOBODY, Listeners
-from dlcli.errors import Interrupted, UsageError
-from dlcli.reporters.overview import describe_run
-from dlcli.runs.checkpoint import Checkpoint, load_checkpoint
-from dlcli.runs.folder import RunFolder, find_run
-from dlcli.runs.log import CLOCK, Row, epoch_row, read_rows
-from dlcli.runs.manifest import environment_changes
-from dlcli.training.device import memory_errors_named
-from dlcli.training.events import EpochEnded
-from dlcli.training.fit import Fit
-from dlcli.training.state import TrainingState
+from dlcli.config.load import load_config
+from dlcli.errors import UsageError
+from dlcli.runs.folder import find_run
+from dlcli.runs.manifest import build_manifest, environment_changes
+
+_COMPARED_OF_MANIFEST = ("schema", "seed", "data", "world_size", "threads", "arithmetic")
 
 
 @dataclass(frozen=True)
@@ -28,11 +26,13 @@ class VerifyResult:
 
     Attributes:
         run: The run's folder.
-        identical: Whether every figure and every parameter is the same, bit for bit.
+        identical: Whether all that is compared is the same, bit for bit.
         epochs: How many were trained again.
         step: Optimizer updates that were made again.
         differences: What is not the same.
         environment: What is different about the machine and the software: by name, `then` and `now`.
+        compared: Files of the run that were compared.
+        not_compared: Files of the run, or parts of them after a colon, that were not.
     """
 
     run: str
@@ -41,15 +41,8 @@ class VerifyResult:
     step: int
     differences: list[str]
     environment: dict[str, dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class _Repeated:
-    """What training again came to."""
-
-    rows: list[Row]
-    best: dict[str, torch.Tensor]
-    state: TrainingState
+    compared: list[str]
+    not_compared: list[str]
 
 
 def verify(
@@ -58,7 +51,7 @@ def verify(
     data_root: str | None = None,
     listeners: Listeners = NOBODY,
 ) -> VerifyResult:
-    """Train again from a run's own record, up to its last checkpoint, and compare bit by bit.
+    """Train again from a run's own record, as far as its files tell of, and compare every file bit by bit.
 
     It takes as many threads as the run did, and the device that the run's config names. Nothing is left behind.
 
@@ -69,78 +62,65 @@ def verify(
 
     Raises:
         UsageError: If there is no such run, or nothing in it to compare with.
-        DataError: If the run, its checkpoints or its data cannot be used.
+        DataError: If the run, its checkpoints or its data cannot be used, or its files are not of one run.
         DivergedError: If training diverges, as the run has not.
         Interrupted: If `listeners.should_stop` said so.
     """
     folder = find_run(run)
-    manifest, last = folder.read_manifest(), _load_last(folder)
-    best = load_checkpoint(folder.checkpoint("best")) if last.training and last.training.best.best_epoch else None
-    setup = set_up(load_run_config(folder, data_root=data_root))
-    environment = environment_changes(manifest, setup.device)
-    repeated = _train_again(setup, last, listeners)
-    differences = _compare(folder, last, best, repeated)
-    if manifest.get("data", {}).get("sha256", {}) != dict(setup.splits.info.checksums):
-        differences.insert(0, "the data is other data: its checksums differ")
+    files = read_files(folder, load_config(folder.resolved).config)
+    if not files.checkpoints:
+        raise UsageError(
+            f"{folder.path} has nothing to compare with yet", hint=f"continue it: `dlcli train --resume {folder.path}`"
+        )
+    arithmetic = next(iter(files.checkpoints.values())).arithmetic
+    setup = replace(set_up(load_run_config(folder, data_root=data_root)), arithmetic=arithmetic)
+    environment = environment_changes(files.manifest, setup.device)
+    repeated = train_again(setup, _target(files), listeners)
+    differences = [
+        *_compare_manifest(files.manifest, setup),
+        *compare_files(files, repeated, setup.config),
+        *_compare_test(files, repeated, setup),
+    ]
+    compared, not_compared = find_not_compared(folder, files)
     return VerifyResult(
         run=str(folder.path),
         identical=not differences,
-        epochs=repeated.state.position.epochs,
-        step=repeated.state.position.step,
+        epochs=repeated.position.epochs,
+        step=repeated.position.step,
         differences=differences,
         environment={name: {"then": then, "now": now} for name, (then, now) in environment.items()},
+        compared=compared,
+        not_compared=not_compared,
     )
 
 
-def _compare(folder: RunFolder, last: Checkpoint, best: Checkpoint | None, repeated: _Repeated) -> list[str]:
-    """Return where training again came to something else."""
-    assert last.training is not None
-    position = repeated.state.position
-    differences = compare_rows(read_rows(folder.path)[: position.epochs], repeated.rows, besides=CLOCK)
-    if position != last.training.position:
-        differences.append(f"last was saved at {last.training.position}, which training again does not meet")
-    differences += compare_tensors("last", last.parameters, repeated.state.parameters)
-    differences += compare_tensors("optimizer of last", last.training.optimizer, repeated.state.optimizer)
-    if best is not None and best.epoch <= position.epochs:
-        differences += compare_tensors("best", best.parameters, repeated.best)
-    return differences
-
-
-def _load_last(folder: RunFolder) -> Checkpoint:
-    if not folder.checkpoint("last").exists():
-        raise UsageError(f"{folder.path} has nothing to compare with yet", hint="`dlcli train --resume RUN` goes on")
-    last = load_checkpoint(folder.checkpoint("last"))
-    if last.training is None:
-        raise UsageError(f"{folder.checkpoint('last')} holds a model alone, not how far it came")
-    return last
-
-
-def _train_again(setup: Setup, last: Checkpoint, listeners: Listeners) -> _Repeated:
-    """Train up to the position of a checkpoint."""
-    assert last.training is not None
-    target = last.training.position
-    listeners.listen(
-        describe_run(setup.config, setup.splits, setup.model, setup.device, last.training.arithmetic.threads, run="")
+def _target(files: RunFiles) -> Target:
+    """Return how far the files of a run tell of."""
+    states = {name: one.training.position for name, one in files.checkpoints.items() if one.training is not None}
+    best_epochs = {one.epoch for one in files.checkpoints.values() if one.training is None}
+    epochs = [len(files.log.rows), *best_epochs, *(position.epochs for position in states.values())]
+    return Target(
+        arithmetic=next(iter(files.checkpoints.values())).arithmetic,
+        epochs=max(epochs),
+        states=states,
+        best_epochs=best_epochs,
+        to_end=files.status in ("finished", "stopped early"),
     )
-    looks = 0.0 if target.examples else None  # within an epoch, it is met only if every look is taken
-    rows: list[Row] = []
-    best: dict[str, torch.Tensor] = {}
-    with memory_errors_named(setup.config):
-        fit = Fit(
-            setup.model,
-            setup.task,
-            setup.splits,
-            setup.config,
-            arithmetic=last.training.arithmetic,
-            report_seconds=looks,
-        )
-        for event in fit:
-            listeners.listen(event)
-            if isinstance(event, EpochEnded):
-                rows.append(epoch_row(event))
-                best = fit.parameters() if event.is_best else best
-            if fit.position.step >= target.step and fit.position.epochs >= target.epochs:
-                break
-            if signum := listeners.should_stop():
-                raise Interrupted("interrupted; a verification has nothing to save", signum=signum)
-        return _Repeated(rows, best, fit.state())
+
+
+def _compare_manifest(manifest: Mapping[str, Any], setup: Setup) -> list[str]:
+    expected = build_manifest(setup.config, setup.splits.info, setup.device, setup.arithmetic, ())
+    then, now = ({key: one.get(key) for key in _COMPARED_OF_MANIFEST} for one in (manifest, expected))
+    return compare_records("manifest.json", then, now)
+
+
+def _compare_test(files: RunFiles, repeated: Repeated, setup: Setup) -> list[str]:
+    """Measure the best model on the test split again, where the run has."""
+    if files.summary.get("test") is None:
+        return []
+    best = repeated.bests.get(repeated.best_epoch)
+    if best is None:
+        return ["summary.json: test is of no best checkpoint"]
+    setup.model.load_state_dict(dict(best.parameters))
+    measured = evaluate_model(setup.model, setup.task, setup.splits.test, setup.splits.info.class_names)
+    return compare_records("summary.json", {"test": files.summary["test"]}, {"test": as_json(measured)})

@@ -51,7 +51,7 @@ def train_command(
         typer.Option(
             "--resume",
             metavar="RUN",
-            help="Go on with a run from its last checkpoint.",
+            help="Continue a run from its last checkpoint.",
             parser=name_or_path_of("RUN"),
         ),
     ] = None,
@@ -95,14 +95,14 @@ def train_command(
 
 
 def _load(config: str | None, resume: str | None, settings: Sequence[str]) -> LoadedConfig:
-    """Return what to train by, from the run to go on with if no config is given."""
+    """Return what to train by, from the run to continue if no config is given."""
     from dlcli.config.load import load_config
     from dlcli.runs.folder import find_run
 
     if resume is not None:
         return load_config(config or find_run(resume).resolved, settings)
     if config is None:
-        raise UsageError("train needs a config", hint="dlcli train -c digits, or --resume RUN to go on with a run")
+        raise UsageError("train needs a config", hint="dlcli train -c digits, or --resume RUN to continue a run")
     return load_config(config, settings)
 
 
@@ -117,12 +117,15 @@ def _show_plan(loaded: LoadedConfig, *, json: bool) -> None:
 
 
 def _json_object(result: TrainResult) -> dict[str, object]:
-    return {key: value for key, value in asdict(result).items() if key != "test" or value is not None}
+    return {
+        key: value for key, value in asdict(result).items() if value is not None or key not in ("test", "nothing_left")
+    }
 
 
 def _summary(result: TrainResult) -> list[str]:
     lines = [
         f"run       {result.run}",
+        *([f"status    {result.nothing_left}"] if result.nothing_left else []),
         f"best      epoch {result.best_epoch} of {result.epochs}, {result.best_because}",
         f"val       {_figures(result.val)}",
     ]

@@ -47,14 +47,16 @@ def verify_command(
 def _lines(result: VerifyResult) -> list[str]:
     trained = f"{result.epochs} epochs, {result.step:,} steps trained again"
     if result.identical:
-        return [f"run       {result.run}", f"verified  {trained}: metrics and parameters are the same, bit for bit"]
-    changes = [f"{name} was {one['then']}, is {one['now']}" for name, one in result.environment.items()]
-    return [
-        f"run       {result.run}",
-        f"differs   {trained}",
-        *(f"          {one}" for one in result.differences),
-        *(f"changed   {one}" for one in changes),
-    ]
+        lines = [f"verified  {trained}: metrics and parameters are the same, bit for bit"]
+    else:
+        changes = [f"{name} was {one['then']}, is {one['now']}" for name, one in result.environment.items()]
+        lines = [
+            f"differs   {trained}",
+            *(f"          {one}" for one in result.differences),
+            *(f"changed   {one}" for one in changes),
+        ]
+    compared = f"compared  {', '.join(result.compared)}"
+    return [f"run       {result.run}", *lines, compared, *(f"unchecked {one}" for one in result.not_compared)]
 
 
 def _explain(result: VerifyResult) -> str:

@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 
 from dlcli.config.load import LoadedConfig
-from dlcli.config.render import render_yaml
 from dlcli.data.splits import DataInfo
 from dlcli.errors import DataError, UsageError
-from dlcli.runs.files import write_json, write_whole
+from dlcli.runs.files import encode_text, write_json, write_whole
 from dlcli.runs.folder import RunFolder, create_run
 from dlcli.runs.lock import LOCK, OWNER, owned
 from dlcli.runs.manifest import build_manifest
+from dlcli.runs.resolved import write_resolved
 from dlcli.training.arithmetic import Arithmetic
 
 
@@ -47,9 +47,8 @@ def begin_run(
     folder = create_run(loaded.config.name, run_dir)
     with owned(folder.path):
         _make_checkpoints_folder(folder)
-        write_whole(folder.config, loaded.text.encode())
-        resolved = render_yaml(loaded.config, lambda _section, _field, path: loaded.origin(path))
-        write_whole(folder.resolved, f"# Every setting of this run, and where it came from.\n{resolved}".encode())
+        write_whole(folder.config, encode_text(loaded.text))
+        write_resolved(folder, loaded.config, loaded.origin)
         write_json(folder.manifest, build_manifest(loaded.config, info, device, arithmetic, command))
         yield folder
 
@@ -68,7 +67,7 @@ def _make_checkpoints_folder(folder: RunFolder) -> None:
         ):
             raise UsageError(
                 f"{folder.path} is not empty; a run never overwrites",
-                hint="name a new folder with --run-dir, or go on with a run: dlcli train --resume DIR",
+                hint="name a new folder with --run-dir, or continue the run: dlcli train --resume DIR",
             )
         checkpoints.mkdir(exist_ok=True)
     except OSError as error:

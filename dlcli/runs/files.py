@@ -1,8 +1,9 @@
-"""Files written whole or not at all, and JSON that every parser reads."""
+"""Files of a run: regular files only, opened without waiting, written whole or not at all; JSON every parser reads."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -13,12 +14,50 @@ from typing import Any
 from dlcli.errors import DataError
 
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)  # a run folder may come from elsewhere: its links lead nowhere we write
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a named pipe waits for its other end, opening a tape for the tape
 _BINARY = getattr(os, "O_BINARY", 0)
+_IRREGULAR = (errno.ENXIO, errno.EISDIR, errno.EOPNOTSUPP)  # what opening a pipe, a socket or a folder answers
+
+
+def open_regular(path: Path, flags: int) -> int:
+    """Return a descriptor of a regular file; every file of a run is opened here. Nothing is waited for.
+
+    A link is followed for reading only.
+
+    Raises:
+        OSError: If it cannot be opened, or is a folder, a pipe, a socket or a device.
+    """
+    writes = flags & (os.O_WRONLY | os.O_RDWR)
+    try:
+        descriptor = os.open(path, flags | _NO_WAIT | _BINARY | (_NO_FOLLOW if writes else 0), 0o666)  # less the umask
+    except OSError as error:
+        if error.errno in _IRREGULAR:
+            raise _irregular() from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _irregular()
+    return descriptor
+
+
+def _irregular() -> OSError:
+    return OSError(errno.EINVAL, "not a regular file")
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:
-    """Return strict JSON: a number that is not finite becomes null, tuples become lists."""
-    return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    r"""Return strict JSON that UTF-8 can write: a number that is not finite becomes null, tuples become lists.
+
+    What is no character, as bytes of a file name may be, is escaped: `\udce9`.
+    """
+    return encode_text(json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)).decode()
+
+
+def encode_text(text: str) -> bytes:
+    r"""Return text as UTF-8; what is no character, as bytes of a file name may be, becomes `\udce9`.
+
+    In JSON that is the escape of the same text, so that a parser reads what was written.
+    """
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _finite(value: Any) -> Any:
@@ -46,7 +85,7 @@ def write_whole(path: Path, content: bytes, *, previous: Path | None = None) -> 
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        _write(temporary, content, os.O_TRUNC, sync=True)
+        _write_new(temporary, content)
         if previous is not None and path.exists():
             os.replace(path, previous)
         os.replace(temporary, path)
@@ -64,13 +103,22 @@ def append_text(path: Path, text: str) -> None:
         DataError: If it cannot be written; a part of the text may have been.
     """
     try:
-        _write(path, text.encode(), os.O_APPEND, sync=False)
+        _write(path, encode_text(text), os.O_APPEND, sync=False)
     except OSError as error:
         raise _cannot_write(path, error) from error
 
 
+def _write_new(path: Path, content: bytes) -> None:
+    """Write a file that is not there; what a crash left in its place, or a link, is removed first."""
+    try:
+        _write(path, content, os.O_EXCL, sync=True)
+    except FileExistsError:
+        os.unlink(path)
+        _write(path, content, os.O_EXCL, sync=True)
+
+
 def _write(path: Path, content: bytes, mode: int, *, sync: bool) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | mode | _NO_FOLLOW | _BINARY, 0o666)  # less the umask
+    descriptor = open_regular(path, os.O_WRONLY | os.O_CREAT | mode)
     try:
         rest = memoryview(content)
         while rest:  # a write may take less than it is given
@@ -82,7 +130,9 @@ def _write(path: Path, content: bytes, mode: int, *, sync: bool) -> None:
 
 
 def _cannot_write(path: Path, error: OSError) -> DataError:
-    hint = "make room, or see to its rights; `dlcli train --resume RUN` then goes on from the last checkpoint"
+    hint = "free some disk space or fix the permissions, then continue with `dlcli train --resume RUN`"
+    if error.errno == errno.EINVAL or error.errno in _IRREGULAR:
+        hint = f"remove what lies at {path}, then continue with `dlcli train --resume RUN`"
     return DataError(f"cannot write {path}: {error.strerror or error}", hint=hint)
 
 
@@ -93,7 +143,7 @@ def sync_file(path: Path) -> None:
         DataError: If that fails.
     """
     try:
-        _sync(path, os.O_RDWR | _NO_FOLLOW)
+        _sync(open_regular(path, os.O_RDWR))
     except OSError as error:
         raise _cannot_write(path, error) from error
 
@@ -101,11 +151,10 @@ def sync_file(path: Path) -> None:
 def sync_folder(folder: Path) -> None:
     """Make names in a folder last through a power cut; Windows has no such call and needs none."""
     if os.name == "posix":
-        _sync(folder, os.O_RDONLY)
+        _sync(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | _NO_WAIT))
 
 
-def _sync(path: Path, mode: int) -> None:
-    descriptor = os.open(path, mode | _BINARY)
+def _sync(descriptor: int) -> None:
     try:
         os.fsync(descriptor)
     finally:
@@ -116,12 +165,11 @@ def read_file(path: Path, *, missing_hint: str | None = None) -> bytes:
     """Return the content of a regular file.
 
     Raises:
-        DataError: If it is missing, cannot be read, or is a device, a pipe or a folder.
+        DataError: If it is missing, cannot be read, or is a device, a pipe, a socket or a folder.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise DataError(f"cannot read {path}: not a regular file")
-        return path.read_bytes()
+        with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+            return file.read()
     except FileNotFoundError as error:
         raise DataError(f"there is no {path}", hint=missing_hint) from error
     except OSError as error:

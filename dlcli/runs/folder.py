@@ -54,7 +54,7 @@ class RunFolder:
 
     @property
     def summary(self) -> Path:
-        """What came out; missing while the run goes on."""
+        """What came out; missing while it trains."""
         return self.path / SUMMARY
 
     @property
@@ -63,7 +63,7 @@ class RunFolder:
         return self.path / "baselines.json"
 
     def checkpoint(self, which: str) -> Path:
-        """Return where the checkpoint `best`, `last` or `previous`, the one before `last`, lies."""
+        """Return where the checkpoint `best`, `last`, `previous` (the one before `last`) or `best-previous` lies."""
         return self.path / "checkpoints" / f"{which}.safetensors"
 
     def read_manifest(self) -> dict[str, Any]:
@@ -88,6 +88,7 @@ class RunFolder:
 _MANIFEST_TYPES = {"versions": dict, "data": dict, "resumed": list, "command": list, "threads": int}
 _SUMMARY_TYPES = {
     "status": str,
+    "best_sha256": str | None,
     "epochs": int,
     "best_epoch": int | None,
     "best_because": str | None,

@@ -7,11 +7,12 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from dlcli.runs.files import append_text, sync_file, sync_folder, to_json, write_whole
+from dlcli.errors import DataError
+from dlcli.runs.files import append_text, read_file, sync_file, sync_folder, to_json, write_whole
 from dlcli.training.events import EpochEnded, LayerTrace, Trace
 
 JSONL, CSV, TRACE = "metrics.jsonl", "metrics.csv", "trace.jsonl"
@@ -46,7 +47,7 @@ def append_row(folder: Path, row: Row, *, is_first: bool) -> None:
         DataError: If they cannot be written.
     """
     append_text(folder / JSONL, to_json(row) + "\n")
-    append_text(folder / CSV, _csv([row], heading=is_first))
+    append_text(folder / CSV, csv_text([row], heading=is_first))
 
 
 def append_trace(folder: Path, epoch: int, trace: Trace) -> None:
@@ -55,10 +56,11 @@ def append_trace(folder: Path, epoch: int, trace: Trace) -> None:
     Raises:
         DataError: If it cannot be written.
     """
-    append_text(folder / TRACE, _trace_line(epoch, trace))
+    append_text(folder / TRACE, trace_line(epoch, trace))
 
 
-def _trace_line(epoch: int, trace: Trace) -> str:
+def trace_line(epoch: int, trace: Trace) -> str:
+    """Return what was seen inside the model after an epoch as a line of trace.jsonl."""
     return to_json({"epoch": epoch, **asdict(trace)}) + "\n"
 
 
@@ -80,9 +82,9 @@ def rewrite_log(folder: Path, rows: Sequence[Row]) -> None:
         DataError: If they cannot be written.
     """
     write_whole(folder / JSONL, "".join(f"{to_json(row)}\n" for row in rows).encode())
-    write_whole(folder / CSV, _csv(rows, heading=True).encode() if rows else b"")
+    write_whole(folder / CSV, csv_text(rows, heading=True).encode() if rows else b"")
     traces = read_traces(folder, len(rows))
-    write_whole(folder / TRACE, "".join(_trace_line(*one) for one in traces.items()).encode())
+    write_whole(folder / TRACE, "".join(trace_line(*one) for one in traces.items()).encode())
 
 
 def read_rows(folder: Path) -> list[Row]:
@@ -99,11 +101,38 @@ def read_rows(folder: Path) -> list[Row]:
     return rows
 
 
+@dataclass(frozen=True)
+class LogText:
+    """The log to the letter, and its rows.
+
+    Attributes:
+        rows: Of the first epochs.
+        jsonl: Text of metrics.jsonl.
+        csv: Text of metrics.csv.
+        trace: Text of trace.jsonl.
+    """
+
+    rows: list[Row]
+    jsonl: str
+    csv: str
+    trace: str
+
+    def clock(self, i: int, name: str) -> float | int:
+        """Return what the clock said in a row; NaN where there is no such row."""
+        return self.rows[i].get(name, math.nan) if i < len(self.rows) else math.nan
+
+
+def read_log_text(folder: Path) -> LogText:
+    """Return the log of a run to the letter; what is missing is empty."""
+    texts = [b"\n".join(_lines(folder / name)).decode(errors="backslashreplace") for name in (JSONL, CSV, TRACE)]
+    return LogText(read_rows(folder), *texts)
+
+
 def _lines(path: Path) -> list[bytes]:
     """Return the lines of a log; none if it cannot be read."""
     try:
-        return path.read_bytes().split(b"\n")
-    except OSError:
+        return read_file(path).split(b"\n")
+    except DataError:
         return []
 
 
@@ -137,7 +166,8 @@ def _number(value: Any) -> float | int:
     return value if is_number else math.nan
 
 
-def _csv(rows: Sequence[Row], *, heading: bool) -> str:
+def csv_text(rows: Sequence[Row], *, heading: bool) -> str:
+    """Return rows as they stand in metrics.csv."""
     text = io.StringIO()
     writer = csv.writer(text)
     if heading:

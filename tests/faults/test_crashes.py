@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 import shutil
 import signal
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from dlcli.runs.checkpoint import load_checkpoint
+from dlcli.runs.folder import RunFolder
 from faults.forge import Forge
 from faults.outcome import RESUME, TRAIN, damaged_checkpoints, outcome
 
@@ -63,6 +66,31 @@ def test_after_a_crash_at_every_file_operation_it_ends_in_the_same_bits(
 ) -> None:
     assert whole[1] >= 90
     assert crash_at_each_operation(forge, clean_place, whole, fault) == whole[1]
+
+
+@pytest.mark.parametrize("stride", [3, pytest.param(1, marks=pytest.mark.long)])
+def test_after_a_crash_its_best_model_is_one_or_what_to_do_is_told(
+    forge: Forge, clean_place: Path, whole: tuple[dict[str, Any], int], stride: int
+) -> None:
+    """The file `best` is written before `last`, which records it: between them, the earlier one counts."""
+    run, epochs = Path("runs/run"), set()
+    for number in range(whole[1] // 4, whole[1] + 1, stride):
+        forge.run(*TRAIN, folder=clean_place, fault={**EAGER, "crash_at": number})
+        ended = forge.run("eval", "runs/run", "--json", "--no-baselines", folder=clean_place)
+        assert "Traceback" not in ended.err
+        if ended.code == 0:
+            last = next(path for name in ("last", "previous") if (path := RunFolder(run).checkpoint(name)).exists())
+            state = load_checkpoint(last).training
+            epoch = json.loads(ended.out)["epoch"]
+            assert state is None or (run / "summary.json").exists() or state.best.best_epoch == epoch, number
+            epochs.add(epoch)
+        else:
+            assert ended.code in (2, 3), ended.err
+            assert not (run / "manifest.json").exists() or "continue with `dlcli train --resume RUN`" in ended.err, (
+                f"after a crash at operation {number}"
+            )
+        shutil.rmtree("runs")
+    assert epochs == {1, 2}
 
 
 def test_after_a_crash_at_every_file_operation_of_a_resumption_too(

@@ -146,7 +146,7 @@ def test_a_damaged_checkpoint_is_passed_over_told_of_and_set_aside(run: Path, dl
     done = dlcli("train", "--resume", "runs/run")
     assert done.code == 0
     assert "note: cannot use runs/run/checkpoints/last.safetensors: it is damaged" in done.err
-    assert "note: training from the start, which comes to the same" in done.err
+    assert "note: restarting from epoch 1; the result will be identical" in done.err
     assert (bytes_of("best"), bytes_of("last")) == (best, last)
     assert (run / "checkpoints" / "last.safetensors.damaged").read_bytes() == damaged
 
@@ -164,6 +164,6 @@ def test_what_a_checkpoint_builds_upon_is_looked_after_too(
         shutil.rmtree(run / "checkpoints")
     done = dlcli("train", "--resume", "runs/run", "--progress", "plain")
     assert done.code == 0, done.err
-    assert "training from the start" in done.err
+    assert "restarting from epoch 1" in done.err
     assert (run / "checkpoints" / "last.safetensors").read_bytes() == expected
     assert [line.split(",")[0] for line in (run / "metrics.csv").read_text().splitlines()] == ["epoch", "1", "2"]

@@ -55,7 +55,7 @@ def interrupt_at_random(
         assert "Traceback" not in ended.err
         interrupted += ended.code != 0
         if "saved runs/run/checkpoints/last.safetensors" in ended.err:
-            assert "hint: `dlcli train --resume runs/run` goes on from there" in ended.err
+            assert "hint: `dlcli train --resume runs/run` continues from there" in ended.err
             saved += 1
         assert damaged_checkpoints(folder / "runs" / "run") == []
         has_begun = (folder / "runs" / "run" / "manifest.json").exists()

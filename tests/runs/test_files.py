@@ -3,12 +3,13 @@ from __future__ import annotations
 import errno
 import json
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
 from dlcli.errors import DataError
-from dlcli.runs.files import read_json, to_json, write_json, write_whole
+from dlcli.runs.files import append_text, read_file, read_json, sync_file, to_json, write_json, write_whole
 
 
 def test_json_is_strict() -> None:
@@ -18,6 +19,63 @@ def test_json_is_strict() -> None:
         "b": [None, 1.5],
         "c": ["x", None],
     }
+
+
+def test_json_holds_any_file_name(clean_place: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    write_json(Path("a.json"), {"command": [name, "café"]})
+    assert json.loads(Path("a.json").read_bytes())["command"] == [name, "café"]
+    assert b"caf\\udce9" in Path("a.json").read_bytes()
+    append_text(Path("a.jsonl"), to_json({"x": name}) + "\n" + name)
+    assert Path("a.jsonl").read_bytes().endswith(b"\ncaf\\udce9")
+
+
+def irregular(kind: str) -> Path:
+    path = Path("a")
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        with socket.socket(socket.AF_UNIX) as one:
+            one.bind("a")
+    return path
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["pipe", "socket", "folder"])
+def test_what_is_no_regular_file_is_refused_without_waiting(clean_place: Path, kind: str) -> None:
+    path = irregular(kind)
+    for use in (read_file, sync_file, lambda path: append_text(path, "x")):
+        with pytest.raises(DataError, match=r"cannot (read|write) a: not a regular file"):
+            use(path)
+    if kind == "folder":
+        with pytest.raises(DataError, match=r"cannot write a: Is a directory"):
+            write_whole(path, b"x")
+    else:
+        write_whole(path, b"x")
+        assert path.read_bytes() == b"x"
+    os.mkfifo(".b.tmp")
+    write_whole(Path("b"), b"x")
+    assert Path("b").read_bytes() == b"x"
+
+
+def test_a_pipe_that_another_process_reads_is_refused_too(clean_place: Path) -> None:
+    os.mkfifo("a")
+    reader = os.open("a", os.O_RDONLY | os.O_NONBLOCK)
+    with pytest.raises(DataError, match="cannot write a: not a regular file"):
+        append_text(Path("a"), "x")
+    os.close(reader)
+
+
+def test_links_are_read_and_not_written_through(clean_place: Path) -> None:
+    Path("precious").write_text("mine")
+    Path("a").symlink_to("precious")
+    assert read_file(Path("a")) == b"mine"
+    with pytest.raises(DataError, match="cannot write a: "):
+        append_text(Path("a"), "x")
+    write_whole(Path("a"), b"new")
+    assert Path("precious").read_text() == "mine"
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])

@@ -1,0 +1,77 @@
+"""Ctrl-C in a program or a notebook that calls dlcli: the run is saved at the step, as on the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from faults.outcome import outcome
+
+import dlcli
+from dlcli.api.training import Listeners
+from dlcli.training.events import EpochEnded, Event
+
+SETTINGS = ["training.epochs=12", "model.hidden_sizes=[9]", "plots=never"]
+
+
+def press_ctrl_c() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def raise_it() -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_program() -> object:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("interrupt", [press_ctrl_c, raise_it])
+def test_the_run_is_saved_where_it_was_and_ends_in_the_same_bits_when_resumed(
+    clean_place: Path, interrupt: Callable[[], None]
+) -> None:
+    loaded = dlcli.load_config("digits", SETTINGS)
+    dlcli.train(loaded, run_dir=clean_place / "whole")
+
+    def listen(event: Event) -> None:
+        if isinstance(event, EpochEnded) and event.epoch == 9:
+            interrupt()
+
+    with pytest.raises(KeyboardInterrupt, match=r"interrupted in epoch 10, step 189; saved .*--resume"):
+        dlcli.train(loaded, run_dir=clean_place / "run", listeners=Listeners(listen))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    summary = json.loads((clean_place / "run" / "summary.json").read_text())
+    assert (summary["status"], summary["epochs"]) == ("interrupted", 9)
+    dlcli.resume(str(clean_place / "run"))
+    assert outcome(clean_place / "run") == outcome(clean_place / "whole")
+
+
+def test_a_second_ctrl_c_is_the_programs_own(clean_place: Path) -> None:
+    def listen(event: Event) -> None:
+        if isinstance(event, EpochEnded):
+            press_ctrl_c()
+            with pytest.raises(KeyboardInterrupt):
+                press_ctrl_c()
+
+    with pytest.raises(KeyboardInterrupt, match="interrupted in epoch 2"):
+        dlcli.train(dlcli.load_config("digits", SETTINGS), run_dir=clean_place / "run", listeners=Listeners(listen))
+
+
+def test_in_another_thread_dlcli_trains_without_a_handler(clean_place: Path) -> None:
+    results = []
+
+    def train() -> None:
+        results.append(dlcli.train(dlcli.load_config("digits", SETTINGS), run_dir=clean_place / "run").status)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    thread.join()
+    assert results == ["finished"]

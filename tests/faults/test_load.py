@@ -41,7 +41,7 @@ CONDITIONS: dict[str, Callable[[Callable[[], int | None]], AbstractContextManage
 def draw_config(draw: random.Random) -> str:
     """Return a config that trains for a few tenths of a second: both tasks, odd widths, every choice of the schema."""
     task = draw.choice(["classification", "regression"])
-    n_samples = draw.choice([300, 1000, 3001])
+    n_samples = draw.choice([500, 1000, 3001])
     in_features = draw.randint(2, 40)
     data: dict[str, Any] = {"n_samples": n_samples, "val_fraction": draw.choice([0.1, 0.23])}
     if task == "classification":
@@ -78,7 +78,7 @@ def draw_config(draw: random.Random) -> str:
     largest = int(0.55 * n_samples)
     training = {
         "epochs": draw.choice([2, 3]),
-        "batch_size": draw.choice([draw.randint(7, 200), draw.randint(7, 200), draw.randint(200, largest), "full"]),
+        "batch_size": draw.choice([draw.randint(7, 200), draw.randint(7, 200), draw.randint(largest // 2, largest), "full"]),
         "precision": precision,
         "step": "auto" if precision == "bf16" else draw.choice(["auto", "manual", "eager"]),
         "gradient_clip_norm": draw.choice([None, None, 0.5]),

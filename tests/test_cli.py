@@ -237,7 +237,7 @@ def test_data_that_has_changed_since_is_not_measured(dlcli: Callable[..., Finish
     (run / "resolved.yaml").write_text(text.replace("noise: 0.2", "noise: 0.4"))
     done = dlcli("eval")
     assert done.code == 3
-    assert "the data has changed since" in done.err
+    assert "data.noise is 0.2 in best.safetensors and 0.4 in resolved.yaml" in done.err
 
 
 def make_unreadable_run(_: Path) -> None:

@@ -170,3 +170,14 @@ def test_a_run_without_a_summary_is_verified(dlcli: Dlcli, run: Path) -> None:
     torn = dlcli("verify", str(run))
     assert torn.code == 6, "last builds upon three epochs"
     assert "metrics.jsonl: 2 epochs, of 3 that last builds upon" in torn.out
+
+
+@pytest.mark.parametrize("preset", ["digits", "diabetes", "moons"])
+@pytest.mark.parametrize("normalize", ["none", "unit", "standard"])
+def test_runs_of_each_kind_of_data_are_found_the_same(
+    dlcli: Dlcli, clean_place: Path, preset: str, normalize: str
+) -> None:
+    settings = [f"data.normalize={normalize}", "training.epochs=1", "scheduler=null"]
+    train(load_config(preset, settings), run_dir=Path("run"), evaluate_test=True)
+    done = dlcli("verify", "run", "-q")
+    assert done.code == 0, done

@@ -31,7 +31,7 @@ def has_checkpoint(folder: RunFolder, which: Which) -> bool:
     """
     names = BESTS if which == "best" else (which,)
     is_there = any(folder.checkpoint(name).exists() for name in names)
-    return is_there and not (which == "best" and _recorded_best(folder, load_config(folder.resolved).config) == NONE)
+    return is_there and not (which == "best" and _recorded_best(folder) == NONE)
 
 
 def load_run_checkpoint(folder: RunFolder, which: Which, config: Config | None = None) -> Checkpoint:
@@ -47,13 +47,12 @@ def load_run_checkpoint(folder: RunFolder, which: Which, config: Config | None =
         DataError: If it is missing, cannot be read, or is of another run than resolved.yaml and manifest.json.
         ConfigError: If resolved.yaml cannot be read.
     """
-    config = config or load_config(folder.resolved).config
     path = folder.checkpoint(which)
     if which == "best":
-        sha256 = _recorded_best(folder, config)
+        sha256 = _recorded_best(folder)
         if sha256 == NONE:
             raise DataError(f"there is no {path}", hint=NO_EPOCH)
-        path, checkpoint = find_best(folder, sha256) or (path, load_checkpoint(path))
+        path, checkpoint = _find_recorded(folder, sha256) or (path, load_checkpoint(path))
         if sha256 not in (None, checkpoint.sha256):
             raise DataError(
                 f"{path} is not the best checkpoint of this run: the run records another SHA-256",
@@ -65,7 +64,7 @@ def load_run_checkpoint(folder: RunFolder, which: Which, config: Config | None =
         checkpoint = load_checkpoint(path)
         if checkpoint.training is None:
             raise DataError(f"{path} holds a model alone, not the state of training", hint="restore it")
-    check_identity(folder, path.name, checkpoint, config)
+    check_identity(folder, path.name, checkpoint, config or load_config(folder.resolved).config)
     return checkpoint
 
 
@@ -79,7 +78,14 @@ def find_best(folder: RunFolder, sha256: str | None) -> tuple[Path, Checkpoint] 
     return None
 
 
-def _recorded_best(folder: RunFolder, config: Config) -> str | None:
+def _find_recorded(folder: RunFolder, sha256: str | None) -> tuple[Path, Checkpoint] | None:
+    """Return what `find_best` does; with a summary, which is written last, it is the file `best` or none."""
+    found = find_best(folder, sha256)
+    has_ended = "best_sha256" in folder.read_summary()
+    return None if found and has_ended and found[0] != folder.checkpoint("best") else found
+
+
+def _recorded_best(folder: RunFolder) -> str | None:
     """Return the SHA-256 of the best checkpoint, or `NONE`, by the newest record; None where there is no record.
 
     The summary comes first: it is written last, and a run that diverged has a newer best model than `last`.
@@ -91,7 +97,5 @@ def _recorded_best(folder: RunFolder, config: Config) -> str | None:
         path = folder.checkpoint(which)
         if path.exists():
             with suppress(DamagedError):
-                last = load_checkpoint(path)
-                check_identity(folder, path.name, last, config)
-                return last.best_sha256 or NONE
+                return load_checkpoint(path).best_sha256 or NONE
     return None

@@ -83,7 +83,8 @@ def _scaling_problems(name: str, scaling: Tensors) -> Iterator[str]:
         yield f"it holds no {name}"
         return
     for key, value in scaling.items():
-        shape = (scaling["shift"].numel(),)
+        # Of all pixels of images together: one number, which may have no dimension.
+        shape = () if value.dim() == 0 else (scaling["shift"].numel(),)
         yield from _tensor_problems(f"{name}.{key}", value, shape, torch.float64)
     if not (scaling["scale"] > 0).all():
         yield f"{name}.scale holds a number that is not positive"

@@ -78,7 +78,9 @@ def draw_config(draw: random.Random) -> str:
     largest = int(0.55 * n_samples)
     training = {
         "epochs": draw.choice([2, 3]),
-        "batch_size": draw.choice([draw.randint(7, 200), draw.randint(7, 200), draw.randint(largest // 2, largest), "full"]),
+        "batch_size": draw.choice(
+            [draw.randint(7, 200), draw.randint(7, 200), draw.randint(largest // 2, largest), "full"]
+        ),
         "precision": precision,
         "step": "auto" if precision == "bf16" else draw.choice(["auto", "manual", "eager"]),
         "gradient_clip_norm": draw.choice([None, None, 0.5]),

@@ -177,6 +177,7 @@ def _be_dlcli(arguments: list[str], folder: str, fault: dict[str, Any]) -> None:
 def _suffer(
     *,
     eager_saves: bool = False,
+    frequent_saves: bool = False,
     crash_at: int = 0,
     half: bool = False,
     power_cut: bool = False,
@@ -191,7 +192,8 @@ def _suffer(
     """Prepare this process for what is to happen to it.
 
     Args:
-        eager_saves: Look and save as often as can be, within epochs too.
+        eager_saves: Look and save as often as can be, within epochs too; losses are summed over fewer batches for it.
+        frequent_saves: Look and save as often as can be without a change to any sum.
         crash_at: The file operation, counted from 1, before which the process dies.
         half: Of a write, half is done first.
         power_cut: What was not synchronised is lost, too.
@@ -209,11 +211,15 @@ def _suffer(
         _import_what_runs_need()
         os.setgid(user)
         os.setuid(user)
-    if eager_saves:
+    if eager_saves or frequent_saves:
         from dlcli.runs import recorder
-        from dlcli.training import batches, fit
+        from dlcli.training import fit
 
-        recorder.SAVE_SECONDS, fit.REPORT_SECONDS, batches.MOST_BATCHES = 0.0, 0.0, 4
+        recorder.SAVE_SECONDS, fit.REPORT_SECONDS = 0.0, 0.0
+    if eager_saves:
+        from dlcli.training import batches
+
+        batches.MOST_BATCHES = 4
     if slow_seconds:
         _slow_down(slow_seconds)
     if crash_at or count or full_at:

@@ -116,7 +116,7 @@ def train_in_pieces(forge: Forge, folder: Path, draw: random.Random) -> tuple[di
     command, stops = ["train", "-c", "config.yaml", "--run-dir", "run", "-q"], 0
     with coming_and_going(lambda: None):
         for attempt in range(100):
-            fault = {"slow_seconds": 0.02, "eager_saves": True} if attempt < 4 else {}
+            fault = {"slow_seconds": 0.02, "frequent_saves": True} if attempt < 4 else {}
             child = forge.start(*command, folder=folder, fault=fault)
             if attempt < 4:
                 time.sleep(draw.uniform(0.1, 0.9))

@@ -16,7 +16,7 @@ from dlcli.config.load import load_config
 from dlcli.runs import recorder
 
 SETTINGS = ["model.hidden_sizes=[3]", "training={epochs: 3, batch_size: 400}", "scheduler=null"]
-NOT_COMPARED = {"epoch_seconds", "examples_per_second", "seconds", "every_seconds", "pid", "threads", "from_step"}
+NOT_COMPARED = {"epoch_seconds", "examples_per_second", "seconds", "every_seconds", "pid", "from_step"}
 NOTICED = (2, 3, 6)  # refused as a config or as a file, or found different
 
 Dlcli = Callable[..., Finished]
@@ -50,7 +50,7 @@ def test_a_run_is_found_the_same_and_each_file_is_compared_or_named(dlcli: Dlcli
     named = {one.split(":")[0].rstrip("/") for one in result["compared"] + result["not_compared"]}
     there = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()} | {"plots"}
     assert named - {"checkpoints"} == there
-    assert "summary.json: seconds, error" in result["not_compared"]
+    assert "summary.json: seconds, error, output_errors" in result["not_compared"]
     shown = dlcli("verify", str(run)).out
     assert "unchecked config.yaml" in shown
     assert "compared  checkpoints/best-previous.safetensors, " in shown

@@ -22,6 +22,8 @@ from dlcli.runs.summary import summarize
 
 _WHOLE = ("finished", "stopped early", "interrupted", "diverged")  # the log is as long as the summary says
 _PARTS = ("model", "input_scaling", "target_scaling", "optimizer", "sums", "generators")
+COMPARED_OF_MANIFEST = ("schema", "seed", "data", "world_size", "threads", "arithmetic")
+_NOT_COMPARED_OF_SUMMARY = ("seconds", "error", "output_errors")
 # The SHA-256 of another file covers that file's versions too; whether it is the right one is checked on reading.
 _NOT_OF_TRAINING = ("fingerprint", "training.best_sha256")
 
@@ -111,8 +113,7 @@ def _compare_summary(files: RunFiles, repeated: Repeated, config: Config) -> lis
         "status": status,
         **summarize(repeated.rows, repeated.best_epoch, config.checkpoint.monitor, best_sha256),
     }
-    besides = {"seconds", "error"}
-    then = {key: value for key, value in files.summary.items() if key not in {"test", *besides}}
+    then = {key: value for key, value in files.summary.items() if key not in ("test", *_NOT_COMPARED_OF_SUMMARY)}
     return compare_records("summary.json", then, as_json(expected))
 
 
@@ -161,9 +162,9 @@ def find_not_compared(folder: RunFolder, files: RunFiles) -> tuple[list[str], li
     compared += [folder.resolved.name, folder.manifest.name]
     parts = {
         JSONL: f"{JSONL}: {', '.join(CLOCK)}",
-        "summary.json": "summary.json: seconds, error",
+        "summary.json": f"summary.json: {', '.join(_NOT_COMPARED_OF_SUMMARY)}",
         "resolved.yaml": "resolved.yaml: name, data.root, training.device, checkpoint.every_seconds, plots",
-        "manifest.json": "manifest.json: all but schema, seed, data, world_size",
+        "manifest.json": f"manifest.json: all but {', '.join(COMPARED_OF_MANIFEST)}",
     }
     if files.status == "failed":  # it may count an epoch that could not be written
         compared.remove("summary.json")

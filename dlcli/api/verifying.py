@@ -1,4 +1,4 @@
-"""Does a run come to the same again?"""
+"""Retrain a run and compare the result with its files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from typing import Any
 
 from dlcli.analysis.evaluation import evaluate_model
 from dlcli.analysis.verification import compare_records
-from dlcli.api.comparing_files import RunFiles, as_json, compare_files, find_not_compared, read_files
+from dlcli.api.comparing_files import (
+    COMPARED_OF_MANIFEST,
+    RunFiles,
+    as_json,
+    compare_files,
+    find_not_compared,
+    read_files,
+)
 from dlcli.api.repeating import Repeated, Target, train_again
 from dlcli.api.setup import Setup, load_run_config, set_up
 from dlcli.api.training import NOBODY, Listeners
@@ -16,8 +23,6 @@ from dlcli.config.load import load_config
 from dlcli.errors import UsageError
 from dlcli.runs.folder import find_run
 from dlcli.runs.manifest import build_manifest, environment_changes
-
-_COMPARED_OF_MANIFEST = ("schema", "seed", "data", "world_size", "threads", "arithmetic")
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ def _target(files: RunFiles) -> Target:
 
 def _compare_manifest(manifest: Mapping[str, Any], setup: Setup) -> list[str]:
     expected = build_manifest(setup.config, setup.splits.info, setup.device, setup.arithmetic, ())
-    then, now = ({key: one.get(key) for key in _COMPARED_OF_MANIFEST} for one in (manifest, expected))
+    then, now = ({key: one.get(key) for key in COMPARED_OF_MANIFEST} for one in (manifest, expected))
     return compare_records("manifest.json", then, now)
 
 

@@ -41,7 +41,7 @@ def verify_command(
     else:
         print_result(*_lines(result))
     if not result.identical:
-        raise CheckFailed(f"{result.run} does not come to the same again", hint=_explain(result))
+        raise CheckFailed(f"retraining {result.run} gave different results", hint=_explain(result))
 
 
 def _lines(result: VerifyResult) -> list[str]:
@@ -61,5 +61,5 @@ def _lines(result: VerifyResult) -> list[str]:
 
 def _explain(result: VerifyResult) -> str:
     if result.environment:
-        return f"bits are promised for one environment only; here differs: {', '.join(result.environment)}"
-    return "the environment is the same: were files of the run, or the data, changed since?"
+        return f"identical bits are only guaranteed in the same environment; these differ: {', '.join(result.environment)}"
+    return "the environment is the same: check whether files of the run, or the data, were changed"

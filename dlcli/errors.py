@@ -137,6 +137,11 @@ class Interrupted(DlcliError):
         self.exit_code = 128 + signum
 
 
+def one_line(text: str) -> str:
+    r"""Return `text`, a path or a name, as one line: what does not print becomes an escape, newlines and tabs too."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+
+
 def visible(text: str) -> str:
     r"""Return `text` with everything a terminal would act on made visible.
 

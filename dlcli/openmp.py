@@ -18,12 +18,11 @@ _CALLERS_CHOICE = ("OMP_WAIT_POLICY", *_WAITING)
 def prepare_process(environment: MutableMapping[str, str] = os.environ) -> None:
     """Set OpenMP up in a process of dlcli's own, before torch is loaded.
 
-    How threads wait is left to the user where an environment variable says it. How many there are is not: OMP_DYNAMIC
-    would have the system's load decide it, OMP_THREAD_LIMIT would give fewer than a run is made for, and the number
-    decides the last bits of results.
+    How threads wait is left to the user where an environment variable says it. How many there are is not, as their
+    number decides the last bits of results: a limit would give fewer than a run is made for. What else decides their
+    number is set where threads are used, see `threads.py`.
     """
     _set_waiting(environment)
-    environment["OMP_DYNAMIC"] = "FALSE"
     environment.pop("OMP_THREAD_LIMIT", None)
 
 
@@ -48,13 +47,3 @@ def waiting_set() -> Iterator[None]:
 def _set_waiting(environment: MutableMapping[str, str]) -> None:
     if not any(name in environment for name in _CALLERS_CHOICE):
         environment.update(_WAITING)
-
-
-def fewer_threads_reason(threads: int) -> str | None:
-    """Return why OpenMP may give fewer threads than asked for, by the environment that it was loaded with; or None."""
-    if threads > 1 and os.environ.get("OMP_DYNAMIC", "").strip().lower() in ("true", "1"):
-        return "OMP_DYNAMIC has the system's load choose the number of threads"
-    limit = os.environ.get("OMP_THREAD_LIMIT", "").strip()
-    if limit.isdigit() and int(limit) < threads:
-        return f"OMP_THREAD_LIMIT={limit} allows fewer than {threads} threads"
-    return None

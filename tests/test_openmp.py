@@ -1,26 +1,24 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
 import pytest
 
-from dlcli.errors import UsageError
 from dlcli.openmp import prepare_process
 
 
 def test_idle_threads_sleep_soon_unless_the_user_says_how_they_wait() -> None:
     prepare_process(environment := {})
-    assert environment == {"GOMP_SPINCOUNT": "300", "KMP_BLOCKTIME": "1", "OMP_DYNAMIC": "FALSE"}
+    assert environment == {"GOMP_SPINCOUNT": "300", "KMP_BLOCKTIME": "1"}
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
         prepare_process(environment := {name: "5"})
-        assert environment == {name: "5", "OMP_DYNAMIC": "FALSE"}
+        assert environment == {name: "5"}
 
 
 def test_the_number_of_threads_is_left_to_no_variable() -> None:
-    prepare_process(environment := {"OMP_DYNAMIC": "TRUE", "OMP_THREAD_LIMIT": "1", "OMP_WAIT_POLICY": "active"})
-    assert environment == {"OMP_DYNAMIC": "FALSE", "OMP_WAIT_POLICY": "active"}
+    prepare_process(environment := {"OMP_THREAD_LIMIT": "1", "OMP_WAIT_POLICY": "active"})
+    assert environment == {"OMP_WAIT_POLICY": "active"}
 
 
 @pytest.mark.parametrize("first", ["", "import torch\n"])
@@ -29,16 +27,3 @@ def test_a_program_that_uses_dlcli_keeps_its_environment(first: str) -> None:
         f"import os\nbefore = dict(os.environ)\n{first}import dlcli\ndlcli.plan\nassert dict(os.environ) == before"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
-
-
-@pytest.mark.parametrize(("name", "value"), [("OMP_DYNAMIC", "true"), ("OMP_THREAD_LIMIT", "1")])
-def test_an_openmp_that_may_give_fewer_threads_is_refused(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str
-) -> None:
-    from dlcli.training.isolation import isolated
-
-    monkeypatch.setitem(os.environ, name, value)
-    with pytest.raises(UsageError, match=name), isolated(threads=2):
-        pass
-    with isolated(threads=1):
-        pass

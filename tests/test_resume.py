@@ -346,4 +346,4 @@ def test_verify_tells_what_differs_and_why_it_may(dlcli: Callable[..., Finished]
     assert "epoch 1: val/loss 1." in failed.out
     assert "changed   version of torch was 1." in failed.out
     assert "error: retraining run gave different results" in failed.err
-    assert "here differs: version of torch" in failed.err
+    assert "these differ: version of torch" in failed.err

@@ -181,3 +181,43 @@ def test_runs_of_each_kind_of_data_are_found_the_same(
     train(load_config(preset, settings), run_dir=Path("run"), evaluate_test=True)
     done = dlcli("verify", "run", "-q")
     assert done.code == 0, done
+
+
+def test_a_run_whose_output_was_lost_is_found_the_same(dlcli: Dlcli, run: Path) -> None:
+    summary = json.loads((run / "summary.json").read_text())
+    (run / "summary.json").write_text(json.dumps({**summary, "output_errors": {"stderr": "No space left on device"}}))
+    assert dlcli("verify", str(run), "-q").code == 0
+
+
+def test_missing_files_are_named(dlcli: Dlcli, run: Path) -> None:
+    shutil.copytree(run, "copy")
+    (run / "checkpoints" / "last.safetensors").unlink()
+    done = dlcli("verify", str(run))
+    assert done.code == 6
+    assert "last: it is missing" in done.out
+    Path("copy/summary.json").unlink()
+    done = dlcli("verify", "copy")
+    assert done.code == 0
+    assert "unchecked summary.json: missing" in done.out
+
+
+def test_a_foreign_log_or_summary_is_not_continued_from(dlcli: Dlcli, run: Path) -> None:
+    made = make_run("other", "seed=1")
+    for name in ("metrics.jsonl", "summary.json"):
+        own = (run / name).read_bytes()
+        shutil.copy(made / name, run / name)
+        done = dlcli("train", "--resume", str(run), "training.epochs=4")
+        assert (done.code, name in done.err) == (3, True), done
+        (run / name).write_bytes(own)
+    assert dlcli("train", "--resume", str(run), "training.epochs=4").code == 0
+    assert dlcli("verify", str(run), "-q").code == 0
+
+
+def test_a_checkpoint_of_other_arithmetic_than_the_manifest_is_refused(dlcli: Dlcli, run: Path) -> None:
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["arithmetic"]["step"] = "eager"
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    for command in (["eval", str(run)], ["train", "--resume", str(run), "training.epochs=4"]):
+        done = dlcli(*command)
+        assert done.code == 3
+        assert "record different arithmetic" in done.err

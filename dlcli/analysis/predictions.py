@@ -12,7 +12,7 @@ from torch import nn
 from dlcli.analysis.regression import plain
 from dlcli.config.advice import closest
 from dlcli.data.splits import DataInfo, Split
-from dlcli.errors import UsageError
+from dlcli.errors import DataError, UsageError
 from dlcli.task import Task
 from dlcli.training.evaluation import compute_outputs
 
@@ -41,6 +41,7 @@ def predict_examples(
 
     Raises:
         UsageError: If an index is outside the split, or there is no such event.
+        DataError: If an output is not a finite number.
     """
     classes = _find_classes(event, info) if event is not None else None
     outside = [index for index in indices if not 0 <= index < len(split)]
@@ -49,6 +50,8 @@ def predict_examples(
     chosen = split[torch.tensor(list(indices), dtype=torch.int64, device=split.device)]
     batches = [(task.predictions(outputs), targets.cpu()) for outputs, targets in compute_outputs(model, chosen)]
     predictions, targets = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    if not predictions.isfinite().all():
+        raise DataError("the model gives outputs that are not finite numbers", hint="train again")
     if info.task == "regression":
         own_unit = task.predictions(targets)
         return [

@@ -140,6 +140,8 @@ def _compare_checkpoint(
 def _compare_records_of_best(files: RunFiles) -> Iterator[str]:
     """Yield where the files of a run do not agree on which checkpoint is the best."""
     best, last = files.best, files.checkpoints.get("last")
+    if last is None and files.status in ("finished", "stopped early", "interrupted"):
+        yield "last: it is missing"
     if best is None:
         if last is not None and last.best_sha256 is not None:
             yield "best: the checkpoint that last records is missing"
@@ -170,6 +172,7 @@ def find_not_compared(folder: RunFolder, files: RunFiles) -> tuple[list[str], li
         compared.remove("summary.json")
         del parts["summary.json"]
     others = [name for name in _entries(folder.path) if name not in compared]
+    others += [f"{name}: missing" for name in (JSONL, CSV, TRACE, "summary.json") if not (folder.path / name).exists()]
     versions = "checkpoints/: versions of dlcli and torch"
     return sorted(compared), sorted([versions, *(parts[name] for name in compared if name in parts), *others])
 

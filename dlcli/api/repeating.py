@@ -11,7 +11,7 @@ from dlcli.errors import Interrupted
 from dlcli.reporters.overview import describe_run
 from dlcli.runs.checkpoint import Checkpoint
 from dlcli.runs.checkpoint_maker import CheckpointMaker
-from dlcli.runs.log import Row, epoch_row, trace_line
+from dlcli.runs.log import Row, epoch_row, log_digest, trace_line
 from dlcli.training.arithmetic import Arithmetic
 from dlcli.training.device import memory_errors_named
 from dlcli.training.events import EpochEnded, Event, FitEnded
@@ -116,7 +116,7 @@ def _keep(repeated: Repeated, event: Event, fit: Fit, make: CheckpointMaker, tar
                 repeated.bests[event.epoch] = make.best(repeated.rows)
     for name, position in target.states.items():
         if position == fit.position:
-            repeated.states[name] = make.last(fit.state(), repeated.rows, best_sha256=None)
+            repeated.states[name] = make.last(fit.state(), repeated.rows, None, log_digest(repeated.rows))
 
 
 def _has_reached(position: Position, target: Target) -> bool:

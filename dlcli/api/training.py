@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import Any
 from dlcli.api.measuring import evaluate_best
 from dlcli.api.setup import Setup, check_data, check_fit, set_up
 from dlcli.config.load import LoadedConfig, load_config
+from dlcli.config.paths import as_argument
 from dlcli.config.schema import Config
 from dlcli.errors import DivergedError, Interrupted
 from dlcli.reporters.overview import describe_run
@@ -24,7 +24,7 @@ from dlcli.runs.identity import is_shaped_by_epochs
 from dlcli.runs.lock import owned
 from dlcli.runs.manifest import environment_changes
 from dlcli.runs.recorder import Recorder
-from dlcli.runs.resume import ResumePoint, check_changes, find_resume_point, reopen_run
+from dlcli.runs.resume import ResumePoint, check_changes, check_summary, find_resume_point, reopen_run
 from dlcli.signals import StopSignals
 from dlcli.training.device import memory_errors_named
 from dlcli.training.events import Event, RunStarted
@@ -48,6 +48,7 @@ class TrainResult:
         val: Metrics of the validation split after the best epoch.
         seconds: From the first step to the last checkpoint, without what lay between a stop and going on.
         test: Metrics of the best checkpoint on the test split, where asked for.
+        recovered: What was damaged or missing, and passed over, where a run was resumed.
         nothing_left: Why nothing was left to train, and what to raise to continue; None where something was.
     """
 
@@ -61,6 +62,7 @@ class TrainResult:
     val: dict[str, float]
     seconds: float
     test: dict[str, Any] | None = None
+    recovered: tuple[str, ...] = ()
     nothing_left: str | None = None
 
 
@@ -153,6 +155,7 @@ def resume(
         loaded = loaded or own
         check_changes(folder, own.config, loaded.config)
         point = find_resume_point(folder, own.config)
+        check_summary(folder, point, loaded.config)
         if reason := _find_end(folder, point, loaded.config):
             listeners.note(f"{folder.path}: {reason}")
             return replace(_train_result(folder, None, evaluate_test), nothing_left=reason)
@@ -189,7 +192,7 @@ def _find_end(folder: RunFolder, point: ResumePoint, config: Config) -> str | No
         return f"all {epochs} epochs are done: nothing is left to train{hint}"
     if patience is not None and epochs - state.stopping.best_epoch >= patience:
         return (
-            f"early stopping ended training after epoch {epochs}, {patience} epochs without improvement: "
+            f"early stopping ended training after epoch {epochs}, {epochs - state.stopping.best_epoch} after the best: "
             "nothing is left to train; raise early_stopping.patience to continue"
         )
     return None
@@ -212,7 +215,7 @@ def _train_in(
                 recorder.handle(event)
                 if signum := _tell(listeners, event) or should_stop():
                     where = f"epoch {fit.position.epochs + 1}, step {fit.position.step}"
-                    hint = f"`dlcli train --resume {shlex.quote(str(folder.path))}` continues from there"
+                    hint = f"`dlcli train --resume {as_argument(str(folder.path))}` continues from there"
                     saved = folder.checkpoint("last")
                     raise Interrupted(f"interrupted in {where}; saved {saved}", signum=signum, hint=hint)
     if _asks_for_pictures(folder, config):
@@ -220,7 +223,8 @@ def _train_in(
 
         draw_after_training(folder, setup, listeners.note)
     result = _train_result(folder, setup, evaluate_test)
-    return replace(result, steps_trained=fit.position.step - (step or 0))
+    recovered = tuple(point.notes) if point else ()
+    return replace(result, steps_trained=fit.position.step - (step or 0), recovered=recovered)
 
 
 def _tell(listeners: Listeners, event: Event) -> int | None:

@@ -19,7 +19,7 @@ from dlcli.cli.output import (
     print_result,
     print_warnings,
 )
-from dlcli.errors import ConfigError, Problem, UsageError
+from dlcli.errors import ConfigError, Problem, UsageError, one_line
 
 if TYPE_CHECKING:
     from dlcli.config.load import LoadedConfig
@@ -73,7 +73,7 @@ def init_command(
     ] = None,
 ) -> None:
     """Write a config to start from, with every setting explained."""
-    from dlcli.config.render import one_line, render_explained
+    from dlcli.config.render import render_explained
     from dlcli.config.schema import data_sources, explain_setting, starting_config
 
     sources = data_sources()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -85,7 +86,9 @@ def _read_floor(text: str) -> tuple[str, float]:
     try:
         floor = float(value)
     except ValueError:
-        raise UsageError(f"--fail-under {text!r} is not METRIC=VALUE", hint="--fail-under accuracy=0.85") from None
+        floor = math.nan
+    if not math.isfinite(floor):
+        raise UsageError(f"--fail-under {text!r} is not METRIC=VALUE", hint="--fail-under accuracy=0.85")
     logged = {name for names in METRICS.values() for name in names}
     if name in logged - HIGHER_IS_BETTER | _LOWER_IS_BETTER:
         raise UsageError(

@@ -22,7 +22,8 @@ from dlcli.cli.output import (
     print_result,
     print_warnings,
 )
-from dlcli.errors import UsageError
+from dlcli.config.paths import as_argument
+from dlcli.errors import UsageError, one_line
 
 if TYPE_CHECKING:
     from dlcli.api import TrainResult
@@ -74,7 +75,9 @@ def train_command(
     settings += [f"training.device={device}"] if device is not None else []
     if resume is not None and (dry_run or run_dir is not None):
         option = "--dry-run" if dry_run else "--run-dir"
-        raise UsageError(f"--resume takes no {option}: the run is there", hint=f"dlcli train --resume {resume}")
+        raise UsageError(
+            f"--resume takes no {option}: the run is there", hint=f"dlcli train --resume {as_argument(resume)}"
+        )
     loaded = _load(config, resume, settings)
     print_warnings(() if quiet else loaded.warnings)
     if dry_run:
@@ -124,16 +127,17 @@ def _json_object(result: TrainResult) -> dict[str, object]:
 
 def _summary(result: TrainResult) -> list[str]:
     lines = [
-        f"run       {result.run}",
+        f"run       {one_line(result.run)}",
+        *(f"note      {one_line(note)}" for note in result.recovered),
         *([f"status    {result.nothing_left}"] if result.nothing_left else []),
         f"best      epoch {result.best_epoch} of {result.epochs}, {result.best_because}",
         f"val       {_figures(result.val)}",
     ]
     if result.test is None:
-        lines.append(f"next      dlcli eval {result.run}")
+        lines.append(f"next      dlcli eval {as_argument(result.run)}")
     else:
         lines.append(f"test      {_figures(result.test)}")
-        lines.append(f"next      dlcli predict {result.run}")
+        lines.append(f"next      dlcli predict {as_argument(result.run)}")
     return lines
 
 

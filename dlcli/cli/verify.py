@@ -15,7 +15,7 @@ from dlcli.cli.output import (
     print_json,
     print_result,
 )
-from dlcli.errors import CheckFailed
+from dlcli.errors import CheckFailed, one_line
 
 if TYPE_CHECKING:
     from dlcli.api import VerifyResult
@@ -52,14 +52,16 @@ def _lines(result: VerifyResult) -> list[str]:
         changes = [f"{name} was {one['then']}, is {one['now']}" for name, one in result.environment.items()]
         lines = [
             f"differs   {trained}",
-            *(f"          {one}" for one in result.differences),
+            *(f"          {one_line(one)}" for one in result.differences),
             *(f"changed   {one}" for one in changes),
         ]
     compared = f"compared  {', '.join(result.compared)}"
-    return [f"run       {result.run}", *lines, compared, *(f"unchecked {one}" for one in result.not_compared)]
+    return [f"run       {one_line(result.run)}", *lines, compared, *(f"unchecked {one}" for one in result.not_compared)]
 
 
 def _explain(result: VerifyResult) -> str:
     if result.environment:
-        return f"identical bits are only guaranteed in the same environment; these differ: {', '.join(result.environment)}"
+        return (
+            f"identical bits are only guaranteed in the same environment; these differ: {', '.join(result.environment)}"
+        )
     return "the environment is the same: check whether files of the run, or the data, were changed"

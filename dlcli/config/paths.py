@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 from typing import BinaryIO
 
-from dlcli.errors import UsageError
+from dlcli.errors import UsageError, one_line
 
 _VARIABLE = re.compile(r"\$(?:\$|([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 _NON_BLOCKING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -48,6 +49,13 @@ def expand_path(path: str, what: str = "the path") -> str:
         return os.environ[name]
 
     return home + _VARIABLE.sub(value, path[len(user) :])
+
+
+def as_argument(path: str) -> str:
+    """Return a path as it is typed in a shell for dlcli to read it: quoted, dollars doubled, never like an option."""
+    if path.startswith(("-", "~")):
+        path = f".{os.sep}{path}"
+    return shlex.quote(one_line(escape_path(path)))
 
 
 def escape_path(path: str) -> str:

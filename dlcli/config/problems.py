@@ -153,6 +153,8 @@ def _translate(detail: ErrorDetails, tree: dict[str, Any], document: Document) -
     match kind:
         case "extra_forbidden":
             return document.problem(path, *unknown_key(path, _model_at(detail["loc"][:-1])))
+        case "missing" if isinstance(detail["loc"][-1], int):
+            return document.problem(path, f"{dotted(path)} has too few entries", example(path, None))
         case "missing" | "union_tag_not_found":
             path = path if kind == "missing" else (*path, "name")
             hint = "add `data: {name: digits}`" if path[0] == "data" else None

@@ -13,6 +13,7 @@ from dlcli.config.paths import escape_path
 from dlcli.config.scalars import read_scalar
 from dlcli.config.schema import Config, is_path_setting
 from dlcli.config.tree import Path, Value
+from dlcli.errors import one_line
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./:-]*")
 
@@ -89,11 +90,6 @@ def render_value(value: Any) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(render_value(one) for one in value) + "]"
     return repr(value)
-
-
-def one_line(text: str) -> str:
-    """Return `text` as a comment can hold it: without what would end the line, or is no character."""
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def _render_text(text: str) -> str:

@@ -7,6 +7,7 @@ from torch import nn
 
 from dlcli.config.schema import HEADLINE, Config, SgdOptimizer
 from dlcli.data.splits import DataInfo, Splits
+from dlcli.errors import one_line
 from dlcli.model import count_parameters
 from dlcli.training.batches import count_batches
 from dlcli.training.device import describe_device
@@ -51,7 +52,7 @@ def describe_run(
     if info.noise is not None and info.task == "regression":
         essentials.insert(1, ("truth", f"{info.formula}, noise {info.noise:g}"))
     if run:
-        essentials.append(("run", run))
+        essentials.append(("run", one_line(run)))
     if resumed_from_step is not None:
         epoch = min(resumed_from_step // steps_per_epoch + 1, config.training.epochs)
         essentials.append(("resumed", f"from step {resumed_from_step:,}, in epoch {epoch}"))

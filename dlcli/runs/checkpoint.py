@@ -57,6 +57,7 @@ class Checkpoint:
         training: What training continues from; the best checkpoint has none, nor what follows.
         limits: When training ends: `epochs` and `patience`.
         best_sha256: The best checkpoint that belongs to this one; None before the first epoch has ended.
+        log_sha256: The log that belongs to this one, see `log_digest`; None in the best checkpoint.
         sha256: The file's own; empty for what was read from none.
     """
 
@@ -73,6 +74,7 @@ class Checkpoint:
     training: TrainingState | None = None
     limits: Mapping[str, int | None] = field(default_factory=dict)
     best_sha256: str | None = None
+    log_sha256: str | None = None
     sha256: str = ""
 
 
@@ -121,6 +123,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         return _from_parts(tensors, header)
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         reason = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+        reason = "its header is nested too deeply" if isinstance(error, RecursionError) else reason
         raise DamagedError(f"cannot use {path}: it is no checkpoint of dlcli ({reason})", hint=_HINT) from error
 
 
@@ -131,6 +134,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     if training is not None:
         states = {name: asdict(getattr(training, name)) for name in ("position", "best", "stopping", "plateau")}
         states |= {"limits": dict(checkpoint.limits), "best_sha256": checkpoint.best_sha256}
+        states["log_sha256"] = checkpoint.log_sha256
     return {
         "schema": SCHEMA,
         "versions": {name: version(name) for name in ("dlcli", "torch")},
@@ -174,6 +178,7 @@ def _from_parts(tensors: Mapping[str, Tensor], header: Header) -> Checkpoint:
         training=_state(tensors, header.arithmetic, training) if training else None,
         limits=training.limits.model_dump() if training else {},
         best_sha256=training.best_sha256 if training else None,
+        log_sha256=training.log_sha256 if training else None,
         sha256=header.sha256,
     )
 

@@ -45,15 +45,17 @@ class CheckpointMaker:
         """
         return self._make(self._fit.parameters(), rows)
 
-    def last(self, state: TrainingState, rows: Sequence[Row], best_sha256: str | None) -> Checkpoint:
+    def last(self, state: TrainingState, rows: Sequence[Row], best_sha256: str | None, log_sha256: str) -> Checkpoint:
         """Return a checkpoint that training continues from.
 
         Args:
             state: Taken now.
             rows: The log so far.
             best_sha256: Of the best checkpoint that belongs to it.
+            log_sha256: Of the log so far.
         """
-        return self._make(state.parameters, rows, training=state, limits=self._limits, best_sha256=best_sha256)
+        records = {"limits": self._limits, "best_sha256": best_sha256, "log_sha256": log_sha256}
+        return self._make(state.parameters, rows, training=state, **records)
 
     def _make(self, parameters: Mapping[str, Tensor], rows: Sequence[Row], **more: Any) -> Checkpoint:
         position = self._fit.position

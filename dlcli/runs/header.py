@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
@@ -72,6 +72,7 @@ class TrainingPart(_Part):
         plateau: What the schedule remembers.
         limits: When training ends.
         best_sha256: The best checkpoint that belongs to this one; None before the first epoch has ended.
+        log_sha256: The log that belongs to this one; "" before the first epoch has ended.
     """
 
     position: PositionPart
@@ -80,6 +81,7 @@ class TrainingPart(_Part):
     plateau: PlateauPart
     limits: LimitsPart
     best_sha256: Sha256 | None
+    log_sha256: Sha256 | Literal[""]
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -88,8 +90,8 @@ class TrainingPart(_Part):
             raise ValueError("the best epoch does not agree with the number of epochs")
         if max(self.best.best_epoch, self.stopping.best_epoch, self.plateau.bad_epochs) > epochs:
             raise ValueError(f"it counts more epochs than have ended, {epochs}")
-        if (self.best_sha256 is None) != (epochs == 0):
-            raise ValueError("the best checkpoint does not agree with the number of epochs")
+        if (self.best_sha256 is None) != (epochs == 0) or (self.log_sha256 == "") != (epochs == 0):
+            raise ValueError("the best checkpoint or the log does not agree with the number of epochs")
         return self
 
 
@@ -138,4 +140,5 @@ def read_header(text: str) -> Header:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
-        raise ValueError(f"its header is not valid: {place + ': ' if place else ''}{first['msg']}") from error
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"its header is not valid: {place + ': ' if place else ''}{reason}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from dlcli.config.render import deciding_settings, render_value
@@ -86,6 +87,8 @@ def check_identity(folder: RunFolder, name: str, checkpoint: Checkpoint, config:
     manifest = folder.read_manifest()
     if manifest.get("data", {}).get("sha256") != checkpoint.data:
         problems.append(f"{name} and manifest.json record different data")
+    if manifest.get("arithmetic") != asdict(checkpoint.arithmetic):
+        problems.append(f"{name} and manifest.json record different arithmetic: step, threads or library")
     if repr(manifest.get("seed")) != repr(config.seed):
         problems.append(f"seed is {manifest.get('seed')!r} in manifest.json and {config.seed} in resolved.yaml")
     if problems:

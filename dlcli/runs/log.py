@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -38,6 +40,17 @@ def epoch_row(event: EpochEnded) -> Row:
 def row_metrics(row: Mapping[str, float | int]) -> dict[str, float]:
     """Return the validation metrics of a row by their bare names."""
     return {name.removeprefix("val/"): value for name, value in row.items() if name.startswith("val/")}
+
+
+def chain_row(digest: str, row: Row) -> str:
+    """Return the SHA-256 of a log from that of the rows before (at first, "") and a row; the clock's columns aside."""
+    content = to_json({name: value for name, value in row.items() if name not in CLOCK})
+    return hashlib.sha256(f"{digest}{content}".encode()).hexdigest()
+
+
+def log_digest(rows: Iterable[Row]) -> str:
+    """Return the SHA-256 of the rows of a log, the clock's columns aside."""
+    return reduce(chain_row, rows, "")
 
 
 def append_row(folder: Path, row: Row, *, is_first: bool) -> None:

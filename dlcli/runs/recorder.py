@@ -14,7 +14,7 @@ from dlcli.runs.checkpoint import Checkpoint, save_checkpoint
 from dlcli.runs.checkpoint_maker import CheckpointMaker
 from dlcli.runs.files import write_json
 from dlcli.runs.folder import RunFolder
-from dlcli.runs.log import append_row, append_trace, epoch_row, sync_log
+from dlcli.runs.log import append_row, append_trace, chain_row, epoch_row, log_digest, sync_log
 from dlcli.runs.resume import ResumePoint
 from dlcli.runs.summary import summarize
 from dlcli.training.events import EpochEnded, Event, FitEnded, StepEnded
@@ -49,6 +49,7 @@ class Recorder:
         self._saved: Position | None = fit.position if checkpoint else None
         self._unsaved_best: Checkpoint | None = None
         self._best_sha256 = checkpoint.best_sha256 if checkpoint else None
+        self._log_sha256 = log_digest(self._rows)
         self._unsynced = False
 
     def __enter__(self) -> Self:
@@ -71,6 +72,7 @@ class Recorder:
         elif isinstance(event, EpochEnded):
             row = epoch_row(event)
             self._rows.append(row)
+            self._log_sha256 = chain_row(self._log_sha256, row)
             append_row(self._folder.path, row, is_first=len(self._rows) == 1)
             if event.trace is not None:
                 append_trace(self._folder.path, event.epoch, event.trace)
@@ -91,7 +93,7 @@ class Recorder:
             return
         state = self._fit.state()
         self._save_best()
-        last = self._make.last(state, self._rows, self._best_sha256)
+        last = self._make.last(state, self._rows, self._best_sha256, self._log_sha256)
         save_checkpoint(self._folder.checkpoint("last"), last, previous=self._folder.checkpoint("previous"))
         self._saved, self._last_save = state.position, time.perf_counter()
 

@@ -13,7 +13,7 @@ from dlcli.config.load import LoadedConfig
 from dlcli.config.schema import Config
 from dlcli.errors import DataError, UsageError
 from dlcli.runs.checkpoint import Checkpoint, DamagedError
-from dlcli.runs.files import write_json
+from dlcli.runs.files import to_json, write_json
 from dlcli.runs.folder import RunFolder
 from dlcli.runs.identity import (
     EPOCHS,
@@ -24,10 +24,11 @@ from dlcli.runs.identity import (
     lowered_limits,
     render_setting,
 )
-from dlcli.runs.log import Row, read_rows, rewrite_log
+from dlcli.runs.log import JSONL, Row, log_digest, read_rows, rewrite_log
 from dlcli.runs.manifest import describe_environment, describe_start
 from dlcli.runs.resolved import record_limits
 from dlcli.runs.run_checkpoint import Which, find_best, load_run_checkpoint
+from dlcli.runs.summary import summarize
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,29 @@ def _find_gap(folder: RunFolder, checkpoint: Checkpoint, rows: Sequence[Row]) ->
     assert checkpoint.training is not None
     if len(rows) < checkpoint.training.position.epochs:
         return f"metrics.jsonl has lost epoch {len(rows) + 1}"
+    if log_digest(rows[: checkpoint.training.position.epochs]) != checkpoint.log_sha256:
+        message = f"{folder.path / JSONL} is not the log that the checkpoints were saved with"
+        raise DataError(message, hint="restore it; without it, the run is trained from epoch 1 again")
     if checkpoint.best_sha256 is not None and find_best(folder, checkpoint.best_sha256) is None:
         return f"{folder.checkpoint('best')} is missing, damaged or of another run"
     return None
+
+
+def check_summary(folder: RunFolder, point: ResumePoint, own: Config) -> None:
+    """Refuse the summary of another run, where the run has ended.
+
+    Raises:
+        DataError: If it does not agree with the log and the last checkpoint.
+    """
+    summary, checkpoint = folder.read_summary(), point.checkpoint
+    if summary["status"] not in ("finished", "stopped early") or checkpoint is None or point.notes:
+        return
+    assert checkpoint.training is not None
+    best = checkpoint.training.best
+    expected = summarize(point.rows, best.best_epoch, own.checkpoint.monitor, checkpoint.best_sha256)
+    if unlike := [key for key, value in expected.items() if to_json(summary.get(key)) != to_json(value)]:
+        message = f"{folder.summary} does not agree with the checkpoints and the log: {', '.join(unlike)}"
+        raise DataError(message, hint="restore it, or delete it: `--resume` writes it again")
 
 
 def check_changes(folder: RunFolder, own: Config, now: Config) -> None:

@@ -6,14 +6,12 @@ import os
 import random
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch.utils import deterministic
 
-from dlcli.errors import UsageError
-from dlcli.openmp import fewer_threads_reason
 from dlcli.training.threads import machine_cores, thread_count
 
 _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
@@ -32,7 +30,7 @@ def isolated(*, threads: int | None = None, device: torch.device | None = None, 
         tf32: Whether CUDA may round the factors of float32 products to TF32.
     """
     with ExitStack() as stack:
-        stack.enter_context(_exact_thread_count(threads or machine_cores()))
+        stack.enter_context(thread_count(threads or machine_cores()))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         for kind in ("cpu", "cuda"):
@@ -49,13 +47,6 @@ def isolated(*, threads: int | None = None, device: torch.device | None = None, 
             stack.enter_context(torch.cuda.device(device))  # graphs and events are made on the current one
             stack.enter_context(_deterministic_cuda())
         yield
-
-
-def _exact_thread_count(threads: int) -> AbstractContextManager[None]:
-    if reason := fewer_threads_reason(threads):
-        message = f"cannot repeat results bit for bit: {reason}"
-        raise UsageError(message, hint="unset the variable before torch is loaded")
-    return thread_count(threads)
 
 
 @contextmanager

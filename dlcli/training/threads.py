@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import torch
+
+from dlcli.errors import UsageError
 
 # Multiplications in a step's largest product from which two threads are faster than one. Measured on 2 cores: two take
 # 0.8 to 1.1 times as long at 2**19, 0.9 at 2**20, 0.8 at 2**21.
@@ -35,13 +39,58 @@ def threads_for(operations: int) -> int:
 
 @contextmanager
 def thread_count(threads: int) -> Iterator[None]:
-    """Run the block with this many CPU threads."""
-    before = torch.get_num_threads()
+    """Run the block with exactly this many CPU threads, whatever OpenMP was told to do.
+
+    Raises:
+        UsageError: If OpenMP gives no more than a lower number, or none in a forked process.
+    """
+    if threads > 1:
+        _check_threads(threads)
+    before, callers = torch.get_num_threads(), [(one.omp_get_dynamic(), _levels(one)) for one in _openmp()]
     torch.set_num_threads(threads)  # even where it is the same: MKL keeps a number for each calling thread
+    for library in _openmp():
+        library.omp_set_dynamic(0)  # the system's load would choose the number
+        library.omp_set_max_active_levels(max(1, _levels(library)))  # 0 would have one thread do the work of all
     try:
         yield
     finally:
         torch.set_num_threads(before)
+        for library, (dynamic, levels) in zip(_openmp(), callers, strict=True):
+            library.omp_set_dynamic(dynamic)
+            library.omp_set_max_active_levels(levels)
+
+
+def _check_threads(threads: int) -> None:
+    if _use["forked"]:
+        message = "this process was forked from one that has used dlcli: OpenMP's threads are not copied by a fork"
+        raise UsageError(message, hint="start it with multiprocessing's `spawn` method")
+    _use["threads"] = True
+    limit = min((int(library.omp_get_thread_limit()) for library in _openmp()), default=threads)
+    if 0 < limit < threads:
+        message = f"cannot repeat results bit for bit: OpenMP allows {limit} of {threads} threads"
+        raise UsageError(message, hint="unset OMP_THREAD_LIMIT before torch is loaded")
+
+
+def _note_fork() -> None:
+    _use["forked"] = _use["threads"]
+
+
+_use = {"threads": False, "forked": False}  # whether this process has used several, and was forked after that
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+@cache
+def _openmp() -> tuple[Any, ...]:
+    """Return the OpenMP libraries that are loaded: torch's comes first, others may bring their own."""
+    from threadpoolctl import ThreadpoolController
+
+    libraries = ThreadpoolController().select(user_api="openmp").lib_controllers
+    return tuple(ctypes.CDLL(library.filepath) for library in libraries)
+
+
+def _levels(library: Any) -> int:
+    return int(library.omp_get_max_active_levels())
 
 
 @cache

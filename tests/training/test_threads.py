@@ -70,3 +70,55 @@ def test_the_callers_number_is_restored() -> None:
     with thread_count(before + 3):
         assert torch.get_num_threads() == before + 3
     assert torch.get_num_threads() == before
+
+
+def run(program: str, **variables: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+NORM = """
+import torch
+from dlcli.training.threads import thread_count
+torch.manual_seed(0)
+left, right = torch.randn(500, 784).bfloat16(), torch.randn(784, 300).bfloat16()
+with thread_count(2):
+    print(hash(tuple((left @ right).flatten().tolist())), float((left @ right).norm()))
+"""
+
+
+@pytest.mark.parametrize(("name", "value"), [("OMP_MAX_ACTIVE_LEVELS", "0"), ("OMP_DYNAMIC", "true")])
+def test_openmp_s_variables_change_no_bit(name: str, value: str) -> None:
+    """With OMP_MAX_ACTIVE_LEVELS=0 one thread did the work of one of two: sums were wrong."""
+    assert run(NORM, **{name: value}) == run(NORM)
+
+
+def test_a_limit_of_openmp_is_refused_where_it_is_too_low(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = (
+        "from dlcli.errors import UsageError\n"
+        "from dlcli.training.threads import thread_count\n"
+        "with thread_count(1): print('one', end=' ')\n"
+        "try:\n  with thread_count(2): print('two')\n"
+        "except UsageError as error: print(error)"
+    )
+    assert run(program, OMP_THREAD_LIMIT="1").startswith("one cannot repeat results bit for bit: OpenMP allows 1 of 2")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_of_a_process_that_has_used_threads_is_refused_and_does_not_hang() -> None:
+    program = (
+        "import os\nfrom dlcli.errors import UsageError\nfrom dlcli.training.threads import thread_count\n"
+        "with thread_count(2): pass\n"
+        "if os.fork() == 0:\n"
+        "  try:\n    with thread_count(2): os._exit(1)\n"
+        "  except UsageError as error: os._exit(7 if 'spawn' in error.hint else 2)\n"
+        "print(os.waitstatus_to_exitcode(os.wait()[1]))"
+    )
+    assert run(program) == "7"

@@ -13,7 +13,7 @@ from conftest import Finished
 
 from dlcli import api
 from dlcli.api import drawing, training
-from dlcli.api.training import Listeners
+from dlcli.api.listening import Listeners
 from dlcli.config.load import load_config
 
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -16,7 +16,7 @@ from conftest import Finished
 from faults.outcome import outcome
 
 from dlcli.api import resume, train
-from dlcli.api.training import Listeners
+from dlcli.api.listening import Listeners
 from dlcli.config.load import load_config
 from dlcli.errors import Interrupted
 from dlcli.runs import recorder

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dlcli.analysis.regression import plain
 from dlcli.config.advice import closest
@@ -48,10 +48,7 @@ def predict_examples(
     if outside:
         raise UsageError(f"there is no example {outside[0]}; the split has 0 to {len(split) - 1}")
     chosen = split[torch.tensor(list(indices), dtype=torch.int64, device=split.device)]
-    batches = [(task.predictions(outputs), targets.cpu()) for outputs, targets in compute_outputs(model, chosen)]
-    predictions, targets = (torch.cat(parts) for parts in zip(*batches, strict=True))
-    if not predictions.isfinite().all():
-        raise DataError("the model gives outputs that are not finite numbers", hint="train again")
+    predictions, targets = _predict(model, task, chosen)
     if info.task == "regression":
         own_unit = task.predictions(targets)
         return [
@@ -68,6 +65,19 @@ def predict_examples(
         for index, probs, label in zip(indices, predictions.tolist(), targets.tolist(), strict=True)
     ]
     return records if classes is None else [{**one, "event": _ask_for(classes, one["probs"])} for one in records]
+
+
+def _predict(model: nn.Module, task: Task, examples: Split) -> tuple[Tensor, Tensor]:
+    """Return predictions and targets, on the CPU.
+
+    Raises:
+        DataError: If an output is not a finite number.
+    """
+    batches = [(task.predictions(outputs), targets.cpu()) for outputs, targets in compute_outputs(model, examples)]
+    predictions, targets = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    if not predictions.isfinite().all():
+        raise DataError("the model gives outputs that are not finite numbers", hint="train again")
+    return predictions, targets
 
 
 def _ask_for(classes: list[str], probs: Mapping[str, float]) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from dlcli.api.listening import Listeners
 from dlcli.api.setup import Setup
-from dlcli.api.training import Listeners
 from dlcli.errors import Interrupted
 from dlcli.reporters.overview import describe_run
 from dlcli.runs.checkpoint import Checkpoint

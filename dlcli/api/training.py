@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dlcli.api.listening import NOBODY, Listeners, stop_wish
 from dlcli.api.measuring import evaluate_best
 from dlcli.api.setup import Setup, check_data, check_fit, set_up
 from dlcli.config.load import LoadedConfig, load_config
@@ -25,9 +23,8 @@ from dlcli.runs.lock import owned
 from dlcli.runs.manifest import environment_changes
 from dlcli.runs.recorder import Recorder
 from dlcli.runs.resume import ResumePoint, check_changes, check_summary, find_resume_point, reopen_run
-from dlcli.signals import StopSignals
 from dlcli.training.device import memory_errors_named
-from dlcli.training.events import Event, RunStarted
+from dlcli.training.events import RunStarted
 from dlcli.training.fit import Fit
 
 LONG_SECONDS = 10.0  # of training, after which `plots: auto` draws; drawing takes a second or two
@@ -64,30 +61,6 @@ class TrainResult:
     test: dict[str, Any] | None = None
     recovered: tuple[str, ...] = ()
     nothing_left: str | None = None
-
-
-@dataclass(frozen=True)
-class Listeners:
-    """Who is told what while a run trains.
-
-    Attributes:
-        listen: Called with each event.
-        notify: Told in a line what is fetched before it is, and what a resumed run passes over; None keeps off the
-            network.
-        should_stop: Asked after each event; a signal's number saves the state and ends the run. None has Ctrl-C do so.
-    """
-
-    listen: Callable[[Event], None] = lambda event: None
-    notify: Callable[[str], None] | None = None
-    should_stop: Callable[[], int | None] | None = None
-
-    def note(self, text: str) -> None:
-        """Tell a line to whoever wants to know."""
-        if self.notify is not None:
-            self.notify(text)
-
-
-NOBODY = Listeners()
 
 
 def plan(loaded: LoadedConfig) -> RunStarted:
@@ -208,12 +181,12 @@ def _train_in(
     arithmetic = state.arithmetic if state else setup.arithmetic
     started = describe_run(config, splits, setup.model, setup.device, arithmetic.threads, str(folder.path), step)
     listeners.listen(started)
-    with memory_errors_named(config), _stop_wish(listeners) as should_stop:
+    with memory_errors_named(config), stop_wish(listeners) as should_stop:
         fit = Fit(setup.model, setup.task, splits, config, state)
         with Recorder(folder, fit, splits, config, point) as recorder:
             for event in fit:
                 recorder.handle(event)
-                if signum := _tell(listeners, event) or should_stop():
+                if signum := listeners.tell(event) or should_stop():
                     where = f"epoch {fit.position.epochs + 1}, step {fit.position.step}"
                     hint = f"`dlcli train --resume {as_argument(str(folder.path))}` continues from there"
                     saved = folder.checkpoint("last")
@@ -225,35 +198,6 @@ def _train_in(
     result = _train_result(folder, setup, evaluate_test)
     recovered = tuple(point.notes) if point else ()
     return replace(result, steps_trained=fit.position.step - (step or 0), recovered=recovered)
-
-
-def _tell(listeners: Listeners, event: Event) -> int | None:
-    """Tell an event; return SIGINT's number if that was interrupted: between two events, all is as it should be."""
-    try:
-        listeners.listen(event)
-    except KeyboardInterrupt:
-        return signal.SIGINT
-    return None
-
-
-@contextmanager
-def _stop_wish(listeners: Listeners) -> Iterator[Callable[[], int | None]]:
-    """Yield what says whether to stop; for a program that does not ask itself, Ctrl-C does.
-
-    Raises:
-        KeyboardInterrupt: Where Ctrl-C ended the run, once it is saved; a loop over runs must not go on to the next.
-    """
-    if listeners.should_stop is not None:
-        yield listeners.should_stop
-        return
-    signals = StopSignals(only_ctrl_c=True)
-    signals.take()
-    try:
-        yield lambda: signals.received
-    except Interrupted as error:
-        raise KeyboardInterrupt(f"{error.message}; {error.hint}") from error
-    finally:
-        signals.give_back()
 
 
 def _asks_for_pictures(folder: RunFolder, config: Config) -> bool:

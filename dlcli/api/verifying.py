@@ -16,9 +16,9 @@ from dlcli.api.comparing_files import (
     find_not_compared,
     read_files,
 )
+from dlcli.api.listening import NOBODY, Listeners
 from dlcli.api.repeating import Repeated, Target, train_again
 from dlcli.api.setup import Setup, load_run_config, set_up
-from dlcli.api.training import NOBODY, Listeners
 from dlcli.config.load import load_config
 from dlcli.errors import UsageError
 from dlcli.runs.folder import find_run

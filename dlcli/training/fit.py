@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from copy import copy
 
 import torch
@@ -20,14 +19,13 @@ from dlcli.training.arithmetic import Arithmetic, choose_arithmetic
 from dlcli.training.batches import batches_per_span, count_batches, derive_seed, draw_spans
 from dlcli.training.evaluation import evaluate_split
 from dlcli.training.events import EpochEnded, Event, FitEnded, FitEndReason, StepEnded
-from dlcli.training.isolation import isolated
+from dlcli.training.isolation import RunSettings
 from dlcli.training.optim import Schedule
 from dlcli.training.running import Running
 from dlcli.training.state import (
     Monitor,
     Position,
     TrainingState,
-    generator_states,
     restore_generators,
     seed_generators,
 )
@@ -84,8 +82,8 @@ class Fit:
         self._report_seconds = REPORT_SECONDS if report_seconds is None else report_seconds
         self._epochs = 0  # ended
         self._running = Running(steps_before=0)
-        self._generators: Mapping[str, Tensor] = {}
-        with self._own_settings():
+        self._settings = RunSettings(self.arithmetic.threads, self._device, tf32=settings.precision == "tf32")
+        with self._settings.entered():
             self._step = build_step(model, task, splits.train, config, self.arithmetic)
             self._seed_epoch()
             if state is not None:
@@ -99,24 +97,11 @@ class Fit:
         """
         events = self._train()
         while True:
-            with self._own_settings():
+            with self._settings.entered():
                 event = next(events, None)
             if event is None:
                 return
             yield event
-
-    @contextmanager
-    def _own_settings(self) -> Iterator[None]:
-        """Run the block under this run's settings and random generators; between events the caller's hold."""
-        tf32 = self._config.training.precision == "tf32"
-        with isolated(threads=self.arithmetic.threads, device=self._device, tf32=tf32):
-            callers = generator_states(self._device)
-            restore_generators(self._generators, self._device)
-            try:
-                yield
-            finally:
-                self._generators = generator_states(self._device)
-                restore_generators(callers, self._device)
 
     def _train(self) -> Iterator[Event]:
         while (reason := self._reason_to_end()) is None:
@@ -229,8 +214,8 @@ class Fit:
             DivergedError: If a parameter is not a finite number: nothing can go on from there.
         """
         names = [name for name, _ in self._model.named_parameters()]
-        generators = dict(self._generators)
-        with self._own_settings():
+        generators = dict(self._settings.generators)
+        with self._settings.entered():
             return TrainingState(
                 position=self.position,
                 parameters=self.parameters(),

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils import deterministic
 
+from dlcli.training.state import generator_states, restore_generators
 from dlcli.training.threads import machine_cores, thread_count
 
 _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
@@ -47,6 +49,35 @@ def isolated(*, threads: int | None = None, device: torch.device | None = None, 
             stack.enter_context(torch.cuda.device(device))  # graphs and events are made on the current one
             stack.enter_context(_deterministic_cuda())
         yield
+
+
+class RunSettings:
+    """The torch settings and the random generators of one run; between two pieces of its work the caller's hold.
+
+    Args:
+        threads: CPU threads.
+        device: Device of the work.
+        tf32: See `isolated`.
+
+    Attributes:
+        generators: States of the run's generators, as its last piece of work left them.
+    """
+
+    def __init__(self, threads: int, device: torch.device, *, tf32: bool) -> None:
+        self._threads, self._device, self._tf32 = threads, device, tf32
+        self.generators: Mapping[str, Tensor] = {}
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Run the block, a piece of the run's work, under its settings and generators."""
+        with isolated(threads=self._threads, device=self._device, tf32=self._tf32):
+            callers = generator_states(self._device)
+            restore_generators(self.generators, self._device)
+            try:
+                yield
+            finally:
+                self.generators = generator_states(self._device)
+                restore_generators(callers, self._device)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import pytest
 from faults.outcome import outcome
 
 import dlcli
-from dlcli.api.training import Listeners
+from dlcli.api.listening import Listeners
 from dlcli.training.events import EpochEnded, Event
 
 SETTINGS = ["training.epochs=12", "model.hidden_sizes=[9]", "plots=never"]

@@ -17,7 +17,7 @@ from conftest import Finished
 from torch import Tensor
 
 from dlcli.api import train
-from dlcli.api.training import Listeners
+from dlcli.api.listening import Listeners
 from dlcli.config.load import load_config
 from dlcli.errors import Interrupted
 from dlcli.runs import recorder

@@ -239,6 +239,8 @@ def _suffer(
 
 def _import_what_runs_need() -> None:
     """Train, resume and fail once: another user may not be allowed to read what Python imports late."""
+    import resource  # noqa: F401  # looked at as a process begins
+
     from dlcli.cli import app
     from dlcli.errors import UsageError
     from faults.outcome import RESUME, TRAIN

@@ -68,7 +68,7 @@ def test_after_a_crash_at_every_file_operation_it_ends_in_the_same_bits(
     assert crash_at_each_operation(forge, clean_place, whole, fault) == whole[1]
 
 
-@pytest.mark.parametrize("stride", [3, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("stride", [6, pytest.param(1, marks=pytest.mark.long)])
 def test_after_a_crash_its_best_model_is_one_or_what_to_do_is_told(
     forge: Forge, clean_place: Path, whole: tuple[dict[str, Any], int], stride: int
 ) -> None:

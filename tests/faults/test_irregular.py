@@ -108,7 +108,7 @@ def put(kind: Callable[[Path], None], path: Path) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("stride", [12, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("stride", [24, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_nothing_is_waited_for_nor_written_through(
     dlcli: Dlcli, clean_place: Path, monkeypatch: pytest.MonkeyPatch, kind: Callable[[Path], None], stride: int

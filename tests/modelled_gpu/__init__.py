@@ -30,7 +30,12 @@ def modelled_gpu(monkeypatch: pytest.MonkeyPatch, schedule: Schedule = "late") -
     gpu = Gpu(schedule)
 
     def set_state(state: Tensor, device: object = None) -> None:
-        gpu.draws = Draws(*state.tolist())
+        seed, offset = state.clone().view(torch.int64).tolist()
+        gpu.draws = Draws(seed, offset // 4)
+
+    def get_state(_device: object = None) -> Tensor:
+        """Return 16 bytes as CUDA does: the seed, and an offset that counts in fours."""
+        return torch.tensor([gpu.draws.seed, 4 * gpu.draws.before]).view(torch.uint8)
 
     stand_ins = {
         "_lazy_init": lambda: None,
@@ -48,7 +53,7 @@ def modelled_gpu(monkeypatch: pytest.MonkeyPatch, schedule: Schedule = "late") -
         "CUDAGraph": lambda: Graph(gpu),
         "graph": gpu.capture,
         "manual_seed": lambda seed: setattr(gpu, "draws", Draws(seed, 0)),
-        "get_rng_state": lambda _device=None: torch.tensor(gpu.draws),
+        "get_rng_state": get_state,
         "set_rng_state": set_state,
     }
     with monkeypatch.context() as patch:

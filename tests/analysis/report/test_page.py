@@ -256,7 +256,15 @@ def test_the_command_writes_a_page_and_says_where(dlcli: Any, clean_place: Path)
     assert Page(Path("again.html").read_text()).text == page.text
 
 
-@pytest.mark.parametrize("file", ["missing/page.html", ".", "", "run", "pipe", "a\0b", "\ud800"])
+@pytest.mark.parametrize("file", ["", "a\0b"])
+def test_no_page_is_written_to_what_is_no_path(dlcli: Any, clean_place: Path, file: str) -> None:
+    assert dlcli("train", "-c", "diabetes", "training.epochs=1", "--run-dir", "run", "--quiet").code == 0
+    for command in (["report", "run", "-o", file], ["runs", "compare", "run", "run", "--html", file]):
+        assert dlcli(*command).code == 2
+    assert {one.name for one in clean_place.iterdir()} == {"run"}
+
+
+@pytest.mark.parametrize("file", ["missing/page.html", ".", "run", "pipe", "\ud800"])
 def test_a_page_that_cannot_be_written_is_said_so(dlcli: Any, clean_place: Path, file: str) -> None:
     assert dlcli("train", "-c", "diabetes", "training.epochs=1", "--run-dir", "run", "--quiet").code == 0
     os.mkfifo("pipe")

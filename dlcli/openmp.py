@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 
-# Threads spin while they wait, by default for so long that two trainings at once on 2 cores take 80 times as long as
-# one: each waits for a thread that waits for its processor. With 300 turns, about a microsecond, before they sleep, two
-# take 2.2 times as long, and one alone takes no longer than with 30,000 (benchmarks/beside_load.py).
+# Threads spin while they wait, by default so long that trainings at once slow each other down many times over: each
+# waits for a thread that waits for its processor. With 300 turns before they sleep, two trainings on 2 cores take 2.1
+# to 2.4 times as long as one (benchmarks/beside_load.py).
 # KMP_BLOCKTIME is for the OpenMP of LLVM and Intel, in milliseconds; 1 is the least that is not 0, and not measured.
 _WAITING = {"GOMP_SPINCOUNT": "300", "KMP_BLOCKTIME": "1"}
 _CALLERS_CHOICE = ("OMP_WAIT_POLICY", *_WAITING)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -12,6 +13,7 @@ import typer.main
 from conftest import Finished
 
 from dlcli.cli import app
+from dlcli.config.paths import escape_path
 from dlcli.errors import UsageError
 
 # Read as paths elsewhere: a config's in config.load, a folder of data as a setting or in config.paths.
@@ -183,3 +185,22 @@ def test_a_file_for_a_folder_ends_with_a_sentence(
     assert "cannot make the run folder file/digits" in done.err
     assert dlcli("eval").code == 2
     assert dlcli("runs", "list").code == 0
+
+
+@pytest.mark.parametrize("name", ["a b", "$x", "-x", "it's", "a\nstatus    fine"])
+def test_a_folder_of_any_name_adds_no_line_to_the_result_and_the_next_command_can_be_typed(
+    dlcli: Callable[..., Finished], clean_place: Path, name: str
+) -> None:
+    folder = Path("runs") / name if name != "-x" else Path(name)
+    written = escape_path(str(folder))
+    done = dlcli("train", "-c", "moons", "training.epochs=1", f"--run-dir={written}", "-q")
+    assert done.code == 0, done.err
+    assert (folder / "summary.json").exists()
+    lines = done.out.splitlines()
+    assert [line.split()[0] for line in lines] == ["run", "best", "val", "next"]
+    if "\n" in name:
+        assert "a\\nstatus" in lines[0]
+        return  # no shell takes back what stands for a line end
+    typed = lines[-1].removeprefix("next      dlcli ")
+    words = subprocess.run(["sh", "-c", f"printf '%s\\n' {typed}"], capture_output=True, text=True, check=True).stdout
+    assert dlcli(*words.splitlines(), "-q").code == 0

@@ -136,6 +136,10 @@ def test_fail_under_knows_which_metrics_are_numbers_and_which_way_is_up(dlcli: C
     for name in ("ece", "log_loss", "brier_score"):
         refused = dlcli("eval", "--fail-under", f"{name}=0.1")
         assert (refused.code, f"a low {name} is good" in refused.err) == (2, True)
+    for value in ("nan", "inf", "-inf", "", "x"):
+        refused = dlcli("eval", "--fail-under", f"accuracy={value}")
+        assert (refused.code, refused.out) == (2, "")
+        assert "is not METRIC=VALUE" in refused.err
     for name in ("per_class", "accuracy_interval", "nothing"):
         refused = dlcli("eval", "--quiet", "--fail-under", f"{name}=0.1")
         assert (refused.code, f"no metric '{name}'" in refused.err) == (2, True)

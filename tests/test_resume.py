@@ -139,6 +139,22 @@ def test_with_a_damaged_last_checkpoint_it_goes_on_from_the_one_before(
     assert outcome(run) == outcome(Path("whole"))
 
 
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_a_damaged_last_checkpoint_is_named_in_the_result_even_with_quiet(
+    dlcli: Callable[..., Finished], clean_place: Path, monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
+    monkeypatch.setattr(recorder, "SAVE_SECONDS", 0.0)
+    with pytest.raises(Interrupted):
+        train(load_config("digits", ["training.epochs=3"]), run_dir=Path("run"), listeners=Stop(2 * 21 + 5).listeners)
+    last = Path("run/checkpoints/last.safetensors")
+    last.write_bytes(last.read_bytes()[:-100])
+    done = dlcli("train", "--resume", "run", "-q", *(["--json"] if output == "json" else []))
+    assert (done.code, done.err) == (0, "")
+    notes = json.loads(done.out)["recovered"] if output == "json" else done.out.splitlines()
+    assert any("cannot use run/checkpoints/last.safetensors: it is damaged" in note for note in notes)
+    assert any("continuing from run/checkpoints/previous.safetensors" in note for note in notes)
+
+
 def test_epochs_may_be_raised_as_if_they_had_always_been_as_many(
     dlcli: Callable[..., Finished], clean_place: Path
 ) -> None:

@@ -242,3 +242,19 @@ def test_a_sound_checkpoint_for_other_data_or_another_position_is_refused(run: P
     forge(path, json.dumps(forged), {**tensors, "sums.weight": torch.tensor(3.0)})
     done = dlcli("train", "--resume", "run")
     assert (done.code, "does not fit the model and the data" in done.err) == (3, True), done
+
+
+def test_parameters_that_overflow_are_a_sentence_where_a_prediction_is_asked_for(run: Path, dlcli: Dlcli) -> None:
+    checkpoints = run / "checkpoints"
+    (run / "summary.json").unlink()  # it names the bytes of `best`, as `last` does
+    for which in ("last", "previous", "best-previous"):
+        (checkpoints / f"{which}.safetensors").unlink(missing_ok=True)
+    best = checkpoints / "best.safetensors"
+    header, tensors = read(best)
+    huge = {name: torch.full_like(one, 1e38) for name, one in tensors.items() if name.startswith("model.")}
+    assert huge
+    forge(best, json.dumps(header), tensors | huge)
+    done = dlcli("predict", str(run))
+    assert (done.code, done.out) == (3, "")
+    assert "error: the model gives outputs that are not finite numbers" in done.err
+    assert "Traceback" not in done.err

@@ -29,7 +29,7 @@ eval: $(READY) ## Evaluate the newest run on its test split
 	$(BIN)/dlcli eval $(ARGS)
 
 test: $(READY) ## Run the whole test suite
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 test-long: $(READY) ## Kill, interrupt, starve and race hundreds of runs; takes some minutes
 	$(BIN)/python -m pytest -m long $(ARGS)

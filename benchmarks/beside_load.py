@@ -2,21 +2,25 @@
 
     python benchmarks/beside_load.py DATA_ROOT [--rounds N]
 
-DATA_ROOT holds FashionMNIST/raw/. Each training is a process of its own and tells its own seconds, without its start:
-two epochs of 60,000 images in batches of 64. The last column is how many times as long it takes as alone.
+DATA_ROOT holds FashionMNIST/raw/. Each training is a separate process and reports its own seconds, without start-up:
+two epochs of 60,000 images in batches of 64. The last column is the time relative to the same training alone. The row
+"alone, default spinning" runs dlcli with the number of turns that OpenMP's threads wait busily by default.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 BUSY = "while True: pass"
+DEFAULT_SPINNING = {"GOMP_SPINCOUNT": "300000"}  # libgomp's, where there are no more threads than processors
 PLAIN_LOOP = """
 import json, sys, time, torch, torchvision
 from torch import nn
@@ -44,6 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data_root", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--without-peer", action="store_true", help="time dlcli only: the plain loop takes minutes")
     options = parser.parse_args()
     root = str(options.data_root.resolve())
     print("| network | system | | s | least-most | × alone |\n|---|---|---|---|---|---|")
@@ -53,12 +58,16 @@ def main() -> None:
                 *(sys.executable, "-m", "dlcli", "train", "-c", "fashion_mnist", "--json", "-q", f"data.root={root}"),
                 *("training.epochs=2", f"model.hidden_sizes={hidden}", "plots=never"),
             ],
-            "plain loop": [sys.executable, "-c", PLAIN_LOOP, root, *map(str, hidden)],
         }
+        if not options.without_peer:
+            commands["plain loop"] = [sys.executable, "-c", PLAIN_LOOP, root, *map(str, hidden)]
         seconds: dict[tuple[str, str], list[float]] = {}
         for _ in range(options.rounds):
             for name, command in commands.items():
                 seconds.setdefault((name, "alone"), []).extend(train(command, 1))
+                if name == "dlcli":
+                    spinning = train(command, 1, variables=DEFAULT_SPINNING)
+                    seconds.setdefault((name, "alone, default spinning"), []).extend(spinning)
                 seconds.setdefault((name, "two at once"), []).extend(train(command, 2))
                 seconds.setdefault((name, "beside a busy process"), []).extend(train(command, 1, busy=1))
         for (name, condition), values in seconds.items():
@@ -68,12 +77,14 @@ def main() -> None:
             print(f"| {network} | {name} | {condition} | {median:.2f} | {spread} | {median / alone:.2f} |")
 
 
-def train(command: list[str], count: int, *, busy: int = 0) -> list[float]:
+def train(command: list[str], count: int, *, busy: int = 0, variables: Mapping[str, str] | None = None) -> list[float]:
     """Return the seconds of trainings that run at once, beside processes that compute all the time."""
+    environment = {**os.environ, **(variables or {})}
     load = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(busy)]
     try:
         with tempfile.TemporaryDirectory() as folder:
-            runs = [subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) for _ in range(count)]
+            options = {"cwd": folder, "env": environment, "stdout": subprocess.PIPE, "text": True}
+            runs = [subprocess.Popen(command, **options) for _ in range(count)]
             return [json.loads(run.communicate()[0])["seconds"] for run in runs]
     finally:
         for process in load:

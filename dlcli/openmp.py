@@ -7,11 +7,13 @@ import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 
-# Threads spin while they wait, by default so long that trainings at once slow each other down many times over: each
-# waits for a thread that waits for its processor. With 300 turns before they sleep, two trainings on 2 cores take 2.1
-# to 2.4 times as long as one (benchmarks/beside_load.py).
+# A thread that waits for another one first spins, then sleeps. By default it spins so long that trainings at once slow
+# each other down twenty times and more, because each waits for a thread that waits for a core. If it spins too briefly,
+# a training alone pays for waking it: 2.5 times as long with 300 turns. With 3,000 turns (some 150 microseconds), one
+# alone takes 4 to 12 % longer than by default, and two at once on 2 cores 3 to 4 times as long as one
+# (benchmarks/beside_load.py).
 # KMP_BLOCKTIME is for the OpenMP of LLVM and Intel, in milliseconds; 1 is the least that is not 0, and not measured.
-_WAITING = {"GOMP_SPINCOUNT": "300", "KMP_BLOCKTIME": "1"}
+_WAITING = {"GOMP_SPINCOUNT": "3000", "KMP_BLOCKTIME": "1"}
 _CALLERS_CHOICE = ("OMP_WAIT_POLICY", *_WAITING)
 
 

@@ -25,6 +25,12 @@ class Finished(NamedTuple):
     err: str
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return how many processes `-n auto` shares the tests among: none for one file, or where a file is rewritten."""
+    one_file = len(config.args) == 1 and ".py" in config.args[0]
+    return 0 if one_file or "DLCLI_UPDATE_SNAPSHOTS" in os.environ else min(4, os.cpu_count() or 1)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def heed_signals() -> None:
     """Processes that tests start heed signals, though the suite may not, under nohup or in a script's background."""

@@ -10,7 +10,7 @@ from dlcli.openmp import prepare_process
 
 def test_idle_threads_sleep_soon_unless_the_user_says_how_they_wait() -> None:
     prepare_process(environment := {})
-    assert environment == {"GOMP_SPINCOUNT": "300", "KMP_BLOCKTIME": "1"}
+    assert environment == {"GOMP_SPINCOUNT": "3000", "KMP_BLOCKTIME": "1"}
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
         prepare_process(environment := {name: "5"})
         assert environment == {name: "5"}

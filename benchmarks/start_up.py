@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from dlcli.analysis.start_up import measure_start_up
+from dlcli.bench.startup import measure_start_up
 
 NOTHING = "import typer; app = typer.Typer(); app.command()(lambda: None); app()"
 

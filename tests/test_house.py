@@ -97,7 +97,7 @@ def test_the_wheel_ships_the_configs_as_presets_and_what_pages_are_made_of(clean
             Path(name).name: archive.read(name) for name in archive.namelist() if name.startswith("dlcli/presets/")
         }
         assert not [name for name in archive.namelist() if name.startswith("tests")]
-        report = CHECKOUT / "dlcli" / "analysis" / "report"
+        report = CHECKOUT / "dlcli" / "report"
         for file in (report / "style.css", *report.glob("templates/*.j2")):
             assert archive.read(file.relative_to(CHECKOUT).as_posix()) == file.read_bytes()
     assert shipped == {file.name: file.read_bytes() for file in (CHECKOUT / "configs").iterdir()}

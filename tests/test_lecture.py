@@ -22,11 +22,11 @@ import pytest
 import torch
 from conftest import CHECKOUT, Finished
 
-from dlcli.analysis.classification import classification_metrics
 from dlcli.api import evaluate, predict, set_up, train
-from dlcli.api.setup import load_trained_run
 from dlcli.config.load import load_config
+from dlcli.evaluation.classification import classification_metrics
 from dlcli.runs.log import read_traces
+from dlcli.runs.trained_run import load_trained_run
 
 PAGE = CHECKOUT / "docs" / "lecture.md"
 PICTURES = CHECKOUT / "docs" / "lecture"

@@ -16,13 +16,13 @@ from conftest import Finished
 from faults.outcome import outcome
 
 from dlcli.api import resume, train
-from dlcli.api.listening import Listeners
 from dlcli.config.load import load_config
 from dlcli.errors import Interrupted
 from dlcli.runs import recorder
 from dlcli.training import batches, fit
 from dlcli.training.batches import count_batches
 from dlcli.training.events import EpochEnded, Event, StepEnded
+from dlcli.training.listeners import Listeners
 
 # What each has of its own to remember; all on top of digits or diabetes with three epochs of 50 examples a batch.
 SETTINGS = {

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 from dlcli.config.load import load_config
 
 if TYPE_CHECKING:
-    from dlcli.api.benchmarking import bench
-    from dlcli.api.checking import GradcheckResult, gradcheck
-    from dlcli.api.diagnosing import DiagnoseResult, diagnose
-    from dlcli.api.drawing import DrawResult, draw, list_pictures
-    from dlcli.api.explaining import ExplainResult, explain
-    from dlcli.api.measuring import EvalResult, PredictResult, evaluate, predict
-    from dlcli.api.reporting import ReportResult, compare_page, report
-    from dlcli.api.setup import Setup, set_up
-    from dlcli.api.studying import StudyOutcome, study
     from dlcli.api.training import TrainResult, plan, resume, train
-    from dlcli.api.verifying import VerifyResult, verify
+    from dlcli.bench.bench import bench
+    from dlcli.evaluation.diagnosis.diagnose import DiagnoseResult, diagnose
+    from dlcli.evaluation.evaluate import EvalResult, PredictResult, evaluate, predict
+    from dlcli.experiment import Setup, set_up
+    from dlcli.lecture.check import GradcheckResult, gradcheck
+    from dlcli.lecture.explain import ExplainResult, explain
+    from dlcli.lecture.studies.run import StudyOutcome, study
+    from dlcli.plots.draw import DrawResult, draw, list_pictures
+    from dlcli.report.write import ReportResult, compare_page, report
+    from dlcli.verification.verify import VerifyResult, verify
 
 __all__ = [
     "DiagnoseResult",
@@ -58,24 +58,24 @@ __all__ = [
 ]
 
 _HOMES = {
-    "benchmarking": ("bench",),
-    "checking": ("GradcheckResult", "gradcheck"),
-    "diagnosing": ("DiagnoseResult", "diagnose"),
-    "drawing": ("DrawResult", "draw", "list_pictures"),
-    "explaining": ("ExplainResult", "explain"),
-    "measuring": ("EvalResult", "PredictResult", "evaluate", "predict"),
-    "reporting": ("ReportResult", "compare_page", "report"),
-    "setup": ("Setup", "set_up"),
-    "studying": ("StudyOutcome", "study"),
-    "training": ("TrainResult", "plan", "resume", "train"),
-    "verifying": ("VerifyResult", "verify"),
+    "api.training": ("TrainResult", "plan", "resume", "train"),
+    "bench.bench": ("bench",),
+    "evaluation.diagnosis.diagnose": ("DiagnoseResult", "diagnose"),
+    "evaluation.evaluate": ("EvalResult", "PredictResult", "evaluate", "predict"),
+    "experiment": ("Setup", "set_up"),
+    "lecture.check": ("GradcheckResult", "gradcheck"),
+    "lecture.explain": ("ExplainResult", "explain"),
+    "lecture.studies.run": ("StudyOutcome", "study"),
+    "plots.draw": ("DrawResult", "draw", "list_pictures"),
+    "report.write": ("ReportResult", "compare_page", "report"),
+    "verification.verify": ("VerifyResult", "verify"),
 }
 
 
 def __getattr__(name: str) -> Any:
     for home, names in _HOMES.items():
         if name in names:
-            found = getattr(import_module(f"dlcli.api.{home}"), name)
+            found = getattr(import_module(f"dlcli.{home}"), name)
             globals()[name] = _isolated(found) if isfunction(found) else found
             return globals()[name]
     raise AttributeError(f"module 'dlcli.api' has no attribute {name!r}")

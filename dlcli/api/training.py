@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dlcli.api.listening import NOBODY, Listeners, stop_wish
-from dlcli.api.measuring import evaluate_best
-from dlcli.api.setup import Setup, check_data, check_fit, set_up
 from dlcli.config.load import LoadedConfig, load_config
 from dlcli.config.paths import as_argument
 from dlcli.config.schema import Config
 from dlcli.errors import DivergedError, Interrupted
-from dlcli.reporters.overview import describe_run
+from dlcli.evaluation.evaluate import evaluate_best
+from dlcli.experiment import Setup, set_up
+from dlcli.overview import describe_run
 from dlcli.runs.begin import begin_run
 from dlcli.runs.files import write_json
 from dlcli.runs.folder import RunFolder, find_run
@@ -23,9 +22,11 @@ from dlcli.runs.lock import owned
 from dlcli.runs.manifest import environment_changes
 from dlcli.runs.recorder import Recorder
 from dlcli.runs.resume import ResumePoint, check_changes, check_summary, find_resume_point, reopen_run
+from dlcli.runs.trained_run import check_data, check_fit
 from dlcli.training.device import memory_errors_named
 from dlcli.training.events import RunStarted
 from dlcli.training.fit import Fit
+from dlcli.training.listeners import NOBODY, Listeners, stop_wish
 
 LONG_SECONDS = 10.0  # of training, after which `plots: auto` draws; drawing takes a second or two
 
@@ -192,7 +193,7 @@ def _train_in(
                     saved = folder.checkpoint("last")
                     raise Interrupted(f"interrupted in {where}; saved {saved}", signum=signum, hint=hint)
     if _asks_for_pictures(folder, config):
-        from dlcli.api.drawing import draw_after_training  # what draws is not imported where nothing is drawn
+        from dlcli.plots.draw import draw_after_training  # what draws is not imported where nothing is drawn
 
         draw_after_training(folder, setup, listeners.note)
     result = _train_result(folder, setup, evaluate_test)

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from dlcli import __version__
-from dlcli.analysis.plots.importing import ignore_settings_of_users
 from dlcli.cli import (
     bench,
     config,
@@ -30,6 +29,7 @@ from dlcli.cli.output import JsonOption, ProgressOption, QuietOption, print_erro
 from dlcli.cli.room import watch_torch
 from dlcli.cli.streams import open_streams
 from dlcli.errors import DlcliError, UsageError
+from dlcli.plots.importing import ignore_settings_of_users
 
 _TYPER_ERROR: Any = typer.BadParameter.__mro__[1]  # what Typer says of wrong arguments; it has no public name
 

@@ -22,7 +22,7 @@ from dlcli.errors import UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from dlcli.analysis.speed import BenchResult, Speed
+    from dlcli.bench.speed import BenchResult, Speed
 
 
 def bench_command(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from dlcli.api.listening import Listeners
+    from dlcli.training.listeners import Listeners
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the result and errors.")]
@@ -72,8 +72,8 @@ def open_reporter(progress: Progress, *, quiet: bool) -> Reporter:
 @contextmanager
 def open_listeners(progress: Progress, *, quiet: bool) -> Iterator[Listeners]:
     """Show what happens while a model trains, and stop it at a signal."""
-    from dlcli.api.listening import Listeners
     from dlcli.training.events import Event, FitEnded, RunStarted
+    from dlcli.training.listeners import Listeners
 
     reporter, signals = open_reporter(progress, quiet=quiet), StopSignals()
 

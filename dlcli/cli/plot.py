@@ -24,7 +24,7 @@ from dlcli.cli.output import (
 from dlcli.errors import UsageError
 
 if TYPE_CHECKING:
-    from dlcli.analysis.plots.style import Format
+    from dlcli.plots.style import Format
 
 
 def plot_command(

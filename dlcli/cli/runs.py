@@ -15,7 +15,7 @@ from dlcli.cli.output import JsonOption, RunArgument, make_table, print_json, pr
 from dlcli.errors import DlcliError, UsageError
 
 if TYPE_CHECKING:
-    from dlcli.analysis.diagnosis import Finding
+    from dlcli.evaluation.diagnosis.rules import Finding
     from dlcli.runs.folder import RunFolder
 
 app = typer.Typer(help="What was trained.", no_args_is_help=True)

@@ -24,14 +24,14 @@ from dlcli.cli.output import (
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from dlcli.analysis.studies.results import StudyResults, VariantResults
     from dlcli.api import StudyOutcome
-    from dlcli.api.paired_training import Spectators
+    from dlcli.lecture.studies.results import StudyResults, VariantResults
+    from dlcli.lecture.studies.train import Spectators
     from dlcli.reporters.base import Progress
 
 
 def _complete_study(incomplete: str) -> list[str]:
-    from dlcli.analysis.studies.catalogue import STUDIES
+    from dlcli.lecture.studies.catalogue import STUDIES
 
     return [name for name in STUDIES if name.startswith(incomplete)]
 
@@ -71,7 +71,7 @@ def study_command(
 
     Example: dlcli study mse-vs-cross-entropy
     """
-    from dlcli.analysis.studies.catalogue import STUDIES, find_study
+    from dlcli.lecture.studies.catalogue import STUDIES, find_study
 
     if list_all or name is None:
         print_listing("studies", {one.name: one.question for one in STUDIES.values()}, json=json)
@@ -91,7 +91,7 @@ def study_command(
 @contextmanager
 def _open_spectators(progress: Progress, *, quiet: bool) -> Iterator[Spectators]:
     """Show how far a study has come, and end it at a signal with the terminal in order."""
-    from dlcli.api.paired_training import Spectators
+    from dlcli.lecture.studies.train import Spectators
     from dlcli.reporters.series import choose_series_reporter
     from dlcli.signals import StopSignals
 
@@ -125,7 +125,7 @@ def _wrap(text: str, indent: int = 0) -> str:
 
 
 def _table(results: StudyResults) -> Table:
-    from dlcli.analysis.studies.wording import name_metric
+    from dlcli.lecture.studies.sentences import name_metric
 
     test, epochs = f"test {name_metric(results)}", f"epochs to {results.level:g}"
     headings = ["variant", "lr", test, "difference", "sign in", epochs]
@@ -133,7 +133,7 @@ def _table(results: StudyResults) -> Table:
 
 
 def _row(results: StudyResults, variant: VariantResults) -> list[str]:
-    from dlcli.analysis.studies.wording import format_difference, format_spread
+    from dlcli.lecture.studies.sentences import format_difference, format_spread
 
     comparison = results.compare_test(variant)
     difference = None if variant is results.reference else comparison.difference

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from dlcli.config.advice import all_settings
+from dlcli.config.document import read_document, read_value
 from dlcli.config.files import Source, is_path, read_source
 from dlcli.config.paths import expand_path, resolve_path
 from dlcli.config.presets import presets
 from dlcli.config.schema import RENAMED, path_settings, sections
-from dlcli.config.source import read_document, read_value
+from dlcli.config.suggest import all_settings
 from dlcli.config.tree import Document, Path, Place, Value, dotted, paths_below, set_value, value_at
 from dlcli.errors import ConfigError, Problem, UsageError
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from dlcli.config.advice import all_settings, closest
 from dlcli.config.render import render_value
 from dlcli.config.schema import DEFAULT_LOSS, Config, explain_setting, section_models, section_name
+from dlcli.config.suggest import all_settings, closest
 from dlcli.config.tree import Path, dotted
 from dlcli.errors import UsageError
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlcli.config.advice import closest
 from dlcli.config.render import render_value
 from dlcli.config.schema import Config, section_models, section_name
+from dlcli.config.suggest import closest
 from dlcli.config.tree import Path, dotted
 
 # Values to show where the default is not the one that a user who sets this is after.

@@ -8,10 +8,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from dlcli.config.advice import SOFTMAX_ADVICE, closest, unknown_key
 from dlcli.config.examples import example, show
 from dlcli.config.rules import violations
 from dlcli.config.schema import Config, section_models, section_name
+from dlcli.config.suggest import SOFTMAX_ADVICE, closest, unknown_key
 from dlcli.config.tree import Document, Path, dotted, value_at
 from dlcli.errors import Problem
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from dlcli.config.advice import closest
 from dlcli.config.schema import (
     DEFAULT_LOSS,
     METRICS,
@@ -15,6 +14,7 @@ from dlcli.config.schema import (
     SyntheticClassificationData,
     SyntheticRegressionData,
 )
+from dlcli.config.suggest import closest
 from dlcli.config.tree import Path
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 
 from dlcli.runs.files import to_json
 from dlcli.training.arithmetic import StepName
-from dlcli.training.onednn import Library
+from dlcli.training.fast.onednn import Library
 
 SCHEMA = 4
 Count = Annotated[int, Field(ge=0, le=2**53)]

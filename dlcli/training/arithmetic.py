@@ -18,9 +18,9 @@ import torch
 from torch import nn
 
 from dlcli.config.schema import Config
-from dlcli.training.backprop import is_known
 from dlcli.training.batches import examples_per_batch
-from dlcli.training.onednn import Library, choose_library
+from dlcli.training.fast.backprop import is_known
+from dlcli.training.fast.onednn import Library, choose_library
 from dlcli.training.threads import threads_for
 
 StepName: TypeAlias = Literal["eager", "manual"]

@@ -21,7 +21,7 @@ from dlcli.training.evaluation import evaluate_split
 from dlcli.training.events import EpochEnded, Event, FitEnded, FitEndReason, StepEnded
 from dlcli.training.isolation import RunSettings
 from dlcli.training.optim import Schedule
-from dlcli.training.running import Running
+from dlcli.training.progress import Running
 from dlcli.training.state import (
     Monitor,
     Position,

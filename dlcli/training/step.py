@@ -14,7 +14,7 @@ from dlcli.data.splits import Split
 from dlcli.task import Task
 from dlcli.training.arithmetic import Arithmetic
 from dlcli.training.batches import examples_per_batch
-from dlcli.training.manual import ManualStep
+from dlcli.training.fast.step import ManualStep
 from dlcli.training.optim import build_optimizer, clip_norm_
 
 

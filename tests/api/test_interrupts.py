@@ -13,8 +13,8 @@ import pytest
 from faults.outcome import outcome
 
 import dlcli
-from dlcli.api.listening import Listeners
 from dlcli.training.events import EpochEnded, Event
+from dlcli.training.listeners import Listeners
 
 SETTINGS = ["training.epochs=12", "model.hidden_sizes=[9]", "plots=never"]
 

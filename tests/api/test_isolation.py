@@ -114,7 +114,7 @@ def test_the_callers_random_numbers_go_on_as_if_nothing_had_been_trained(clean_p
 def test_a_listener_that_draws_random_numbers_changes_no_bit(
     clean_place: Path, expected: dict[str, dict[str, Any]]
 ) -> None:
-    from dlcli.api.listening import Listeners
+    from dlcli.training.listeners import Listeners
 
     def draw(_: object) -> None:
         torch.manual_seed(5)

@@ -102,7 +102,7 @@ def test_a_renamed_setting_keeps_working_and_warns(clean_place: Path, monkeypatc
 
 
 def test_nothing_is_renamed_to_a_setting_that_is_none() -> None:
-    from dlcli.config.advice import all_settings
+    from dlcli.config.suggest import all_settings
     from dlcli.config.tree import dotted
 
     known = {dotted(path) for path in all_settings()}

@@ -9,10 +9,10 @@ import pytest
 
 from config.generate import random_config
 from config.test_broken import CASES, Case
-from dlcli.config.advice import all_settings
 from dlcli.config.describe import LECTURE, explain, json_schema
+from dlcli.config.document import read_document
 from dlcli.config.presets import presets
-from dlcli.config.source import read_document
+from dlcli.config.suggest import all_settings
 from dlcli.config.tree import dotted
 from dlcli.errors import ConfigError, UsageError
 

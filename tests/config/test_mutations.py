@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 
 from config.generate import edit, random_config, to_yaml
-from dlcli.config.advice import all_settings
 from dlcli.config.load import load_config
 from dlcli.config.presets import presets
 from dlcli.config.render import render_yaml
+from dlcli.config.suggest import all_settings
 from dlcli.errors import ConfigError
 
 MUTATIONS, KEY_EDITS = 3000, 1500

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from dlcli.config.document import read_document
 from dlcli.config.load import load_config
 from dlcli.config.presets import presets
 from dlcli.config.render import flatten, read_origins, render_explained, render_value, render_yaml
 from dlcli.config.schema import data_sources, explain_setting, starting_config
-from dlcli.config.source import read_document
 
 
 @pytest.mark.parametrize("preset", presets())

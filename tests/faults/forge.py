@@ -253,7 +253,7 @@ def _import_what_runs_need() -> None:
 
 
 def _slow_down(seconds: float) -> None:
-    from dlcli.training.manual import ManualStep
+    from dlcli.training.fast.step import ManualStep
 
     run = ManualStep.run
 

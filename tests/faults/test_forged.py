@@ -17,13 +17,13 @@ from conftest import Finished
 from torch import Tensor
 
 from dlcli.api import train
-from dlcli.api.listening import Listeners
 from dlcli.config.load import load_config
 from dlcli.errors import Interrupted
 from dlcli.runs import recorder
 from dlcli.runs.checkpoint import DamagedError, load_checkpoint
 from dlcli.runs.header import fingerprint
 from dlcli.training.events import EpochEnded, Event
+from dlcli.training.listeners import Listeners
 from faults.outcome import outcome
 
 SETTINGS = ["model={hidden_sizes: [3], dropout: 0.1}", "training={epochs: 3, batch_size: 400}", "scheduler=null"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dlcli.analysis.studies.catalogue import find_study
-from dlcli.analysis.studies.results import StudyResults, Training, VariantResults, first_epoch
+from dlcli.lecture.studies.catalogue import find_study
+from dlcli.lecture.studies.results import StudyResults, Training, VariantResults, first_epoch
 
 Curve = Sequence[float] | None  # None: diverged in the second epoch
 

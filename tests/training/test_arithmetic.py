@@ -5,8 +5,9 @@ import torch
 
 from dlcli.api import set_up
 from dlcli.config.load import load_config
-from dlcli.training import onednn, threads
+from dlcli.training import threads
 from dlcli.training.arithmetic import Arithmetic, choose_arithmetic
+from dlcli.training.fast import onednn
 from dlcli.training.fit import Fit
 
 

@@ -1,1 +1,0 @@
-"""Runs as web pages that need nothing else: no network, no script, no second file."""

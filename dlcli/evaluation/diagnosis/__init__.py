@@ -1,0 +1,1 @@
+"""Diagnosis of trained runs: measurements, rules, findings."""

@@ -1,0 +1,103 @@
+"""One thing that can be said of a trained run, and what it is said from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from dlcli.config.schema import Config
+from dlcli.evaluation.diagnosis.measurements import Facts
+from dlcli.training.events import Trace
+
+SURE = 3.0  # standard errors: chance alone goes beyond in 1 of 700
+FAILING = 0.5  # of what five neighbours, which learn nothing, tell. Healthy presets: 0.91 and more
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong with a run, or could be better.
+
+    Attributes:
+        name: Of the kind, for programs.
+        severity: A problem makes the result of little use; a hint is worth a try.
+        statement: One plain sentence.
+        evidence: The measured numbers it rests on, and where they come from.
+        advice: What to try, as something that can be typed where there is such a thing.
+    """
+
+    name: str
+    severity: Literal["problem", "hint"]
+    statement: str
+    evidence: tuple[str, ...]
+    advice: str
+
+
+@dataclass(frozen=True)
+class RunLog:
+    """What a run leaves behind even if it comes to no model.
+
+    Attributes:
+        config: Its settings.
+        rows: `metrics.jsonl`, a row an epoch.
+        traces: What was seen inside the model, by epoch.
+        status: How training ended: finished, stopped early, interrupted, diverged, failed or unfinished.
+    """
+
+    config: Config
+    rows: Sequence[Mapping[str, float | int]]
+    traces: Mapping[int, Trace]
+    status: str
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether training went on for as long as it was meant to."""
+        return self.status in ("finished", "stopped early")
+
+    def column(self, name: str) -> list[float]:
+        """Return one figure of every epoch."""
+        return [float(row[name]) for row in self.rows if name in row]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What rules look at.
+
+    Attributes:
+        log: What the run left behind.
+        facts: What was measured with its model and data; None where there is no model.
+    """
+
+    log: RunLog
+    facts: Facts | None
+
+    @property
+    def reached(self) -> float:
+        """What the model tells of val as a share of what neighbours tell; 1 where they tell nothing sure."""
+        if self.facts is None or self.facts.neighbours.sigmas < SURE:
+            return 1.0
+        return self.facts.model.share / self.facts.neighbours.share
+
+    @property
+    def severity(self) -> Literal["problem", "hint"]:
+        """A problem if the model fails; what is seen in one that does well is a hint."""
+        return "problem" if self.facts is None or self.reached < FAILING else "hint"
+
+    @property
+    def comparison(self) -> str:
+        """The model's score on val beside that of five neighbours and of the constant answer."""
+        assert self.facts is not None
+        score = "accuracy" if self.facts.class_counts else "R²"
+        shown = (self.facts.model.score, self.facts.neighbours.score, self.facts.constant_score)
+        own, neighbours, constant = (f"{one:.3f}" for one in shown)
+        return f"val {score} {own}; the five nearest training examples reach {neighbours}, a constant answer {constant}"
+
+
+def figure(value: float) -> str:
+    """Return a number as a person reads it."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
+def percent(share: float) -> str:
+    """Return a share as a person reads it."""
+    return f"{100 * share:.3g} %"

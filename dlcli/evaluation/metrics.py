@@ -1,0 +1,47 @@
+"""How good a model is on a split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from dlcli.data.splits import Split
+from dlcli.errors import DataError
+from dlcli.evaluation.classification import classification_metrics, per_class_metrics
+from dlcli.evaluation.regression import residual_quantiles
+from dlcli.runs.trained_run import TrainedRun
+from dlcli.task import Task
+from dlcli.training.evaluation import evaluate_split
+
+
+def evaluate_model(model: nn.Module, task: Task, split: Split, class_names: Sequence[str]) -> dict[str, Any]:
+    """Return the task's metrics over every example of the split, and `per_class` figures where there are classes.
+
+    Args:
+        model: On the split's device.
+        task: What to measure.
+        split: Scaled as in training.
+        class_names: In the order of the labels; empty for regression.
+    """
+    sums = evaluate_split(model, task, split)
+    metrics: dict[str, Any] = dict(task.metrics(sums))
+    if "confusion" in sums:
+        metrics["per_class"] = per_class_metrics(sums["confusion"], class_names)
+    return metrics
+
+
+def evaluate_in_full(run: TrainedRun) -> dict[str, Any]:
+    """Return `evaluate_model` of the run's split, and all else that its predictions tell.
+
+    Raises:
+        DataError: If a prediction is not a finite number.
+    """
+    predictions, truth = run.predictions, run.truth(run.split)
+    if not predictions.isfinite().all():
+        raise DataError(f"the model of {run.title} gives outputs that are not finite numbers", hint="train again")
+    metrics = evaluate_model(run.model, run.task, run.split, run.info.class_names)
+    if run.info.task == "classification":
+        return {**metrics, **classification_metrics(predictions, truth, run.info.class_names)}
+    return {**metrics, "residual_quantiles": residual_quantiles(predictions, truth)}

@@ -1,0 +1,66 @@
+"""Experiments: the data, model, task and device that a config describes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from dlcli.config.schema import Config
+from dlcli.data import load_splits
+from dlcli.data.splits import Split, Splits
+from dlcli.model import build_mlp
+from dlcli.task import Task, build_task
+from dlcli.training.arithmetic import Arithmetic, choose_arithmetic
+from dlcli.training.batches import draw_order
+from dlcli.training.device import check_memory, dtype_for, memory_errors_named, pick_device, place_splits
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Data, model and task of a config on its device, and the arithmetic it trains with."""
+
+    config: Config
+    splits: Splits
+    model: nn.Sequential
+    task: Task
+    device: torch.device
+    arithmetic: Arithmetic
+
+
+def set_up(config: Config, *, notify: Callable[[str], None] | None = None, splits: Splits | None = None) -> Setup:
+    """Load the data and build the model that `config` describes.
+
+    Args:
+        config: All settings.
+        notify: Told what is fetched before it is; None keeps off the network.
+        splits: The data that `config` describes, where it is in memory already.
+
+    Raises:
+        DataError: If data is missing, damaged or unfit.
+        DeviceError: If the device is missing, or its memory is too small.
+    """
+    device = pick_device(config.training.device)
+    dtype = dtype_for(config.training.precision, device)
+    splits = load_splits(config, notify=notify) if splits is None else splits
+    info = splits.info
+    check_memory(config, splits, device, dtype)
+    with memory_errors_named(config):
+        model = build_mlp(info.in_features, info.out_features, config.model, seed=config.seed, dtype=dtype).to(device)
+        task = build_task(config, splits)
+        arithmetic = choose_arithmetic(config, model, len(splits.train))
+        return Setup(config, place_splits(splits, device, dtype), model, task, device, arithmetic)
+
+
+def set_up_plainly(config: Config) -> Setup:
+    """Return `set_up`'s on the CPU in float32, which every machine has, for what is made of it in float64."""
+    plain = config.training.model_copy(update={"device": "cpu", "precision": "float32"})
+    return set_up(config.model_copy(update={"training": plain}))
+
+
+def first_batch(setup: Setup, n: int) -> Split:
+    """Return the first n training examples in the order of the first epoch."""
+    train = setup.splits.train
+    return train.select(draw_order(len(train), setup.config.seed, epoch=1)[:n])

@@ -1,0 +1,1 @@
+"""The lecture's claims as commands: explanations, gradient checks, studies."""

@@ -1,0 +1,1 @@
+"""Studies: the same training under different settings, compared over several seeds."""

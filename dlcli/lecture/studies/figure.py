@@ -1,0 +1,252 @@
+"""The figure of a study: curves by epoch, and beside them what explains or confirms them."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dlcli.lecture.studies.answers import gradient_means, movement_means
+from dlcli.lecture.studies.results import StudyResults, VariantResults
+from dlcli.lecture.studies.sentences import capitalize, count, name_curve, name_metric, write_title
+from dlcli.plots.placing import spread_apart
+from dlcli.plots.style import COLOURS, LINES, MARKERS, MUTED, drawing, new_figure, render
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+_MARKED = 8  # markers along a curve
+_GAP = 0.065  # of an axis's height, between two names
+_ONE_SEED = "#A0A0A0"
+_NAME: dict[str, Any] = {"fontsize": 9, "fontweight": "bold", "va": "center"}
+
+
+def draw_study(results: StudyResults) -> dict[str, bytes]:
+    """Return the figure's files by name: `figure.png` and `figure.svg`."""
+    with drawing():
+        figure = _compose(results)
+        return {"figure.png": render(figure, "png"), "figure.svg": render(figure, "svg")}
+
+
+def _compose(results: StudyResults) -> Figure:
+    figure = new_figure(write_title(results), 10.0, 4.8)
+    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
+    _draw_curves(left, results)
+    panels = {
+        "seeds": _draw_seeds,
+        "settings": _draw_settings,
+        "seconds": _draw_seconds,
+        "gradients": _draw_gradients,
+        "moved": _draw_movement,
+    }
+    panels[results.study.panel](right, results)
+    mean = "geometric mean and standard deviation" if results.study.curve == "distance" else "mean ± standard deviation"
+    note = f"{results.data}; {mean} over {count(len(results.seeds), 'seed')}"
+    figure.supxlabel(note, x=0.01, ha="left", fontsize=8.5, color=MUTED)
+    return figure
+
+
+class _Look:
+    """How a variant is drawn: colour, line and marker differ, so that it is told in grey too."""
+
+    def __init__(self, results: StudyResults, variant: VariantResults) -> None:
+        number = results.variants.index(variant)
+        self.colour, self.marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+        self.line = LINES[number % len(LINES)]
+
+
+def _draw_curves(axes: Axes, results: StudyResults) -> None:
+    ends: list[float | None] = []
+    for variant in results.learned:
+        curves = _whole_curves(variant)
+        if not curves.size:
+            ends.append(None)
+            continue
+        mean = _draw_band(axes, results, variant, np.arange(1, curves.shape[1] + 1), curves)
+        ends.append(float(mean[-1]))
+        if variant.epochs is not None and variant.epochs.n == len(results.seeds):  # down to where the level is reached
+            epoch = variant.epochs.mean
+            colour = _Look(results, variant).colour
+            axes.plot([epoch, epoch], [0, results.level], color=colour, linewidth=1, linestyle=":", zorder=0)
+    _scale_curve(axes, results)
+    axes.set_xlim(0, results.epochs * 1.01)
+    axes.locator_params(axis="x", integer=True)
+    axes.set(xlabel="epoch", title=capitalize(name_curve(results)))
+    _name_ends(axes, results, ends)
+
+
+def _whole_curves(variant: VariantResults) -> np.ndarray:
+    """Return the curves of the seeds that did not diverge, shape (seeds, epochs)."""
+    return np.array([one.curve for one in variant.trainings if one.diverged is None])
+
+
+def _draw_band(
+    axes: Axes, results: StudyResults, variant: VariantResults, x: np.ndarray, curves: np.ndarray
+) -> np.ndarray:
+    """Draw mean and standard deviation over the seeds, of logarithms where the axis is logarithmic; return the mean."""
+    look, is_log = _Look(results, variant), results.study.curve == "distance"
+    values = np.log(np.maximum(curves, 1e-12)) if is_log else curves
+    sd = values.std(0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1])
+    mean, low, high = (
+        np.exp(one) if is_log else one for one in (values.mean(0), values.mean(0) - sd, values.mean(0) + sd)
+    )
+    axes.plot(
+        x,
+        mean,
+        color=look.colour,
+        linestyle=look.line,
+        marker=look.marker,
+        markersize=4.5,
+        markevery=max(1, len(x) // _MARKED),
+        linewidth=1.6,
+    )
+    axes.fill_between(x, low, high, color=look.colour, alpha=0.16, linewidth=0)
+    return np.asarray(mean)
+
+
+def _scale_curve(axes: Axes, results: StudyResults) -> None:
+    """Set the axis of the curve, and mark the level on it."""
+    if results.study.curve == "distance":
+        axes.set_yscale("log")
+        _write_plainly(axes.yaxis)
+    elif results.is_higher_better:
+        axes.set_ylim(0, 1)
+    axes.axhline(results.level, color=MUTED, linewidth=0.8, linestyle=(0, (4, 4)), zorder=0)
+    axes.annotate(
+        f"{results.level:g}",
+        (1, results.level),
+        xycoords=("axes fraction", "data"),
+        xytext=(-2, -3),
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        color=MUTED,
+        fontsize=8.5,
+    )
+
+
+def _write_plainly(axis: Axis) -> None:
+    """Label a logarithmic axis with 0.01, 0.1, 1: formulas are not set, see style."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _name_ends(axes: Axes, results: StudyResults, ends: Sequence[float | None]) -> None:
+    """Write each variant's name where its curve ends; one that always diverged has no end and stands at the bottom."""
+    to_axes = axes.transData + axes.transAxes.inverted()
+    heights = [0.0 if y is None else float(to_axes.transform((1, y))[1]) for y in ends]
+    for variant, y, height in zip(results.learned, ends, spread_apart(heights, _GAP), strict=True):
+        look = _Look(results, variant)
+        axes.plot(
+            1.03,
+            height,
+            color=look.colour,
+            marker="x" if y is None else look.marker,
+            markersize=5,
+            transform=axes.transAxes,
+            clip_on=False,
+        )
+        text = f"{variant.label}: diverges" if y is None else variant.label
+        axes.text(1.055, height, text, transform=axes.transAxes, color=look.colour, **_NAME)
+
+
+def _draw_seeds(axes: Axes, results: StudyResults) -> None:
+    """Draw the test metric of every seed; where there are two variants, those of one seed are joined."""
+    x = np.arange(len(results.variants))
+    table = np.array([[np.nan if t.test is None else t.test for t in one.trainings] for one in results.variants])
+    axes.plot(x, table, color=_ONE_SEED, linewidth=0.9 if len(x) == 2 else 0, marker=".", markersize=5, zorder=1)
+    for position, variant in zip(x, results.variants, strict=True):
+        look, test = _Look(results, variant), variant.test
+        if test is not None:
+            axes.errorbar(
+                position + (0 if len(x) == 2 else 0.15),
+                test.mean,
+                test.sd or 0,
+                color=look.colour,
+                marker=look.marker,
+                capsize=4,
+                markersize=6,
+            )
+    axes.set_xlim(-0.5, len(x) - 0.5)
+    axes.set_xticks(x, [textwrap.fill(one.label, 10) for one in results.variants])
+    unit = f" ({results.unit})" if results.unit else ""
+    axes.set_title(f"Test {name_metric(results)}{unit}; grey: one seed")
+
+
+def _draw_settings(axes: Axes, results: StudyResults) -> None:
+    """Draw the test metric over the value that is varied."""
+    pairs = zip(results.variants, results.study.variants, strict=True)
+    variants = [(one, described.value) for one, described in pairs if described.value is not None]
+    finished = [(value, one.test.mean) for one, value in variants if one.test is not None]
+    axes.plot([value for value, _ in finished], [mean for _, mean in finished], color=MUTED, linewidth=1, zorder=0)
+    bottom = axes.get_xaxis_transform()
+    for one, value in variants:
+        look = _Look(results, one)
+        if one.test is not None:
+            axes.errorbar(value, one.test.mean, one.test.sd or 0, color=look.colour, marker=look.marker, capsize=4)
+        if one.diverged:
+            axes.plot(value, 0.02, marker="x", color=look.colour, markersize=8, transform=bottom, clip_on=False)
+            text = f"{one.diverged} of {len(results.seeds)}\ndiverge"
+            height = 0.05 if one.test is None else 0.16
+            axes.text(value, height, text, ha="center", color=look.colour, fontsize=8.5, transform=bottom)
+    axes.set_xscale("log")
+    _write_plainly(axes.xaxis)
+    axes.set_xticks([value for _, value in variants])
+    axes.margins(x=0.1)
+    if results.is_higher_better:
+        axes.set_ylim(0, 1)
+    axes.set(xlabel="learning rate α", title=f"Test {name_metric(results)}")
+
+
+def _draw_seconds(axes: Axes, results: StudyResults) -> None:
+    """Draw the curves again, over the time they take."""
+    for variant in results.learned:
+        curves = _whole_curves(variant)
+        if curves.size:
+            seconds = np.array([one.seconds for one in variant.trainings if one.diverged is None]).mean(0)
+            _draw_band(axes, results, variant, seconds, curves)
+    axes.set_xscale("log")
+    _write_plainly(axes.xaxis)
+    _scale_curve(axes, results)
+    axes.set(xlabel="seconds on this machine, validation included", title="The same by the clock")
+
+
+def _draw_gradients(axes: Axes, results: StudyResults) -> None:
+    """Draw the norm of each layer's gradient before the first step."""
+    for variant in results.variants:
+        look, norms = _Look(results, variant), np.array(gradient_means(variant))
+        layers = np.arange(1, len(norms) + 1)[norms > 0]
+        norms = norms[norms > 0]
+        axes.plot(layers, norms, color=look.colour, linestyle=look.line, marker=look.marker)
+        if norms.size:
+            axes.text(layers[0] - 0.25, norms[0], variant.label, color=look.colour, ha="right", **_NAME)
+    deepest = max(len(one.hidden_sizes) for one in results.variants) + 1
+    axes.set_yscale("log")
+    _write_plainly(axes.yaxis)
+    axes.set_xlim(-0.22 * deepest, deepest + 0.4)
+    axes.set_xticks(range(1, deepest + 1))
+    axes.set(xlabel="layer, from the input to the output", title="Norm of the gradient before the first step")
+
+
+def _draw_movement(axes: Axes, results: StudyResults) -> None:
+    """Draw how far the weights of each layer moved."""
+    width = 0.8 / len(results.variants)
+    layers = np.arange(1, len(results.reference.hidden_sizes) + 2)
+    for number, variant in enumerate(results.variants):
+        look = _Look(results, variant)
+        moved = [100 * (one or 0.0) for one in movement_means(variant)]
+        if not moved:
+            continue
+        x = layers + (number - (len(results.variants) - 1) / 2) * width
+        axes.bar(x, moved, width * 0.9, color=look.colour, hatch="//" if number % 2 else None, edgecolor="white")
+        for position, height in zip(x, moved, strict=True):
+            text = "0" if height == 0 else f"{height:.0f} %"
+            axes.text(position, height, text, ha="center", va="bottom", color=look.colour, fontsize=9)
+    axes.set_xticks(layers, [*(f"hidden {i}" for i in layers[:-1]), "last"])
+    axes.set_title("How far weights moved, in % of their first norm")

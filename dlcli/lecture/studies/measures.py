@@ -1,0 +1,75 @@
+"""What a study looks at inside a model: gradients before it learns, how far its weights moved, and to where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dlcli.data.splits import Split, Splits
+from dlcli.evaluation.least_squares import fit_least_squares
+from dlcli.task import Task
+from dlcli.training.trace import Tracer
+
+_ALIKE = 1e-4  # of the largest weight: rounding in float32, over thousands of steps, stays well below
+
+
+def weights_of(model: nn.Sequential) -> list[Tensor]:
+    """Return a copy of each layer's weights, first to last, float64 on the CPU."""
+    layers = (module for module in model if isinstance(module, nn.Linear))
+    return [layer.weight.detach().to("cpu", copy=True).double() for layer in layers]
+
+
+def gradient_norms(model: nn.Sequential, task: Task, splits: Splits) -> tuple[float, ...]:
+    """Return the norm of the loss's gradient with respect to each layer's weights, on a fixed batch of train."""
+    return tuple(layer.gradient_norm for layer in Tracer(model, task, splits).look().layers)
+
+
+def relative_movement(before: list[Tensor], after: list[Tensor]) -> tuple[float | None, ...]:
+    """Return ‖W − W₀‖ / ‖W₀‖ of each layer; None where W₀ is 0."""
+    norms = [(float((w - w0).norm()), float(w0.norm())) for w0, w in zip(before, after, strict=True)]
+    return tuple(moved / size if size else None for moved, size in norms)
+
+
+def distinct_units(weights: list[Tensor]) -> tuple[int, ...]:
+    """Return how many units of each hidden layer have incoming weights of their own, but for rounding."""
+    return tuple(_distinct_rows(weight) for weight in weights[:-1])
+
+
+def _distinct_rows(weight: Tensor) -> int:
+    largest = float(weight.abs().max())
+    if largest == 0 or not np.isfinite(largest):
+        return 1
+    close = torch.cdist(weight, weight, p=torch.inf) <= _ALIKE * largest
+    return int((close.int().argmax(1) == torch.arange(len(weight))).sum())
+
+
+@dataclass(frozen=True)
+class LinearSolution:
+    """The parameters of the linear model with the least squared error on train.
+
+    Attributes:
+        weight: float64, shape (out_features, in_features).
+        bias: float64, shape (out_features,).
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def write_to(self, model: nn.Sequential) -> None:
+        """Give a linear model these parameters."""
+        model.load_state_dict({"0.weight": self.weight, "0.bias": self.bias})
+
+    def distance_of(self, model: nn.Sequential) -> float:
+        """Return ‖θ − θ*‖ / ‖θ*‖, θ being a linear model's parameters and θ* these."""
+        theta = torch.cat([one.detach().cpu().double().flatten() for one in model.parameters()])
+        solution = torch.cat([self.weight.flatten(), self.bias])
+        return float((theta - solution).norm() / solution.norm())
+
+
+def solve_least_squares(train: Split) -> LinearSolution:
+    """Return the least-squares solution on scaled inputs and targets."""
+    solution = fit_least_squares(train.inputs, train.targets)
+    return LinearSolution(solution.coefficients.T, solution.intercept)

@@ -1,0 +1,54 @@
+"""A study as plain data, for `results.json` and `--json`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from dlcli.lecture.studies.results import Spread, StudyResults, VariantResults
+from dlcli.lecture.studies.sentences import write_method, write_paragraph, write_title
+
+
+def make_record(results: StudyResults) -> dict[str, Any]:
+    """Return every number that was measured, and what follows from them."""
+    study = results.study
+    return {
+        "schema": 1,
+        "study": study.name,
+        "question": study.question,
+        "lecture": study.lecture,
+        "title": write_title(results),
+        "paragraph": write_paragraph(results),
+        "method": write_method(results),
+        "data": results.data,
+        "metric": f"test/{results.metric}",
+        "unit": results.unit,
+        "curve": f"val/{results.metric}" if study.curve == "val" else study.curve,
+        "level": results.level,
+        "epochs": results.epochs,
+        "reference": study.reference,
+        "tuning_seed": results.tuning_seed,
+        "seeds": results.seeds,
+        "settings": results.settings,
+        "variants": [_record_variant(results, one) for one in results.variants],
+    }
+
+
+def _record_variant(results: StudyResults, variant: VariantResults) -> dict[str, Any]:
+    comparison = results.compare_test(variant)
+    return {
+        "label": variant.label,
+        "config": dict(variant.config),
+        "lr": variant.lr,
+        "lrs_tried": [{"lr": lr, "mean_of_curve": score} for lr, score in variant.tried.items()],
+        "test": _record_spread(variant.test),
+        "difference": {**_record_spread(comparison.difference), "same_sign": comparison.same_sign},
+        "epochs_to_level": {**_record_spread(variant.epochs), "by_seed": variant.reached},
+        "seconds_to_level": _record_spread(variant.seconds),
+        "diverged": variant.diverged,
+        "trainings": [asdict(one) for one in variant.trainings],
+    }
+
+
+def _record_spread(spread: Spread | None) -> dict[str, Any]:
+    return {"mean": None, "sd": None, "n": 0} if spread is None else asdict(spread)

@@ -1,0 +1,200 @@
+"""Variants of a config, trained side by side from the same seeds, in memory."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from dlcli.config.render import flatten
+from dlcli.config.schema import Config
+from dlcli.data.splits import Splits
+from dlcli.errors import DivergedError, Interrupted
+from dlcli.experiment import Setup, set_up
+from dlcli.lecture.studies.measures import (
+    LinearSolution,
+    distinct_units,
+    gradient_norms,
+    relative_movement,
+    solve_least_squares,
+    weights_of,
+)
+from dlcli.lecture.studies.plan import Plan
+from dlcli.lecture.studies.results import StudyResults, Training, VariantResults, first_epoch
+from dlcli.lecture.studies.sentences import format_number
+from dlcli.lecture.studies.study import Variant
+from dlcli.training.device import memory_errors_named
+from dlcli.training.evaluation import evaluate_split
+from dlcli.training.events import EpochEnded
+from dlcli.training.fit import Fit
+
+
+@dataclass(frozen=True)
+class Spectators:
+    """Who is told what while a study runs.
+
+    Attributes:
+        advance: Told what is being done, and how many epochs of how many are behind it.
+        tell: Told a line when a learning rate is chosen or a seed is done.
+        notify: Told in a line what is fetched before it is; None keeps off the network.
+        should_stop: Asked every now and then; a signal's number ends the study.
+    """
+
+    advance: Callable[[str, int, int], None] = lambda what, done, total: None
+    tell: Callable[[str], None] = lambda line: None
+    notify: Callable[[str], None] | None = None
+    should_stop: Callable[[], int | None] = lambda: None
+
+
+class PairedTraining:
+    """Trains all that a plan asks for.
+
+    Within a seed, every variant has the same splits, first parameters (where shapes agree) and order of examples.
+
+    Args:
+        plan: What to train.
+        spectators: Who is told what.
+    """
+
+    def __init__(self, plan: Plan, spectators: Spectators) -> None:
+        self._plan, self._spectators = plan, spectators
+        learned = sum(not one.is_solved for one in plan.study.variants)
+        self._total, self._done = learned * (len(plan.lrs) + len(plan.seeds)) * plan.epochs, 0
+        self._unit = ""
+        self.device = torch.device("cpu")
+
+    def run(self) -> StudyResults:
+        """Choose learning rates, train every variant with every seed, and return what was measured."""
+        plan = self._plan
+        tried = {one.label: self._try_lrs(one) for one in plan.study.variants if plan.lrs and not one.is_solved}
+        configs = dict(plan.configs)
+        for label, scores in tried.items():
+            configs[label] = _with_lr(configs[label], plan.best_lr(scores))
+        by_seed = [self._train_seed(seed, configs) for seed in plan.seeds]
+        return StudyResults(
+            study=plan.study,
+            data=plan.data,
+            metric=plan.metric,
+            unit=self._unit,
+            level=plan.level,
+            epochs=plan.epochs,
+            tuning_seed=plan.tuning_seed,
+            seeds=plan.seeds,
+            settings=plan.settings,
+            variants=tuple(
+                self._collect(one, configs[one.label], tried.get(one.label, {}), by_seed) for one in plan.study.variants
+            ),
+        )
+
+    def _collect(
+        self,
+        variant: Variant,
+        config: Config,
+        tried: Mapping[float, float | None],
+        by_seed: list[dict[str, Training]],
+    ) -> VariantResults:
+        trainings = tuple(trainings[variant.label] for trainings in by_seed)
+        level, higher = self._plan.level, self._plan.is_curve_rising
+        return VariantResults(
+            label=variant.label,
+            config={key: value for key, value in flatten(config).items() if key not in ("seed", "name")},
+            lr=None if variant.is_solved else config.optimizer.lr,
+            tried=tried,
+            trainings=trainings,
+            reached=tuple(first_epoch(one.curve, level, higher=higher) for one in trainings),
+        )
+
+    def _try_lrs(self, variant: Variant) -> dict[float, float | None]:
+        """Return, by learning rate, the mean of a variant's curve with the tuning seed; None if it diverged."""
+        plan, splits = self._plan, None
+        scores: dict[float, float | None] = {}
+        for lr in plan.lrs:
+            config = _with_seed(_with_lr(plan.configs[variant.label], lr), plan.tuning_seed)
+            training, splits = self._train(variant, config, splits, f"{variant.label}, lr {lr:g}", tests=False)
+            scores[lr] = None if training.diverged else sum(training.curve) / len(training.curve)
+        choice = ", ".join(f"{lr:g}" for lr in scores)
+        self._spectators.tell(f"{variant.label}: lr {plan.best_lr(scores):g} is the best of {choice}")
+        return scores
+
+    def _train_seed(self, seed: int, configs: Mapping[str, Config]) -> dict[str, Training]:
+        """Train every variant with a seed, on the same splits."""
+        start, splits = time.perf_counter(), None
+        trainings: dict[str, Training] = {}
+        for variant in self._plan.study.variants:
+            config = _with_seed(configs[variant.label], seed)
+            trainings[variant.label], splits = self._train(variant, config, splits, f"{variant.label}, seed {seed}")
+        found = [
+            f"{label} {'diverged' if one.test is None else format_number(one.test)}" for label, one in trainings.items()
+        ]
+        seconds = time.perf_counter() - start
+        self._spectators.tell(f"seed {seed}: test {self._plan.metric} {', '.join(found)}; {seconds:.1f} s")
+        return trainings
+
+    def _train(
+        self, variant: Variant, config: Config, splits: Splits | None, what: str, *, tests: bool = True
+    ) -> tuple[Training, Splits]:
+        """Train a variant, or solve it; return what was measured, and the splits for the next one with that seed."""
+        self._advance(what, 0)
+        setup = set_up(config, notify=self._spectators.notify, splits=splits)
+        self._unit, self.device = setup.splits.info.target_unit, setup.device
+        is_distance = self._plan.study.curve == "distance"
+        solution = solve_least_squares(setup.splits.train) if is_distance else None
+        with memory_errors_named(config):
+            if variant.is_solved:
+                assert solution is not None, "only what distances are measured from is solved"
+                solution.write_to(setup.model)
+                return self._follow(setup, solution, None, tests=tests), setup.splits
+            return self._follow(setup, solution, what, tests=tests), setup.splits
+
+    def _follow(self, setup: Setup, solution: LinearSolution | None, what: str | None, *, tests: bool) -> Training:
+        """Train a model and follow it epoch by epoch; without `what`, measure it as it is."""
+        model, splits = setup.model, setup.splits
+        norms, before = gradient_norms(model, setup.task, splits), weights_of(model)
+        epochs: list[EpochEnded] = []
+        curve: list[float] = []
+        diverged: str | None = None
+        try:
+            for event in Fit(model, setup.task, splits, setup.config) if what else ():
+                if isinstance(event, EpochEnded):
+                    epochs.append(event)
+                    curve.append(solution.distance_of(model) if solution else event.val[self._plan.metric])
+                    self._advance(what or "", 1)
+                self._heed_signals()
+        except DivergedError as error:
+            diverged = error.message
+            self._advance(what or "", self._plan.epochs - len(epochs))
+        after = weights_of(model)
+        return Training(
+            seed=setup.config.seed,
+            curve=tuple(curve),
+            train_loss=tuple(one.train_loss for one in epochs),
+            seconds=tuple(itertools.accumulate(one.epoch_seconds for one in epochs)),
+            test=self._measure(setup) if tests and diverged is None else None,
+            diverged=diverged,
+            gradient_norms=norms,
+            moved=relative_movement(before, after),
+            distinct_units=distinct_units(after),
+        )
+
+    def _measure(self, setup: Setup) -> float:
+        """Return the task's metric on the test split, which is looked at once, after training."""
+        return setup.task.metrics(evaluate_split(setup.model, setup.task, setup.splits.test))[self._plan.metric]
+
+    def _advance(self, what: str, epochs: int) -> None:
+        self._done += epochs
+        self._spectators.advance(what, self._done, self._total)
+
+    def _heed_signals(self) -> None:
+        if signum := self._spectators.should_stop():
+            raise Interrupted("interrupted: a study that is not done leaves no results", signum=signum)
+
+
+def _with_lr(config: Config, lr: float) -> Config:
+    return config.model_copy(update={"optimizer": config.optimizer.model_copy(update={"lr": lr})})
+
+
+def _with_seed(config: Config, seed: int) -> Config:
+    return config.model_copy(update={"seed": seed})

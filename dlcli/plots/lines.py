@@ -1,0 +1,118 @@
+"""Lines over epochs, named at their ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dlcli.plots.style import COLOURS, LINES, MARKERS, MUTED
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_ROOM = 0.12  # above and below the lines, for the words at the best epoch
+_MARKED = 15  # points; a line of more is seen without marks
+_FEW_DECADES = 100  # as a factor: over fewer, 2 and 5 are written between the powers of 10
+_FACTOR = 20  # between the least and the greatest: more does not fit on a linear scale
+
+
+def draw_lines(axes: Axes, epochs: Sequence[int], lines: Mapping[str, Sequence[float]], *, gap: float = 0.06) -> None:
+    """Draw a line for each name, in a colour and dashes of its own, with its name at its end.
+
+    Args:
+        axes: Its scale is set already.
+        epochs: Counted from 1, at least one.
+        lines: Values by name, one for each epoch; NaN leaves a gap.
+        gap: Least distance of two names, as a share of the axes' height.
+    """
+    axes.margins(y=_ROOM)
+    for i, values in enumerate(lines.values()):
+        axes.plot(
+            epochs,
+            values,
+            color=COLOURS[i % len(COLOURS)],
+            linestyle=LINES[i % len(LINES)],
+            marker=MARKERS[i % len(MARKERS)] if len(epochs) <= _MARKED else None,
+            markersize=5,
+        )
+    _count_epochs(axes, epochs)
+    if axes.get_yscale() == "log":
+        _write_powers(axes)
+    _name_ends(axes, lines, gap)
+
+
+def _count_epochs(axes: Axes, epochs: Sequence[int]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    room = 0.03 * (max(epochs) - min(epochs)) or 0.5
+    axes.set_xlim(max(min(epochs) - room, 0.5), max(epochs) + room)  # there is no epoch 0
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+    axes.set_xlabel("epoch")
+
+
+def _write_powers(axes: Axes) -> None:
+    """Write the numbers of a logarithmic axis out; matplotlib writes formulas, and those are switched off."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < _FEW_DECADES else (1,)))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _name_ends(axes: Axes, lines: Mapping[str, Sequence[float]], gap: float) -> None:
+    """Write each name beside the last value of its line, apart from the others."""
+    ends = [_height(axes, values) for values in lines.values()]
+    order = np.argsort(ends, kind="stable")
+    gap = min(gap, 1 / len(ends))
+    # Each at least a gap above the one below, and then low enough for those above it.
+    apart = np.arange(len(ends)) * gap
+    heights = np.maximum.accumulate(np.array(ends)[order] - apart) + apart
+    heights = np.minimum(heights, 1 - apart[::-1])
+    for i, height in zip(order, heights, strict=True):
+        axes.annotate(
+            list(lines)[i],
+            (1, height),
+            xycoords="axes fraction",
+            xytext=(4, 0),
+            textcoords="offset points",
+            verticalalignment="center",
+            color=COLOURS[i % len(COLOURS)],
+        )
+
+
+def _height(axes: Axes, values: Sequence[float]) -> float:
+    """Return where a line ends, as a share of the axes' height; 0 where it is nowhere to be seen."""
+    seen = [value for value in values if np.isfinite(value) and (value > 0 or axes.get_yscale() != "log")]
+    if not seen:
+        return 0.0
+    pixels = axes.transData.transform((axes.get_xlim()[0], seen[-1]))
+    return float(np.clip(axes.transAxes.inverted().transform(pixels)[1], 0, 1))
+
+
+def mark_epoch(axes: Axes, epoch: int, value: float, text: str, *, is_low: bool) -> None:
+    """Mark a point of a line, with text above it or, where it is the line's lowest, below, and its epoch."""
+    axes.axvline(epoch, color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)), zorder=0)
+    if np.isfinite(value):
+        axes.plot([epoch], [value], marker="*", markersize=13, color="black", markeredgecolor="white", zorder=5)
+        low, high = axes.get_xlim()
+        is_right = epoch > (low + high) / 2
+        axes.annotate(
+            text,
+            (epoch, value),
+            xytext=(-9 if is_right else 9, -11 if is_low else 9),
+            textcoords="offset points",
+            horizontalalignment="right" if is_right else "left",
+            verticalalignment="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1},
+            zorder=6,
+        )
+
+
+def needs_log_scale(lines: Mapping[str, Sequence[float]]) -> bool:
+    """Return whether the values are positive, and too far apart for a linear scale."""
+    values = np.array([value for line in lines.values() for value in line], dtype=float)
+    values = values[np.isfinite(values)]
+    return bool(len(values)) and bool(values.min() > 0) and bool(values.max() > _FACTOR * values.min())

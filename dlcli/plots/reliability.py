@@ -1,0 +1,78 @@
+"""Whether a probability means what it says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dlcli.evaluation.calibration import measure_reliability
+from dlcli.plots.style import COLOURS, MUTED, Floats, Ints, Sketch, new_figure, percent
+from dlcli.runs.trained_run import TrainedRun
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def reliability(run: TrainedRun) -> Sketch | None:
+    """Accuracy by the highest probability: on the diagonal where the model is as often right as it says."""
+    if run.info.task != "classification":
+        return None
+    measured = measure_reliability(run.predictions, run.truth(run.split))
+    counts, confidence, accuracy = (one.numpy() for one in (measured.counts, measured.confidence, measured.accuracy))
+    says, is_right = (float(np.nansum(counts * one) / counts.sum()) for one in (confidence, accuracy))
+    title = f"Reliability, {run.split_name}: says {percent(says)}, is right {percent(is_right)}; ECE {measured.ece:.3f}"
+    bins = [
+        f"{n:,} examples of confidence {sure:.2f}, {percent(right)} right"
+        for n, sure, right in zip(counts, confidence, accuracy, strict=True)
+        if n
+    ]
+    alt = (
+        f"Reliability diagram of {run.split_name} in {len(counts)} bins; expected calibration error "
+        f"{measured.ece:.4f}. {'; '.join(bins)}."
+    )
+
+    def draw() -> Figure:
+        figure = new_figure(title, height=5.6)
+        upper, lower = figure.subplots(2, sharex=True, height_ratios=(3, 1))
+        _draw_accuracy(upper, confidence, accuracy)
+        _draw_counts(lower, counts)
+        return figure
+
+    return Sketch(title, alt, draw)
+
+
+def _edges(bins: int) -> Floats:
+    return np.arange(bins) / bins
+
+
+def _draw_accuracy(axes: Axes, confidence: Floats, accuracy: Floats) -> None:
+    left, width = _edges(len(accuracy)), 1 / len(accuracy)
+    axes.bar(
+        left, np.nan_to_num(accuracy), width * 0.94, align="edge", color=COLOURS[4], edgecolor=COLOURS[0], linewidth=0.6
+    )
+    axes.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle="--")
+    seen = ~np.isnan(confidence)
+    axes.vlines(confidence[seen], accuracy[seen], confidence[seen], color="black")
+    axes.plot(confidence[seen], accuracy[seen], "o", color="black", markersize=5)
+    axes.text(0.03, 0.93, "● accuracy at the mean probability\n| gap to it, whose mean is the ECE", va="top")
+    axes.text(
+        0.05,
+        0.085,
+        "as often right as it says",
+        rotation=45,
+        transform_rotates_text=True,
+        color=MUTED,
+        rotation_mode="anchor",
+        fontsize=8,
+    )
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy: share of right predictions")
+
+
+def _draw_counts(axes: Axes, counts: Ints) -> None:
+    left, width = _edges(len(counts)), 1 / len(counts)
+    bars = axes.bar(left, counts, width * 0.94, align="edge", color=MUTED)
+    axes.bar_label(bars, [f"{count:,}" if count else "" for count in counts], fontsize=7, padding=1)
+    axes.margins(y=0.25)
+    axes.set(xlabel="confidence: probability of the predicted class", ylabel="examples")

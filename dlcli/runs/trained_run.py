@@ -1,0 +1,211 @@
+"""A trained run in memory: what its pictures, its report and its diagnosis are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from dlcli.config.load import load_config
+from dlcli.config.render import render_value
+from dlcli.config.schema import Config
+from dlcli.data.splits import DataInfo, Split, Splits
+from dlcli.errors import DataError
+from dlcli.experiment import Setup, set_up
+from dlcli.runs.checkpoint import Checkpoint
+from dlcli.runs.folder import RunFolder, find_run
+from dlcli.runs.log import read_rows, read_traces
+from dlcli.runs.run_checkpoint import load_run_checkpoint
+from dlcli.task import Task
+from dlcli.training.batches import count_batches
+from dlcli.training.evaluation import compute_outputs
+from dlcli.training.events import Trace
+
+SplitName: TypeAlias = Literal["train", "val", "test"]
+CheckpointName: TypeAlias = Literal["best", "last"]
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What a run was, what it logged and what its model says.
+
+    Attributes:
+        title: The run's folder, for people.
+        config: Its settings.
+        rows: `metrics.jsonl`, a row an epoch.
+        traces: What was seen inside the model, by epoch.
+        splits: Its data, scaled as in training.
+        model: With the parameters of a checkpoint, on the splits' device.
+        task: What it was trained for.
+        epoch: The checkpoint's, counted from 1; its row is `rows[epoch - 1]`, where the log has it.
+        status: How training ended: finished, stopped early, interrupted, diverged or failed.
+        split_name: The split that pictures and figures are of.
+    """
+
+    title: str
+    config: Config
+    rows: Sequence[Mapping[str, float | int]]
+    traces: Mapping[int, Trace]
+    splits: Splits
+    model: nn.Sequential
+    task: Task
+    epoch: int
+    status: str
+    split_name: SplitName
+
+    @property
+    def info(self) -> DataInfo:
+        """What is known about the data."""
+        return self.splits.info
+
+    @property
+    def split(self) -> Split:
+        """The examples that pictures and figures are of."""
+        return self.examples(self.split_name)
+
+    def examples(self, name: SplitName) -> Split:
+        """Return a split by its name."""
+        return {"train": self.splits.train, "val": self.splits.val, "test": self.splits.test}[name]
+
+    @cached_property
+    def predictions(self) -> Tensor:
+        """What the model says of `split`: see `predict`."""
+        return self.predict(self.split)
+
+    def predict(self, split: Split) -> Tensor:
+        """Return P(class | x), or values in the target's own unit: float64 on the CPU, shape (N, out_features)."""
+        return torch.cat([self.task.predictions(outputs) for outputs, _ in compute_outputs(self.model, split)])
+
+    def truth(self, split: Split) -> Tensor:
+        """Return labels, int64 of shape (N,), or targets in their own unit, float64 of shape (N, out_features)."""
+        targets = split.targets.cpu()
+        return targets if self.info.task == "classification" else self.splits.target_scaling.invert(targets.double())
+
+    def inputs(self, split: Split) -> Tensor:
+        """Return the inputs in their own unit, float64 on the CPU: pixels, or features."""
+        return self.splits.input_scaling.invert(split.inputs.cpu().double())
+
+
+def load_run_config(folder: RunFolder, *, device: str | None = None, data_root: str | None = None) -> Config:
+    """Return the config of a run.
+
+    Args:
+        folder: The run's.
+        device: Where to compute now; None keeps the run's.
+        data_root: Where the data lies now; None keeps the run's.
+    """
+    overrides = [f"training.device={device}"] if device is not None else []
+    overrides += [f"data.root={render_value(data_root)}"] if data_root is not None else []
+    return load_config(folder.resolved, overrides).config
+
+
+def load_run_model(
+    folder: RunFolder, which: CheckpointName, device: str, data_root: str | None, setup: Setup | None = None
+) -> tuple[Setup, Checkpoint]:
+    """Return a run's data and its model with the parameters of a checkpoint.
+
+    Args:
+        folder: The run's.
+        which: Which checkpoint.
+        device: Where to compute.
+        data_root: Where the data lies, if not where it lay for training.
+        setup: The run's data and model, where they are in memory already; its model is overwritten.
+
+    Raises:
+        DataError: If the run, its checkpoint or its data cannot be used.
+    """
+    saved = load_run_checkpoint(folder, which)
+    if setup is None:
+        config = load_run_config(folder, device=device, data_root=data_root)
+        if config.training.precision == "tf32":  # rounded products speed training up; a measure needs none
+            config = config.model_copy(update={"training": config.training.model_copy(update={"precision": "float32"})})
+        setup = set_up(config)
+    check_data(folder, saved, setup.splits)
+    check_fit(folder, saved, setup)
+    setup.model.load_state_dict(dict(saved.parameters))
+    return setup, saved
+
+
+def load_trained_run(
+    run: str | None,
+    split: SplitName = "test",
+    checkpoint: CheckpointName = "best",
+    *,
+    device: str = "auto",
+    data_root: str | None = None,
+    setup: Setup | None = None,
+) -> tuple[RunFolder, TrainedRun]:
+    """Return a run's folder, and all that it holds together with its data and model in memory.
+
+    Args:
+        run: A run's folder or name; None is the newest.
+        split: Which examples figures and pictures are to be of.
+        checkpoint: Which parameters.
+        device: Where to compute.
+        data_root: Where the data lies, if not where it lay for training.
+        setup: The run's data and model, where they are in memory already; its model is overwritten.
+
+    Raises:
+        UsageError: If there is no such run.
+        DataError: If the run, its checkpoint or its data cannot be used.
+    """
+    folder = find_run(run)
+    setup, saved = load_run_model(folder, checkpoint, device, data_root, setup)
+    rows, summary = read_rows(folder.path), folder.read_summary()
+    return folder, TrainedRun(
+        title=str(folder.path),
+        config=setup.config,
+        rows=rows,
+        traces=read_traces(folder.path, len(rows)),
+        splits=setup.splits,
+        model=setup.model,
+        task=setup.task,
+        epoch=saved.epoch,
+        status=summary["status"],
+        split_name=split,
+    )
+
+
+def check_data(folder: RunFolder, saved: Checkpoint | None, splits: Splits) -> None:
+    """Refuse data that has other checksums than the run's, or is scaled by other figures: it is other data.
+
+    Args:
+        folder: The run's.
+        saved: A checkpoint of it; None asks the manifest.
+        splits: The data as it is now.
+
+    Raises:
+        DataError: If it is.
+    """
+    sha256 = saved.data if saved else folder.read_manifest().get("data", {}).get("sha256")
+    is_same = sha256 == splits.info.checksums
+    if saved is not None:
+        is_same = is_same and saved.input_scaling.is_close(splits.input_scaling)
+        is_same = is_same and saved.target_scaling.is_close(splits.target_scaling)
+    if not is_same:
+        raise DataError(f"the data has changed since {folder.path} was trained", hint="train again")
+
+
+def check_fit(folder: RunFolder, checkpoint: Checkpoint, setup: Setup) -> None:
+    """Refuse a checkpoint whose model or position is not one of this data, though all else agrees.
+
+    Raises:
+        DataError: If it is.
+    """
+    then = {name: one.shape for name, one in checkpoint.parameters.items()}
+    is_possible = then == {name: one.shape for name, one in setup.model.state_dict().items()}
+    if (state := checkpoint.training) is not None:
+        n, batch_size = len(setup.splits.train), setup.config.training.batch_size
+        position = state.position
+        steps = position.epochs * count_batches(n, batch_size)
+        steps += count_batches(position.examples, batch_size) if position.examples else 0
+        is_possible &= position.examples <= n and position.step == steps
+    if not is_possible:
+        raise DataError(
+            f"the checkpoint of step {checkpoint.step} does not fit the model and the data of {folder.resolved}",
+            hint="one of them was changed after training; restore it, or train again",
+        )

@@ -1,0 +1,1 @@
+"""A training step by written-out back-propagation, with fused kernels and CUDA graphs."""

@@ -1,0 +1,166 @@
+"""`dlcli plot`, and the pictures that are drawn after training."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Finished
+
+from dlcli import api
+from dlcli.api import training
+from dlcli.config.load import load_config
+from dlcli.plots import draw as drawing
+from dlcli.training.listeners import Listeners
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("plot") / "run"
+    api.train(load_config("digits", ["training.epochs=2"]), run_dir=folder)
+    return str(folder)
+
+
+def test_pictures_are_files_of_the_run_s_folder(dlcli: Callable[..., Finished], run: str) -> None:
+    done = dlcli("plot", run, "loss", "confusion", "--format", "png,svg")
+    assert (done.code, done.err) == (0, "")
+    paths = [Path(line) for line in done.out.splitlines()]
+    assert paths == [Path(run, "plots", f"{name}.{kind}") for name in ("loss", "confusion") for kind in ("png", "svg")]
+    assert sorted(Path(run, "plots").iterdir()) == sorted(paths), "and no temporary file"
+    before = [path.read_bytes() for path in paths]
+    assert before[0].startswith(PNG)
+    assert b"<svg" in before[1]
+    done = dlcli("plot", run, "confusion", "loss", "--format", "svg", "--format", "png", "--json")
+    files = json.loads(done.out)
+    assert files["run"] == run
+    assert {name: {Path(one) for one in found} for name, found in files["files"].items()} == {
+        "loss": set(paths[:2]),
+        "confusion": set(paths[2:]),
+    }
+    assert [path.read_bytes() for path in paths] == before, "the same bytes"
+    dlcli("plot", run, "confusion", "--split", "val", "-o", "elsewhere/deep")
+    assert Path("elsewhere/deep/confusion.png").read_bytes() != before[2]
+
+
+def test_the_list_has_names_and_titles(dlcli: Callable[..., Finished], run: str) -> None:
+    done = dlcli("plot", run, "--list", "--json")
+    titles = json.loads(done.out)["pictures"]
+    assert list(titles)[:3] == ["loss", "metrics", "learning_rate"]
+    shown = dlcli("plot", run, "--list", "--split", "val").out
+    assert [line.split()[0] for line in shown.splitlines()] == list(titles)
+    assert "Confusion, val" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    assert not Path(run, "plots", "metrics.png").exists()
+
+
+def test_a_picture_s_name_alone_is_of_the_newest_run(dlcli: Callable[..., Finished]) -> None:
+    api.train(load_config("diabetes", ["training.epochs=1"]))
+    done = dlcli("plot", "loss")
+    assert done.code == 0
+    assert Path(done.out.strip()).is_file()
+    assert "diabetes" in done.out
+
+
+def test_what_cannot_be_drawn_is_answered(dlcli: Callable[..., Finished], run: str, clean_place: Path) -> None:
+    wrong = dlcli("plot", run, "los")
+    assert wrong.code == 2
+    assert "did you mean `loss`" in wrong.err
+    assert "reliability" in wrong.err
+    senseless = dlcli("plot", run, "fit")
+    assert senseless.code == 2
+    assert "fit makes no sense" in senseless.err
+    assert "weights" in senseless.err
+    assert dlcli("plot", run, "--format", "gif").code == 2
+    assert dlcli("plot", "nowhere").code == 2
+    Path("file").write_text("")
+    for folder in ("file", "file/deeper"):
+        refused = dlcli("plot", run, "loss", "-o", folder)
+        assert refused.code == 3
+        assert f"cannot make {folder}" in refused.err
+    Path("taken/loss.png").mkdir(parents=True)
+    refused = dlcli("plot", run, "loss", "-o", "taken")
+    assert refused.code == 3
+    assert "cannot write taken/loss.png" in refused.err
+    assert "Traceback" not in refused.err
+    assert list(Path("taken").iterdir()) == [Path("taken/loss.png")]
+
+
+def test_a_link_in_a_run_from_elsewhere_is_not_followed(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+    api.train(load_config("diabetes", ["training.epochs=1"]), run_dir=Path("one"))
+    Path("precious").mkdir()
+    Path("one/plots").symlink_to(clean_place / "precious")
+    refused = dlcli("plot", "one", "loss")
+    assert refused.code == 3
+    assert "is a link" in refused.err
+    assert not list(Path("precious").iterdir())
+
+
+def train(*overrides: str, evaluate_test: bool = False) -> tuple[api.TrainResult, list[str]]:
+    notes: list[str] = []
+    loaded = load_config("digits", ["training.epochs=1", *overrides])
+    result = api.train(loaded, evaluate_test=evaluate_test, listeners=Listeners(notify=notes.append))
+    return result, notes
+
+
+def test_after_long_training_the_cheap_pictures_of_val_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "cheap_names", lambda: ["loss", "confusion"])
+    short, notes = train()
+    assert not Path(short.run, "plots").exists()
+    assert notes == []
+    monkeypatch.setattr(training, "LONG_SECONDS", 0.0)
+    never, _ = train("plots=never")
+    assert not Path(never.run, "plots").exists()
+    drawn, notes = train(evaluate_test=True)
+    assert sorted(path.name for path in Path(drawn.run, "plots").iterdir()) == ["confusion.png", "loss.png"]
+    assert notes == [f"2 pictures of val drawn in {drawn.run}/plots"]
+    assert drawn.test is not None
+    measured = api.evaluate(drawn.run, baselines=False).metrics
+    assert drawn.test == {name: measured[name] for name in drawn.test}, "the model was left as it should be"
+    from_file = api.draw(drawn.run, ["confusion"], split="val", folder=Path("again")).files["confusion"]
+    assert Path(from_file[0]).read_bytes() == Path(drawn.run, "plots", "confusion.png").read_bytes()
+
+
+def test_a_resumed_run_is_drawn_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "cheap_names", lambda: ["loss"])
+    first, _ = train("plots=always", "scheduler=null")
+    before = Path(first.run, "plots", "loss.png").read_bytes()
+    api.resume(first.run, load_config(f"{first.run}/resolved.yaml", ["training.epochs=3"]))
+    assert Path(first.run, "plots", "loss.png").read_bytes() != before
+
+
+def test_a_run_is_good_whatever_happens_to_its_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: object) -> bytes:
+        raise RuntimeError("no ink")
+
+    monkeypatch.setattr("dlcli.plots.gallery.render", fail)
+    result, notes = train("plots=always")
+    assert result.status == "finished"
+    assert notes == [f"no pictures were drawn: no ink; `dlcli plot {result.run}` tries again"]
+
+
+def test_cheap_pictures_need_nothing_of_test() -> None:
+    from dlcli.plots.gallery import cheap_names, pictures
+    from dlcli.runs.trained_run import load_trained_run
+
+    result, _ = train()
+    trained = load_trained_run(result.run, "val")[1]
+    object.__setattr__(trained.splits, "test", None)
+    assert {picture.name for picture in pictures(trained, cheap_names())} >= {"loss", "confusion", "gradients"}
+
+
+def test_training_imports_matplotlib_only_to_draw(clean_place: Path) -> None:
+    code = (
+        "import dlcli, sys\n"
+        "dlcli.train(dlcli.load_config('digits', ['training.epochs=1']))\n"
+        "print('matplotlib' in sys.modules)\n"
+        "dlcli.train(dlcli.load_config('digits', ['training.epochs=1', 'plots=always']))\n"
+        "print('matplotlib' in sys.modules, 'matplotlib.pyplot' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.stdout.split(), done.stderr) == (["False", "True", "False"], "")

@@ -1,0 +1,344 @@
+"""Planted faults are found from the run alone, each by its name; healthy runs are left in peace."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import Finished
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+
+from dlcli.api import diagnose as diagnose_run
+from dlcli.api import set_up, train
+from dlcli.config.load import load_config
+from dlcli.data import SOURCES
+from dlcli.data.splits import RawData, Split, make_splits
+from dlcli.errors import DivergedError
+from dlcli.evaluation.calibration import measure_calibration
+from dlcli.evaluation.diagnosis.duplicates import find_overlaps, is_coarse
+from dlcli.evaluation.diagnosis.measurements import measure
+from dlcli.evaluation.diagnosis.rules import Finding
+from dlcli.runs.trained_run import load_trained_run
+
+TEN_LAYERS = f"model.hidden_sizes={[64] * 10}".replace(" ", "")
+CIRCLES = "data={name: synthetic_classification, pattern: circles, noise: 0.1}"
+QUICK = ("diabetes", "digits", "gradient_descent", "linear_regression", "moons", "sine_regression")
+
+
+def shuffle(raw: RawData) -> RawData:
+    """Give each input the label of another."""
+    order = torch.randperm(len(raw.train), generator=torch.Generator().manual_seed(1))
+    return replace(raw, train=Split(raw.train.inputs, raw.train.targets[order]))
+
+
+def hold_out(raw: RawData, count: int) -> RawData:
+    """Keep all but `count` examples for the test split."""
+    order = torch.randperm(len(raw.train), generator=torch.Generator().manual_seed(2))
+    return replace(raw, train=raw.train[order[:count]], test=raw.train[order[count:]])
+
+
+def fifty(raw: RawData) -> RawData:
+    """Leave about 50 examples to train on, 5 to validate on, and all others for the test split."""
+    return hold_out(raw, 56)
+
+
+def copy_test(share: float) -> Callable[[RawData], RawData]:
+    """Put a share of the test split into train as well."""
+
+    def plant(raw: RawData) -> RawData:
+        raw = hold_out(raw, len(raw.train) * 4 // 5)
+        assert raw.test is not None
+        copies = raw.test[torch.arange(round(share * len(raw.test)))]
+        parts = ((raw.train.inputs, copies.inputs), (raw.train.targets, copies.targets))
+        return replace(raw, train=Split(*(torch.cat(part) for part in parts)))
+
+    return plant
+
+
+def make_rare(raw: RawData) -> RawData:
+    """Leave 10 examples of the classes 3 and 7."""
+    rank = torch.stack([(raw.train.targets[:i] == label).sum() for i, label in enumerate(raw.train.targets)])
+    rare = (raw.train.targets == 3) | (raw.train.targets == 7)
+    return replace(raw, train=raw.train[(~rare | (rank < 10)).nonzero().flatten()])
+
+
+@pytest.fixture
+def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[RawData], RawData]], None]:
+    """Change what every source gives, for the run and for whoever loads it later."""
+
+    def change(fault: Callable[[RawData], RawData]) -> None:
+        for name, load in list(SOURCES.items()):
+            monkeypatch.setitem(SOURCES, name, lambda config, load=load: fault(load(config)))
+
+    return change
+
+
+def found(preset: str, settings: Sequence[str] = (), *, seed: int = 0) -> tuple[Finding, ...]:
+    """Train a preset and say what is found."""
+    folder = Path("run")
+    try:
+        train(load_config(preset, [*settings, f"seed={seed}"]), run_dir=folder)
+    except DivergedError:
+        assert json.loads((folder / "summary.json").read_text())["status"] == "diverged"
+    return diagnose_run(str(folder)).findings
+
+
+def names(findings: Sequence[Finding], severity: str | None = None) -> list[str]:
+    return [one.name for one in findings if severity in (None, one.severity)]
+
+
+@pytest.mark.parametrize("seed", [0, 11])
+@pytest.mark.parametrize("preset", QUICK)
+def test_a_healthy_run_gets_no_finding(clean_place: Path, preset: str, seed: int) -> None:
+    assert names(found(preset, seed=seed)) == []
+
+
+@pytest.mark.parametrize("seed", [0, 11])
+@pytest.mark.parametrize(
+    ("preset", "settings", "name"),
+    [
+        ("digits", ["optimizer.lr=20"], "learning-rate-too-high"),
+        ("moons", ["optimizer.lr=20"], "learning-rate-too-high"),
+        ("diabetes", ["optimizer.lr=5"], "learning-rate-too-high"),
+        ("linear_regression", ["optimizer.lr=5"], "learning-rate-too-high"),
+        ("digits", ["optimizer.lr=2e-4"], "learning-rate-too-low"),
+        ("moons", ["optimizer.lr=2e-4"], "learning-rate-too-low"),
+        ("linear_regression", ["optimizer.lr=5e-5"], "learning-rate-too-low"),
+        ("digits", [TEN_LAYERS], "vanishing-gradient"),
+        ("linear_regression", [TEN_LAYERS], "vanishing-gradient"),
+    ],
+)
+def test_a_planted_setting_is_the_first_finding(
+    clean_place: Path, preset: str, settings: list[str], name: str, seed: int
+) -> None:
+    findings = found(preset, settings, seed=seed)
+    assert names(findings, "problem")[:1] == names(findings)[:1] == [name]
+
+
+@pytest.mark.parametrize("seed", [0, 11])
+@pytest.mark.parametrize(
+    ("preset", "fault", "name"),
+    [
+        ("digits", fifty, "too-few-examples"),
+        ("digits", shuffle, "labels-unrelated"),
+        ("diabetes", shuffle, "labels-unrelated"),
+        ("moons", shuffle, "labels-unrelated"),
+        ("digits", copy_test(1.0), "leakage"),
+        ("linear_regression", copy_test(1.0), "leakage"),
+    ],
+)
+def test_planted_data_is_the_first_finding(
+    clean_place: Path, plant: Callable[..., None], preset: str, fault: Callable[..., Any], name: str, seed: int
+) -> None:
+    plant(fault)
+    findings = found(preset, seed=seed)
+    assert names(findings, "problem")[:1] == names(findings)[:1] == [name]
+
+
+@pytest.mark.parametrize(
+    ("preset", "settings", "name", "severity"),
+    [
+        ("digits", ["model.activation=heaviside"], "zero-gradient", "problem"),
+        ("diabetes", ["data.normalize=none"], "saturated-units", "problem"),
+        (
+            "digits",
+            ["model={hidden_sizes: [64], activation: relu, init: normal}", "optimizer.lr=2"],
+            "dead-units",
+            None,
+        ),
+        ("moons", [CIRCLES, "model.hidden_sizes=[]"], "underfitting", "problem"),
+        ("digits", ["training.epochs=3", "scheduler=null", "optimizer.lr=0.05"], "too-few-epochs", "hint"),
+        ("digits", ["loss.label_smoothing=0.3"], "miscalibration", "hint"),
+        (
+            "digits",
+            ["model={hidden_sizes: [64, 64, 64]}", "optimizer={lr: 0.1}", "early_stopping.patience=3"],
+            "stopped-on-plateau",
+            "problem",
+        ),
+        (
+            "diabetes",
+            ["early_stopping=null", "training.epochs=500", "optimizer.weight_decay=0", "model={hidden_sizes: [128]}"],
+            "overfitting",
+            "hint",
+        ),
+    ],
+)
+def test_other_faults_have_their_names(
+    clean_place: Path, preset: str, settings: list[str], name: str, severity: str | None
+) -> None:
+    assert name in names(found(preset, settings), severity)
+
+
+def test_with_enough_validation_examples_fifty_to_train_on_overfit(
+    clean_place: Path, plant: Callable[..., None]
+) -> None:
+    plant(lambda raw: hold_out(raw, 250))
+    assert names(found("digits", ["data.val_fraction=0.8"]))[:1] == ["overfitting"]
+
+
+def test_rare_classes_are_named_and_one_never_predicted_is_a_problem(
+    clean_place: Path, plant: Callable[..., None]
+) -> None:
+    plant(make_rare)
+    learned = found("digits")
+    assert names(learned) == ["class-imbalance"]
+    assert "3: 7, predicted" in learned[0].evidence[0]
+    (clean_place / "run").rename(clean_place / "learned")
+    (never,) = found("digits", ["training.epochs=2", "scheduler=null", "optimizer.lr=0.03"])[:1]
+    assert (never.name, never.severity) == ("class-imbalance", "problem")
+    assert re.search(r"never predicted: 3, 7", never.statement)
+
+
+def test_the_advised_learning_rate_mends_the_run(clean_place: Path) -> None:
+    for lr in ("20", "2e-4"):
+        (finding,) = found("digits", [f"optimizer.lr={lr}"])
+        advised = re.match(r"optimizer\.lr=\S+(?=;)", finding.advice)
+        assert advised is not None
+        Path("run").rename(f"run-{lr}")
+        assert names(found("digits", [advised.group()]), "problem") == []
+        Path("run").rename(f"run-{lr}-mended")
+
+
+def test_a_few_copies_are_no_problem_and_many_are(clean_place: Path, plant: Callable[..., None]) -> None:
+    for share, expected in ((0.005, []), (0.03, ["hint"]), (0.2, ["problem"])):
+        with pytest.MonkeyPatch.context() as patch:
+            load = SOURCES["digits"]
+            patch.setitem(SOURCES, "digits", lambda config, load=load, share=share: copy_test(share)(load(config)))
+            assert [one.severity for one in found("digits")] == expected
+        Path("run").rename(f"run-{share}")
+
+
+def test_labels_of_the_test_split_are_not_looked_at(clean_place: Path) -> None:
+    train(load_config("digits", ["training.epochs=3"]), run_dir=Path("run"))
+    _, run = load_trained_run("run")
+    other = replace(run.splits, test=Split(run.splits.test.inputs, run.splits.test.targets.flip(0)))
+    assert measure(run) == measure(replace(run, splits=other))
+
+
+def test_a_run_without_a_checkpoint_is_judged_by_its_log(clean_place: Path, dlcli: Callable[..., Finished]) -> None:
+    assert names(found("linear_regression", ["optimizer.lr=5"])) == ["learning-rate-too-high"]
+    assert not Path("run/checkpoints/best.safetensors").exists()
+    result = diagnose_run("run")
+    assert (result.status, result.epochs, result.epoch) == ("diverged", 0, None)
+    (finding,) = result.findings
+    assert finding.evidence == ("in epoch 1 the loss was not finite any more (summary.json: diverged)",)
+    assert finding.advice.startswith("optimizer.lr=0.5;")
+    Path("run/summary.json").unlink()
+    assert diagnose_run("run").findings == ()
+
+
+def test_a_damaged_log_is_borne(clean_place: Path) -> None:
+    train(load_config("digits", ["training.epochs=2"]), run_dir=Path("run"))
+    for row in ("", '{"epoch": 1, "step": 1, "train/loss": null, "epoch_seconds": 1}\n'):
+        Path("run/metrics.jsonl").write_text(row)
+        Path("run/trace.jsonl").write_text('{"epoch": 1, "layers": [], "paths": []}\n')
+        assert all(one.evidence and one.advice for one in diagnose_run("run").findings)
+
+
+def test_runs_show_prints_findings(clean_place: Path, dlcli: Callable[..., Finished]) -> None:
+    train(load_config("digits", [TEN_LAYERS, "training.epochs=4"]), run_dir=Path("bad"))
+    plain, diagnosed = dlcli("runs", "show", "bad"), dlcli("runs", "show", "bad", "--diagnose")
+    assert diagnosed.code == 0, diagnosed.err
+    assert diagnosed.out.startswith(plain.out)
+    lines = diagnosed.out.removeprefix(plain.out).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1].startswith("problem   The gradient vanishes")
+    assert any(line.startswith("try       model.hidden_sizes=[64]") for line in lines)
+    record = json.loads(dlcli("runs", "show", "bad", "--diagnose", "--json").out)
+    assert record["findings"][0]["name"] == "vanishing-gradient"
+    assert record.keys() - json.loads(dlcli("runs", "show", "bad", "--json").out).keys() == {"findings"}
+    train(load_config("moons"), run_dir=Path("good"))
+    assert dlcli("runs", "show", "good", "--diagnose").out.endswith("\n\nno finding\n")
+
+
+def test_showing_a_run_without_its_diagnosis_does_not_wait_for_torch(clean_place: Path) -> None:
+    train(load_config("digits", ["training.epochs=1"]), run_dir=Path("run"))
+    code = "import sys; sys.argv = ['dlcli', 'runs', 'show', 'run']; from dlcli.cli import main; main()"
+    code = f"import atexit, sys; atexit.register(lambda: print('torch' in sys.modules)); {code}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "False", done.stderr
+
+
+def splits_of(train_rows: Any, val_rows: Any, test_rows: Any) -> Any:
+    parts = [torch.tensor(rows, dtype=torch.float32) for rows in (train_rows, val_rows, test_rows)]
+    named = zip(("train", "val", "test"), parts, strict=True)
+    return SimpleNamespace(**{name: Split(rows[:, :-1], rows[:, -1].long()) for name, rows in named})
+
+
+def test_overlaps_are_those_of_comparing_every_row_with_every_row() -> None:
+    rows = np.random.default_rng(0).integers(0, 3, (60, 4))  # the last column is the label
+    val, test = find_overlaps(splits_of(rows[:30], rows[30:40], rows[40:]))
+    for overlap, others in ((val, rows[30:40]), (test, rows[40:])):
+        twins = [[one for one in rows[:30] if (one[:-1] == row[:-1]).all()] for row in others]
+        agree = [any(twin[-1] == row[-1] for twin in found) for found, row in zip(twins, others, strict=True)]
+        assert (overlap.examples, overlap.found) == (len(others), sum(map(bool, twins)))
+        assert overlap.same_label == sum(agree)
+        assert 0 < overlap.same_label < overlap.found
+
+
+def test_equal_inputs_are_natural_where_there_are_few_possible_ones() -> None:
+    generator = torch.Generator().manual_seed(0)
+    answers = torch.randint(2, (500, 3), generator=generator).float()
+    labels = torch.zeros(500)
+    assert is_coarse(Split(answers, labels))
+    assert not is_coarse(Split(torch.randint(2, (500, 30), generator=generator).float(), labels))
+    assert not is_coarse(Split(torch.randn(250, 1, generator=generator).repeat(2, 1), labels))
+
+
+def test_fashion_mnist_has_no_copies(fashion_root: Path) -> None:
+    config = load_config("fashion_mnist", [f"data.root={fashion_root}"]).config
+    overlaps = find_overlaps(make_splits(SOURCES["fashion_mnist"](config.data), config.data, 0))
+    assert [(one.examples, one.found) for one in overlaps] == [(6000, 0), (10_000, 0)]
+
+
+def test_neighbours_are_those_of_scikit_learn(clean_place: Path) -> None:
+    for preset, model in (("digits", KNeighborsClassifier(5)), ("diabetes", KNeighborsRegressor(5))):
+        train(load_config(preset, ["training.epochs=1"]), run_dir=Path(preset))
+        _, run = load_trained_run(preset)
+        inputs, targets = run.splits.train.inputs.numpy(), run.splits.train.targets.numpy()
+        preds = model.fit(inputs, targets).predict(run.splits.val.inputs.numpy()).flatten()
+        truth, share = run.splits.val.targets.numpy().flatten(), measure(run).neighbours.score
+        expected = (preds == truth).mean() if preset == "digits" else np.corrcoef(preds, truth)[0, 1] ** 2
+        assert share == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_best_step_is_that_of_the_parabola(clean_place: Path) -> None:
+    """The squared error of a linear model along its gradient g is a parabola with its least at gᵀg / gᵀHg."""
+    train(load_config("linear_regression", ["training.epochs=1"]), run_dir=Path("run"))
+    _, run = load_trained_run("run")
+    setup = set_up(run.config)
+    weight, bias = (parameter.detach().double().numpy() for parameter in setup.model.parameters())
+    inputs, targets = (part.double().numpy() for part in (run.splits.train.inputs, run.splits.train.targets))
+    ones = np.hstack([inputs, np.ones((len(inputs), 1))])
+    theta = np.hstack([weight.flatten(), bias])
+    hessian = 2 / len(ones) * ones.T @ ones
+    gradient = 2 / len(ones) * ones.T @ (ones @ theta - targets.flatten())
+    length = gradient @ gradient / (gradient @ hessian @ gradient) / run.config.optimizer.lr
+    assert abs(math.log10(measure(run).best_step / length)) <= 0.25
+
+
+def test_calibration_tells_chance_from_overconfidence() -> None:
+    generator = torch.Generator().manual_seed(3)
+    top = 0.5 + 0.5 * torch.rand(400, generator=generator, dtype=torch.float64)
+    probs = torch.stack([top, 1 - top], 1)
+    fair = (torch.rand(400, generator=generator, dtype=torch.float64) > top).long()
+    measured = measure_calibration(probs, fair)
+    bins = np.ceil(top.numpy() * 15)
+    by_hand = sum(abs((fair.numpy() == 0)[bins == b].sum() - top.numpy()[bins == b].sum()) for b in set(bins)) / 400
+    assert measured.error == pytest.approx(by_hand)
+    assert measured.error <= measured.highest_by_chance
+    worse = measure_calibration(probs, torch.randint(2, (400,), generator=generator))
+    assert worse.error > worse.highest_by_chance
+    assert worse.confidence > worse.accuracy
+    assert worse.by_chance == measured.by_chance

@@ -1,0 +1,57 @@
+"""Means, deviations and paired differences, against NumPy and SciPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from dlcli.lecture.studies.results import compare, first_epoch, spread_of
+
+
+def test_means_and_deviations_are_numpy_s() -> None:
+    values = np.random.default_rng(0).normal(0.9, 0.01, 7).tolist()
+    spread = spread_of(values)
+    assert spread is not None
+    assert (spread.mean, spread.n) == (pytest.approx(np.mean(values)), 7)
+    assert spread.sd == pytest.approx(np.std(values, ddof=1))
+    assert spread_of([]) is None
+    assert spread_of([3.0]).sd is None  # type: ignore[union-attr]
+
+
+def test_paired_differences_are_those_of_a_paired_t_test() -> None:
+    generator = np.random.default_rng(1)
+    one, other = generator.normal(0.90, 0.05, 6), generator.normal(0.93, 0.05, 6)
+    comparison = compare(one.tolist(), other.tolist())
+    difference = comparison.difference
+    assert difference is not None
+    assert difference.sd is not None
+    t = difference.mean / (difference.sd / np.sqrt(difference.n))
+    assert t == pytest.approx(stats.ttest_rel(other, one).statistic)
+    assert comparison.same_sign == int((np.sign(other - one) == np.sign(np.mean(other - one))).sum())
+
+
+@pytest.mark.parametrize(
+    ("reference", "others", "verdict", "same_sign"),
+    [
+        ([0.9, 0.8, 0.7], [0.7, 0.6, 0.5], "clear", 3),
+        ([0.9, 0.8, 0.7], [0.9, 0.8, 0.7], "same", 0),
+        ([0.9, 0.8, 0.7], [0.8, 0.9, 0.7], "within", 0),
+        ([0.5, 0.5, 0.5, 0.5, 0.5], [0.6, 0.6, 0.6, 0.6, 0.49], "mixed", 4),
+        ([0.9, None, 0.7], [0.7, 0.6, None], "mixed", 1),
+        ([0.9, None, 0.7], [0.7, 0.6, 0.5], "clear", 2),
+        ([None, None], [0.5, 0.6], None, 0),
+    ],
+)
+def test_a_difference_is_clear_beyond_its_spread_and_of_one_sign(
+    reference: list[float | None], others: list[float | None], verdict: str | None, same_sign: int
+) -> None:
+    comparison = compare(reference, others)
+    assert (comparison.verdict, comparison.same_sign) == (verdict, same_sign)
+
+
+def test_a_level_is_reached_in_the_first_epoch_at_or_beyond_it() -> None:
+    assert first_epoch([0.5, 0.9, 0.8, 0.95], 0.9, higher=True) == 2
+    assert first_epoch([0.5, 0.2, 0.1], 0.2, higher=False) == 2
+    assert first_epoch([0.5, 0.6], 0.9, higher=True) is None
+    assert first_epoch([], 0.9, higher=True) is None

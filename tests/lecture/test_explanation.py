@@ -1,0 +1,185 @@
+"""What a config comes to, held against scipy, torch's own counter and sums written out."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+from conftest import Finished
+
+from dlcli import api
+from dlcli.config.load import load_config
+from dlcli.data.splits import Split
+from dlcli.lecture.explanation import loss_terms, measure_divergence
+from dlcli.model import ACTIVATIONS
+from dlcli.task import Classification
+
+LOSSES = [
+    ("digits", "{name: cross_entropy}"),
+    ("digits", "{name: cross_entropy, label_smoothing: 0.1}"),
+    ("digits", "{name: cross_entropy, class_weights: balanced}"),
+    ("digits", "{name: cross_entropy, class_weights: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10], label_smoothing: 0.2}"),
+    ("digits", "{name: mse}"),
+    ("diabetes", "{name: mse}"),
+    ("diabetes", "{name: l1}"),
+    ("diabetes", "{name: huber, delta: 0.3}"),
+]
+
+
+def set_up(*settings: str) -> tuple[api.Setup, Split, torch.Tensor]:
+    """Return data and model, the first batch, and its outputs, in float64."""
+    preset, *rest = settings
+    setup = api.set_up(load_config(preset, [*rest, "training.precision=float64"]).config)
+    order = torch.Generator().manual_seed(0)
+    batch = setup.splits.train.select(torch.randperm(len(setup.splits.train), generator=order)[:50])
+    with torch.no_grad():
+        return setup, batch, setup.model(batch.inputs)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
+@pytest.mark.parametrize("head", ["softmax", "l1"])
+def test_the_split_of_kl_is_scipy_s(smoothing: float, head: str) -> None:
+    setup, batch, outputs = set_up("digits", f"loss.label_smoothing={smoothing}", f"model.head={head}")
+    found = measure_divergence(setup.task, outputs, batch.targets, setup.config)
+    z = outputs.numpy()
+    q = np.exp(z) / np.exp(z).sum(1, keepdims=True) if head == "softmax" else np.abs(z) / np.abs(z).sum(1)[:, None]
+    p = (1 - smoothing) * np.eye(10)[batch.targets] + smoothing / 10
+    assert found.kl == pytest.approx(scipy.stats.entropy(p, q, axis=1).mean(), rel=1e-12)
+    assert found.entropy == pytest.approx(scipy.stats.entropy(p, axis=1).mean(), rel=1e-12)
+    assert found.cross_entropy == pytest.approx(-(p * np.log(q)).sum(1).mean(), rel=1e-12)
+    assert found.gap < 1e-14
+    assert (found.entropy == 0) == (smoothing == 0)
+    assert math.copysign(1, found.entropy) == 1
+    assert found.cross_entropy == pytest.approx(setup.task.loss(outputs, batch.targets).item(), rel=1e-12)
+
+
+def test_probabilities_that_round_to_0_have_a_finite_kl() -> None:
+    setup, _, _ = set_up("digits")
+    outputs = torch.tensor([[0.0, 2000.0, *[0.0] * 8]], dtype=torch.float64)
+    found = measure_divergence(setup.task, outputs, torch.tensor([0]), setup.config)
+    assert found.kl == found.cross_entropy == 2000
+
+
+@pytest.mark.parametrize("head", ["softmax", "l1"])
+@pytest.mark.parametrize(("preset", "loss"), LOSSES)
+def test_the_terms_written_out_add_up_to_the_loss(preset: str, loss: str, head: str) -> None:
+    settings = [f"loss={loss}", *([f"model.head={head}"] if preset == "digits" else [])]
+    setup, batch, outputs = set_up(preset, *settings)
+    terms = loss_terms(setup.task, outputs, batch.targets, setup.config)
+    written_out = terms.sum() / setup.task.weight(batch.targets)
+    assert written_out.item() == pytest.approx(setup.task.loss(outputs, batch.targets).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize(("loss", "expected"), [("mse", 0.32), ("cross_entropy", -math.log(0.6))])
+@pytest.mark.parametrize("head", ["softmax", "l1"])
+def test_the_lecture_s_worked_numbers(loss: str, expected: float, head: str) -> None:
+    config = load_config("moons", [f"loss.name={loss}", f"model.head={head}"]).config
+    task = Classification(config.loss, 2, head=config.model.head)  # type: ignore[arg-type]
+    outputs = torch.tensor([[0.6, 0.4]], dtype=torch.float64)
+    outputs = outputs.log() if head == "softmax" else outputs
+    assert loss_terms(task, outputs, torch.tensor([0]), config).sum().item() == pytest.approx(expected, rel=1e-12)
+    assert expected == pytest.approx(0.5108, abs=5e-5) or loss == "mse"
+
+
+@pytest.mark.parametrize(
+    ("preset", "loss", "more"),
+    [
+        *((*one, more) for one in LOSSES for more in ([], ["model.hidden_sizes=[]", "training.batch_size=full"])),
+        *((*one, ["model.head=l1"]) for one in LOSSES if one[0] == "digits"),
+    ],
+)
+def test_every_loss_and_head_is_explained_on_a_page_that_fits(
+    dlcli: Callable[..., Finished], preset: str, loss: str, more: list[str]
+) -> None:
+    done = dlcli("explain", "-c", preset, f"loss={loss}", *more)
+    assert (done.code, done.err) == (0, "")
+    assert max(map(len, done.out.splitlines())) <= 80, done.out
+    assert ("KL(P, Q)" in done.out) == (preset == "digits")
+
+
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_every_activation_is_explained(dlcli: Callable[..., Finished], activation: str) -> None:
+    done = dlcli("explain", "-c", "moons", f"model.activation={activation}")
+    assert done.code == 0
+    assert "σ(z) = " in done.out
+
+
+def test_json_says_what_the_page_says(dlcli: Callable[..., Finished]) -> None:
+    arguments = ("explain", "-c", "digits", "loss.label_smoothing=0.1", "model.hidden_sizes=[64, 20]")
+    page, found = dlcli(*arguments).out, json.loads(dlcli(*arguments, "--json").out)
+    for layer in found["layers"]:
+        arithmetic = f"{layer['fan_in']:,} × {layer['fan_out']:,} + {layer['fan_out']:,} = {layer['parameters']:,}"
+        assert arithmetic in page
+    for name in ("cross_entropy", "entropy", "kl"):
+        assert f"{found['divergence'][name]:.6f}" in page
+    for one in found["example"]["terms"]:
+        assert f"{one['p']:.4f}" in page
+    assert sum(one["p"] for one in found["example"]["terms"]) == pytest.approx(1)
+    (label,) = [one for one in found["example"]["terms"] if one["name"] == found["example"]["label"]]
+    assert found["example"]["surprise"] == pytest.approx(-math.log(label["p"]))
+    assert label["y"] == pytest.approx(0.91)
+    assert found["example"]["loss"] == pytest.approx(
+        sum(-one["y"] * math.log(one["p"]) for one in found["example"]["terms"])
+    )
+    assert f"{found['flops']['epoch']:,}" in page
+
+
+def test_the_numbers_are_those_of_the_first_step(dlcli: Callable[..., Finished]) -> None:
+    """The first loss that training sees, before its first step, is the one that is explained."""
+    settings = ["training.batch_size=full", "training.epochs=1", "training.precision=float64"]
+    for preset in ("digits", "diabetes"):
+        explained = json.loads(dlcli("explain", "-c", preset, *settings, "--json").out)
+        dlcli("train", "-c", preset, *settings, "--run-dir", preset, "--quiet")
+        row = json.loads(Path(preset, "metrics.jsonl").read_text())
+        assert explained["batch_loss"] == pytest.approx(row["train/loss"], rel=1e-6)
+
+
+def test_many_classes_and_many_layers_fit(dlcli: Callable[..., Finished]) -> None:
+    blobs = "data={name: synthetic_classification, pattern: blobs, n_classes: 300, n_samples: 5000, in_features: 9}"
+    done = dlcli("explain", "-c", "moons", blobs, f"model.hidden_sizes={[1024] * 3 + [7] * 9}")
+    assert done.code == 0, done.err
+    assert "and 290 more" in done.out
+    assert max(map(len, done.out.splitlines())) <= 80
+    found = json.loads(dlcli("explain", "-c", "moons", blobs, "--json").out)
+    rows = found["example"]["terms"]
+    assert len(rows) == 10
+    assert found["example"]["label"] in {one["name"] for one in rows}
+    assert all(one["p"] >= other["p"] for one, other in itertools.pairwise(rows))
+
+
+def test_regression_is_shown_in_its_own_unit_too(dlcli: Callable[..., Finished]) -> None:
+    found = json.loads(dlcli("explain", "-c", "diabetes", "--json").out)
+    setup = api.set_up(load_config("diabetes").config)
+    for one in found["errors"]:
+        assert one["term"] == pytest.approx((one["output"] - one["target"]) ** 2)
+        scale, shift = setup.splits.target_scaling.scale.item(), setup.splits.target_scaling.shift.item()
+        assert one["own_target"] == pytest.approx(one["target"] * scale + shift, rel=1e-6)
+        assert one["own_target"] == pytest.approx(round(one["own_target"]), abs=1e-3), "as published"
+
+
+def test_what_was_given_is_explained_with_its_place_and_the_rest_counted(dlcli: Callable[..., Finished]) -> None:
+    found = json.loads(dlcli("explain", "-c", "digits", "optimizer={name: adam, lr: 0.01}", "--json").out)
+    given = {one["key"]: one for one in found["settings"]}
+    assert given["optimizer.lr"]["origin"] == "command line"
+    assert given["optimizer.lr"]["value"] == "0.01"
+    assert "Kingma" in given["optimizer.name"]["means"]
+    assert given["model.hidden_sizes"]["origin"].endswith("digits.yaml:8")
+    assert "Fashion-MNIST" not in given["data.name"]["lecture"]
+    shown = dlcli("config", "show", "digits", "optimizer={name: adam, lr: 0.01}").out
+    assert found["defaults"] == sum(line.endswith("# default") for line in shown.splitlines())
+
+
+@pytest.mark.parametrize("command", ["explain", "gradcheck"])
+def test_mistakes_are_answered(dlcli: Callable[..., Finished], command: str) -> None:
+    assert dlcli(command).code == 2
+    assert dlcli(command, "-c", "digits", "optimizer.lr=-1").code == 2
+    absent = dlcli(command, "-c", "fashion_mnist", "data.root=nowhere")
+    assert absent.code == 3
+    assert "Traceback" not in absent.err

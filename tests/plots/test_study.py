@@ -1,0 +1,39 @@
+"""A study's figure: files that others can read, whatever the numbers are."""
+
+from __future__ import annotations
+
+import io
+import xml.etree.ElementTree as ET
+
+import pytest
+from matplotlib.image import imread
+from studies.made_up import LATE, NEVER, SOON, make_results
+
+from dlcli.lecture.studies.catalogue import STUDIES
+from dlcli.lecture.studies.figure import draw_study
+
+
+@pytest.mark.parametrize("name", [name for name, study in STUDIES.items() if study.curve == "val"])
+def test_every_figure_is_a_png_and_an_svg_also_where_training_diverged(name: str) -> None:
+    labels = [one.label for one in STUDIES[name].variants]
+    kinds = [[SOON, LATE], [None, None], [NEVER, None], [SOON, SOON], [LATE, NEVER]]
+    curves = {label: kinds[i % len(kinds)] for i, label in enumerate(labels)}
+    files = draw_study(make_results(name, curves, dict.fromkeys(labels, (0.9, 0.95))))
+    assert set(files) == {"figure.png", "figure.svg"}
+    pixels = imread(io.BytesIO(files["figure.png"]))
+    assert pixels.shape[:2] == (720, 1500)
+    assert pixels[..., :3].std() > 0.01, "it is not blank"
+    assert ET.fromstring(files["figure.svg"]).tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_a_figure_of_nothing_but_divergence_can_be_drawn() -> None:
+    labels = ("cross-entropy", "squared error")
+    curves = {label: [None, None] for label in labels}
+    assert draw_study(make_results("mse-vs-cross-entropy", curves, dict.fromkeys(labels, (0.9, 0.9))))
+
+
+def test_the_same_results_give_the_same_bytes() -> None:
+    labels = ("softmax", "L1 norm")
+    curves = {label: [SOON, LATE] for label in labels}
+    results = make_results("softmax-vs-l1", curves, dict.fromkeys(labels, (0.9, 0.95)))
+    assert draw_study(results) == draw_study(results)

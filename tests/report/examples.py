@@ -1,0 +1,236 @@
+"""Contents of pages, made up, in the shape that `dlcli eval --json`, the pictures and the diagnosis have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from dlcli.config.load import load_config
+from dlcli.config.render import flatten
+from dlcli.plots import style
+from dlcli.report.images import Image, embed
+from dlcli.report.page import Contents, RunRecord
+from dlcli.report.record import Layer
+
+FASHION = ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "\"'><img src=x onerror=alert(1)>",
+    "\x1b[31mred\x07",
+    "a\u202egnp.exe",
+    "{{ 7*7 }}",
+]
+
+
+@dataclass(frozen=True)
+class Found:
+    severity: str
+    statement: str
+    evidence: tuple[str, ...]
+    advice: str
+
+
+def classification(classes: list[str] = FASHION) -> dict[str, Any]:
+    """Return measures of a made-up confusion matrix."""
+    k, rng = len(classes), np.random.default_rng(0)
+    probs = rng.dirichlet([0.35] * k, size=k) * 0.25 + np.eye(k) * 0.75
+    counts = np.stack([rng.multinomial(1000, row) for row in probs])
+    counts[:, -1] += counts[:, 1]
+    counts[:, 1] = 0  # a class never predicted
+    given_true = (counts / counts.sum(1, keepdims=True)).tolist()
+    totals = counts.sum(0)
+    given_predicted = [[float(n / t) if t else None for n, t in zip(row, totals, strict=True)] for row in counts]
+    accuracy = float(np.trace(counts) / counts.sum())
+    pairs = sorted(((counts[i, j], i, j) for i in range(k) for j in range(k) if i != j), reverse=True)[:5]
+    examples = [
+        {
+            "index": 11 * n,
+            "pred": classes[n % k],
+            "label": classes[n * 3 % k],
+            "probability": 0.999871 - n / 9,
+            "entropy": n / 7,
+        }
+        for n in range(5)
+    ]
+    metrics: dict[str, Any] = {
+        "loss": 0.52071,
+        "accuracy": accuracy,
+        "accuracy_interval": [accuracy - 0.00712, accuracy + 0.00693],
+        "macro_f1": 0.81231,
+        "macro_precision": 0.82342,
+        "macro_recall": 0.81453,
+        "log_loss": 0.52564,
+        "brier_score": 0.26175,
+        "ece": 0.03186,
+        "mean_entropy": 0.41297,
+        "top_k": {"2": 0.94308, "3": 0.97419},
+        "per_class": {
+            name: {
+                "precision": given_predicted[i][i],
+                "recall": given_true[i][i],
+                "f1": 2 * int(counts[i, i]) / int(counts[i].sum() + totals[i]),
+                "support": int(counts[i].sum()),
+            }
+            for i, name in enumerate(classes)
+        },
+        "confusion": {
+            "classes": classes,
+            "counts": counts.tolist(),
+            "predicted_given_true": given_true,
+            "true_given_predicted": given_predicted,
+        },
+        "most_confused": [
+            {"true": classes[i], "predicted": classes[j], "count": int(n), "share": given_true[i][j]}
+            for n, i, j in pairs
+        ],
+        "most_certain": examples,
+        "least_certain": examples[::-1],
+        "reliability": [
+            {
+                "low": i / 10,
+                "high": (i + 1) / 10,
+                "examples": 97 + i,
+                "confidence": i / 10 + 0.0531,
+                "accuracy": i / 10 + 0.0442,
+            }
+            for i in range(10)
+        ],
+    }
+    baselines = {
+        "majority_class": {"class": classes[0], "metrics": {"accuracy": 0.1, "log_loss": 2.30259}},
+        "logistic_regression": {"metrics": {"accuracy": 0.74321, "log_loss": 0.71234}},
+    }
+    statements = [
+        "0.09 more of the test examples right than logistic regression",
+        "0.73 more than by always saying " + classes[0],
+    ]
+    return measured(metrics, baselines, statements)
+
+
+def regression() -> dict[str, Any]:
+    """Return measures of a made-up regression."""
+    metrics = {
+        "loss": 0.63191,
+        "mse": 3473.35853,
+        "rmse": 58.93521,
+        "mae": 49.60352,
+        "r2": 0.53351,
+        "residual_quantiles": {"0": -141.25, "0.05": -99.5, "0.25": -38.625, "0.5": 1.75, "0.75": 43.5, "1": 160.125},
+    }
+    least_squares = {
+        "intercept": 152.1335,
+        "coefficients": {"age": -1.7251, "sex": -11.3352, "bmi": 24.8453},
+        "rank": 11,
+        "metrics": {"rmse": 57.1234, "mae": 48.0345, "r2": 0.5612},
+        "sgd": {"parameter_distance": 0.00321, "loss_ratio": 1.0456},
+    }
+    baselines = {
+        "mean": {"value": 152.1336, "metrics": {"rmse": 78.5532, "mae": 67.3443, "r2": -0.01234}},
+        "least_squares": least_squares,
+        "noise_floor": {"metrics": {"rmse": 31.4159}},
+    }
+    return measured(metrics, baselines, ["RMSE 1.8 above least squares: the network finds no more than the line"])
+
+
+def measured(metrics: dict[str, Any], baselines: dict[str, Any], statements: list[str]) -> dict[str, Any]:
+    where = {"run": "runs/a/b", "split": "test", "checkpoint": "best", "epoch": 17, "examples": 10_000}
+    return {**where, "metrics": metrics, "baselines": baselines, "statements": statements}
+
+
+FINDINGS = (
+    Found(
+        "problem",
+        "The model learns its training examples by heart: loss on validation rises from epoch 12 on",
+        ("val/loss 0.3312 at epoch 12, 0.4120 at epoch 40", "train/loss 0.0213 at epoch 40"),
+        "dlcli train -c fashion_mnist early_stopping.patience=5",
+    ),
+    Found(
+        "hint",
+        "Layer 1 is saturated",
+        ("0.61 of its units are flat",),
+        "model.hidden_sizes=[64, 32]; it was [64], or a lower `optimizer.lr`",
+    ),
+)
+
+
+def pictures(hostile: str = "") -> tuple[list[Image], list[Image]]:
+    """Return curves, and a picture of many pixels."""
+
+    def two_lines() -> Figure:
+        figure, axes = style.new_axes("Loss")
+        epochs = np.arange(1, 41)
+        for name, end, colour in (("train", 0.02, style.TRAIN), ("val", 0.08, style.VAL)):
+            axes.plot(epochs, end + np.exp(-epochs / 5), color=colour)
+            axes.annotate(name, (40, end), color=colour)
+        axes.set(xlabel="epoch", ylabel="loss")
+        return figure
+
+    def noise() -> Figure:
+        figure, rng = style.new_figure("Images"), np.random.default_rng(0)
+        for panel in figure.subplots(4, 8).flat:
+            panel.imshow(rng.random((28, 28)), cmap="gray")
+            panel.set_axis_off()
+        return figure
+
+    curve = embed(
+        f"Loss by epoch {hostile}", f"Two lines fall from 1 {hostile}, to 0.02 for train and 0.08 for val.", two_lines
+    )
+    many = embed("Images", "Thirty-two grey images of noise.", noise)
+    return [curve], [many, curve]
+
+
+def record(*overrides: str, **changes: Any) -> RunRecord:
+    """Return what a run of digits left behind, changed."""
+    config = load_config("digits", overrides).config
+    rows = [
+        {
+            "epoch": n,
+            "step": 20 * n,
+            "lr": 0.1,
+            "train/loss": 2 / n,
+            "val/loss": 2.1 / n,
+            "val/accuracy": 1 - 1 / (n + 1),
+        }
+        for n in range(1, 41)
+    ]
+    origins = {key: "default" if i % 3 else f"digits.yaml:{i}" for i, key in enumerate(flatten(config))}
+    manifest = {
+        "started": "2026-11-23T12:58:40.892179+00:00",
+        "command": ["/usr/bin/dlcli", "train", "-c", "my digits.yaml"],
+        "working_folder": "/home/me",
+        "git_commit": "635b3f1c0ffee",
+        "host": "desk",
+        "data": {"name": "digits", "sha256": {"images.gz": "ab" * 32}},
+        "versions": {"python": "3.11.7", "torch": "2.15.0"},
+        "device": "cpu",
+        "device_name": "AMD EPYC",
+        "threads": 2,
+        "platform": "Linux",
+    }
+    summary = {"status": "finished", "epochs": 40, "best_epoch": 17, "seconds": 83.4}
+    known = {"path": "runs/digits/20261123T125840Z-66b9", "config": config, "origins": origins}
+    return RunRecord(**{**known, "manifest": manifest, "summary": summary, "rows": rows, **changes})
+
+
+def contents(figures: dict[str, Any], hostile: str = "") -> Contents:
+    """Return all that a page can hold."""
+    curves, others = pictures(hostile)
+    return Contents(
+        essentials=[
+            ("data", f"digits: 1,294 train, 143 val, 360 test{hostile}"),
+            ("model", "64-64-10, sigmoid; 4,810 parameters"),
+        ],
+        measured=figures,
+        findings=FINDINGS,
+        looked_for=("overfitting", "saturated units"),
+        curves=curves,
+        pictures=others,
+        layers=[
+            Layer("Linear", 64, "weight 64 × 64, bias 64", 4160),
+            Layer("Sigmoid", 64, "", 0),
+            Layer("Linear", 10, "weight 10 × 64, bias 10", 650),
+        ],
+    )

@@ -1,0 +1,303 @@
+"""A page says all that is known, shows text as text, and keeps the rules that screen readers rely on."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import examples
+import pytest
+
+from dlcli.report.compare import ComparedRun, render_comparison
+from dlcli.report.html import code, number
+from dlcli.report.page import Contents, render_report
+
+DIVERGED = {"status": "diverged", "error": "NaN"}
+INLINE = {"span", "strong", "code", "a"}
+VOID = {"meta", "img", "link", "br", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """What a browser would make of a page, and whether every element that begins also ends."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert not self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len(dict(attrs)) == len(attrs), f"an attribute twice in {attrs}"
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+        self.texts.append(" " * (tag not in INLINE))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append("" if self._open[-1:] == ["style"] else data)
+
+    def all(self, *tags: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.elements if tag in tags]
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.texts).split())
+
+
+def numbers_in(tree: Any) -> list[float]:
+    if isinstance(tree, dict):
+        return [one for part in tree.values() for one in numbers_in(part)]
+    if isinstance(tree, list):
+        return [one for part in tree for one in numbers_in(part)]
+    return [tree] if isinstance(tree, (int, float)) else []
+
+
+PAGES = {
+    "classification": lambda: render_report(examples.record(), examples.contents(examples.classification())),
+    "regression": lambda: render_report(examples.record(), examples.contents(examples.regression())),
+    "hostile": lambda: hostile_page(),
+    "no model": lambda: render_report(
+        examples.record(rows=[], summary={"status": "diverged", "error": "NaN"}), Contents()
+    ),
+    "comparison": lambda: comparison(["one", "two"]),
+}
+
+
+def hostile_page() -> str:
+    text = "".join(examples.HOSTILE)
+    record = examples.record(
+        path=text,
+        origins={"seed": text},
+        summary={"status": text, "error": text, "best_epoch": text, "seconds": text},
+        manifest={"command": [text, text], "versions": {text: text}, "device": text, "data": {"sha256": {text: text}}},
+    )
+    return render_report(record, examples.contents(examples.classification(examples.HOSTILE), text))
+
+
+def comparison(names: list[str], metrics: dict[str, list[float | None]] | None = None) -> str:
+    runs = [ComparedRun(f"runs/{name}", name, "finished", "classification", examples.record().rows) for name in names]
+    return render_comparison(runs, {"optimizer.lr": ["0.1", "0.2"]}, metrics or {"val/loss": [0.25, 0.5]})
+
+
+@pytest.mark.parametrize("make", PAGES.values(), ids=PAGES.keys())
+def test_a_page_is_well_formed_and_keeps_the_rules(make: Any) -> None:
+    html = make()
+    page = Page(html)
+    assert page.all("html")[0]["lang"] == "en"
+    assert [len(page.all(tag)) for tag in ("title", "h1", "header", "nav", "main", "footer")] == [1] * 6
+    assert not page.all("script", "link", "iframe", "object", "embed", "form", "base", "style")[
+        1:
+    ]  # our one style sheet
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for _, attributes in page.elements:
+        assert attributes.get("aria-labelledby", ids[0]) in ids
+        assert "style" not in attributes
+        assert not [name for name in attributes if name.startswith("on")]
+        assert attributes.get("href", "#").startswith("#")
+        assert attributes.get("src", "data:image/").startswith("data:image/")
+    assert all(attributes["href"][1:] in ids for attributes in page.all("a"))
+    assert all(attributes["alt"] for attributes in page.all("img"))
+    assert all(attributes["scope"] in ("col", "row", "colgroup") for attributes in page.all("th"))
+    assert len(page.all("table")) == len(page.all("caption"))
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    assert all(after <= before + 1 for before, after in zip([0, *levels], levels, strict=False))
+    assert len(html) < 3_000_000
+
+
+def test_the_policy_allows_pictures_in_the_page_its_one_style_sheet_and_nothing_else() -> None:
+    html = PAGES["classification"]()
+    (policy,) = [one["content"] for one in Page(html).all("meta") if one.get("http-equiv") == "Content-Security-Policy"]
+    style = re.search("<style>(.*?)</style>", html, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.group(1).encode()).digest()).decode()
+    assert policy.split("; ")[:3] == ["default-src 'none'", "img-src data:", f"style-src 'sha256-{digest}'"]
+    assert html.index("Content-Security-Policy") < html.index("<style>")
+
+
+@pytest.mark.parametrize("figures", [examples.classification(), examples.regression()], ids=["classes", "values"])
+def test_every_figure_is_shown(figures: dict[str, Any]) -> None:
+    page = Page(render_report(examples.record(), examples.contents(figures)))
+    shown = set(page.text.split())
+    for value in numbers_in(figures["metrics"]) + numbers_in(figures["baselines"]):
+        assert number(value) in shown or (value == 0 and "0" in shown), value
+    assert all(one in page.text for one in figures["statements"])
+    for found in examples.FINDINGS:
+        assert all(one.replace("`", "") in page.text for one in (found.statement, *found.evidence, found.advice))
+    for part in (
+        "10,000 examples of test",
+        "best checkpoint, epoch 17",
+        "635b3f1c0ffee",
+        "dlcli train -c 'my digits.yaml'",
+    ):
+        assert part in page.text
+
+
+def test_what_users_wrote_is_text_and_its_control_characters_are_visible() -> None:
+    html = hostile_page()
+    page = Page(html)
+    for text in (
+        "<script>alert(1)</script>",
+        "\"'><img src=x onerror=alert(1)>",
+        r"\x1b[31mred\x07",
+        r"a\u202egnp.exe",
+    ):
+        assert text in page.text
+        assert text in "".join(str(one["alt"]) for one in page.all("img"))
+    assert "49" not in page.text.partition("{{ 7*7 }}")[1]
+    assert "{{ 7*7 }}" in page.text
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", html)
+
+
+def test_settings_and_commands_are_code() -> None:
+    for text, parts in {
+        "optimizer.lr=1e+29; it was 1e+30": ["optimizer.lr=1e+29"],
+        "model.hidden_sizes=[64, 32, 16], or less": ["model.hidden_sizes=[64, 32, 16]"],
+        "say `dlcli train` and `<b>`": ["dlcli train", "&lt;b&gt;"],
+        "dlcli train -c x seed=1": ["dlcli train -c x seed=1"],
+        "1 <= 2, a == b": [],
+    }.items():
+        assert re.findall("<code>(.*?)</code>", code(text)) == parts
+        assert Page(f"<p>{code(text)}</p>").text == text.replace("`", "")
+
+
+def test_a_healthy_run_is_told_what_was_looked_for() -> None:
+    page = Page(render_report(examples.record(), Contents(looked_for=("overfitting", "saturated units"))))
+    assert "Nothing found. Looked for: overfitting, saturated units." in page.text
+    assert "Diagnosis" not in Page(render_report(examples.record(), Contents())).text
+
+
+def test_a_run_without_a_model_is_still_described() -> None:
+    text = Page(PAGES["no model"]()).text
+    for part in (
+        "This run is not whole: diverged. NaN",
+        "no checkpoint to measure",
+        "2.15.0",
+        "optimizer.lr",
+        "dlcli verify",
+    ):
+        assert part in text
+    unfinished = examples.record(summary={"status": "unfinished"})
+    assert "This run is not whole: unfinished." in Page(render_report(unfinished, Contents())).text
+
+
+def test_a_record_from_elsewhere_of_any_shape_makes_a_page() -> None:
+    whole = examples.record(rows=[])
+    for value in (None, 3, -1.5, float("nan"), "x", [], {}, [3], {"x": 3}, [[{}]], True, 10**400):
+        for key in (*whole.manifest, "resumed"):
+            assert "</html>" in render_report(replace(whole, manifest={**whole.manifest, key: value}), Contents())
+        for key in whole.summary:
+            assert "</html>" in render_report(replace(whole, summary={**whole.summary, key: value}), Contents())
+
+
+def test_settings_made_come_first_with_their_origin() -> None:
+    record = examples.record(origins={"optimizer.lr": "mine.yaml:3"} | {"seed": "default", "name": "default"})
+    html = render_report(record, Contents())
+    text = Page(html).text
+    assert "optimizer.lr 0.2 mine.yaml:3" in text
+    assert (
+        text.index("optimizer.lr 0.2") < text.index("2 settings left at their defaults") < text.index("seed 0 default")
+    )
+
+
+def test_a_long_log_is_shown_in_part_with_its_best_epoch() -> None:
+    rows = [{"epoch": n, "train/loss": 1 / n} for n in range(1, 1001)]
+    text = Page(
+        render_report(examples.record(rows=rows, summary={"status": "finished", "best_epoch": 777}), Contents())
+    ).text
+    assert "41 of 1,000 epochs" in text
+    assert "777 best" in text
+    assert "1,000 0.0010" in text
+
+
+def test_the_best_run_is_marked_by_a_word() -> None:
+    metrics = {"val/loss": [0.25, 0.5], "val/accuracy": [0.8, 0.9], "test/loss": [0.3, None], "seconds": [1.0, 2.0]}
+    text = Page(comparison(["one", "two"], metrics)).text
+    for row in (
+        "val/loss 0.2500 best 0.5000",
+        "val/accuracy 0.8000 0.9000 best",
+        "test/loss 0.3000 –",
+        "seconds 1.0000 2.0000",
+    ):
+        assert row in text
+
+
+def test_the_command_writes_a_page_and_says_where(dlcli: Any, clean_place: Path) -> None:
+    assert dlcli("train", "-c", "digits", "training.epochs=2", "--run-dir", "run", "--quiet").code == 0
+    done = dlcli("report", "run")
+    assert (done.code, done.out, done.err) == (0, "run/report.html\n", "")
+    page = Page(Path("run/report.html").read_text())
+    for part in (
+        "training.epochs 2 command line",
+        "seed 0 default",
+        "64-64-10, sigmoid; 4,810 parameters",
+        "359 examples of test",
+    ):
+        assert part in page.text
+    evaluated = json.loads(dlcli("eval", "run", "--json").out)
+    assert number(evaluated["metrics"]["accuracy"]) in page.text
+    again = json.loads(dlcli("report", "run", "-o", "again.html", "--json").out)
+    assert again == {"run": "run", "file": "again.html", "bytes": Path("again.html").stat().st_size}
+    assert Page(Path("again.html").read_text()).text == page.text
+
+
+@pytest.mark.parametrize("file", ["", "a\0b"])
+def test_no_page_is_written_to_what_is_no_path(dlcli: Any, clean_place: Path, file: str) -> None:
+    assert dlcli("train", "-c", "diabetes", "training.epochs=1", "--run-dir", "run", "--quiet").code == 0
+    for command in (["report", "run", "-o", file], ["runs", "compare", "run", "run", "--html", file]):
+        assert dlcli(*command).code == 2
+    assert {one.name for one in clean_place.iterdir()} == {"run"}
+
+
+@pytest.mark.parametrize("file", ["missing/page.html", ".", "run", "pipe", "\ud800"])
+def test_a_page_that_cannot_be_written_is_said_so(dlcli: Any, clean_place: Path, file: str) -> None:
+    assert dlcli("train", "-c", "diabetes", "training.epochs=1", "--run-dir", "run", "--quiet").code == 0
+    os.mkfifo("pipe")
+    for command in (["report", "run", "-o", file], ["runs", "compare", "run", "run", "--html", file]):
+        done = dlcli(*command)
+        assert done.code == 3, done
+        assert "cannot write" in done.err
+        assert "name another file" in done.err
+    assert {one.name for one in clean_place.iterdir()} == {"run", "pipe"}
+
+
+def test_a_diverged_run_has_a_page(dlcli: Any, clean_place: Path) -> None:
+    assert dlcli("train", "-c", "diabetes", "optimizer.lr=1e18", "--run-dir", "run", "--quiet").code == 5
+    assert dlcli("report", "run").code == 0
+    assert "This run is not whole: diverged." in Page(Path("run/report.html").read_text()).text
+
+
+def test_compared_runs_have_a_page(dlcli: Any, clean_place: Path) -> None:
+    for lr in ("0.1", "0.01"):
+        arguments = (
+            "-c",
+            "digits",
+            "training.epochs=2",
+            f"optimizer.lr={lr}",
+            "--run-dir",
+            f"runs/digits/lr{lr}",
+            "--quiet",
+        )
+        assert dlcli("train", *arguments).code == 0
+    done = dlcli("runs", "compare", "lr0.1", "lr0.01", "--html", "both.html", "--json")
+    figures = json.loads(done.out)
+    assert figures["file"] == "both.html"
+    page = Page(Path("both.html").read_text())
+    assert "optimizer.lr 0.1 0.01" in page.text
+    assert all(number(value) in page.text for row in figures["metrics"].values() for value in row)
+    assert [str(one["alt"]).partition(",")[0] for one in page.all("img")] == ["train/loss", "val/loss", "val/accuracy"]

@@ -19,10 +19,7 @@ _GONE = {errno.EPIPE: "closed pipe", errno.EBADF: "closed"}  # nobody reads the 
 _LETTERS = "Σ ∂ ∇ ∞ µ ŷ \u0302 \u0304 − – — ‑ × ⊙ · ± ‖ ′ ‘ ’ “ ” … → ← ≤ ≥ ≈ ● • ★ ✓ ▁ ▂ ▃ ▄ ▅ ▆ ▇ █"
 _SPELLED = "sum d grad inf u y_hat _hat _bar - - - - x .* * +- || ' ' ' ' ' ... -> <- <= >= ~ * * * ok _ . , - = + * #"
 _WORDS = {**dict(zip(_LETTERS.split(), _SPELLED.split(), strict=True)), "√": "sqrt ", "\u00a0": " "}
-_DIRECTIONS = (
-    ("HORIZONTAL", "LEFT", "RIGHT"),
-    ("VERTICAL", "UP", "DOWN"),
-)  # of box-drawing lines, in their Unicode names
+_DIRECTIONS = (("HORIZONTAL", "LEFT", "RIGHT"), ("VERTICAL", "UP", "DOWN"))  # in the Unicode names of box drawings
 
 
 class _Output(io.RawIOBase):

@@ -1,4 +1,4 @@
-"""Train neural networks for regression and classification from a YAML file.
+"""Training of neural networks for regression and classification from YAML files.
 
 In a notebook::
 
@@ -7,11 +7,11 @@ In a notebook::
     result = dlcli.train(dlcli.load_config("digits", ["training.epochs=5"]))
     dlcli.evaluate(result.run).metrics["accuracy"]
 
-Importing dlcli is cheap; torch is imported when the first of these is used.
+Importing dlcli is fast: torch is imported on the first use of one of these functions.
 """
 
-# Nothing may be imported here: under `python -m dlcli` it would come from the working folder, see __main__.
-TYPE_CHECKING = False  # type checkers take it for true
+# No imports here: under `python -m dlcli` they could come from the working folder, see __main__.
+TYPE_CHECKING = False  # type checkers treat it as True
 if TYPE_CHECKING:
     from dlcli.api import diagnose, draw, evaluate, explain, gradcheck, plan, predict, resume, train, verify
     from dlcli.config.load import load_config
@@ -38,7 +38,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'dlcli' has no attribute {name!r}")
     from dlcli import openmp
 
-    with openmp.waiting_set():
+    with openmp.wait_policy_set():
         from dlcli import api
 
         return getattr(api, name)

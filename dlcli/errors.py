@@ -1,15 +1,15 @@
-"""What a user can get wrong: the message, the fix to type, the exit code.
+"""User-facing errors with message, hint and exit code.
 
-Everything a user can cause ends in one of these; nothing else in the package ends the process.
+Every error that a user can cause is one of these:
 
     DlcliError
-    ├── UsageError     2   an argument that cannot be used
-    │   └── ConfigError    2   problems of a config, each with its place
-    ├── DataError      3   data that is missing, damaged or unfit
-    ├── DeviceError    4   a device this machine lacks, or not enough memory
-    ├── DivergedError  5   the loss stopped being a finite number
-    ├── CheckFailed    6   a check the user asked for did not hold
-    └── Interrupted    130 or 143, after saving
+    ├── UsageError     2   an invalid argument
+    │   └── ConfigError    2   problems in a config, each with its location
+    ├── DataError      3   missing, damaged or unsuitable data
+    ├── DeviceError    4   an unavailable device, or not enough memory
+    ├── DivergedError  5   a loss that is no longer finite
+    ├── CheckFailed    6   a failed check that the user requested
+    └── Interrupted    128 + signal number, after saving
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_MAX_QUOTE = 100  # characters of a line that are shown around a mistake
-_MAX_SHOWN = 50  # problems
+_MAX_QUOTE = 100  # characters of the source line shown around a problem
+_MAX_SHOWN = 50  # problems shown
 
 
 class DlcliError(Exception):
-    """A problem a user can cause and mend.
+    """Base class of errors that a user can cause and fix.
 
     Args:
-        message: What happened, in one line where possible.
-        hint: What to do about it, best as something that can be typed.
+        message: Description of the error, in one line where possible.
+        hint: Instruction to fix it, preferably a command to type.
     """
 
     exit_code = 1
@@ -39,23 +39,23 @@ class DlcliError(Exception):
 
 
 class UsageError(DlcliError):
-    """An argument that cannot be used."""
+    """Invalid argument."""
 
     exit_code = 2
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake in a config.
+    """One problem in a config.
 
     Attributes:
-        file: The config's name as the user gave it, or `command line`.
-        line: Counted from 1; None where there are no lines.
-        column: Counted from 1; None where there are no columns.
-        key: Dotted name of the setting, empty for the file as a whole.
-        message: What is wrong.
-        hint: What to type instead, if that can be told.
-        text: The line as it was written, where there is one.
+        file: Config name as given by the user, or `command line`.
+        line: Line number, counted from 1; None if the source has no lines.
+        column: Column number, counted from 1; None if the source has no columns.
+        key: Dotted name of the setting; empty for the whole file.
+        message: Description of the problem.
+        hint: Suggested replacement, if any.
+        text: Source line as the user wrote it; None if the source has no lines.
     """
 
     file: str
@@ -68,12 +68,12 @@ class Problem:
 
     @property
     def place(self) -> str:
-        """`file:line:column`, as far as they are known."""
+        """Location as `file:line:column`, without the parts that are None."""
         return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
 
     @property
     def lines(self) -> list[str]:
-        """The place and the message, and the offending line with a caret under the offending word."""
+        """Location and message, then the source line with carets under the wrong word."""
         lines = [f"{self.place}: {self.message}"]
         if self.text is not None and self.line is not None and self.column is not None:
             start = max(0, self.column - 1 - _MAX_QUOTE // 2) if len(self.text) > _MAX_QUOTE else 0
@@ -87,7 +87,7 @@ class Problem:
 
 
 class ConfigError(UsageError):
-    """All problems of a config in one answer."""
+    """All problems of a config in one error."""
 
     def __init__(self, file: str, problems: Sequence[Problem]) -> None:
         assert problems, "a ConfigError needs a problem"
@@ -102,34 +102,34 @@ class ConfigError(UsageError):
 
 
 class DataError(DlcliError):
-    """Data that is missing, damaged or unfit for the task."""
+    """Missing or damaged data, or data unsuitable for the task."""
 
     exit_code = 3
 
 
 class DeviceError(DlcliError):
-    """A device this machine lacks, or too little memory on it."""
+    """Unavailable device, or not enough memory on it."""
 
     exit_code = 4
 
 
 class DivergedError(DlcliError):
-    """The loss stopped being a finite number."""
+    """Loss that is no longer finite."""
 
     exit_code = 5
 
 
 class CheckFailed(DlcliError):
-    """A check the user asked for did not hold."""
+    """Failed check that the user requested."""
 
     exit_code = 6
 
 
 class Interrupted(DlcliError):
-    """A signal ended the run; what it had learned is saved.
+    """Training stopped by a signal, after saving.
 
     Args:
-        signum: The signal's number; the exit code is 128 + signum, as shells have it.
+        signum: Signal number; the exit code is 128 + signum, as in shells.
     """
 
     def __init__(self, message: str, *, signum: int, hint: str | None = None) -> None:
@@ -138,14 +138,14 @@ class Interrupted(DlcliError):
 
 
 def one_line(text: str) -> str:
-    r"""Return `text`, a path or a name, as one line: what does not print becomes an escape, newlines and tabs too."""
+    r"""Return a path or name as one line, with non-printable characters, newlines and tabs escaped."""
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 def visible(text: str) -> str:
-    r"""Return `text` with everything a terminal would act on made visible.
+    r"""Return `text` with the characters escaped that a terminal would interpret.
 
-    Newlines and tabs stay; other control and format characters (ESC, C1, bidirectional overrides)
+    Newlines and tabs are kept; other control and format characters (ESC, C1, bidirectional overrides)
     become escapes such as `\x1b`.
     """
     return "".join(

@@ -1,8 +1,8 @@
-"""A process of dlcli starts no other program, nor does a library it uses.
+"""Audit hook that stops dlcli and its libraries from starting other programs.
 
-Libraries ask programs for what they could do without: matplotlib `fc-list`, Python's `platform` module `uname`, CUDA's
-loader `ldconfig`. PATH decides which program a name stands for, and may hold the folder a user stands in. All of these
-libraries go on where a program is missing, so that is what they are told.
+Some libraries start programs that they do not need: matplotlib `fc-list`, Python's `platform` module `uname`, CUDA's
+loader `ldconfig`. PATH decides which program a name refers to, and it may contain the current folder. All of these
+libraries continue if the program is missing, so the hook raises FileNotFoundError.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _allowed: list[bool] = []
 
 
 def refuse_programs() -> None:
-    """Have every attempt to start a program fail as if it were missing, until the process ends."""
+    """Make every attempt to start a program fail as if it were missing, until the process ends."""
     sys.addaudithook(_refuse)
 
 
 @contextmanager
 def programs_allowed() -> Iterator[None]:
-    """Let programs be started until the block ends."""
+    """Allow programs to be started in the block."""
     _allowed.append(True)
     try:
         yield
@@ -37,4 +37,4 @@ def programs_allowed() -> Iterator[None]:
 
 def _refuse(event: str, _arguments: object) -> None:
     if event in _STARTS and not _allowed:
-        raise FileNotFoundError(errno.ENOENT, "dlcli starts no other program")
+        raise FileNotFoundError(errno.ENOENT, "dlcli does not start other programs")

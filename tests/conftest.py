@@ -1,4 +1,4 @@
-"""Fixtures: a clean place to run in, the command line in and out of this process, the real Fashion-MNIST."""
+"""Shared fixtures: an isolated working folder, the command line in and out of process, the real Fashion-MNIST."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ class Finished(NamedTuple):
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return how many processes `-n auto` shares the tests among: none for one file, or where a file is rewritten."""
+    """Return the number of workers for `-n auto`: 0 for a single file or if snapshots are rewritten."""
     one_file = len(config.args) == 1 and ".py" in config.args[0]
     return 0 if one_file or "DLCLI_UPDATE_SNAPSHOTS" in os.environ else min(4, os.cpu_count() or 1)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def heed_signals() -> None:
-    """Processes that tests start heed signals, though the suite may not, under nohup or in a script's background."""
-    for one in (signal.SIGINT, signal.SIGHUP):
-        if signal.getsignal(one) == signal.SIG_IGN:
-            signal.signal(one, lambda *_: None)  # a process that is started is told to ignore what its parent ignores
+    """Make child processes handle signals even if the suite ignores them, as under nohup or in a background job."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)  # child processes inherit ignored signals, but no handlers
 
 
 @pytest.fixture(autouse=True)
 def clean_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every test runs in an empty folder, with an empty cache and no say of the caller's terminal."""
+    """Run every test in an empty folder, with an empty cache and default terminal settings."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "80")
@@ -52,7 +52,7 @@ def clean_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def dlcli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Finished]:
-    """Run a command line in this process: as in a shell, but without three seconds of `import torch`."""
+    """Return a function that runs a command line in this process, to avoid the 3 s of `import torch`."""
 
     def run(*arguments: str) -> Finished:
         monkeypatch.setattr(sys, "argv", ["dlcli", *arguments])
@@ -69,7 +69,7 @@ def dlcli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 
 
 def run_process(arguments: Sequence[str], **options: object) -> Finished:
-    """Run `python -m dlcli` in a process of its own, both outputs piped."""
+    """Run `python -m dlcli` in a separate process with both outputs piped."""
     command = [sys.executable, "-m", "dlcli", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, **options)  # type: ignore[call-overload]
     return Finished(done.returncode, done.stdout, done.stderr)
@@ -77,14 +77,14 @@ def run_process(arguments: Sequence[str], **options: object) -> Finished:
 
 @pytest.fixture(scope="session")
 def forge() -> Iterator[Forge]:
-    """Processes of dlcli at a tenth of a second each."""
+    """Yield a forge, which starts a dlcli process in a tenth of a second."""
     with Forge() as forge:
         yield forge
 
 
 @pytest.fixture
 def fashion_root() -> Path:
-    """The real Fashion-MNIST, where this machine has it."""
+    """Return the folder of the real Fashion-MNIST; skip the test if it is missing."""
     root = Path(os.environ.get("DLCLI_TEST_FASHION_MNIST", SHARED_DATA))
     if not (root / "FashionMNIST" / "raw" / "train-images-idx3-ubyte").exists():
         pytest.skip(f"needs the real Fashion-MNIST in {root} (or $DLCLI_TEST_FASHION_MNIST)")

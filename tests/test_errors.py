@@ -5,9 +5,11 @@ import pytest
 from dlcli import errors
 
 
-def test_exit_codes_are_the_promised_ones() -> None:
-    codes = {one.__name__: one.exit_code for one in (errors.UsageError, errors.ConfigError, errors.DataError)}
-    codes |= {one.__name__: one.exit_code for one in (errors.DeviceError, errors.DivergedError, errors.CheckFailed)}
+def test_exit_codes_match_the_documentation() -> None:
+    codes = {error.__name__: error.exit_code for error in (errors.UsageError, errors.ConfigError, errors.DataError)}
+    codes |= {
+        error.__name__: error.exit_code for error in (errors.DeviceError, errors.DivergedError, errors.CheckFailed)
+    }
     assert codes == {
         "UsageError": 2,
         "ConfigError": 2,
@@ -30,12 +32,12 @@ def test_exit_codes_are_the_promised_ones() -> None:
         ("a\rb", "a\\rb"),
     ],
 )
-def test_what_a_terminal_would_act_on_becomes_visible(text: str, shown: str) -> None:
+def test_control_characters_are_escaped(text: str, shown: str) -> None:
     assert errors.visible(text) == shown
 
 
-def test_of_very_many_problems_the_first_are_shown() -> None:
-    problems = [errors.Problem("f", i, 1, "", f"mistake {i}", f"mend {i}") for i in range(1, 61)]
+def test_only_the_first_50_problems_are_shown() -> None:
+    problems = [errors.Problem("f", i, 1, "", f"mistake {i}", f"fix {i}") for i in range(1, 61)]
     lines = errors.ConfigError("f", problems).message.splitlines()
     assert (lines[0], lines[1], lines[-1]) == ("f has 60 problems", "  f:1:1: mistake 1", "  and 10 more")
     assert len(lines) == 52

@@ -246,8 +246,8 @@ def test_a_finished_run_says_so(dlcli: Callable[..., Finished], clean_place: Pat
         (["training.epochs=1"], "training.epochs: 2 in the run, 1 now"),
         (["training.epochs=9"], "training.epochs decides the learning rates of scheduler cosine"),
         (["-c", "moons"], "data.name: digits in the run, synthetic_classification now"),
-        (["--run-dir", "other"], "--resume takes no --run-dir"),
-        (["--dry-run"], "--resume takes no --dry-run"),
+        (["--run-dir", "other"], "--resume cannot be combined with --run-dir"),
+        (["--dry-run"], "--resume cannot be combined with --dry-run"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -346,7 +346,7 @@ def test_verify_trains_again_and_finds_the_same(dlcli: Callable[..., Finished], 
         train(loaded, run_dir=Path("run"), listeners=Stop(50).listeners)
     within = dlcli("verify", "run")
     assert within.code == 0, within
-    assert "2 epochs, 50 steps trained again: metrics and parameters are the same, bit for bit" in within.out
+    assert "2 epochs, 50 steps retrained: metrics and parameters are bit-identical" in within.out
     resume("run")
     assert dlcli("verify", "run", "--json").code == 0
 

@@ -14,14 +14,14 @@ from dlcli.signals import StopSignals
 
 @pytest.fixture
 def _handlers() -> Iterator[None]:
-    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
-    for one, handler in before.items():
-        signal.signal(one, handler)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.usefixtures("_handlers")
-def test_the_first_signal_is_a_wish_and_the_second_would_end_the_process() -> None:
+def test_first_signal_requests_a_stop_and_second_ends_the_process() -> None:
     before = signal.getsignal(signal.SIGTERM)
     signals = StopSignals()
     signals.take()
@@ -34,7 +34,7 @@ def test_the_first_signal_is_a_wish_and_the_second_would_end_the_process() -> No
 
 
 @pytest.mark.usefixtures("_handlers")
-def test_what_the_process_was_started_to_ignore_it_ignores() -> None:
+def test_initially_ignored_signals_stay_ignored() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signals = StopSignals()
     signals.take()
@@ -45,7 +45,7 @@ def test_what_the_process_was_started_to_ignore_it_ignores() -> None:
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_while_torch_is_imported_a_signal_ends_it_without_a_traceback(signum: signal.Signals, code: int) -> None:
+def test_signal_during_the_torch_import_exits_without_traceback(signum: signal.Signals, code: int) -> None:
     command = [sys.executable, "-m", "dlcli", "train", "-c", "digits", "training.epochs=100000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         time.sleep(0.8)

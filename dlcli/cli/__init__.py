@@ -1,4 +1,4 @@
-"""Typer: arguments in, exit codes out. Nothing in here imports torch before a command needs it."""
+"""Typer application: commands, global options, error display and exit codes. torch is imported only when needed."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from dlcli.cli import (
     train,
     verify,
 )
-from dlcli.cli.arguments import take_options_once
-from dlcli.cli.ending import check_stdout, check_working_folder, name_shortage, record_output_errors
+from dlcli.cli.arguments import reject_repeated_options
+from dlcli.cli.ending import check_stdout, check_working_folder, find_memory_shortage, record_output_errors
 from dlcli.cli.output import JsonOption, ProgressOption, QuietOption, print_error, print_result
-from dlcli.cli.room import watch_torch
+from dlcli.cli.room import guard_torch_import
 from dlcli.cli.streams import open_streams
 from dlcli.errors import DlcliError, UsageError
 from dlcli.plots.importing import ignore_settings_of_users
 
-_TYPER_ERROR: Any = typer.BadParameter.__mro__[1]  # what Typer says of wrong arguments; it has no public name
+_TYPER_ERROR: Any = typer.BadParameter.__mro__[1]  # base class of Typer's usage errors; it has no public name
 
 app = typer.Typer(
     name="dlcli",
-    help="Train neural networks for regression and classification from a YAML file.",
+    help="Train neural networks for regression and classification from YAML files.\n\nExample: dlcli train -c digits",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -54,7 +54,7 @@ app.command("bench")(bench.bench_command)
 app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
-take_options_once(app)
+reject_repeated_options(app)
 
 
 def _show_version(wanted: bool) -> None:
@@ -70,11 +70,10 @@ def _root(
     quiet: QuietOption = False,
     progress: ProgressOption = "auto",
     _version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Train neural networks for regression and classification from a YAML file."""
-    # The options of every command may stand before the command too: there they are its defaults.
+    """Use the global options given before the command as defaults of the command's own options."""
     defaults: dict[str, Any] = {"json": json, "quiet": quiet, "progress": progress}
     for group in (config.app, data.app, runs.app):
         defaults |= {str(command.name): defaults.copy() for command in group.registered_commands}
@@ -83,10 +82,10 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; what a user got wrong ends with a message and its exit code."""
+    """Run the command line; a user error ends with a message and its exit code."""
     open_streams()
     ignore_settings_of_users()
-    watch_torch()
+    guard_torch_import()
     try:
         code = _run()
     finally:
@@ -105,12 +104,12 @@ def _run() -> int:
         print_error(error)
         return error.exit_code
     except _TYPER_ERROR as error:
-        if type(error).__name__ != "NoArgsIsHelpError":  # which has printed the help
-            hint = f"`{error.ctx.command_path if error.ctx else 'dlcli'} --help` shows what there is"
+        if type(error).__name__ != "NoArgsIsHelpError":  # this error has already printed the help
+            hint = f"run `{error.ctx.command_path if error.ctx else 'dlcli'} --help` for usage"
             print_error(UsageError(error.format_message(), hint=hint))
         return UsageError.exit_code
     except Exception as error:
-        if (shortage := name_shortage(error)) is None:
+        if (shortage := find_memory_shortage(error)) is None:
             raise
-        sys.stderr.write(f"error: {shortage.message}\n\nhint: {shortage.hint}\n")  # Rich would take more memory
+        sys.stderr.write(f"error: {shortage.message}\n\nhint: {shortage.hint}\n")  # Rich needs more memory
         return shortage.exit_code

@@ -1,4 +1,4 @@
-"""How arguments are read: paths expanded, an option once each."""
+"""Command-line argument parsing: path expansion and rejection of repeated options."""
 
 from __future__ import annotations
 
@@ -13,71 +13,71 @@ from dlcli.config.paths import expand_path
 from dlcli.errors import UsageError
 
 
-def path_of(what: str) -> Callable[[str], Path]:
-    """Return what reads a path as the user means it; `what` is the argument in messages."""
+def path_parser(argument: str) -> Callable[[str], Path]:
+    """Return a parser that expands `~` and variables in a path; messages call the path `argument`."""
 
     def path(text: str) -> Path:
-        return Path(expand_path(text, what))
+        return Path(expand_path(text, argument))
 
     return path
 
 
-def name_or_path_of(what: str) -> Callable[[str], str]:
-    """Return what reads a path, or a name, as the user means it; `what` is the argument in messages."""
+def name_or_path_parser(argument: str) -> Callable[[str], str]:
+    """Return a parser that expands `~` and variables in a name or path; messages call it `argument`."""
 
     def name_or_path(text: str) -> str:
-        return expand_path(text, what)
+        return expand_path(text, argument)
 
     return name_or_path
 
 
 class _Command(TyperCommand):
-    """A command that takes each option once."""
+    """Command that rejects repeated options."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the arguments; refuse an option that is given twice."""
-        _refuse_repeats(self, ctx, args)
+        """Parse the arguments and reject repeated options."""
+        _reject_repeats(self, ctx, args)
         return super().parse_args(ctx, args)
 
 
 class _Group(TyperGroup):
-    """A group of commands that takes each option once."""
+    """Command group that rejects repeated options."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the arguments before the command; refuse an option that is given twice."""
-        _refuse_repeats(self, ctx, args)
+        """Parse the arguments before the command and reject repeated options."""
+        _reject_repeats(self, ctx, args)
         return super().parse_args(ctx, args)
 
 
-def _refuse_repeats(command: TyperCommand | TyperGroup, context: Any, arguments: list[str]) -> None:
-    """Refuse an option with one value that is given twice: the parser would take the last in silence.
+def _reject_repeats(command: TyperCommand | TyperGroup, context: Any, arguments: list[str]) -> None:
+    """Reject a single-value option given twice; the parser would silently use the last value.
 
     Raises:
-        UsageError: If one is.
+        UsageError: If an option is repeated.
     """
-    if context.resilient_parsing:  # for completion; nothing is run
+    if context.resilient_parsing:  # shell completion: no command runs
         return
     _, _, order = command.make_parser(context).parse_args(args=list(arguments))
-    if any(parameter.is_eager for parameter in order):  # --help and --version come before everything
+    if any(parameter.is_eager for parameter in order):  # --help and --version take precedence over errors
         return
     for parameter in dict.fromkeys(order):
         if order.count(parameter) > 1 and not _can_repeat(parameter):
             options = "/".join(dict.fromkeys([*parameter.opts, *parameter.secondary_opts]))
-            raise UsageError(f"{options} is given {order.count(parameter)} times", hint=f"give {options} once")
+            raise UsageError(f"{options} is given {order.count(parameter)} times", hint=f"pass {options} only once")
 
 
 def _can_repeat(parameter: Any) -> bool:
-    """Return whether an argument may be given several times: a list, or a flag, which has nothing to contradict."""
+    """Return whether a parameter may be repeated: an argument, a list, or a flag without a negative form."""
     if parameter.param_type_name == "argument" or parameter.multiple:
         return True
     return bool(parameter.is_flag and not parameter.secondary_opts)
 
 
-def take_options_once(app: typer.Typer) -> None:
-    """Let every command of `app`, and of the groups in it, refuse an option that is given twice."""
+def reject_repeated_options(app: typer.Typer) -> None:
+    """Make every command of `app` and of its groups reject repeated options."""
     app.info.cls = _Group
     for command in app.registered_commands:
         command.cls = _Command
     for group in app.registered_groups:
         assert group.typer_instance is not None
-        take_options_once(group.typer_instance)
+        reject_repeated_options(group.typer_instance)

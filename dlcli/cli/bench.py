@@ -1,4 +1,4 @@
-"""dlcli bench."""
+"""The `dlcli bench` command: training speed and start-up time on this machine."""
 
 from __future__ import annotations
 
@@ -28,28 +28,35 @@ if TYPE_CHECKING:
 def bench_command(
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="KEY=VALUE", help="Settings that go before the config's: training.batch_size=512"),
+        typer.Argument(metavar="KEY=VALUE", help="Override settings from the config, e.g. training.batch_size=512"),
     ] = None,
     config: Annotated[
         str | None,
-        typer.Option("--config", "-c", metavar="CONFIG", help="What to train; left out, three small workloads."),
+        typer.Option(
+            "--config",
+            "-c",
+            metavar="CONFIG",
+            help="YAML file or preset to train; by default, three small built-in workloads.",
+        ),
     ] = None,
     against: Annotated[
         Literal["tutorial"] | None,
-        typer.Option("--against", help="Take turns with the loop of PyTorch's tutorials, on the same data."),
+        typer.Option("--against", help="Compare with the training loop of the PyTorch tutorials, on the same data."),
     ] = None,
-    rounds: Annotated[int, typer.Option("--rounds", min=1, metavar="N", help="How often to time each.")] = 5,
+    rounds: Annotated[
+        int, typer.Option("--rounds", min=1, metavar="N", help="Number of timing rounds per workload.")
+    ] = 5,
     device: DeviceOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
     progress: ProgressOption = "auto",
 ) -> None:
-    """Measure how fast training is on this machine.
+    """Measure training speed and start-up time on this machine.
 
     Example: dlcli bench -c digits training.batch_size=32 --against tutorial
     """
     if overrides and config is None:
-        raise UsageError("settings need a config to go before", hint=f"dlcli bench -c digits {overrides[0]}")
+        raise UsageError("overrides need a config", hint=f"run `dlcli bench -c digits {overrides[0]}`")
 
     from dlcli import api
 
@@ -66,13 +73,13 @@ def bench_command(
         print_json(_json_object(result))
     else:
         print_result(f"device    {result.device}; torch {result.torch}", _table(result, against))
-        print_result("start-up  of a process, to the first look at the loss", _start_up(result))
+        print_result("start-up  of a new process, until the first loss is reported", _start_up(result))
 
 
 def _table(result: BenchResult, against: str | None) -> Table:
-    headings = ["workload", "step", "µs/step", "range", "examples/s", "products"]
+    headings = ["workload", "step", "µs/step", "range", "examples/s", "matmul"]
     rows = [_row(speed) for speed in result.workloads]
-    return make_table([*headings, against, "takes"] if against else headings, rows)
+    return make_table([*headings, against, "speedup"] if against else headings, rows)
 
 
 def _row(speed: Speed) -> list[str]:
@@ -93,10 +100,12 @@ def _row(speed: Speed) -> list[str]:
 def _start_up(result: BenchResult) -> Table:
     phases = result.start_up_seconds
     rows = [[phase, f"{seconds:.2f}"] for phase, seconds in phases.items()]
-    return make_table(["phase", "s"], [*rows, ["all", f"{sum(phases.values()):.2f}"]])
+    return make_table(["phase", "s"], [*rows, ["total", f"{sum(phases.values()):.2f}"]])
 
 
 def _json_object(result: BenchResult) -> dict[str, Any]:
-    derived = [{"product_share": one.product_share, "times_as_fast": one.times_as_fast} for one in result.workloads]
-    workloads = [{**asdict(one), **more} for one, more in zip(result.workloads, derived, strict=True)]
+    derived = [
+        {"product_share": speed.product_share, "times_as_fast": speed.times_as_fast} for speed in result.workloads
+    ]
+    workloads = [{**asdict(speed), **extra} for speed, extra in zip(result.workloads, derived, strict=True)]
     return {**asdict(result), "workloads": workloads}

@@ -1,4 +1,4 @@
-"""dlcli config: list, show, init, validate, schema, explain, diff."""
+"""The `dlcli config` commands: list, show, init, validate, schema, explain and diff."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dlcli.cli.arguments import path_of
+from dlcli.cli.arguments import path_parser
 from dlcli.cli.output import (
     JsonOption,
     make_table,
@@ -26,12 +26,17 @@ if TYPE_CHECKING:
 
 SCHEMA_FILE = "dlcli.schema.json"
 
-app = typer.Typer(help="Presets, and what a config means.", no_args_is_help=True)
+app = typer.Typer(
+    help="Inspect, create and validate configs.\n\nExample: dlcli config show digits", no_args_is_help=True
+)
 
 
 @app.command("list")
 def list_command(json: JsonOption = False) -> None:
-    """List the presets, a line each."""
+    """List the presets with a one-line description each.
+
+    Example: dlcli config list
+    """
     from dlcli.config.presets import preset_summary, presets
 
     summaries = {name: preset_summary(file.read_text(encoding="utf-8")) for name, file in presets().items()}
@@ -40,11 +45,17 @@ def list_command(json: JsonOption = False) -> None:
 
 @app.command("show")
 def show_command(
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file, or a preset's name.")],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE")] = None,
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="YAML file or preset name.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="Override settings from the config, e.g. optimizer.lr=0.5"),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Show every setting with its value and where that came from."""
+    """Show every setting with its value and where the value comes from.
+
+    Example: dlcli config show digits optimizer.lr=0.5
+    """
     from dlcli.config.load import load_config
     from dlcli.config.render import render_yaml
 
@@ -57,9 +68,12 @@ def show_command(
 
 @app.command("init")
 def init_command(
-    data: Annotated[str, typer.Option("--data", help="A data source: digits, fashion_mnist, ...")] = "digits",
+    data: Annotated[
+        str, typer.Option("--data", help="Data source, e.g. digits; `dlcli data list` shows all.")
+    ] = "digits",
     task: Annotated[
-        Literal["classification", "regression"] | None, typer.Option("--task", help="The data's task if left out.")
+        Literal["classification", "regression"] | None,
+        typer.Option("--task", help="Task to learn; by default the task of the data source."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -67,26 +81,29 @@ def init_command(
             "--output",
             "-o",
             metavar="FILE",
-            help="Where to; stdout if left out.",
-            parser=path_of("--output"),
+            help="File to write; stdout by default.",
+            parser=path_parser("--output"),
         ),
     ] = None,
 ) -> None:
-    """Write a config to start from, with every setting explained."""
+    """Write a starting config in which every setting is explained.
+
+    Example: dlcli config init --data digits -o mine.yaml
+    """
     from dlcli.config.render import render_explained
     from dlcli.config.schema import data_sources, explain_setting, starting_config
 
     sources = data_sources()
     if data not in sources:
-        raise UsageError(f"there is no data source {data!r}", hint=f"one of {', '.join(sources)}")
+        raise UsageError(f"unknown data source {data!r}", hint=f"choose one of {', '.join(sources)}")
     if task is not None and task not in sources[data].tasks:
-        raise UsageError(f"{data} is data for {sources[data].tasks[0]}, not {task}", hint="leave --task out")
+        raise UsageError(f"{data} is a data source for {sources[data].tasks[0]}, not {task}", hint="omit --task")
     config = starting_config(data, task or sources[data].tasks[0])
 
     explained = render_explained(config, explain_setting)
     file = "FILE" if output is None else one_line(str(output))
     header = f"# yaml-language-server: $schema={SCHEMA_FILE}\n# Train with: dlcli train -c {file}"
-    help_ = f"# Completion and hover in an editor: dlcli config schema -o {SCHEMA_FILE}"
+    help_ = f"# For completion and hover in an editor: dlcli config schema -o {SCHEMA_FILE}"
     text = f"{header}\n{help_}\n{explained}"
     if output is None:
         print_result(text.rstrip())
@@ -97,10 +114,13 @@ def init_command(
 
 @app.command("validate")
 def validate_command(
-    configs: Annotated[list[str], typer.Argument(metavar="CONFIG", help="YAML files, or presets' names.")],
+    configs: Annotated[list[str], typer.Argument(metavar="CONFIG", help="YAML files or preset names.")],
     json: JsonOption = False,
 ) -> None:
-    """Check configs; all problems of all files at once. Exit 2 if there are any."""
+    """Check configs and report all their problems at once. Exits with 2 if a config is invalid.
+
+    Example: dlcli config validate mine.yaml
+    """
     from dlcli.config.load import load_config
 
     problems: list[Problem] = []
@@ -133,12 +153,15 @@ def schema_command(
             "--output",
             "-o",
             metavar="FILE",
-            help="Where to; stdout if left out.",
-            parser=path_of("--output"),
+            help="File to write; stdout by default.",
+            parser=path_parser("--output"),
         ),
     ] = None,
 ) -> None:
-    """Print the JSON Schema of a config, for completion and checks in an editor."""
+    """Print the JSON Schema of configs, for completion and validation in an editor.
+
+    Example: dlcli config schema -o dlcli.schema.json
+    """
     import json
 
     from dlcli.config.describe import json_schema
@@ -153,30 +176,38 @@ def schema_command(
 
 @app.command("explain")
 def explain_command(
-    setting: Annotated[str, typer.Argument(metavar="SETTING", help="Dotted: optimizer.momentum")],
+    setting: Annotated[
+        str, typer.Argument(metavar="SETTING", help="Dotted name of the setting, e.g. optimizer.momentum")
+    ],
     json: JsonOption = False,
 ) -> None:
-    """Explain a setting: what it means, its default, what is allowed, where the lecture speaks of it."""
+    """Explain a setting: its meaning, default, allowed values and place in the lecture.
+
+    Example: dlcli config explain optimizer.momentum
+    """
     import textwrap
 
     from dlcli.config.describe import explain
 
-    about = explain(setting)
+    entries = explain(setting)
     if json:
-        print_json(dict(about))
+        print_json(dict(entries))
         return
-    width = max(len(heading) for heading, _ in about) + 2
-    for heading, text in about:
+    width = max(len(heading) for heading, _ in entries) + 2
+    for heading, text in entries:
         print_result(textwrap.fill(text, 80, initial_indent=f"{heading:<{width}}", subsequent_indent=" " * width))
 
 
 @app.command("diff")
 def diff_command(
-    first: Annotated[str, typer.Argument(metavar="A", help="A config, a preset or a run.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Another.")],
+    first: Annotated[str, typer.Argument(metavar="A", help="First YAML file, preset or run.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Second YAML file, preset or run.")],
     json: JsonOption = False,
 ) -> None:
-    """Show where two configs or runs differ, by the values they come to."""
+    """Show the settings whose resolved values differ between two configs or runs.
+
+    Example: dlcli config diff digits moons
+    """
     from dlcli.config.render import flatten, render_value
 
     a, b = (flatten(_load_config_or_run(name).config) for name in (first, second))
@@ -184,7 +215,9 @@ def diff_command(
         key: (a.get(key), b.get(key)) for key in dict.fromkeys([*a, *b]) if repr(a.get(key)) != repr(b.get(key))
     }
     if json:
-        print_json({"differences": {key: {"a": one, "b": other} for key, (one, other) in differing.items()}})
+        print_json(
+            {"differences": {key: {"a": value_a, "b": value_b} for key, (value_a, value_b) in differing.items()}}
+        )
     elif not differing:
         print_result("no difference")
     else:
@@ -211,4 +244,4 @@ def _write_new(path: Path, text: str) -> None:
             file.write(text)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise UsageError(f"cannot write {path}: {reason}", hint="name a file that is not there yet") from error
+        raise UsageError(f"cannot write {path}: {reason}", hint="choose a file that does not exist yet") from error

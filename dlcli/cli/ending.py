@@ -1,4 +1,4 @@
-"""How a process ends: its exit code, and what it could not show noted in the record of the run it trained."""
+"""End of a dlcli process: output errors, a missing working folder and memory shortage."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from pathlib import Path
 from dlcli.cli.streams import output_errors, take_stdout_error
 from dlcli.errors import DataError, DeviceError, DlcliError, UsageError
 
-# How the loader of libraries, Python and libraries written in C say that they got no memory, or no thread.
+# Messages of the dynamic loader, Python and C libraries for a lack of memory or threads.
 _SHORTAGES = ("failed to map segment", "cannot allocate memory", "can't start new thread", "bad_alloc", "out of memory")
-_trained: list[str] = []  # the folder of the run that this process trains
+_trained: list[str] = []  # folder of the run that this process trains
 
 
 def remember_run(folder: str) -> None:
-    """Have output errors noted in the record of the run in this folder; empty where a training leaves none."""
+    """Set the run folder in which output errors are recorded; an empty string means no folder."""
     _trained[:] = [folder] if folder else []
 
 
 def check_stdout() -> None:
-    """Refuse to succeed when the result was to go to stdout and nowhere else, and could not.
+    """Check that the result reached stdout, unless it is also stored elsewhere.
 
     Raises:
-        DataError: If it could not.
+        DataError: If stdout could not be written.
     """
     if reason := take_stdout_error():
-        hint = "make room where the output goes, or send it elsewhere"
+        hint = "free some disk space or redirect the output elsewhere"
         raise DataError(f"cannot write the result to stdout: {reason}", hint=hint)
 
 
 def record_output_errors() -> None:
-    """Note in the run's record what could not be written; that it cannot be noted does not matter to the run."""
+    """Record output errors in the run's folder; if that fails too, ignore it."""
     errors = output_errors()
     if errors and _trained:
         from dlcli.runs.folder import RunFolder
@@ -44,24 +44,24 @@ def record_output_errors() -> None:
 
 
 def check_working_folder() -> None:
-    """Refuse a working folder that is gone: no name in it means anything.
+    """Check that the working folder still exists, because relative paths depend on it.
 
     Raises:
-        UsageError: If it is.
+        UsageError: If it does not exist or cannot be accessed.
     """
     try:
         os.getcwd()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise UsageError(f"cannot use the working folder: {reason}", hint="change to a folder that is there") from error
+        raise UsageError(f"cannot use the working folder: {reason}", hint="change to an existing folder") from error
 
 
-def name_shortage(error: BaseException) -> DeviceError | None:
-    """Return what to tell the user if an error says that the machine gave too little memory, else None."""
+def find_memory_shortage(error: BaseException) -> DeviceError | None:
+    """Return the error to show if `error` was caused by a lack of memory or threads, else None."""
     if not any(map(_is_shortage, _causes(error))):
         return None
-    hint = "give the process more memory, address space (`ulimit -v`) or threads (`ulimit -u`)"
-    return DeviceError("out of memory: the machine gives this process too little of it", hint=hint)
+    hint = "allow the process more memory, address space (`ulimit -v`) or threads (`ulimit -u`)"
+    return DeviceError("out of memory: the system denied this process memory or threads", hint=hint)
 
 
 def _is_shortage(error: BaseException) -> bool:
@@ -70,11 +70,11 @@ def _is_shortage(error: BaseException) -> bool:
     if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == "dlcli":
         return False
     text = str(error).lower()
-    return isinstance(error, (ImportError, OSError, RuntimeError)) and any(one in text for one in _SHORTAGES)
+    return isinstance(error, (ImportError, OSError, RuntimeError)) and any(message in text for message in _SHORTAGES)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and those that led to it, as a traceback shows them."""
+    """Yield an error and its causes, as shown in a traceback."""
     while error is not None:
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

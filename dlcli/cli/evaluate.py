@@ -1,4 +1,4 @@
-"""dlcli eval."""
+"""The `dlcli eval` command: metrics of a trained run on a split."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dlcli.cli.output import (
 )
 from dlcli.errors import CheckFailed, UsageError
 
-_LOWER_IS_BETTER = frozenset({"log_loss", "brier_score", "ece"})  # besides those that training logs
+_LOWER_IS_BETTER = frozenset({"log_loss", "brier_score", "ece"})  # in addition to the metrics logged in training
 
 
 def eval_command(
@@ -32,27 +32,31 @@ def eval_command(
     checkpoint: CheckpointOption = "best",
     fail_under: Annotated[
         list[str] | None,
-        typer.Option("--fail-under", metavar="METRIC=VALUE", help="Exit 6 if a metric is lower: accuracy=0.85"),
+        typer.Option(
+            "--fail-under", metavar="METRIC=VALUE", help="Exit with 6 if a metric is below a value, e.g. accuracy=0.85"
+        ),
     ] = None,
     confusion: Annotated[
         Matrix,
-        typer.Option("--confusion", help="Confusion matrix: counts, P(predicted | true) or P(true | predicted)."),
+        typer.Option(
+            "--confusion", help="Show the confusion matrix as counts, P(predicted | true) or P(true | predicted)."
+        ),
     ] = "counts",
     baselines: Annotated[
-        bool, typer.Option("--baselines/--no-baselines", help="Compare with what plain methods come to.")
+        bool, typer.Option("--baselines/--no-baselines", help="Compare with simple baselines.")
     ] = True,
     device: DeviceOption = None,
     data_root: DataRootOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Measure a run on its test split.
+    """Evaluate a run on its test split and compare it with simple baselines.
 
-    It is held against plain methods: the most frequent class and logistic regression, or the mean and least squares.
+    The baselines are the most frequent class and logistic regression, or the mean and least squares.
 
     Example: dlcli eval --fail-under accuracy=0.85
     """
-    floors = dict(_read_floor(floor) for floor in fail_under or ())
+    thresholds = dict(_parse_threshold(threshold) for threshold in fail_under or ())
 
     from dlcli import api
 
@@ -65,41 +69,46 @@ def eval_command(
         baselines=baselines and (json or not quiet),
         notify=open_reporter("plain", quiet=quiet).note,
     )
-    unknown = [name for name in floors if not isinstance(result.metrics.get(name), float)]
+    unknown = [name for name in thresholds if not isinstance(result.metrics.get(name), float)]
     if unknown:
         known = ", ".join(name for name, value in result.metrics.items() if isinstance(value, float))
-        raise UsageError(f"this run has no metric {unknown[0]!r}", hint=f"its metrics are {known}")
+        raise UsageError(f"this run has no metric {unknown[0]!r}", hint=f"choose one of {known}")
     if json:
         print_json(asdict(result))
     elif quiet:
         print_result(*metric_lines(result.metrics))
     else:
         print_result(*evaluation_page(result, confusion))
-    _check(result.metrics, floors)
+    _check(result.metrics, thresholds)
 
 
-def _read_floor(text: str) -> tuple[str, float]:
+def _parse_threshold(text: str) -> tuple[str, float]:
     from dlcli.config.schema import HIGHER_IS_BETTER, METRICS
 
     name, _, value = text.partition("=")
     name = name.removeprefix("test/").removeprefix("val/")
     try:
-        floor = float(value)
+        threshold = float(value)
     except ValueError:
-        floor = math.nan
-    if not math.isfinite(floor):
-        raise UsageError(f"--fail-under {text!r} is not METRIC=VALUE", hint="--fail-under accuracy=0.85")
+        threshold = math.nan
+    if not math.isfinite(threshold):
+        raise UsageError(
+            f"--fail-under {text!r} is not METRIC=VALUE", hint="write it like `--fail-under accuracy=0.85`"
+        )
     logged = {name for names in METRICS.values() for name in names}
     if name in logged - HIGHER_IS_BETTER | _LOWER_IS_BETTER:
         raise UsageError(
-            f"--fail-under {name}: a low {name} is good", hint=f"use one of {', '.join(sorted(HIGHER_IS_BETTER))}"
+            f"--fail-under cannot check {name}: lower is better",
+            hint=f"choose one of {', '.join(sorted(HIGHER_IS_BETTER))}",
         )
-    return name, floor
+    return name, threshold
 
 
-def _check(metrics: dict[str, Any], floors: dict[str, float]) -> None:
+def _check(metrics: dict[str, Any], thresholds: dict[str, float]) -> None:
     low = [
-        f"{name} {metrics[name]:.4f} is under {floor:g}" for name, floor in floors.items() if not metrics[name] >= floor
+        f"{name} {metrics[name]:.4f} is below {threshold:g}"
+        for name, threshold in thresholds.items()
+        if not metrics[name] >= threshold
     ]
     if low:
         raise CheckFailed("; ".join(low))

@@ -1,4 +1,4 @@
-"""What dlcli eval shows on a terminal."""
+"""Terminal page of `dlcli eval`: metrics beside baselines, confusion matrix and residuals."""
 
 from __future__ import annotations
 
@@ -16,26 +16,29 @@ if TYPE_CHECKING:
 Matrix: TypeAlias = Literal["counts", "given-true", "given-predicted"]
 
 _MATRICES = {
-    "counts": ("counts", "confusion matrix: rows are true, columns predicted"),
-    "given-true": ("predicted_given_true", "P(predicted | true): rows are true, columns predicted; a row sums to 1"),
+    "counts": ("counts", "confusion matrix: rows are true classes, columns predicted classes"),
+    "given-true": (
+        "predicted_given_true",
+        "P(predicted | true): rows are true classes, columns predicted; rows sum to 1",
+    ),
     "given-predicted": (
         "true_given_predicted",
-        "P(true | predicted): rows are true, columns predicted; a column sums to 1",
+        "P(true | predicted): rows are true classes, columns predicted; columns sum to 1",
     ),
 }
 _WIDTH = 80
-_MOST_CLASSES = 12  # whose matrix fits
-_LONGEST_NAME = 14  # that is not folded at the left of the matrix
-_SHOWN = 5  # pairs, and examples
-_MOST_COEFFICIENTS = 12
+_MAX_CLASSES = 12  # largest confusion matrix shown
+_MAX_NAME_LENGTH = 14  # class names up to this length are not wrapped in the matrix
+_MAX_ROWS = 5  # of confused pairs and of uncertain examples
+_MAX_COEFFICIENTS = 12
 
 
 def evaluation_page(result: EvalResult, matrix: Matrix) -> Iterator[RenderableType]:
-    """Yield the page part by part, 80 columns wide.
+    """Yield the parts of the page, 80 columns wide.
 
     Args:
-        result: What to show.
-        matrix: How to read the confusion matrix.
+        result: Evaluation to show.
+        matrix: Counts or conditional probabilities in the confusion matrix.
     """
     metrics = result.metrics
     yield result.run
@@ -52,18 +55,18 @@ def evaluation_page(result: EvalResult, matrix: Matrix) -> Iterator[RenderableTy
 
 
 def metric_lines(metrics: Mapping[str, Any]) -> list[str]:
-    """Return a line for each metric that is a number."""
-    figures = {name: value for name, value in metrics.items() if isinstance(value, float)}
-    width = max(10, *(len(name) for name in figures))
-    return [f"{name:<{width}} {value:.4f}" for name, value in figures.items()]
+    """Return one line per scalar metric."""
+    numbers = {name: value for name, value in metrics.items() if isinstance(value, float)}
+    width = max(10, *(len(name) for name in numbers))
+    return [f"{name:<{width}} {value:.4f}" for name, value in numbers.items()]
 
 
 def _headline(metrics: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]) -> RenderableType:
-    others = [one["metrics"] for one in baselines.values()]
+    others = [baseline["metrics"] for baseline in baselines.values()]
     rows = []
     for name, value in metrics.items():
         if isinstance(value, float):
-            rows.append([name, f"{value:.4f}", *(f"{one[name]:.4f}" if name in one else "" for one in others)])
+            rows.append([name, f"{value:.4f}", *(f"{other[name]:.4f}" if name in other else "" for other in others)])
         if name == "accuracy":
             low, high = metrics["accuracy_interval"]
             rows.append(["  95 % interval", f"{low:.4f} to {high:.4f}", *("" for _ in others)])
@@ -77,21 +80,21 @@ def _class_parts(metrics: Mapping[str, Any], matrix: Matrix) -> Iterator[Rendera
     yield ""
     key, title = _MATRICES[matrix]
     classes = metrics["confusion"]["classes"]
-    if len(classes) <= _MOST_CLASSES:
+    if len(classes) <= _MAX_CLASSES:
         yield f"{title}\n"
         yield _matrix_table(classes, metrics["confusion"][key])
     else:
-        yield f"The confusion matrix of {len(classes)} classes is too wide to show; --json has it"
+        yield f"The confusion matrix of {len(classes)} classes is too wide to show; use --json to print it"
     if metrics["most_confused"]:
         pairs = [
-            [one["true"], one["predicted"], f"{one['count']:,}", f"{100 * one['share']:.1f} %"]
-            for one in metrics["most_confused"][:_SHOWN]
+            [pair["true"], pair["predicted"], f"{pair['count']:,}", f"{100 * pair['share']:.1f} %"]
+            for pair in metrics["most_confused"][:_MAX_ROWS]
         ]
         yield ""
         yield make_table(["most confused: true", "predicted", "examples", "of the true class"], pairs)
     examples = [
-        [str(one["index"]), one["pred"], one["label"], f"{one['probability']:.4f}", f"{one['entropy']:.4f}"]
-        for one in metrics["least_certain"][:_SHOWN]
+        [str(item["index"]), item["pred"], item["label"], f"{item['probability']:.4f}", f"{item['entropy']:.4f}"]
+        for item in metrics["least_certain"][:_MAX_ROWS]
     ]
     yield ""
     yield make_table(["least certain: example", "predicted", "label", "P(predicted)", "entropy"], examples)
@@ -99,25 +102,25 @@ def _class_parts(metrics: Mapping[str, Any], matrix: Matrix) -> Iterator[Rendera
 
 def _class_table(per_class: Mapping[str, Mapping[str, float | None]]) -> RenderableType:
     rows = []
-    for name, figures in per_class.items():
-        shown = ("–" if figures[key] is None else f"{figures[key]:.4f}" for key in ("precision", "recall", "f1"))
-        rows.append([name, *shown, f"{figures['support']:,}"])
+    for name, scores in per_class.items():
+        cells = ("–" if scores[key] is None else f"{scores[key]:.4f}" for key in ("precision", "recall", "f1"))
+        rows.append([name, *cells, f"{scores['support']:,}"])
     return make_table(["class", "precision", "recall", "f1", "examples"], rows)
 
 
 def _matrix_table(classes: Sequence[str], matrix: Sequence[Sequence[float | int | None]]) -> RenderableType:
     rows = [
-        [name, *("–" if one is None else str(one) if isinstance(one, int) else f"{one:.2f}" for one in row)]
+        [name, *("–" if cell is None else str(cell) if isinstance(cell, int) else f"{cell:.2f}" for cell in row)]
         for name, row in zip(classes, matrix, strict=True)
     ]
-    table = make_table(["", *classes], rows, gap=1)  # what is too wide is folded
-    table.columns[0].no_wrap = max(len(name) for name in classes) <= _LONGEST_NAME
+    table = make_table(["", *classes], rows, gap=1)  # cells that are too wide are wrapped
+    table.columns[0].no_wrap = max(len(name) for name in classes) <= _MAX_NAME_LENGTH
     return table
 
 
 def _value_parts(metrics: Mapping[str, Any], least_squares: Mapping[str, Any] | None) -> Iterator[RenderableType]:
     quantiles = metrics["residual_quantiles"]
-    names = {"0": "least", "50": "median", "100": "most"}
+    names = {"0": "min", "50": "median", "100": "max"}
     headings = ["target − output", *(names.get(percent, f"{percent} %") for percent in quantiles)]
     yield ""
     yield make_table(headings, [["", *(f"{value:.4g}" for value in quantiles.values())]])
@@ -128,13 +131,16 @@ def _value_parts(metrics: Mapping[str, Any], least_squares: Mapping[str, Any] | 
 
 def _coefficient_table(least_squares: Mapping[str, Any]) -> Iterator[RenderableType]:
     coefficients = list(least_squares["coefficients"].items())
-    rows = [("intercept", least_squares["intercept"]), *coefficients][:_MOST_COEFFICIENTS]
-    yield make_table(["least squares", "per unit of the feature"], [[name, _figure(value)] for name, value in rows])
+    rows = [("intercept", least_squares["intercept"]), *coefficients][:_MAX_COEFFICIENTS]
+    yield make_table(
+        ["least squares", "coefficient per unit of the feature"],
+        [[name, _format_coefficient(value)] for name, value in rows],
+    )
     if len(coefficients) + 1 > len(rows):
-        yield f"… --json has all {len(coefficients):,} coefficients"
+        yield f"… use --json to print all {len(coefficients):,} coefficients"
     if least_squares["rank"] <= len(coefficients):
-        yield f"rank {least_squares['rank']} of {len(coefficients) + 1} columns: other coefficients fit as well"
+        yield f"rank {least_squares['rank']} of {len(coefficients) + 1} columns: the coefficients are not unique"
 
 
-def _figure(value: float | Sequence[float]) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else ", ".join(f"{one:.6g}" for one in value)
+def _format_coefficient(value: float | Sequence[float]) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else ", ".join(f"{item:.6g}" for item in value)

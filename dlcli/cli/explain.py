@@ -1,4 +1,4 @@
-"""dlcli explain."""
+"""The `dlcli explain` command: a config in the notation of the lecture."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def explain_command(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Write a config out: its layers, f and L in the lecture's notation, and the first batch before training.
+    """Show a config's layers, its function f and loss L in the lecture's notation, and its first batch.
 
     Example: dlcli explain -c digits loss.label_smoothing=0.1
     """
@@ -74,22 +74,24 @@ def _wrapped(text: str, indent: str = "  ") -> str:
 def _layers(result: ExplainResult) -> Iterator[RenderableType]:
     rows = [
         [
-            f"{one.letter}  {one.fan_in:,} → {one.fan_out:,}" + (f", {one.activation}" if one.activation else ""),
-            f"{one.fan_in:,} × {one.fan_out:,} + {one.fan_out:,} = {one.parameters:,}",
-            f"{one.flops:,}",
+            f"{layer.letter}  {layer.fan_in:,} → {layer.fan_out:,}"
+            + (f", {layer.activation}" if layer.activation else ""),
+            f"{layer.fan_in:,} × {layer.fan_out:,} + {layer.fan_out:,} = {layer.parameters:,}",
+            f"{layer.flops:,}",
         ]
-        for one in result.layers
+        for layer in result.layers
     ]
     if len(rows) > 1:
-        rows.append(["all", f"{result.parameters:,}", f"{result.flops.forward:,}"])
-    yield make_table(["layer", "parameters", "FLOPs forward"], rows)
+        rows.append(["total", f"{result.parameters:,}", f"{result.flops.forward:,}"])
+    yield make_table(["layer", "parameters", "forward FLOPs"], rows)
     flops, first = result.flops, result.layers[0].flops
     yield ""
     yield _wrapped(
-        "FLOPs: of the matrix products, two for each multiply-add, for one example. Backward takes twice as many, less "
-        f"the {first:,} for the gradient of x, which nobody asks for: with forward {flops.training:,} for an example, "
-        f"{flops.step:,} for a step of {result.batch_size:,}, {flops.epoch:,} for an epoch of "
-        f"{result.train_examples:,} in {result.steps_per_epoch:,} step{'' if result.steps_per_epoch == 1 else 's'}.",
+        "FLOPs count matrix products only (2 per multiply-add), per example. The backward pass costs twice the forward "
+        f"pass minus {first:,}, because the gradient with respect to the inputs is not needed. Both together take "
+        f"{flops.training:,} per example, {flops.step:,} per step of {result.batch_size:,} and {flops.epoch:,} per "
+        f"epoch of {result.train_examples:,} "
+        f"in {result.steps_per_epoch:,} step{'' if result.steps_per_epoch == 1 else 's'}.",
         indent="",
     )
 
@@ -103,15 +105,16 @@ def _classification(result: ExplainResult) -> Iterator[RenderableType]:
         ["  P from the labels, Q = f(x, θ)", "mean nats"],
         [
             ["  cross-entropy  −Σ P log Q", f"{parts.cross_entropy:.6f}"],
-            ["  entropy        −Σ P log P, without θ", f"{parts.entropy:.6f}"],
+            ["  entropy        −Σ P log P, independent of θ", f"{parts.entropy:.6f}"],
             ["  KL(P, Q)       Σ P log(P / Q)", f"{parts.kl:.6f}"],
         ],
     )
     yield f"  KL(P, Q) = Σ P log P − Σ P log Q, to within {parts.gap:.1g}"
     example = result.example
-    yield f"\nIts first example, label {example.label}: z = outputs, p = f(x, θ)"
+    yield f"\nThe first example, label {example.label}: z = outputs, p = f(x, θ)"
     rows = [
-        [f"  {one.name}", f"{one.z:.4f}", f"{one.p:.4f}", f"{one.y:.4g}", f"{one.term:.4f}"] for one in example.terms
+        [f"  {term.name}", f"{term.z:.4f}", f"{term.p:.4f}", f"{term.y:.4g}", f"{term.term:.4f}"]
+        for term in example.terms
     ]
     if example.left_out:
         rows.append([f"  and {example.left_out:,} more", "", "", "", ""])
@@ -128,26 +131,28 @@ def _regression(result: ExplainResult) -> Iterator[RenderableType]:
     headings = ["  f(x)", "y", result.term, f"f(x){unit}", f"y{unit}"]
     rows = [
         [
-            f"  {one.output:.4f}",
-            f"{one.target:.4f}",
-            f"{one.term:.4f}",
-            f"{one.own_output:.5g}",
-            f"{one.own_target:.5g}",
+            f"  {error.output:.4f}",
+            f"{error.target:.4f}",
+            f"{error.term:.4f}",
+            f"{error.own_output:.5g}",
+            f"{error.own_target:.5g}",
         ]
-        for one in result.errors
+        for error in result.errors
     ]
     yield make_table(headings, rows)
     values = result.batch_size * result.layers[-1].fan_out
-    first = " + ".join(f"{one.term:.4f}" for one in result.errors)
+    first = " + ".join(f"{error.term:.4f}" for error in result.errors)
     more = " + …" if values > len(result.errors) else ""
     yield _wrapped(f"L = ({first}{more}) / {values:,} = {result.batch_loss:.6f}")
 
 
 def _settings(result: ExplainResult, config: str) -> Iterator[str]:
-    yield "\nThe config"
-    for one in result.settings:
-        yield _wrapped(f"{one.key}: {one.value}  ({one.origin})")
-        yield _wrapped(one.means, indent="    ")
-        if one.lecture:
-            yield _wrapped(f"lecture: {one.lecture}", indent="    ")
-    yield _wrapped(f"{result.defaults} more settings have their defaults: `dlcli config show {config}` lists them")
+    yield "\nSettings"
+    for setting in result.settings:
+        yield _wrapped(f"{setting.key}: {setting.value}  ({setting.origin})")
+        yield _wrapped(setting.means, indent="    ")
+        if setting.lecture:
+            yield _wrapped(f"lecture: {setting.lecture}", indent="    ")
+    yield _wrapped(
+        f"{result.defaults} more settings have their defaults; run `dlcli config show {config}` to list them"
+    )

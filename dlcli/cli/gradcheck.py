@@ -1,4 +1,4 @@
-"""dlcli gradcheck."""
+"""The `dlcli gradcheck` command: autograd against analytic gradients and finite differences."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def gradcheck_command(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Hold the gradients against the lecture's formulas and against differences. Exit 6 if they don't agree.
+    """Check autograd against the analytic gradients and finite differences. Exits with 6 on a mismatch.
 
     Example: dlcli gradcheck -c digits model.activation=tanh
     """
@@ -48,41 +48,41 @@ def gradcheck_command(
     else:
         print_result(*_page(result))
     if result.failures:
-        hint = "errors are handed down from layer to layer: the one named first is where to look"
-        raise CheckFailed("\n  ".join(["the gradients don't agree", *result.failures]), hint=hint)
+        hint = "an error propagates to all earlier layers; start with the first one listed"
+        raise CheckFailed("\n  ".join(["gradients do not match", *result.failures]), hint=hint)
 
 
 def _page(result: GradcheckResult) -> Iterator[RenderableType]:
     yield f"{result.config}: {result.model}; {result.loss_name} {result.loss:.4f} before training"
     examples = f"{result.examples} of {result.train_examples:,} training examples"
-    yield f"The first {examples}, in float64; autograd's worst errors"
-    yield f"|a − b| / max(|a|, |b|, {result.floor:.2g}): against the formulas in all entries, against"
-    yield f"differences in up to {result.drawn} drawn of each tensor; `largest` is the largest gradient\n"
+    yield f"Batch: the first {examples}, in float64"
+    yield f"Worst autograd error |a − b| / max(|a|, |b|, {result.floor:.2g}), against formulas for all"
+    yield f"entries, against differences for up to {result.drawn} sampled entries per tensor\n"
     yield make_table(
         ["layer", "entries", "largest", "formulas", "sampled", "skipped", "differences"],
         [
             [
-                f"{one.layer} {one.parameter}",
-                f"{one.entries:,}",
-                f"{one.largest:.1e}",
-                _figure(one.formula_error),
-                f"{one.sampled}",
-                f"{one.skipped}",
-                _figure(one.difference_error),
+                f"{check.layer} {check.parameter}",
+                f"{check.entries:,}",
+                f"{check.largest:.1e}",
+                _format_error(check.formula_error),
+                f"{check.sampled}",
+                f"{check.skipped}",
+                _format_error(check.difference_error),
             ]
-            for one in result.parameters
+            for check in result.parameters
         ],
     )
     yield ""
-    rows = [[one.formula, f"{one.error:.1e}", _figure(one.difference_error)] for one in result.identities]
-    yield make_table(["written out", "autograd", "differences"], rows)
+    rows = [[check.formula, f"{check.error:.1e}", _format_error(check.difference_error)] for check in result.identities]
+    yield make_table(["formula", "autograd", "differences"], rows)
     yield ""
     for note in result.notes:
         yield textwrap.fill(f"note: {note}", 80, subsequent_indent="  ")
-    tolerances = f"{result.formula_tolerance:g} with formulas, {result.difference_tolerance:g} with differences"
-    verdict = f"{len(result.failures)} errors are larger" if result.failures else "all agree"
+    tolerances = f"{result.formula_tolerance:g} for formulas, {result.difference_tolerance:g} for differences"
+    verdict = f"{len(result.failures)} errors are too large" if result.failures else "all agree"
     yield f"{verdict}; tolerance {tolerances}"
 
 
-def _figure(error: float | None) -> str:
+def _format_error(error: float | None) -> str:
     return "–" if error is None else f"{error:.1e}"

@@ -1,4 +1,4 @@
-"""What every command shares: its options for output, results on stdout, errors on stderr."""
+"""Options and output shared by all commands: results on stdout, errors on stderr."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dlcli.cli.arguments import name_or_path_of
+from dlcli.cli.arguments import name_or_path_parser
 from dlcli.cli.ending import remember_run
 from dlcli.cli.streams import take_stdout_error
 from dlcli.errors import DlcliError, Problem, visible
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from dlcli.training.listeners import Listeners
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the result and errors.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result and errors.")]
 ProgressOption = Annotated[
-    Progress, typer.Option("--progress", help="How to show progress; auto is rich on a terminal, else plain.")
+    Progress, typer.Option("--progress", help="Progress display; auto means rich on a terminal and plain elsewhere.")
 ]
 
 
 def complete_config(incomplete: str) -> list[str]:
-    """Return the presets whose names begin so."""
+    """Return the presets whose names start with `incomplete`."""
     from dlcli.config.presets import presets
 
     return [name for name in presets() if name.startswith(incomplete)]
@@ -40,38 +40,41 @@ def complete_config(incomplete: str) -> list[str]:
 
 ConfigOption = Annotated[
     str,
-    typer.Option(
-        "--config", "-c", metavar="CONFIG", help="A YAML file, or a preset's name.", autocompletion=complete_config
-    ),
+    typer.Option("--config", "-c", metavar="CONFIG", help="YAML file or preset name.", autocompletion=complete_config),
 ]
 RunArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="RUN",
-        help="A run's folder or name; the newest if left out.",
-        parser=name_or_path_of("RUN"),
+        help="Folder or name of a run, or name of its config; by default the newest run.",
+        parser=name_or_path_parser("RUN"),
     ),
 ]
-CheckpointOption = Annotated[Literal["best", "last"], typer.Option("--checkpoint", help="Which parameters.")]
+CheckpointOption = Annotated[
+    Literal["best", "last"], typer.Option("--checkpoint", help="Checkpoint to load: the best epoch or the last.")
+]
 OverridesArgument = Annotated[
     list[str] | None,
-    typer.Argument(metavar="KEY=VALUE", help="Settings that go before the config's: optimizer.lr=0.5"),
+    typer.Argument(metavar="KEY=VALUE", help="Override settings from the config, e.g. optimizer.lr=0.5"),
 ]
-SplitOption = Annotated[Literal["train", "val", "test"], typer.Option("--split", help="Which examples.")]
-DeviceOption = Annotated[str | None, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1 or mps.")]
+SplitOption = Annotated[Literal["train", "val", "test"], typer.Option("--split", help="Split of the data to use.")]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", metavar="DEVICE", help="Device: auto, cpu, cuda, cuda:1 or mps.")
+]
 DataRootOption = Annotated[
-    str | None, typer.Option("--data-root", metavar="DIR", help="Where the data lies now, if not where it lay.")
+    str | None,
+    typer.Option("--data-root", metavar="DIR", help="Folder with the data set, if it has moved since training."),
 ]
 
 
 def open_reporter(progress: Progress, *, quiet: bool) -> Reporter:
-    """Return the reporter that the options ask for."""
+    """Return the reporter selected by the options."""
     return choose_reporter("none" if quiet else progress)
 
 
 @contextmanager
 def open_listeners(progress: Progress, *, quiet: bool) -> Iterator[Listeners]:
-    """Show what happens while a model trains, and stop it at a signal."""
+    """Yield listeners that show training events and stop training at a signal."""
     from dlcli.training.events import Event, FitEnded, RunStarted
     from dlcli.training.listeners import Listeners
 
@@ -93,44 +96,46 @@ def open_listeners(progress: Progress, *, quiet: bool) -> Iterator[Listeners]:
 
 
 def print_json(value: Any, *, kept: str | Path | None = None) -> None:
-    """Print one strict JSON object on stdout; `kept` as for `print_result`."""
+    """Print one strict JSON object on stdout; see `print_result` for `kept`."""
     from dlcli.runs.files import to_json
 
     print_json_text(to_json(value), kept=kept)
 
 
 def print_json_text(text: str, *, kept: str | Path | None = None) -> None:
-    """Print JSON that is written out already, without loss in any encoding; `kept` as for `print_result`."""
+    """Print JSON text on stdout without loss in any encoding; see `print_result` for `kept`."""
     is_unicode = codecs.lookup(sys.stdout.encoding).name == "utf-8"
-    sys.stdout.write("".join(one if _is_plain(one, is_unicode) else _escape(one) for one in text) + "\n")
+    sys.stdout.write(
+        "".join(letter if _is_printable(letter, is_unicode) else _escape(letter) for letter in text) + "\n"
+    )
     _end_result(kept)
 
 
-def _is_plain(character: str, is_unicode: bool) -> bool:
+def _is_printable(character: str, is_unicode: bool) -> bool:
     return character == "\n" or (character.isprintable() and (is_unicode or character.isascii()))
 
 
 def _escape(character: str) -> str:
-    r"""Return a character as JSON escapes it, such as `\u03c3`; where a letter may stand, this may too."""
+    r"""Return the JSON escape of a character, such as `\u03c3`; characters above U+FFFF take two."""
     units = character.encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
 
 
-def print_listing(what: str, summaries: Mapping[str, str], *, json: bool) -> None:
-    """Print names with a line each, or as one JSON object under the key `what`."""
+def print_listing(key: str, summaries: Mapping[str, str], *, json: bool) -> None:
+    """Print names with their summaries, one per line or as one JSON object under `key`."""
     if json:
-        print_json({what: dict(summaries)})
+        print_json({key: dict(summaries)})
         return
     width = max(len(name) for name in summaries)
     print_result(*(f"{name:<{width}}  {summary}" for name, summary in summaries.items()))
 
 
 def print_result(*parts: RenderableType, kept: str | Path | None = None) -> None:
-    """Print a result on stdout: text as it is, tables as Rich draws them.
+    """Print a result on stdout: text unchanged, tables drawn by Rich.
 
     Args:
-        parts: What to print, a line or more each.
-        kept: Where the result lies too, if it does. Then it is no error when stdout cannot be written.
+        parts: Lines of text and tables.
+        kept: Path that stores the result too, if any; a stdout that cannot be written is then only noted.
     """
     for part in parts:
         if isinstance(part, str):
@@ -149,7 +154,7 @@ def _end_result(kept: str | Path | None) -> None:
 
 
 def print_error(error: DlcliError) -> None:
-    """Print what went wrong, and what to do about it, on stderr."""
+    """Print an error message and its hint on stderr."""
     from rich.console import Console
     from rich.text import Text
 
@@ -162,7 +167,7 @@ def print_error(error: DlcliError) -> None:
 
 
 def print_warnings(warnings: Sequence[Problem]) -> None:
-    """Print on stderr what works today and will not for ever."""
+    """Print deprecation warnings on stderr."""
     if not warnings:
         return
     from rich.console import Console
@@ -175,7 +180,7 @@ def print_warnings(warnings: Sequence[Problem]) -> None:
 
 
 def make_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, gap: int = 2) -> Table:
-    """Return a table of text, `gap` blanks between columns; the first column stands left, the others right."""
+    """Return a table of text with `gap` spaces between columns; the first is left-aligned, the others right-aligned."""
     from rich.table import Table
     from rich.text import Text
 

@@ -1,4 +1,4 @@
-"""dlcli plot."""
+"""The `dlcli plot` command: pictures of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dlcli.cli.arguments import path_of
+from dlcli.cli.arguments import path_parser
 from dlcli.cli.output import (
     CheckpointOption,
     DataRootOption,
@@ -30,10 +30,11 @@ if TYPE_CHECKING:
 def plot_command(
     run: RunArgument = None,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="Which pictures; all that make sense if left out.")
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Pictures to draw; by default, all that apply to the run."),
     ] = None,
     formats: Annotated[
-        list[str] | None, typer.Option("--format", metavar="png|svg", help="Kind of files; png,svg for both.")
+        list[str] | None, typer.Option("--format", metavar="png|svg", help="File format; png,svg writes both.")
     ] = None,
     folder: Annotated[
         Path | None,
@@ -41,18 +42,20 @@ def plot_command(
             "--output",
             "-o",
             metavar="DIR",
-            help="Where to, instead of the run's plots.",
-            parser=path_of("--output"),
+            help="Folder for the pictures; by default the run's plots folder.",
+            parser=path_parser("--output"),
         ),
     ] = None,
     split: SplitOption = "test",
     checkpoint: CheckpointOption = "best",
     device: DeviceOption = None,
     data_root: DataRootOption = None,
-    list_: Annotated[bool, typer.Option("--list", help="Draw nothing; show the names and titles.")] = False,
+    list_: Annotated[
+        bool, typer.Option("--list", help="List the names and titles of the pictures without drawing them.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Draw pictures of a run, and print their files.
+    """Draw pictures of a run and print the names of their files.
 
     Example: dlcli plot digits loss confusion --format svg
     """
@@ -76,11 +79,11 @@ def plot_command(
         data_root=data_root,
     )
     files = [file for files in result.files.values() for file in files]
-    where = Path(files[0]).parent
+    plots_folder = Path(files[0]).parent
     if json:
-        print_json(asdict(result), kept=where)
+        print_json(asdict(result), kept=plots_folder)
     else:
-        print_result(*files, kept=where)
+        print_result(*files, kept=plots_folder)
 
 
 def _read_formats(texts: Sequence[str]) -> list[Format]:
@@ -88,5 +91,7 @@ def _read_formats(texts: Sequence[str]) -> list[Format]:
     words = ",".join(texts).split(",")
     unknown = [word for word in words if word not in known]
     if unknown:
-        raise UsageError(f"--format {unknown[0]!r} is neither png nor svg", hint="--format png,svg")
+        raise UsageError(
+            f"--format must be png or svg. Got {unknown[0]!r} instead", hint="write it like `--format png,svg`"
+        )
     return [known[word] for word in words]

@@ -1,4 +1,4 @@
-"""dlcli predict."""
+"""The `dlcli predict` command: predictions for single examples."""
 
 from __future__ import annotations
 
@@ -28,10 +28,13 @@ if TYPE_CHECKING:
 def predict_command(
     run: RunArgument = None,
     index: Annotated[
-        str, typer.Option("--index", "-i", metavar="I,J,...", help="Which examples of the split, counted from 0.")
+        str, typer.Option("--index", "-i", metavar="I,J,...", help="Indices of examples in the split, counted from 0.")
     ] = "0,1,2",
     event: Annotated[
-        str | None, typer.Option("--event", metavar="CLASS,CLASS,...", help="Classes: shows P(one of them | x) too.")
+        str | None,
+        typer.Option(
+            "--event", metavar="CLASS,CLASS,...", help="Also show the probability that the class is one of these."
+        ),
     ] = None,
     split: SplitOption = "test",
     checkpoint: CheckpointOption = "best",
@@ -39,7 +42,7 @@ def predict_command(
     data_root: DataRootOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show what a run says of single examples: P(class | x), or values in the target's own unit.
+    """Predict single examples: class probabilities P(class | x), or values in the unit of the target.
 
     Example: dlcli predict --index 0,7
     """
@@ -60,14 +63,16 @@ def predict_command(
     if json:
         print_json(asdict(result))
     else:
-        print_result(*_event_lines(result), *(line for one in result.predictions for line in _lines(one, result)))
+        print_result(*_event_lines(result), *(line for record in result.predictions for line in _lines(record, result)))
 
 
 def _read_indices(text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise UsageError(f"--index {text!r} is not a list of whole numbers", hint="--index 0,7") from None
+        raise UsageError(
+            f"--index {text!r} is not a list of whole numbers", hint="write it like `--index 0,7`"
+        ) from None
 
 
 def _event_lines(result: PredictResult) -> list[str]:
@@ -81,7 +86,7 @@ def _event_lines(result: PredictResult) -> list[str]:
 
 def _lines(record: dict[str, Any], result: PredictResult) -> Iterator[str]:
     if "probs" in record:
-        verdict = "right" if record["pred"] == record["label"] else "wrong"
+        verdict = "correct" if record["pred"] == record["label"] else "wrong"
         yield f"{result.split} example {record['index']}: {record['pred']}, label {record['label']} ({verdict})"
         width = max(len(name) for name in record["probs"])
         for name, p in record["probs"].items():
@@ -90,10 +95,10 @@ def _lines(record: dict[str, Any], result: PredictResult) -> Iterator[str]:
             yield f"  P(E | x) = {record['event']['probability']:.4f}"
         yield ""
     else:
-        output, target = _figure(record["output"]), _figure(record["target"])
+        output, target = _format_value(record["output"]), _format_value(record["target"])
         unit = f" {result.unit}" if result.unit else ""
         yield f"{result.split} example {record['index']}: {output}{unit}, true {target}{unit}"
 
 
-def _figure(value: float | list[float]) -> str:
-    return ", ".join(f"{one:.5g}" for one in value) if isinstance(value, list) else f"{value:.5g}"
+def _format_value(value: float | list[float]) -> str:
+    return ", ".join(f"{item:.5g}" for item in value) if isinstance(value, list) else f"{value:.5g}"

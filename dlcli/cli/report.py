@@ -1,4 +1,4 @@
-"""dlcli report."""
+"""The `dlcli report` command: one HTML page about a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dlcli.cli.arguments import path_of
+from dlcli.cli.arguments import path_parser
 from dlcli.cli.output import (
     CheckpointOption,
     DataRootOption,
@@ -31,8 +31,8 @@ def report_command(
             "--output",
             "-o",
             metavar="FILE",
-            help="The page; report.html in the run's folder.",
-            parser=path_of("--output"),
+            help="HTML file to write; by default report.html in the run's folder.",
+            parser=path_parser("--output"),
         ),
     ] = None,
     split: SplitOption = "test",
@@ -42,7 +42,7 @@ def report_command(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Write one HTML page about a run that needs nothing else: figures, pictures, what to improve, how to repeat it.
+    """Write a self-contained HTML page about a run: metrics, pictures, diagnosis and how to reproduce it.
 
     Example: dlcli report digits -o digits.html
     """

@@ -1,4 +1,4 @@
-"""Is there room to load torch where memory is limited?"""
+"""Memory check before torch is imported in a process with a memory limit."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ from types import ModuleType
 from dlcli.errors import DeviceError
 
 _LIBRARIES = ("torch", "sklearn.datasets", "rich.console")
-_CPU_SECONDS = 20  # of loading, which takes three; a library that gets no memory may try again for ever
-_MORE_BYTES = 2**26  # for what a command needs besides
+_CPU_SECONDS = 20  # loading takes about 3 s; a library that gets no memory may retry forever
+_EXTRA_BYTES = 2**26  # memory that a command needs beyond the libraries
 
 
-def watch_torch() -> None:
-    """Where this process has a limit on its memory, have it refuse to load torch into too little.
+def guard_torch_import() -> None:
+    """Make `import torch` raise a DeviceError if the memory limit of this process is too low for it.
 
-    Libraries written in C end the process, or hang, when they get no memory. So a copy of the process loads them first.
+    C libraries crash or hang when they get no memory, so a forked child process loads them first.
     """
     if os.name == "posix" and _is_limited() and "torch" not in sys.modules:
-        sys.meta_path.insert(0, _Watch())
+        sys.meta_path.insert(0, _TorchGuard())
 
 
 def _is_limited() -> bool:
     import resource
 
-    limits = (resource.getrlimit(one)[0] for one in (resource.RLIMIT_AS, resource.RLIMIT_DATA))
+    limits = (resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA))
     return any(limit != resource.RLIM_INFINITY for limit in limits)
 
 
-class _Watch:
-    """Is asked where modules lie before anyone else, and knows of none."""
+class _TorchGuard:
+    """Import hook that runs before all finders, checks the memory for torch and finds no module."""
 
     def find_spec(self, name: str, _path: Sequence[str] | None = None, _target: ModuleType | None = None) -> None:
-        """Check the room for torch when it is about to be imported.
+        """Check the memory when torch is about to be imported.
 
         Raises:
-            DeviceError: If there is too little.
+            DeviceError: If the memory limit is too low to load torch.
         """
         if name == "torch":
             sys.meta_path.remove(self)
             child = os.fork()
             if child == 0:
-                _load_and_leave()
+                _load_and_exit()
             if os.waitpid(child, 0)[1] != 0:
-                hint = "allow the process more address space: `ulimit -v` shows the limit in KiB"
+                hint = "allow the process more address space; `ulimit -v` shows the limit in KiB"
                 raise DeviceError("the limit on this process's memory is too low to load torch", hint=hint)
 
 
-def _load_and_leave() -> None:
-    """Load the libraries without a word, and end the process with 0 if that went well."""
+def _load_and_exit() -> None:
+    """Load the libraries silently and exit the process, with 0 on success."""
     import mmap
     import resource
 
@@ -62,7 +62,7 @@ def _load_and_leave() -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
         for name in _LIBRARIES:
             importlib.import_module(name)
-        mmap.mmap(-1, _MORE_BYTES).close()
+        mmap.mmap(-1, _EXTRA_BYTES).close()
         code = 0
     finally:
         os._exit(code)

@@ -1,4 +1,4 @@
-"""dlcli runs: list, show, compare."""
+"""The `dlcli runs` commands: list, show and compare."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dlcli.cli.arguments import name_or_path_of
+from dlcli.cli.arguments import name_or_path_parser
 from dlcli.cli.output import JsonOption, RunArgument, make_table, print_json, print_result
 from dlcli.errors import DlcliError, UsageError
 
@@ -18,20 +18,23 @@ if TYPE_CHECKING:
     from dlcli.evaluation.diagnosis.rules import Finding
     from dlcli.runs.folder import RunFolder
 
-app = typer.Typer(help="What was trained.", no_args_is_help=True)
+app = typer.Typer(help="List, inspect and compare runs.\n\nExample: dlcli runs show digits", no_args_is_help=True)
 _WIDTH = 80  # columns
 
 
 @app.command("list")
 def list_command(json: JsonOption = False) -> None:
-    """List the runs, newest last."""
+    """List all runs with status, best epoch and validation metrics, newest last.
+
+    Example: dlcli runs list
+    """
     from dlcli.runs.folder import list_runs, runs_root
 
     rows = [_row(folder) for folder in list_runs()]
     if json:
         print_json({"runs": rows})
     elif not rows:
-        print_result(f"no runs in {runs_root()}; `dlcli train -c digits` makes one")
+        print_result(f"no runs in {runs_root()}; create one with `dlcli train -c digits`")
     else:
         root = runs_root()
         print_result(make_table(["run", "status", "best", "val"], [_cells(row, root) for row in rows]))
@@ -42,11 +45,14 @@ def show_command(
     run: RunArgument = None,
     diagnose: Annotated[
         bool,
-        typer.Option("--diagnose", help="Say what is wrong with it, and what to try; loads its model and data."),
+        typer.Option("--diagnose", help="Diagnose the run and suggest settings to try; loads its model and data."),
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show what a run was made with and what came out."""
+    """Show how a run was trained and its results.
+
+    Example: dlcli runs show digits --diagnose
+    """
     from dlcli.config.load import load_config
     from dlcli.runs.folder import find_run
 
@@ -55,8 +61,8 @@ def show_command(
     findings = _diagnose(folder) if diagnose else None
     if json:
         config = load_config(folder.resolved).config.model_dump()
-        found = {} if findings is None else {"findings": [asdict(finding) for finding in findings]}
-        print_json({"run": str(folder.path), "config": config, "manifest": manifest, "summary": summary, **found})
+        diagnosis = {} if findings is None else {"findings": [asdict(finding) for finding in findings]}
+        print_json({"run": str(folder.path), "config": config, "manifest": manifest, "summary": summary, **diagnosis})
         return
     versions = manifest.get("versions", {})
     print_result(
@@ -68,7 +74,7 @@ def show_command(
         f"versions  {', '.join(f'{name} {version}' for name, version in versions.items())}",
         f"git       {manifest.get('git_commit') or 'no commit'}",
         f"best      epoch {summary.get('best_epoch')} of {summary.get('epochs')}, {summary.get('best_because')}",
-        *(f"{split:<9} {_figures(summary[split])}" for split in ("train", "val", "test") if summary.get(split)),
+        *(f"{split:<9} {_format_metrics(summary[split])}" for split in ("train", "val", "test") if summary.get(split)),
         *(_finding_lines(findings) if findings is not None else ()),
     )
 
@@ -80,14 +86,14 @@ def _diagnose(folder: RunFolder) -> tuple[Finding, ...]:
 
 
 def _finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
-    """Write findings out: what it is, what was measured beneath it, what to try."""
+    """Yield the lines of the findings: statement, evidence and advice."""
     if not findings:
-        yield "\nno finding"
+        yield "\nno findings"
     for finding in findings:
         yield ""
         yield from _wrap(finding.statement, f"{finding.severity:<9} ")
-        for one in finding.evidence:
-            yield from _wrap(one, " " * 12)
+        for item in finding.evidence:
+            yield from _wrap(item, " " * 12)
         yield from _wrap(finding.advice, "try       ")
 
 
@@ -102,8 +108,8 @@ def compare_command(
         list[str],
         typer.Argument(
             metavar="RUN",
-            help="Folders or names of two runs or more.",
-            parser=name_or_path_of("RUN"),
+            help="Folders or names of two or more runs.",
+            parser=name_or_path_parser("RUN"),
         ),
     ],
     html: Annotated[
@@ -111,13 +117,13 @@ def compare_command(
         typer.Option(
             "--html",
             metavar="FILE",
-            help="Write a page with the runs' curves too.",
-            parser=name_or_path_of("--html"),
+            help="Also write an HTML page with the curves of the runs.",
+            parser=name_or_path_parser("--html"),
         ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Show side by side where runs differ: their settings and their metrics.
+    """Compare the differing settings and the metrics of runs side by side.
 
     Example: dlcli runs compare digits moons --html comparison.html
     """
@@ -125,7 +131,7 @@ def compare_command(
     from dlcli.runs.folder import find_run
 
     if len(runs) < 2:
-        raise UsageError("compare needs at least two runs", hint="`dlcli runs list` shows them")
+        raise UsageError("compare needs at least two runs", hint="run `dlcli runs list` to list the runs")
     comparison = compare_runs([find_run(run) for run in runs])
     if html is not None:
         from dlcli import api
@@ -134,8 +140,8 @@ def compare_command(
     if json:
         print_json(asdict(comparison) | ({} if html is None else {"file": html}), kept=html)
         return
-    shown = {key: ["–" if one is None else f"{one:.4f}" for one in row] for key, row in comparison.metrics.items()}
-    rows = [[key, *row] for key, row in {**comparison.settings, **shown}.items()]
+    metrics = {key: ["–" if cell is None else f"{cell:.4f}" for cell in row] for key, row in comparison.metrics.items()}
+    rows = [[key, *row] for key, row in {**comparison.settings, **metrics}.items()]
     print_result(*(f"{i}: {name}" for i, name in enumerate(comparison.runs, 1)))
     print_result(make_table(["", *(str(i) for i in range(1, len(runs) + 1))], rows))
     if html is not None:
@@ -143,7 +149,7 @@ def compare_command(
 
 
 def _row(folder: RunFolder) -> dict[str, Any]:
-    """Return a run's line in the list; one that cannot be read says so instead of hiding the others."""
+    """Return the list entry of a run; an unreadable run gets the status `unreadable`, so that the others still show."""
     row: dict[str, Any] = {"run": str(folder.path), "status": "unreadable"}
     try:
         summary = folder.read_summary()
@@ -155,10 +161,10 @@ def _row(folder: RunFolder) -> dict[str, Any]:
 def _cells(row: dict[str, Any], root: Path) -> list[str]:
     best = f"{row['best_epoch']}/{row['epochs']}" if row.get("best_epoch") else "–"
     brief = {name: value for name, value in (row.get("val") or {}).items() if name in ("loss", "accuracy", "rmse")}
-    return [str(Path(row["run"]).relative_to(root)), row["status"], best, _figures(brief)]
+    return [str(Path(row["run"]).relative_to(root)), row["status"], best, _format_metrics(brief)]
 
 
-def _figures(metrics: dict[str, Any]) -> str:
+def _format_metrics(metrics: dict[str, Any]) -> str:
     from dlcli.runs.comparison import numbers
 
     return ", ".join(f"{name} {value:.4f}" for name, value in numbers(metrics))

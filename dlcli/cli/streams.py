@@ -1,4 +1,4 @@
-"""stdout and stderr that never fail: what cannot be written is dropped, and the first reason is kept."""
+"""Fault-tolerant stdout and stderr: failed writes are dropped and the first error is kept."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 _ERRORS = "dlcli.readable"  # name of the codecs error handler
-_GONE = {errno.EPIPE: "closed pipe", errno.EBADF: "closed"}  # nobody wants the output, which is no error
+_GONE = {errno.EPIPE: "closed pipe", errno.EBADF: "closed"}  # nobody reads the output, which is not an error
 _LETTERS = "Σ ∂ ∇ ∞ µ ŷ \u0302 \u0304 − – — ‑ × ⊙ · ± ‖ ′ ‘ ’ “ ” … → ← ≤ ≥ ≈ ● • ★ ✓ ▁ ▂ ▃ ▄ ▅ ▆ ▇ █"
 _SPELLED = "sum d grad inf u y_hat _hat _bar - - - - x .* * +- || ' ' ' ' ' ... -> <- <= >= ~ * * * ok _ . , - = + * #"
 _WORDS = {**dict(zip(_LETTERS.split(), _SPELLED.split(), strict=True)), "√": "sqrt ", "\u00a0": " "}
-_DIRECTIONS = (("HORIZONTAL", "LEFT", "RIGHT"), ("VERTICAL", "UP", "DOWN"))  # of lines, in Unicode's names
+_DIRECTIONS = (("HORIZONTAL", "LEFT", "RIGHT"), ("VERTICAL", "UP", "DOWN"))  # in the Unicode names of box drawings
 
 
 class _Output(io.RawIOBase):
-    """Writes to a descriptor until that fails, and drops the rest.
+    """Raw stream that writes to a descriptor until a write fails and drops all later output.
 
     Attributes:
-        failure: The first error; None as long as all was written.
-        is_told: Whether the user has been told of it.
+        failure: First error; None if every write has succeeded.
+        is_reported: Whether the error has been reported to the user.
     """
 
     def __init__(self, raw: io.RawIOBase) -> None:
         self._raw = raw
         self.name = getattr(raw, "name", "")
         self.failure: OSError | None = None
-        self.is_told = False
+        self.is_reported = False
 
     def write(self, content: ReadableBuffer, /) -> int:
-        """Write all of it, or note why not."""
+        """Write all of `content`, or keep the error and drop the rest."""
         rest = memoryview(content).cast("B")
         size = len(rest)
         try:
             while rest and self.failure is None:
                 written = self._raw.write(rest)
-                if written is None:  # the descriptor is non-blocking, and its reader is slow
+                if written is None:  # the descriptor is non-blocking and its reader is slow
                     select.select([], [self._raw], [])
                 else:
                     rest = rest[written:]
@@ -65,11 +65,11 @@ _outputs: dict[str, _Output] = {}
 
 
 def open_streams() -> None:
-    """Make stdin, stdout and stderr usable whatever the process was started with.
+    """Make stdin, stdout and stderr usable even if they were closed when the process started.
 
-    A stream that is not Python's own, such as a notebook's, stays as it is.
+    A replaced stream, such as a notebook's, is left unchanged.
     """
-    codecs.register_error(_ERRORS, _write_readably)
+    codecs.register_error(_ERRORS, _replace_with_ascii)
     _open_descriptors()
     if sys.stdin is None:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
@@ -81,47 +81,47 @@ def open_streams() -> None:
 
 
 def output_errors() -> dict[str, str]:
-    """Return for each stream that could not be written to the end why that is."""
+    """Return the names of the streams that could not be written completely, with the reasons."""
     for name in _outputs:
         getattr(sys, name).flush()
-    return {name: _reason(one.failure) for name, one in _outputs.items() if one.failure is not None}
+    return {name: _reason(output.failure) for name, output in _outputs.items() if output.failure is not None}
 
 
 def take_stdout_error() -> str | None:
-    """Return why stdout could not be written, None if it could or nobody reads it; return it only once."""
+    """Return why stdout could not be written, only once; None if it was written or nobody reads it."""
     errors = output_errors()
     output = _outputs.get("stdout")
-    if output is None or output.is_told or errors.get("stdout") in (None, *_GONE.values()):
+    if output is None or output.is_reported or errors.get("stdout") in (None, *_GONE.values()):
         return None
-    output.is_told = True
+    output.is_reported = True
     return errors["stdout"]
 
 
 def _open_descriptors() -> None:
-    """Open descriptors 0, 1 and 2 where they are closed, so that no file of a run gets one of these numbers."""
+    """Open descriptors 0, 1 and 2 if they are closed, so that no file of a run gets one of these numbers."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            opened = os.open(os.devnull, os.O_RDONLY)  # the lowest free number; writing to it fails as if closed
+            opened = os.open(os.devnull, os.O_RDONLY)  # gets the lowest free number; writes fail as if it were closed
             assert opened == descriptor, "a lower number was free"
             os.set_inheritable(opened, True)
 
 
 def _raw(stream: TextIO) -> io.RawIOBase:
     buffer: Any = stream.buffer
-    raw: io.RawIOBase = getattr(buffer, "raw", buffer)  # python -u has no buffer in between
+    raw: io.RawIOBase = getattr(buffer, "raw", buffer)  # `python -u` has no buffer
     return raw
 
 
-def _text_stream(output: _Output, before: TextIO | None) -> io.TextIOWrapper:
-    """Return a text stream with the encoding and the buffering of `before`."""
+def _text_stream(output: _Output, original: TextIO | None) -> io.TextIOWrapper:
+    """Return a text stream with the encoding and the buffering of `original`."""
     return io.TextIOWrapper(
         io.BufferedWriter(output),
-        encoding=before.encoding if before is not None else "utf-8",
+        encoding=original.encoding if original is not None else "utf-8",
         errors=_ERRORS,
-        line_buffering=bool(before is not None and before.line_buffering),
-        write_through=bool(getattr(before, "write_through", False)),
+        line_buffering=bool(original is not None and original.line_buffering),
+        write_through=bool(getattr(original, "write_through", False)),
     )
 
 
@@ -129,16 +129,16 @@ def _reason(error: OSError) -> str:
     return _GONE.get(error.errno or 0) or error.strerror or str(error)
 
 
-def _write_readably(error: UnicodeError) -> tuple[str, int]:
-    """Return ASCII for letters that an encoding lacks, as `codecs.register_error` asks for it."""
+def _replace_with_ascii(error: UnicodeError) -> tuple[str, int]:
+    """Return ASCII for characters that an encoding lacks; an error handler for `codecs.register_error`."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return to_ascii(error.object[error.start : error.end]), error.end
 
 
 def to_ascii(text: str) -> str:
-    r"""Return readable ASCII: `sigma` for σ, `x^2` for x², `->` for →; what has no such name as `\xe9`."""
-    import unicodedata  # a megabyte, which most processes do not need
+    r"""Return readable ASCII: `sigma` for σ, `x^2` for x², `->` for →, and escapes such as `\xe9` for the rest."""
+    import unicodedata  # takes 1 MB of memory, which most processes do not need
 
     result, shift_before = "", ""
     for character in text:
@@ -157,9 +157,9 @@ def _spell(character: str, name: str) -> str:
     if character in _WORDS:
         return _WORDS[character]
     if greek := re.fullmatch("GREEK (SMALL|CAPITAL) LETTER ([A-Z]+)", name):
-        letter = greek[2].replace("LAMDA", "LAMBDA")  # as Unicode spells it
+        letter = greek[2].replace("LAMDA", "LAMBDA")  # Unicode's spelling
         return letter.lower() if greek[1] == "SMALL" else letter.capitalize()
     if name.startswith("BOX DRAWINGS"):
-        is_horizontal, is_vertical = (any(one in name.split() for one in words) for words in _DIRECTIONS)
+        is_horizontal, is_vertical = (any(word in name.split() for word in words) for words in _DIRECTIONS)
         return "+" if is_horizontal == is_vertical else "-" if is_horizontal else "|"
     return character.encode("ascii", "backslashreplace").decode()

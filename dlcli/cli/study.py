@@ -1,4 +1,4 @@
-"""dlcli study."""
+"""The `dlcli study` command: controlled experiments with paired seeds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dlcli.cli.arguments import path_of
+from dlcli.cli.arguments import path_parser
 from dlcli.cli.output import (
     JsonOption,
     ProgressOption,
@@ -39,18 +39,20 @@ def _complete_study(incomplete: str) -> list[str]:
 def study_command(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="Which study; left out, they are listed.", autocompletion=_complete_study),
+        typer.Argument(
+            metavar="NAME", help="Study to run; without a name, the studies are listed.", autocompletion=_complete_study
+        ),
     ] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="KEY=VALUE", help="Settings for all variants: training.epochs=10"),
+        typer.Argument(metavar="KEY=VALUE", help="Override settings for all variants, e.g. training.epochs=10"),
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option("--data", metavar="NAME", help="Data source: digits or fashion_mnist for most studies."),
+        typer.Option("--data", metavar="NAME", help="Data source; most studies run on digits or fashion_mnist."),
     ] = None,
     seeds: Annotated[
-        int, typer.Option("--seeds", min=2, metavar="N", help="How often each variant is trained, from seeds 1, 2, ...")
+        int, typer.Option("--seeds", min=2, metavar="N", help="Number of seeds (1, 2, ...) to train each variant with.")
     ] = 5,
     output: Annotated[
         Path | None,
@@ -58,8 +60,8 @@ def study_command(
             "--output",
             "-o",
             metavar="DIR",
-            help="Where to write; studies/NAME if left out.",
-            parser=path_of("--output"),
+            help="Folder for the results; by default studies/NAME.",
+            parser=path_parser("--output"),
         ),
     ] = None,
     list_all: Annotated[bool, typer.Option("--list", help="List the studies.")] = False,
@@ -67,16 +69,16 @@ def study_command(
     quiet: QuietOption = False,
     progress: ProgressOption = "auto",
 ) -> None:
-    """Vary one thing, keep all else the same, and show what it does.
+    """Run a controlled experiment: vary one setting, keep the others fixed and measure the effect.
 
     Example: dlcli study mse-vs-cross-entropy
     """
     from dlcli.lecture.studies.catalogue import STUDIES, find_study
 
     if list_all or name is None:
-        print_listing("studies", {one.name: one.question for one in STUDIES.values()}, json=json)
+        print_listing("studies", {study.name: study.question for study in STUDIES.values()}, json=json)
         return
-    find_study(name)  # a wrong name is answered before torch is imported
+    find_study(name)  # reject a wrong name before torch is imported
 
     from dlcli import api
 
@@ -90,7 +92,7 @@ def study_command(
 
 @contextmanager
 def _open_spectators(progress: Progress, *, quiet: bool) -> Iterator[Spectators]:
-    """Show how far a study has come, and end it at a signal with the terminal in order."""
+    """Yield spectators that show the progress of a study and stop it cleanly at a signal."""
     from dlcli.lecture.studies.train import Spectators
     from dlcli.reporters.series import choose_series_reporter
     from dlcli.signals import StopSignals
@@ -128,8 +130,8 @@ def _table(results: StudyResults) -> Table:
     from dlcli.lecture.studies.sentences import name_metric
 
     test, epochs = f"test {name_metric(results)}", f"epochs to {results.level:g}"
-    headings = ["variant", "lr", test, "difference", "sign in", epochs]
-    return make_table(headings, [_row(results, one) for one in results.variants])
+    headings = ["variant", "lr", test, "difference", "same sign", epochs]
+    return make_table(headings, [_row(results, variant) for variant in results.variants])
 
 
 def _row(results: StudyResults, variant: VariantResults) -> list[str]:
@@ -148,7 +150,7 @@ def _row(results: StudyResults, variant: VariantResults) -> list[str]:
 
 
 def _epochs(results: StudyResults, variant: VariantResults) -> str:
-    """Return after how many epochs a variant reached the level, and in how many seeds where not in all."""
+    """Return the epochs a variant needed to reach the level, with the number of seeds if some did not reach it."""
     epochs = variant.epochs
     if variant.lr is None or variant.diverged == len(results.seeds):
         return ""

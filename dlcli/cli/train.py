@@ -1,4 +1,4 @@
-"""dlcli train."""
+"""The `dlcli train` command: train a model or resume a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dlcli.cli.arguments import name_or_path_of, path_of
+from dlcli.cli.arguments import name_or_path_parser, path_parser
 from dlcli.cli.output import (
     DeviceOption,
     JsonOption,
@@ -34,7 +34,7 @@ def train_command(
     config: Annotated[
         str | None,
         typer.Option(
-            "--config", "-c", metavar="CONFIG", help="A YAML file, or a preset's name.", autocompletion=complete_config
+            "--config", "-c", metavar="CONFIG", help="YAML file or preset name.", autocompletion=complete_config
         ),
     ] = None,
     overrides: OverridesArgument = None,
@@ -43,8 +43,8 @@ def train_command(
         typer.Option(
             "--run-dir",
             metavar="DIR",
-            help="Folder to make for this run.",
-            parser=path_of("--run-dir"),
+            help="Folder to create for this run; by default a new one under runs.",
+            parser=path_parser("--run-dir"),
         ),
     ] = None,
     resume: Annotated[
@@ -52,21 +52,23 @@ def train_command(
         typer.Option(
             "--resume",
             metavar="RUN",
-            help="Continue a run from its last checkpoint.",
-            parser=name_or_path_of("RUN"),
+            help="Resume a run from its last checkpoint.",
+            parser=name_or_path_parser("RUN"),
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Short for seed=N.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Random seed; short for seed=N.")] = None,
     device: DeviceOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and show the plan.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check config, data and device and show the plan without training.")
+    ] = False,
     evaluate_test: Annotated[
-        bool, typer.Option("--eval", help="Afterwards measure the best checkpoint on the test split.")
+        bool, typer.Option("--eval", help="Evaluate the best checkpoint on the test split after training.")
     ] = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
     progress: ProgressOption = "auto",
 ) -> None:
-    """Train a model and leave a run folder behind.
+    """Train a model from a config and save the run in a new folder.
 
     Example: dlcli train -c digits optimizer.lr=0.2 --eval
     """
@@ -76,7 +78,7 @@ def train_command(
     if resume is not None and (dry_run or run_dir is not None):
         option = "--dry-run" if dry_run else "--run-dir"
         raise UsageError(
-            f"--resume takes no {option}: the run is there", hint=f"dlcli train --resume {as_argument(resume)}"
+            f"--resume cannot be combined with {option}", hint=f"run `dlcli train --resume {as_argument(resume)}`"
         )
     loaded = _load(config, resume, settings)
     print_warnings(() if quiet else loaded.warnings)
@@ -98,14 +100,16 @@ def train_command(
 
 
 def _load(config: str | None, resume: str | None, settings: Sequence[str]) -> LoadedConfig:
-    """Return what to train by, from the run to continue if no config is given."""
+    """Return the config to train with; without one, that of the run to resume."""
     from dlcli.config.load import load_config
     from dlcli.runs.folder import find_run
 
     if resume is not None:
         return load_config(config or find_run(resume).resolved, settings)
     if config is None:
-        raise UsageError("train needs a config", hint="dlcli train -c digits, or --resume RUN to continue a run")
+        raise UsageError(
+            "train needs a config", hint="run `dlcli train -c digits`, or `dlcli train --resume RUN` to resume a run"
+        )
     return load_config(config, settings)
 
 
@@ -131,15 +135,15 @@ def _summary(result: TrainResult) -> list[str]:
         *(f"note      {one_line(note)}" for note in result.recovered),
         *([f"status    {result.nothing_left}"] if result.nothing_left else []),
         f"best      epoch {result.best_epoch} of {result.epochs}, {result.best_because}",
-        f"val       {_figures(result.val)}",
+        f"val       {_format_metrics(result.val)}",
     ]
     if result.test is None:
         lines.append(f"next      dlcli eval {as_argument(result.run)}")
     else:
-        lines.append(f"test      {_figures(result.test)}")
+        lines.append(f"test      {_format_metrics(result.test)}")
         lines.append(f"next      dlcli predict {as_argument(result.run)}")
     return lines
 
 
-def _figures(metrics: dict[str, float]) -> str:
+def _format_metrics(metrics: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if isinstance(value, float))

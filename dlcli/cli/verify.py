@@ -1,4 +1,4 @@
-"""dlcli verify."""
+"""The `dlcli verify` command: retraining of a run and comparison of its files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def verify_command(
     quiet: QuietOption = False,
     progress: ProgressOption = "auto",
 ) -> None:
-    """Train again from a run's own record and compare bit by bit. Exit 6 if anything differs.
+    """Retrain a run from its own record and compare the results bit by bit. Exits with 6 if anything differs.
 
     Example: dlcli verify digits
     """
@@ -45,18 +45,25 @@ def verify_command(
 
 
 def _lines(result: VerifyResult) -> list[str]:
-    trained = f"{result.epochs} epochs, {result.step:,} steps trained again"
+    retrained = f"{result.epochs} epochs, {result.step:,} steps retrained"
     if result.identical:
-        lines = [f"verified  {trained}: metrics and parameters are the same, bit for bit"]
+        lines = [f"verified  {retrained}: metrics and parameters are bit-identical"]
     else:
-        changes = [f"{name} was {one['then']}, is {one['now']}" for name, one in result.environment.items()]
+        changes = [
+            f"{name} was {change['then']}, is now {change['now']}" for name, change in result.environment.items()
+        ]
         lines = [
-            f"differs   {trained}",
-            *(f"          {one_line(one)}" for one in result.differences),
-            *(f"changed   {one}" for one in changes),
+            f"differs   {retrained}",
+            *(f"          {one_line(difference)}" for difference in result.differences),
+            *(f"changed   {change}" for change in changes),
         ]
     compared = f"compared  {', '.join(result.compared)}"
-    return [f"run       {one_line(result.run)}", *lines, compared, *(f"unchecked {one}" for one in result.not_compared)]
+    return [
+        f"run       {one_line(result.run)}",
+        *lines,
+        compared,
+        *(f"unchecked {item}" for item in result.not_compared),
+    ]
 
 
 def _explain(result: VerifyResult) -> str:
@@ -64,4 +71,4 @@ def _explain(result: VerifyResult) -> str:
         return (
             f"identical bits are only guaranteed in the same environment; these differ: {', '.join(result.environment)}"
         )
-    return "the environment is the same: check whether files of the run, or the data, were changed"
+    return "the environment is the same; check whether the data or files of the run have changed"

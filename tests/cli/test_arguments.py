@@ -1,4 +1,4 @@
-"""How every command reads its arguments: paths alike, each option once."""
+"""Argument parsing of every command: path expansion and repeated options."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dlcli.cli import app
 from dlcli.config.paths import escape_path
 from dlcli.errors import UsageError
 
-# Read as paths elsewhere: a config's in config.load, a folder of data as a setting or in config.paths.
+# Expanded outside the argument parser: configs in config.load, data folders in config.load and config.paths.
 METAVARS = ("DIR", "FILE", "RUN", "CONFIG", "A", "B")
 PATHS_BY_CONFIG = {"config", "configs", "data_root", "root", "first", "second"}
 
@@ -39,22 +39,22 @@ def options_with_one_value() -> list[tuple[tuple[str, ...], str]]:
 
 
 @pytest.mark.parametrize(("words", "option"), options_with_one_value(), ids=str)
-def test_an_option_that_takes_one_value_is_given_once(
+def test_repeating_a_single_value_option_is_an_error(
     dlcli: Callable[..., Finished], words: tuple[str, ...], option: str
 ) -> None:
-    """Whatever the values are: the arguments are read, or one of them is refused; the last is not taken in silence."""
+    """The error does not depend on the values: not even an invalid value hides the repetition."""
     command = dict(commands())[words]
-    parameter = next(one for one in command.params if option in one.opts)
+    parameter = next(parameter for parameter in command.params if option in parameter.opts)
     done = dlcli(*words, option, "3", option, "3", *([] if words else ["runs", "list"]))
     assert done.code == 2
     assert f"{parameter.opts[0]}" in done.err
     assert "is given 2 times" in done.err, done.err
 
 
-def test_there_are_such_options_in_every_part_of_the_command_line() -> None:
-    found = options_with_one_value()
-    assert len(found) > 30
-    assert {((), "--progress"), (("train",), "--config"), (("config", "init"), "--data")} <= set(found)
+def test_single_value_options_are_found_in_every_command_group() -> None:
+    options = options_with_one_value()
+    assert len(options) > 30
+    assert {((), "--progress"), (("train",), "--config"), (("config", "init"), "--data")} <= set(options)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_there_are_such_options_in_every_part_of_the_command_line() -> None:
         (["plot", "-o", "a", "loss", "--output", "b"], "--output/-o"),
     ],
 )
-def test_another_way_to_write_it_is_the_same_option(
+def test_short_long_and_negated_forms_count_as_one_option(
     dlcli: Callable[..., Finished], arguments: list[str], option: str
 ) -> None:
     done = dlcli(*arguments)
@@ -74,28 +74,28 @@ def test_another_way_to_write_it_is_the_same_option(
     assert f"error: {option} is given 2 times" in done.err
 
 
-def test_what_may_be_repeated_is(dlcli: Callable[..., Finished]) -> None:
+def test_repeatable_arguments_are_accepted(dlcli: Callable[..., Finished]) -> None:
     repeated = dlcli("eval", "nothing", "--fail-under", "accuracy=0", "--fail-under", "macro_f1=0", "--quiet", "-q")
     assert "there is no run 'nothing'" in repeated.err
     later_wins = dlcli("config", "show", "digits", "seed=1", "seed=2", "--json")
     assert '"seed": 2' in later_wins.out
-    assert dlcli("--json", "config", "list", "--json").code == 0, "before the command, an option is a default"
-    assert "--config" in dlcli("train", "-c", "a", "-c", "b", "--help").out, "help comes first"
+    assert dlcli("--json", "config", "list", "--json").code == 0, "an option before the command is only a default"
+    assert "--config" in dlcli("train", "-c", "a", "-c", "b", "--help").out, "--help takes precedence"
 
 
-def test_every_argument_that_is_a_path_is_expanded() -> None:
-    found = 0
+def test_every_path_argument_is_expanded() -> None:
+    count = 0
     for words, command in commands():
         for parameter in command.params:
             is_path = parameter.metavar in METAVARS and parameter.name not in PATHS_BY_CONFIG
             parser = parameter.type_descriptor.parameter_info.parser if is_path else None
             if is_path:
-                found += 1
+                count += 1
                 with pytest.raises(UsageError, match="DLCLI_NOT_SET is not set"):
                     parser("$DLCLI_NOT_SET/x")
             elif hasattr(parameter, "type_descriptor"):
                 assert Path not in (annotation := parameter.type_descriptor.annotation, *get_args(annotation)), words
-    assert found >= 12
+    assert count >= 12
 
 
 @pytest.mark.parametrize(
@@ -131,16 +131,16 @@ def test_every_argument_that_is_a_path_is_expanded() -> None:
 @pytest.mark.parametrize(
     ("start", "words"), [("$DLCLI_NOT_SET", "DLCLI_NOT_SET is not set"), ("~no-such-user", "no user 'no-such-user'")]
 )
-def test_no_folder_is_called_by_what_was_not_expanded(
+def test_a_path_that_cannot_be_expanded_creates_nothing(
     dlcli: Callable[..., Finished], clean_place: Path, arguments: list[str], start: str, words: str
 ) -> None:
-    done = dlcli(*(one.format(start) for one in arguments))
+    done = dlcli(*(argument.format(start) for argument in arguments))
     assert done.code == 2
     assert words in done.err
     assert list(clean_place.iterdir()) == []
 
 
-def test_runs_are_found_and_made_by_home_and_variables(
+def test_run_folders_expand_home_and_variables(
     dlcli: Callable[..., Finished], clean_place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(clean_place / "home"))
@@ -152,7 +152,7 @@ def test_runs_are_found_and_made_by_home_and_variables(
     assert dlcli("eval", "~/a", "--quiet", "--no-baselines").code == 0
     assert dlcli("config", "diff", "digits", "${HOME}/a").code == 0
     assert "digits" in dlcli("runs", "list").out
-    assert {one.name for one in clean_place.iterdir()} == {"home", "place"}
+    assert {path.name for path in clean_place.iterdir()} == {"home", "place"}
     monkeypatch.setenv("DLCLI_RUNS", "$DLCLI_NOT_SET/runs")
     for arguments in (quick, ["runs", "list"], ["eval"]):
         done = dlcli(*arguments)
@@ -161,7 +161,7 @@ def test_runs_are_found_and_made_by_home_and_variables(
 
 
 @pytest.mark.parametrize("name", [os.fsdecode(b"caf\xe9.yaml"), "./a\nseed: 7.yaml"])
-def test_a_config_by_any_file_name_can_be_written_and_read(dlcli: Callable[..., Finished], name: str) -> None:
+def test_unusual_config_file_names_can_be_written_and_read(dlcli: Callable[..., Finished], name: str) -> None:
     assert dlcli("config", "init", "-o", name).code == 0
     assert dlcli("config", "validate", name).code == 0
     shown = dlcli("config", "show", name)
@@ -170,7 +170,7 @@ def test_a_config_by_any_file_name_can_be_written_and_read(dlcli: Callable[..., 
     assert shown.out.isascii()
 
 
-def test_a_file_for_a_folder_ends_with_a_sentence(
+def test_a_file_instead_of_a_folder_is_reported(
     dlcli: Callable[..., Finished], clean_place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("file").touch()
@@ -188,7 +188,7 @@ def test_a_file_for_a_folder_ends_with_a_sentence(
 
 
 @pytest.mark.parametrize("name", ["a b", "$x", "-x", "it's", "a\nstatus    fine"])
-def test_a_folder_of_any_name_adds_no_line_to_the_result_and_the_next_command_can_be_typed(
+def test_unusual_run_names_keep_the_output_lines_and_the_next_command(
     dlcli: Callable[..., Finished], clean_place: Path, name: str
 ) -> None:
     folder = Path("runs") / name if name != "-x" else Path(name)
@@ -200,7 +200,7 @@ def test_a_folder_of_any_name_adds_no_line_to_the_result_and_the_next_command_ca
     assert [line.split()[0] for line in lines] == ["run", "best", "val", "next"]
     if "\n" in name:
         assert "a\\nstatus" in lines[0]
-        return  # no shell takes back what stands for a line end
+        return  # a shell cannot turn the escape back into a newline
     typed = lines[-1].removeprefix("next      dlcli ")
     words = subprocess.run(["sh", "-c", f"printf '%s\\n' {typed}"], capture_output=True, text=True, check=True).stdout
     assert dlcli(*words.splitlines(), "-q").code == 0

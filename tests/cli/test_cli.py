@@ -1,4 +1,4 @@
-"""The command line as its users meet it: results, exit codes, pipes, signals, and no traceback."""
+"""Command line from the outside: results, exit codes, pipes, signals and the absence of tracebacks."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ COMMAND = [sys.executable, "-m", "dlcli"]
 
 
 def strict_json(text: str) -> dict[str, object]:
-    value = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no strict JSON"))
+    value = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not strict JSON"))
     assert isinstance(value, dict)
     return value
 
 
-def test_train_eval_predict_and_runs_tell_one_story(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+def test_train_eval_predict_and_runs_are_consistent(dlcli: Callable[..., Finished], clean_place: Path) -> None:
     trained = strict_json(dlcli("train", *QUICK, "--seed", "3", "--eval", "--json").out)
     assert set(trained) >= {"run", "epochs", "best_epoch", "checkpoints", "val", "seconds", "test"}
     run = Path(str(trained["run"]))
@@ -52,11 +52,11 @@ def test_train_eval_predict_and_runs_tell_one_story(dlcli: Callable[..., Finishe
         done = dlcli(*words)
         assert done.code == 0
         assert "accuracy" in done.out or "label" in done.out
-        as_long_as_what_they_quote = ("command", "versions")
-        assert all(len(line) <= 80 for line in done.out.splitlines() if not line.startswith(as_long_as_what_they_quote))
+        unlimited = ("command", "versions")
+        assert all(len(line) <= 80 for line in done.out.splitlines() if not line.startswith(unlimited))
 
 
-def test_a_run_can_be_trained_again_from_its_own_record(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+def test_training_from_resolved_yaml_reproduces_a_run(dlcli: Callable[..., Finished], clean_place: Path) -> None:
     first = strict_json(dlcli("train", *QUICK, "model.dropout=0.2", "--json").out)
     again = strict_json(dlcli("train", "-c", f"{first['run']}/resolved.yaml", "--quiet", "--json").out)
     assert again["val"] == first["val"]
@@ -64,7 +64,7 @@ def test_a_run_can_be_trained_again_from_its_own_record(dlcli: Callable[..., Fin
     assert compared["settings"] == {}
 
 
-def test_regression_is_measured_and_predicted_in_its_own_unit(dlcli: Callable[..., Finished]) -> None:
+def test_regression_is_evaluated_and_predicted_in_the_target_unit(dlcli: Callable[..., Finished]) -> None:
     trained = dlcli("train", "-c", "diabetes", "training.epochs=20", "--eval", "--json", "--quiet")
     assert set(strict_json(trained.out)["test"]) == {"loss", "mse", "rmse", "mae", "r2"}  # type: ignore[call-overload]
     assert "points, true" in dlcli("predict").out
@@ -73,45 +73,47 @@ def test_regression_is_measured_and_predicted_in_its_own_unit(dlcli: Callable[..
     assert dlcli("eval", "--fail-under", "r2=0.2").code == 0
 
 
-def test_fail_under_is_exit_6_and_explains_itself(dlcli: Callable[..., Finished]) -> None:
+def test_fail_under_exits_with_6_and_names_the_threshold(dlcli: Callable[..., Finished]) -> None:
     dlcli("train", *QUICK)
     assert dlcli("eval", "--fail-under", "accuracy=0.5").code == 0
     failed = dlcli("eval", "--fail-under", "accuracy=0.9999", "--json")
     assert failed.code == 6
-    assert "is under 0.9999" in failed.err
+    assert "is below 0.9999" in failed.err
     strict_json(failed.out)
     assert dlcli("eval", "--fail-under", "accuracy").code == 2
     assert dlcli("eval", "--fail-under", "loss=1").code == 2
     assert dlcli("eval", "--fail-under", "acuracy=1").code == 2
 
 
-def test_bench_prints_a_table_that_fits_and_leaves_nothing(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+def test_bench_prints_a_table_of_80_columns_and_writes_no_files(
+    dlcli: Callable[..., Finished], clean_place: Path
+) -> None:
     shown = dlcli("bench", "-c", "digits", "model.hidden_sizes=[8]", "--rounds", "1", "--against", "tutorial")
     assert shown.code == 0
     assert all(len(line) <= 80 for line in shown.out.splitlines()), shown.out
     assert "tutorial" in shown.out
     assert "µs per step" in shown.err
-    found = strict_json(dlcli("bench", "-c", "digits", "--rounds", "1", "--json").out)
-    (workload,) = found["workloads"]  # type: ignore[misc]
+    result = strict_json(dlcli("bench", "-c", "digits", "--rounds", "1", "--json").out)
+    (workload,) = result["workloads"]  # type: ignore[misc]
     assert (workload["workload"], workload["batch_size"], workload["against"]) == ("digits", 64, None)
-    assert "import torch" in found["start_up_seconds"]  # type: ignore[operator]
+    assert "import torch" in result["start_up_seconds"]  # type: ignore[operator]
     assert list(clean_place.iterdir()) == []
 
 
-def test_bench_takes_no_settings_without_a_config(dlcli: Callable[..., Finished]) -> None:
+def test_bench_rejects_overrides_without_a_config(dlcli: Callable[..., Finished]) -> None:
     refused = dlcli("bench", "training.batch_size=8")
     assert refused.code == 2
     assert "dlcli bench -c digits training.batch_size=8" in refused.err
 
 
 @pytest.mark.parametrize("config", [[], ["-c", "digits"]], ids=["built in", "config"])
-def test_bench_takes_a_device(dlcli: Callable[..., Finished], config: list[str]) -> None:
+def test_bench_accepts_a_device(dlcli: Callable[..., Finished], config: list[str]) -> None:
     refused = dlcli("bench", *config, "--device", "cuda:99")
     assert refused.code == 4
     assert "cannot use device cuda:99" in refused.err
 
 
-def test_options_of_every_command_may_stand_before_it_too(dlcli: Callable[..., Finished]) -> None:
+def test_global_options_may_precede_the_command(dlcli: Callable[..., Finished]) -> None:
     trained = dlcli("--json", "--progress", "none", "train", "-c", "digits", "training.epochs=1")
     assert trained.err == ""
     assert strict_json(trained.out)["epochs"] == 1
@@ -120,7 +122,7 @@ def test_options_of_every_command_may_stand_before_it_too(dlcli: Callable[..., F
     assert dlcli("eval", "--quiet", "--json").out == dlcli("--json", "eval").out
 
 
-def test_dry_run_checks_everything_and_leaves_nothing(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+def test_dry_run_checks_everything_and_writes_no_files(dlcli: Callable[..., Finished], clean_place: Path) -> None:
     done = dlcli("train", "-c", "digits", "--dry-run")
     assert done.code == 0
     assert "4,810 parameters" in done.out
@@ -129,7 +131,7 @@ def test_dry_run_checks_everything_and_leaves_nothing(dlcli: Callable[..., Finis
     assert dlcli("train", "-c", "fashion_mnist", "--dry-run").code == 3
 
 
-def test_one_seed_gives_one_sha_256_and_another_seed_another(clean_place: Path) -> None:
+def test_only_the_same_seed_gives_identical_checkpoints(clean_place: Path) -> None:
     digests = []
     for seed in (0, 0, 1):
         done = run_process(["train", *QUICK, "--json", "--seed", str(seed), "model.dropout=0.1"])
@@ -139,7 +141,7 @@ def test_one_seed_gives_one_sha_256_and_another_seed_another(clean_place: Path) 
     assert not set(digests[0]) & set(digests[2])
 
 
-def test_piped_output_has_a_line_an_epoch_and_no_escape_code(clean_place: Path) -> None:
+def test_piped_output_has_one_line_per_epoch_and_no_escape_codes(clean_place: Path) -> None:
     done = run_process(["train", "-c", "digits", "training.epochs=3"])
     assert done.code == 0
     assert "\x1b" not in done.out + done.err
@@ -151,7 +153,7 @@ def test_piped_output_has_a_line_an_epoch_and_no_escape_code(clean_place: Path) 
 
 
 @pytest.mark.parametrize("no_color", [False, True])
-def test_a_terminal_gets_a_bar_and_a_table_that_stays(clean_place: Path, no_color: bool) -> None:
+def test_terminal_shows_a_progress_bar_and_keeps_the_table(clean_place: Path, no_color: bool) -> None:
     controller, terminal = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", **({"NO_COLOR": "1"} if no_color else {})}
     command = [*COMMAND, "train", "-c", "digits", "training.epochs=3"]
@@ -161,7 +163,7 @@ def test_a_terminal_gets_a_bar_and_a_table_that_stays(clean_place: Path, no_colo
         try:
             while chunk := os.read(controller, 65536):
                 output += chunk
-        except OSError:  # how Linux tells that the other end of a terminal has closed
+        except OSError:  # raised by Linux when the other end of the terminal has closed
             pass
     os.close(controller)
     text = output.decode()
@@ -172,17 +174,17 @@ def test_a_terminal_gets_a_bar_and_a_table_that_stays(clean_place: Path, no_colo
     assert ("\x1b[32m" in text or "\x1b[36m" in text) is not no_color
 
 
-def test_a_closed_pipe_is_no_error(clean_place: Path) -> None:
+def test_a_closed_pipe_is_not_an_error(clean_place: Path) -> None:
     subprocess.run([*COMMAND, "train", *QUICK], check=True, capture_output=True)
     for arguments in (["runs", "list"], ["eval"], ["eval", "--json"], ["--help"], ["config", "show", "digits"]):
         reader, writer = os.pipe()
-        os.close(reader)  # `| head` that has gone before the first line
+        os.close(reader)  # like `| head` that exits before the first line
         done = subprocess.run([*COMMAND, *arguments], stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60)
         os.close(writer)
         assert (arguments, done.returncode, done.stderr) == (arguments, 0, "")
 
 
-def test_training_outlives_the_reader_of_its_progress(clean_place: Path) -> None:
+def test_training_continues_if_nobody_reads_its_progress(clean_place: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run([*COMMAND, "train", "-c", "digits", "training.epochs=2"], stdout=writer, stderr=writer)
@@ -192,7 +194,7 @@ def test_training_outlives_the_reader_of_its_progress(clean_place: Path) -> None
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_says_what_to_do(clean_place: Path, signum: signal.Signals, code: int) -> None:
+def test_a_signal_saves_the_run_and_shows_how_to_resume(clean_place: Path, signum: signal.Signals, code: int) -> None:
     command = [*COMMAND, "train", "-c", "digits", "training.epochs=100000", "--progress", "plain"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -210,10 +212,12 @@ def test_a_signal_saves_and_says_what_to_do(clean_place: Path, signum: signal.Si
     assert json.loads(summary.read_text())["status"] == "interrupted"
     evaluated = run_process(["eval", "--checkpoint", "last", "--json"])
     whole_epochs = json.loads(summary.read_text())["epochs"]
-    assert strict_json(evaluated.out)["epoch"] in (whole_epochs, whole_epochs + 1), "maybe within an epoch"
+    assert strict_json(evaluated.out)["epoch"] in (whole_epochs, whole_epochs + 1), (
+        "the signal may arrive within an epoch"
+    )
 
 
-def test_a_run_moved_elsewhere_is_evaluated_from_any_folder(
+def test_a_moved_run_is_evaluated_from_any_folder(
     dlcli: Callable[..., Finished], clean_place: Path, fashion_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     relative = os.path.relpath(fashion_root)
@@ -231,7 +235,7 @@ def test_a_run_moved_elsewhere_is_evaluated_from_any_folder(
     assert len(strict_json(done.out)["predictions"]) == 3  # type: ignore[arg-type]
 
 
-def test_data_that_has_changed_since_is_not_measured(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+def test_evaluation_on_changed_data_is_rejected(dlcli: Callable[..., Finished], clean_place: Path) -> None:
     run = Path(str(strict_json(dlcli("train", "-c", "moons", "training.epochs=1", "--quiet", "--json").out)["run"]))
     text = (run / "resolved.yaml").read_text()
     (run / "resolved.yaml").write_text(text.replace("noise: 0.2", "noise: 0.4"))
@@ -273,16 +277,20 @@ def make_unreadable_run(_: Path) -> None:
         (["runs", "show", "bad"], 3, "not JSON"),
         (["runs", "compare", "bad"], 2, "at least two"),
         (["data", "check", "fashion_mnist"], 3, "is missing"),
-        (["data", "check", "cifar"], 2, "no data source 'cifar'"),
+        (["data", "check", "cifar"], 2, "unknown data source 'cifar'"),
         (["config", "show", "digits", "training.epochs=0"], 2, "training.epochs must be at least 1"),
         (["config", "validate", "digits", "typo.yaml", "missing.yaml"], 2, "cannot read missing.yaml"),
         (["config", "init", "--data", "digits", "-o", "typo.yaml"], 2, "cannot write typo.yaml: file exists"),
-        (["config", "init", "--data", "diabetes", "--task", "classification"], 2, "data for regression"),
+        (
+            ["config", "init", "--data", "diabetes", "--task", "classification"],
+            2,
+            "diabetes is a data source for regression",
+        ),
         (["nonsense"], 2, "No such command"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_a_user_gets_wrong_has_its_exit_code_and_no_traceback(
+def test_user_errors_have_an_exit_code_and_no_traceback(
     dlcli: Callable[..., Finished], clean_place: Path, arguments: list[str], code: int, words: str
 ) -> None:
     Path("empty.yaml").touch()
@@ -295,7 +303,7 @@ def test_what_a_user_gets_wrong_has_its_exit_code_and_no_traceback(
     assert "\x1b" not in done.err
 
 
-def test_without_network_fashion_mnist_is_exit_3(
+def test_fashion_mnist_without_network_exits_with_3(
     dlcli: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torchvision
@@ -309,7 +317,7 @@ def test_without_network_fashion_mnist_is_exit_3(
     assert "31 MB" in done.err
 
 
-def test_validate_tells_an_editor_where(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+def test_validate_reports_positions_for_editors(dlcli: Callable[..., Finished], clean_place: Path) -> None:
     Path("typo.yaml").write_text("data: {name: digits}\ntraining: {epocs: 3}\n")
     done = dlcli("config", "validate", "digits", "typo.yaml", "--json")
     assert done.code == 2
@@ -328,7 +336,7 @@ def test_validate_tells_an_editor_where(dlcli: Callable[..., Finished], clean_pl
     }
 
 
-def test_a_starting_config_explains_and_trains(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+def test_a_starting_config_is_explained_and_trains(dlcli: Callable[..., Finished], clean_place: Path) -> None:
     assert dlcli("config", "init", "--data", "digits", "-o", "mine.yaml").code == 0
     text = Path("mine.yaml").read_text()
     assert "  # Learning rate at its highest" in text
@@ -337,7 +345,7 @@ def test_a_starting_config_explains_and_trains(dlcli: Callable[..., Finished], c
     assert Path("runs/my-digits").is_dir()
 
 
-def test_diff_is_of_what_configs_and_runs_come_to(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+def test_diff_compares_resolved_settings_of_configs_and_runs(dlcli: Callable[..., Finished], clean_place: Path) -> None:
     run = strict_json(dlcli("train", *QUICK, "--json").out)["run"]
     differing = strict_json(dlcli("config", "diff", "digits", str(run), "--json").out)["differences"]
     assert differing == {"training.epochs": {"a": 40, "b": 2}}
@@ -350,19 +358,19 @@ def test_diff_is_of_what_configs_and_runs_come_to(dlcli: Callable[..., Finished]
     assert dlcli("config", "diff", "digits", "nothing").code == 2
 
 
-def test_schema_and_explain_speak_to_editors_and_people(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+def test_schema_and_explain_print_their_output(dlcli: Callable[..., Finished], clean_place: Path) -> None:
     assert strict_json(dlcli("config", "schema").out)["title"] == "dlcli config"
     assert dlcli("config", "schema", "-o", "dlcli.schema.json").code == 0
     assert dlcli("config", "schema", "-o", "dlcli.schema.json").code == 2
     assert dlcli("config", "init").out.startswith("# yaml-language-server: $schema=dlcli.schema.json\n")
-    told = dlcli("config", "explain", "optimizer.momentum").out
-    assert "Share of the previous update" in told
-    assert max(len(line) for line in told.splitlines()) <= 80
+    explained = dlcli("config", "explain", "optimizer.momentum").out
+    assert "Share of the previous update" in explained
+    assert max(len(line) for line in explained.splitlines()) <= 80
     assert strict_json(dlcli("config", "explain", "seed", "--json").out)["default"] == "0"
     assert dlcli("config", "explain", "sead").code == 2
 
 
-def test_an_old_name_is_warned_of_once_on_stderr(
+def test_a_renamed_setting_gives_one_warning_on_stderr(
     dlcli: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dlcli.config.compose.RENAMED", {"rounds": "training.epochs"})
@@ -373,7 +381,7 @@ def test_an_old_name_is_warned_of_once_on_stderr(
     )
 
 
-def test_a_bug_of_ours_shows_its_traceback(clean_place: Path) -> None:
+def test_a_bug_in_dlcli_shows_its_traceback(clean_place: Path) -> None:
     code = "import dlcli.api, dlcli.cli, sys\ndlcli.api.train = lambda *a, **k: 1 / 0\n"
     code += "sys.argv = ['dlcli', 'train', '-c', 'digits']\ndlcli.cli.main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

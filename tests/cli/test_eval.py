@@ -74,7 +74,7 @@ def test_a_regression_s_measures_and_the_page_that_shows_them(dlcli: Callable[..
     assert len(least_squares["coefficients"]) == 14
     assert 0 < least_squares["sgd"]["coefficient_difference"] < 1
     page = dlcli("eval").out
-    for words in ("the noise floor", "least squares (", "x11", "--json has all 14 coefficients", "median"):
+    for words in ("the noise floor", "least squares (", "x11", "use --json to print all 14 coefficients", "median"):
         assert words in " ".join(page.split())
     assert "x12" not in page
     assert all(len(line) <= 80 for line in page.splitlines())
@@ -119,7 +119,7 @@ def test_many_classes_and_long_names_fit_too(capsys: pytest.CaptureFixture[str])
     assert max(len(line) for line in twelve.splitlines()) <= 80
     assert "confusion matrix: rows" in twelve
     thirteen = show(some_result([f"class {i}" for i in range(13)], 500), capsys)
-    assert "The confusion matrix of 13 classes is too wide to show; --json has it" in thirteen
+    assert "The confusion matrix of 13 classes is too wide to show; use --json to print it" in thirteen
 
 
 def test_quiet_prints_numbers_alone_and_fits_nothing(dlcli: Callable[..., Finished]) -> None:
@@ -136,7 +136,7 @@ def test_fail_under_knows_which_metrics_are_numbers_and_which_way_is_up(dlcli: C
     assert dlcli("eval", "--quiet", "--fail-under", "macro_precision=0.9999").code == 6
     for name in ("ece", "log_loss", "brier_score"):
         refused = dlcli("eval", "--fail-under", f"{name}=0.1")
-        assert (refused.code, f"a low {name} is good" in refused.err) == (2, True)
+        assert (refused.code, f"{name}: lower is better" in refused.err) == (2, True)
     for value in ("nan", "inf", "-inf", "", "x"):
         refused = dlcli("eval", "--fail-under", f"accuracy={value}")
         assert (refused.code, refused.out) == (2, "")

@@ -1,4 +1,4 @@
-"""Nothing in the folder a user stands in is executed, nor does it change what is drawn."""
+"""Hostile working folder: none of its files is executed or changes a picture."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import CHECKOUT
 
-# Starts dlcli as `python -m dlcli` does, and notes each program that `refuse_programs` lets through.
+# Runs dlcli as `python -m dlcli` does and logs each program that `refuse_programs` allows.
 WATCHED = """
 import runpy, sys
 from dlcli.programs import refuse_programs
@@ -27,13 +27,13 @@ runpy.run_module("dlcli", run_name="__main__", alter_sys=True)
 """
 MODULES = ("torch", "yaml", "typing", "typer", "rich", "numpy", "matplotlib", "json", "signal", "dlcli_presets")
 PROGRAMS = ("git", "uname", "fc-list", "latex", "ldconfig", "gcc", "lscpu", "nvidia-smi", "file", "canary")
-INLINE = "module://matplotlib_inline.backend_inline"  # as Jupyter sets it for what it starts
+INLINE = "module://matplotlib_inline.backend_inline"  # set by Jupyter for its child processes
 RUN = "model.hidden_sizes=[4] training.epochs=1"
 
 
 @pytest.fixture
 def canary(clean_place: Path) -> Path:
-    """A file that everything hostile in the folder `place` makes when it is executed."""
+    """Return the file that every hostile file in the folder `place` creates when it is executed."""
     canary, place = clean_place / "canary", clean_place / "place"
     place.mkdir()
     for name in PROGRAMS:
@@ -93,19 +93,19 @@ def test_no_program_is_started(canary: Path, commands: tuple[str, ...]) -> None:
     assert not canary.exists(), canary.read_text()
 
 
-def test_bench_starts_python_and_nothing_else(canary: Path) -> None:
+def test_bench_starts_only_python(canary: Path) -> None:
     place, log = canary.with_name("place"), canary.with_name("started")
     run_in(place, "-c", WATCHED.format(log=log), "bench", "-c", "digits", "--rounds", "1")
     assert not canary.exists(), canary.read_text()
     assert set(log.read_text().splitlines()) == {f"subprocess.Popen {sys.executable}"}
 
 
-def test_pictures_are_the_same_bytes_whatever_matplotlib_s_settings_say(canary: Path) -> None:
+def test_matplotlib_settings_do_not_change_the_pictures(canary: Path) -> None:
     place = canary.with_name("place")
     run_in(place, "-m", "dlcli", *f"train -c digits {RUN} --run-dir run -q".split())
     (place.parent / "clean").mkdir()
     shutil.copytree(place / "run", place.parent / "clean" / "run")
-    environment = {name: one for name, one in os.environ.items() if not name.startswith(("MPL", "MATPLOTLIB"))}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MPL", "MATPLOTLIB"))}
     environment["PYTHONPATH"] = str(CHECKOUT)
     command = [sys.executable, "-m", "dlcli", "plot", "run", "loss", "confusion", "--format", "png,svg"]
     subprocess.run(command, cwd=place.parent / "clean", env=environment, capture_output=True, check=True, timeout=120)
@@ -116,7 +116,7 @@ def test_pictures_are_the_same_bytes_whatever_matplotlib_s_settings_say(canary: 
         assert path.read_bytes() == (place.parent / "clean" / "run" / "plots" / path.name).read_bytes()
 
 
-def test_as_a_library_dlcli_leaves_the_caller_s_matplotlib_alone(clean_place: Path) -> None:
+def test_drawing_as_a_library_keeps_the_matplotlib_settings_of_the_caller(clean_place: Path) -> None:
     Path("matplotlibrc").write_text("axes.facecolor: red\nbackend: svg\n")
     code = (
         "import os\n"

@@ -1,4 +1,4 @@
-"""Every command on every output that cannot be written: the work is done, the exit code right, no traceback."""
+"""Commands with outputs that cannot be written: the work is done, the exit code is right, no traceback is shown."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ FULL = "No space left on device"
 
 
 class Command(NamedTuple):
-    """A command line, and whether its result lies in files too."""
+    """A command line, whether its result is also stored in files, and its exit code."""
 
     arguments: str
     is_kept: bool = False
     code: int = 0
 
 
-# `{}` is a name that no file has yet.
+# `{}` stands for an unused file name.
 WITHOUT_TORCH = [
     Command("--help"),
     Command("--version"),
@@ -65,12 +65,12 @@ WITH_TORCH = [
     Command("study batch-size --seeds 2 training.epochs=1 -o {}", is_kept=True),
     Command("data check digits"),
 ]
-FEW = {"both full": (0, 4, 5), "stdout full": (2, 7), "both closed": (0,), "ascii": (12, 13)}  # of those
+FEW = {"both full": (0, 4, 5), "stdout full": (2, 7), "both closed": (0,), "ascii": (12, 13)}  # indices of WITH_TORCH
 
 
 @pytest.fixture(scope="module")
 def place(forge: Forge, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a run."""
+    """Return a folder with a run."""
     folder = tmp_path_factory.mktemp("outputs")
     assert forge.run("train", "-c", "digits", *SETTINGS, "--run-dir", "run", folder=folder).code == 0
     return folder
@@ -83,12 +83,12 @@ def check(forge: Forge, place: Path, command: Command, kind: str) -> None:
     is_lost = kind in ("stdout full", "both full") and not command.is_kept and command.code == 0
     assert (ended.code, "Traceback" in ended.err) == (3 if is_lost else command.code, False), (kind, ended)
     if kind == "stdout full" and command.code == 0:
-        told = "note: cannot write to stdout" if command.is_kept else "error: cannot write the result to stdout"
-        assert f"{told}: {FULL}" in ended.err
+        message = "note: cannot write to stdout" if command.is_kept else "error: cannot write the result to stdout"
+        assert f"{message}: {FULL}" in ended.err
     if kind in ("cp1252", "ascii") and command.code == 0:
         assert (place / "out").read_bytes().decode(kind)
     if "{}" in command.arguments:
-        assert list(place.glob(f"{name}*")), "what it leaves"
+        assert list(place.glob(f"{name}*")), "the command must create its file"
     if arguments[0] == "train" and name in arguments:
         summary = json.loads((place / name / "summary.json").read_text())
         assert summary["status"] == "finished"
@@ -101,13 +101,13 @@ def expected_errors(kind: str) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", OUTPUTS)
-def test_the_commands_that_need_no_torch(forge: Forge, place: Path, kind: str) -> None:
+def test_commands_without_torch(forge: Forge, place: Path, kind: str) -> None:
     for command in WITHOUT_TORCH:
         check(forge, place, command, kind)
 
 
 @pytest.mark.parametrize("kind", FEW)
-def test_some_commands_that_need_torch(forge: Forge, place: Path, kind: str) -> None:
+def test_some_commands_with_torch(forge: Forge, place: Path, kind: str) -> None:
     for number in FEW[kind]:
         check(forge, place, WITH_TORCH[number], kind)
 
@@ -115,12 +115,12 @@ def test_some_commands_that_need_torch(forge: Forge, place: Path, kind: str) -> 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", OUTPUTS)
 @pytest.mark.parametrize("command", WITH_TORCH, ids=lambda command: command.arguments)
-def test_every_command_that_needs_torch(forge: Forge, place: Path, command: Command, kind: str) -> None:
+def test_every_command_with_torch(forge: Forge, place: Path, command: Command, kind: str) -> None:
     check(forge, place, command, kind)
 
 
-def test_a_log_that_is_full_in_the_middle_of_a_run(clean_place: Path) -> None:
-    """A limit on the size of files, which the log meets after some epochs and the run's own files do not."""
+def test_training_continues_if_its_log_reaches_a_size_limit(clean_place: Path) -> None:
+    """A limit on the file size stops the log after some epochs, but not the files of the run."""
     blocks, log = 10_240, clean_place / "log"
     log.touch()
     os.truncate(log, blocks * 1024 - 600)
@@ -132,7 +132,7 @@ def test_a_log_that_is_full_in_the_middle_of_a_run(clean_place: Path) -> None:
     assert (summary["epochs"], summary["output_errors"]) == (20, {"stderr": "File too large"})
 
 
-def test_a_reader_that_leaves_in_the_middle_of_a_run(clean_place: Path) -> None:
+def test_training_continues_if_the_reader_of_its_output_exits(clean_place: Path) -> None:
     command = [sys.executable, "-m", "dlcli", "train", "-c", "digits", "--run-dir", "run"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -147,7 +147,7 @@ def test_a_reader_that_leaves_in_the_middle_of_a_run(clean_place: Path) -> None:
     assert (summary["epochs"], summary["output_errors"]) == (40, {"stderr": "closed pipe"})
 
 
-def test_the_exit_code_of_a_failure_stays_whatever_happens_to_its_message(clean_place: Path) -> None:
+def test_exit_code_is_kept_if_the_error_message_cannot_be_written(clean_place: Path) -> None:
     with open("/dev/full", "w") as full:
         command = [sys.executable, "-m", "dlcli", "train", "-c", "digits", "optimizer.lr=-1"]
         assert subprocess.run(command, stdout=full, stderr=full).returncode == 2
@@ -155,7 +155,7 @@ def test_the_exit_code_of_a_failure_stays_whatever_happens_to_its_message(clean_
     assert done.returncode == 2
 
 
-def test_a_locale_without_letters(clean_place: Path) -> None:
+def test_symbols_are_spelled_out_in_an_ascii_locale(clean_place: Path) -> None:
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = run_process(["config", "explain", "model.activation"], env=environment)
     assert (done.code, done.err) == (0, "")

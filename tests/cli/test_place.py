@@ -1,4 +1,4 @@
-"""Working folders that are gone, names that are no UTF-8, and too little memory."""
+"""Deleted working folders, file names that are not UTF-8, and limits on memory."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from pathlib import Path
 
 import pytest
 
-from dlcli.cli.ending import name_shortage
+from dlcli.cli.ending import find_memory_shortage
 from dlcli.errors import DeviceError
 
-STRANGE = os.fsdecode(b"caf\xe9")  # Latin-1: no UTF-8
+STRANGE = os.fsdecode(b"caf\xe9")  # Latin-1, not valid UTF-8
 
 
 def run_shell(script: str, **options: object) -> subprocess.CompletedProcess[str]:
-    """Run a shell script in which `dlcli` is dlcli."""
+    """Run a shell script in which the command `dlcli` is this checkout."""
     script = f'dlcli() {{ "{sys.executable}" -m dlcli "$@"; }}\n{script}'
     return subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=120, **options)  # type: ignore[call-overload, no-any-return]
 
 
 @pytest.mark.parametrize("command", ["--help", "config list", "train -c digits", "runs list", "eval"])
-def test_a_working_folder_that_is_gone_is_exit_2(clean_place: Path, command: str) -> None:
+def test_deleted_working_folder_exits_with_2(clean_place: Path, command: str) -> None:
     done = run_shell(f"mkdir gone; cd gone; rmdir ../gone; dlcli {command}")
-    told = "error: cannot use the working folder: no such file or directory\n\nhint: change to a folder that is there\n"
-    assert (done.returncode, done.stdout, done.stderr.removeprefix("shell-init")) == (2, "", told)
+    message = "error: cannot use the working folder: no such file or directory\n\nhint: change to an existing folder\n"
+    assert (done.returncode, done.stdout, done.stderr.removeprefix("shell-init")) == (2, "", message)
 
 
 @pytest.mark.parametrize("kibibytes", [200_000, 1_500_000])
-def test_too_little_memory_for_torch_is_exit_4(clean_place: Path, kibibytes: int) -> None:
+def test_too_little_memory_for_torch_exits_with_4(clean_place: Path, kibibytes: int) -> None:
     done = run_shell(f"ulimit -v {kibibytes}; dlcli train -c digits")
     assert done.returncode == 4, done
     assert done.stderr.startswith("error: the limit on this process's memory is too low to load torch\n\nhint: ")
     assert list(clean_place.iterdir()) == []
-    assert run_shell(f"ulimit -v {kibibytes}; dlcli config list").returncode == 0, "which needs no torch"
+    assert run_shell(f"ulimit -v {kibibytes}; dlcli config list").returncode == 0, "config list needs no torch"
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("kibibytes", range(500_000, 6_000_001, 250_000))
-def test_any_limit_on_memory_is_enough_or_exit_4(clean_place: Path, kibibytes: int) -> None:
+def test_any_memory_limit_is_enough_or_exits_with_4(clean_place: Path, kibibytes: int) -> None:
     done = run_shell(f"ulimit -v {kibibytes}; dlcli train -c digits training.epochs=1 --eval -q")
     assert done.returncode in (0, 4), done
     assert "Traceback" not in done.stderr
@@ -54,11 +54,11 @@ def test_any_limit_on_memory_is_enough_or_exit_4(clean_place: Path, kibibytes: i
         RuntimeError("can't start new thread"),
     ],
 )
-def test_what_says_that_memory_is_short_is_exit_4(error: Exception) -> None:
-    assert isinstance(name_shortage(error), DeviceError)
+def test_memory_shortage_becomes_a_device_error(error: Exception) -> None:
+    assert isinstance(find_memory_shortage(error), DeviceError)
     wrapped = ImportError("numpy could not be imported")
     wrapped.__cause__ = error
-    assert isinstance(name_shortage(wrapped), DeviceError)
+    assert isinstance(find_memory_shortage(wrapped), DeviceError)
 
 
 @pytest.mark.parametrize(
@@ -71,11 +71,11 @@ def test_what_says_that_memory_is_short_is_exit_4(error: Exception) -> None:
         RuntimeError("a bug"),
     ],
 )
-def test_a_bug_of_ours_is_not_taken_for_it(error: Exception) -> None:
-    assert name_shortage(error) is None
+def test_bugs_are_not_reported_as_memory_shortage(error: Exception) -> None:
+    assert find_memory_shortage(error) is None
 
 
-def test_names_that_are_no_utf_8_are_shown_escaped(clean_place: Path) -> None:
+def test_names_that_are_not_utf_8_are_shown_escaped(clean_place: Path) -> None:
     place = clean_place / STRANGE
     place.mkdir()
     script = (

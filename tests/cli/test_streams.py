@@ -1,4 +1,4 @@
-"""Streams that never fail."""
+"""Fault-tolerant stdout and stderr, and ASCII spelling of symbols."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ PRELUDE = (
 
 
 def run_code(code: str, redirection: str = "") -> subprocess.CompletedProcess[str]:
-    """Run Python with a shell's redirection of its outputs."""
+    """Run Python code with a shell redirection of its outputs."""
     command = ["bash", "-c", f'"$0" -c "$1" {redirection}', sys.executable, PRELUDE + code]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
-def test_after_the_first_error_nothing_more_is_written() -> None:
+def test_nothing_is_written_after_the_first_error() -> None:
     with open("/dev/full", "wb", buffering=0) as full:
         stream = _Output(full)
         assert stream.write(b"abc") == 3
@@ -40,7 +40,7 @@ def test_after_the_first_error_nothing_more_is_written() -> None:
         assert stream.failure is first
 
 
-def test_a_write_that_takes_less_than_it_is_given_goes_on() -> None:
+def test_partial_writes_are_continued() -> None:
     class Slow(io.RawIOBase):
         taken = b""
 
@@ -53,10 +53,10 @@ def test_a_write_that_takes_less_than_it_is_given_goes_on() -> None:
     assert raw.taken == b"abcdefg"
 
 
-def test_a_reader_that_is_slow_is_waited_for() -> None:
+def test_writing_waits_for_a_slow_reader() -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    content = b"x" * 300_000  # more than a pipe holds
+    content = b"x" * 300_000  # more than the capacity of a pipe
     received: list[bytes] = []
 
     def read() -> None:
@@ -73,21 +73,21 @@ def test_a_reader_that_is_slow_is_waited_for() -> None:
     assert (stream.failure, b"".join(received)) == (None, content)
 
 
-def test_what_cannot_be_written_is_noted_by_stream() -> None:
+def test_output_errors_are_kept_for_each_stream() -> None:
     code = "print('lost'); print('seen', output_errors(), take_stdout_error(), take_stdout_error(), file=sys.stderr)"
     errors = "{'stdout': 'No space left on device'}"
     assert run_code(code, ">/dev/full").stderr == f"seen {errors} No space left on device None\n"
     assert run_code(code, ">&-").stderr == "seen {'stdout': 'closed'} None None\n"
-    assert run_code("print(output_errors())", "2>&-").stdout == "{}\n", "nothing was to be written"
+    assert run_code("print(output_errors())", "2>&-").stdout == "{}\n", "nothing was written to stderr"
     assert run_code("sys.exit(7)", ">&- 2>&-").returncode == 7
 
 
-def test_python_s_own_flush_at_exit_does_not_fail() -> None:
+def test_the_flush_at_interpreter_exit_does_not_fail() -> None:
     done = run_code("sys.stdout.write('x' * 100)", ">/dev/full")
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_no_file_gets_the_number_of_a_closed_output() -> None:
+def test_no_file_gets_the_descriptor_of_a_closed_output() -> None:
     code = (
         "file = open('file', 'w'); assert file.fileno() > 2; print('x'); os.write(1, b'') if 0 else None; file.close()"
     )
@@ -96,22 +96,22 @@ def test_no_file_gets_the_number_of_a_closed_output() -> None:
     assert run_code("sys.exit(len(sys.stdin.read()))", "<&-").returncode == 0
 
 
-def test_a_terminal_stays_one_and_buffering_and_encoding_as_they_were() -> None:
-    code = "import sys\nfor one in (sys.stdout, sys.stderr): sys.stdout.write(f'{one.encoding} {one.line_buffering} "
-    code += "{one.write_through} {one.isatty()} {one.fileno()} {one.name}')"
+def test_terminal_buffering_and_encoding_are_unchanged() -> None:
+    code = "import sys\nfor stream in (sys.stdout, sys.stderr): sys.stdout.write(f'{stream.encoding} "
+    code += "{stream.line_buffering} {stream.write_through} {stream.isatty()} {stream.fileno()} {stream.name}')"
     for options, encoding in (("-u", "utf-8"), ("", "utf-8"), ("", "iso8859-1")):
         environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUNBUFFERED": ""}
-        told = []
+        outputs = []
         for prelude in ("", PRELUDE):
             command = [sys.executable, *options.split(), "-c", prelude + code]
             controller, terminal = pty.openpty()
             piped = subprocess.run(command, capture_output=True, text=True, env=environment)
             subprocess.run(command, stdout=terminal, stderr=subprocess.PIPE, env=environment, check=True)
-            told.append((piped.stdout, os.read(controller, 1000)))
+            outputs.append((piped.stdout, os.read(controller, 1000)))
             os.close(controller)
             os.close(terminal)
-        assert told[0] == told[1]
-        assert encoding in told[0][0]
+        assert outputs[0] == outputs[1]
+        assert encoding in outputs[0][0]
 
 
 @pytest.mark.parametrize(
@@ -126,11 +126,11 @@ def test_a_terminal_stays_one_and_buffering_and_encoding_as_they_were() -> None:
         ("é 語 🙂 \udce9", "\\xe9 \\u8a9e \\U0001f642 \\udce9"),
     ],
 )
-def test_letters_that_an_encoding_lacks_are_spelled(text: str, shown: str) -> None:
+def test_characters_that_an_encoding_lacks_are_spelled_out(text: str, shown: str) -> None:
     assert to_ascii(text) == shown
 
 
-def test_every_letter_that_dlcli_writes_can_be_spelled() -> None:
+def test_every_character_in_the_source_can_be_spelled_out() -> None:
     files = [*Path(output.__file__).parents[1].rglob("*.py"), *presets().values()]
     letters = {letter for file in files for letter in file.read_text(encoding="utf-8") if not letter.isascii()}
     assert len(letters) > 50
@@ -138,7 +138,7 @@ def test_every_letter_that_dlcli_writes_can_be_spelled() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "ascii", "latin-1"])
-def test_json_loses_nothing_in_any_encoding(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_json_is_lossless_in_any_encoding(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     value = {"σ": "−1 × é 🙂 \udce9 \x1b \x9b \u202e \n"}
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     monkeypatch.setattr(sys, "stdout", stream)

@@ -259,7 +259,7 @@ def test_runs_show_prints_findings(clean_place: Path, dlcli: Callable[..., Finis
     assert record["findings"][0]["name"] == "vanishing-gradient"
     assert record.keys() - json.loads(dlcli("runs", "show", "bad", "--json").out).keys() == {"findings"}
     train(load_config("moons"), run_dir=Path("good"))
-    assert dlcli("runs", "show", "good", "--diagnose").out.endswith("\n\nno finding\n")
+    assert dlcli("runs", "show", "good", "--diagnose").out.endswith("\n\nno findings\n")
 
 
 def test_showing_a_run_without_its_diagnosis_does_not_wait_for_torch(clean_place: Path) -> None:

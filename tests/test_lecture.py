@@ -26,6 +26,7 @@ from dlcli.api import evaluate, predict, set_up, train
 from dlcli.config.load import load_config
 from dlcli.evaluation.classification import classification_metrics
 from dlcli.runs.log import read_traces
+from dlcli.runs.run import open_run
 from dlcli.runs.trained_run import load_trained_run
 
 PAGE = CHECKOUT / "docs" / "lecture.md"
@@ -134,7 +135,7 @@ def test_row_1_only_the_task_and_its_data_change(clean_place: Path) -> None:
 
 def test_row_2_least_squares_is_the_slide_s_formula_and_descent_comes_near(clean_place: Path) -> None:
     run = train(load_config("linear_regression"), run_dir=Path("line")).run
-    _, trained = load_trained_run(run)
+    trained = load_trained_run(open_run(run))
     x, y = (one(trained.splits.train).numpy() for one in (trained.inputs, trained.truth))
     design = np.hstack([np.ones((len(x), 1)), x])
     theta = np.linalg.inv(design.T @ design) @ design.T @ y
@@ -178,7 +179,7 @@ def test_rows_11_and_13_a_linear_model_reaches_the_simplex_by_softmax(clean_plac
     spirals = "data={name: synthetic_classification, pattern: spirals, n_classes: 3}"
     settings = [spirals, "model.hidden_sizes=[]", "training.epochs=5"]
     run = train(load_config("moons", settings), run_dir=Path("linear")).run
-    _, trained = load_trained_run(run)
+    trained = load_trained_run(open_run(run))
     weight, bias = (parameter.detach().double() for parameter in trained.model.parameters())
     outputs = trained.split.inputs.double() @ weight.T + bias
     assert (outputs.sum(1) - 1).abs().max() > 0.1
@@ -190,7 +191,7 @@ def test_rows_11_and_13_a_linear_model_reaches_the_simplex_by_softmax(clean_plac
 
 def test_row_17_every_example_counts_the_same_in_the_loss(clean_place: Path) -> None:
     run = train(load_config("digits", ["training={epochs: 2, batch_size: 100}"])).run
-    _, trained = load_trained_run(run, "val")
+    trained = load_trained_run(open_run(run), "val")
     assert len(trained.split) % 100
     of_truth = trained.predictions.gather(1, trained.truth(trained.split).unsqueeze(1))
     assert trained.rows[trained.epoch - 1]["val/loss"] == pytest.approx(-of_truth.log().mean().item(), rel=1e-6)

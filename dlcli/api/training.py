@@ -22,6 +22,7 @@ from dlcli.runs.lock import owned
 from dlcli.runs.manifest import environment_changes
 from dlcli.runs.recorder import Recorder
 from dlcli.runs.resume import ResumePoint, check_changes, check_summary, find_resume_point, reopen_run
+from dlcli.runs.run import Run
 from dlcli.runs.trained_run import check_data, check_fit
 from dlcli.training.device import memory_errors_named
 from dlcli.training.events import RunStarted
@@ -195,7 +196,7 @@ def _train_in(
     if _asks_for_pictures(folder, config):
         from dlcli.plots.draw import draw_after_training  # what draws is not imported where nothing is drawn
 
-        draw_after_training(folder, setup, listeners.note)
+        draw_after_training(Run(folder), setup, listeners.note)
     result = _train_result(folder, setup, evaluate_test)
     recovered = tuple(point.notes) if point else ()
     return replace(result, steps_trained=fit.position.step - (step or 0), recovered=recovered)
@@ -211,7 +212,7 @@ def _train_result(folder: RunFolder, setup: Setup | None, evaluate_test: bool) -
     test = None
     if evaluate_test:
         device = setup.config.training.device if setup else "auto"
-        test = evaluate_best(folder, device, setup)
+        test = evaluate_best(Run(folder), device, setup)
         write_json(folder.summary, {**summary, "test": test})
     return TrainResult(
         run=str(folder.path),

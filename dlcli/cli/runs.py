@@ -15,8 +15,9 @@ from dlcli.cli.output import JsonOption, RunArgument, make_table, print_json, pr
 from dlcli.errors import DlcliError, UsageError
 
 if TYPE_CHECKING:
-    from dlcli.evaluation.diagnosis.rules import Finding
+    from dlcli.evaluation.diagnosis.finding import Finding
     from dlcli.runs.folder import RunFolder
+    from dlcli.runs.run import Run
 
 app = typer.Typer(help="List, inspect and compare runs.\n\nExample: dlcli runs show digits", no_args_is_help=True)
 _WIDTH = 80  # columns
@@ -53,20 +54,19 @@ def show_command(
 
     Example: dlcli runs show digits --diagnose
     """
-    from dlcli.config.load import load_config
-    from dlcli.runs.folder import find_run
+    from dlcli.runs.run import open_run
 
-    folder = find_run(run)
-    manifest, summary = folder.read_manifest(), folder.read_summary()
-    findings = _diagnose(folder) if diagnose else None
+    opened = open_run(run)
+    manifest, summary = opened.manifest, opened.summary
+    findings = _diagnose(opened) if diagnose else None
     if json:
-        config = load_config(folder.resolved).config.model_dump()
+        config = opened.config.model_dump()
         diagnosis = {} if findings is None else {"findings": [asdict(finding) for finding in findings]}
-        print_json({"run": str(folder.path), "config": config, "manifest": manifest, "summary": summary, **diagnosis})
+        print_json({"run": opened.path, "config": config, "manifest": manifest, "summary": summary, **diagnosis})
         return
     versions = manifest.get("versions", {})
     print_result(
-        f"run       {folder.path}",
+        f"run       {opened.path}",
         f"status    {summary['status']}",
         f"started   {manifest.get('started')}",
         f"command   {' '.join(map(str, manifest.get('command', ())))}",
@@ -79,10 +79,10 @@ def show_command(
     )
 
 
-def _diagnose(folder: RunFolder) -> tuple[Finding, ...]:
+def _diagnose(run: Run) -> tuple[Finding, ...]:
     from dlcli import api
 
-    return api.diagnose(str(folder.path)).findings
+    return api.diagnose(run).findings
 
 
 def _finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
@@ -128,15 +128,16 @@ def compare_command(
     Example: dlcli runs compare digits moons --html comparison.html
     """
     from dlcli.runs.comparison import compare_runs
-    from dlcli.runs.folder import find_run
+    from dlcli.runs.run import open_run
 
     if len(runs) < 2:
         raise UsageError("compare needs at least two runs", hint="run `dlcli runs list` to list the runs")
-    comparison = compare_runs([find_run(run) for run in runs])
+    opened = [open_run(run) for run in runs]
+    comparison = compare_runs(opened)
     if html is not None:
         from dlcli import api
 
-        api.compare_page(comparison.runs, html)
+        api.compare_page(opened, html)
     if json:
         print_json(asdict(comparison) | ({} if html is None else {"file": html}), kept=html)
         return

@@ -11,8 +11,8 @@ from dlcli.evaluation.metrics import evaluate_in_full, evaluate_model
 from dlcli.evaluation.predictions import predict_examples
 from dlcli.evaluation.stored_baselines import find_baselines
 from dlcli.experiment import Setup
-from dlcli.runs.folder import RunFolder, find_run
-from dlcli.runs.trained_run import CheckpointName, SplitName, TrainedRun, load_run_model, load_trained_run
+from dlcli.runs.run import Run, open_run
+from dlcli.runs.trained_run import CheckpointName, SplitName, TrainedRun, load_trained_run
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class PredictResult:
 
 
 def evaluate(
-    run: str | None = None,
+    run: str | Run | None = None,
     *,
     split: SplitName = "test",
     checkpoint: CheckpointName = "best",
@@ -61,62 +61,63 @@ def evaluate(
     baselines: bool = True,
     notify: Callable[[str], None] = lambda text: None,
 ) -> EvalResult:
-    """Measure a run on a split, and hold it against what plain methods come to.
+    """Evaluate a run on a split and compare it with baselines.
 
     Args:
-        run: A run's folder or name; None is the newest.
-        split: Which examples.
-        checkpoint: Which parameters.
-        device: Where to compute.
-        data_root: Where the data lies, if not where it lay for training.
+        run: Run, run folder or name; None selects the newest run.
+        split: Split to evaluate on.
+        checkpoint: Checkpoint to load the parameters from.
+        device: Device to compute on.
+        data_root: Folder with the data set, if it has moved since training.
         baselines: Whether to fit the baselines.
-        notify: Told in a line what takes seconds, before it does.
+        notify: Called with a one-line message before a slow step.
 
     Raises:
         UsageError: If there is no such run.
         DataError: If the run, its checkpoint or its data cannot be used.
     """
-    folder, trained = load_trained_run(run, split, checkpoint, device=device, data_root=data_root)
-    return measure_run(folder, trained, checkpoint, baselines=baselines, notify=notify)
+    run = open_run(run)
+    trained = load_trained_run(run, split, checkpoint, device=device, data_root=data_root)
+    return evaluate_trained(run, trained, checkpoint, baselines=baselines, notify=notify)
 
 
-def measure_run(
-    folder: RunFolder,
+def evaluate_trained(
+    run: Run,
     trained: TrainedRun,
     checkpoint: CheckpointName,
     *,
     baselines: bool = True,
     notify: Callable[[str], None] = lambda text: None,
 ) -> EvalResult:
-    """Measure a run that is in memory: `evaluate` without loading it."""
+    """Evaluate a run whose model is in memory; see `evaluate`."""
     metrics = evaluate_in_full(trained)
-    others = find_baselines(folder, trained, notify) if baselines else []
+    fitted = find_baselines(run.folder, trained, notify) if baselines else []
     return EvalResult(
-        run=str(folder.path),
+        run=run.path,
         split=trained.split_name,
         checkpoint=checkpoint,
         epoch=trained.epoch,
         examples=len(trained.split),
         metrics=metrics,
-        baselines={one.name: one.record for one in others},
-        statements=describe_against_baselines(metrics, others, unit=trained.info.target_unit),
+        baselines={baseline.name: baseline.record for baseline in fitted},
+        statements=describe_against_baselines(metrics, fitted, unit=trained.info.target_unit),
     )
 
 
-def evaluate_best(folder: RunFolder, device: str, setup: Setup | None) -> dict[str, Any]:
-    """Return the task's metrics of the best checkpoint on the test split: the part of `evaluate` that takes no time.
+def evaluate_best(run: Run, device: str, setup: Setup | None) -> dict[str, Any]:
+    """Return the task's metrics of the best checkpoint on the test split, without intervals and baselines.
 
     Args:
-        folder: The run's.
-        device: Where to compute.
-        setup: The run's data and model, where they are in memory already; its model is overwritten.
+        run: The run.
+        device: Device to compute on.
+        setup: Data and model of the run, if they are in memory already; the model's parameters are overwritten.
     """
-    setup, _ = load_run_model(folder, "best", device, None, setup)
-    return evaluate_model(setup.model, setup.task, setup.splits.test, setup.splits.info.class_names)
+    trained = load_trained_run(run, device=device, setup=setup)
+    return evaluate_model(trained.model, trained.task, trained.split, trained.info.class_names)
 
 
 def predict(
-    run: str | None = None,
+    run: str | Run | None = None,
     indices: Sequence[int] = (0, 1, 2, 3, 4),
     *,
     split: SplitName = "test",
@@ -125,19 +126,22 @@ def predict(
     data_root: str | None = None,
     event: Sequence[str] | None = None,
 ) -> PredictResult:
-    """Return what a run says of chosen examples; arguments and errors are those of `evaluate`.
+    """Return the predictions of a run for examples of a split.
 
     Args:
-        run: As there.
-        indices: Which examples of the split, counted from 0.
-        split: As there.
-        checkpoint: As there.
-        device: As there.
-        data_root: As there.
-        event: Names of classes, to ask for P(one of them | x) too.
+        run: Run, run folder or name; None selects the newest run.
+        indices: Positions of the examples in the split, counted from 0.
+        split: Split of the examples.
+        checkpoint: Checkpoint to load the parameters from.
+        device: Device to compute on.
+        data_root: Folder with the data set, if it has moved since training.
+        event: Class names, to compute P(any of them | x) too.
+
+    Raises:
+        UsageError: If there is no such run, example or class.
+        DataError: If the run, its checkpoint or its data cannot be used.
     """
-    folder = find_run(run)
-    setup, _ = load_run_model(folder, checkpoint, device, data_root)
-    info = setup.splits.info
-    predictions = predict_examples(setup.model, setup.task, getattr(setup.splits, split), info, indices, event)
-    return PredictResult(str(folder.path), split, checkpoint, info.target_unit, predictions)
+    run = open_run(run)
+    trained = load_trained_run(run, split, checkpoint, device=device, data_root=data_root)
+    predictions = predict_examples(trained.model, trained.task, trained.split, trained.info, indices, event)
+    return PredictResult(run.path, split, checkpoint, trained.info.target_unit, predictions)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from dlcli.data.splits import Split
 from dlcli.errors import DataError
@@ -13,7 +13,7 @@ from dlcli.evaluation.classification import classification_metrics, per_class_me
 from dlcli.evaluation.regression import residual_quantiles
 from dlcli.runs.trained_run import TrainedRun
 from dlcli.task import Task
-from dlcli.training.evaluation import evaluate_split
+from dlcli.training.evaluation import add_sums, evaluate_split
 
 
 def evaluate_model(model: nn.Module, task: Task, split: Split, class_names: Sequence[str]) -> dict[str, Any]:
@@ -25,7 +25,10 @@ def evaluate_model(model: nn.Module, task: Task, split: Split, class_names: Sequ
         split: Scaled as in training.
         class_names: In the order of the labels; empty for regression.
     """
-    sums = evaluate_split(model, task, split)
+    return _name_metrics(task, evaluate_split(model, task, split), class_names)
+
+
+def _name_metrics(task: Task, sums: dict[str, Tensor], class_names: Sequence[str]) -> dict[str, Any]:
     metrics: dict[str, Any] = dict(task.metrics(sums))
     if "confusion" in sums:
         metrics["per_class"] = per_class_metrics(sums["confusion"], class_names)
@@ -41,7 +44,7 @@ def evaluate_in_full(run: TrainedRun) -> dict[str, Any]:
     predictions, truth = run.predictions, run.truth(run.split)
     if not predictions.isfinite().all():
         raise DataError(f"the model of {run.title} gives outputs that are not finite numbers", hint="train again")
-    metrics = evaluate_model(run.model, run.task, run.split, run.info.class_names)
+    metrics = _name_metrics(run.task, add_sums(run.task, run.outputs), run.info.class_names)
     if run.info.task == "classification":
         return {**metrics, **classification_metrics(predictions, truth, run.info.class_names)}
     return {**metrics, "residual_quantiles": residual_quantiles(predictions, truth)}

@@ -13,6 +13,7 @@ from dlcli.plots.gallery import NAMES, Picture, cheap_names, pictures
 from dlcli.plots.style import Format
 from dlcli.runs.files import write_whole
 from dlcli.runs.folder import RunFolder, find_run
+from dlcli.runs.run import Run, open_run
 from dlcli.runs.trained_run import CheckpointName, SplitName, TrainedRun, load_trained_run
 
 
@@ -30,7 +31,7 @@ class DrawResult:
 
 
 def draw(
-    run: str | None = None,
+    run: str | Run | None = None,
     names: Sequence[str] = (),
     *,
     formats: Sequence[Format] = ("png",),
@@ -56,14 +57,14 @@ def draw(
         UsageError: If there is no such run or picture.
         DataError: If the run, its checkpoint or its data cannot be used, or the folder not be written to.
     """
-    found, names = _read_names(run, names)
-    own, trained = load_trained_run(str(found.path), split, checkpoint, device=device, data_root=data_root)
+    run, names = _read_names(run, names)
+    trained = load_trained_run(run, split, checkpoint, device=device, data_root=data_root)
     chosen = _choose(trained, names)
-    return DrawResult(str(own.path), _write(chosen, formats, _make_folder(own, folder)))
+    return DrawResult(run.path, _write(chosen, formats, _make_folder(run.folder, folder)))
 
 
 def list_pictures(
-    run: str | None = None,
+    run: str | Run | None = None,
     *,
     split: SplitName = "test",
     checkpoint: CheckpointName = "best",
@@ -71,33 +72,33 @@ def list_pictures(
     data_root: str | None = None,
 ) -> dict[str, str]:
     """Return the titles of the pictures that make sense for a run, by name; arguments and errors as for `draw`."""
-    _, trained = load_trained_run(run, split, checkpoint, device=device, data_root=data_root)
+    trained = load_trained_run(open_run(run), split, checkpoint, device=device, data_root=data_root)
     return {picture.name: picture.title for picture in pictures(trained)}
 
 
-def draw_after_training(folder: RunFolder, setup: Setup, note: Callable[[str], None]) -> None:
+def draw_after_training(run: Run, setup: Setup, note: Callable[[str], None]) -> None:
     """Draw the cheap pictures of a run that has ended; nothing in here fails.
 
     They are of val: training never touches test.
 
     Args:
-        folder: The run's.
+        run: The run.
         setup: Its data and model; the model gets the parameters of the best checkpoint.
         note: Told in a line what came of it.
     """
     try:
-        _, trained = load_trained_run(str(folder.path), "val", setup=setup)
-        where = _make_folder(folder, None)
+        trained = load_trained_run(run, "val", setup=setup)
+        where = _make_folder(run.folder, None)
         files = _write(pictures(trained, cheap_names()), ("png",), where)
         note(f"{len(files)} pictures of val drawn in {where}")
     except Exception as error:  # the run is good whatever happens to its pictures
-        note(f"no pictures were drawn: {error}; `dlcli plot {folder.path}` tries again")
+        note(f"no pictures were drawn: {error}; `dlcli plot {run.path}` tries again")
 
 
-def _read_names(run: str | None, names: Sequence[str]) -> tuple[RunFolder, list[str]]:
+def _read_names(run: str | Run | None, names: Sequence[str]) -> tuple[Run, list[str]]:
     """Return the run that is meant, and the names of pictures."""
     found = list(dict.fromkeys(names))
-    if run is not None and run in NAMES and not _is_run(run):
+    if isinstance(run, str) and run in NAMES and not _is_run(run):
         found.insert(0, run)
         run = None
     for name in found:
@@ -105,7 +106,7 @@ def _read_names(run: str | None, names: Sequence[str]) -> tuple[RunFolder, list[
             guess = closest(name, NAMES)
             hint = f"did you mean `{guess}`? " if guess else ""
             raise UsageError(f"there is no picture {name!r}", hint=f"{hint}There are {', '.join(NAMES)}")
-    return find_run(run), found
+    return open_run(run), found
 
 
 def _is_run(run: str) -> bool:

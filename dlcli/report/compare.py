@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
-from dlcli.config.schema import HEADLINE, HIGHER_IS_BETTER, TaskName
-from dlcli.plots.comparison import Curve, draw_comparison
+from dlcli.config.schema import HEADLINE, HIGHER_IS_BETTER
+from dlcli.plots.comparison import draw_comparison
 from dlcli.report.html import number, render_page
 from dlcli.report.images import Image, embed
 from dlcli.report.tables import Cell, Table, Value
-
-
-@dataclass(frozen=True)
-class ComparedRun:
-    """A run beside others.
-
-    Attributes:
-        path: Its folder.
-        name: What it is called for short.
-        status: How its training ended.
-        task: What it was trained for.
-        rows: Its log, a row an epoch.
-    """
-
-    path: str
-    name: str
-    status: str
-    task: TaskName
-    rows: Sequence[Mapping[str, float | int]]
+from dlcli.runs.log import Row
+from dlcli.runs.run import Run
 
 
 def render_comparison(
-    runs: Sequence[ComparedRun],
+    runs: Sequence[Run],
     settings: Mapping[str, Sequence[str]],
     metrics: Mapping[str, Sequence[float | None]],
 ) -> str:
@@ -50,7 +32,7 @@ def render_comparison(
     return render_page(
         "compare.html.j2",
         sections=[(name, heading) for name, heading, is_there in [*every, ("config", "Config", True)] if is_there],
-        names=[run.name for run in runs],
+        names=[run.config.name for run in runs],
         runs=Table(
             "The runs",
             ["run", "folder", "status", "epochs"],
@@ -75,22 +57,25 @@ def _metric_rows(metrics: Mapping[str, Sequence[float | None]]) -> list[list[Val
     return rows
 
 
-def _curves(runs: Sequence[ComparedRun], letters: Sequence[str]) -> list[Image]:
+def _curves(runs: Sequence[Run], letters: Sequence[str]) -> list[Image]:
     """Return the loss and the tasks' headline figures by epoch."""
-    metrics = ["train/loss", "val/loss", *(f"val/{HEADLINE[task]}" for task in dict.fromkeys(run.task for run in runs))]
+    metrics = [
+        "train/loss",
+        "val/loss",
+        *(f"val/{HEADLINE[task]}" for task in dict.fromkeys(run.config.task for run in runs)),
+    ]
     images = []
     for metric in metrics:
-        curves = [Curve(letter, run.rows) for letter, run in zip(letters, runs, strict=True)]
-        shown = [curve for curve in curves if any(metric in row for row in curve.rows)]
+        logs = {letter: run.rows for letter, run in zip(letters, runs, strict=True)}
+        shown = {letter: rows for letter, rows in logs.items() if any(metric in row for row in rows)}
         if shown:
-            images.append(embed(f"{metric} by epoch", _alt(shown, metric), partial(draw_comparison, curves, metric)))
+            images.append(embed(f"{metric} by epoch", _alt(shown, metric), partial(draw_comparison, logs, metric)))
     return images
 
 
-def _alt(curves: Sequence[Curve], metric: str) -> str:
+def _alt(logs: Mapping[str, Sequence[Row]], metric: str) -> str:
     ways = (
-        f"{curve.name} from {number(curve.rows[0].get(metric))} to {number(curve.rows[-1].get(metric))}"
-        f" in {len(curve.rows)} epochs"
-        for curve in curves
+        f"{name} from {number(rows[0].get(metric))} to {number(rows[-1].get(metric))} in {len(rows)} epochs"
+        for name, rows in logs.items()
     )
     return f"{metric}, a line a run: {'; '.join(ways)}."

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from dlcli.config.schema import Config
+from dlcli.evaluation.diagnosis.finding import Finding
 from dlcli.report.html import render_page
 from dlcli.report.images import Image
 from dlcli.report.record import (
@@ -18,47 +18,7 @@ from dlcli.report.record import (
     settings_tables,
 )
 from dlcli.report.results import Results, present_results
-
-
-class Diagnosed(Protocol):
-    """What was found about a run, with the evidence for it and what to do."""
-
-    @property
-    def severity(self) -> str:
-        """`problem` or `hint`."""
-
-    @property
-    def statement(self) -> str:
-        """What is the matter."""
-
-    @property
-    def evidence(self) -> Sequence[str]:
-        """The figures that say so."""
-
-    @property
-    def advice(self) -> str:
-        """What to do about it."""
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """What a run left behind, whether or not it has a model.
-
-    Attributes:
-        path: Its folder.
-        config: Its settings.
-        origins: Where each came from, by its dotted name.
-        manifest: What it was made with; from anywhere, so of any shape.
-        summary: What came out; likewise.
-        rows: Its log, a row an epoch.
-    """
-
-    path: str
-    config: Config
-    origins: Mapping[str, str]
-    manifest: Mapping[str, Any]
-    summary: Mapping[str, Any]
-    rows: Sequence[Mapping[str, float | int]]
+from dlcli.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -78,7 +38,7 @@ class Contents:
 
     essentials: Sequence[tuple[str, str]] = ()
     measured: Mapping[str, Any] | None = None
-    findings: Sequence[Diagnosed] = ()
+    findings: Sequence[Finding] = ()
     looked_for: Sequence[str] = ()
     curves: Sequence[Image] = ()
     pictures: Sequence[Image] = ()
@@ -89,32 +49,32 @@ class Contents:
 _SOUND = ("finished", "stopped early")
 
 
-def render_report(record: RunRecord, contents: Contents) -> str:
+def render_report(run: Run, contents: Contents) -> str:
     """Return the page of a run."""
-    summary = record.summary
+    summary = run.summary
     results = present_results(contents.measured) if contents.measured else None
     best = summary.get("best_epoch")
     return render_page(
         "report.html.j2",
-        record=record,
+        record=run,
         contents=contents,
         results=results,
-        sections=_sections(record, contents, results),
+        sections=_sections(run, contents, results),
         trouble=None if summary["status"] in _SOUND else summary.get("error") or "",
-        epochs=epochs_table(record.rows, best if isinstance(best, int) else None),
+        epochs=epochs_table(run.rows, best if isinstance(best, int) else None),
         layers=layers_table(contents.layers),
-        settings=settings_tables(record.config, record.origins),
-        environment=environment_facts(record.manifest, summary),
-        commands=repeat_commands(record.path, record.manifest),
+        settings=settings_tables(run.config, run.origins),
+        environment=environment_facts(run.manifest, summary),
+        commands=repeat_commands(run.path, run.manifest),
     )
 
 
-def _sections(record: RunRecord, contents: Contents, results: Results | None) -> list[tuple[str, str]]:
+def _sections(run: Run, contents: Contents, results: Results | None) -> list[tuple[str, str]]:
     """Return what there is to read: ids and headings, in the page's order."""
     every = [
         ("result", "Result", True),
         ("diagnosis", "Diagnosis", bool(contents.findings or contents.looked_for)),
-        ("curves", "Curves", bool(contents.curves or record.rows)),
+        ("curves", "Curves", bool(contents.curves or run.rows)),
         ("figures", "Figures", results is not None),
         ("pictures", "Pictures", bool(contents.pictures)),
         ("model", "Model", bool(contents.layers)),

@@ -10,23 +10,20 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from dlcli.config.load import load_config
-from dlcli.config.render import read_origins
 from dlcli.errors import DataError
-from dlcli.evaluation.diagnosis.rules import LOOKED_FOR, RunLog, diagnose, diagnose_log
-from dlcli.evaluation.evaluate import measure_run
+from dlcli.evaluation.diagnosis.measurements import measure
+from dlcli.evaluation.diagnosis.rules import LOOKED_FOR, find_problems
+from dlcli.evaluation.evaluate import evaluate_trained
 from dlcli.model import count_parameters
 from dlcli.overview import describe_run
 from dlcli.plots.gallery import pictures
 from dlcli.runs.comparison import compare_runs
 from dlcli.runs.files import write_whole
-from dlcli.runs.folder import RunFolder, find_run
-from dlcli.runs.log import read_rows, read_traces
-from dlcli.runs.run_checkpoint import has_checkpoint
+from dlcli.runs.run import Run, open_run
 from dlcli.runs.trained_run import CheckpointName, SplitName, TrainedRun, load_trained_run
 
-if TYPE_CHECKING:  # pages are made seldom, and what makes them is imported late
-    from dlcli.report.page import Contents, RunRecord
+if TYPE_CHECKING:  # jinja2 is imported only when a page is written
+    from dlcli.report.page import Contents
     from dlcli.report.record import Layer
 
 REPORT = "report.html"
@@ -50,7 +47,7 @@ class ReportResult:
 
 
 def report(
-    run: str | None = None,
+    run: str | Run | None = None,
     output: str | os.PathLike[str] | None = None,
     *,
     split: SplitName = "test",
@@ -59,77 +56,52 @@ def report(
     data_root: str | None = None,
     notify: Callable[[str], None] = lambda text: None,
 ) -> ReportResult:
-    """Write one self-contained HTML page about a run; of one without a checkpoint, what it left behind.
+    """Write a self-contained HTML page about a run; a run without a checkpoint is described by its log alone.
 
     Args:
-        run: A run's folder or name; None is the newest.
-        output: The file; None is `report.html` in the run's folder.
-        split: Which examples figures and pictures are of.
-        checkpoint: Which parameters.
-        device: Where to compute.
-        data_root: Where the data lies, if not where it lay for training.
-        notify: Told in a line what takes seconds, before it does.
+        run: Run, run folder or name; None selects the newest run.
+        output: File to write; None means `report.html` in the run folder.
+        split: Split that metrics and plots refer to.
+        checkpoint: Checkpoint to load the parameters from.
+        device: Device to compute on.
+        data_root: Folder with the data set, if it has moved since training.
+        notify: Called with a one-line message before a slow step.
 
     Raises:
         UsageError: If there is no such run.
         DataError: If the run, its checkpoint or its data cannot be used, or the file cannot be written.
     """
-    from dlcli.report.page import render_report
+    from dlcli.report.page import Contents, render_report
 
-    folder = find_run(run)
-    file = folder.path / REPORT if output is None else Path(output)
-    record = _record(folder)
-    if has_checkpoint(folder, checkpoint):
-        _, trained = load_trained_run(str(folder.path), split, checkpoint, device=device, data_root=data_root)
-        contents = _contents(folder, trained, checkpoint, notify)
+    run = open_run(run)
+    file = run.folder.path / REPORT if output is None else Path(output)
+    if run.has_checkpoint(checkpoint):
+        trained = load_trained_run(run, split, checkpoint, device=device, data_root=data_root)
+        contents = _contents(run, trained, checkpoint, notify)
     else:
-        contents = _log_alone(folder, record)
-    page = render_report(record, contents).encode()
+        contents = Contents(findings=find_problems(run))
+    page = render_report(run, contents).encode()
     _write_page(file, page)
-    return ReportResult(str(folder.path), str(file), len(page))
+    return ReportResult(run.path, str(file), len(page))
 
 
-def _record(folder: RunFolder) -> RunRecord:
-    from dlcli.report.page import RunRecord
-
-    loaded = load_config(folder.resolved)
-    return RunRecord(
-        path=str(folder.path),
-        config=loaded.config,
-        origins=read_origins(loaded.config, loaded.text),
-        manifest=folder.read_manifest(),
-        summary=folder.read_summary(),
-        rows=read_rows(folder.path),
-    )
-
-
-def _contents(
-    folder: RunFolder, trained: TrainedRun, checkpoint: CheckpointName, notify: Callable[[str], None]
-) -> Contents:
-    """Return what the page shows of a model: its figures, what is the matter with it, and its pictures."""
+def _contents(run: Run, trained: TrainedRun, checkpoint: CheckpointName, notify: Callable[[str], None]) -> Contents:
+    """Return the contents of the page that need the model: metrics, findings and plots."""
     from dlcli.report.images import embed
     from dlcli.report.page import Contents
 
-    device, threads = next(trained.model.parameters()).device, folder.read_manifest().get("threads", 1)
-    images = [(one.name, embed(one.title, one.alt, one.draw)) for one in pictures(trained)]
+    device, threads = next(trained.model.parameters()).device, run.manifest.get("threads", 1)
+    images = [(picture.name, embed(picture.title, picture.alt, picture.draw)) for picture in pictures(trained)]
     return Contents(
         essentials=describe_run(trained.config, trained.splits, trained.model, device, threads, run="").essentials,
-        measured=asdict(measure_run(folder, trained, checkpoint, notify=notify)),
-        findings=diagnose(trained),
+        measured=asdict(evaluate_trained(run, trained, checkpoint, notify=notify)),
+        findings=find_problems(trained, measure(trained)),
         looked_for=LOOKED_FOR,
         curves=[image for name, image in images if name in _CURVES],
         pictures=[image for name, image in images if name not in _CURVES],
         layers=_layers(trained.model, trained.info.in_features),
         unit=trained.info.target_unit,
     )
-
-
-def _log_alone(folder: RunFolder, record: RunRecord) -> Contents:
-    """Return what can be said of a run that has come to no model."""
-    from dlcli.report.page import Contents
-
-    traces = read_traces(folder.path, len(record.rows))
-    return Contents(findings=diagnose_log(RunLog(record.config, record.rows, traces, record.summary["status"])))
 
 
 def _layers(model: nn.Sequential, in_features: int) -> list[Layer]:
@@ -145,27 +117,22 @@ def _layers(model: nn.Sequential, in_features: int) -> list[Layer]:
     return layers
 
 
-def compare_page(runs: Sequence[str], output: str | os.PathLike[str]) -> None:
+def compare_page(runs: Sequence[str | Run], output: str | os.PathLike[str]) -> None:
     """Write one self-contained HTML page about several runs: where they differ, their figures and curves.
 
     Args:
-        runs: Folders or names of runs.
+        runs: Runs, run folders or names.
         output: The file.
 
     Raises:
         UsageError: If there is no such run.
         DataError: If a run cannot be read, or the file not be written.
     """
-    from dlcli.report.compare import ComparedRun, render_comparison
+    from dlcli.report.compare import render_comparison
 
-    folders = [find_run(run) for run in runs]
-    comparison = compare_runs(folders)
-    compared = []
-    for folder in folders:
-        config = load_config(folder.resolved).config
-        status = folder.read_summary()["status"]
-        compared.append(ComparedRun(str(folder.path), config.name, status, config.task, read_rows(folder.path)))
-    _write_page(Path(output), render_comparison(compared, comparison.settings, comparison.metrics).encode())
+    opened = [open_run(run) for run in runs]
+    comparison = compare_runs(opened)
+    _write_page(Path(output), render_comparison(opened, comparison.settings, comparison.metrics).encode())
 
 
 def _write_page(file: Path, page: bytes) -> None:

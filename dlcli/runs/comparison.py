@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dlcli.config.load import load_config
 from dlcli.config.render import flatten, render_value
-from dlcli.runs.folder import RunFolder
+from dlcli.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -26,17 +25,17 @@ class Comparison:
     metrics: dict[str, list[float | None]]
 
 
-def compare_runs(folders: Sequence[RunFolder]) -> Comparison:
+def compare_runs(runs: Sequence[Run]) -> Comparison:
     """Return where runs differ.
 
     Raises:
         DataError: If a run cannot be read.
         ConfigError: If a run's config cannot be.
     """
-    settings = [flatten(load_config(folder.resolved).config) for folder in folders]
-    metrics = [_metrics(folder) for folder in folders]
+    settings = [flatten(run.config) for run in runs]
+    metrics = [_metrics(run.summary) for run in runs]
     return Comparison(
-        runs=[str(folder.path) for folder in folders],
+        runs=[run.path for run in runs],
         settings={
             key: [render_value(one[key]) if key in one else "–" for one in settings]
             for key in dict.fromkeys(key for one in settings for key in one)
@@ -48,8 +47,7 @@ def compare_runs(folders: Sequence[RunFolder]) -> Comparison:
     )
 
 
-def _metrics(folder: RunFolder) -> dict[str, float | None]:
-    summary = folder.read_summary()
+def _metrics(summary: Mapping[str, Any]) -> dict[str, float | None]:
     return {
         **{
             f"{split}/{name}": value

@@ -169,14 +169,15 @@ def find_run(run: str | None) -> RunFolder:
         UsageError: If there is no such run.
         DataError: If there is such a folder, but it holds no run.
     """
+    if run is not None:
+        for path in (Path(run), runs_root() / run):
+            if _is_there(path / MANIFEST):
+                return RunFolder(path)
     runs = list_runs()
     if run is None:
         if not runs:
             raise UsageError(f"there is no run in {runs_root()}", hint="`dlcli train -c digits` makes one")
         return runs[-1]
-    for path in (Path(run), runs_root() / run):
-        if _is_there(path / MANIFEST):
-            return RunFolder(path)
     for one in reversed(runs):
         if run in (one.path.name, one.path.parent.name) or Path(run) == one.path.parent:
             return one

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeAlias
@@ -17,9 +17,8 @@ from dlcli.data.splits import DataInfo, Split, Splits
 from dlcli.errors import DataError
 from dlcli.experiment import Setup, set_up
 from dlcli.runs.checkpoint import Checkpoint
-from dlcli.runs.folder import RunFolder, find_run
-from dlcli.runs.log import read_rows, read_traces
-from dlcli.runs.run_checkpoint import load_run_checkpoint
+from dlcli.runs.folder import RunFolder
+from dlcli.runs.run import Run
 from dlcli.task import Task
 from dlcli.training.batches import count_batches
 from dlcli.training.evaluation import compute_outputs
@@ -72,13 +71,21 @@ class TrainedRun:
         return {"train": self.splits.train, "val": self.splits.val, "test": self.splits.test}[name]
 
     @cached_property
+    def outputs(self) -> list[tuple[Tensor, Tensor]]:
+        """Model outputs and targets of `split` in batches, on the model's device."""
+        return list(compute_outputs(self.model, self.split))
+
+    @cached_property
     def predictions(self) -> Tensor:
-        """What the model says of `split`: see `predict`."""
-        return self.predict(self.split)
+        """Predictions for `split`, see `predict`."""
+        return self._predictions(self.outputs)
 
     def predict(self, split: Split) -> Tensor:
-        """Return P(class | x), or values in the target's own unit: float64 on the CPU, shape (N, out_features)."""
-        return torch.cat([self.task.predictions(outputs) for outputs, _ in compute_outputs(self.model, split)])
+        """Return P(class | x), or values in the target's unit: float64 on the CPU, shape (N, out_features)."""
+        return self._predictions(compute_outputs(self.model, split))
+
+    def _predictions(self, outputs: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+        return torch.cat([self.task.predictions(batch) for batch, _ in outputs])
 
     def truth(self, split: Split) -> Tensor:
         """Return labels, int64 of shape (N,), or targets in their own unit, float64 of shape (N, out_features)."""
@@ -90,82 +97,60 @@ class TrainedRun:
         return self.splits.input_scaling.invert(split.inputs.cpu().double())
 
 
-def load_run_config(folder: RunFolder, *, device: str | None = None, data_root: str | None = None) -> Config:
-    """Return the config of a run.
+def load_run_config(run: Run, *, device: str | None = None, data_root: str | None = None) -> Config:
+    """Return the config of a run, with another device or data folder if given.
 
     Args:
-        folder: The run's.
-        device: Where to compute now; None keeps the run's.
-        data_root: Where the data lies now; None keeps the run's.
+        run: The run.
+        device: Device to compute on; None keeps the run's.
+        data_root: Folder with the data set, if it has moved since training.
     """
-    overrides = [f"training.device={device}"] if device is not None else []
+    overrides = [f"training.device={device}"] if device not in (None, run.config.training.device) else []
     overrides += [f"data.root={render_value(data_root)}"] if data_root is not None else []
-    return load_config(folder.resolved, overrides).config
-
-
-def load_run_model(
-    folder: RunFolder, which: CheckpointName, device: str, data_root: str | None, setup: Setup | None = None
-) -> tuple[Setup, Checkpoint]:
-    """Return a run's data and its model with the parameters of a checkpoint.
-
-    Args:
-        folder: The run's.
-        which: Which checkpoint.
-        device: Where to compute.
-        data_root: Where the data lies, if not where it lay for training.
-        setup: The run's data and model, where they are in memory already; its model is overwritten.
-
-    Raises:
-        DataError: If the run, its checkpoint or its data cannot be used.
-    """
-    saved = load_run_checkpoint(folder, which)
-    if setup is None:
-        config = load_run_config(folder, device=device, data_root=data_root)
-        if config.training.precision == "tf32":  # rounded products speed training up; a measure needs none
-            config = config.model_copy(update={"training": config.training.model_copy(update={"precision": "float32"})})
-        setup = set_up(config)
-    check_data(folder, saved, setup.splits)
-    check_fit(folder, saved, setup)
-    setup.model.load_state_dict(dict(saved.parameters))
-    return setup, saved
+    return load_config(run.folder.resolved, overrides).config if overrides else run.config
 
 
 def load_trained_run(
-    run: str | None,
+    run: Run,
     split: SplitName = "test",
     checkpoint: CheckpointName = "best",
     *,
     device: str = "auto",
     data_root: str | None = None,
     setup: Setup | None = None,
-) -> tuple[RunFolder, TrainedRun]:
-    """Return a run's folder, and all that it holds together with its data and model in memory.
+) -> TrainedRun:
+    """Return a run with its data and its model in memory.
 
     Args:
-        run: A run's folder or name; None is the newest.
-        split: Which examples figures and pictures are to be of.
-        checkpoint: Which parameters.
-        device: Where to compute.
-        data_root: Where the data lies, if not where it lay for training.
-        setup: The run's data and model, where they are in memory already; its model is overwritten.
+        run: The run.
+        split: Split that metrics and plots refer to.
+        checkpoint: Checkpoint to load the parameters from.
+        device: Device to compute on.
+        data_root: Folder with the data set, if it has moved since training.
+        setup: Data and model of the run, if they are in memory already; the model's parameters are overwritten.
 
     Raises:
-        UsageError: If there is no such run.
         DataError: If the run, its checkpoint or its data cannot be used.
     """
-    folder = find_run(run)
-    setup, saved = load_run_model(folder, checkpoint, device, data_root, setup)
-    rows, summary = read_rows(folder.path), folder.read_summary()
-    return folder, TrainedRun(
-        title=str(folder.path),
+    saved = run.load_checkpoint(checkpoint)
+    if setup is None:
+        config = load_run_config(run, device=device, data_root=data_root)
+        if config.training.precision == "tf32":  # faster but rounded products, which evaluation does not need
+            config = config.model_copy(update={"training": config.training.model_copy(update={"precision": "float32"})})
+        setup = set_up(config)
+    check_data(run.folder, saved, setup.splits)
+    check_fit(run.folder, saved, setup)
+    setup.model.load_state_dict(dict(saved.parameters))
+    return TrainedRun(
+        title=run.path,
         config=setup.config,
-        rows=rows,
-        traces=read_traces(folder.path, len(rows)),
+        rows=run.rows,
+        traces=run.traces,
         splits=setup.splits,
         model=setup.model,
         task=setup.task,
         epoch=saved.epoch,
-        status=summary["status"],
+        status=run.status,
         split_name=split,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -35,8 +35,13 @@ def evaluate_split(model: nn.Module, task: Task, split: Split) -> dict[str, Tens
     """
     if len(split) == 0:
         raise ValueError("a split without examples has no metrics")
+    return add_sums(task, compute_outputs(model, split))
+
+
+def add_sums(task: Task, outputs: Iterable[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    """Return the task's sums over batches of (outputs, targets)."""
     total: dict[str, Tensor] = {}
-    for outputs, targets in compute_outputs(model, split):
-        for name, value in task.sums(outputs, targets).items():
+    for batch, targets in outputs:
+        for name, value in task.sums(batch, targets).items():
             total[name] = total[name] + value if name in total else value
     return total

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dlcli.config.load import load_config
 from dlcli.errors import UsageError
 from dlcli.evaluation.metrics import evaluate_model
 from dlcli.experiment import Setup, set_up
-from dlcli.runs.folder import find_run
 from dlcli.runs.manifest import build_manifest, environment_changes
+from dlcli.runs.run import Run, open_run
 from dlcli.runs.trained_run import load_run_config
 from dlcli.training.listeners import NOBODY, Listeners
 from dlcli.verification.compare import compare_records
@@ -52,7 +51,7 @@ class VerifyResult:
 
 
 def verify(
-    run: str | None = None,
+    run: str | Run | None = None,
     *,
     data_root: str | None = None,
     listeners: Listeners = NOBODY,
@@ -72,14 +71,14 @@ def verify(
         DivergedError: If training diverges, as the run has not.
         Interrupted: If `listeners.should_stop` said so.
     """
-    folder = find_run(run)
-    files = read_files(folder, load_config(folder.resolved).config)
+    run = open_run(run)
+    folder, files = run.folder, read_files(run.folder, run.config)
     if not files.checkpoints:
         raise UsageError(
             f"{folder.path} has nothing to compare with yet", hint=f"continue it: `dlcli train --resume {folder.path}`"
         )
     arithmetic = next(iter(files.checkpoints.values())).arithmetic
-    setup = replace(set_up(load_run_config(folder, data_root=data_root)), arithmetic=arithmetic)
+    setup = replace(set_up(load_run_config(run, data_root=data_root)), arithmetic=arithmetic)
     environment = environment_changes(files.manifest, setup.device)
     repeated = train_again(setup, _target(files), listeners)
     differences = [
@@ -89,7 +88,7 @@ def verify(
     ]
     compared, not_compared = find_not_compared(folder, files)
     return VerifyResult(
-        run=str(folder.path),
+        run=run.path,
         identical=not differences,
         epochs=repeated.position.epochs,
         step=repeated.position.step,

@@ -146,10 +146,11 @@ def test_a_run_is_good_whatever_happens_to_its_pictures(monkeypatch: pytest.Monk
 
 def test_cheap_pictures_need_nothing_of_test() -> None:
     from dlcli.plots.gallery import cheap_names, pictures
+    from dlcli.runs.run import open_run
     from dlcli.runs.trained_run import load_trained_run
 
     result, _ = train()
-    trained = load_trained_run(result.run, "val")[1]
+    trained = load_trained_run(open_run(result.run), "val")
     object.__setattr__(trained.splits, "test", None)
     assert {picture.name for picture in pictures(trained, cheap_names())} >= {"loss", "confusion", "gradients"}
 

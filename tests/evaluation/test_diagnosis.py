@@ -29,6 +29,7 @@ from dlcli.evaluation.calibration import measure_calibration
 from dlcli.evaluation.diagnosis.duplicates import find_overlaps, is_coarse
 from dlcli.evaluation.diagnosis.measurements import measure
 from dlcli.evaluation.diagnosis.rules import Finding
+from dlcli.runs.run import open_run
 from dlcli.runs.trained_run import load_trained_run
 
 TEN_LAYERS = f"model.hidden_sizes={[64] * 10}".replace(" ", "")
@@ -221,7 +222,7 @@ def test_a_few_copies_are_no_problem_and_many_are(clean_place: Path, plant: Call
 
 def test_labels_of_the_test_split_are_not_looked_at(clean_place: Path) -> None:
     train(load_config("digits", ["training.epochs=3"]), run_dir=Path("run"))
-    _, run = load_trained_run("run")
+    run = load_trained_run(open_run("run"))
     other = replace(run.splits, test=Split(run.splits.test.inputs, run.splits.test.targets.flip(0)))
     assert measure(run) == measure(replace(run, splits=other))
 
@@ -305,7 +306,7 @@ def test_fashion_mnist_has_no_copies(fashion_root: Path) -> None:
 def test_neighbours_are_those_of_scikit_learn(clean_place: Path) -> None:
     for preset, model in (("digits", KNeighborsClassifier(5)), ("diabetes", KNeighborsRegressor(5))):
         train(load_config(preset, ["training.epochs=1"]), run_dir=Path(preset))
-        _, run = load_trained_run(preset)
+        run = load_trained_run(open_run(preset))
         inputs, targets = run.splits.train.inputs.numpy(), run.splits.train.targets.numpy()
         preds = model.fit(inputs, targets).predict(run.splits.val.inputs.numpy()).flatten()
         truth, share = run.splits.val.targets.numpy().flatten(), measure(run).neighbours.score
@@ -316,7 +317,7 @@ def test_neighbours_are_those_of_scikit_learn(clean_place: Path) -> None:
 def test_the_best_step_is_that_of_the_parabola(clean_place: Path) -> None:
     """The squared error of a linear model along its gradient g is a parabola with its least at gᵀg / gᵀHg."""
     train(load_config("linear_regression", ["training.epochs=1"]), run_dir=Path("run"))
-    _, run = load_trained_run("run")
+    run = load_trained_run(open_run("run"))
     setup = set_up(run.config)
     weight, bias = (parameter.detach().double().numpy() for parameter in setup.model.parameters())
     inputs, targets = (part.double().numpy() for part in (run.splits.train.inputs, run.splits.train.targets))

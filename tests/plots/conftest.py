@@ -8,6 +8,7 @@ import pytest
 
 from dlcli.api import train
 from dlcli.config.load import load_config
+from dlcli.runs.run import open_run
 from dlcli.runs.trained_run import TrainedRun, load_trained_run
 
 SPIRALS = ("pattern=spirals", "n_classes=3", "noise=0.03", "n_samples=300")
@@ -29,7 +30,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trained
         if name not in runs:
             preset, overrides = SETTINGS[name]
             result = train(load_config(preset, overrides), run_dir=tmp_path_factory.mktemp(name) / "run")
-            runs[name] = load_trained_run(result.run)[1]
+            runs[name] = load_trained_run(open_run(result.run))
         return runs[name]
 
     return get

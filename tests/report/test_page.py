@@ -15,7 +15,7 @@ from typing import Any
 import examples
 import pytest
 
-from dlcli.report.compare import ComparedRun, render_comparison
+from dlcli.report.compare import render_comparison
 from dlcli.report.html import code, number
 from dlcli.report.page import Contents, render_report
 
@@ -91,7 +91,7 @@ def hostile_page() -> str:
 
 
 def comparison(names: list[str], metrics: dict[str, list[float | None]] | None = None) -> str:
-    runs = [ComparedRun(f"runs/{name}", name, "finished", "classification", examples.record().rows) for name in names]
+    runs: list[Any] = [examples.record(f"name={json.dumps(name)}", path=f"runs/{name}") for name in names]
     return render_comparison(runs, {"optimizer.lr": ["0.1", "0.2"]}, metrics or {"val/loss": [0.25, 0.5]})
 
 
@@ -200,9 +200,9 @@ def test_a_record_from_elsewhere_of_any_shape_makes_a_page() -> None:
     whole = examples.record(rows=[])
     for value in (None, 3, -1.5, float("nan"), "x", [], {}, [3], {"x": 3}, [[{}]], True, 10**400):
         for key in (*whole.manifest, "resumed"):
-            assert "</html>" in render_report(replace(whole, manifest={**whole.manifest, key: value}), Contents())
+            assert "</html>" in render_report(examples.record(manifest={**whole.manifest, key: value}), Contents())
         for key in whole.summary:
-            assert "</html>" in render_report(replace(whole, summary={**whole.summary, key: value}), Contents())
+            assert "</html>" in render_report(examples.record(summary={**whole.summary, key: value}), Contents())
 
 
 def test_settings_made_come_first_with_their_origin() -> None:

@@ -44,7 +44,7 @@ def labels_unrelated(case: Case) -> Finding | None:
         return None
     if facts.model.sigmas >= SURE or facts.neighbours.sigmas >= SURE:
         return None
-    losses, val = case.log.column("train/loss"), case.log.column("val/loss")
+    losses, val = case.column("train/loss"), case.column("val/loss")
     what = "labels" if facts.class_counts else "targets"
     evidence = [
         case.comparison,
@@ -84,7 +84,7 @@ def too_few_examples(case: Case) -> Finding | None:
 
 def overfitting(case: Case) -> Finding | None:
     """Train is told much better than val, or val grew worse while train grew better."""
-    facts, losses, val = case.facts, case.log.column("train/loss"), case.log.column("val/loss")
+    facts, losses, val = case.facts, case.column("train/loss"), case.column("val/loss")
     if facts is None or not val:
         return None
     best = val.index(min(val))

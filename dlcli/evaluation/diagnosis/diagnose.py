@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dlcli.evaluation.diagnosis import rules as diagnosis
-from dlcli.evaluation.diagnosis.rules import Finding, RunLog
-from dlcli.runs.folder import find_run
-from dlcli.runs.log import read_rows, read_traces
-from dlcli.runs.run_checkpoint import has_checkpoint
-from dlcli.runs.trained_run import load_run_config, load_trained_run
+from dlcli.evaluation.diagnosis.finding import Finding
+from dlcli.evaluation.diagnosis.measurements import measure
+from dlcli.evaluation.diagnosis.rules import find_problems
+from dlcli.runs.run import Run, open_run
+from dlcli.runs.trained_run import load_trained_run
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class DiagnoseResult:
     findings: tuple[Finding, ...]
 
 
-def diagnose(run: str | None = None, *, device: str = "auto", data_root: str | None = None) -> DiagnoseResult:
+def diagnose(run: str | Run | None = None, *, device: str = "auto", data_root: str | None = None) -> DiagnoseResult:
     """Say what is wrong with a run, from its log and, where it has a best checkpoint, its model and data.
 
     Args:
@@ -43,12 +42,9 @@ def diagnose(run: str | None = None, *, device: str = "auto", data_root: str | N
         UsageError: If there is no such run.
         DataError: If the run, its checkpoint or its data cannot be used.
     """
-    folder = find_run(run)
-    status = folder.read_summary()["status"]
-    if has_checkpoint(folder, "best"):
-        _, trained = load_trained_run(str(folder.path), device=device, data_root=data_root)
-        found = tuple(diagnosis.diagnose(trained))
-        return DiagnoseResult(str(folder.path), status, len(trained.rows), trained.epoch, found)
-    rows = read_rows(folder.path)
-    log = RunLog(load_run_config(folder), rows, read_traces(folder.path, len(rows)), status)
-    return DiagnoseResult(str(folder.path), status, len(rows), None, tuple(diagnosis.diagnose_log(log)))
+    run = open_run(run)
+    if run.has_checkpoint("best"):
+        trained = load_trained_run(run, device=device, data_root=data_root)
+        findings = find_problems(trained, measure(trained))
+        return DiagnoseResult(run.path, run.status, len(run.rows), trained.epoch, tuple(findings))
+    return DiagnoseResult(run.path, run.status, len(run.rows), None, tuple(find_problems(run)))

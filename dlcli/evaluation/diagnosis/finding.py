@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from dlcli.config.schema import Config
 from dlcli.evaluation.diagnosis.measurements import Facts
@@ -33,30 +33,24 @@ class Finding:
     advice: str
 
 
-@dataclass(frozen=True)
-class RunLog:
-    """What a run leaves behind even if it comes to no model.
-
-    Attributes:
-        config: Its settings.
-        rows: `metrics.jsonl`, a row an epoch.
-        traces: What was seen inside the model, by epoch.
-        status: How training ended: finished, stopped early, interrupted, diverged, failed or unfinished.
-    """
-
-    config: Config
-    rows: Sequence[Mapping[str, float | int]]
-    traces: Mapping[int, Trace]
-    status: str
+class RunLog(Protocol):
+    """Settings and log of a run: `Run` and `TrainedRun` have them."""
 
     @property
-    def is_complete(self) -> bool:
-        """Whether training went on for as long as it was meant to."""
-        return self.status in ("finished", "stopped early")
+    def config(self) -> Config:
+        """Settings."""
 
-    def column(self, name: str) -> list[float]:
-        """Return one figure of every epoch."""
-        return [float(row[name]) for row in self.rows if name in row]
+    @property
+    def rows(self) -> Sequence[Mapping[str, float | int]]:
+        """Rows of metrics.jsonl, one per epoch."""
+
+    @property
+    def traces(self) -> Mapping[int, Trace]:
+        """Traces of the model's layers, by epoch."""
+
+    @property
+    def status(self) -> str:
+        """How training ended."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +64,15 @@ class Case:
 
     log: RunLog
     facts: Facts | None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether training ended as the config says."""
+        return self.log.status in ("finished", "stopped early")
+
+    def column(self, name: str) -> list[float]:
+        """Return the values of one metric, by epoch."""
+        return [float(row[name]) for row in self.log.rows if name in row]
 
     @property
     def reached(self) -> float:

@@ -2,55 +2,43 @@
 
 from __future__ import annotations
 
-from dlcli.evaluation.diagnosis import data_rules as rules_of_data
-from dlcli.evaluation.diagnosis import training_rules as rules_of_training
+from dlcli.evaluation.diagnosis import data_rules, training_rules
 from dlcli.evaluation.diagnosis.finding import Case, Finding, RunLog
-from dlcli.evaluation.diagnosis.measurements import measure
-from dlcli.runs.trained_run import TrainedRun
-
-__all__ = ["LOOKED_FOR", "Finding", "RunLog", "diagnose", "diagnose_log"]
+from dlcli.evaluation.diagnosis.measurements import Facts
 
 # In this order: a cause before what it brings about. A learning rate that is too high saturates units, saturated units
 # learn little, and what has learned little is not calibrated.
 _RULES = (
-    rules_of_training.learning_rate_too_high,
-    rules_of_data.labels_unrelated,
-    rules_of_training.zero_gradient,
-    rules_of_training.vanishing_gradient,
-    rules_of_training.saturated_units,
-    rules_of_training.dead_units,
-    rules_of_training.learning_rate_too_low,
-    rules_of_training.stopped_on_plateau,
-    rules_of_data.too_few_examples,
-    rules_of_data.overfitting,
-    rules_of_training.underfitting,
-    rules_of_data.class_imbalance,
-    rules_of_training.too_few_epochs,
-    rules_of_data.miscalibration,
+    training_rules.learning_rate_too_high,
+    data_rules.labels_unrelated,
+    training_rules.zero_gradient,
+    training_rules.vanishing_gradient,
+    training_rules.saturated_units,
+    training_rules.dead_units,
+    training_rules.learning_rate_too_low,
+    training_rules.stopped_on_plateau,
+    data_rules.too_few_examples,
+    data_rules.overfitting,
+    training_rules.underfitting,
+    data_rules.class_imbalance,
+    training_rules.too_few_epochs,
+    data_rules.miscalibration,
 )
-LOOKED_FOR = tuple(rule.__name__.replace("_", " ") for rule in (rules_of_data.leakage, *_RULES))
+LOOKED_FOR = tuple(rule.__name__.replace("_", " ") for rule in (data_rules.leakage, *_RULES))
 
 
-def diagnose(run: TrainedRun) -> list[Finding]:
-    """Return what is wrong with a run, the worst first; nothing for a healthy one.
+def find_problems(log: RunLog, facts: Facts | None = None) -> list[Finding]:
+    """Return what is wrong with a run, worst first; an empty list for a healthy run.
 
-    The test split is looked at for copies of training examples alone: whoever acts on the advice has not seen it.
+    All findings up to the first problem are returned, and duplicates in any case. The test split is only searched for
+    copies of training examples, so that whoever follows the advice has not used it.
 
     Args:
-        run: With the parameters of its best checkpoint.
+        log: Settings and log of the run.
+        facts: Measurements of its best checkpoint; None if it has none.
     """
-    log = RunLog(run.config, run.rows, run.traces, run.status)
-    return _judge(Case(log, measure(run)))
-
-
-def diagnose_log(log: RunLog) -> list[Finding]:
-    """Return what can be said of a run that came to no model, one that diverged in its first epoch, say."""
-    return _judge(Case(log, None))
-
-
-def _judge(case: Case) -> list[Finding]:
-    """Return all findings up to the first problem, and copies in any case, problems first."""
-    findings = [finding] if (finding := rules_of_data.leakage(case)) else []
+    case = Case(log, facts)
+    findings = [finding] if (finding := data_rules.leakage(case)) else []
     for rule in _RULES:
         finding = rule(case)
         if finding is not None:

@@ -28,7 +28,7 @@ _STILL_FALLING = 0.1  # of val/loss in the last tenth of the epochs. Presets: 0.
 def learning_rate_too_high(case: Case) -> Finding | None:
     """The loss diverged, or climbed far above what it was before training."""
     log, facts = case.log, case.facts
-    losses = log.column("train/loss")
+    losses = case.column("train/loss")
     evidence = []
     if facts is not None and losses:
         before = max(facts.start_loss, facts.constant_loss, 1e-12)
@@ -147,8 +147,8 @@ def dead_units(case: Case) -> Finding | None:
 
 def learning_rate_too_low(case: Case) -> Finding | None:
     """The loss falls without ever rising, is far from done at the end, and longer steps would have lowered it more."""
-    losses, val = case.log.column("train/loss"), case.log.column("val/loss")
-    if case.facts is None or not case.log.is_complete or min(len(losses), len(val)) < 2:
+    losses, val = case.column("train/loss"), case.column("val/loss")
+    if case.facts is None or not case.is_complete or min(len(losses), len(val)) < 2:
         return None
     if case.reached >= _AS_GOOD or case.facts.best_step < _LONGER_STEP:
         return None
@@ -170,7 +170,7 @@ def learning_rate_too_low(case: Case) -> Finding | None:
 
 def stopped_on_plateau(case: Case) -> Finding | None:
     """Early stopping ended a run that had not begun to learn."""
-    losses, patience = case.log.column("train/loss"), case.log.config.early_stopping.patience
+    losses, patience = case.column("train/loss"), case.log.config.early_stopping.patience
     if case.facts is None or case.log.status != "stopped early" or patience is None or not losses:
         return None
     if case.reached >= FAILING or losses[-1] < _ON_PLATEAU * case.facts.constant_loss:
@@ -187,9 +187,9 @@ def stopped_on_plateau(case: Case) -> Finding | None:
 
 def underfitting(case: Case) -> Finding | None:
     """The model tells much less than what has learned nothing, and no reason was found."""
-    if case.facts is None or not case.log.is_complete or case.reached >= _LITTLE:
+    if case.facts is None or not case.is_complete or case.reached >= _LITTLE:
         return None
-    model, losses = case.log.config.model, case.log.column("train/loss")
+    model, losses = case.log.config.model, case.column("train/loss")
     statement = "The model has learned less than the inputs tell: it is too simple, or not done."
     if not model.hidden_sizes:
         advice = "model.hidden_sizes=[64]: a model without hidden layers draws straight lines only"
@@ -205,7 +205,7 @@ def underfitting(case: Case) -> Finding | None:
 
 def too_few_epochs(case: Case) -> Finding | None:
     """The last epoch is the best, and the one before was much worse."""
-    val, epochs = case.log.column("val/loss"), len(case.log.rows)
+    val, epochs = case.column("val/loss"), len(case.log.rows)
     if case.log.status != "finished" or len(val) < max(2, epochs) or min(val) < val[-1]:
         return None
     before = val[-1 - max(1, epochs // 10)]

@@ -1,0 +1,93 @@
+"""A run opened for reading: each of its files is read and checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from dlcli.config.load import LoadedConfig, load_config
+from dlcli.config.render import read_origins
+from dlcli.config.schema import Config
+from dlcli.runs.checkpoint import Checkpoint
+from dlcli.runs.folder import RunFolder, find_run
+from dlcli.runs.log import Row, read_rows, read_traces
+from dlcli.runs.run_checkpoint import Which, has_checkpoint, load_run_checkpoint
+from dlcli.training.events import Trace
+
+
+class Run:
+    """A run folder with the contents of its files; a file is read when it is first used.
+
+    Args:
+        folder: The run folder.
+
+    Attributes:
+        folder: The run folder.
+        path: Its path as text.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.path = str(folder.path)
+
+    @cached_property
+    def _loaded(self) -> LoadedConfig:
+        return load_config(self.folder.resolved)
+
+    @property
+    def config(self) -> Config:
+        """Settings from resolved.yaml."""
+        return self._loaded.config
+
+    @cached_property
+    def origins(self) -> Mapping[str, str]:
+        """Origin of each setting, by its dotted name."""
+        return read_origins(self.config, self._loaded.text)
+
+    @cached_property
+    def manifest(self) -> Mapping[str, Any]:
+        """Contents of manifest.json."""
+        return self.folder.read_manifest()
+
+    @cached_property
+    def summary(self) -> Mapping[str, Any]:
+        """Contents of summary.json; the status alone while there is no such file."""
+        return self.folder.read_summary()
+
+    @property
+    def status(self) -> str:
+        """How training ended: finished, stopped early, interrupted, diverged, failed or unfinished."""
+        return str(self.summary["status"])
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """Rows of metrics.jsonl, one per epoch."""
+        return read_rows(self.folder.path)
+
+    @cached_property
+    def traces(self) -> Mapping[int, Trace]:
+        """Traces of the model's layers, by epoch."""
+        return read_traces(self.folder.path, len(self.rows))
+
+    def has_checkpoint(self, which: Which) -> bool:
+        """Return whether the run has this checkpoint.
+
+        Raises:
+            DataError: If the files do not belong to one run.
+        """
+        return has_checkpoint(self.folder, which)
+
+    def load_checkpoint(self, which: Which) -> Checkpoint:
+        """Return a checkpoint after checking that it belongs to this run; see `load_run_checkpoint`."""
+        return load_run_checkpoint(self.folder, which, self.config)
+
+
+def open_run(run: str | Run | None) -> Run:
+    """Return a run by its folder or name; None selects the newest run, and a run that is open is returned as it is.
+
+    Raises:
+        UsageError: If there is no such run.
+        DataError: If the folder exists but holds no run.
+    """
+    return run if isinstance(run, Run) else Run(find_run(run))

@@ -43,16 +43,16 @@ def read_source(source: str) -> Source:
         UsageError: If no such file or preset exists, or it cannot be read.
         ConfigError: If the file is too large or is not UTF-8 text.
     """
-    names = presets()
-    if is_path(source) or (source not in names and os.path.exists(source)):
+    available = presets()
+    if is_path(source) or (source not in available and os.path.exists(source)):
         return Source(source, _read_file(source), os.path.dirname(source))
-    if source not in names:
-        guess = difflib.get_close_matches(source, names, n=1)
+    if source not in available:
+        guess = difflib.get_close_matches(source, available, n=1)
         raise UsageError(
             f"no config file or preset is called {source!r}",
             hint=f"did you mean `{guess[0]}`?" if guess else "run `dlcli config list` to see the presets",
         )
-    return Source(f"presets/{source}.yaml", names[source].read_text(encoding="utf-8"), "")
+    return Source(f"presets/{source}.yaml", available[source].read_text(encoding="utf-8"), "")
 
 
 def _read_file(name: str) -> str:

@@ -55,17 +55,17 @@ def broken(text: str, rng: random.Random) -> bytes:
 
 def test_every_damaged_config_is_valid_or_rejected_with_a_place(clean_place: Path) -> None:
     rng = random.Random(20261123)
-    refused = 0
+    rejected = 0
     for _ in range(MUTATIONS):
         content = broken(to_yaml(random_config(rng)), rng)
         error = verdict(content)
         if error is not None:
-            refused += 1
+            rejected += 1
             assert error.exit_code == 2
             for problem in error.problems:
                 assert re.match(r"mine\.yaml:\d+:\d+$", problem.place), (content, problem)
                 assert problem.hint, (content, problem)
-    assert refused > MUTATIONS / 3, "most of these are mistakes"
+    assert rejected > MUTATIONS / 3, "most of these are mistakes"
 
 
 def test_a_misspelt_key_is_reported_with_the_correct_key_as_the_hint(clean_place: Path) -> None:

@@ -1,4 +1,4 @@
-"""Every config does what its header says, as far as a test can wait for it."""
+"""Metrics of the shipped configs, compared with the values in their headers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlcli.api import train
 from dlcli.config.load import load_config
 
 CONFIGS = sorted((CHECKOUT / "configs").glob("*.yaml"))
-# Held against the test split of one run; the headers state mean ± sd of five.
+# Bounds for the test metric of one run; the headers give mean ± standard deviation of five runs.
 EXPECTED = {
     "digits": ("accuracy", 0.95, 1.0),
     "diabetes": ("r2", 0.35, 0.6),
@@ -25,18 +25,18 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.stem)
-def test_a_config_is_short_and_says_what_to_expect(file: Path) -> None:
+def test_a_config_is_short_and_its_header_states_the_expected_results(file: Path) -> None:
     text = file.read_text()
     header = "\n".join(line for line in text.splitlines() if line.startswith("#"))
     assert len(text.splitlines()) <= 30
     assert f"dlcli train -c {file.stem}" in header
-    assert re.search(r"\d ± \d", header), "a metric with its spread"
+    assert re.search(r"\d ± \d", header), "a metric with its standard deviation"
     assert re.search(r"\d s\b", header), "a time"
     assert "2 cores" in header, "the hardware"
 
 
 @pytest.mark.parametrize("preset", EXPECTED)
-def test_a_config_reaches_what_its_header_says(clean_place: Path, preset: str) -> None:
+def test_a_config_reaches_the_metric_in_its_header(clean_place: Path, preset: str) -> None:
     metric, low, high = EXPECTED[preset]
     result = train(load_config(preset), evaluate_test=True)
     assert result.test is not None
@@ -50,6 +50,6 @@ def test_fashion_mnist_reaches_its_accuracy_on_the_real_test_images(
     assert load_config(preset).config.training.epochs <= 20
     trained = dlcli("train", "-c", preset, f"data.root={fashion_root}", "--quiet")
     assert trained.code == 0, trained.err
-    measured = dlcli("eval", "--json", "--fail-under", f"accuracy={floor}")
-    assert measured.code == 0, measured.err
-    assert '"examples": 10000' in measured.out
+    evaluated = dlcli("eval", "--json", "--fail-under", f"accuracy={floor}")
+    assert evaluated.code == 0, evaluated.err
+    assert '"examples": 10000' in evaluated.out

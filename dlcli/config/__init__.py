@@ -1,1 +1,1 @@
-"""YAML text -> Config. Nothing in here imports torch."""
+"""Loading, validation and output of YAML configs, without importing torch."""

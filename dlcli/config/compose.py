@@ -1,4 +1,4 @@
-"""What a config is put together from: files that extend one another, overrides, settings by their old names."""
+"""Composition of a config from base files, overrides and renamed settings."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from dlcli.config.tree import Document, Path, Place, Value, dotted, paths_below,
 from dlcli.errors import ConfigError, Problem, UsageError
 
 COMMAND_LINE = Place("command line")
-MAX_CHAIN = 20  # files that extend one another
+MAX_CHAIN = 20  # files in one chain of `extends`
 
 
 def read_with_bases(source: Source, chain: tuple[str, ...] = ()) -> Document:
-    """Return the document with what it extends merged in beneath it.
+    """Return the document of a config, merged over the files that it extends.
 
     Args:
-        source: The config's text, name and folder.
-        chain: The files that led here.
+        source: Text, name and folder of the config.
+        chain: Names of the files whose `extends` led to this config.
     """
     file = source.name
     document = read_document(source.text, file, folder=source.folder, may_be_empty=sections())
@@ -33,13 +33,13 @@ def read_with_bases(source: Source, chain: tuple[str, ...] = ()) -> Document:
         return document
     chain = (*chain, file)
     try:
-        beneath = _read_base(extended, source.folder)
-        if os.path.realpath(beneath.name) in map(os.path.realpath, chain):
-            circle = " → ".join((*chain, beneath.name))
-            raise UsageError(f"extends goes in a circle: {circle}", hint="let one of them extend nothing")
+        base_source = _read_base(extended, source.folder)
+        if os.path.realpath(base_source.name) in map(os.path.realpath, chain):
+            cycle = " → ".join((*chain, base_source.name))
+            raise UsageError(f"extends forms a cycle: {cycle}", hint="remove `extends` from one of these files")
         if len(chain) >= MAX_CHAIN:
-            raise UsageError(f"extends goes through more than {MAX_CHAIN} files", hint="write fewer, larger files")
-        base = read_with_bases(beneath, chain)
+            raise UsageError(f"extends leads through more than {MAX_CHAIN} files", hint="merge some of these files")
+        base = read_with_bases(base_source, chain)
     except ConfigError:
         raise
     except UsageError as error:
@@ -54,26 +54,26 @@ def read_with_bases(source: Source, chain: tuple[str, ...] = ()) -> Document:
 def _read_base(extended: Value, folder: str) -> Source:
     if not isinstance(extended, str):
         hint = "write it like `extends: base.yaml`"
-        raise UsageError("extends must be the path of a file, or a preset's name", hint=hint)
+        raise UsageError("extends must be the path of a file or the name of a preset", hint=hint)
     extended = expand_path(extended, "extends")
-    beside = os.path.join(folder, extended)
-    is_file = is_path(extended) or (extended not in presets() and os.path.exists(beside))
-    return read_source(beside if is_file else extended)
+    in_folder = os.path.join(folder, extended)
+    is_file = is_path(extended) or (extended not in presets() and os.path.exists(in_folder))
+    return read_source(in_folder if is_file else extended)
 
 
-def _merge(base: Document, above: Document, path: Path) -> None:
-    """Put what `above` has at `path` over what `base` has there: sections key by key, all else as a whole."""
-    value, beneath = value_at(above.tree, path), value_at(base.tree, path)
-    if isinstance(value, dict) and isinstance(beneath, dict):
-        base.places[path] = above.places[path]
+def _merge(base: Document, top: Document, path: Path) -> None:
+    """Merge `top` into `base` at `path`: sections key by key, other values as a whole."""
+    value, base_value = value_at(top.tree, path), value_at(base.tree, path)
+    if isinstance(value, dict) and isinstance(base_value, dict):
+        base.places[path] = top.places[path]
         for key in value:
-            _merge(base, above, (*path, key))
+            _merge(base, top, (*path, key))
     else:
-        set_value(base, path, value, above.places_below(path))
+        set_value(base, path, value, top.places_below(path))
 
 
 def apply_override(override: str, document: Document) -> None:
-    """Set a `key=value` in the document; what is wrong with it is noted there."""
+    """Set a `key=value` in the document, or add a problem to it."""
     key, equals, text = override.partition("=")
     path = tuple(key.split("."))
     if not equals or not all(path) or not key.isprintable():
@@ -91,13 +91,15 @@ def apply_override(override: str, document: Document) -> None:
             set_value(document, path[:length], {}, {path[:length]: COMMAND_LINE})
         elif not isinstance(parent, dict):
             message = f"{key} cannot be set: {dotted(path[:length])} is a single value"
-            document.problems.append(COMMAND_LINE.problem(key, message, f"`{path[0]}=null` takes it back first"))
+            document.problems.append(
+                COMMAND_LINE.problem(key, message, f"put `{path[0]}=null` before this override to reset it")
+            )
             return
     set_value(document, path, value, dict.fromkeys(paths_below(value, path), COMMAND_LINE))
 
 
 def rename_settings(document: Document) -> list[Problem]:
-    """Move settings from their old names to their new ones, and return a warning for each."""
+    """Move settings from their old names to their new names and return a warning for each."""
     warnings: list[Problem] = []
     for old, new in RENAMED.items():
         old_path, new_path = tuple(old.split(".")), tuple(new.split("."))
@@ -106,10 +108,12 @@ def rename_settings(document: Document) -> list[Problem]:
             continue
         value, place = parent.pop(old_path[-1]), document.places.pop(old_path)
         if value_at(document.tree, new_path) is not None:
-            message = f"{old} is the old name of {new}, which is set too"
+            message = f"{old} is the old name of {new}, which is also set"
             document.problems.append(place.problem(old, message, f"delete `{old}`"))
             continue
-        warnings.append(place.problem(old, f"{old} is now called {new}", f"write `{new}`; the old name will go"))
+        warnings.append(
+            place.problem(old, f"{old} is now called {new}", f"write `{new}`; the old name will be removed")
+        )
         if not isinstance(value_at(document.tree, new_path[:-1]), dict):
             set_value(document, new_path[:-1], {}, {})
         set_value(document, new_path, value, {new_path: place})
@@ -117,7 +121,7 @@ def rename_settings(document: Document) -> list[Problem]:
 
 
 def without_nulls(tree: dict[str, Value], path: Path = ()) -> dict[str, Any]:
-    """Return the tree without nulls: a null setting is a setting left out. What is no setting stays, to be told."""
+    """Return the tree without settings that are null. Unknown keys stay, so that they are reported."""
     return {
         key: without_nulls(value, (*path, key)) if isinstance(value, dict) else value
         for key, value in tree.items()
@@ -126,11 +130,11 @@ def without_nulls(tree: dict[str, Value], path: Path = ()) -> dict[str, Any]:
 
 
 def resolve_paths(tree: dict[str, Any], document: Document) -> list[Problem]:
-    """Make the paths in `tree` absolute, and return a problem for each that cannot be.
+    """Make the file system paths in `tree` absolute and return a problem for each path that cannot be resolved.
 
     Args:
-        tree: The values, without nulls.
-        document: Where the values stand, and with that what they are relative to.
+        tree: Values without nulls; changed in place.
+        document: Document with the location of each value, and so the folder that a path is relative to.
     """
     problems: list[Problem] = []
     for path in path_settings():

@@ -1,4 +1,4 @@
-"""What the settings are, for editors and for people: JSON Schema, and an explanation of one setting."""
+"""JSON Schema of configs, and explanations of single settings."""
 
 from __future__ import annotations
 
@@ -12,48 +12,48 @@ from dlcli.config.suggest import all_settings, closest
 from dlcli.config.tree import Path, dotted
 from dlcli.errors import UsageError
 
-# Where the course's lecture speaks of a setting, in its own notation.
+# References to the course's lecture, in its notation.
 LECTURE = {
     "task": "regression asks how many, classification asks which one",
-    "data.name": "Fashion-MNIST is the lecture's data: grey images X, ten kinds of clothing Y",
-    "data.pad": "the slide's images are 32×32: pad: 2",
-    "model.hidden_sizes": "[] is the linear model f(x, θ) = θᵀ x̄; more layers make the loss no longer quadratic",
-    "model.activation": "the Heaviside step has a useless gradient; the sigmoid σ(z) = 1 / (1 + e^-z) is its soft form",
-    "model.init": "gradient descent begins with θ ← N(0, 1): init: normal",
-    "model.head": "many maps reach the simplex: divide by the L1 norm, or softmax, with which learning is faster",
+    "data.name": "Fashion-MNIST is the lecture's data set: greyscale images X, ten classes of clothing Y",
+    "data.pad": "the images on the slide are 32×32: `pad: 2`",
+    "model.hidden_sizes": "[] is the linear model f(x, θ) = θᵀ x̄; with hidden layers the loss is not quadratic",
+    "model.activation": "the Heaviside step has no useful gradient; the sigmoid σ(z) = 1 / (1 + e^-z) is a smooth step",
+    "model.init": "gradient descent starts with θ ← N(0, 1): `init: normal`",
+    "model.head": "many functions map to the simplex, e.g. dividing by the L1 norm, or softmax, which learns faster",
     "loss.name": "cross-entropy is the part of KL(P, Q) that depends on θ; squared error can work, but not well",
-    "loss.label_smoothing": "with smoothed labels Σ P log P is no longer 0: the loss is KL plus a constant",
+    "loss.label_smoothing": "with smoothed labels Σ P log P is not 0: the loss is KL(P, Q) plus a constant",
     "optimizer.name": "θ ← θ − α J, with J = ∇_θ L(X, Y, θ)",
     "optimizer.lr": "the learning rate α in θ ← θ − α J",
-    "training.epochs": "with batch_size: full, the number of iterations t",
-    "training.batch_size": "full is gradient descent on the whole set (X, Y); less makes it stochastic",
-    "seed": "draws θ ← N(0, 1)",
+    "training.epochs": "with `batch_size: full`, the number of iterations t",
+    "training.batch_size": "`full` is gradient descent on the whole set (X, Y); smaller batches make it stochastic",
+    "seed": "seeds the draw θ ← N(0, 1)",
 }
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of a config file, for completion and checks in an editor.
+    """Return the JSON Schema (draft 2020-12) of a config file, for completion and validation in an editor.
 
-    It knows every key, type, bound and choice. Rules between settings are `dlcli config validate`'s.
+    The schema covers keys, types, bounds and choices, but not the rules between settings.
     """
     schema = Config.model_json_schema()
     for name, definition in schema["$defs"].items():
         properties = definition["properties"]
-        if name in ("CrossEntropyLoss", "MseLoss"):  # chosen by the task where no name is given
+        if name in ("CrossEntropyLoss", "MseLoss"):  # without a name, the task selects the loss
             definition["required"].remove("name")
         definition["properties"] = {key: _or_null(value) for key, value in properties.items()}
-    del schema["required"]  # data may come from the file that is extended, loss from the task
+    del schema["required"]  # an extended file may contain data, and the task selects a loss
     schema["properties"] = {key: _or_null(_any_of(value)) for key, value in schema["properties"].items()}
     schema["properties"]["extends"] = {
         "type": "string",
-        "description": "A file (relative to this one) or preset whose settings come before these.",
+        "description": "Base config: a file (relative to this one) or a preset, whose settings this file overrides.",
     }
     schema["anyOf"] = [{"required": ["data"]}, {"required": ["extends"]}]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "dlcli config"}
 
 
 def _any_of(property_: dict[str, Any]) -> dict[str, Any]:
-    """Return a union without its discriminator: a section may leave its name out, and then several members fit."""
+    """Return a union without its discriminator, because several variants match a section without a name."""
     if "oneOf" not in property_:
         return property_
     rest = {key: value for key, value in property_.items() if key not in ("oneOf", "discriminator")}
@@ -61,7 +61,7 @@ def _any_of(property_: dict[str, Any]) -> dict[str, Any]:
 
 
 def _or_null(property_: dict[str, Any]) -> dict[str, Any]:
-    """Return the property with null allowed: it takes a setting back to its default."""
+    """Return the property with null allowed; null resets a setting to its default."""
     about = {key: value for key, value in property_.items() if key in ("description", "default")}
     rest = {key: value for key, value in property_.items() if key not in (*about, "title")}
     choices = rest["anyOf"] if set(rest) == {"anyOf"} else [rest]
@@ -69,34 +69,38 @@ def _or_null(property_: dict[str, Any]) -> dict[str, Any]:
 
 
 def explain(name: str) -> list[tuple[str, str]]:
-    """Return what there is to know of a setting or section, as (heading, text).
+    """Return the explanation of a setting or section as pairs of heading and text.
 
     Args:
-        name: Dotted, as on the command line: `optimizer.momentum`.
+        name: Dotted name as on the command line, e.g. `optimizer.momentum`.
 
     Raises:
-        UsageError: If there is no such setting.
+        UsageError: If the setting does not exist.
     """
     path: Path = tuple(name.split("."))
     owners = [model for model in _owners(path) if str(path[-1]) in model.model_fields]
     if not owners:
-        guess = closest(name, [dotted(one) for one in all_settings()])
+        guess = closest(name, [dotted(setting) for setting in all_settings()])
         raise UsageError(
-            f"there is no setting {name!r}",
-            hint=f"did you mean `dlcli config explain {guess}`?" if guess else "`dlcli config init` shows all of them",
+            f"unknown setting {name!r}",
+            hint=f"did you mean `dlcli config explain {guess}`?"
+            if guess
+            else "run `dlcli config init` to see all settings",
         )
     model, field = owners[0], str(path[-1])
     about = [("setting", dotted(path)), ("means", explain_setting(model, field))]
-    is_tag = len(path) == 2 and field == "name"  # its choices are told with its meaning
+    is_tag = len(path) == 2 and field == "name"  # its meaning lists the choices already
     if is_tag:
-        about += [(section_name(one), " ".join((one.__doc__ or "").split())) for one in owners]
+        about += [(section_name(owner), " ".join((owner.__doc__ or "").split())) for owner in owners]
     sections = section_models(model, field)
     if sections:
-        about += [(section_name(one) if len(sections) > 1 else "settings", _contents(one)) for one in sections]
+        about += [
+            (section_name(section) if len(sections) > 1 else "settings", _contents(section)) for section in sections
+        ]
     else:
         about += [("default", _default(path, owners)), ("allowed", "" if is_tag else _allowed(model, field))]
     if len(path) == 2 and 0 < len(owners) < len(section_models(Config, str(path[0]))):
-        about.append(("belongs to", f"{path[0]}.name: {', '.join(section_name(one) for one in owners)}"))
+        about.append(("belongs to", f"{path[0]}.name: {', '.join(section_name(owner) for owner in owners)}"))
     if name in LECTURE:
         about.append(("lecture", LECTURE[name]))
     return [(heading, text) for heading, text in about if text]
@@ -122,17 +126,17 @@ def _default(path: Path, owners: list[type[BaseModel]]) -> str:
         if not info.is_required():
             defaults.setdefault(render_value(info.default), []).append(model)
     if not defaults:
-        return "none: it must be given"
+        return "none (required)"
     if len(defaults) == 1:
         return str(next(iter(defaults)))
     return ", ".join(f"{value} for {' and '.join(map(section_name, models))}" for value, models in defaults.items())
 
 
 def _allowed(model: type[BaseModel], field: str) -> str:
-    """Return the type and the bounds of a setting in words, from its JSON Schema."""
+    """Return the allowed type and bounds of a setting in words."""
     schema = model.model_json_schema()["properties"][field]
-    options = [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
-    words = [_in_words(one) for one in options]
+    options = [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
+    words = [_in_words(option) for option in options]
     if len(options) < len(schema.get("anyOf", [schema])):
         words.append("null")
     return " or ".join(word for word in words if word)
@@ -142,7 +146,7 @@ def _in_words(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return "" if len(schema["enum"]) > 2 else " or ".join(map(str, schema["enum"]))
     if "anyOf" in schema:
-        return " or ".join(_in_words(one) for one in schema["anyOf"])
+        return " or ".join(_in_words(option) for option in schema["anyOf"])
     if "const" in schema:
         return str(schema["const"])
     kind = {"integer": "a whole number", "number": "a number", "string": "text", "boolean": "true or false"}

@@ -1,7 +1,7 @@
-"""YAML text -> plain values, and where each stands.
+"""YAML parser that records the location of every value.
 
-What a config has no use for (anchors, aliases, tags, directives, several documents) is refused rather than
-interpreted. The text is read event by event, so nothing is ever constructed or expanded.
+Configs need no anchors, aliases, tags, directives or multiple documents, so these are rejected. The parser works on
+YAML events and never constructs or expands objects.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ MAX_NODES = 2000  # a config with every setting has about 60 keys and values
 
 
 def read_document(text: str, file: str, *, folder: str = "", may_be_empty: Collection[Path] = ()) -> Document:
-    """Return the one mapping that `text` holds, and what is wrong with it; an empty text is an empty mapping.
+    """Return the mapping in `text` together with its problems; an empty text is an empty mapping.
 
     Args:
-        text: YAML.
-        file: What to call the text in messages.
-        folder: What paths in it are relative to.
-        may_be_empty: The keys behind which nothing has to stand; elsewhere a value was forgotten.
+        text: YAML text.
+        file: Name of the text in messages.
+        folder: Folder that paths in the text are relative to.
+        may_be_empty: Paths of the keys that need no value; any other key without a value is a problem.
 
     Raises:
-        ConfigError: If the syntax is broken, so that nothing after it can be read.
+        ConfigError: If a syntax error prevents reading the rest of the text.
     """
     return _Reader(text, Place(file, folder=folder), may_be_empty=may_be_empty).document()
 
 
 def read_value(text: str, place: Place, key: str) -> Value:
-    """Return the value of an override's right-hand side, typed as in a file.
+    """Return the value of an override, read like a value in a file.
 
     Raises:
-        ConfigError: If the text is not one YAML value, or empty: what an unset shell variable leaves.
+        ConfigError: If the text is not a single YAML value, or is empty, e.g. due to an unset shell variable.
     """
     return _Reader(text, place, key=key).value()
 
 
 class _Reader:
-    """Builds values from PyYAML's parser events, noting every problem it can read on after."""
+    """Builder of values from PyYAML's parser events; collects every problem that does not prevent further reading."""
 
-    def __init__(self, text: str, where: Place, *, key: str = "", may_be_empty: Collection[Path] = ()) -> None:
-        self._where = where
+    def __init__(self, text: str, origin: Place, *, key: str = "", may_be_empty: Collection[Path] = ()) -> None:
+        self._origin = origin
         self._lines = text.split("\n")
-        self._key = key  # of an override, whose place is the command line
+        self._key = key  # dotted key of an override; "" for a file
         self._may_be_empty = may_be_empty
         self._places: dict[Path, Place] = {}
         self._problems: list[Problem] = []
@@ -57,23 +57,23 @@ class _Reader:
         self._events = self._parse(text)
 
     def document(self) -> Document:
-        root = self._whole()
+        root = self._read()
         if root is None:
             root = {}
         if not isinstance(root, dict):
             self._fail(self._at(1, 1), "must be a mapping of sections", "write it like `data: {name: digits}`")
         assert isinstance(root, dict)
-        return Document(self._where.file, root, self._places, self._problems)
+        return Document(self._origin.file, root, self._places, self._problems)
 
     def value(self) -> Value:
-        value = self._whole()
+        value = self._read()
         if not self._nodes:
-            self._note_empty(self._where, ())
+            self._add_missing_value(self._origin, ())
         self._raise_problems()
         return value
 
     def _parse(self, text: str) -> Iterator[yaml.Event]:
-        """Yield PyYAML's events; whatever it cannot read becomes one ConfigError."""
+        """Yield PyYAML's events; raise a ConfigError for invalid syntax."""
         loader: yaml.SafeLoader | None = None
         try:
             loader = yaml.SafeLoader(text)
@@ -86,22 +86,22 @@ class _Reader:
             self._fail(self._at(line, column), character, "delete it")
         except yaml.MarkedYAMLError as error:
             place = self._place(error.problem_mark or error.context_mark)
-            self._fail(place, f"is not YAML: {_explain(error)}", _mend(error))
-        except (ValueError, OverflowError):  # PyYAML lets chr() of an escape like \UFFFFFFFF through
+            self._fail(place, f"is not valid YAML: {_explain(error)}", _syntax_hint(error))
+        except (ValueError, OverflowError):  # PyYAML does not catch chr() errors of escapes such as \UFFFFFFFF
             assert loader is not None
-            self._fail(self._place(loader.get_mark()), "is not YAML: an escape that is no character", "delete it")
+            self._fail(self._place(loader.get_mark()), "is not valid YAML: invalid escape sequence", "delete it")
 
-    def _whole(self) -> Value:
+    def _read(self) -> Value:
         value: Value = None
         documents = 0
         for event in self._events:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if event.version or event.tags:
-                    self._note(self._place(event.start_mark), (), "has a directive (%…)", "delete the line")
+                    self._add_problem(self._place(event.start_mark), (), "has a directive (%…)", "delete the line")
                 if documents > 1:
-                    self._note(
-                        self._place(event.start_mark), (), "has a second document (---)", "a config is one document"
+                    self._add_problem(
+                        self._place(event.start_mark), (), "has a second document (---)", "keep only one document"
                     )
                     break
             elif isinstance(event, yaml.NodeEvent):
@@ -109,33 +109,41 @@ class _Reader:
         return value
 
     def _value(self, event: yaml.Event, path: Path, place: Place) -> Value:
-        """Return what stands behind a key, which is at `place`; a value that was forgotten is a problem, not a null."""
+        """Return the value of the key at `place`. A key without a value is a problem, not null."""
         is_empty = isinstance(event, yaml.ScalarEvent) and not event.value and not event.style
         if is_empty and path not in self._may_be_empty and (path or self._key):
-            self._note_empty(place, path)
+            self._add_missing_value(place, path)
         return self._node(event, path)
 
-    def _note_empty(self, place: Place, path: Path) -> None:
+    def _add_missing_value(self, place: Place, path: Path) -> None:
         if path and isinstance(path[-1], int):
             hint = "write a value, or delete the entry"
         else:
             hint = f"write a value, or `{f'{path[-1]}: null' if path else f'{self._key}=null'}` for the default"
-        self._note(place, path, "has no value", hint)
+        self._add_problem(place, path, "has no value", hint)
 
     def _node(self, event: yaml.Event, path: Path) -> Value:
         place = self._place(event.start_mark)
         self._nodes += 1
         if self._nodes > MAX_NODES:
-            self._fail(place, f"has more than {MAX_NODES} keys and values", "a config has about 60")
+            self._fail(
+                place,
+                f"has more than {MAX_NODES} keys and values",
+                "shorten it; a config with every setting has about 60",
+            )
         if isinstance(event, yaml.AliasEvent):
-            self._note(place, path, "is an alias (*)", "write the value out")
+            self._add_problem(place, path, "is an alias (*)", "write the value in full")
             return None
         if getattr(event, "anchor", None):
-            self._note(place, path, "has an anchor (&)", "delete it")
+            self._add_problem(place, path, "has an anchor (&)", "delete the anchor")
         if tag := getattr(event, "tag", None):
-            self._note(place, path, f"has a tag ({tag})", "delete it")
+            self._add_problem(place, path, f"has a tag ({tag})", "delete the tag")
         if len(path) > MAX_DEPTH:
-            self._fail(place, f"is nested more than {MAX_DEPTH} levels deep", "a config has 2 levels")
+            self._fail(
+                place,
+                f"is nested more than {MAX_DEPTH} levels deep",
+                "use at most 2 levels, sections and their settings",
+            )
         if isinstance(event, yaml.MappingStartEvent):
             return self._mapping(path)
         if isinstance(event, yaml.SequenceStartEvent):
@@ -148,38 +156,42 @@ class _Reader:
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             place = self._place(event.start_mark)
             if isinstance(event, yaml.ScalarEvent) and event.value == "<<" and not event.style:
-                self._note(place, path, "has a merge key (<<)", "write the values out")
+                self._add_problem(place, path, "has a merge key (<<)", "write the values in full")
             key = self._node(event, (*path, "?"))
             if not isinstance(key, str):
-                self._note(place, path, "has a key that is not a word", "keys are the names of settings")
+                self._add_problem(place, path, "has a key that is not a string", "use the name of a setting as the key")
                 self._node(next(self._events), (*path, "?"))
                 continue
-            here = (*path, key)
+            inner_path = (*path, key)
             if key in mapping:
-                first = self._places[here]
-                self._note(place, here, f"is set twice; the first is in line {first.line}", "delete one of the two")
-            self._places.setdefault(here, place)
-            mapping[key] = self._value(next(self._events), here, place)
+                first = self._places[inner_path]
+                self._add_problem(
+                    place, inner_path, f"is set twice, first on line {first.line}", "delete one of the two"
+                )
+            self._places.setdefault(inner_path, place)
+            mapping[key] = self._value(next(self._events), inner_path, place)
         return mapping
 
     def _sequence(self, path: Path) -> tuple[Value, ...]:
         values: list[Value] = []
         while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
-            here = (*path, len(values))
-            self._places[here] = self._place(event.start_mark)
-            values.append(self._value(event, here, self._places[here]))
+            inner_path = (*path, len(values))
+            self._places[inner_path] = self._place(event.start_mark)
+            values.append(self._value(event, inner_path, self._places[inner_path]))
         return tuple(values)
 
     def _scalar(self, event: yaml.ScalarEvent, path: Path) -> Value:
         if any("\ud800" <= character <= "\udfff" for character in event.value):
-            self._note(self._place(event.start_mark), path, "has an escape that is no character", "delete it")
+            self._add_problem(self._place(event.start_mark), path, "has an invalid escape sequence", "delete it")
             return None
-        if event.style:  # quoted or a block: a string, whatever it looks like
+        if event.style:  # quoted and block scalars are strings, even if they look like numbers
             return str(event.value)
         try:
             return read_scalar(event.value)
         except ValueError as error:
-            self._note(self._place(event.start_mark), path, str(error), "write a finite number, such as 1 or 0.1")
+            self._add_problem(
+                self._place(event.start_mark), path, str(error), "write a finite number, such as 1 or 0.1"
+            )
             return None
 
     def _place(self, mark: Any) -> Place:
@@ -187,30 +199,30 @@ class _Reader:
 
     def _at(self, line: int, column: int) -> Place:
         if self._key:
-            return self._where
+            return self._origin
         text = self._lines[line - 1].rstrip("\r") if line <= len(self._lines) else None
-        return self._where._replace(line=line, column=column, text=text or None)
+        return self._origin._replace(line=line, column=column, text=text or None)
 
-    def _note(self, place: Place, path: Path, what: str, hint: str | None = None) -> None:
+    def _add_problem(self, place: Place, path: Path, message: str, hint: str | None = None) -> None:
         key = ".".join(part for part in (self._key, dotted(path)) if part)
-        self._problems.append(place.problem(key, f"{key or 'the file'} {what}", hint))
+        self._problems.append(place.problem(key, f"{key or 'the file'} {message}", hint))
 
-    def _fail(self, place: Place, what: str, hint: str) -> None:
-        self._note(place, (), what, hint)
+    def _fail(self, place: Place, message: str, hint: str) -> None:
+        self._add_problem(place, (), message, hint)
         self._raise_problems()
 
     def _raise_problems(self) -> None:
         if self._problems:
-            raise ConfigError(self._where.file, self._problems)
+            raise ConfigError(self._origin.file, self._problems)
 
 
 def _explain(error: yaml.MarkedYAMLError) -> str:
     parts = [part for part in (error.context, error.problem) if part]
-    return ", ".join(parts) or "broken syntax"
+    return ", ".join(parts) or "invalid syntax"
 
 
-def _mend(error: yaml.MarkedYAMLError) -> str:
-    """Return what most often mends a broken syntax."""
+def _syntax_hint(error: yaml.MarkedYAMLError) -> str:
+    """Return the most common correction of a syntax error."""
     text = _explain(error)
     if "'\\t'" in text:
         return "indent with spaces, not with tabs"
@@ -218,4 +230,4 @@ def _mend(error: yaml.MarkedYAMLError) -> str:
         return "close the bracket, and put commas between the entries"
     if "quoted" in text:
         return "close the quotes"
-    return "write `key: value`, a space after the colon, and indent a section's settings alike"
+    return "write `key: value` with a space after the colon, and indent all settings of a section equally"

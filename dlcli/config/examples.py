@@ -1,4 +1,4 @@
-"""A setting as a user would write it: what was got, and what would do instead."""
+"""Rejected values and valid examples in error messages, in the form that a user would write."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dlcli.config.schema import Config, section_models, section_name
 from dlcli.config.suggest import closest
 from dlcli.config.tree import Path, dotted
 
-# Values to show where the default is not the one that a user who sets this is after.
+# Examples for settings whose default is not the value that a user wants who sets them.
 _USUAL = {
     "name": "my-run",
-    "data": "digits",  # a section is shown by a name
+    "data": "digits",  # for a section, the name of a variant
     "data.root": "DIR",
     "model.dropout": "0.5",
     "loss.class_weights": "balanced",
@@ -26,11 +26,11 @@ _USUAL = {
 
 
 def example(path: Path, value: Any) -> str:
-    """Return a line that would do instead: a usual value, the default, or a section of the name given."""
-    path = tuple(part for part in path if isinstance(part, str))  # a list is written as a whole
+    """Return a hint with a valid example: a usual value, the default, or a section with the given name."""
+    path = tuple(part for part in path if isinstance(part, str))  # the example shows the whole list, not one entry
     members = section_models(Config, str(path[0]))
-    if len(path) == 1 and len(members) > 1:  # a section's name where the section should be
-        names = [section_name(one) for one in members]
+    if len(path) == 1 and len(members) > 1:  # the value may be the name of a variant
+        names = [section_name(member) for member in members]
         name = closest(str(value), names) or _USUAL.get(str(path[0]), names[0])
         return f"write it like `{path[0]}={{name: {name}}}`"
     if dotted(path) in _USUAL:
@@ -40,15 +40,15 @@ def example(path: Path, value: Any) -> str:
             default = model.model_fields[str(path[-1])].default
             if isinstance(default, (str, int, float, tuple)):
                 return f"write it like `{dotted(path)}={render_value(default)}`"
-    return f"`dlcli config init` shows how {path[0]} is written"
+    return f"run `dlcli config init` to see how {path[0]} is written"
 
 
 def show(value: Any) -> str:
-    """Return a value as a user would write it, short."""
+    """Return a value in the form that a user would write, in at most 60 characters."""
     if isinstance(value, dict):
         return "a section"
     if isinstance(value, (tuple, list)):
-        text = "[" + ", ".join(show(one) for one in value) + "]"
+        text = "[" + ", ".join(show(item) for item in value) + "]"
     elif isinstance(value, bool):
         text = str(value).lower()
     else:

@@ -1,4 +1,4 @@
-"""A preset's name or a path -> what to call the config, its text, and what paths in it are relative to."""
+"""Reading of config files and presets."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ MAX_BYTES = 64 * 1024  # the largest preset has 1 KiB; a config this long is a m
 
 
 class Source(NamedTuple):
-    """A config's text.
+    """Text of a config.
 
     Attributes:
-        name: What to call it.
-        text: YAML.
-        folder: What paths in it are relative to; "" is the working folder.
+        name: Name of the config in messages.
+        text: YAML text.
+        folder: Folder that paths in the text are relative to; "" is the working folder.
     """
 
     name: str
@@ -29,45 +29,47 @@ class Source(NamedTuple):
 
 
 def is_path(source: str) -> bool:
-    """Return whether `source` can only be a path; a bare word is a preset first."""
+    """Return whether `source` can only be a path; a preset takes precedence over a file of the same bare name."""
     return os.sep in source or source.endswith((".yaml", ".yml"))
 
 
 def read_source(source: str) -> Source:
-    """Return a config's text, and what to call it.
+    """Return the text of a config file or preset.
 
     Args:
-        source: A path, or the name of a preset: a bare word is a preset first.
+        source: Path of a file or name of a preset; a preset takes precedence over a file of the same bare name.
 
     Raises:
-        UsageError: If there is no such file or preset, or it cannot be read.
-        ConfigError: If it is too large, or no UTF-8 text.
+        UsageError: If no such file or preset exists, or it cannot be read.
+        ConfigError: If the file is too large or is not UTF-8 text.
     """
-    known = presets()
-    if is_path(source) or (source not in known and os.path.exists(source)):
+    available = presets()
+    if is_path(source) or (source not in available and os.path.exists(source)):
         return Source(source, _read_file(source), os.path.dirname(source))
-    if source not in known:
-        guess = difflib.get_close_matches(source, known, n=1)
+    if source not in available:
+        guess = difflib.get_close_matches(source, available, n=1)
         raise UsageError(
-            f"there is no config file or preset {source!r}",
-            hint=f"did you mean `{guess[0]}`?" if guess else "`dlcli config list` shows the presets",
+            f"no config file or preset is called {source!r}",
+            hint=f"did you mean `{guess[0]}`?" if guess else "run `dlcli config list` to see the presets",
         )
-    return Source(f"presets/{source}.yaml", known[source].read_text(encoding="utf-8"), "")
+    return Source(f"presets/{source}.yaml", available[source].read_text(encoding="utf-8"), "")
 
 
 def _read_file(name: str) -> str:
     try:
         with open_regular(name) as file:
             content = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: no name that a file could have
+    except (OSError, ValueError) as error:  # ValueError: the name is not a valid file name
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UsageError(
             f"cannot read {name}: {reason.lower()}",
-            hint="`dlcli config list` shows the presets, `dlcli config init` writes a file to start from",
+            hint="run `dlcli config list` to see the presets, or `dlcli config init -o FILE` to create a config",
         ) from error
     if len(content) > MAX_BYTES:
         message = f"the file is too large for a config: over {MAX_BYTES:,} bytes"
-        raise ConfigError(name, [Place(name, 1, 1).problem("", message, "the largest preset has 1 KB")])
+        raise ConfigError(
+            name, [Place(name, 1, 1).problem("", message, "check the file name; the largest preset has 1 KB")]
+        )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

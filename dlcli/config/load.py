@@ -1,4 +1,4 @@
-"""A preset's name or a file, what it extends, and overrides -> Config, with the origin of every value."""
+"""Loading of configs from files, presets and overrides, with the origin of every value."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dlcli.config.compose import (
 )
 from dlcli.config.files import read_source
 from dlcli.config.paths import expand_path
-from dlcli.config.problems import broken_rules, problems_of
+from dlcli.config.problems import find_broken_rules, find_problems
 from dlcli.config.schema import Config, is_run_name
 from dlcli.config.tree import Path, Place
 from dlcli.errors import ConfigError, Problem
@@ -26,13 +26,13 @@ from dlcli.errors import ConfigError, Problem
 
 @dataclass(frozen=True)
 class LoadedConfig:
-    """A config and how it came about.
+    """Validated config with the origin of every value.
 
     Attributes:
-        config: Every value, defaults included.
-        text: What the file held, to the letter.
-        places: Where each value that is no default was set.
-        warnings: What works today and will not for ever: settings by their old names.
+        config: All settings, defaults included.
+        text: Exact text of the config file.
+        places: Location of each value that is not a default.
+        warnings: Settings that are still set by their old names.
     """
 
     config: Config
@@ -41,7 +41,7 @@ class LoadedConfig:
     warnings: tuple[Problem, ...] = field(default=())
 
     def origin(self, path: Path) -> str:
-        """Return `default`, `file:line` or `command line`."""
+        """Return the origin of a value: `default`, `file:line` or `command line`."""
         place = self.places.get(path)
         if place is None:
             return "default"
@@ -49,21 +49,21 @@ class LoadedConfig:
 
 
 def load_config(source: str | os.PathLike[str], overrides: Sequence[str] = ()) -> LoadedConfig:
-    """Return the config that `source` and `overrides` describe.
+    """Load a config from a file or preset and apply overrides.
 
-    Later wins: defaults, then what `extends` names, then the file, then overrides in their order. Sections are
-    merged key by key, lists are replaced as a whole, and so is what an override names; null takes a setting or a
-    section back to its default. Paths are relative to the file they stand in, an override's to the working folder.
+    Later sources take precedence: defaults, the file named by `extends`, the file, the overrides in their order.
+    Sections are merged key by key. Lists, and values set by an override, are replaced as a whole. null resets a setting
+    or a section to its default. Paths in a file are relative to that file, paths in overrides to the working folder.
 
     Args:
-        source: A YAML file, or the name of a preset; text is expanded as `expand_path` says, a Path is taken as it is.
-        overrides: `key=value` with dotted keys; values are typed as in YAML.
+        source: YAML file or name of a preset. A string is expanded by `expand_path`; a Path object is used unchanged.
+        overrides: Assignments `key=value` with dotted keys and YAML values.
 
     Raises:
-        UsageError: If there is no such file or preset, or it cannot be read.
-        ConfigError: With all problems of the config at once.
+        UsageError: If no such file or preset exists, or it cannot be read.
+        ConfigError: If the config is invalid; lists all problems at once.
     """
-    given = read_source(expand_path(source, "the config") if isinstance(source, str) else os.fspath(source))
+    given = read_source(expand_path(source, "the config path") if isinstance(source, str) else os.fspath(source))
     file, document = given.name, read_with_bases(given)
     for override in overrides:
         apply_override(override, document)
@@ -73,8 +73,8 @@ def load_config(source: str | os.PathLike[str], overrides: Sequence[str] = ()) -
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", FilePath(file).stem)[:64].strip("-._")
         tree["name"] = name if is_run_name(name) else "run"
     problems = document.problems + resolve_paths(tree, document)
-    problems += problems_of(tree, document)
-    problems += broken_rules(tree, problems, document)
+    problems += find_problems(tree, document)
+    problems += find_broken_rules(tree, problems, document)
     if problems:
         raise ConfigError(file, _in_order(problems, file))
     config = Config.model_validate(tree)
@@ -82,7 +82,7 @@ def load_config(source: str | os.PathLike[str], overrides: Sequence[str] = ()) -
 
 
 def _in_order(problems: Sequence[Problem], file: str) -> list[Problem]:
-    """Return the problems once each as they stand in the file, then in what it extends, then the command line's."""
+    """Return each problem once: those of the file by line, then of the files it extends, then of the command line."""
 
     def rank(problem: Problem) -> tuple[int, str, int, int]:
         group = 0 if problem.file == file else 2 if problem.file == COMMAND_LINE.file else 1

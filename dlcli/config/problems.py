@@ -1,4 +1,4 @@
-"""What pydantic found wrong, in our words: the place, what was expected, what was got, what to type instead."""
+"""Validation of configs, with pydantic's errors translated into problems with a place and a hint."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pydantic_core import ErrorDetails
 from dlcli.config.examples import example, show
 from dlcli.config.rules import violations
 from dlcli.config.schema import Config, section_models, section_name
-from dlcli.config.suggest import SOFTMAX_ADVICE, closest, unknown_key
+from dlcli.config.suggest import SOFTMAX_HINT, closest, unknown_key
 from dlcli.config.tree import Document, Path, dotted, value_at
 from dlcli.errors import Problem
 
-# What a value must be, by pydantic's type of error.
+# Requirements in messages, by pydantic's error type.
 _EXPECTED = {
     "union_tag_invalid": "must be one of {expected_tags}",
     "literal_error": "must be one of {expected}",
@@ -25,71 +25,73 @@ _EXPECTED = {
     "bool_type": "must be true or false",
     "tuple_type": "must be a list, like [256, 128]",
     "too_long": "must have at most {max_length} entries",
-    "model_type": "must be a section with settings of its own",
-    "model_attributes_type": "must be a section with settings of its own",
+    "model_type": "must be a section with settings",
+    "model_attributes_type": "must be a section with settings",
     "greater_than": "must be greater than {gt}",
     "greater_than_equal": "must be at least {ge}",
     "less_than": "must be less than {lt}",
     "less_than_equal": "must be at most {le}",
     "finite_number": "must be a finite number",
-    "not_accepted": "must be {what}",
+    "not_accepted": "must be {requirement}",
 }
 
 
-def problems_of(tree: dict[str, Any], document: Document) -> list[Problem]:
-    """Return everything that keeps `tree` from being a Config; empty if nothing does.
+def find_problems(tree: dict[str, Any], document: Document) -> list[Problem]:
+    """Return every validation error of `tree` as a problem.
 
-    A section whose name is not known, or missing, is looked at once more under the name it is most like, so that the
-    other mistakes in it are told too, a misspelt `name` among them.
+    A section with an unknown or missing name is validated again under the most similar name, so that its other errors
+    are reported too, including a misspelt `name` key.
 
     Args:
-        tree: The values, without nulls.
-        document: Where the values stand.
+        tree: Values without nulls.
+        document: Document with the location of each value.
     """
-    told = {problem.key for problem in document.problems}  # among them, entries of lists that could not be read
+    reported = {problem.key for problem in document.problems}  # may include unreadable entries of lists
     details = [
-        detail for detail in _validate(tree) if detail["input"] is not None or dotted(_path(detail, tree)) not in told
+        detail
+        for detail in _validate(tree)
+        if detail["input"] is not None or dotted(_path(detail, tree)) not in reported
     ]
     problems = _translate_all(details, tree, document)
-    if mended := _with_known_names(tree, details):
-        known = [
+    if corrected := _with_known_names(tree, details):
+        further = [
             detail
-            for detail in _validate(mended)
-            if not (detail["type"] == "extra_forbidden" and _is_setting_of_another(detail))
+            for detail in _validate(corrected)
+            if not (detail["type"] == "extra_forbidden" and _is_setting_of_any_variant(detail))
         ]
-        problems += _translate_all(known, mended, document)
+        problems += _translate_all(further, corrected, document)
     return list(dict.fromkeys(problems))
 
 
-def broken_rules(tree: dict[str, Any], problems: Sequence[Problem], document: Document) -> list[Problem]:
-    """Return the rules between settings that are broken, as far as the other problems let that be told.
+def find_broken_rules(tree: dict[str, Any], problems: Sequence[Problem], document: Document) -> list[Problem]:
+    """Return a problem for each violated rule between settings.
 
-    The settings with problems are left out; a rule that looks at one of them says nothing.
+    Rules that depend on a setting with problems are skipped.
 
     Args:
-        tree: The values, without nulls.
-        problems: What is wrong with single settings.
-        document: Where the values stand.
+        tree: Values without nulls.
+        problems: Problems of single settings.
+        document: Document with the location of each value.
     """
-    doubtful = {".".join(problem.key.split(".")[:2]) for problem in problems}
-    sound = {
-        section: {key: value for key, value in values.items() if f"{section}.{key}" not in doubtful}
+    invalid = {".".join(problem.key.split(".")[:2]) for problem in problems}
+    valid = {
+        section: {key: value for key, value in values.items() if f"{section}.{key}" not in invalid}
         if isinstance(values, dict)
         else values
         for section, values in tree.items()
-        if section not in doubtful
+        if section not in invalid
     }
     try:
-        config = Config.model_validate(sound)
+        config = Config.model_validate(valid)
     except ValidationError:
         return []
-    told = []
-    for broken in violations(config):
-        settings = (dotted(broken.path), *broken.because_of)
+    broken = []
+    for rule in violations(config):
+        settings = (dotted(rule.path), *rule.depends_on)
         sections = [name.split(".")[0] for name in settings]
-        if doubtful.isdisjoint([*settings, *sections]):
-            told.append(document.problem(broken.path, f"{dotted(broken.path)} {broken.message}", broken.hint))
-    return told
+        if invalid.isdisjoint([*settings, *sections]):
+            broken.append(document.problem(rule.path, f"{dotted(rule.path)} {rule.message}", rule.hint))
+    return broken
 
 
 def _validate(tree: dict[str, Any]) -> list[ErrorDetails]:
@@ -101,50 +103,54 @@ def _validate(tree: dict[str, Any]) -> list[ErrorDetails]:
 
 
 def _with_known_names(tree: dict[str, Any], details: list[ErrorDetails]) -> dict[str, Any]:
-    """Return the tree with unknown and missing names of sections replaced by known ones; empty if all are known."""
-    mended: dict[str, Any] = {}
+    """Return the tree with unknown and missing section names replaced by known names; empty if all names are known."""
+    corrected: dict[str, Any] = {}
     for detail in details:
         if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
             section = str(detail["loc"][0])
-            names = [section_name(one) for one in section_models(Config, section)]
+            names = [section_name(member) for member in section_models(Config, section)]
             name = closest(str(detail.get("ctx", {}).get("tag", "")), names) or names[0]
-            mended[section] = {**tree[section], "name": name}
-    return {**tree, **mended} if mended else {}
+            corrected[section] = {**tree[section], "name": name}
+    return {**tree, **corrected} if corrected else {}
 
 
-def _is_setting_of_another(detail: ErrorDetails) -> bool:
+def _is_setting_of_any_variant(detail: ErrorDetails) -> bool:
     members = section_models(Config, str(detail["loc"][0]))
-    return any(detail["loc"][-1] in one.model_fields for one in members)
+    return any(detail["loc"][-1] in member.model_fields for member in members)
 
 
 def _translate_all(details: Sequence[ErrorDetails], tree: dict[str, Any], document: Document) -> list[Problem]:
-    """Return one problem a setting: pydantic tells one for each entry of a list, and for each type there could be."""
+    """Return one problem per setting; pydantic reports one error per list entry and per allowed type."""
     by_setting: dict[Path, list[ErrorDetails]] = {}
     for detail in details:
         by_setting.setdefault(_whole_list(_path(detail, tree)), []).append(detail)
     problems = []
-    for setting, own in by_setting.items():
-        entries = [detail for detail in own if _path(detail, tree) != setting]
-        if len(own) == 1 or len(entries) == 1:  # with an entry that is wrong, it was meant as a list
-            problems.append(_translate((entries or own)[0], tree, document))
+    for setting, errors in by_setting.items():
+        entries = [detail for detail in errors if _path(detail, tree) != setting]
+        if len(errors) == 1 or len(entries) == 1:  # an invalid entry shows that a list was intended
+            problems.append(_translate((entries or errors)[0], tree, document))
         else:
-            problems.append(_translate_several(setting, entries or own, tree, document, of_entries=bool(entries)))
+            problems.append(_translate_several(setting, entries or errors, tree, document, of_entries=bool(entries)))
     return problems
 
 
 def _whole_list(path: Path) -> Path:
-    """Return the path of the setting that `path`, perhaps an entry of its list, belongs to."""
+    """Return the path of the setting that `path` belongs to; `path` may be an entry of a list."""
     return next((path[:i] for i, part in enumerate(path) if isinstance(part, int)), path)
 
 
 def _translate_several(
     setting: Path, details: Sequence[ErrorDetails], tree: dict[str, Any], document: Document, *, of_entries: bool
 ) -> Problem:
-    """Return the one problem of a setting that is wrong in several entries, or by each type it could have."""
+    """Return one problem for a setting with several invalid entries or without a matching type."""
     expected = dict.fromkeys(_expected(detail).removeprefix("must be ") for detail in details)
-    what = ", and ".join(expected) if of_entries else " or ".join(one.partition(", like")[0] for one in expected)
+    requirement = (
+        ", and ".join(expected) if of_entries else " or ".join(text.partition(", like")[0] for text in expected)
+    )
     value = value_at(tree, setting)
-    message = f"{'each entry of ' if of_entries else ''}{dotted(setting)} must be {what}. Got {show(value)} instead"
+    message = (
+        f"{'each entry of ' if of_entries else ''}{dotted(setting)} must be {requirement}. Got {show(value)} instead"
+    )
     return document.problem(setting, message, example(setting, value))
 
 
@@ -154,7 +160,7 @@ def _translate(detail: ErrorDetails, tree: dict[str, Any], document: Document) -
         case "extra_forbidden":
             return document.problem(path, *unknown_key(path, _model_at(detail["loc"][:-1])))
         case "missing" if isinstance(detail["loc"][-1], int):
-            return document.problem(path, f"{dotted(path)} has too few entries", example(path, None))
+            return document.problem(path, f"{dotted(path)} must have 2 entries", example(path, None))
         case "missing" | "union_tag_not_found":
             path = path if kind == "missing" else (*path, "name")
             hint = "add `data: {name: digits}`" if path[0] == "data" else None
@@ -166,13 +172,13 @@ def _translate(detail: ErrorDetails, tree: dict[str, Any], document: Document) -
 
 
 def _not_accepted(path: Path, kind: str, value: Any, detail: ErrorDetails, document: Document) -> Problem:
-    """Return the problem of a value that is not what it must be, with a value that would do."""
+    """Return the problem of an invalid value, with a valid value as the hint."""
     expected, hint = _expected(detail), example(path, value)
     if kind in ("union_tag_invalid", "literal_error"):
         choices = expected.removeprefix("must be ").removeprefix("one of ").split(", ")
         guess = closest(str(value), choices)
         if value == "softmax":
-            hint = SOFTMAX_ADVICE
+            hint = SOFTMAX_HINT
         elif guess:
             hint = f"did you mean `{dotted(path)}={guess}`?"
         else:
@@ -181,7 +187,7 @@ def _not_accepted(path: Path, kind: str, value: Any, detail: ErrorDetails, docum
 
 
 def _expected(detail: ErrorDetails) -> str:
-    """Return what a value must be."""
+    """Return the requirement that a value violates."""
     kind, context = detail["type"], detail.get("ctx", {})
     if kind not in _EXPECTED:
         return detail["msg"][:1].lower() + detail["msg"][1:]
@@ -190,13 +196,13 @@ def _expected(detail: ErrorDetails) -> str:
     )
     if kind in ("union_tag_invalid", "literal_error"):
         expected = expected.replace("'", "").replace(" or ", ", ")
-        if ", " not in expected:  # one choice alone
+        if ", " not in expected:  # a single choice
             expected = expected.replace("one of ", "")
     return expected
 
 
 def _path(detail: ErrorDetails, tree: dict[str, Any]) -> Path:
-    """Return pydantic's location without the tags of unions, which are no keys of the config."""
+    """Return pydantic's location without the tags of unions, which are not keys of the config."""
     path: list[str | int] = []
     branch: Any = tree
     location = detail["loc"]
@@ -212,12 +218,12 @@ def _path(detail: ErrorDetails, tree: dict[str, Any]) -> Path:
 
 
 def _model_at(location: tuple[int | str, ...]) -> type[BaseModel] | None:
-    """Return the section that stands at pydantic's location; union tags choose the member."""
+    """Return the section model at pydantic's location; union tags select the variant."""
     model: type[BaseModel] = Config
     candidates: tuple[type[BaseModel], ...] = ()
     for part in location:
         if candidates:
-            tagged = [one for one in candidates if section_name(one) == part]
+            tagged = [member for member in candidates if section_name(member) == part]
             if not tagged:
                 return None
             model, candidates = tagged[0], ()

@@ -1,4 +1,4 @@
-"""Config -> YAML that reads back as the same config, with a comment on every value."""
+"""YAML output of configs, with a comment on every value."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def render_yaml(model: BaseModel, comment: Callable[[BaseModel, str, Path], str]
     """Return `model` as YAML.
 
     Args:
-        model: A config or a section of one.
-        comment: Given the section, the field and its path, what to say behind the value; "" for nothing.
+        model: Config or section to write.
+        comment: Called with the section, the field and its path; returns the comment after the value, or "" for none.
     """
     rows = list(_rows(model, (), comment))
     width = min(max((len(text) for text, note in rows if note), default=0), 44)
@@ -35,9 +35,9 @@ def render_explained(model: BaseModel, explain: Callable[[type[BaseModel], str],
     """Return `model` as YAML with an explanation above every setting.
 
     Args:
-        model: A config or a section of one.
-        explain: Given the section and the field, what to say above it.
-        width: Of the longest line of explanation.
+        model: Config or section to write.
+        explain: Called with the section and the field; returns the explanation.
+        width: Maximum length of the explanation's lines.
     """
     lines: list[str] = []
     for text, note in _rows(model, (), lambda section, field, _: explain(type(section), field)):
@@ -52,35 +52,37 @@ def render_explained(model: BaseModel, explain: Callable[[type[BaseModel], str],
 def _rows(model: BaseModel, path: Path, comment: Callable[[BaseModel, str, Path], str]) -> Iterator[tuple[str, str]]:
     for field in sorted(type(model).model_fields, key=lambda field: field not in ("schema_version", "name")):
         value = getattr(model, field)
-        here = (*path, field)
+        inner_path = (*path, field)
         indent = "  " * len(path)
         if isinstance(value, BaseModel):
             yield f"{indent}{field}:", ""
-            yield from _rows(value, here, comment)
+            yield from _rows(value, inner_path, comment)
         else:
             written = escape_path(value) if isinstance(value, str) and is_path_setting(type(model), field) else value
-            yield f"{indent}{field}: {render_value(written)}", comment(model, field, here)
+            yield f"{indent}{field}: {render_value(written)}", comment(model, field, inner_path)
 
 
 def read_origins(model: BaseModel, text: str) -> dict[str, str]:
-    """Return what `render_yaml` put behind each value, by the setting's dotted name: in a run, where it came from.
+    """Return the comments that `render_yaml` wrote after the values, by the dotted names of the settings.
+
+    In the resolved config of a run, these comments are the origins of the values.
 
     Args:
-        model: What `text` describes.
-        text: Written by `render_yaml`; a setting on a line that was changed since is left out.
+        model: Config that `text` contains.
+        text: Output of `render_yaml`; settings whose line was edited since are left out.
     """
     origins: dict[str, str] = {}
     lines = text.split("\n")
     for row, name in _rows(model, (), lambda _section, _field, path: ".".join(map(str, path))):
-        at = next((i for i, line in enumerate(lines) if line == row or line.startswith(f"{row} ")), None)
-        if at is not None:
-            origins[name] = lines[at].removeprefix(row).strip().removeprefix("# ")
-            lines = lines[at + 1 :]
+        index = next((i for i, line in enumerate(lines) if line == row or line.startswith(f"{row} ")), None)
+        if index is not None:
+            origins[name] = lines[index].removeprefix(row).strip().removeprefix("# ")
+            lines = lines[index + 1 :]
     return {name: origin for name, origin in origins.items() if name and origin}
 
 
 def render_value(value: Any) -> str:
-    """Return a setting's value as YAML 1.2 on one line."""
+    """Return the value of a setting as YAML 1.2 on one line."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -88,7 +90,7 @@ def render_value(value: Any) -> str:
     if isinstance(value, str):
         return _render_text(value)
     if isinstance(value, tuple):
-        return "[" + ", ".join(render_value(one) for one in value) + "]"
+        return "[" + ", ".join(render_value(item) for item in value) + "]"
     return repr(value)
 
 
@@ -103,7 +105,7 @@ def _render_text(text: str) -> str:
 
 
 def flatten(model: BaseModel, path: Path = ()) -> dict[str, Value]:
-    """Return every setting of `model` by its dotted name."""
+    """Return the value of every setting of `model`, by dotted name."""
     settings: dict[str, Value] = {}
     for field in type(model).model_fields:
         value = getattr(model, field)
@@ -114,11 +116,10 @@ def flatten(model: BaseModel, path: Path = ()) -> dict[str, Value]:
     return settings
 
 
-# Settings that decide no number, or nothing but its last bits: where a run lies, where it computes, how often it saves,
-# whether it draws.
-_INDIFFERENT = ("name", "data.root", "training.device", "checkpoint.every_seconds", "plots")
+# Settings that do not change the results of a run, except for rounding.
+_IRRELEVANT = ("name", "data.root", "training.device", "checkpoint.every_seconds", "plots")
 
 
 def deciding_settings(config: Config) -> dict[str, Value]:
-    """Return the settings that decide what a run comes to, by their dotted names."""
-    return {key: value for key, value in flatten(config).items() if key not in _INDIFFERENT}
+    """Return the settings that determine the results of a run, by dotted name."""
+    return {key: value for key, value in flatten(config).items() if key not in _IRRELEVANT}

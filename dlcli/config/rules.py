@@ -1,4 +1,4 @@
-"""Rules between settings: what each section allows alone but not together."""
+"""Rules between settings: combinations of valid values that are not allowed."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from dlcli.config.tree import Path
 
 
 class Violation(NamedTuple):
-    """A rule that a config breaks.
+    """Violated rule between settings.
 
     Attributes:
-        path: The setting to change.
-        message: What is wrong.
-        hint: What to type.
-        because_of: The other settings that the rule looks at, by their dotted names.
+        path: Setting to change.
+        message: Description of the problem, to follow the name of the setting.
+        hint: Correction to type.
+        depends_on: Dotted names of the other settings that the rule depends on.
     """
 
     path: Path
     message: str
     hint: str
-    because_of: tuple[str, ...]
+    depends_on: tuple[str, ...]
 
 
 def violations(config: Config) -> Iterator[Violation]:
-    """Yield every rule between settings that `config` breaks."""
+    """Yield every rule between settings that `config` violates."""
     yield from _task_rules(config)
     yield from _data_rules(config.data)
     yield from _training_rules(config)
@@ -44,20 +44,20 @@ def violations(config: Config) -> Iterator[Violation]:
 def _task_rules(config: Config) -> Iterator[Violation]:
     data, loss = config.data, config.loss
     if config.task not in data.tasks:
-        message = f"{data.name} is data for {data.tasks[0]}, not {config.task}"
+        message = f"{data.name} is a data source for {data.tasks[0]}, not for {config.task}"
         yield Violation(("data", "name"), message, f"write it like `task={data.tasks[0]}`", ("task",))
     if config.task not in loss.tasks:
-        hint = f"`loss=null` takes the task's own, {DEFAULT_LOSS[config.task]}"
-        yield Violation(("loss", "name"), f"{loss.name} is no loss for {config.task}", hint, ("task",))
+        hint = f"use the task's default, {DEFAULT_LOSS[config.task]}, with `loss=null`"
+        yield Violation(("loss", "name"), f"{loss.name} cannot be used for {config.task}", hint, ("task",))
     if config.task == "regression" and config.model.head != "softmax":
-        message = f"{config.model.head} makes probabilities of outputs; regression has none"
-        yield Violation(("model", "head"), message, "leave it out: `model.head=null`", ("task",))
-    known = [f"val/{name}" for name in METRICS[config.task]]
+        message = f"{config.model.head} produces class probabilities and cannot be used for regression"
+        yield Violation(("model", "head"), message, "remove it with `model.head=null`", ("task",))
+    monitors = [f"val/{name}" for name in METRICS[config.task]]
     for section in ("early_stopping", "checkpoint"):
         monitor = getattr(config, section).monitor
-        if monitor not in known:
-            message = f"must be one of {', '.join(known)}. Got {monitor!r} instead"
-            hint = f"did you mean `{section}.monitor={closest(monitor, known) or known[0]}`?"
+        if monitor not in monitors:
+            message = f"must be one of {', '.join(monitors)}. Got {monitor!r} instead"
+            hint = f"did you mean `{section}.monitor={closest(monitor, monitors) or monitors[0]}`?"
             yield Violation((section, "monitor"), message, hint, ("task",))
 
 
@@ -68,11 +68,11 @@ def _data_rules(data: DataSection) -> Iterator[Violation]:
     if isinstance(data, SyntheticClassificationData):
         if data.pattern != "blobs" and data.in_features != 2:
             message = f"must be 2 for {data.pattern}. Got {data.in_features} instead"
-            hint = "`data.pattern=blobs` takes any number"
+            hint = "use `data.pattern=blobs` for more features"
             yield Violation(("data", "in_features"), message, hint, ("data.pattern",))
         if data.pattern in ("moons", "circles") and data.n_classes != 2:
             message = f"must be 2 for {data.pattern}. Got {data.n_classes} instead"
-            hint = "`data.pattern=spirals` takes any number"
+            hint = "use `data.pattern=spirals` for more classes"
             yield Violation(("data", "n_classes"), message, hint, ("data.pattern",))
 
 
@@ -80,20 +80,24 @@ def _training_rules(config: Config) -> Iterator[Violation]:
     optimizer, training = config.optimizer, config.training
     if isinstance(optimizer, SgdOptimizer) and optimizer.nesterov and optimizer.momentum == 0:
         hint = "write it like `optimizer.momentum=0.9`"
-        yield Violation(("optimizer", "nesterov"), "needs a momentum above 0", hint, ("optimizer.momentum",))
+        yield Violation(("optimizer", "nesterov"), "requires optimizer.momentum above 0", hint, ("optimizer.momentum",))
     if training.step == "manual" and training.precision == "bf16":
         hint = "write it like `training.step=auto`"
-        yield Violation(("training", "step"), "cannot be manual with precision bf16", hint, ("training.precision",))
+        yield Violation(
+            ("training", "step"), "cannot be manual with training.precision bf16", hint, ("training.precision",)
+        )
     warmup = config.scheduler.warmup_epochs
-    if round(warmup) >= training.epochs:  # rounded to steps: one must be left, even of one step an epoch
-        most = f"training.epochs ({training.epochs}) by more than half an epoch"
-        message = f"must be less than {most}. Got {warmup:g} instead"
+    if round(warmup) >= training.epochs:  # warm-up is rounded to steps; one must remain, even at one step per epoch
+        limit = f"training.epochs ({training.epochs}) by more than half an epoch"
+        message = f"must be less than {limit}. Got {warmup:g} instead"
         hint = f"write it like `scheduler.warmup_epochs={min(1, training.epochs / 2):g}`"
         yield Violation(("scheduler", "warmup_epochs"), message, hint, ("training.epochs",))
     n_train = _about_training_examples(config.data)
-    if training.batch_size != "full" and training.batch_size > 1.01 * n_train + 10:  # splits round class by class
-        message = f"is larger than the about {n_train:,} training examples. Got {training.batch_size} instead"
-        hint = "`training.batch_size=full` takes all of them"
+    if training.batch_size != "full" and training.batch_size > 1.01 * n_train + 10:  # splits are rounded per class
+        message = (
+            f"must be at most the number of training examples, about {n_train:,}. Got {training.batch_size} instead"
+        )
+        hint = "use all of them with `training.batch_size=full`"
         sizes = ("data.name", "data.n_samples", "data.test_fraction", "data.val_fraction")
         yield Violation(("training", "batch_size"), message, hint, sizes)
 

@@ -1,7 +1,7 @@
-"""Unquoted words of YAML -> values.
+"""Values of unquoted YAML scalars.
 
-They are read as the core schema of YAML 1.2.2 (section 10.3) has them, not as PyYAML's YAML 1.1: `1e-3` is a float,
-`no` and `on` are strings, `012` is twelve.
+They follow the core schema of YAML 1.2.2 (section 10.3), not PyYAML's YAML 1.1: `1e-3` is a float, `no` and `on` are
+strings, `012` is twelve.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 
 from dlcli.config.tree import Value
 
-MAX_DIGITS = 400  # past the largest float (309 digits); int() itself refuses 4,300
+MAX_DIGITS = 400  # more than the largest float needs (309); int() itself rejects more than 4,300
 
 _NULL = re.compile(r"null|Null|NULL|~|")
 _TRUE = re.compile(r"true|True|TRUE")
@@ -27,7 +27,7 @@ def read_scalar(text: str) -> Value:
     """Return the value of a plain (unquoted) scalar under the YAML 1.2 core schema.
 
     Raises:
-        ValueError: If the scalar is not a finite number, has too many digits or is too small for one.
+        ValueError: If the scalar is a number that is not finite, has too many digits, or is too large or too small.
     """
     if _NULL.fullmatch(text):
         return None
@@ -46,8 +46,8 @@ def read_scalar(text: str) -> Value:
 def _read_whole_number(text: str, base: int) -> int:
     _check_length(text)
     value = int(text, base)
-    if abs(value) > sys.float_info.max:  # which a setting may have to become
-        raise ValueError("is too large a number")
+    if abs(value) > sys.float_info.max:  # a setting may convert it to a float
+        raise ValueError("is too large")
     return value
 
 
@@ -55,10 +55,10 @@ def _read_float(text: str) -> float:
     _check_length(text)
     value = float(text)
     if value == 0 and re.search("[1-9]", re.split("[eE]", text)[0]):
-        raise ValueError("is too small a number: it would be 0")
+        raise ValueError("is too small: it would be rounded to 0")
     return value
 
 
 def _check_length(text: str) -> None:
     if len(text) > MAX_DIGITS:
-        raise ValueError(f"is a number of more than {MAX_DIGITS} characters")
+        raise ValueError(f"is a number with more than {MAX_DIGITS} characters")

@@ -1,8 +1,8 @@
-"""The shape of a config: every setting with its default, its unit and its bounds.
+"""Config schema: all settings with their defaults, units and bounds.
 
-The models are frozen and strict: an unknown key or a wrong type is an error, never ignored or converted.
-A section whose settings depend on a name (`data`, `loss`, `optimizer`, `scheduler`) is a union of one model
-per name. Each field's docstring is what users read about it.
+The models are frozen and strict: an unknown key or a wrong type is an error and is never ignored or converted.
+A section whose settings depend on a name (`data`, `loss`, `optimizer`, `scheduler`) is a union with one model
+per name. Field docstrings are shown to users.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 TaskName: TypeAlias = Literal["classification", "regression"]
 
-# What each task measures over a split, in the order shown; `loss` is what training minimises.
+# Metrics of each task, in display order. Training minimises `loss`.
 METRICS: dict[TaskName, tuple[str, ...]] = {
     "classification": ("loss", "accuracy", "macro_f1"),
     "regression": ("loss", "mse", "rmse", "mae", "r2"),
@@ -36,76 +36,82 @@ HEADLINE: dict[TaskName, str] = {"classification": "accuracy", "regression": "rm
 HIGHER_IS_BETTER = frozenset({"accuracy", "macro_f1", "r2"})
 DEFAULT_LOSS: dict[TaskName, str] = {"classification": "cross_entropy", "regression": "mse"}
 
-LEAST, MOST = 1e-18, 1e18
+MIN_MAGNITUDE, MAX_MAGNITUDE = 1e-18, 1e18
 
 
 @dataclass(frozen=True)
 class Float32Range:
-    """Magnitudes with which float32 can compute: 0, or from `least` to `most`.
+    """Range of magnitudes for float32 arithmetic: 0, or from `smallest` to `largest`.
 
-    float32 goes from 1e-38 to 3e38. The bounds are about the square root of that, so that products and quotients of
-    two settings, such as 1 − lr · weight_decay, are finite and not 0. Every float of a config has such a range.
-    It comes after the bounds that a setting has anyway.
+    float32 covers 1e-38 to 3e38. The bounds are about the square roots of these limits, so that products and quotients
+    of two settings, such as 1 − lr · weight_decay, are finite and not 0. Every float in a config has such a range, in
+    addition to its other bounds.
 
     Attributes:
-        least: Smallest magnitude that is not 0.
-        most: Largest magnitude.
+        smallest: Smallest magnitude other than 0.
+        largest: Largest magnitude.
     """
 
-    least: float = LEAST
-    most: float = MOST
+    smallest: float = MIN_MAGNITUDE
+    largest: float = MAX_MAGNITUDE
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Check the range after what is below."""
+        """Return the schema with this range checked after all other bounds."""
         inner = handler(source)
         bounds = {name: inner.get(name) for name in ("ge", "lt", "le")}
         zero = "0, or " if bounds["ge"] == 0 else ""
-        is_below = bounds["lt"] is not None or bounds["le"] is not None
-        what = f"{zero}at least {self.least:g}" if is_below else f"{zero}between {self.least:g} and {self.most:g}"
+        has_upper_bound = bounds["lt"] is not None or bounds["le"] is not None
+        requirement = (
+            f"{zero}at least {self.smallest:g}"
+            if has_upper_bound
+            else f"{zero}between {self.smallest:g} and {self.largest:g}"
+        )
 
         def check(value: float) -> float:
-            if value != 0 and not self.least <= value <= self.most:
-                raise PydanticCustomError("not_accepted", "must be {what}", {"what": f"{what} (float32 arithmetic)"})
+            if value != 0 and not self.smallest <= value <= self.largest:
+                raise PydanticCustomError(
+                    "not_accepted", "must be {requirement}", {"requirement": f"{requirement} (float32 arithmetic)"}
+                )
             return value
 
         return core_schema.no_info_after_validator_function(check, inner)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Return bounds that a JSON Schema can tell; 0 is a choice of its own."""
-        own = handler(schema)
-        bounded = {key: value for key, value in own.items() if key not in ("minimum", "exclusiveMinimum")}
-        bounded["minimum"] = self.least
+        """Return bounds that JSON Schema can express; 0 is a separate choice."""
+        inner = handler(schema)
+        bounded = {key: value for key, value in inner.items() if key not in ("minimum", "exclusiveMinimum")}
+        bounded["minimum"] = self.smallest
         if not {"maximum", "exclusiveMaximum"} & set(bounded):
-            bounded["maximum"] = self.most
-        return {"anyOf": [{"const": 0}, bounded]} if own.get("minimum") == 0 else bounded
+            bounded["maximum"] = self.largest
+        return {"anyOf": [{"const": 0}, bounded]} if inner.get("minimum") == 0 else bounded
 
 
 IN_FLOAT32 = Float32Range()
 PositiveFloat = Annotated[float, Field(gt=0), IN_FLOAT32]
 NonNegativeFloat = Annotated[float, Field(ge=0), IN_FLOAT32]
-Share = Annotated[float, Field(ge=0, lt=1), IN_FLOAT32]  # 0 is none
+FractionOrZero = Annotated[float, Field(ge=0, lt=1), IN_FLOAT32]
 Fraction = Annotated[float, Field(gt=0, lt=1), IN_FLOAT32]
 Factor = Annotated[float, Field(gt=0, le=1), IN_FLOAT32]  # 1 changes nothing
 FinalFraction = Annotated[float, Field(ge=0, le=1), IN_FLOAT32]
-MOST_COUNTED = 1_000_000_000  # epochs, units, examples; steps, epochs times batches, are still exact in a float
-PositiveInt = Annotated[int, Field(ge=1, le=MOST_COUNTED)]
-# torch's CPU generator is a Mersenne Twister that keeps the low 32 bits of a seed.
+MAX_COUNT = 1_000_000_000  # of epochs, units or examples; a float still counts epochs × batches exactly
+PositiveInt = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+# torch's CPU generator, a Mersenne Twister, uses only the low 32 bits of a seed.
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Section(BaseModel):
-    """What all parts of a config share: frozen, strict, no unknown keys, finite numbers."""
+    """Base of all config sections: frozen, strict, no unknown keys, finite numbers only."""
 
     model_config = ConfigDict(
         frozen=True, strict=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
     )
 
 
-IS_PATH = "path"  # among a field's metadata: a path of the user's, to be expanded and made absolute
+IS_PATH = "path"  # in the metadata of fields that hold a path, which is expanded and made absolute
 
 
 def _default_name(name: str) -> BeforeValidator:
-    """Let a section leave its `name` out."""
+    """Return a validator that fills in the `name` of a section without one."""
 
     def add_name(section: Any) -> Any:
         return {"name": name, **section} if isinstance(section, dict) else section
@@ -117,99 +123,99 @@ def _default_name(name: str) -> BeforeValidator:
 
 
 class DataSection(Section):
-    """What every data source has."""
+    """Settings of every data source."""
 
     tasks: ClassVar[tuple[TaskName, ...]]
-    examples: ClassVar[int] = 0  # without an official test split; 0 where `n_samples` says it
+    examples: ClassVar[int] = 0  # excluding an official test split; 0 if `n_samples` sets it
 
     val_fraction: Fraction = 0.1
-    """Share of the training examples kept for validation, stratified by class, drawn with `seed`."""
+    """Fraction of the training examples held out for validation, stratified by class and drawn with `seed`."""
     normalize: Literal["none", "unit", "standard"] = "standard"
-    """How inputs (and regression targets) are scaled, with figures of the training examples only:
-    `unit` to 0..1, `standard` to mean 0 and standard deviation 1. With `none` they stay as they are: pixels of
-    fashion_mnist 0..255, of digits 0..16, the features of other sources in their own units."""
+    """Scaling of the inputs and of regression targets, fitted on the training examples only: `unit` scales to 0..1,
+    `standard` to mean 0 and standard deviation 1. `none` keeps the original values: pixels of fashion_mnist 0..255,
+    of digits 0..16, features of other sources in their original units."""
 
 
 class TestFraction(DataSection):
-    """A source without an official test split."""
+    """Settings of a data source without an official test split."""
 
     test_fraction: Fraction = 0.2
-    """Share of all examples kept as the test split; the same examples whatever `seed` is."""
+    """Fraction of all examples held out as the test split, which does not depend on `seed`."""
 
 
 class FashionMnistData(DataSection):
-    """Fashion-MNIST: 60,000 + 10,000 grey images, 28×28, of ten kinds of clothing; fetched once, 30 MB."""
+    """Fashion-MNIST: 60,000 + 10,000 greyscale images of ten kinds of clothing, 28×28 pixels; a download of 31 MB."""
 
     tasks = ("classification",)
     examples = 60_000
 
     name: Literal["fashion_mnist"]
-    """Which data source."""
+    """Data source to load."""
     root: Annotated[str | None, IS_PATH] = None
-    """Folder that holds, or will hold, `FashionMNIST/raw/`; null is the user's cache folder. Relative to the file it
-    is written in; a leading `~` and $NAME are expanded."""
+    """Folder that contains or will contain `FashionMNIST/raw/`; null uses your cache folder. A relative path
+    starts at the folder of the config file; a leading `~` and $NAME are expanded."""
     pad: Annotated[int, Field(ge=0, le=16)] = 0
-    """Black pixels added on every side; 2 gives 32×32."""
+    """Number of black pixels added on every side of the images; 2 gives 32×32 pixels."""
 
 
 class DigitsData(TestFraction):
-    """Handwritten digits: 1,797 real grey images, 8×8; comes with scikit-learn."""
+    """Handwritten digits: 1,797 greyscale images, 8×8 pixels; included in scikit-learn."""
 
     tasks = ("classification",)
     examples = 1797
 
     name: Literal["digits"]
-    """Which data source."""
+    """Data source to load."""
 
 
 class DiabetesData(TestFraction):
-    """Diabetes progression after one year: 442 real patients, 10 features; comes with scikit-learn."""
+    """Diabetes progression after one year: 442 patients, 10 features; included in scikit-learn."""
 
     tasks = ("regression",)
     examples = 442
 
     name: Literal["diabetes"]
-    """Which data source."""
+    """Data source to load."""
 
 
 class SyntheticRegressionData(TestFraction):
-    """A known function plus normal noise."""
+    """Synthetic regression data: a known function plus Gaussian noise."""
 
     tasks = ("regression",)
 
     name: Literal["synthetic_regression"]
-    """Which data source."""
+    """Data source to load."""
     function: Literal["linear", "polynomial", "sine", "step", "friedman1"] = "sine"
-    """The true function; all but `friedman1` add one term per feature."""
+    """True function; all except `friedman1` are sums of one term per feature."""
     n_samples: Annotated[int, Field(ge=10, le=10_000_000)] = 1000
-    """Examples in all, test split included."""
+    """Total number of examples, including the test split."""
     in_features: Annotated[int, Field(ge=1, le=10_000)] = 1
-    """Features of an example; `friedman1` uses the first 5 and needs at least as many."""
+    """Number of input features; `friedman1` uses the first 5 and needs at least 5."""
     noise: NonNegativeFloat = 0.1
-    """Standard deviation of the noise, in the target's unit."""
+    """Standard deviation of the noise, in units of the target."""
     seed: Seed = 0
-    """Seed of the data alone; the run's `seed` draws the validation split and trains."""
+    """Seed of the generated data. The top-level `seed` draws the validation split and is used for training."""
 
 
 class SyntheticClassificationData(TestFraction):
-    """Points in classes; in the plane but for `blobs`."""
+    """Synthetic classification data: points in classes; two-dimensional except for `blobs`."""
 
     tasks = ("classification",)
 
     name: Literal["synthetic_classification"]
-    """Which data source."""
+    """Data source to load."""
     pattern: Literal["blobs", "moons", "circles", "spirals"] = "moons"
-    """How the classes lie."""
+    """Arrangement of the classes."""
     n_samples: Annotated[int, Field(ge=10, le=10_000_000)] = 1000
-    """Examples in all, test split included."""
+    """Total number of examples, including the test split."""
     in_features: Annotated[int, Field(ge=2, le=10_000)] = 2
-    """Features of an example; only `blobs` can have more than 2."""
+    """Number of input features; only `blobs` can have more than 2."""
     n_classes: Annotated[int, Field(ge=2, le=1000)] = 2
-    """Number of classes; `moons` and `circles` have 2."""
+    """Number of classes; must be 2 for `moons` and `circles`."""
     noise: NonNegativeFloat = 0.1
-    """Standard deviation of the noise; blobs lie in a box of -10..10, the others have radius about 1."""
+    """Standard deviation of the noise. `blobs` have centres within -10..10; other patterns have a radius of about 1."""
     seed: Seed = 0
-    """Seed of the data alone; the run's `seed` draws the validation split and trains."""
+    """Seed of the generated data. The top-level `seed` draws the validation split and is used for training."""
 
 
 AnyData = Annotated[
@@ -225,14 +231,14 @@ Head: TypeAlias = Literal["softmax", "l1"]
 
 
 class ModelSection(Section):
-    """A fully connected network: Linear, activation, Linear, activation, …, Linear."""
+    """Fully connected network: Linear, activation, Linear, activation, …, Linear."""
 
     hidden_sizes: tuple[PositiveInt, ...] = (256, 128)
-    """Units of each hidden layer, first to last; [] is the linear model."""
+    """Number of units in each hidden layer, first to last; [] is the linear model."""
     activation: Literal[
         "sigmoid", "heaviside", "identity", "relu", "leaky_relu", "tanh", "gelu", "silu", "softplus"
     ] = "sigmoid"
-    """Follows every hidden layer. `heaviside` has no useful gradient and exists to show that."""
+    """Activation function after every hidden layer. `heaviside` has no useful gradient; it is for demonstrations."""
     init: Literal[
         "default",
         "normal",
@@ -242,61 +248,62 @@ class ModelSection(Section):
         "kaiming_normal",
         "zeros",
     ] = "default"
-    """First values of the parameters: `normal` draws all from N(0, 1), `default` is torch's own U(±1/√fan_in);
-    the others set biases to 0."""
-    dropout: Share = 0.0
-    """Share of hidden units silenced at random in each training step."""
+    """Initial values of the parameters: `normal` draws all of them from N(0, 1), `default` is torch's U(±1/√fan_in).
+    The other choices set biases to 0."""
+    dropout: FractionOrZero = 0.0
+    """Probability of setting a hidden unit to 0 in a training step; 0 disables dropout."""
     head: Head = "softmax"
-    """How a classifier's outputs become probabilities: `softmax`, or `l1`: divided by their L1 norm, |z| / Σ |z|."""
+    """Function from a classifier's outputs z to class probabilities: `softmax`, or `l1`, which is |z| / Σ |z|."""
 
 
 # --- loss ---------------------------------------------------------------------------------------------
 
 
 class CrossEntropyLoss(Section):
-    """−log of the probability given to the true class, mean over examples."""
+    """Cross-entropy: −log of the predicted probability of the true class, averaged over examples."""
 
     tasks: ClassVar[tuple[TaskName, ...]] = ("classification",)
 
     name: Literal["cross_entropy"]
-    """What training minimises; left out, `cross_entropy` for classification and `mse` for regression."""
-    label_smoothing: Share = 0.0
-    """Share of the label's probability spread evenly over all classes."""
+    """Loss to minimise; defaults to `cross_entropy` for classification and `mse` for regression."""
+    label_smoothing: FractionOrZero = 0.0
+    """Fraction of the label's probability that is spread evenly over all classes."""
     class_weights: Literal["balanced"] | tuple[PositiveFloat, ...] | None = None
-    """Weight of each class in the loss, in class order; `balanced` is n / (classes × count of the class)."""
+    """Weight of each class in the loss, in class order. `balanced` uses n / (classes × count of the class); null uses
+    equal weights."""
 
 
 class MseLoss(Section):
     """Squared error.
 
-    For regression, the mean over examples and outputs. For classification, that of the head's probabilities against the
-    one-hot label: summed over the classes, mean over examples.
+    For regression, averaged over examples and outputs. For classification, between class probabilities and the one-hot
+    label, summed over the classes and averaged over examples.
     """
 
     tasks: ClassVar[tuple[TaskName, ...]] = ("classification", "regression")
 
     name: Literal["mse"]
-    """What training minimises; left out, `cross_entropy` for classification and `mse` for regression."""
+    """Loss to minimise; defaults to `cross_entropy` for classification and `mse` for regression."""
 
 
 class L1Loss(Section):
-    """Absolute error, mean over examples and outputs."""
+    """Absolute error, averaged over examples and outputs."""
 
     tasks: ClassVar[tuple[TaskName, ...]] = ("regression",)
 
     name: Literal["l1"]
-    """What training minimises; left out, `cross_entropy` for classification and `mse` for regression."""
+    """Loss to minimise; defaults to `cross_entropy` for classification and `mse` for regression."""
 
 
 class HuberLoss(Section):
-    """Squared error near 0, absolute error beyond `delta`, mean over examples and outputs."""
+    """Huber loss: squared error up to `delta`, absolute error beyond, averaged over examples and outputs."""
 
     tasks: ClassVar[tuple[TaskName, ...]] = ("regression",)
 
     name: Literal["huber"]
-    """What training minimises; left out, `cross_entropy` for classification and `mse` for regression."""
+    """Loss to minimise; defaults to `cross_entropy` for classification and `mse` for regression."""
     delta: PositiveFloat = 1.0
-    """Where the square turns into a line, in units of the scaled target."""
+    """Error at which the loss changes from quadratic to linear, in units of the scaled target."""
 
 
 AnyLoss = Annotated[CrossEntropyLoss | MseLoss | L1Loss | HuberLoss, Field(discriminator="name")]
@@ -306,49 +313,49 @@ AnyLoss = Annotated[CrossEntropyLoss | MseLoss | L1Loss | HuberLoss, Field(discr
 
 
 class OptimizerSection(Section):
-    """What every optimizer has."""
+    """Settings of every optimizer."""
 
     lr: PositiveFloat
-    """Learning rate at its highest; the scheduler multiplies it by a factor of at most 1."""
+    """Peak learning rate; the scheduler multiplies it by a factor of at most 1."""
 
 
 class SgdOptimizer(OptimizerSection):
     """Stochastic gradient descent."""
 
     name: Literal["sgd"] = "sgd"
-    """How a gradient becomes an update."""
+    """Optimization algorithm."""
     lr: PositiveFloat = 0.1
-    """Learning rate at its highest; the scheduler multiplies it by a factor of at most 1."""
-    momentum: Share = 0.0
-    """Share of the previous update kept in the next."""
+    """Peak learning rate; the scheduler multiplies it by a factor of at most 1."""
+    momentum: FractionOrZero = 0.0
+    """Fraction of the previous update that is added to the next one."""
     weight_decay: NonNegativeFloat = 0.0
-    """Factor of the parameters added to their gradient (L2 penalty)."""
+    """L2 penalty: the parameters times this factor are added to their gradient."""
     nesterov: bool = False
-    """Look ahead along the momentum before taking the gradient."""
+    """Use Nesterov momentum; requires `momentum` above 0."""
 
 
 class AdamOptimizer(OptimizerSection):
     """Adam (Kingma and Ba, 2015)."""
 
     name: Literal["adam"]
-    """How a gradient becomes an update."""
+    """Optimization algorithm."""
     lr: PositiveFloat = 1e-3
-    """Learning rate at its highest; the scheduler multiplies it by a factor of at most 1."""
-    betas: tuple[Share, Share] = (0.9, 0.999)
-    """How much of the running mean of gradients and of their squares is kept each step."""
-    eps: Annotated[float, Field(gt=0), Float32Range(least=1e-30)] = 1e-8
-    """Added to the denominator."""
+    """Peak learning rate; the scheduler multiplies it by a factor of at most 1."""
+    betas: tuple[FractionOrZero, FractionOrZero] = (0.9, 0.999)
+    """Decay rates of the running means of the gradients and of the squared gradients."""
+    eps: Annotated[float, Field(gt=0), Float32Range(smallest=1e-30)] = 1e-8
+    """Constant added to the denominator for numerical stability."""
     weight_decay: NonNegativeFloat = 0.0
-    """Factor of the parameters added to their gradient (L2 penalty)."""
+    """L2 penalty: the parameters times this factor are added to their gradient."""
 
 
 class AdamWOptimizer(AdamOptimizer):
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
 
     name: Literal["adamw"]  # type: ignore[assignment]  # the tag of the union, one per member
-    """How a gradient becomes an update."""
+    """Optimization algorithm."""
     weight_decay: NonNegativeFloat = 0.01
-    """Share of the parameters, times lr, taken off each step."""
+    """Weight decay: each step subtracts lr × weight_decay × the parameters."""
 
 
 AnyOptimizer = Annotated[
@@ -357,70 +364,70 @@ AnyOptimizer = Annotated[
 
 
 class SchedulerSection(Section):
-    """What every learning-rate schedule has."""
+    """Settings of every learning-rate schedule."""
 
     warmup_epochs: NonNegativeFloat = 0.0
-    """Epochs, or part of one, in which the learning rate first rises linearly from 0."""
+    """Number of epochs over which the learning rate first rises linearly from 0; may be fractional."""
 
 
 class ConstantScheduler(SchedulerSection):
-    """The learning rate stays as it is."""
+    """Constant learning rate."""
 
     name: Literal["none"] = "none"
-    """How the learning rate changes over the run."""
+    """Learning-rate schedule."""
 
 
 class CosineScheduler(SchedulerSection):
-    """Half a cosine from 1 down to `final_fraction`, step by step."""
+    """Cosine decay from lr to lr × `final_fraction`, updated every step."""
 
     name: Literal["cosine"]
-    """How the learning rate changes over the run."""
+    """Learning-rate schedule."""
     final_fraction: FinalFraction = 0.0
-    """Share of lr left at the end."""
+    """Learning rate at the end, as a fraction of lr."""
 
 
 class StepScheduler(SchedulerSection):
-    """Times `gamma` every `step_size` epochs."""
+    """Step decay: the learning rate is multiplied by `gamma` every `step_size` epochs."""
 
     name: Literal["step"]
-    """How the learning rate changes over the run."""
+    """Learning-rate schedule."""
     step_size: PositiveInt = 10
-    """Epochs between two changes."""
+    """Number of epochs between two reductions of the learning rate."""
     gamma: Factor = 0.1
-    """Factor at each change."""
+    """Factor applied to the learning rate at each reduction."""
 
 
 class ExponentialScheduler(SchedulerSection):
-    """Times `gamma` every epoch."""
+    """Exponential decay: the learning rate is multiplied by `gamma` every epoch."""
 
     name: Literal["exponential"]
-    """How the learning rate changes over the run."""
+    """Learning-rate schedule."""
     gamma: Factor = 0.95
-    """Factor at each epoch."""
+    """Factor applied to the learning rate at each epoch."""
 
 
 class OneCycleScheduler(SchedulerSection):
-    """Up from a fraction to 1 and down again along cosines, step by step (Smith and Topin, 2018)."""
+    """One cycle of cosine rise and cosine decay, updated every step (Smith and Topin, 2018)."""
 
     name: Literal["one_cycle"]
-    """How the learning rate changes over the run."""
+    """Learning-rate schedule."""
     rise_fraction: Fraction = 0.3
-    """Share of the steps in which the learning rate rises."""
+    """Fraction of the steps during which the learning rate rises."""
     initial_fraction: Factor = 0.04
-    """Share of lr at the start."""
+    """Learning rate at the start, as a fraction of lr."""
     final_fraction: FinalFraction = 4e-6
-    """Share of lr at the end."""
+    """Learning rate at the end, as a fraction of lr."""
 
 
 class PlateauScheduler(SchedulerSection):
-    """Times `factor` when val/loss has not improved for more than `patience` epochs."""
+    """Reduction on plateau: the learning rate is multiplied by `factor` when val/loss stops improving."""
 
     name: Literal["plateau"]
-    """How the learning rate changes over the run."""
+    """Learning-rate schedule."""
     factor: Fraction = 0.1
-    """Factor at each change."""
-    patience: Annotated[int, Field(ge=0, le=MOST_COUNTED)] = 10
-    """Epochs without improvement that are borne."""
+    """Factor applied to the learning rate at each reduction."""
+    patience: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 10
+    """Number of epochs without improvement to tolerate before reducing the learning rate."""
 
 
 AnyScheduler = Annotated[
@@ -433,18 +440,18 @@ AnyScheduler = Annotated[
 # --- training -----------------------------------------------------------------------------------------
 
 
-def _accepts(what: str, accepts: Callable[[Any], bool]) -> BeforeValidator:
-    """Say in words what is accepted, where pydantic would show a pattern or one message per type."""
+def _accepts(requirement: str, accepts: Callable[[Any], bool]) -> BeforeValidator:
+    """Return a validator with one readable message, instead of pydantic's pattern or one message per type."""
 
     def check(value: Any) -> Any:
         if not accepts(value):
-            raise PydanticCustomError("not_accepted", "must be {what}", {"what": what})
+            raise PydanticCustomError("not_accepted", "must be {requirement}", {"requirement": requirement})
         return value
 
     return BeforeValidator(check)
 
 
-BatchSize = Annotated[  # a rule holds it against the number of examples
+BatchSize = Annotated[  # rules.py checks it against the number of examples
     Annotated[int, Field(ge=1)] | Literal["full"],
     _accepts(
         "a whole number of at least 1, or full",
@@ -472,7 +479,7 @@ Device = Annotated[
 
 
 def is_run_name(value: object) -> bool:
-    """Return whether a folder can be called so on every system; Windows keeps CON and the like for itself."""
+    """Return whether `value` is a valid folder name on every system; Windows reserves CON and similar names."""
     if not isinstance(value, str) or not re.fullmatch(RUN_NAME, value) or value.endswith("."):
         return False
     return not re.fullmatch(r"con|prn|aux|nul|com\d|lpt\d", value.partition(".")[0].lower())
@@ -481,7 +488,7 @@ def is_run_name(value: object) -> bool:
 RunName = Annotated[
     str,
     _accepts(
-        "letters, digits, '.', '_' or '-', at most 64, the first a letter or digit, the last no '.', and no CON or NUL",
+        "1 to 64 letters, digits, '.', '_' or '-', start with a letter or digit, not end in '.' and not be CON or NUL",
         is_run_name,
     ),
     WithJsonSchema({"type": "string", "pattern": f"^{RUN_NAME}$"}),
@@ -489,81 +496,81 @@ RunName = Annotated[
 
 
 class TrainingSection(Section):
-    """How long, in what portions, where."""
+    """Duration, batch size and hardware of the training."""
 
     epochs: PositiveInt = 10
-    """Passes over the training examples."""
+    """Number of passes over the training examples."""
     batch_size: BatchSize = 64
-    """Examples per step; `full` takes all of them: gradient descent."""
+    """Number of examples per step; `full` uses all of them, which is plain gradient descent."""
     device: Device = "auto"
-    """auto, cpu, cuda, cuda:1 or mps; `auto` takes CUDA, then MPS, then the CPU."""
+    """Device to train on: auto, cpu, cuda, cuda:N or mps. `auto` selects CUDA if available, then MPS, then the CPU."""
     threads: Threads = "auto"
-    """CPU threads. `auto` follows from the sizes of the work and the machine's cores alone, so that the same config
-    gives the same bits beside any other load; OMP_NUM_THREADS is not consulted."""
+    """Number of CPU threads. `auto` depends only on the size of the work and the number of cores, so that the same
+    config gives the same bits under any other load. OMP_NUM_THREADS is ignored."""
     precision: Literal["float32", "float64", "tf32", "bf16"] = "float32"
-    """Type of parameters and inputs; `tf32`, on CUDA only, and `bf16` are float32 with rounded matrix products."""
+    """Data type of parameters and inputs. `tf32` (CUDA only) and `bf16` are float32 with rounded matrix products."""
     step: Literal["auto", "eager", "manual"] = "auto"
-    """How gradients are found: `eager` by autograd, bit for bit as a plain torch loop; `manual` by back-propagation
-    written out, faster, the same but for rounding; `auto` takes the faster one."""
+    """Implementation of the gradients: `eager` uses autograd and is bit-identical to a plain torch loop; `manual` uses
+    handwritten back-propagation, which is faster and equal up to rounding; `auto` selects the faster of the two."""
     gradient_clip_norm: PositiveFloat | None = None
-    """Largest norm of all gradients together; longer ones are scaled down to it."""
+    """Maximum norm of all gradients together; larger gradients are scaled down to it. null disables clipping."""
 
 
 class EarlyStoppingSection(Section):
-    """When to stop before `training.epochs`."""
+    """Condition for stopping before `training.epochs`."""
 
     patience: PositiveInt | None = None
-    """Epochs without improvement after which training stops; null never stops early."""
+    """Number of epochs without improvement after which training stops; null disables early stopping."""
     monitor: str = "val/loss"
-    """What must improve: val/ and a metric of the task."""
+    """Metric that must improve: val/ followed by a metric of the task, e.g. val/loss."""
     min_delta: NonNegativeFloat = 0.0
-    """Least change that counts as an improvement."""
+    """Changes up to this size do not count as an improvement."""
 
 
 class CheckpointSection(Section):
-    """What is saved of the parameters."""
+    """Checkpoints of the run."""
 
     monitor: str = "val/loss"
-    """What the best checkpoint is chosen by: val/ and a metric of the task."""
+    """Metric that selects the best checkpoint: val/ followed by a metric of the task, e.g. val/loss."""
     every_seconds: PositiveFloat = 60.0
-    """`last` and a new `best` are written when an epoch ends, at most once a second; within an epoch after this many
-    seconds."""
+    """Seconds between two saves within an epoch. `last` and a new `best` are also saved at the end of an epoch, at most
+    once per second."""
 
 
-# Old dotted name -> new dotted name. A renamed setting keeps working, with a warning, for one release.
+# Old dotted name -> new dotted name. An old name keeps working for one release, with a warning.
 RENAMED: dict[str, str] = {}
 
 
 class Config(Section):
-    """Everything that decides what a run does."""
+    """Settings of a training run."""
 
     schema_version: Literal[1] = 1
-    """Version of these settings; a later dlcli reads older ones."""
+    """Version of the config format. Newer releases can read older versions."""
     name: RunName = "run"
-    """Name of the runs' folder; left out, the config file's name."""
+    """Name used for run folders; defaults to the name of the config file."""
     task: TaskName = "classification"
-    """classification asks which one, regression asks how many."""
+    """Task to learn: classification predicts a class, regression predicts numbers."""
     seed: Seed = 0
-    """Seed of the validation split, the first parameters, the order of examples and dropout."""
+    """Seed of the validation split, the initial parameters, the order of the examples and dropout."""
     data: AnyData
-    """What to learn from."""
+    """Data source and its settings."""
     model: ModelSection = ModelSection()
-    """What to train."""
+    """Fully connected network to train."""
     loss: AnyLoss
-    """What training minimises."""
+    """Loss to minimise."""
     optimizer: AnyOptimizer = SgdOptimizer()
-    """How a gradient becomes an update."""
+    """Optimization algorithm."""
     scheduler: AnyScheduler = ConstantScheduler()
-    """How the learning rate changes over the run."""
+    """Learning-rate schedule."""
     training: TrainingSection = TrainingSection()
-    """How long, in what portions, where."""
+    """Duration, batch size and hardware of the training."""
     early_stopping: EarlyStoppingSection = EarlyStoppingSection()
-    """When to stop before `training.epochs`."""
+    """Condition for stopping before `training.epochs`."""
     checkpoint: CheckpointSection = CheckpointSection()
-    """What is saved of the parameters."""
+    """Checkpoints of the run."""
     plots: Literal["auto", "always", "never"] = "auto"
-    """Whether pictures are drawn after training; `auto` draws them after 10 seconds of it, when the second or two
-    they take is little; `dlcli plot` draws them at any time."""
+    """Whether to draw plots after training. `auto` draws them if training took at least 10 seconds; `dlcli plot` draws
+    them at any time."""
 
     @model_validator(mode="before")
     @classmethod
@@ -576,27 +583,27 @@ class Config(Section):
 
 
 def section_models(model: type[BaseModel], field: str) -> tuple[type[BaseModel], ...]:
-    """Return the models a field can hold: none for a plain value or no field, several for a union."""
+    """Return the models that a field can hold: none for a plain value or an unknown field, several for a union."""
     if field not in model.model_fields:
         return ()
     annotation = model.model_fields[field].annotation
     members = getattr(annotation, "__args__", (annotation,))
-    return tuple(one for one in members if isinstance(one, type) and issubclass(one, BaseModel))
+    return tuple(member for member in members if isinstance(member, type) and issubclass(member, BaseModel))
 
 
 def sections() -> frozenset[tuple[str | int, ...]]:
-    """Return the path of every section; the whole config is one too."""
+    """Return the path of every section, including () for the whole config."""
     return frozenset({(), *((field,) for field in Config.model_fields if section_models(Config, field))})
 
 
 def is_path_setting(model: type[BaseModel], field: str) -> bool:
-    """Return whether a setting is a path."""
+    """Return whether a setting holds a file system path."""
     return IS_PATH in model.model_fields[field].metadata
 
 
 @cache
 def path_settings() -> tuple[tuple[str | int, ...], ...]:
-    """Return where the settings stand that are paths."""
+    """Return every setting that holds a file system path, as (section, field)."""
     return tuple(
         (section, field)
         for section in Config.model_fields
@@ -607,28 +614,28 @@ def path_settings() -> tuple[tuple[str | int, ...], ...]:
 
 
 def section_name(model: type[BaseModel]) -> str:
-    """Return the `name` that chooses `model` among the sections of a union."""
+    """Return the `name` that selects `model` among the variants of a section."""
     return str(get_args(model.model_fields["name"].annotation)[0])
 
 
 def explain_setting(section: type[BaseModel], field: str) -> str:
-    """Return what a setting means, and its choices where it has a list of them."""
+    """Return the description of a setting, followed by its choices if it has a fixed list of them."""
     info = section.model_fields[field]
-    choices = [str(one) for one in get_args(info.annotation)] if get_origin(info.annotation) is Literal else []
+    choices = [str(choice) for choice in get_args(info.annotation)] if get_origin(info.annotation) is Literal else []
     if field == "schema_version":
         choices = []
-    if field == "name" and choices:  # the tag of a union: the choices are the names of all its members
+    if field == "name" and choices:  # the tag of a union: any of its members can be chosen
         unions = (section_models(Config, name) for name in Config.model_fields)
-        choices = next([section_name(one) for one in members] for members in unions if section in members)
+        choices = next([section_name(member) for member in members] for members in unions if section in members)
     text = " ".join((info.description or "").split())
     return f"{text} One of {', '.join(choices)}." if choices else text
 
 
 def data_sources() -> dict[str, type[DataSection]]:
-    """Return the section of each data source by the source's name."""
+    """Return the section model of each data source, by the name of the source."""
     return {section_name(model): model for model in section_models(Config, "data") if issubclass(model, DataSection)}
 
 
 def starting_config(data: str, task: TaskName) -> Config:
-    """Return the defaults for a task on a data source, as a config to start from."""
+    """Return a config with the default settings for a task on a data source."""
     return Config.model_validate({"name": f"my-{data.replace('_', '-')}", "task": task, "data": {"name": data}})

@@ -1,4 +1,4 @@
-"""What a key or a word that is not known was probably meant to be."""
+"""Suggestions for unknown keys and values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from dlcli.config.schema import Config, section_models, section_name
 from dlcli.config.tree import Path, dotted
 
-# Names that other tools (Lightning, Keras, scikit-learn, skorch, Ultralytics, Hugging Face) have for our settings.
+# Names that other tools (Lightning, Keras, scikit-learn, skorch, Ultralytics, Hugging Face) use for our settings.
 OTHER_TOOLS = {
     "max_epochs": "training.epochs",
     "num_epochs": "training.epochs",
@@ -91,57 +91,58 @@ OTHER_TOOLS = {
     "problem_type": "task",
 }
 SOFTMAX_KEYS = {"softmax", "output_activation", "final_activation", "last_activation", "out_activation", "logits"}
-SOFTMAX_ADVICE = "leave it out: a classifier's outputs become probabilities by softmax in the loss and in predictions"
+SOFTMAX_HINT = "delete it: a classifier applies softmax to its outputs already, in the loss and in predictions"
 
 
 def unknown_key(path: Path, model: type[BaseModel] | None) -> tuple[str, str]:
     """Return the message and the hint for a key that its section does not have.
 
-    Tried in this order: a setting of another member of the same section, a setting of that very name elsewhere,
-    another tool's name, a name like it here, a name like it elsewhere; else the settings there are.
+    The hint suggests, in this order: a setting of another variant of the section, a setting with the same name in
+    another section, the setting behind another tool's name, a similar name in the section, a similar name elsewhere.
+    Otherwise it lists the settings of the section.
 
     Args:
-        path: The key's path as it was written.
-        model: The section it stands in; None where that cannot be told.
+        path: Path of the key as it was written.
+        model: Section that contains the key; None if the section cannot be determined.
     """
     key, parent = str(path[-1]), path[:-1]
     message = f"{dotted(path)} is not a setting"
-    owners = [section_name(one) for one in _siblings(model) if key in one.model_fields]
+    owners = [section_name(sibling) for sibling in _siblings(model) if key in sibling.model_fields]
     if model is not None and owners:
         owner = f"{dotted((*parent, 'name'))}: {' or '.join(owners)}"
-        hint = f"`{key}` belongs to {owner}; `{dotted(path)}=null` takes it out"
+        hint = f"`{key}` requires {owner}; delete it or set `{dotted(path)}=null`"
         return f"{message} of {section_name(model)}", hint
-    if _plain(key) in {_plain(word) for word in SOFTMAX_KEYS}:
-        return message, SOFTMAX_ADVICE
-    elsewhere = [one for one in all_settings() if one[-1] == key]
-    elsewhere.sort(key=lambda one: one[0] == "scheduler")  # whose settings are named like others' and are seldom meant
+    if _normalize(key) in {_normalize(word) for word in SOFTMAX_KEYS}:
+        return message, SOFTMAX_HINT
+    elsewhere = [setting for setting in all_settings() if setting[-1] == key]
+    elsewhere.sort(key=lambda setting: setting[0] == "scheduler")  # last: scheduler shares names but is rarely intended
     if elsewhere:
-        homes = " or ".join(f"`{dotted(one[:-1])}`" if one[:-1] else "the top level" for one in elsewhere)
-        return message, f"`{key}` belongs under {homes}: `{dotted(elsewhere[0])}`"
-    by_plain_name = {_plain(name): setting for name, setting in OTHER_TOOLS.items()}
-    if _plain(key) in by_plain_name:
-        return message, f"did you mean `{by_plain_name[_plain(key)]}`?"
-    here = list(model.model_fields) if model is not None else []
-    if guess := closest(key, here):
+        homes = " or ".join(f"`{dotted(other[:-1])}`" if other[:-1] else "the top level" for other in elsewhere)
+        return message, f"`{key}` belongs under {homes}: write `{dotted(elsewhere[0])}`"
+    by_normalized_name = {_normalize(name): setting for name, setting in OTHER_TOOLS.items()}
+    if _normalize(key) in by_normalized_name:
+        return message, f"did you mean `{by_normalized_name[_normalize(key)]}`?"
+    names = list(model.model_fields) if model is not None else []
+    if guess := closest(key, names):
         return message, f"did you mean `{dotted((*parent, guess))}`?"
-    if guess := closest(key, [str(one[-1]) for one in all_settings()], cutoff=0.75):
-        setting = next(one for one in all_settings() if one[-1] == guess)
-        return message, f"did you mean `{dotted(setting)}`?"
-    return message, f"the settings here are {', '.join(here)}" if here else "take it out"
+    if guess := closest(key, [str(setting[-1]) for setting in all_settings()], cutoff=0.75):
+        match = next(setting for setting in all_settings() if setting[-1] == guess)
+        return message, f"did you mean `{dotted(match)}`?"
+    return message, f"available settings: {', '.join(names)}" if names else "delete it"
 
 
 def closest(word: str, choices: Sequence[str], cutoff: float = 0.5) -> str | None:
-    """Return the choice most like `word`, case and separators aside; None if none is."""
-    plain: dict[str, str] = {}
+    """Return the choice most similar to `word`, ignoring case and separators; None if no choice is similar."""
+    normalized: dict[str, str] = {}
     for choice in choices:
-        plain.setdefault(_plain(choice), choice)
-    guess = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=cutoff)
-    return plain[guess[0]] if guess else None
+        normalized.setdefault(_normalize(choice), choice)
+    guess = difflib.get_close_matches(_normalize(word), normalized, n=1, cutoff=cutoff)
+    return normalized[guess[0]] if guess else None
 
 
 @cache
 def all_settings() -> tuple[Path, ...]:
-    """Return the path of every section and setting there is, each once."""
+    """Return the path of every section and setting, each once."""
     paths: dict[Path, None] = {}
     for field in Config.model_fields:
         paths[(field,)] = None
@@ -151,13 +152,13 @@ def all_settings() -> tuple[Path, ...]:
 
 
 def _siblings(model: type[BaseModel] | None) -> Iterable[type[BaseModel]]:
-    """Return the other members of the union that a section is one of."""
+    """Return the other variants of a section."""
     for field in Config.model_fields:
         members = section_models(Config, field)
         if model in members:
-            return [one for one in members if one is not model and len(members) > 1]
+            return [member for member in members if member is not model and len(members) > 1]
     return ()
 
 
-def _plain(word: str) -> str:
+def _normalize(word: str) -> str:
     return re.sub(r"[-_ ]", "", word).lower()

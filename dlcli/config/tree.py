@@ -1,4 +1,4 @@
-"""A config as it was written: nested values, and where each stands."""
+"""Unvalidated configs: nested values with the location of each."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Value: TypeAlias = "bool | int | float | str | tuple[Value, ...] | dict[str, Val
 
 
 def dotted(path: Path) -> str:
-    """Return the name of a setting as users write it: `optimizer.lr`."""
+    """Return the dotted name of a setting, e.g. `optimizer.lr`."""
     return ".".join(str(part) for part in path)
 
 
 class Place(NamedTuple):
-    """Where something stands; line and column count from 1, and `text` is the whole line.
+    """Location of a key or value. Lines and columns count from 1; `text` is the whole line.
 
-    Paths that are written there are relative to `folder`; "" is the working folder.
+    File system paths written at this place are relative to `folder`; "" is the working folder.
     """
 
     file: str
@@ -36,13 +36,13 @@ class Place(NamedTuple):
 
 @dataclass
 class Document:
-    """A config as it was written.
+    """Config as it was written, before validation.
 
     Attributes:
-        file: What it is called in messages.
-        tree: The values, nested as in the text; sequences are tuples.
-        places: For each key's path, where the key stands.
-        problems: What was wrong, but could be read past.
+        file: Name of the config in messages.
+        tree: Nested values; sequences are tuples.
+        places: Location of each key and list entry, by path.
+        problems: Problems that did not prevent reading the rest.
     """
 
     file: str
@@ -51,17 +51,17 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
 
     def places_below(self, path: Path) -> dict[Path, Place]:
-        """Return where `path` and its parts stand."""
+        """Return the locations of `path` and of everything below it."""
         return {inner: place for inner, place in self.places.items() if inner[: len(path)] == path}
 
     def problem(self, path: Path, message: str, hint: str | None = None) -> Problem:
-        """Return a problem at the innermost part of `path` that was written down, else at the file's beginning."""
+        """Return a problem at the innermost written part of `path`, or at the start of the file."""
         written = (self.places[path[:length]] for length in range(len(path), 0, -1) if path[:length] in self.places)
         return next(written, Place(self.file, 1, 1)).problem(dotted(path), message, hint)
 
 
 def value_at(tree: dict[str, Value], path: Path) -> Value:
-    """Return what stands at `path`; None where nothing does."""
+    """Return the value at `path`; None if it does not exist."""
     value: Value = tree
     for part in path:
         value = value.get(str(part)) if isinstance(value, dict) else None
@@ -69,16 +69,16 @@ def value_at(tree: dict[str, Value], path: Path) -> Value:
 
 
 def set_value(document: Document, path: Path, value: Value, places: Mapping[Path, Place]) -> None:
-    """Set a value whose parents are sections, and forget where the parts of the old one stood."""
+    """Set a value whose parents are sections, and replace the locations of the old value."""
     parent = value_at(document.tree, path[:-1])
     assert isinstance(parent, dict)
     parent[str(path[-1])] = value
-    for known in document.places_below(path):
-        del document.places[known]
+    for old_path in document.places_below(path):
+        del document.places[old_path]
     document.places.update(places)
 
 
 def paths_below(value: Value, path: Path) -> list[Path]:
-    """Return `path` and the path of every part of the value that stands there."""
+    """Return `path` and the paths of everything below it in `value`."""
     children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, tuple) else ()
     return [path, *(inner for key, child in children for inner in paths_below(child, (*path, key)))]

@@ -339,8 +339,8 @@ def test_validate_reports_positions_for_editors(dlcli: Callable[..., Finished], 
 def test_a_starting_config_is_explained_and_trains(dlcli: Callable[..., Finished], clean_place: Path) -> None:
     assert dlcli("config", "init", "--data", "digits", "-o", "mine.yaml").code == 0
     text = Path("mine.yaml").read_text()
-    assert "  # Learning rate at its highest" in text
-    assert "  # How a gradient becomes an update. One of sgd, adam, adamw.\n  name: sgd\n" in text
+    assert "  # Peak learning rate" in text
+    assert "  # Optimization algorithm. One of sgd, adam, adamw.\n  name: sgd\n" in text
     assert dlcli("train", "-c", "mine.yaml", "training.epochs=1", "--quiet").code == 0
     assert Path("runs/my-digits").is_dir()
 
@@ -363,9 +363,9 @@ def test_schema_and_explain_print_their_output(dlcli: Callable[..., Finished], c
     assert dlcli("config", "schema", "-o", "dlcli.schema.json").code == 0
     assert dlcli("config", "schema", "-o", "dlcli.schema.json").code == 2
     assert dlcli("config", "init").out.startswith("# yaml-language-server: $schema=dlcli.schema.json\n")
-    explained = dlcli("config", "explain", "optimizer.momentum").out
-    assert "Share of the previous update" in explained
-    assert max(len(line) for line in explained.splitlines()) <= 80
+    told = dlcli("config", "explain", "optimizer.momentum").out
+    assert "Fraction of the previous update" in told
+    assert max(len(line) for line in told.splitlines()) <= 80
     assert strict_json(dlcli("config", "explain", "seed", "--json").out)["default"] == "0"
     assert dlcli("config", "explain", "sead").code == 2
 
@@ -377,7 +377,8 @@ def test_a_renamed_setting_gives_one_warning_on_stderr(
     done = dlcli("train", "-c", "digits", "training.epochs=null", "rounds=1", "--progress", "none")
     assert (done.code, done.err) == (
         0,
-        "warning: command line: rounds is now called training.epochs; write `training.epochs`; the old name will go\n",
+        "warning: command line: rounds is now called training.epochs; "
+        "write `training.epochs`; the old name will be removed\n",
     )
 
 

@@ -1,4 +1,4 @@
-"""Valid configs at random, as YAML, and single edits of words."""
+"""Random valid configs, and random spelling mistakes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ MODEL: list[dict[str, Any]] = [
 
 
 def random_config(rng: random.Random) -> dict[str, Any]:
-    """Return a valid config; sections are left out, or complete, or in between."""
+    """Return a random valid config; sections may be missing, partial or complete."""
     task = rng.choice(["classification", "regression"])
     metric = rng.choice(["loss", {"classification": "accuracy", "regression": "r2"}[task]])
     tree = {
@@ -73,26 +73,26 @@ def random_config(rng: random.Random) -> dict[str, Any]:
 
 
 def to_yaml(tree: dict[str, Any]) -> str:
-    """Return a config as YAML, a setting a line."""
+    """Return a config as YAML, with one setting per line."""
     lines = []
     for key, value in tree.items():
         if isinstance(value, dict):
-            lines += [f"{key}:", *(f"  {inner}: {render_value(one)}" for inner, one in value.items())]
+            lines += [f"{key}:", *(f"  {inner}: {render_value(setting)}" for inner, setting in value.items())]
         else:
             lines.append(f"{key}: {render_value(value)}")
     return "\n".join(lines) + "\n"
 
 
 def edit(word: str, rng: random.Random) -> str:
-    """Return the word after one slip of a finger: a letter more, less, other, or two the wrong way round."""
-    at = rng.randrange(len(word))
+    """Return the word with one typing mistake: a letter inserted, deleted or replaced, or two letters swapped."""
+    index = rng.randrange(len(word))
     letter = rng.choice(string.ascii_lowercase)
     match rng.randrange(4):
         case 0:
-            return word[:at] + letter + word[at:]
+            return word[:index] + letter + word[index:]
         case 1:
-            return word[:at] + word[at + 1 :]
+            return word[:index] + word[index + 1 :]
         case 2:
-            return word[:at] + letter + word[at + 1 :]
+            return word[:index] + letter + word[index + 1 :]
         case _:
-            return word[:at] + word[at + 1 : at + 2] + word[at] + word[at + 2 :]
+            return word[:index] + word[index + 1 : index + 2] + word[index] + word[index + 2 :]

@@ -1,6 +1,6 @@
-"""Every mistake of broken.txt is answered by the whole message that stands there, which a person has read.
+"""Full error messages of invalid configs, compared with broken.txt.
 
-`DLCLI_UPDATE_SNAPSHOTS=1 make test ARGS=tests/config/test_broken.py` writes the messages anew; read the difference.
+`DLCLI_UPDATE_SNAPSHOTS=1 make test ARGS=tests/config/test_broken.py` regenerates the messages; review the difference.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ def read_cases() -> list[Case]:
         if config.startswith("$ "):
             line, config = config.split("\n", 1)
             overrides = line[2:].split()
-        # what an editor would not keep or show is written as Python has it
+        # placeholders for text that editors do not keep or show
         text = config.replace("<TAB>", "\t").replace("<BEL>", "\x07").replace("<5000 DIGITS>", "9" * 5000)
         cases.append(Case(name, overrides, text, message.strip()))
     return cases
 
 
-def answer(case: Case) -> str:
+def error_message(case: Case) -> str:
     Path("mine.yaml").write_text(case.text, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
         load_config("mine.yaml", case.overrides)
@@ -51,16 +51,16 @@ CASES = read_cases()
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_a_broken_config_is_answered_in_full(clean_place: Path, case: Case) -> None:
-    found = answer(case)
+def test_a_broken_config_gets_the_expected_message(clean_place: Path, case: Case) -> None:
+    actual = error_message(case)
     if os.environ.get("DLCLI_UPDATE_SNAPSHOTS"):
         assert case.message, "write a placeholder"
-        SNAPSHOTS.write_text(SNAPSHOTS.read_text(encoding="utf-8").replace(case.message, found), encoding="utf-8")
+        SNAPSHOTS.write_text(SNAPSHOTS.read_text(encoding="utf-8").replace(case.message, actual), encoding="utf-8")
     else:
-        assert found == case.message
+        assert actual == case.message
 
 
-def test_every_answer_names_a_place_and_a_fix() -> None:
+def test_every_message_has_a_place_and_a_hint() -> None:
     assert len(CASES) >= 60
     for case in CASES:
         lines = case.message.splitlines()

@@ -1,4 +1,4 @@
-"""Files that extend others, and settings by their old names."""
+"""Configs that extend other files, and renamed settings."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ def files(clean_place: Path) -> Path:
     return clean_place
 
 
-def test_later_wins_key_by_key_and_every_value_has_its_origin(files: Path) -> None:
+def test_later_sources_override_earlier_ones_by_key_and_origins_are_recorded(files: Path) -> None:
     loaded = load_config("mine.yaml", ["training.epochs=5"])
     config = loaded.config
     assert (config.optimizer.lr, config.training.epochs, config.name) == (0.25, 5, "mine")
     assert config.optimizer.model_dump()["momentum"] == 0.9
     assert config.model.hidden_sizes == (8,), "a list is replaced as a whole"
-    assert config.model.dropout == 0.0, "null takes back to the default, not to the base"
+    assert config.model.dropout == 0.0, "null resets to the default, not to the base"
     assert loaded.origin(("optimizer", "lr")) == "mine.yaml:3"
     assert loaded.origin(("optimizer", "momentum")) == "base/root.yaml:3"
     assert loaded.origin(("model", "hidden_sizes")) == "base/middle.yaml:3"
     assert loaded.origin(("training", "epochs")) == "command line"
-    assert loaded.text.startswith("extends:"), "the run keeps what was given"
+    assert loaded.text.startswith("extends:"), "the run stores the given text"
 
 
-def test_an_empty_section_changes_nothing_and_an_override_replaces_what_it_names(files: Path) -> None:
+def test_an_empty_section_changes_nothing_and_an_override_replaces_a_whole_section(files: Path) -> None:
     Path("mine.yaml").write_text("extends: base/middle.yaml\noptimizer: {}\n")
     assert load_config("mine.yaml").config.optimizer.model_dump()["momentum"] == 0.9
     assert load_config("mine.yaml", ["optimizer={lr: 0.1}"]).config.optimizer.model_dump()["momentum"] == 0.0
 
 
 def test_a_preset_can_be_extended(clean_place: Path) -> None:
-    Path("moons.yaml").write_text("extends: moons\ntraining: {epochs: 2}\n")  # the same name is no circle
+    Path("moons.yaml").write_text("extends: moons\ntraining: {epochs: 2}\n")  # the same name is not a cycle
     config = load_config("moons.yaml").config
     assert (config.data.name, config.training.epochs) == ("synthetic_classification", 2)
 
 
-def test_problems_keep_their_files(files: Path) -> None:
+def test_problems_name_the_file_they_occur_in(files: Path) -> None:
     Path("base/root.yaml").write_text("data: {name: digits}\nmodell: {}\nseed: 1\nseed: 2\n")
     Path("mine.yaml").write_text("extends: base/middle.yaml\noptimiser: {lr: 1}\n")
     with pytest.raises(ConfigError) as caught:
@@ -61,7 +61,7 @@ def test_problems_keep_their_files(files: Path) -> None:
     ]
 
 
-def test_circles_are_refused_with_their_path(files: Path) -> None:
+def test_cycles_of_extends_are_rejected_with_their_path(files: Path) -> None:
     Path("base/root.yaml").write_text("extends: ../mine.yaml\n")
     with pytest.raises(ConfigError) as caught:
         load_config("mine.yaml")
@@ -69,19 +69,19 @@ def test_circles_are_refused_with_their_path(files: Path) -> None:
     assert caught.value.problems[0].place == "base/root.yaml:1:1"
 
 
-def test_a_chain_has_an_end(clean_place: Path) -> None:
+def test_a_chain_of_extends_is_limited(clean_place: Path) -> None:
     for i in range(30):
         Path(f"{i}.yaml").write_text(f"extends: {i + 1}.yaml\n")
     with pytest.raises(ConfigError, match="more than 20 files"):
         load_config("0.yaml")
 
 
-def test_another_member_of_a_section_needs_the_old_settings_out(files: Path) -> None:
+def test_another_variant_of_a_section_requires_removing_the_old_settings(files: Path) -> None:
     Path("mine.yaml").write_text("extends: base/middle.yaml\noptimizer: {name: adam}\n")
     with pytest.raises(ConfigError) as caught:
         load_config("mine.yaml")
     assert "base/root.yaml:3:22: optimizer.momentum is not a setting of adam" in str(caught.value)
-    assert "`optimizer.momentum=null` takes it out" in str(caught.value.hint)
+    assert "delete it or set `optimizer.momentum=null`" in str(caught.value.hint)
     Path("mine.yaml").write_text("extends: base/middle.yaml\noptimizer: {name: adam, momentum: null}\n")
     assert load_config("mine.yaml").config.optimizer.name == "adam"
 
@@ -91,17 +91,17 @@ def test_a_renamed_setting_keeps_working_and_warns(clean_place: Path, monkeypatc
     Path("mine.yaml").write_text("data: {name: digits}\noptimizer:\n  step: 0.3\nrounds: 4\n")
     loaded = load_config("mine.yaml")
     assert (loaded.config.optimizer.lr, loaded.config.training.epochs) == (0.3, 4)
-    assert [f"{one.place}: {one.message}" for one in loaded.warnings] == [
+    assert [f"{warning.place}: {warning.message}" for warning in loaded.warnings] == [
         "mine.yaml:3:3: optimizer.step is now called optimizer.lr",
         "mine.yaml:4:1: rounds is now called training.epochs",
     ]
     assert loaded.origin(("optimizer", "lr")) == "mine.yaml:3"
     assert load_config("digits", ["optimizer.step=0.1", "optimizer.lr=null"]).warnings[0].place == "command line"
-    with pytest.raises(ConfigError, match=r"optimizer\.step is the old name of optimizer\.lr, which is set too"):
+    with pytest.raises(ConfigError, match=r"optimizer\.step is the old name of optimizer\.lr, which is also set"):
         load_config("mine.yaml", ["optimizer.lr=0.1"])
 
 
-def test_nothing_is_renamed_to_a_setting_that_is_none() -> None:
+def test_renamed_settings_map_from_unknown_to_existing_settings() -> None:
     from dlcli.config.suggest import all_settings
     from dlcli.config.tree import dotted
 

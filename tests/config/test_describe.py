@@ -17,10 +17,10 @@ from dlcli.config.tree import dotted
 from dlcli.errors import ConfigError, UsageError
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
-# What a schema of single settings cannot see: rules between settings, YAML itself, how a number was written.
+# Cases that a JSON Schema cannot reject: rules between settings, and conditions outside the document.
 BEYOND_A_SCHEMA = {
     "a classification loss on a regression task",
-    "data of the other task",
+    "data source of the other task",
     "nesterov without momentum",
     "warm-up longer than the run",
     "monitor of the other task",
@@ -28,13 +28,13 @@ BEYOND_A_SCHEMA = {
     "batch larger than the data",
     "friedman1 with too few features",
     "three moons",
-    "extends what is not there",
-    "extends a preset that is none",
+    "extends a missing file",
+    "extends an unknown preset",
     "extends itself",
-    "a base by a variable that is not set",
-    "a folder for a base",
-    "a folder by a variable that is not set",
-    "a folder of a user there is not",
+    "a base with an unset variable",
+    "a folder as base",
+    "a folder with an unset variable",
+    "a folder of an unknown user",
     "an empty folder name",
     "a folder with a NUL",
     "warm-up that leaves no step",
@@ -45,7 +45,7 @@ def as_json(tree: Any) -> Any:
     return json.loads(json.dumps(tree))  # tuples become lists
 
 
-def test_it_is_a_schema_of_draft_2020_12() -> None:
+def test_the_schema_is_valid_json_schema_draft_2020_12() -> None:
     assert json_schema()["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     jsonschema.Draft202012Validator.check_schema(json_schema())
 
@@ -59,15 +59,15 @@ def test_the_schema_accepts_every_preset(preset: str) -> None:
 def test_the_schema_accepts_valid_configs() -> None:
     rng = random.Random(0)
     configs = [*(random_config(rng) for _ in range(200)), {"extends": "base.yaml", "optimizer": {"lr": None}}]
-    assert [one for one in configs if not VALIDATOR.is_valid(as_json(one))] == []
+    assert [config for config in configs if not VALIDATOR.is_valid(as_json(config))] == []
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_the_schema_refuses_what_is_broken_in_itself(case: Case) -> None:
+def test_the_schema_rejects_broken_configs(case: Case) -> None:
     try:
         document = read_document(case.text, "f")
     except ConfigError:
-        return  # no YAML, so nothing for a schema to look at
+        return  # not valid YAML, so nothing to validate
     if document.problems or case.overrides or case.name in BEYOND_A_SCHEMA:
         return
     assert not VALIDATOR.is_valid(as_json(document.tree))
@@ -78,15 +78,15 @@ def test_every_setting_is_explained(setting: str) -> None:
     about = dict(explain(setting))
     assert about["setting"] == setting
     assert len(about["means"]) > 10
-    assert "default" in about or len(about) > 2, "a section has its settings instead"
+    assert "default" in about or len(about) > 2, "a section lists its settings instead of a default"
 
 
-def test_what_the_lecture_says_is_found_under_settings_that_exist() -> None:
+def test_references_to_the_lecture_belong_to_existing_settings() -> None:
     assert set(LECTURE) <= {dotted(path) for path in all_settings()}
     assert dict(explain("optimizer.lr"))["lecture"].startswith("the learning rate α")
 
 
-def test_explain_tells_defaults_bounds_and_owners() -> None:
+def test_explain_shows_defaults_bounds_and_owners() -> None:
     about = dict(explain("optimizer.weight_decay"))
     assert about["default"] == "0.0 for sgd and adam, 0.01 for adamw"
     assert about["allowed"] == "0 or a number at least 1e-18 and at most 1e+18"
@@ -94,12 +94,12 @@ def test_explain_tells_defaults_bounds_and_owners() -> None:
     assert dict(explain("optimizer.momentum"))["belongs to"] == "optimizer.name: sgd"
 
 
-def test_explain_tells_what_each_choice_of_a_name_is_and_in_what_unit_inputs_are() -> None:
-    assert "summed over the classes, mean over examples" in dict(explain("loss.name"))["mse"]
+def test_explain_describes_each_choice_of_a_name_and_the_units_of_the_inputs() -> None:
+    assert "summed over the classes and averaged over examples" in dict(explain("loss.name"))["mse"]
     assert "pixels of fashion_mnist 0..255, of digits 0..16" in dict(explain("data.normalize"))["means"]
 
 
-def test_a_setting_that_is_none_is_answered_with_one_like_it() -> None:
+def test_an_unknown_setting_gets_a_similar_one_as_the_hint() -> None:
     with pytest.raises(UsageError) as caught:
         explain("optimizer.momentun")
     assert caught.value.hint == "did you mean `dlcli config explain optimizer.momentum`?"

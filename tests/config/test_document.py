@@ -46,7 +46,7 @@ def test_scalars_follow_yaml_1_2(text: str, value: object) -> None:
     assert repr(read_scalar(text)) == repr(value)
 
 
-def test_every_key_has_its_place_and_quotes_make_text() -> None:
+def test_places_of_keys_are_recorded_and_quoted_values_are_strings() -> None:
     document = read_document("a:\n  b: '1'\n  c: [1, x]\nd: {e: 2}\n", "f.yaml")
     assert document.tree == {"a": {"b": "1", "c": (1, "x")}, "d": {"e": 2}}
     places = {path: (place.line, place.column) for path, place in document.places.items()}
@@ -63,7 +63,7 @@ def test_an_empty_text_is_an_empty_mapping() -> None:
 @pytest.mark.parametrize(
     ("text", "place", "words"),
     [
-        ("seed: 1\nseed: 2\n", "f:2:1", "set twice; the first is in line 1"),
+        ("seed: 1\nseed: 2\n", "f:2:1", "set twice, first on line 1"),
         ("a: *b\n", "f:1:4", "alias"),
         ("a: &b 1\n", "f:1:4", "anchor"),
         ("a: !!python/object:os.system 1\n", "f:1:4", "tag"),
@@ -71,10 +71,10 @@ def test_an_empty_text_is_an_empty_mapping() -> None:
         ("a: 1\n---\nb: 2\n", "f:2:1", "second document"),
         ("a: .nan\n", "f:1:4", "finite"),
         ("a: " + "9" * 5000 + "\n", "f:1:4", "more than 400 characters"),
-        ("1: a\n", "f:1:1", "not a word"),
-        ("a: [1\n", "f:2:1", "not YAML"),
-        ("a:\n\t- b\n", "f:2:1", "not YAML"),
-        ('a: "\\UFFFFFFFF"\n', "f:1:", "not YAML"),
+        ("1: a\n", "f:1:1", "not a string"),
+        ("a: [1\n", "f:2:1", "not valid YAML"),
+        ("a:\n\t- b\n", "f:2:1", "not valid YAML"),
+        ('a: "\\UFFFFFFFF"\n', "f:1:", "not valid YAML"),
         ("a: \x07\n", "f:1:4", "#x0007"),
         ("- a\n", "f:1:1", "mapping"),
         ("a: " + "[" * 100_000, "f:1:", "levels deep"),
@@ -83,9 +83,9 @@ def test_an_empty_text_is_an_empty_mapping() -> None:
         ("".join(f"k{i}: 1\n" for i in range(7000)), "f:", "more than 2000 keys and values"),
     ],
 )
-def test_what_a_config_has_no_use_for_is_refused_with_its_place(text: str, place: str, words: str) -> None:
+def test_unsupported_yaml_is_rejected_with_its_place(text: str, place: str, words: str) -> None:
     try:
         problems = tuple(read_document(text, "f").problems)
-    except ConfigError as error:  # nothing after a broken syntax can be read
+    except ConfigError as error:  # nothing after a syntax error can be read
         problems = error.problems
     assert any(problem.place.startswith(place) and words in problem.message for problem in problems)

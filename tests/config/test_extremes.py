@@ -1,4 +1,4 @@
-"""Values at the ends of what a config may say are trained with: each run ends with a result or a sentence."""
+"""Training with extreme valid settings: each run ends with a result or an error message."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ def drawn(choices: dict[str, tuple[object, ...]], rng: random.Random) -> dict[st
 
 
 def random_extremes(rng: random.Random, task: str, optimizer: str, scheduler: str) -> list[str]:
-    """Return settings at their ends: all of loss, optimizer and scheduler, and a share of what every config has."""
-    loss, share = rng.choice(list(LOSSES[task])), rng.choice([0.1, 0.5])
+    """Return extreme settings: all of loss, optimizer and scheduler, and some of those common to all configs."""
+    loss, fraction = rng.choice(list(LOSSES[task])), rng.choice([0.1, 0.5])
     tree: dict[str, dict[str, object]] = {
         "loss": {"name": loss, **drawn(LOSSES[task][loss], rng)},
         "optimizer": {"name": optimizer, **drawn(OPTIMIZERS[optimizer], rng)},
@@ -110,14 +110,18 @@ def random_extremes(rng: random.Random, task: str, optimizer: str, scheduler: st
     if tree["optimizer"].get("momentum") == 0:
         tree["optimizer"]["nesterov"] = False
     for section, settings in {**SECTIONS, "data": SECTIONS["data"] | DATA[task]}.items():
-        some = {key: value for key, value in drawn(settings, rng).items() if rng.random() < share}
-        tree[section] = tree.get(section, {}) | some
-    written = [f"{section}.{key}={render_value(value)}" for section, own in tree.items() for key, value in own.items()]
+        extremes = {key: value for key, value in drawn(settings, rng).items() if rng.random() < fraction}
+        tree[section] = tree.get(section, {}) | extremes
+    written = [
+        f"{section}.{key}={render_value(value)}"
+        for section, settings in tree.items()
+        for key, value in settings.items()
+    ]
     return [f"task={task}", *written]
 
 
 def outcome(settings: list[str], folder: Path) -> int:
-    """Return the exit code of training; what is no DlcliError passes through, for it would end in a traceback."""
+    """Return the exit code of training. Other exceptions than DlcliError pass through, as they cause a traceback."""
     try:
         loaded = load_config("moons", ["data=null", "loss=null", "optimizer=null", "scheduler=null", *settings])
         api.train(loaded, run_dir=folder, evaluate_test=True)
@@ -127,7 +131,7 @@ def outcome(settings: list[str], folder: Path) -> int:
 
 
 def train_all(seed: int, place: Path) -> Counter[int]:
-    """Train every optimizer with every schedule, task and kind of step, and count the exit codes."""
+    """Train every combination of task, optimizer, schedule and step, and count the exit codes."""
     rng, codes = random.Random(seed), Counter[int]()
     combinations = itertools.product(LOSSES, OPTIMIZERS, SCHEDULERS, ("eager", "manual"))
     for i, (task, optimizer, scheduler, step) in enumerate(combinations):
@@ -138,7 +142,7 @@ def train_all(seed: int, place: Path) -> Counter[int]:
     return codes
 
 
-def test_the_ends_of_every_setting_end_with_a_result_or_a_sentence(clean_place: Path) -> None:
+def test_extreme_settings_end_with_a_result_or_an_error_message(clean_place: Path) -> None:
     codes = train_all(0, clean_place)
     assert codes[0] > 20, "most are trained"
     assert codes[5] > 5, "some diverge"
@@ -146,7 +150,7 @@ def test_the_ends_of_every_setting_end_with_a_result_or_a_sentence(clean_place: 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(1, 21))
-def test_the_ends_of_every_setting_at_length(clean_place: Path, seed: int) -> None:
+def test_extreme_settings_at_length(clean_place: Path, seed: int) -> None:
     train_all(seed, clean_place)
 
 
@@ -178,7 +182,7 @@ def test_the_ends_of_every_setting_at_length(clean_place: Path, seed: int) -> No
     ],
     ids=lambda settings: settings[0][:40],
 )
-def test_what_float32_or_an_index_cannot_hold_is_refused(settings: list[str]) -> None:
+def test_numbers_outside_float32_or_index_range_are_rejected(settings: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config("moons", settings)
     assert len(caught.value.problems) == 1
@@ -196,16 +200,18 @@ def test_every_number_of_the_schema_has_bounds_on_both_sides() -> None:
             for inner in node:
                 yield from numbers(inner)
 
-    found = list(numbers(json_schema()))
-    assert len(found) > 40
-    for one in found:
-        assert {"minimum", "exclusiveMinimum"} & set(one), one
-        assert {"maximum", "exclusiveMaximum"} & set(one) or one == {"minimum": 1, "type": "integer"}, one  # batch_size
-        if one["type"] == "number":
-            assert 0 < one["minimum"] <= 1e-18
+    schemas = list(numbers(json_schema()))
+    assert len(schemas) > 40
+    for node in schemas:
+        assert {"minimum", "exclusiveMinimum"} & set(node), node
+        assert {"maximum", "exclusiveMaximum"} & set(node) or node == {"minimum": 1, "type": "integer"}, (
+            node
+        )  # batch_size
+        if node["type"] == "number":
+            assert 0 < node["minimum"] <= 1e-18
 
 
-def test_zero_is_allowed_where_it_switches_something_off() -> None:
+def test_zero_is_allowed_for_settings_that_it_disables() -> None:
     allowed = jsonschema.Draft202012Validator(json_schema()["$defs"]["SgdOptimizer"]["properties"]["weight_decay"])
     assert [allowed.is_valid(value) for value in (0, 0.0, 1e-18, 1e18, None, 1e-46, 1e19, -1)] == [True] * 5 + [
         False

@@ -13,10 +13,13 @@ from dlcli.errors import ConfigError, UsageError
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["data.name=diabetes"], "data.name diabetes is data for regression, not classification"),
-        (["loss.name=huber"], "loss.name huber is no loss for classification"),
-        (["optimizer.momentum=0", "optimizer.nesterov=true"], "optimizer.nesterov needs a momentum above 0"),
-        (["training.step=manual", "training.precision=bf16"], "training.step cannot be manual with precision bf16"),
+        (["data.name=diabetes"], "data.name diabetes is a data source for regression, not for classification"),
+        (["loss.name=huber"], "loss.name huber cannot be used for classification"),
+        (["optimizer.momentum=0", "optimizer.nesterov=true"], "optimizer.nesterov requires optimizer.momentum above 0"),
+        (
+            ["training.step=manual", "training.precision=bf16"],
+            "training.step cannot be manual with training.precision bf16",
+        ),
         (["scheduler.warmup_epochs=40"], "scheduler.warmup_epochs must be less than training.epochs (40)"),
         (["checkpoint.monitor=val/rmse"], "checkpoint.monitor must be one of val/loss, val/accuracy"),
         (["data={name: synthetic_classification, pattern: moons, n_classes: 3}"], "data.n_classes must be 2 for moons"),
@@ -25,17 +28,17 @@ from dlcli.errors import ConfigError, UsageError
         (["seed=4294967296"], "seed must be less than 4294967296"),
         (["optimizer.lr.x=1"], "optimizer.lr.x cannot be set: optimizer.lr is a single value"),
         (["optimizer.lr"], "'optimizer.lr' is not an override"),
-        (["optimizer.lr=[1"], "optimizer.lr is not YAML"),
-        (["name=../up"], "name must be letters, digits"),
+        (["optimizer.lr=[1"], "optimizer.lr is not valid YAML"),
+        (["name=../up"], "name must be 1 to 64 letters, digits"),
     ],
 )
-def test_settings_that_do_not_go_together_are_refused(overrides: list[str], message: str) -> None:
+def test_incompatible_settings_are_rejected(overrides: list[str], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config("digits", overrides)
     assert message in str(caught.value)
 
 
-def test_rules_are_told_beside_other_mistakes_but_never_because_of_them() -> None:
+def test_rules_are_reported_with_other_mistakes_but_never_because_of_them() -> None:
     mistakes = ["training.epocs=3", "optimizer.nesterov=true", "optimizer.momentum=0", "checkpoint.monitor=val/rmse"]
     with pytest.raises(ConfigError) as caught:
         load_config("digits", mistakes)
@@ -46,7 +49,7 @@ def test_rules_are_told_beside_other_mistakes_but_never_because_of_them() -> Non
     assert {problem.key for problem in caught.value.problems} == {"optimizer.momentum", "task"}
 
 
-def test_overrides_are_typed_like_yaml_and_the_last_one_wins() -> None:
+def test_overrides_are_read_as_yaml_and_the_last_one_wins() -> None:
     loaded = load_config("digits", ["optimizer.lr=1e-3", "model.hidden_sizes=[8, 4]", "optimizer.lr=0.25", "name=no"])
     assert loaded.config.optimizer.lr == 0.25
     assert loaded.config.model.hidden_sizes == (8, 4)
@@ -56,7 +59,7 @@ def test_overrides_are_typed_like_yaml_and_the_last_one_wins() -> None:
     assert loaded.origin(("data", "name")).startswith("presets/digits.yaml:")
 
 
-def test_null_takes_a_setting_or_a_section_back_to_its_default() -> None:
+def test_null_resets_a_setting_or_a_section_to_its_default() -> None:
     config = load_config("digits", ["optimizer=null", "training.epochs=null"]).config
     assert (config.optimizer.lr, config.training.epochs) == (0.1, 10)
 
@@ -71,7 +74,7 @@ def test_the_loss_follows_the_task_unless_named(clean_place: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("digitz", "no config file or preset 'digitz'"),
+        ("digitz", "no config file or preset is called 'digitz'"),
         ("missing.yaml", "cannot read missing.yaml: no such file"),
         ("folder.yaml", "is a folder"),
         ("pipe.yaml", "not a regular file"),
@@ -81,7 +84,7 @@ def test_the_loss_follows_the_task_unless_named(clean_place: Path) -> None:
         ("nul\0.yaml", "has a NUL character"),
     ],
 )
-def test_what_cannot_be_read_as_a_config_is_refused(clean_place: Path, name: str, words: str) -> None:
+def test_unreadable_configs_are_rejected(clean_place: Path, name: str, words: str) -> None:
     Path("folder.yaml").mkdir()
     os.mkfifo("pipe.yaml")
     Path("large.yaml").write_text("#" * 70_000)
@@ -91,7 +94,7 @@ def test_what_cannot_be_read_as_a_config_is_refused(clean_place: Path, name: str
     assert words in caught.value.message
 
 
-def test_an_empty_file_says_what_to_add(clean_place: Path) -> None:
+def test_an_empty_file_gets_a_hint_with_a_minimal_config(clean_place: Path) -> None:
     Path("empty.yaml").touch()
     with pytest.raises(ConfigError) as caught:
         load_config("empty.yaml")
@@ -99,5 +102,5 @@ def test_an_empty_file_says_what_to_add(clean_place: Path) -> None:
     assert caught.value.hint == "add `data: {name: digits}`"
 
 
-def test_the_presets_of_a_checkout_are_its_configs() -> None:
+def test_the_presets_of_a_checkout_are_the_files_in_its_configs_folder() -> None:
     assert list(presets()) == sorted(file.stem for file in (Path(__file__).parents[2] / "configs").glob("*.yaml"))

@@ -1,4 +1,4 @@
-"""Thousands of configs that are nearly right: each is valid, or refused with a place and without a traceback."""
+"""Thousands of randomly damaged configs: each is valid, or rejected with a place and without a traceback."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WRONG_VALUES = ["abc", "-1", "1e400", "yes", "[1, 2]", "{a: 1}", "''", "~", "1.5
 
 
 def verdict(content: bytes) -> ConfigError | None:
-    """Return what is wrong with a config; None if nothing is. Any other exception is a bug and passes through."""
+    """Return the error of a config; None if it is valid. Any other exception is a bug and passes through."""
     Path("mine.yaml").write_bytes(content)
     try:
         load_config("mine.yaml")
@@ -28,23 +28,23 @@ def verdict(content: bytes) -> ConfigError | None:
 
 
 def broken(text: str, rng: random.Random) -> bytes:
-    """Return a config's text with one thing wrong with it."""
+    """Return the text of a config with one random mistake."""
     lines = text.splitlines()
-    at = rng.randrange(len(lines))
+    index = rng.randrange(len(lines))
     match rng.randrange(7):
         case 0:  # a wrong value
-            lines[at] = re.sub(r":.*", f": {rng.choice(WRONG_VALUES)}", lines[at])
-        case 1:  # a line twice
-            lines.insert(at, lines[at])
-        case 2:  # a line gone
-            del lines[at]
+            lines[index] = re.sub(r":.*", f": {rng.choice(WRONG_VALUES)}", lines[index])
+        case 1:  # a duplicate line
+            lines.insert(index, lines[index])
+        case 2:  # a missing line
+            del lines[index]
         case 3:  # another indentation
-            lines[at] = " " * rng.randrange(5) + lines[at].strip()
-        case 4:  # two lines the wrong way round
-            lines.insert(rng.randrange(len(lines)), lines.pop(at))
-        case 5:  # a character that means something
-            where = rng.randrange(len(lines[at]) + 1)
-            lines[at] = lines[at][:where] + rng.choice("[]{}:,&*!|>'\"%@`#-?\t\0") + lines[at][where:]
+            lines[index] = " " * rng.randrange(5) + lines[index].strip()
+        case 4:  # a moved line
+            lines.insert(rng.randrange(len(lines)), lines.pop(index))
+        case 5:  # a special character
+            column = rng.randrange(len(lines[index]) + 1)
+            lines[index] = lines[index][:column] + rng.choice("[]{}:,&*!|>'\"%@`#-?\t\0") + lines[index][column:]
         case _:  # some flipped bits
             content = bytearray("\n".join(lines).encode())
             for _ in range(rng.randrange(1, 4)):
@@ -53,35 +53,35 @@ def broken(text: str, rng: random.Random) -> bytes:
     return "\n".join(lines).encode()
 
 
-def test_whatever_is_wrong_it_is_refused_with_a_place(clean_place: Path) -> None:
+def test_every_damaged_config_is_valid_or_rejected_with_a_place(clean_place: Path) -> None:
     rng = random.Random(20261123)
-    refused = 0
+    rejected = 0
     for _ in range(MUTATIONS):
         content = broken(to_yaml(random_config(rng)), rng)
         error = verdict(content)
         if error is not None:
-            refused += 1
+            rejected += 1
             assert error.exit_code == 2
             for problem in error.problems:
                 assert re.match(r"mine\.yaml:\d+:\d+$", problem.place), (content, problem)
                 assert problem.hint, (content, problem)
-    assert refused > MUTATIONS / 3, "most of these are mistakes"
+    assert rejected > MUTATIONS / 3, "most of these are mistakes"
 
 
-def test_a_misspelt_key_is_named_and_the_right_one_suggested(clean_place: Path) -> None:
+def test_a_misspelt_key_is_reported_with_the_correct_key_as_the_hint(clean_place: Path) -> None:
     rng = random.Random(20261123)
     known = {str(path[-1]) for path in all_settings()} | {"extends"}
     edits = right = 0
     while edits < KEY_EDITS:
         lines = to_yaml(random_config(rng)).splitlines()
-        at = rng.randrange(len(lines))
-        indent, key, rest = re.match(r"( *)(\w+)(:.*)", lines[at]).groups()  # type: ignore[union-attr]
-        section = next((line[:-1] for line in reversed(lines[:at]) if line.endswith(":")), "") if indent else ""
+        index = rng.randrange(len(lines))
+        indent, key, rest = re.match(r"( *)(\w+)(:.*)", lines[index]).groups()  # type: ignore[union-attr]
+        section = next((line[:-1] for line in reversed(lines[:index]) if line.endswith(":")), "") if indent else ""
         misspelt = edit(key, rng)
         if misspelt in known or not re.fullmatch(r"[a-z_]*[a-z][a-z_]*", misspelt):
             continue
         edits += 1
-        lines[at] = f"{indent}{misspelt}{rest}"
+        lines[index] = f"{indent}{misspelt}{rest}"
         error = verdict("\n".join(lines).encode())
         assert error is not None
         name = ".".join(part for part in (section, misspelt) if part)
@@ -90,7 +90,7 @@ def test_a_misspelt_key_is_named_and_the_right_one_suggested(clean_place: Path) 
     assert right / edits >= 0.95, right / edits
 
 
-def test_what_is_shown_reads_back_as_the_same_config(clean_place: Path) -> None:
+def test_rendered_configs_read_back_as_the_same_config(clean_place: Path) -> None:
     rng = random.Random(20261123)
     for _ in range(200):
         Path("mine.yaml").write_text(to_yaml(random_config(rng)))
@@ -99,9 +99,9 @@ def test_what_is_shown_reads_back_as_the_same_config(clean_place: Path) -> None:
         assert load_config("shown.yaml").config == config
 
 
-def test_every_preset_survives_being_cut_anywhere(clean_place: Path) -> None:
+def test_every_truncated_preset_is_valid_or_rejected_with_a_line(clean_place: Path) -> None:
     for preset in presets().values():
         content = preset.read_bytes()
         errors = [verdict(content[:length]) for length in range(0, len(content), 7)]
-        assert errors[0] is not None, "nothing is no config"
+        assert errors[0] is not None, "an empty file is not a config"
         assert all(problem.line for error in errors if error for problem in error.problems)

@@ -1,4 +1,4 @@
-"""Paths as users write them: one rule for all, relative to where they stand, kept as text."""
+"""Expansion of paths in configs, overrides and file names."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def home(clean_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"),
+    ("written", "expanded"),
     [
         ("~", "/home/a$b"),
         ("~/x", "/home/a$b/x"),
@@ -54,10 +54,10 @@ def home(clean_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("digits", "digits"),
     ],
 )
-def test_a_path_is_expanded_once(written: str, meant: str) -> None:
+def test_a_path_is_expanded_once(written: str, expanded: str) -> None:
     if written.startswith("~root") and os.path.expanduser("~root") != "/root":
-        pytest.skip("root lives elsewhere here")
-    assert expand_path(written) == meant
+        pytest.skip("root's home folder is not /root")
+    assert expand_path(written) == expanded
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_path_is_expanded_once(written: str, meant: str) -> None:
         ("a\0b", "NUL"),
     ],
 )
-def test_what_stands_for_nothing_is_refused_by_name(written: str, words: str) -> None:
+def test_paths_that_cannot_be_expanded_are_rejected(written: str, words: str) -> None:
     with pytest.raises(UsageError) as caught:
         expand_path(written, "--root")
     assert caught.value.message.startswith("--root")
@@ -80,17 +80,17 @@ def test_what_stands_for_nothing_is_refused_by_name(written: str, words: str) ->
 
 
 @pytest.mark.parametrize("path", ["/a", "/$DATA", "/${UNSET}/$$", "/a$", "/$$$a"])
-def test_an_escaped_path_comes_back(path: str) -> None:
+def test_an_escaped_path_expands_to_itself(path: str) -> None:
     assert expand_path(escape_path(path)) == path
 
 
-def test_a_path_is_relative_to_the_file_it_stands_in(clean_place: Path) -> None:
+def test_a_path_is_relative_to_the_file_that_contains_it(clean_place: Path) -> None:
     Path("configs/base").mkdir(parents=True)
-    Path("configs/base/root.yaml").write_text("data: {name: fashion_mnist, root: here}\n")
+    Path("configs/base/root.yaml").write_text("data: {name: fashion_mnist, root: inside}\n")
     Path("configs/mine.yaml").write_text("extends: base/root.yaml\n")
-    Path("configs/other.yaml").write_text("extends: base/root.yaml\ndata:\n  root: ../there\n")
-    assert root_of(load_config("configs/mine.yaml")) == str(clean_place / "configs/base/here")
-    assert root_of(load_config("configs/other.yaml")) == str(clean_place / "there")
+    Path("configs/other.yaml").write_text("extends: base/root.yaml\ndata:\n  root: ../outside\n")
+    assert root_of(load_config("configs/mine.yaml")) == str(clean_place / "configs/base/inside")
+    assert root_of(load_config("configs/other.yaml")) == str(clean_place / "outside")
     assert root_of(load_config("configs/mine.yaml", ["data.root=x"])) == str(clean_place / "x")
     assert root_of(load_config("configs/mine.yaml", ["data={name: fashion_mnist, root: x}"])) == str(clean_place / "x")
     assert root_of(load_config("fashion_mnist", ["data.root=~/x"])) == "/home/a$b/x"
@@ -99,31 +99,31 @@ def test_a_path_is_relative_to_the_file_it_stands_in(clean_place: Path) -> None:
     assert loaded.origin(("data", "root")) == "configs/other.yaml:3"
 
 
-def test_a_base_without_an_ending_is_looked_for_beside_the_file(clean_place: Path) -> None:
+def test_a_base_without_a_suffix_is_searched_in_the_folder_of_the_file(clean_place: Path) -> None:
     Path("configs").mkdir()
     Path("configs/base").write_text("data: {name: digits}\n")
     Path("configs/mine.yaml").write_text("extends: base\n")
     assert load_config("configs/mine.yaml").config.data.name == "digits"
 
 
-def test_only_what_is_in_force_has_to_be_there() -> None:
+def test_a_path_that_an_override_replaces_is_not_expanded() -> None:
     Path("mine.yaml").write_text("data: {name: fashion_mnist, root: $UNSET/x}\n")
     assert root_of(load_config("mine.yaml", ["data.root=/x"])) == "/x"
     with pytest.raises(ConfigError, match=r"mine\.yaml:1:29: data\.root .*UNSET is not set"):
         load_config("mine.yaml")
 
 
-def test_what_a_run_keeps_reads_back_from_anywhere(clean_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A dollar sign in the path that was meant is not expanded a second time."""
+def test_a_resolved_config_reads_back_from_any_folder(clean_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dollar sign in an expanded path is not expanded again."""
     Path("x$DATA").mkdir()
     monkeypatch.chdir("x$DATA")
     Path("mine.yaml").write_text("data: {name: fashion_mnist, root: data}\n")
     loaded = load_config("mine.yaml")
     assert root_of(loaded) == str(clean_place / "x$DATA" / "data")
     Path("resolved.yaml").write_text(rendered(loaded))
-    again = Path("resolved.yaml").resolve()
+    resolved = Path("resolved.yaml").resolve()
     monkeypatch.chdir("/")
-    assert load_config(again).config == loaded.config, "a Path is taken as it is"
+    assert load_config(resolved).config == loaded.config, "a Path object is not expanded"
 
 
 def test_configs_and_bases_are_found_by_home_and_variables(clean_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +135,7 @@ def test_configs_and_bases_are_found_by_home_and_variables(clean_place: Path, mo
     assert not Path("~").exists()
 
 
-def test_a_root_that_is_no_text_is_refused_and_a_file_name_is_shown_escaped(clean_place: Path) -> None:
+def test_a_root_that_is_not_utf8_is_rejected_and_such_a_file_name_is_escaped(clean_place: Path) -> None:
     Path(f"{NOT_UTF8}.yaml").write_text("data: {name: fashion_mnist}\nname: a-run\n")
     loaded = load_config(f"{NOT_UTF8}.yaml")
     assert "  # caf\\udce9.yaml:2" in rendered(loaded)
@@ -143,18 +143,18 @@ def test_a_root_that_is_no_text_is_refused_and_a_file_name_is_shown_escaped(clea
     for folder, root in ((NOT_UTF8, "data"), ("data", NOT_UTF8)):
         with pytest.raises(UsageError) as caught:
             resolve_path(root, folder, "data.root")
-        assert "data.root cannot be kept as text" in caught.value.message
+        assert "data.root cannot be stored as text" in caught.value.message
     with pytest.raises(ConfigError):
         load_config("fashion_mnist", [f"data.root={NOT_UTF8}"])
 
 
-def test_a_file_name_with_a_line_end_adds_no_line_to_what_is_kept(clean_place: Path) -> None:
+def test_a_file_name_with_a_newline_adds_no_line_to_the_resolved_config(clean_place: Path) -> None:
     Path("a\nseed: 7.yaml").write_text("data: {name: digits}\nname: a-run\n")
     Path("kept.yaml").write_text(rendered(load_config("./a\nseed: 7.yaml")))
     assert load_config("kept.yaml").config.seed == 0
 
 
-def test_nothing_is_waited_for(clean_place: Path) -> None:
+def test_pipes_sockets_and_devices_do_not_block(clean_place: Path) -> None:
     os.mkfifo("pipe.yaml")
     Path("folder").mkdir()
     with socket.socket(socket.AF_UNIX) as listening:
@@ -169,7 +169,7 @@ def test_nothing_is_waited_for(clean_place: Path) -> None:
             load_config("mine.yaml")
 
 
-def test_every_setting_that_is_a_folder_or_a_file_is_known_as_a_path() -> None:
+def test_every_setting_that_holds_a_path_is_marked_as_a_path() -> None:
     texts = {
         (section, name)
         for section in Config.model_fields

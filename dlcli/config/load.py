@@ -18,7 +18,7 @@ from dlcli.config.compose import (
 )
 from dlcli.config.files import read_source
 from dlcli.config.paths import expand_path
-from dlcli.config.problems import find_broken_rules, find_problems
+from dlcli.config.problems import validate
 from dlcli.config.schema import Config, is_run_name
 from dlcli.config.tree import Path, Place
 from dlcli.errors import ConfigError, Problem
@@ -72,12 +72,9 @@ def load_config(source: str | os.PathLike[str], overrides: Sequence[str] = ()) -
     if "name" not in tree:
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", FilePath(file).stem)[:64].strip("-._")
         tree["name"] = name if is_run_name(name) else "run"
-    problems = document.problems + resolve_paths(tree, document)
-    problems += find_problems(tree, document)
-    problems += find_broken_rules(tree, problems, document)
-    if problems:
+    config, problems = validate(tree, document, document.problems + resolve_paths(tree, document))
+    if config is None or problems:
         raise ConfigError(file, _in_order(problems, file))
-    config = Config.model_validate(tree)
     return LoadedConfig(config, given.text, document.places, tuple(warnings))
 
 

@@ -36,55 +36,49 @@ _EXPECTED = {
 }
 
 
-def find_problems(tree: dict[str, Any], document: Document) -> list[Problem]:
-    """Return every validation error of `tree` as a problem.
-
-    A section with an unknown or missing name is validated again under the most similar name, so that its other errors
-    are reported too, including a misspelt `name` key.
+def validate(
+    tree: dict[str, Any], document: Document, problems: Sequence[Problem]
+) -> tuple[Config | None, list[Problem]]:
+    """Return the config that `tree` describes and all its problems; the config is None if a setting is invalid.
 
     Args:
         tree: Values without nulls.
         document: Document with the location of each value.
+        problems: Problems found while the document was read.
+    """
+    config, details = _validate(tree)
+    found = [*problems, *_find_problems(tree, details, document)]
+    if found:
+        return config, found + _find_broken_rules(_without_problems(tree, found), found, document)
+    return config, _find_broken_rules(config, found, document)
+
+
+def _find_problems(tree: dict[str, Any], details: Sequence[ErrorDetails], document: Document) -> list[Problem]:
+    """Return every validation error of `tree` as a problem.
+
+    A section with an unknown or missing name is validated again under the most similar name, so that its other errors
+    are reported too, including a misspelt `name` key.
     """
     reported = {problem.key for problem in document.problems}  # may include unreadable entries of lists
     details = [
-        detail
-        for detail in _validate(tree)
-        if detail["input"] is not None or dotted(_path(detail, tree)) not in reported
+        detail for detail in details if detail["input"] is not None or dotted(_path(detail, tree)) not in reported
     ]
     problems = _translate_all(details, tree, document)
     if corrected := _with_known_names(tree, details):
         further = [
             detail
-            for detail in _validate(corrected)
+            for detail in _validate(corrected)[1]
             if not (detail["type"] == "extra_forbidden" and _is_setting_of_any_variant(detail))
         ]
         problems += _translate_all(further, corrected, document)
     return list(dict.fromkeys(problems))
 
 
-def find_broken_rules(tree: dict[str, Any], problems: Sequence[Problem], document: Document) -> list[Problem]:
-    """Return a problem for each violated rule between settings.
-
-    Rules that depend on a setting with problems are skipped.
-
-    Args:
-        tree: Values without nulls.
-        problems: Problems of single settings.
-        document: Document with the location of each value.
-    """
-    invalid = {".".join(problem.key.split(".")[:2]) for problem in problems}
-    valid = {
-        section: {key: value for key, value in values.items() if f"{section}.{key}" not in invalid}
-        if isinstance(values, dict)
-        else values
-        for section, values in tree.items()
-        if section not in invalid
-    }
-    try:
-        config = Config.model_validate(valid)
-    except ValidationError:
+def _find_broken_rules(config: Config | None, problems: Sequence[Problem], document: Document) -> list[Problem]:
+    """Return a problem for each violated rule between settings; rules that depend on an invalid setting are skipped."""
+    if config is None:
         return []
+    invalid = _invalid_settings(problems)
     broken = []
     for rule in violations(config):
         settings = (dotted(rule.path), *rule.depends_on)
@@ -94,15 +88,31 @@ def find_broken_rules(tree: dict[str, Any], problems: Sequence[Problem], documen
     return broken
 
 
-def _validate(tree: dict[str, Any]) -> list[ErrorDetails]:
+def _without_problems(tree: dict[str, Any], problems: Sequence[Problem]) -> Config | None:
+    """Return the config without the settings that have problems; None if it is invalid without them too."""
+    invalid = _invalid_settings(problems)
+    valid = {
+        section: {key: value for key, value in values.items() if f"{section}.{key}" not in invalid}
+        if isinstance(values, dict)
+        else values
+        for section, values in tree.items()
+        if section not in invalid
+    }
+    return _validate(valid)[0]
+
+
+def _invalid_settings(problems: Sequence[Problem]) -> set[str]:
+    return {".".join(problem.key.split(".")[:2]) for problem in problems}
+
+
+def _validate(tree: dict[str, Any]) -> tuple[Config | None, list[ErrorDetails]]:
     try:
-        Config.model_validate(tree)
+        return Config.model_validate(tree), []
     except ValidationError as error:
-        return error.errors(include_url=False)
-    return []
+        return None, error.errors(include_url=False)
 
 
-def _with_known_names(tree: dict[str, Any], details: list[ErrorDetails]) -> dict[str, Any]:
+def _with_known_names(tree: dict[str, Any], details: Sequence[ErrorDetails]) -> dict[str, Any]:
     """Return the tree with unknown and missing section names replaced by known names; empty if all names are known."""
     corrected: dict[str, Any] = {}
     for detail in details:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dlcli.config.load import LoadedConfig, load_config
 from dlcli.config.render import read_origins
 from dlcli.config.schema import Config
-from dlcli.runs.checkpoint import Checkpoint
 from dlcli.runs.folder import RunFolder, find_run
 from dlcli.runs.log import Row, read_rows, read_traces
-from dlcli.runs.run_checkpoint import Which, has_checkpoint, load_run_checkpoint
 from dlcli.training.events import Trace
+
+if TYPE_CHECKING:  # these import torch, which showing a run does without
+    from dlcli.runs.checkpoint import Checkpoint
+    from dlcli.runs.run_checkpoint import Which
 
 
 class Run:
@@ -76,10 +78,14 @@ class Run:
         Raises:
             DataError: If the files do not belong to one run.
         """
+        from dlcli.runs.run_checkpoint import has_checkpoint
+
         return has_checkpoint(self.folder, which)
 
     def load_checkpoint(self, which: Which) -> Checkpoint:
         """Return a checkpoint after checking that it belongs to this run; see `load_run_checkpoint`."""
+        from dlcli.runs.run_checkpoint import load_run_checkpoint
+
         return load_run_checkpoint(self.folder, which, self.config)
 
 

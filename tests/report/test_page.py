@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any

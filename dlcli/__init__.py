@@ -4,8 +4,9 @@ In a notebook::
 
     import dlcli
 
-    result = dlcli.train(dlcli.load_config("digits", ["training.epochs=5"]))
-    dlcli.evaluate(result.run).metrics["accuracy"]
+    result = dlcli.train("digits", ["training.epochs=5"])
+    run = dlcli.open_run(result.run)
+    run.evaluate().metrics["accuracy"]
 
 Importing dlcli is fast: torch is imported on the first use of one of these functions.
 """
@@ -13,7 +14,7 @@ Importing dlcli is fast: torch is imported on the first use of one of these func
 # No imports here: under `python -m dlcli` they could come from the working folder, see __main__.
 TYPE_CHECKING = False  # type checkers treat it as True
 if TYPE_CHECKING:
-    from dlcli.api import diagnose, draw, evaluate, explain, gradcheck, plan, predict, resume, train, verify
+    from dlcli.api import diagnose, draw, evaluate, explain, gradcheck, open_run, plan, predict, resume, train, verify
     from dlcli.config.load import load_config
 
 __version__ = "0.1.0"
@@ -25,6 +26,7 @@ __all__ = [
     "explain",
     "gradcheck",
     "load_config",
+    "open_run",
     "plan",
     "predict",
     "resume",

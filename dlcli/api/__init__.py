@@ -6,7 +6,6 @@ start. Every function runs isolated: under dlcli's own torch settings, the calle
 
 from __future__ import annotations
 
-from functools import wraps
 from importlib import import_module
 from inspect import isfunction
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dlcli.config.load import load_config
 
 if TYPE_CHECKING:
+    from dlcli.api.open_run import OpenRun, open_run
     from dlcli.api.training import TrainResult, plan, resume, train
     from dlcli.bench.bench import bench
     from dlcli.evaluation.diagnosis.diagnose import DiagnoseResult, diagnose
@@ -32,6 +32,7 @@ __all__ = [
     "EvalResult",
     "ExplainResult",
     "GradcheckResult",
+    "OpenRun",
     "PredictResult",
     "ReportResult",
     "Setup",
@@ -47,6 +48,7 @@ __all__ = [
     "gradcheck",
     "list_pictures",
     "load_config",
+    "open_run",
     "plan",
     "predict",
     "report",
@@ -58,6 +60,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "api.open_run": ("OpenRun", "open_run"),
     "api.training": ("TrainResult", "plan", "resume", "train"),
     "bench.bench": ("bench",),
     "evaluation.diagnosis.diagnose": ("DiagnoseResult", "diagnose"),
@@ -75,18 +78,9 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     for home, names in _HOMES.items():
         if name in names:
+            from dlcli.training.isolation import isolated_function
+
             found = getattr(import_module(f"dlcli.{home}"), name)
-            globals()[name] = _isolated(found) if isfunction(found) else found
+            globals()[name] = isolated_function(found) if isfunction(found) else found
             return globals()[name]
     raise AttributeError(f"module 'dlcli.api' has no attribute {name!r}")
-
-
-def _isolated(function: Any) -> Any:
-    from dlcli.training.isolation import generators_restored, isolated
-
-    @wraps(function)
-    def call(*arguments: Any, **options: Any) -> Any:
-        with generators_restored(), isolated():
-            return function(*arguments, **options)
-
-    return call

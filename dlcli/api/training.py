@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -65,14 +67,15 @@ class TrainResult:
     nothing_left: str | None = None
 
 
-def plan(loaded: LoadedConfig) -> RunStarted:
+def plan(source: str | os.PathLike[str] | LoadedConfig, overrides: Sequence[str] = ()) -> RunStarted:
     """Return what `train` would do, without training or leaving anything behind."""
-    setup = set_up(loaded.config)
+    setup = set_up(load_config(source, overrides).config)
     return describe_run(setup.config, setup.splits, setup.model, setup.device, setup.arithmetic.threads, run="")
 
 
 def train(
-    loaded: LoadedConfig,
+    source: str | os.PathLike[str] | LoadedConfig,
+    overrides: Sequence[str] = (),
     *,
     run_dir: Path | None = None,
     evaluate_test: bool = False,
@@ -81,7 +84,8 @@ def train(
     """Train what a config describes, and leave a run folder behind.
 
     Args:
-        loaded: From `load_config`.
+        source: YAML file, name of a preset, or a config from `load_config`.
+        overrides: Assignments such as `training.epochs=10`; only with a file or a preset.
         run_dir: Where to make the run folder, instead of under the runs folder.
         evaluate_test: Whether to measure the best checkpoint on the test split afterwards.
         listeners: Who is told what.
@@ -92,6 +96,7 @@ def train(
         DivergedError: If the loss stops being finite; the checkpoints of better times are kept.
         Interrupted: If `listeners.should_stop` said so.
     """
+    loaded = load_config(source, overrides)
     setup = set_up(loaded.config, notify=listeners.notify)
     with begin_run(loaded, setup.splits.info, setup.device, setup.arithmetic, sys.argv, run_dir) as folder:
         return _train_in(folder, setup, None, evaluate_test, listeners)

@@ -48,7 +48,7 @@ class LoadedConfig:
         return f"{place.file}:{place.line}" if place.line else place.file
 
 
-def load_config(source: str | os.PathLike[str], overrides: Sequence[str] = ()) -> LoadedConfig:
+def load_config(source: str | os.PathLike[str] | LoadedConfig, overrides: Sequence[str] = ()) -> LoadedConfig:
     """Load a config from a file or preset and apply overrides.
 
     Later sources take precedence: defaults, the file named by `extends`, the file, the overrides in their order.
@@ -57,12 +57,18 @@ def load_config(source: str | os.PathLike[str], overrides: Sequence[str] = ()) -
 
     Args:
         source: YAML file or name of a preset. A string is expanded by `expand_path`; a Path object is used unchanged.
+            A config that is loaded already is returned unchanged.
         overrides: Assignments `key=value` with dotted keys and YAML values.
 
     Raises:
         UsageError: If no such file or preset exists, or it cannot be read.
         ConfigError: If the config is invalid; lists all problems at once.
+        ValueError: If there are overrides for a loaded config.
     """
+    if isinstance(source, LoadedConfig):
+        if overrides:
+            raise ValueError("overrides cannot be applied to a loaded config; pass them to load_config")
+        return source
     given = read_source(expand_path(source, "the config path") if isinstance(source, str) else os.fspath(source))
     file, document = given.name, read_with_bases(given)
     for override in overrides:

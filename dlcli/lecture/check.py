@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
-from dlcli.config.load import LoadedConfig
+from dlcli.config.load import LoadedConfig, load_config
 from dlcli.config.schema import Config
 from dlcli.experiment import first_batch, set_up_plainly
 from dlcli.overview import HEAVISIDE_NOTE, describe_layers
@@ -54,18 +56,20 @@ class GradcheckResult:
     failures: tuple[str, ...]
 
 
-def gradcheck(loaded: LoadedConfig) -> GradcheckResult:
+def gradcheck(source: str | os.PathLike[str] | LoadedConfig, overrides: Sequence[str] = ()) -> GradcheckResult:
     """Hold the gradients of a config against the formulas that train and against differences.
 
     In float64 on the CPU, on some of the real training data, at the untrained model, with dropout off; nothing is
     trained or left behind.
 
     Args:
-        loaded: From `load_config`.
+        source: YAML file, name of a preset, or a config from `load_config`.
+        overrides: Assignments such as `model.hidden_sizes=[32]`; only with a file or a preset.
 
     Raises:
         DataError: If data is missing, damaged or unfit.
     """
+    loaded = load_config(source, overrides)
     from dlcli.lecture.gradcheck import (
         DIFFERENCE_TOLERANCE,
         EXAMPLES,

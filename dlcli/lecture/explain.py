@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dlcli.config.describe import LECTURE
-from dlcli.config.load import LoadedConfig
+from dlcli.config.load import LoadedConfig, load_config
 from dlcli.config.render import flatten, render_value
 from dlcli.config.schema import Config
 from dlcli.data.splits import Split
@@ -95,16 +97,18 @@ class ExplainResult:
     defaults: int
 
 
-def explain(loaded: LoadedConfig) -> ExplainResult:
+def explain(source: str | os.PathLike[str] | LoadedConfig, overrides: Sequence[str] = ()) -> ExplainResult:
     """Write a config out: its model, its loss, its update, and the first batch at the untrained model.
 
     Args:
-        loaded: From `load_config`.
+        source: YAML file, name of a preset, or a config from `load_config`.
+        overrides: Assignments such as `model.hidden_sizes=[32]`; only with a file or a preset.
 
     Raises:
         DataError: If data is missing, damaged or unfit.
         DeviceError: If the machine's memory is too small.
     """
+    loaded = load_config(source, overrides)
     from dlcli.lecture import explanation, notation
 
     setup = set_up_plainly(loaded.config)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import random
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +18,8 @@ from dlcli.training.state import generator_states, restore_generators
 from dlcli.training.threads import machine_cores, thread_count
 
 _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @contextmanager
@@ -78,6 +81,17 @@ class RunSettings:
             finally:
                 self.generators = generator_states(self._device)
                 restore_generators(callers, self._device)
+
+
+def isolated_function(function: Callable[P, R]) -> Callable[P, R]:
+    """Return the function under dlcli's torch settings; the caller's settings and random generators are restored."""
+
+    @wraps(function)
+    def call(*arguments: P.args, **options: P.kwargs) -> R:
+        with generators_restored(), isolated():
+            return function(*arguments, **options)
+
+    return call
 
 
 @contextmanager

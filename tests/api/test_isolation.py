@@ -140,6 +140,7 @@ def calls(run: str, folder: Path) -> dict[str, Callable[[], object]]:
         "explain": lambda: api.explain(small),
         "gradcheck": lambda: api.gradcheck(small),
         "list_pictures": lambda: api.list_pictures(run),
+        "open_run": lambda: api.open_run(run).evaluate(baselines=False),
         "plan": lambda: api.plan(loaded),
         "predict": lambda: api.predict(run),
         "report": lambda: api.report(run),

@@ -1,0 +1,39 @@
+"""A run as an object for notebooks: opened once, with the commands as methods."""
+
+from __future__ import annotations
+
+from dlcli.evaluation.diagnosis.diagnose import diagnose
+from dlcli.evaluation.evaluate import evaluate, predict
+from dlcli.plots.draw import draw
+from dlcli.report.write import report
+from dlcli.runs.folder import find_run
+from dlcli.runs.run import Run
+from dlcli.training.isolation import isolated_function
+from dlcli.verification.verify import verify
+
+
+class OpenRun(Run):
+    """A run with its config, log and records as attributes, and the commands on it as methods.
+
+    Each method takes the options of the function of the same name; see there.
+    """
+
+    evaluate = isolated_function(evaluate)
+    predict = isolated_function(predict)
+    plot = isolated_function(draw)
+    report = isolated_function(report)
+    diagnose = isolated_function(diagnose)
+    verify = isolated_function(verify)
+
+
+def open_run(run: str | None = None) -> OpenRun:
+    """Open a run.
+
+    Args:
+        run: Run folder or name; None selects the newest run.
+
+    Raises:
+        UsageError: If there is no such run.
+        DataError: If the folder exists but holds no run.
+    """
+    return OpenRun(find_run(run))

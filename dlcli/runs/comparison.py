@@ -1,4 +1,4 @@
-"""Where runs differ: their settings and their figures side by side."""
+"""Comparison of runs: differing settings and metrics side by side."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from dlcli.runs.folder import RunFolder
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs side by side; every list has an entry for each.
+    """Settings and metrics of several runs; every list has one entry per run.
 
     Attributes:
-        runs: Their folders.
-        settings: Those that are not the same in all, as YAML; `–` where a run has no such setting.
-        metrics: What they came to, by `split/metric`, and their seconds; None where that is unknown.
+        runs: Run folders.
+        settings: Settings that differ, as YAML; `–` if a run does not have the setting.
+        metrics: Metrics by `split/metric`, and `seconds`; None if unknown.
     """
 
     runs: list[str]
@@ -27,23 +27,23 @@ class Comparison:
 
 
 def compare_runs(folders: Sequence[RunFolder]) -> Comparison:
-    """Return where runs differ.
+    """Return the differing settings and all metrics of runs.
 
     Raises:
         DataError: If a run cannot be read.
-        ConfigError: If a run's config cannot be.
+        ConfigError: If the config of a run cannot be read.
     """
     settings = [flatten(load_config(folder.resolved).config) for folder in folders]
     metrics = [_metrics(folder) for folder in folders]
     return Comparison(
         runs=[str(folder.path) for folder in folders],
         settings={
-            key: [render_value(one[key]) if key in one else "–" for one in settings]
-            for key in dict.fromkeys(key for one in settings for key in one)
-            if len({repr(one.get(key)) for one in settings}) > 1
+            key: [render_value(run[key]) if key in run else "–" for run in settings]
+            for key in dict.fromkeys(key for run in settings for key in run)
+            if len({repr(run.get(key)) for run in settings}) > 1
         },
         metrics={
-            key: [one.get(key) for one in metrics] for key in dict.fromkeys(key for one in metrics for key in one)
+            key: [run.get(key) for run in metrics] for key in dict.fromkeys(key for run in metrics for key in run)
         },
     )
 
@@ -61,5 +61,5 @@ def _metrics(folder: RunFolder) -> dict[str, float | None]:
 
 
 def numbers(metrics: Mapping[str, Any] | None) -> list[tuple[str, float]]:
-    """Return the figures among what a summary says of a split."""
+    """Return the metrics of a split from a summary, ignoring other values."""
     return [(name, value) for name, value in (metrics or {}).items() if isinstance(value, float)]

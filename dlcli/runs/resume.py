@@ -96,7 +96,7 @@ def _find_gap(folder: RunFolder, checkpoint: Checkpoint, rows: Sequence[Row]) ->
     return None
 
 
-def check_summary(folder: RunFolder, point: ResumePoint, old: Config) -> None:
+def check_summary(folder: RunFolder, point: ResumePoint, config: Config) -> None:
     """Check that the summary of a completed run matches its log and last checkpoint.
 
     Raises:
@@ -107,7 +107,7 @@ def check_summary(folder: RunFolder, point: ResumePoint, old: Config) -> None:
         return
     assert checkpoint.training is not None
     best = checkpoint.training.best
-    expected = summarize(point.rows, best.best_epoch, old.checkpoint.monitor, checkpoint.best_sha256)
+    expected = summarize(point.rows, best.best_epoch, config.checkpoint.monitor, checkpoint.best_sha256)
     if mismatches := [key for key, value in expected.items() if to_json(summary.get(key)) != to_json(value)]:
         message = f"{folder.summary} does not match the checkpoints and the log: {', '.join(mismatches)}"
         raise DataError(

@@ -46,7 +46,7 @@ def _repository(path: Path) -> Path | None:
 
 def _resolve(reference: str, repository: Path) -> str | None:
     """Return the commit that a reference points to, or None."""
-    shared = repository / (_read(repository / "commondir") or ".")  # a worktree shares all references except HEAD
+    shared = repository / (_read(repository / "commondir") or ".")  # a worktree shares most references, but not HEAD
     for _ in range(_MOST_LINKS):
         text = _read(repository / reference) or _read(shared / reference) or _find_packed(reference, shared)
         if not text.startswith("ref: "):

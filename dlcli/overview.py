@@ -1,4 +1,4 @@
-"""What a run is about to do, in a few lines."""
+"""Overview of a run before training: data, model, loss, optimizer, device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dlcli.training.device import describe_device
 from dlcli.training.events import RunStarted
 
 HEAVISIDE_NOTE = (
-    "the gradient of heaviside is zero, so only the last layer will learn; sigmoid is its soft approximation"
+    "the gradient of heaviside is zero, so only the last layer will learn; sigmoid is its smooth approximation"
 )
 
 
@@ -27,24 +27,24 @@ def describe_run(
     run: str,
     resumed_from_step: int | None = None,
 ) -> RunStarted:
-    """Return the essentials of a run before it starts: data, model, loss, optimizer, device.
+    """Return the event that opens a run: its data, model, loss, optimizer and device.
 
     Args:
-        config: All settings.
-        splits: On the device.
-        model: On the device.
-        device: Where it will train.
-        threads: How many it will use of the CPU's.
-        run: The run's folder, empty where there is none.
-        resumed_from_step: How far an earlier process had come; None if this is the first.
+        config: Config of the run.
+        splits: Data splits.
+        model: Model to train.
+        device: Device to train on.
+        threads: Number of CPU threads.
+        run: Run folder; empty for a dry run.
+        resumed_from_step: Number of steps before the resumption; None for a new run.
     """
     info = splits.info
     steps_per_epoch = count_batches(len(splits.train), config.training.batch_size)
-    what = f"{info.out_features} classes" if info.task == "classification" else info.target_name
+    outputs = f"{info.out_features} classes" if info.task == "classification" else info.target_name
     essentials = [
         ("data", f"{info.name}: {len(splits.train):,} train, {len(splits.val):,} val, {len(splits.test):,} test"),
         ("inputs", describe_inputs(config, splits)),
-        ("task", f"{config.task}: {info.in_features:,} inputs, {what}; loss {config.loss.name}"),
+        ("task", f"{config.task}: {info.in_features:,} inputs, {outputs}; loss {config.loss.name}"),
         ("model", f"{describe_layers(config, info)}; {count_parameters(model):,} parameters, init {config.model.init}"),
         ("training", _training(config, steps_per_epoch)),
         ("device", f"{describe_device(device, threads)}, {config.training.precision}; seed {config.seed}"),
@@ -58,7 +58,7 @@ def describe_run(
         essentials.append(("resumed", f"from step {resumed_from_step:,}, in epoch {epoch}"))
     notes = [HEAVISIDE_NOTE] if config.model.activation == "heaviside" and config.model.hidden_sizes else []
     if splits.train.device.type != device.type:
-        notes.append(f"the data are too large for {device} and stay in the host's memory, which is slower")
+        notes.append(f"the data do not fit on {device} and stay in host memory, which is slower")
     return RunStarted(
         run=run,
         essentials=tuple(essentials),
@@ -70,14 +70,14 @@ def describe_run(
 
 
 def describe_inputs(config: Config, splits: Splits) -> str:
-    """Return how many features an input has, and the range of the training inputs as the model is given them."""
+    """Return the number of input features and the range of the preprocessed training inputs."""
     low, high = splits.train.input_range
     features = _count(splits.info.in_features, "feature")
     return f"{features}, {low:.3g} to {high:.3g} (normalize {config.data.normalize})"
 
 
 def describe_layers(config: Config, info: DataInfo) -> str:
-    """Return the sizes of a model from the inputs to the outputs, and what is between them: `64-32-10, sigmoid`."""
+    """Return the layer sizes and the activation of a model: `64-32-10, sigmoid`."""
     sizes = "-".join(str(size) for size in (info.in_features, *config.model.hidden_sizes, info.out_features))
     head = "" if config.model.head == "softmax" else f", {config.model.head} head"
     return f"{sizes}, {config.model.activation if config.model.hidden_sizes else 'linear'}{head}"
@@ -94,5 +94,5 @@ def _training(config: Config, steps_per_epoch: int) -> str:
     return f"{', '.join(parts)}; {epochs} of {steps}, batch {training.batch_size}"
 
 
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"

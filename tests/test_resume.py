@@ -1,4 +1,4 @@
-"""A run that stops and goes on ends in the bits of a run in one go; what has changed meanwhile is told."""
+"""Tests of resuming: results are bit-identical to an uninterrupted run, and changed settings are reported."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dlcli.training.batches import count_batches
 from dlcli.training.events import EpochEnded, Event, StepEnded
 from dlcli.training.listeners import Listeners
 
-# What each has of its own to remember; all on top of digits or diabetes with three epochs of 50 examples a batch.
+# Settings with different training state, added to digits or diabetes with three epochs and a batch size of 50.
 SETTINGS = {
     "sgd": ["optimizer.momentum=0"],
     "momentum": ["optimizer.momentum=0.9"],
@@ -46,7 +46,7 @@ SETTINGS = {
 
 
 class Stop:
-    """Sends a signal, so to speak, when a training has come to a step."""
+    """Listeners that simulate a signal when training reaches a step."""
 
     def __init__(self, step: int, *, after_epoch: bool = False) -> None:
         self._step, self._kind = step, EpochEnded if after_epoch else StepEnded
@@ -59,7 +59,7 @@ class Stop:
 
 
 @pytest.fixture(autouse=True)
-def _look_after_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def _report_after_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit, "REPORT_SECONDS", 0.0)
     monkeypatch.setattr(batches, "MOST_BATCHES", 1)
     monkeypatch.setattr(sys, "argv", ["dlcli", "train"])
@@ -67,7 +67,7 @@ def _look_after_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("preset", ["digits", "diabetes"])
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
-def test_stopped_at_the_first_a_middle_and_the_last_step_of_an_epoch_it_ends_in_the_same_bits(
+def test_results_are_identical_after_a_stop_at_the_first_middle_and_last_step(
     clean_place: Path, preset: str, settings: list[str]
 ) -> None:
     shared = ["training={epochs: 3, batch_size: 50}", "scheduler=null", "early_stopping=null"]
@@ -84,11 +84,11 @@ def test_stopped_at_the_first_a_middle_and_the_last_step_of_an_epoch_it_ends_in_
         assert caught.value.exit_code == 143
         assert f"`dlcli train --resume '{run}'`" in str(caught.value.hint)
         resume(str(run))
-        assert outcome(run) == expected, f"stopped at step {step} of {steps} an epoch"
+        assert outcome(run) == expected, f"stopped at step {step}, with {steps} steps per epoch"
     assert len(stops) == (1 if steps == 1 else 3)
 
 
-def stop_and_go_on(steps: list[int], settings: list[str]) -> dict[str, Any]:
+def stop_and_resume(steps: list[int], settings: list[str]) -> dict[str, Any]:
     run = Path("stopped")
     with pytest.raises(Interrupted):
         train(load_config("digits", settings), run_dir=run, listeners=Stop(steps[0]).listeners)
@@ -99,23 +99,21 @@ def stop_and_go_on(steps: list[int], settings: list[str]) -> dict[str, Any]:
     return outcome(run)
 
 
-def test_stopped_before_a_short_last_span_it_goes_on_with_longer_ones(
-    clean_place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_resume_works_before_a_short_last_group_of_batches(clean_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "MOST_BATCHES", 25)
-    settings = ["training={epochs: 3, batch_size: 50}"]  # 26 batches an epoch
+    settings = ["training={epochs: 3, batch_size: 50}"]  # 26 batches per epoch
     train(load_config("digits", settings), run_dir=Path("whole"))
-    assert stop_and_go_on([26 + 25], settings) == outcome(Path("whole"))
+    assert stop_and_resume([26 + 25], settings) == outcome(Path("whole"))
 
 
-def test_it_may_stop_as_often_as_it_likes(clean_place: Path) -> None:
+def test_results_are_identical_after_many_stops(clean_place: Path) -> None:
     settings = ["training.epochs=2", "model.dropout=0.1"]
     train(load_config("digits", settings), run_dir=Path("whole"))
-    assert stop_and_go_on(list(range(1, 43, 3)), settings) == outcome(Path("whole"))
+    assert stop_and_resume(list(range(1, 43, 3)), settings) == outcome(Path("whole"))
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut short", "missing"])
-def test_with_a_damaged_last_checkpoint_it_goes_on_from_the_one_before(
+def test_resume_continues_from_the_previous_checkpoint_if_last_is_damaged(
     dlcli: Callable[..., Finished], clean_place: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
     monkeypatch.setattr(recorder, "SAVE_SECONDS", 0.0)
@@ -126,7 +124,7 @@ def test_with_a_damaged_last_checkpoint_it_goes_on_from_the_one_before(
         train(loaded, run_dir=run, listeners=Stop(3 * 21 + 5).listeners)
     last = run / "checkpoints" / "last.safetensors"
     content = last.read_bytes()
-    if damage == "missing":  # as a crash between two renames leaves it
+    if damage == "missing":  # possible after a crash between two renames
         last.unlink()
     else:
         last.write_bytes(content[:-100] if damage == "cut short" else content[:-1] + bytes([content[-1] ^ 4]))
@@ -140,7 +138,7 @@ def test_with_a_damaged_last_checkpoint_it_goes_on_from_the_one_before(
 
 
 @pytest.mark.parametrize("output", ["text", "json"])
-def test_a_damaged_last_checkpoint_is_named_in_the_result_even_with_quiet(
+def test_quiet_output_reports_a_damaged_last_checkpoint(
     dlcli: Callable[..., Finished], clean_place: Path, monkeypatch: pytest.MonkeyPatch, output: str
 ) -> None:
     monkeypatch.setattr(recorder, "SAVE_SECONDS", 0.0)
@@ -155,7 +153,7 @@ def test_a_damaged_last_checkpoint_is_named_in_the_result_even_with_quiet(
     assert any("continuing from run/checkpoints/previous.safetensors" in note for note in notes)
 
 
-def test_epochs_may_be_raised_as_if_they_had_always_been_as_many(
+def test_raising_epochs_gives_the_same_result_as_starting_with_more(
     dlcli: Callable[..., Finished], clean_place: Path
 ) -> None:
     settings = ["scheduler={name: step, step_size: 2}", "model.dropout=0.1"]
@@ -165,7 +163,7 @@ def test_epochs_may_be_raised_as_if_they_had_always_been_as_many(
     assert outcome(Path("raised")) == outcome(Path("whole"))
     resolved = Path("raised/resolved.yaml").read_text()
     assert re.search("epochs: 5 +# raised when the run was resumed", resolved)
-    assert re.search("model:\n.*\n.*\n.*\n +dropout: 0.1 +# command line", resolved), "other origins stay"
+    assert re.search("model:\n.*\n.*\n.*\n +dropout: 0.1 +# command line", resolved), "other origins must be kept"
     assert dlcli("verify", "raised").code == 0
 
 
@@ -173,7 +171,7 @@ PATIENCE = ["early_stopping={patience: 1, min_delta: 0.2}", "training.epochs=9",
 
 
 @pytest.mark.parametrize("patience", ["2", "null"])
-def test_patience_may_be_raised_as_if_it_had_always_been_as_high(
+def test_raising_patience_gives_the_same_result_as_starting_with_more(
     dlcli: Callable[..., Finished], clean_place: Path, patience: str
 ) -> None:
     higher = f"early_stopping.patience={patience}"
@@ -195,7 +193,7 @@ def test_patience_may_be_raised_as_if_it_had_always_been_as_high(
     assert "only training.epochs and early_stopping.patience may be changed, and only raised" in lowered.err
 
 
-def test_more_epochs_alone_do_not_continue_what_patience_ended(
+def test_raising_only_epochs_does_not_continue_after_early_stopping(
     dlcli: Callable[..., Finished], clean_place: Path
 ) -> None:
     train(load_config("digits", PATIENCE), run_dir=Path("run"))
@@ -204,9 +202,9 @@ def test_more_epochs_alone_do_not_continue_what_patience_ended(
     assert done.code == 0
     assert "status    early stopping ended training after epoch " in done.out
     assert "nothing is left to train; raise early_stopping.patience to continue" in done.out
-    told = json.loads(dlcli("train", "--resume", "run", "training.epochs=100", "-q", "--json").out)
-    assert told["steps_trained"] == 0
-    assert "raise early_stopping.patience" in told["nothing_left"]
+    result = json.loads(dlcli("train", "--resume", "run", "training.epochs=100", "-q", "--json").out)
+    assert result["steps_trained"] == 0
+    assert "raise early_stopping.patience" in result["nothing_left"]
     assert outcome(Path("run")) == before
     both = dlcli("train", "--resume", "run", "training.epochs=10", "early_stopping.patience=null", "-q", "--json")
     assert json.loads(both.out)["epochs"] == 10
@@ -214,7 +212,7 @@ def test_more_epochs_alone_do_not_continue_what_patience_ended(
 
 
 @pytest.mark.parametrize("command", ["eval", "predict", "report", "verify"])
-def test_a_best_checkpoint_of_before_more_epochs_is_of_the_run(
+def test_a_best_checkpoint_from_before_raising_epochs_stays_valid(
     dlcli: Callable[..., Finished], clean_place: Path, command: str
 ) -> None:
     settings = ["optimizer.lr=2", "scheduler=null"]
@@ -226,7 +224,9 @@ def test_a_best_checkpoint_of_before_more_epochs_is_of_the_run(
     assert dlcli(command, "run").code == 0
 
 
-def test_a_finished_run_says_so(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+def test_resuming_a_finished_run_reports_that_nothing_is_left(
+    dlcli: Callable[..., Finished], clean_place: Path
+) -> None:
     dlcli("train", "-c", "digits", "training.epochs=2", "--run-dir", "run")
     before = outcome(Path("run"))
     done = dlcli("train", "--resume", "run", "--eval")
@@ -238,32 +238,32 @@ def test_a_finished_run_says_so(dlcli: Callable[..., Finished], clean_place: Pat
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["optimizer.lr=9"], "optimizer.lr: 0.2 in the run, 9.0 now"),
         (["model.hidden_sizes=[5]", "seed=3"], "seed: 0 in the run, 3 now"),
         (["--seed", "1"], "seed: 0 in the run, 1 now"),
         (["training.epochs=1"], "training.epochs: 2 in the run, 1 now"),
-        (["training.epochs=9"], "training.epochs decides the learning rates of scheduler cosine"),
+        (["training.epochs=9"], "every learning rate of scheduler cosine depends on training.epochs"),
         (["-c", "moons"], "data.name: digits in the run, synthetic_classification now"),
         (["--run-dir", "other"], "--resume cannot be combined with --run-dir"),
         (["--dry-run"], "--resume cannot be combined with --dry-run"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_other_settings_are_refused_with_the_differences(
-    dlcli: Callable[..., Finished], clean_place: Path, arguments: list[str], words: str
+def test_other_settings_are_rejected_with_the_differences(
+    dlcli: Callable[..., Finished], clean_place: Path, arguments: list[str], message: str
 ) -> None:
     dlcli("train", "-c", "digits", "training.epochs=2", "--run-dir", "run")
     before = outcome(Path("run"))
     refused = dlcli("train", "--resume", "run", *arguments)
     assert refused.code == 2
-    assert words in refused.err
+    assert message in refused.err
     assert "hint: " in refused.err
     assert outcome(Path("run")) == before
 
 
-def test_settings_edited_behind_its_back_are_refused(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+def test_manually_edited_settings_are_rejected(dlcli: Callable[..., Finished], clean_place: Path) -> None:
     dlcli("train", "-c", "digits", "training.epochs=2", "--run-dir", "run")
     text = Path("run/resolved.yaml").read_text()
     Path("run/resolved.yaml").write_text(text.replace("momentum: 0.9", "momentum: 0.8"))
@@ -272,7 +272,7 @@ def test_settings_edited_behind_its_back_are_refused(dlcli: Callable[..., Finish
     assert "optimizer.momentum is 0.9 in last.safetensors and 0.8 in resolved.yaml" in refused.err
 
 
-def test_a_copied_or_moved_run_goes_on(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+def test_a_moved_run_can_be_resumed(dlcli: Callable[..., Finished], clean_place: Path) -> None:
     loaded = load_config("digits", ["training.epochs=2"])
     train(loaded, run_dir=Path("whole"))
     with pytest.raises(Interrupted):
@@ -283,7 +283,7 @@ def test_a_copied_or_moved_run_goes_on(dlcli: Callable[..., Finished], clean_pla
     assert outcome(Path("far/away/moved")) == outcome(Path("whole"))
 
 
-def test_a_run_from_elsewhere_does_not_lead_out_of_its_folder(
+def test_resume_does_not_write_through_links_in_an_untrusted_run(
     dlcli: Callable[..., Finished], clean_place: Path
 ) -> None:
     with pytest.raises(Interrupted):
@@ -301,11 +301,11 @@ def test_a_run_from_elsewhere_does_not_lead_out_of_its_folder(
     before = {path: path.read_bytes() for path in Path("outside").iterdir()}
     refused = dlcli("train", "--resume", "run")
     assert refused.code == 3
-    assert "run/checkpoints is a link; a run writes into its own folder" in refused.err
+    assert "run/checkpoints is a link; a run only writes into its own folder" in refused.err
     assert {path: path.read_bytes() for path in Path("outside").iterdir()} == before
 
 
-def test_mistakes_are_told_before_torch_is_imported(clean_place: Path) -> None:
+def test_usage_errors_are_reported_before_torch_is_imported(clean_place: Path) -> None:
     train(load_config("digits", ["training.epochs=1"]), run_dir=Path("run"))
     for arguments in (["run", "optimizer.lr=-1"], ["nothing"], ["run", "--dry-run"]):
         call = f"import sys; sys.argv = ['dlcli', 'train', '--resume', *{arguments}]; from dlcli.cli import main"
@@ -314,17 +314,17 @@ def test_mistakes_are_told_before_torch_is_imported(clean_place: Path) -> None:
         assert done.returncode == 0, done.stderr
 
 
-def test_a_run_that_diverged_is_not_gone_on_with(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+def test_a_diverged_run_is_not_resumed(dlcli: Callable[..., Finished], clean_place: Path) -> None:
     settings = ["optimizer.lr=1e18", "model.activation=relu"]
     first = dlcli("train", "-c", "digits", *settings, "--run-dir", "run")
     assert first.code == 5
-    assert "training diverged: train/loss is nan in epoch 1, step 3" in first.err, "the step is named"
+    assert "training diverged: train/loss is nan in epoch 1, step 3" in first.err, "the message must include the step"
     again = dlcli("train", "--resume", "run")
     assert again.code == 5
     assert "run would end as it did: training diverged" in again.err
 
 
-def test_a_newer_dlcli_s_checkpoint_is_left_alone(
+def test_a_checkpoint_of_a_newer_dlcli_is_not_changed(
     dlcli: Callable[..., Finished], clean_place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dlcli.runs import checkpoint
@@ -336,11 +336,11 @@ def test_a_newer_dlcli_s_checkpoint_is_left_alone(
     monkeypatch.undo()
     refused = dlcli("train", "--resume", str(clean_place / "run"))
     assert refused.code == 3
-    assert f"a newer dlcli wrote it (schema {newer}, this one reads {newer - 1})" in refused.err
+    assert f"it was written by a newer dlcli (schema {newer}; this version reads {newer - 1})" in refused.err
     assert outcome(clean_place / "run") == before
 
 
-def test_verify_trains_again_and_finds_the_same(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+def test_verify_trains_again_with_identical_results(dlcli: Callable[..., Finished], clean_place: Path) -> None:
     loaded = load_config("digits", ["training.epochs=3", "model.dropout=0.2"])
     with pytest.raises(Interrupted):
         train(loaded, run_dir=Path("run"), listeners=Stop(50).listeners)
@@ -351,7 +351,7 @@ def test_verify_trains_again_and_finds_the_same(dlcli: Callable[..., Finished], 
     assert dlcli("verify", "run", "--json").code == 0
 
 
-def test_verify_tells_what_differs_and_why_it_may(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+def test_verify_reports_differences_and_environment_changes(dlcli: Callable[..., Finished], clean_place: Path) -> None:
     train(load_config("digits", ["training.epochs=2"]), run_dir=Path("run"))
     path = Path("run/metrics.jsonl")
     path.write_text(path.read_text().replace('"val/loss": 0.', '"val/loss": 1.', 1))

@@ -20,7 +20,7 @@ from dlcli.runs.begin import begin_run
 from dlcli.runs.files import write_json
 from dlcli.runs.folder import RunFolder, find_run
 from dlcli.runs.identity import is_shaped_by_epochs
-from dlcli.runs.lock import owned
+from dlcli.runs.lock import lock_run
 from dlcli.runs.manifest import environment_changes
 from dlcli.runs.recorder import Recorder
 from dlcli.runs.resume import ResumePoint, check_changes, check_summary, find_resume_point, reopen_run
@@ -130,7 +130,7 @@ def resume(
         Interrupted: If `listeners.should_stop` said so.
     """
     folder = find_run(run)
-    with owned(folder.path):
+    with lock_run(folder.path):
         own = load_config(folder.resolved)
         loaded = loaded or own
         check_changes(folder, own.config, loaded.config)

@@ -1,1 +1,1 @@
-"""Events -> a person or a program."""
+"""Progress reporters: display of training events on a terminal or in logs."""

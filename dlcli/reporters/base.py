@@ -1,4 +1,4 @@
-"""What every reporter does, and the choice of one."""
+"""Reporter interface, and selection of a reporter."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ Progress: TypeAlias = Literal["auto", "rich", "plain", "none"]
 
 
 class Reporter(Protocol):
-    """Shows events to a person."""
+    """Display of training events."""
 
     def handle(self, event: Event) -> None:
         """Show an event."""
 
     def note(self, text: str) -> None:
-        """Show a line that is no event."""
+        """Show a line of text."""
 
     def close(self) -> None:
-        """Leave the terminal as it was found; called in any case, and may be called twice."""
+        """Restore the terminal; always called at the end, possibly twice."""
 
 
 class SilentReporter:
-    """Shows nothing."""
+    """Reporter that shows nothing."""
 
     def handle(self, event: Event) -> None:
-        """Show nothing."""
+        """Ignore the event."""
 
     def note(self, text: str) -> None:
-        """Show nothing."""
+        """Ignore the text."""
 
     def close(self) -> None:
-        """Nothing to leave."""
+        """Do nothing."""
 
 
-def settle(progress: Progress) -> Progress:
-    """Return what `auto` stands for here: `rich` on a terminal and `plain` where output is piped."""
+def resolve_progress(progress: Progress) -> Progress:
+    """Resolve `auto` to `rich` on a terminal and to `plain` otherwise."""
     if progress != "auto":
         return progress
     on_terminal = sys.stdout.isatty() and sys.stderr.isatty()
@@ -46,8 +46,8 @@ def settle(progress: Progress) -> Progress:
 
 
 def choose_reporter(progress: Progress) -> Reporter:
-    """Return the reporter asked for."""
-    progress = settle(progress)
+    """Return the reporter for a progress style."""
+    progress = resolve_progress(progress)
     if progress == "rich":
         from dlcli.reporters.live import RichReporter
 

@@ -1,4 +1,4 @@
-"""A live display on a terminal: a bar, a curve, and a table of epochs that stays."""
+"""Live terminal display: progress bar, loss curve and table of epochs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from rich.text import Text
 from dlcli.errors import visible
 from dlcli.training.events import EpochEnded, Event, FitEnded, RunStarted, StepEnded
 
-MAX_ROWS = 50  # of the table of epochs; a longer run shows every n-th, metrics.csv has them all
+MAX_ROWS = 50  # longer runs show every n-th epoch; metrics.csv has all of them
 BARS = "▁▂▃▄▅▆▇█"
 
 
 class RichReporter:
-    """Draws on stderr.
+    """Reporter that draws on a terminal.
 
     Args:
-        console: Where to; the terminal that stderr is, if None.
+        console: Console to draw on; None selects stderr.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -29,7 +29,7 @@ class RichReporter:
         self._progress = Progress(
             TextColumn("{task.fields[epoch]}", style="bold"),
             BarColumn(bar_width=None),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[metrics]}"),
             TimeRemainingColumn(compact=True),
             console=self._console,
             expand=True,
@@ -56,11 +56,11 @@ class RichReporter:
         self._print(Text.assemble(("note: ", "yellow"), visible(text)))
 
     def close(self) -> None:
-        """Stop drawing; the table and the last state of the bar and the curve stay."""
+        """Stop drawing; the table, the bar and the curve stay visible."""
         if self._live is not None:
             self._live.stop()
             self._live = None
-            if not self._console.is_terminal:  # where Rich ends its last line without a line break
+            if not self._console.is_terminal:  # Rich then omits the last line break
                 self._console.line()
 
     def _start(self, event: RunStarted) -> None:
@@ -73,7 +73,7 @@ class RichReporter:
             Text(f"\n{'epoch':>9}  train loss    val loss  {'val ' + event.headline:>12}        lr       s", "bold")
         )
         self._task = self._progress.add_task(
-            "", total=event.epochs * event.steps_per_epoch, epoch=f"epoch 1/{event.epochs}", figures=""
+            "", total=event.epochs * event.steps_per_epoch, epoch=f"epoch 1/{event.epochs}", metrics=""
         )
         self._live = Live(self._progress, console=self._console, refresh_per_second=8)
         self._live.start()
@@ -81,9 +81,9 @@ class RichReporter:
     def _move(self, epoch: int, step: int, train_loss: float, examples_per_second: float) -> None:
         assert self._started is not None
         assert self._task is not None
-        figures = f"loss {train_loss:.4f}{self._metric} · {examples_per_second:,.0f}/s"
+        metrics = f"loss {train_loss:.4f}{self._metric} · {examples_per_second:,.0f}/s"
         label = f"epoch {epoch}/{self._started.epochs}"
-        self._progress.update(self._task, completed=step, epoch=label, figures=figures)
+        self._progress.update(self._task, completed=step, epoch=label, metrics=metrics)
 
     def _end_epoch(self, event: EpochEnded) -> None:
         assert self._started is not None
@@ -107,14 +107,14 @@ class RichReporter:
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """Return a curve as a line of blocks, low to high on a logarithmic scale, as losses fall by factors.
+    """Return a curve as a line of block characters on a logarithmic scale.
 
     Args:
-        values: At least 0, in order; averaged over equal spans where there are more than `width`.
-        width: Most characters to use.
+        values: Non-negative values in order; more than `width` values are averaged in equal groups.
+        width: Maximum number of characters.
     """
-    span = max(1, math.ceil(len(values) / width))
-    means = [sum(values[i : i + span]) / len(values[i : i + span]) for i in range(0, len(values), span)]
+    size = max(1, math.ceil(len(values) / width))
+    means = [sum(values[i : i + size]) / len(values[i : i + size]) for i in range(0, len(values), size)]
     logs = [math.log(max(mean, 1e-30)) for mean in means]
     low, high = min(logs), max(logs)
     scale = (len(BARS) - 1) / (high - low) if high > low else 0.0

@@ -1,4 +1,4 @@
-"""One line an epoch, for logs."""
+"""Plain-text reporter: one line per epoch, for logs and pipes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dlcli.training.events import EpochEnded, Event, RunStarted
 
 
 class PlainReporter:
-    """Writes lines without escape codes.
+    """Reporter that writes lines without escape codes.
 
     Args:
-        stream: Where to.
+        stream: Text stream to write to.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -20,7 +20,7 @@ class PlainReporter:
         self._epochs = 0
 
     def handle(self, event: Event) -> None:
-        """Write the essentials of a run, and a line for each epoch."""
+        """Write the overview of the run, and a line for each epoch."""
         if isinstance(event, RunStarted):
             self._epochs = event.epochs
             for heading, text in event.essentials:
@@ -37,11 +37,11 @@ class PlainReporter:
             )
 
     def note(self, text: str) -> None:
-        """Write a line."""
+        """Write a line that starts with `note:`."""
         self._write(f"note: {text}")
 
     def close(self) -> None:
-        """Nothing to leave."""
+        """Do nothing."""
 
     def _write(self, line: str) -> None:
         self._stream.write(visible(line) + "\n")

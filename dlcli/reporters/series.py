@@ -1,4 +1,4 @@
-"""How far many trainings in a row have come: a bar on a terminal, a line now and then elsewhere."""
+"""Progress reporters for a series of trainings."""
 
 from __future__ import annotations
 
@@ -6,47 +6,47 @@ import sys
 from typing import Protocol, TextIO
 
 from dlcli.errors import visible
-from dlcli.reporters.base import Progress, settle
+from dlcli.reporters.base import Progress, resolve_progress
 
 
 class SeriesReporter(Protocol):
-    """Shows how far a series has come."""
+    """Display of the progress of a series of trainings."""
 
-    def advance(self, what: str, done: int, total: int) -> None:
-        """Show what is being done, and how much of all is behind it."""
+    def advance(self, label: str, done: int, total: int) -> None:
+        """Show the name of the current training, and the completed epochs out of all epochs."""
 
     def tell(self, line: str) -> None:
-        """Show a line that stays."""
+        """Show a permanent line."""
 
     def close(self) -> None:
-        """Leave the terminal as it was found; called in any case."""
+        """Restore the terminal; always called at the end."""
 
 
 class SilentSeries:
-    """Shows nothing."""
+    """Series reporter that shows nothing."""
 
-    def advance(self, what: str, done: int, total: int) -> None:
-        """Show nothing."""
+    def advance(self, label: str, done: int, total: int) -> None:
+        """Ignore the progress."""
 
     def tell(self, line: str) -> None:
-        """Show nothing."""
+        """Ignore the line."""
 
     def close(self) -> None:
-        """Nothing to leave."""
+        """Do nothing."""
 
 
 class PlainSeries:
-    """Writes lines without escape codes.
+    """Series reporter that writes lines without escape codes.
 
     Args:
-        stream: Where to.
+        stream: Text stream to write to.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def advance(self, what: str, done: int, total: int) -> None:
-        """Write nothing: logs stay short."""
+    def advance(self, label: str, done: int, total: int) -> None:
+        """Ignore the progress, to keep logs short."""
 
     def tell(self, line: str) -> None:
         """Write a line."""
@@ -54,27 +54,27 @@ class PlainSeries:
         self._stream.flush()
 
     def close(self) -> None:
-        """Nothing to leave."""
+        """Do nothing."""
 
 
 class RichSeries:
-    """Draws a bar on stderr, under the lines that stay."""
+    """Series reporter that draws a progress bar on stderr."""
 
     def __init__(self) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._console = Console(stderr=True, highlight=False)
-        columns = (TextColumn("{task.fields[what]}"), BarColumn(bar_width=None), TimeRemainingColumn(compact=True))
+        columns = (TextColumn("{task.fields[label]}"), BarColumn(bar_width=None), TimeRemainingColumn(compact=True))
         self._bar = Progress(*columns, console=self._console, expand=True, transient=True)
-        self._task = self._bar.add_task("", what="", total=None)
+        self._task = self._bar.add_task("", label="", total=None)
 
-    def advance(self, what: str, done: int, total: int) -> None:
-        """Move the bar; it appears with the first move."""
+    def advance(self, label: str, done: int, total: int) -> None:
+        """Update the bar; the first update shows it."""
         from rich.markup import escape
 
         self._bar.start()
-        self._bar.update(self._task, completed=done, total=total, what=escape(visible(what)))
+        self._bar.update(self._task, completed=done, total=total, label=escape(visible(label)))
 
     def tell(self, line: str) -> None:
         """Print a line above the bar."""
@@ -83,13 +83,13 @@ class RichSeries:
         self._console.print(Text(visible(line)), soft_wrap=True)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._bar.stop()
 
 
 def choose_series_reporter(progress: Progress) -> SeriesReporter:
-    """Return the reporter asked for."""
-    match settle(progress):
+    """Return the series reporter for a progress style."""
+    match resolve_progress(progress):
         case "rich":
             return RichSeries()
         case "plain":

@@ -1,1 +1,1 @@
-"""What a run leaves behind on disk, and how it is found again."""
+"""Run folders on disk: config, log, checkpoints, and resuming from them."""

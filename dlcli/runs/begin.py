@@ -1,4 +1,4 @@
-"""The first things that go into a run folder: what was asked for, and what it is made with."""
+"""Creation of a run folder with its config and manifest."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlcli.data.splits import DataInfo
 from dlcli.errors import DataError, UsageError
 from dlcli.runs.files import encode_text, write_json, write_whole
 from dlcli.runs.folder import RunFolder, create_run
-from dlcli.runs.lock import LOCK, OWNER, owned
+from dlcli.runs.lock import LOCK, OWNER, lock_run
 from dlcli.runs.manifest import build_manifest
 from dlcli.runs.resolved import write_resolved
 from dlcli.training.arithmetic import Arithmetic
@@ -28,24 +28,27 @@ def begin_run(
     command: Sequence[str],
     run_dir: Path | None = None,
 ) -> Iterator[RunFolder]:
-    """Make a run folder, write the config, as given and resolved, and the manifest into it, and own it.
+    """Create and lock a run folder, and write the config, resolved config and manifest into it.
 
-    The manifest comes last: with it, the run can be found and resumed. Without, it never began.
+    The manifest is written last: a folder with a manifest is a run that can be found and resumed.
 
     Args:
-        loaded: The run's config.
-        info: The data it found.
-        device: Where it will train.
-        arithmetic: What decides the run's last bits.
-        command: How it was called.
-        run_dir: Where to make the folder, instead of under the runs folder.
+        loaded: Config of the run.
+        info: Description of the loaded data.
+        device: Device to train on.
+        arithmetic: Choices that affect the last bits of the results.
+        command: Command line that started the run.
+        run_dir: Folder to create; None creates one in the runs folder.
+
+    Yields:
+        The run folder, locked until the context ends.
 
     Raises:
-        UsageError: If the folder cannot be made, is another process's, or holds something already.
-        DataError: If it cannot be written to.
+        UsageError: If the folder cannot be created, is locked by another process or is not empty.
+        DataError: If the folder cannot be written to.
     """
     folder = create_run(loaded.config.name, run_dir)
-    with owned(folder.path):
+    with lock_run(folder.path):
         _make_checkpoints_folder(folder)
         write_whole(folder.config, encode_text(loaded.text))
         write_resolved(folder, loaded.config, loaded.origin)
@@ -54,20 +57,20 @@ def begin_run(
 
 
 def _make_checkpoints_folder(folder: RunFolder) -> None:
-    """Make it in a folder that is empty but for what is left of a start that a crash cut short."""
+    """Create the checkpoints folder; accept only an empty run folder or files of a start that crashed."""
     checkpoints = folder.checkpoint("last").parent
-    ours = {one.name for one in (folder.config, folder.resolved, folder.manifest, checkpoints)} | {LOCK, OWNER}
+    ours = {path.name for path in (folder.config, folder.resolved, folder.manifest, checkpoints)} | {LOCK, OWNER}
     temporary = {f".{name}.tmp" for name in ours}
     try:
-        found = {one.name for one in folder.path.iterdir()}
+        names = {path.name for path in folder.path.iterdir()}
         if (
-            found - ours - temporary
+            names - ours - temporary
             or folder.manifest.exists()
             or (checkpoints.exists() and any(checkpoints.iterdir()))
         ):
             raise UsageError(
-                f"{folder.path} is not empty; a run never overwrites",
-                hint="name a new folder with --run-dir, or continue the run: dlcli train --resume DIR",
+                f"{folder.path} is not empty, and dlcli never overwrites a run",
+                hint="choose a new folder with `--run-dir DIR`, or continue the run with `dlcli train --resume DIR`",
             )
         checkpoints.mkdir(exist_ok=True)
     except OSError as error:

@@ -1,7 +1,7 @@
-"""A trained model, and all that its training continues from, in one pickle-free file with a checksum.
+"""Checkpoint files: model and training state in one pickle-free file with a checksum.
 
-The file is safetensors, which any tool for that format reads, with our JSON in its header. A SHA-256 in that JSON
-covers every byte of the file, its own digits taken as zeros: safetensors itself notices no flipped bit.
+The format is safetensors with our JSON as metadata. A SHA-256 in that JSON covers every byte of the file, with its own
+digits replaced by zeros, because safetensors itself does not detect a flipped bit.
 """
 
 from __future__ import annotations
@@ -23,42 +23,42 @@ from dlcli.data.scaling import Scaling
 from dlcli.errors import DataError
 from dlcli.runs.files import read_file, to_json, write_whole
 from dlcli.runs.header import SCHEMA, ArithmeticPart, Header, TrainingPart, fingerprint, read_header
-from dlcli.runs.soundness import find_unsound, part
+from dlcli.runs.soundness import find_problem, part
 from dlcli.training.arithmetic import Arithmetic
 from dlcli.training.optim import Plateau
 from dlcli.training.state import Monitor, Position, TrainingState
 
 _NO_DIGEST = "0" * 64
-_MOST_SCHEMAS = 1000  # a larger number is no schema of ours
-_DIGEST_FOLLOWS = rb"{\"sha256\": \""  # how the digest's place looks in the file, where our JSON is a JSON string
-_HINT = "`dlcli train --resume RUN` continues from what is sound; `--checkpoint best` or `last` may be, too"
-NO_EPOCH = "no epoch has ended yet; continue with `dlcli train --resume RUN`"
+_MOST_SCHEMAS = 1000  # a larger number is damage, not a newer schema
+_DIGEST_FOLLOWS = rb"{\"sha256\": \""  # escaped: our JSON is a string inside the JSON of safetensors
+_HINT = "try the other checkpoint (`--checkpoint best` or `last`), or continue with `dlcli train --resume RUN`"
+NO_EPOCH = "no epoch has finished yet; continue with `dlcli train --resume RUN`"
 
 
 class DamagedError(DataError):
-    """A checkpoint that is not what was written."""
+    """A checkpoint file that is damaged or is not a dlcli checkpoint."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything that predictions need besides the config, how it came about, and which run it is of.
+    """Model parameters and scaling, the identity of the run, and the training state to resume from.
 
     Attributes:
-        parameters: The model's, by their names in its state dict.
-        input_scaling: How inputs were scaled.
-        target_scaling: How targets were scaled.
-        epoch: Counted from 1; the one under way for a checkpoint written within an epoch.
-        step: Optimizer updates so far.
-        monitor: The metric that chooses the best checkpoint.
-        val: Metrics of the validation split at the end of the last whole epoch.
-        arithmetic: What decides the last bits of the run.
-        settings: Those that decide what the run comes to, by dotted name, as JSON has them.
-        data: SHA-256 of the run's data by file name.
-        training: What training continues from; the best checkpoint has none, nor what follows.
-        limits: When training ends: `epochs` and `patience`.
-        best_sha256: The best checkpoint that belongs to this one; None before the first epoch has ended.
-        log_sha256: The log that belongs to this one, see `log_digest`; None in the best checkpoint.
-        sha256: The file's own; empty for what was read from none.
+        parameters: Model parameters by their names in the state dict.
+        input_scaling: Scaling of the inputs.
+        target_scaling: Scaling of the targets.
+        epoch: Number of the epoch, from 1; the current epoch if the checkpoint was written within it.
+        step: Number of optimizer steps so far.
+        monitor: Metric that selects the best checkpoint.
+        val: Validation metrics at the end of the last completed epoch.
+        arithmetic: Choices that affect the last bits of the results.
+        settings: Settings that determine the result, as JSON values by dotted name.
+        data: SHA-256 of the data by file name.
+        training: Training state to resume from; None in the best checkpoint, which also has no values below.
+        limits: Limits that end training: `epochs` and `patience`.
+        best_sha256: SHA-256 of the matching best checkpoint; None before the end of the first epoch.
+        log_sha256: SHA-256 of the matching log, see `log_digest`; None in the best checkpoint.
+        sha256: SHA-256 of the file; empty if the checkpoint was not read from a file.
     """
 
     parameters: Mapping[str, Tensor]
@@ -79,20 +79,20 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint, *, previous: Path | None = None) -> str:
-    """Write a checkpoint, whole or not at all. The same content gives the same bytes.
+    """Write a checkpoint atomically. The same content gives the same bytes.
 
     Args:
-        path: Where to.
-        checkpoint: What to write.
-        previous: Where what lies at `path` is kept, once the new file is safe.
+        path: File to write.
+        checkpoint: Content of the file.
+        previous: Path that the old file is moved to after the new file is on disk; None discards the old file.
 
     Returns:
-        Its SHA-256, as `Checkpoint.sha256` has it once it is read.
+        The SHA-256 of the file, equal to `Checkpoint.sha256` after loading.
 
     Raises:
-        DataError: If it cannot be written; what was there before still is.
+        DataError: If the file cannot be written; the old file is kept.
     """
-    # One entry only: safetensors writes its metadata in no fixed order.
+    # One entry only: safetensors writes its metadata in arbitrary order.
     header = {"sha256": _NO_DIGEST, **describe(checkpoint)}
     content = safetensors.torch.save(tensors_of(checkpoint), metadata={"dlcli": to_json(header)})
     digest = hashlib.sha256(content).hexdigest()
@@ -102,13 +102,14 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, previous: Path | None
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Return a checkpoint, its tensors on the CPU; what it is of is for `load_run_checkpoint` to say.
+    """Load a checkpoint with its tensors on the CPU.
 
-    Not a byte is used before the checksum is found right, and nothing returned before all is found sound.
+    The checksum is verified before anything is parsed, and all content is validated before anything is returned.
+    `load_run_checkpoint` also checks that the checkpoint belongs to its run.
 
     Raises:
-        DamagedError: If it is damaged, or no checkpoint.
-        DataError: If it is missing, cannot be read, or is of another version of dlcli.
+        DamagedError: If the file is damaged or is not a checkpoint.
+        DataError: If the file is missing, cannot be read or was written by another version of dlcli.
     """
     content = read_file(path, missing_hint=NO_EPOCH)
     if reason := _find_damage(content):
@@ -116,19 +117,19 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         header = read_header(_header_text(content, path))
         if content.find(_DIGEST_FOLLOWS + header.sha256.encode()) != content.find(_DIGEST_FOLLOWS):
-            raise ValueError("its checksum is not the one in its header")
+            raise ValueError("its checksum does not match its header")
         tensors = safetensors.torch.load(content)
-        if reason := find_unsound(tensors, header):
+        if reason := find_problem(tensors, header):
             raise ValueError(reason)
         return _from_parts(tensors, header)
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         reason = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
         reason = "its header is nested too deeply" if isinstance(error, RecursionError) else reason
-        raise DamagedError(f"cannot use {path}: it is no checkpoint of dlcli ({reason})", hint=_HINT) from error
+        raise DamagedError(f"cannot use {path}: it is not a dlcli checkpoint ({reason})", hint=_HINT) from error
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return what the header says of a checkpoint, but for its checksum."""
+    """Return the header of a checkpoint, without the checksum."""
     training = checkpoint.training
     states: dict[str, Any] | None = None
     if training is not None:
@@ -202,12 +203,12 @@ def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _find_damage(content: bytes) -> str | None:
-    """Return why a file's content is not what was written, or None."""
+    """Return the reason why a file is damaged, or None."""
     start = content.find(_DIGEST_FOLLOWS) + len(_DIGEST_FOLLOWS)
     if not content:
         return "it is empty"
     if start < len(_DIGEST_FOLLOWS):
-        return f"it is no checkpoint of dlcli, or damaged: it {_describe_kind(content)}"
+        return f"it is not a dlcli checkpoint, or damaged: it {_describe_kind(content)}"
     digest = hashlib.sha256(content[:start])
     digest.update(_NO_DIGEST.encode())
     digest.update(memoryview(content)[start + len(_NO_DIGEST) :])
@@ -218,24 +219,24 @@ def _find_damage(content: bytes) -> str | None:
 
 def _describe_kind(content: bytes) -> str:
     if content.startswith(b"PK"):
-        return "begins like a zip archive, as torch.save writes; dlcli reads no pickle"
+        return "starts like a zip archive written by torch.save; dlcli does not read pickle files"
     if content.startswith(b"\x80"):
-        return "begins like a pickle; dlcli reads none"
-    return "has no checksum of ours in its header"
+        return "starts like a pickle file; dlcli does not read those"
+    return "has no dlcli checksum in its header"
 
 
 def _header_text(content: bytes, path: Path) -> str:
-    """Return our JSON out of the safetensors header: 8 bytes of length, then JSON with `__metadata__`.
+    """Return our JSON from the safetensors header, which is 8 bytes of length and then JSON with `__metadata__`.
 
     Raises:
-        DataError: If another version of dlcli wrote it.
-        ValueError: If there is none.
+        DataError: If another version of dlcli wrote the file.
+        ValueError: If the header is not JSON.
     """
     (length,) = struct.unpack("<Q", content[:8])
     text = json.loads(content[8 : 8 + length])["__metadata__"]["dlcli"]
     schema = json.loads(text)["schema"]
     if type(schema) is int and 0 < schema < _MOST_SCHEMAS and schema != SCHEMA:
-        newer, hint = ("a newer", "update dlcli") if schema > SCHEMA else ("an older", "train again")
-        message = f"cannot use {path}: {newer} dlcli wrote it (schema {schema}, this one reads {SCHEMA})"
+        newer, hint = ("a newer", "update dlcli") if schema > SCHEMA else ("an older", "train the model again")
+        message = f"cannot use {path}: it was written by {newer} dlcli (schema {schema}; this version reads {SCHEMA})"
         raise DataError(message, hint=hint)
     return str(text)

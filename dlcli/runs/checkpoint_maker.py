@@ -1,4 +1,4 @@
-"""Checkpoints of a training: the same for the run that records it and for the verification that repeats it."""
+"""Construction of checkpoints from a training in progress, shared by recording and verification."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from dlcli.training.state import TrainingState
 
 
 class CheckpointMaker:
-    """Makes the checkpoints of one training.
+    """Builder of the checkpoints of one training.
 
     Args:
-        fit: What trains; its parameters and its position are taken between events.
-        splits: Give the scaling that predictions need, and the checksums of the data.
-        config: The run's.
+        fit: Training to read parameters and position from, between two events.
+        splits: Data splits, for their scaling and checksums.
+        config: Config of the run.
     """
 
     def __init__(self, fit: Fit, splits: Splits, config: Config) -> None:
@@ -38,21 +38,21 @@ class CheckpointMaker:
         }
 
     def best(self, rows: Sequence[Row]) -> Checkpoint:
-        """Return a checkpoint of the model as it is.
+        """Return a checkpoint of the current model, without training state.
 
         Args:
-            rows: The log so far.
+            rows: Log rows of the completed epochs.
         """
         return self._make(self._fit.parameters(), rows)
 
     def last(self, state: TrainingState, rows: Sequence[Row], best_sha256: str | None, log_sha256: str) -> Checkpoint:
-        """Return a checkpoint that training continues from.
+        """Return a checkpoint that training can resume from.
 
         Args:
-            state: Taken now.
-            rows: The log so far.
-            best_sha256: Of the best checkpoint that belongs to it.
-            log_sha256: Of the log so far.
+            state: Current training state.
+            rows: Log rows of the completed epochs.
+            best_sha256: SHA-256 of the matching best checkpoint.
+            log_sha256: SHA-256 of the log rows.
         """
         records = {"limits": self._limits, "best_sha256": best_sha256, "log_sha256": log_sha256}
         return self._make(state.parameters, rows, training=state, **records)

@@ -1,8 +1,7 @@
-"""The commit that a folder is at, read from git's files.
+"""Git commit of a folder, read from the files in `.git` without running git.
 
-No program is started: `git` runs what a repository's own `.git/config` names (`core.fsmonitor`, filters, hooks), and
-the folder a user stands in may come from anywhere. Whether files differ from the commit is not told: to compare them,
-git passes them through the filters that the repository names.
+The working folder may be untrusted, and `git` executes programs named in its `.git/config` (`core.fsmonitor`, filters,
+hooks). For the same reason, uncommitted changes are not detected: git would run the filters to compare files.
 """
 
 from __future__ import annotations
@@ -14,30 +13,31 @@ import stat
 from pathlib import Path
 
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")  # SHA-1 or SHA-256
-_MOST_BYTES = 4096  # of a file that holds one line
-_MOST_PACKED_BYTES = 2**24  # of packed-refs: some 200,000 branches and tags
-_MOST_LINKS = 5  # from reference to reference, as git has it
+_MOST_BYTES = 4096  # for files of a single line
+_MOST_PACKED_BYTES = 2**24  # for packed-refs, about 200,000 branches and tags
+_MOST_LINKS = 5  # git's limit for symbolic references
 
 
 def find_commit(folder: Path) -> str | None:
     """Return the commit that is checked out in the repository around `folder`.
 
     Args:
-        folder: Absolute; it and those above it are searched for `.git`.
+        folder: Absolute path; `.git` is searched for in it and in its parents.
 
     Returns:
-        40 or 64 hexadecimal digits; None outside git, before the first commit, or where git keeps it in another way.
+        40 or 64 hexadecimal digits; None outside a repository, before the first commit, or if git stores the
+        reference in another format.
     """
     with contextlib.suppress(OSError, ValueError):
-        for one in (folder, *folder.parents):
-            if os.path.lexists(one / ".git"):
-                repository = _repository(one / ".git")
+        for parent in (folder, *folder.parents):
+            if os.path.lexists(parent / ".git"):
+                repository = _repository(parent / ".git")
                 return None if repository is None else _resolve("HEAD", repository)
     return None
 
 
 def _repository(path: Path) -> Path | None:
-    """Return the folder that `.git` is, or that it names in a worktree or a submodule."""
+    """Return the repository folder; in a worktree or a submodule, `.git` is a file with its path."""
     if path.is_dir():
         return path
     text = _read(path)
@@ -45,8 +45,8 @@ def _repository(path: Path) -> Path | None:
 
 
 def _resolve(reference: str, repository: Path) -> str | None:
-    """Return the commit that a reference leads to."""
-    shared = repository / (_read(repository / "commondir") or ".")  # a worktree has its own HEAD, and little more
+    """Return the commit that a reference points to, or None."""
+    shared = repository / (_read(repository / "commondir") or ".")  # a worktree shares most references, but not HEAD
     for _ in range(_MOST_LINKS):
         text = _read(repository / reference) or _read(shared / reference) or _find_packed(reference, shared)
         if not text.startswith("ref: "):
@@ -58,7 +58,7 @@ def _resolve(reference: str, repository: Path) -> str | None:
 
 
 def _find_packed(reference: str, repository: Path) -> str:
-    """Return what `packed-refs` says of a reference, empty if nothing."""
+    """Return the commit of a reference in `packed-refs`, or an empty string."""
     for line in _read(repository / "packed-refs", _MOST_PACKED_BYTES).splitlines():
         commit, _, name = line.partition(" ")
         if name == reference:
@@ -67,11 +67,11 @@ def _find_packed(reference: str, repository: Path) -> str:
 
 
 def _read(path: Path, most: int = _MOST_BYTES) -> str:
-    """Return a regular file's text without blanks around it; empty if there is none, or it is larger than `most`."""
+    """Return the stripped text of a regular file; empty if the file is missing or larger than `most` bytes."""
     with contextlib.suppress(OSError):
-        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a device may do something
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a device can have side effects
             return ""
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe in its place has no writer
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # it may have become a pipe meanwhile
         with open(descriptor, "rb") as file:
             if stat.S_ISREG(os.fstat(descriptor).st_mode):
                 content = file.read(most + 1)

@@ -1,4 +1,4 @@
-"""Where runs differ: their settings and their figures side by side."""
+"""Comparison of runs: differing settings and metrics side by side."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dlcli.runs.run import Run
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs side by side; every list has an entry for each.
+    """Settings and metrics of several runs; every list has one entry per run.
 
     Attributes:
-        runs: Their folders.
-        settings: Those that are not the same in all, as YAML; `–` where a run has no such setting.
-        metrics: What they came to, by `split/metric`, and their seconds; None where that is unknown.
+        runs: Run folders.
+        settings: Settings that differ, as YAML; `–` if a run does not have the setting.
+        metrics: Metrics by `split/metric`, and `seconds`; None if unknown.
     """
 
     runs: list[str]
@@ -26,23 +26,24 @@ class Comparison:
 
 
 def compare_runs(runs: Sequence[Run]) -> Comparison:
-    """Return where runs differ.
+    """Return the differing settings and all metrics of runs.
 
     Raises:
         DataError: If a run cannot be read.
-        ConfigError: If a run's config cannot be.
+        ConfigError: If the config of a run cannot be read.
     """
     settings = [flatten(run.config) for run in runs]
     metrics = [_metrics(run.summary) for run in runs]
     return Comparison(
         runs=[run.path for run in runs],
         settings={
-            key: [render_value(one[key]) if key in one else "–" for one in settings]
-            for key in dict.fromkeys(key for one in settings for key in one)
-            if len({repr(one.get(key)) for one in settings}) > 1
+            key: [render_value(values[key]) if key in values else "–" for values in settings]
+            for key in dict.fromkeys(key for values in settings for key in values)
+            if len({repr(values.get(key)) for values in settings}) > 1
         },
         metrics={
-            key: [one.get(key) for one in metrics] for key in dict.fromkeys(key for one in metrics for key in one)
+            key: [values.get(key) for values in metrics]
+            for key in dict.fromkeys(key for values in metrics for key in values)
         },
     )
 
@@ -59,5 +60,5 @@ def _metrics(summary: Mapping[str, Any]) -> dict[str, float | None]:
 
 
 def numbers(metrics: Mapping[str, Any] | None) -> list[tuple[str, float]]:
-    """Return the figures among what a summary says of a split."""
+    """Return the metrics of a split from a summary, ignoring other values."""
     return [(name, value) for name, value in (metrics or {}).items() if isinstance(value, float)]

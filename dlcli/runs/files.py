@@ -1,4 +1,4 @@
-"""Files of a run: regular files only, opened without waiting, written whole or not at all; JSON every parser reads."""
+"""Atomic file writes and strict JSON for run folders."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from typing import Any
 
 from dlcli.errors import DataError
 
-_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)  # a run folder may come from elsewhere: its links lead nowhere we write
-_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a named pipe waits for its other end, opening a tape for the tape
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)  # a run folder may be untrusted: never write through its links
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a named pipe or a tape drive may block
 _BINARY = getattr(os, "O_BINARY", 0)
-_IRREGULAR = (errno.ENXIO, errno.EISDIR, errno.EOPNOTSUPP)  # what opening a pipe, a socket or a folder answers
+_IRREGULAR = (errno.ENXIO, errno.EISDIR, errno.EOPNOTSUPP)  # errors of opening a pipe, a socket or a folder
 
 
 def open_regular(path: Path, flags: int) -> int:
-    """Return a descriptor of a regular file; every file of a run is opened here. Nothing is waited for.
+    """Return a file descriptor of a regular file, without blocking. All files of a run are opened here.
 
-    A link is followed for reading only.
+    Symbolic links are followed for reading only.
 
     Raises:
-        OSError: If it cannot be opened, or is a folder, a pipe, a socket or a device.
+        OSError: If the file cannot be opened, or is a folder, a pipe, a socket or a device.
     """
     writes = flags & (os.O_WRONLY | os.O_RDWR)
     try:
-        descriptor = os.open(path, flags | _NO_WAIT | _BINARY | (_NO_FOLLOW if writes else 0), 0o666)  # less the umask
+        descriptor = os.open(path, flags | _NO_WAIT | _BINARY | (_NO_FOLLOW if writes else 0), 0o666)
     except OSError as error:
         if error.errno in _IRREGULAR:
             raise _irregular() from error
@@ -45,18 +45,15 @@ def _irregular() -> OSError:
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:
-    r"""Return strict JSON that UTF-8 can write: a number that is not finite becomes null, tuples become lists.
+    r"""Return strict JSON that can be encoded as UTF-8. NaN and infinity become null, tuples become lists.
 
-    What is no character, as bytes of a file name may be, is escaped: `\udce9`.
+    Surrogates, as in file names that are not UTF-8, are escaped: `\udce9`.
     """
     return encode_text(json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)).decode()
 
 
 def encode_text(text: str) -> bytes:
-    r"""Return text as UTF-8; what is no character, as bytes of a file name may be, becomes `\udce9`.
-
-    In JSON that is the escape of the same text, so that a parser reads what was written.
-    """
+    r"""Return text as UTF-8, with surrogates escaped as `\udce9`, which JSON parsers decode again."""
     return text.encode("utf-8", "backslashreplace")
 
 
@@ -64,24 +61,25 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
+        return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
+        return [_finite(item) for item in value]
     return value
 
 
 def write_whole(path: Path, content: bytes, *, previous: Path | None = None) -> None:
-    """Replace `path` by a file with `content`; a crash or a power cut leaves either the old file or the new one.
+    """Replace a file atomically: a crash or a power cut leaves either the old file or the new file.
 
-    For one writer at a time: whoever holds the run.
+    The caller must hold the lock of the run; concurrent writers are not supported.
 
     Args:
-        path: Where to.
-        content: What to write.
-        previous: Where the old file is kept. A crash may then leave it there with nothing at `path`.
+        path: File to write.
+        content: New content of the file.
+        previous: Path that the old file is moved to; after a crash, `path` may then be missing. None discards the old
+            file.
 
     Raises:
-        DataError: If it cannot be written; the old file is still there.
+        DataError: If the file cannot be written; the old file is kept.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -97,10 +95,10 @@ def write_whole(path: Path, content: bytes, *, previous: Path | None = None) -> 
 
 
 def append_text(path: Path, text: str) -> None:
-    """Add text to the end of a file; `sync_file` makes it last.
+    """Append text to a file without syncing it to disk; see `sync_file`.
 
     Raises:
-        DataError: If it cannot be written; a part of the text may have been.
+        DataError: If the text cannot be written completely.
     """
     try:
         _write(path, encode_text(text), os.O_APPEND, sync=False)
@@ -109,7 +107,7 @@ def append_text(path: Path, text: str) -> None:
 
 
 def _write_new(path: Path, content: bytes) -> None:
-    """Write a file that is not there; what a crash left in its place, or a link, is removed first."""
+    """Write a new file; a leftover of a crash or a link at `path` is removed first."""
     try:
         _write(path, content, os.O_EXCL, sync=True)
     except FileExistsError:
@@ -121,7 +119,7 @@ def _write(path: Path, content: bytes, mode: int, *, sync: bool) -> None:
     descriptor = open_regular(path, os.O_WRONLY | os.O_CREAT | mode)
     try:
         rest = memoryview(content)
-        while rest:  # a write may take less than it is given
+        while rest:  # a write may be partial
             rest = rest[os.write(descriptor, rest) :]
         if sync:
             os.fsync(descriptor)
@@ -132,15 +130,15 @@ def _write(path: Path, content: bytes, mode: int, *, sync: bool) -> None:
 def _cannot_write(path: Path, error: OSError) -> DataError:
     hint = "free some disk space or fix the permissions, then continue with `dlcli train --resume RUN`"
     if error.errno == errno.EINVAL or error.errno in _IRREGULAR:
-        hint = f"remove what lies at {path}, then continue with `dlcli train --resume RUN`"
+        hint = f"remove {path}, then continue with `dlcli train --resume RUN`"
     return DataError(f"cannot write {path}: {error.strerror or error}", hint=hint)
 
 
 def sync_file(path: Path) -> None:
-    """Make what was appended to a file last through a power cut.
+    """Flush a file to disk so that it survives a power cut.
 
     Raises:
-        DataError: If that fails.
+        DataError: If the file cannot be opened or flushed.
     """
     try:
         _sync(open_regular(path, os.O_RDWR))
@@ -149,7 +147,7 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make names in a folder last through a power cut; Windows has no such call and needs none."""
+    """Flush the file names of a folder to disk; Windows has no such call and does not need it."""
     if os.name == "posix":
         _sync(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | _NO_WAIT))
 
@@ -165,27 +163,31 @@ def read_file(path: Path, *, missing_hint: str | None = None) -> bytes:
     """Return the content of a regular file.
 
     Raises:
-        DataError: If it is missing, cannot be read, or is a device, a pipe, a socket or a folder.
+        DataError: If the file is missing, cannot be read, or is a device, a pipe, a socket or a folder.
     """
     try:
         with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
             return file.read()
     except FileNotFoundError as error:
-        raise DataError(f"there is no {path}", hint=missing_hint) from error
+        raise DataError(f"{path} does not exist", hint=missing_hint) from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented strict JSON, whole or not at all."""
+    """Write `value` as indented strict JSON atomically.
+
+    Raises:
+        DataError: If the file cannot be written; the old file is kept.
+    """
     write_whole(path, (to_json(value, indent=2) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file.
+    """Load the object in a JSON file.
 
     Raises:
-        DataError: If it cannot be read or is no JSON object.
+        DataError: If the file cannot be read or is not a JSON object.
     """
     try:
         value = json.loads(read_file(path))

@@ -1,4 +1,4 @@
-"""Run folders: runs/<name>/<UTC time>-<4 hex>/, made once, never overwritten, found by name."""
+"""Run folders: their paths, creation and lookup by name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MANIFEST, SUMMARY = "manifest.json", "summary.json"
 
 
 def runs_root() -> Path:
-    """Return the folder all runs lie in: $DLCLI_RUNS, or `runs` here.
+    """Return the folder that contains all runs: $DLCLI_RUNS, or `runs` in the working folder.
 
     Raises:
         UsageError: If $DLCLI_RUNS cannot be expanded.
@@ -29,62 +29,66 @@ def runs_root() -> Path:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where the parts of one run lie.
+    """Paths of the files of a run.
 
     Attributes:
-        path: The folder.
+        path: Run folder.
     """
 
     path: Path
 
     @property
     def config(self) -> Path:
-        """Exactly what was given."""
+        """Copy of the config file as the user wrote it."""
         return self.path / "config.yaml"
 
     @property
     def resolved(self) -> Path:
-        """Every value, and where it came from."""
+        """Config with every setting and its origin."""
         return self.path / "resolved.yaml"
 
     @property
     def manifest(self) -> Path:
-        """What the run was made with."""
+        """Record of how the run was started: command, versions, data, device."""
         return self.path / MANIFEST
 
     @property
     def summary(self) -> Path:
-        """What came out; missing while it trains."""
+        """Results of the run; missing during training."""
         return self.path / SUMMARY
 
     @property
     def baselines(self) -> Path:
-        """What plain methods came to on the run's data; missing until asked for."""
+        """Metrics of the baselines on the data of the run; missing until first computed."""
         return self.path / "baselines.json"
 
     def checkpoint(self, which: str) -> Path:
-        """Return where the checkpoint `best`, `last`, `previous` (the one before `last`) or `best-previous` lies."""
+        """Return the path of a checkpoint.
+
+        Args:
+            which: `best`, `last`, or their predecessors `best-previous` and `previous`.
+        """
         return self.path / "checkpoints" / f"{which}.safetensors"
 
     def read_manifest(self) -> dict[str, Any]:
-        """Return what the run was made with.
+        """Load manifest.json.
 
         Raises:
-            DataError: If it cannot be read.
+            DataError: If the manifest cannot be read.
         """
         return _checked(self.manifest, _MANIFEST_TYPES)
 
     def read_summary(self) -> dict[str, Any]:
-        """Return what came out; an unfinished run has only a status.
+        """Load summary.json; an unfinished run has only a status.
 
         Raises:
-            DataError: If it is there but cannot be read.
+            DataError: If the summary exists but cannot be read.
         """
         record = _checked(self.summary, _SUMMARY_TYPES) if self.summary.exists() else {}
         return {"status": "unfinished", **record}
 
 
-# What others rely on in a record, where it is there at all; a run folder may come from anywhere.
+# Types that other modules rely on; all keys are optional, and a run folder may be untrusted.
 _MANIFEST_TYPES = {"versions": dict, "data": dict, "resumed": list, "command": list, "threads": int}
 _SUMMARY_TYPES = {
     "status": str,
@@ -98,48 +102,51 @@ _SUMMARY_TYPES = {
 
 
 def _checked(path: Path, types: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record of a run.
+    """Load a record of a run.
 
     Raises:
-        DataError: If it cannot be read, or holds something else than dlcli writes.
+        DataError: If the record cannot be read, or has a value of the wrong type.
     """
     record = read_json(path)
     for key, kind in types.items():
         if key in record and not isinstance(record[key], kind):
-            raise DataError(f"cannot use {path}: {key} is {record[key]!r}", hint="it is not what dlcli wrote there")
+            raise DataError(
+                f"cannot use {path}: {key} is {record[key]!r}", hint="restore the file; dlcli never wrote this"
+            )
     return record
 
 
-def _is_there(path: Path) -> bool:
+def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except (OSError, ValueError):  # no name a file could have
+    except (OSError, ValueError):  # not a valid file name
         return False
 
 
 def create_run(name: str, run_dir: Path | None = None) -> RunFolder:
-    """Make a new run folder.
+    """Create a new run folder, `<runs folder>/<name>/<UTC time>-<4 hex digits>`.
 
     Args:
-        name: The run's name, checked by the config.
-        run_dir: Where to make it instead of under the runs folder; may be there already.
+        name: Name of the run, validated with the config.
+        run_dir: Folder to use instead; it may exist.
 
     Raises:
-        UsageError: If it cannot be made, or would lie outside the runs folder.
+        UsageError: If the folder cannot be created, or a link would place it outside the runs folder.
     """
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     path = run_dir or runs_root() / name / f"{stamp}-{secrets.token_hex(2)}"
     if run_dir is None and not _is_inside(path, runs_root()):
-        hint = "remove the link, or say --run-dir"
-        raise UsageError(f"{path.parent} is a link that leads out of {runs_root()}", hint=hint)
+        hint = "remove the link, or choose a folder with `--run-dir DIR`"
+        raise UsageError(f"{path.parent} is a link to a folder outside {runs_root()}", hint=hint)
     try:
         path.mkdir(parents=True, exist_ok=run_dir is not None)
     except OSError as error:
         raise UsageError(
-            f"cannot make the run folder {path}: {error.strerror or error}", hint="name another with --run-dir"
+            f"cannot create the run folder {path}: {error.strerror or error}",
+            hint="choose another folder with `--run-dir DIR`",
         ) from error
     for parent in (path.parent, path.parent.parent, path.parent.parent.parent):
-        with suppress(OSError):  # not ours, but for the names in it
+        with suppress(OSError):  # best effort: the parent folders may not be readable
             sync_folder(parent)
     return RunFolder(path)
 
@@ -149,7 +156,7 @@ def _is_inside(path: Path, root: Path) -> bool:
 
 
 def list_runs() -> list[RunFolder]:
-    """Return the runs under the runs folder, oldest first; what is no run, or a link to elsewhere, is passed over."""
+    """Return the runs in the runs folder, oldest first, without links to other places."""
     root = runs_root()
     folders = [RunFolder(manifest.parent) for manifest in root.glob(f"*/*/{MANIFEST}")]
     return sorted((folder for folder in folders if _is_inside(folder.path, root)), key=_started)
@@ -163,24 +170,30 @@ def _started(folder: RunFolder) -> tuple[str, str]:
 
 
 def find_run(run: str | None) -> RunFolder:
-    """Return a run by its folder, its name under the runs folder, or the newest of all (None) or of a name.
+    """Return the folder of a run.
+
+    Args:
+        run: Run folder, or a name in the runs folder, which selects its newest run; None selects the newest run.
 
     Raises:
-        UsageError: If there is no such run.
-        DataError: If there is such a folder, but it holds no run.
+        UsageError: If no such run exists.
+        DataError: If the folder exists but is not a run folder.
     """
-    if run is not None:
-        for path in (Path(run), runs_root() / run):
-            if _is_there(path / MANIFEST):
-                return RunFolder(path)
-    runs = list_runs()
     if run is None:
-        if not runs:
-            raise UsageError(f"there is no run in {runs_root()}", hint="`dlcli train -c digits` makes one")
-        return runs[-1]
-    for one in reversed(runs):
-        if run in (one.path.name, one.path.parent.name) or Path(run) == one.path.parent:
-            return one
-    if _is_there(Path(run)):
-        raise DataError(f"{run} is no run folder: it has no {MANIFEST}", hint="`dlcli runs list` shows the runs")
-    raise UsageError(f"there is no run {run!r}", hint="`dlcli runs list` shows the runs")
+        return _newest_run()
+    for path in (Path(run), runs_root() / run):
+        if _exists(path / MANIFEST):
+            return RunFolder(path)
+    for folder in reversed(list_runs()):
+        if run in (folder.path.name, folder.path.parent.name) or Path(run) == folder.path.parent:
+            return folder
+    if _exists(Path(run)):
+        raise DataError(f"{run} is not a run folder: it has no {MANIFEST}", hint="list the runs with `dlcli runs list`")
+    raise UsageError(f"run {run!r} not found", hint="list the runs with `dlcli runs list`")
+
+
+def _newest_run() -> RunFolder:
+    runs = list_runs()
+    if not runs:
+        raise UsageError(f"no runs found in {runs_root()}", hint="train a model with `dlcli train -c digits`")
+    return runs[-1]

@@ -1,4 +1,4 @@
-"""Header of a checkpoint: types and ranges of all that it says, checked once, where it is read."""
+"""Schema and validation of the checkpoint header."""
 
 from __future__ import annotations
 
@@ -63,16 +63,16 @@ class LimitsPart(_Part):
 
 
 class TrainingPart(_Part):
-    """What training continues from, besides tensors.
+    """Training state without tensors.
 
     Attributes:
-        position: How far it has come.
+        position: Number of completed epochs, steps and examples.
         best: Monitor of the best checkpoint.
         stopping: Monitor of early stopping.
-        plateau: What the schedule remembers.
-        limits: When training ends.
-        best_sha256: The best checkpoint that belongs to this one; None before the first epoch has ended.
-        log_sha256: The log that belongs to this one; "" before the first epoch has ended.
+        plateau: State of the plateau schedule.
+        limits: Limits that end training.
+        best_sha256: SHA-256 of the matching best checkpoint; None before the end of the first epoch.
+        log_sha256: SHA-256 of the matching log; empty before the end of the first epoch.
     """
 
     position: PositionPart
@@ -87,16 +87,16 @@ class TrainingPart(_Part):
     def _agree(self) -> Self:
         epochs = self.position.epochs
         if not (epochs == 0) == (self.best.best_epoch == 0) == (self.stopping.best_epoch == 0):
-            raise ValueError("the best epoch does not agree with the number of epochs")
+            raise ValueError("the best epoch contradicts the number of epochs")
         if max(self.best.best_epoch, self.stopping.best_epoch, self.plateau.bad_epochs) > epochs:
-            raise ValueError(f"it counts more epochs than have ended, {epochs}")
+            raise ValueError(f"a count exceeds the number of completed epochs, {epochs}")
         if (self.best_sha256 is None) != (epochs == 0) or (self.log_sha256 == "") != (epochs == 0):
-            raise ValueError("the best checkpoint or the log does not agree with the number of epochs")
+            raise ValueError("the best checkpoint or the log contradicts the number of epochs")
         return self
 
 
 class Header(_Part):
-    """What the header of a checkpoint says; see `Checkpoint`."""
+    """Header of a checkpoint; see `Checkpoint`."""
 
     sha256: Sha256
     schema_number: Annotated[int, Field(alias="schema", ge=SCHEMA, le=SCHEMA)]
@@ -114,26 +114,26 @@ class Header(_Part):
     @model_validator(mode="after")
     def _agree(self) -> Self:
         if self.fingerprint != fingerprint(self.settings):
-            raise ValueError("the settings do not agree with their fingerprint")
+            raise ValueError("the settings do not match their fingerprint")
         if self.training is not None:
             position = self.training.position
             if (self.epoch, self.step) != (position.epochs + (position.examples > 0), position.step):
-                raise ValueError("the epoch and the step do not agree with the position")
+                raise ValueError("the epoch and the step contradict the position")
             if self.training.best.metric != self.monitor.removeprefix("val/"):
-                raise ValueError("the monitored metric is not that of the best checkpoint")
+                raise ValueError("the monitored metric differs from the metric of the best checkpoint")
         return self
 
 
 def fingerprint(settings: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of settings."""
+    """Return the SHA-256 of settings, independent of their order."""
     return hashlib.sha256(to_json(dict(sorted(settings.items()))).encode()).hexdigest()
 
 
 def read_header(text: str) -> Header:
-    """Return what a header says.
+    """Parse and validate a header.
 
     Raises:
-        ValueError: In a sentence, if it is not what dlcli writes.
+        ValueError: If the header is not valid; the message is a sentence for users.
     """
     try:
         return Header.model_validate_json(text)

@@ -1,4 +1,4 @@
-"""What makes two trainings the same run: settings, data and seed; what may be raised to continue one."""
+"""Identity of a run: the settings, data and seed that a resumed training must share."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from dlcli.runs.files import to_json
 from dlcli.runs.folder import RunFolder
 
 EPOCHS, PATIENCE = "training.epochs", "early_stopping.patience"
-_SHAPED_BY_EPOCHS = ("cosine", "one_cycle")  # their learning rates of the first steps depend on the last
+_SHAPED_BY_EPOCHS = ("cosine", "one_cycle")  # every learning rate depends on the total number of steps
 
 
 def identifying_settings(config: Config) -> dict[str, Any]:
-    """Return the settings that decide what a run comes to at each of its epochs, as JSON has them.
+    """Return the settings that determine the state of a run after each epoch, as JSON values.
 
-    `training.epochs` and `early_stopping.patience` decide no more than when training ends, so a run keeps its identity
-    when they are raised; where the schedule depends on the number of epochs, that is a part of it.
+    `training.epochs` and `early_stopping.patience` only determine when training ends, so they can be raised on resume.
+    If the schedule depends on the number of epochs, `training.epochs` is included.
     """
     left_out = {PATIENCE} if is_shaped_by_epochs(config) else {PATIENCE, EPOCHS}
     settings = {key: value for key, value in deciding_settings(config).items() if key not in left_out}
@@ -31,59 +31,59 @@ def identifying_settings(config: Config) -> dict[str, Any]:
 
 
 def is_shaped_by_epochs(config: Config) -> bool:
-    """Return whether the number of epochs decides the learning rates from the first step on."""
+    """Return whether the number of epochs affects the learning rates from the first step."""
     return config.scheduler.name in _SHAPED_BY_EPOCHS
 
 
 def limits(config: Config) -> dict[str, int | None]:
-    """Return what decides when training ends; a run that is resumed may have higher ones. None is no limit."""
+    """Return the limits that end training, which can be raised on resume; None means no limit."""
     return {"epochs": config.training.epochs, "patience": config.early_stopping.patience}
 
 
-def lowered_limits(then: Mapping[str, int | None], now: Mapping[str, int | None]) -> list[str]:
-    """Return the limits that are lower now."""
+def lowered_limits(old: Mapping[str, int | None], new: Mapping[str, int | None]) -> list[str]:
+    """Return the names of the limits that are lower in `new` than in `old`."""
 
     def height(limit: int | None) -> float:
         return math.inf if limit is None else limit
 
-    return [name for name in now if height(now[name]) < height(then[name])]
+    return [name for name in new if height(new[name]) < height(old[name])]
 
 
-def different_settings(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return the settings that differ: by name, both values; None where there is no such setting."""
+def different_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return both values of each setting that differs; None stands for a missing setting."""
     return {
-        key: (then.get(key), now.get(key))
-        for key in {**then, **now}
-        if render_setting(then.get(key)) != render_setting(now.get(key))
+        key: (old.get(key), new.get(key))
+        for key in {**old, **new}
+        if render_setting(old.get(key)) != render_setting(new.get(key))
     }
 
 
 def render_setting(value: Any) -> str:
-    """Return a setting's value, as JSON has it, as YAML on one line."""
+    """Return the JSON value of a setting as one line of YAML."""
     return render_value(tuple(value) if isinstance(value, list) else value)
 
 
 def check_identity(folder: RunFolder, name: str, checkpoint: Checkpoint, config: Config) -> None:
-    """Refuse a checkpoint of another run, or one whose run's record was changed.
+    """Check that a checkpoint belongs to its run.
 
     Args:
-        folder: The run's.
-        name: The checkpoint's file.
-        checkpoint: What is in it.
-        config: The run's, from resolved.yaml.
+        folder: Run folder.
+        name: File name of the checkpoint.
+        checkpoint: Checkpoint to check.
+        config: Config of the run, from resolved.yaml.
 
     Raises:
-        DataError: Naming each difference.
+        DataError: If the checkpoint, resolved.yaml and manifest.json disagree; the message lists every difference.
     """
     changes = different_settings(checkpoint.settings, identifying_settings(config))
     problems = [
-        f"{key} is {render_setting(there)} in {name} and {render_setting(here)} in resolved.yaml"
-        for key, (there, here) in changes.items()
+        f"{key} is {render_setting(saved)} in {name} and {render_setting(current)} in resolved.yaml"
+        for key, (saved, current) in changes.items()
     ]
     for limit in lowered_limits(checkpoint.limits, limits(config)) if checkpoint.limits else ():
         key = EPOCHS if limit == "epochs" else PATIENCE
-        there, here = (render_setting(one[limit]) for one in (checkpoint.limits, limits(config)))
-        problems.append(f"{key} is {there} in {name} and {here} in resolved.yaml")
+        saved, current = (render_setting(values[limit]) for values in (checkpoint.limits, limits(config)))
+        problems.append(f"{key} is {saved} in {name} and {current} in resolved.yaml")
     manifest = folder.read_manifest()
     if manifest.get("data", {}).get("sha256") != checkpoint.data:
         problems.append(f"{name} and manifest.json record different data")
@@ -92,6 +92,6 @@ def check_identity(folder: RunFolder, name: str, checkpoint: Checkpoint, config:
     if repr(manifest.get("seed")) != repr(config.seed):
         problems.append(f"seed is {manifest.get('seed')!r} in manifest.json and {config.seed} in resolved.yaml")
     if problems:
-        message = f"the files of {folder.path} are not of one run:"
-        hint = "one of these files was changed after training or is of another run; restore it, or train again"
-        raise DataError("\n".join([message, *(f"  {one}" for one in problems)]), hint=hint)
+        message = f"the files of {folder.path} do not belong to the same run:"
+        hint = "a file was edited or copied from another run; restore it, or train again"
+        raise DataError("\n".join([message, *(f"  {problem}" for problem in problems)]), hint=hint)

@@ -1,4 +1,4 @@
-"""One process trains a run at a time; the others are told which."""
+"""File lock that lets only one process train a run at a time."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from dlcli.errors import DataError, DlcliError, UsageError
 from dlcli.runs.files import open_regular, read_json, write_json
 
 LOCK, OWNER = ".lock", ".owner.json"
-_OWNER_SECONDS = 2.0  # an owner needs a moment to say who it is
+_OWNER_SECONDS = 2.0  # a process writes its owner file shortly after it gets the lock
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)
 
 
 @contextmanager
-def owned(folder: Path) -> Iterator[None]:
-    """Have the run in `folder` for this process alone; the system gives it back however the process ends.
+def lock_run(folder: Path) -> Iterator[None]:
+    """Lock a run for this process; the system releases the lock when the process ends in any way.
 
     Raises:
-        UsageError: If another process has it, saying which.
-        DataError: If the folder cannot be written to.
+        UsageError: If another process holds the lock; the message identifies the process.
+        DataError: If the folder cannot be written to or locked.
     """
     with ExitStack() as stack:
         try:
@@ -44,14 +44,14 @@ def owned(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file, which is a regular one; it is never waited for.
+    """Lock a regular file without waiting.
 
-    filelock serves Windows alone: elsewhere it opens a pipe too, and where a file system has no locks it falls back to
-    a file that a process leaves behind when it is killed.
+    filelock is used on Windows only: elsewhere it also opens pipes, and on file systems without locks it falls back to
+    a lock file that remains after a process is killed.
 
     Raises:
-        BlockingIOError: If another process has it.
-        TimeoutError: The same, on Windows.
+        BlockingIOError: If another process holds the lock (POSIX).
+        TimeoutError: If another process holds the lock (Windows).
         OSError: If the file cannot be opened or locked.
     """
     if os.name != "posix":
@@ -74,7 +74,7 @@ def _cannot_lock(folder: Path, error: OSError) -> DataError:
     if error.errno in _NO_LOCKS:
         return DataError(
             f"cannot lock {folder}: its file system has no file locks",
-            hint="train on a local disk: name a folder there with `--run-dir DIR`, or copy the run there to resume it",
+            hint="use a local disk: choose a folder there with `--run-dir DIR`, or copy the run there to resume it",
         )
     return DataError(
         f"cannot write to {folder}: {error.strerror or error}", hint="fix the permissions, or copy the run elsewhere"
@@ -85,7 +85,7 @@ def _owner(folder: Path) -> str:
     deadline = time.monotonic() + _OWNER_SECONDS
     owner: dict[str, object] = {}
     while time.monotonic() < deadline:
-        with suppress(DlcliError):  # it has not been written yet
+        with suppress(DlcliError):  # the file may not exist yet
             owner = read_json(folder / OWNER)
             if _may_be_alive(owner):
                 return f"process {owner.get('pid')} on {owner.get('host')} since {owner.get('since')}"
@@ -94,7 +94,7 @@ def _owner(folder: Path) -> str:
 
 
 def _may_be_alive(owner: dict[str, object]) -> bool:
-    """Return whether the process may be there; what a dead owner left is overwritten within moments."""
+    """Return whether the owner process may be running; the file of a dead owner is about to be overwritten."""
     pid = owner.get("pid")
     if owner.get("host") != platform.node() or not isinstance(pid, int):
         return True
@@ -102,6 +102,6 @@ def _may_be_alive(owner: dict[str, object]) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # it is another user's
+    except OSError:  # the process belongs to another user
         return True
     return True

@@ -1,4 +1,4 @@
-"""What a run was made with: enough to make it again, and to know why it differs when it does."""
+"""Run manifest: command, versions, data, device and environment, for reproducing a run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dlcli.data.splits import DataInfo
 from dlcli.runs.commit import find_commit
 from dlcli.training.arithmetic import Arithmetic
 
-# Environment variables that have torch and the libraries it calls compute in another way.
+# Environment variables that change the numerical results of torch and its libraries.
 _VARIABLES = (
     "ATEN_CPU_CAPABILITY",
     "DNNL_MAX_CPU_ISA",
@@ -33,7 +33,7 @@ _VARIABLES = (
 def build_manifest(
     config: Config, info: DataInfo, device: torch.device, arithmetic: Arithmetic, command: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the manifest of a run that starts now."""
+    """Return the manifest of a new run."""
     return {
         "schema": 1,
         **describe_start(command),
@@ -47,7 +47,7 @@ def build_manifest(
 
 
 def describe_start(command: Sequence[str]) -> dict[str, Any]:
-    """Return when, how and where a run starts, or goes on."""
+    """Return time, command, commit, process and host of a start or resumption."""
     return {
         "started": datetime.now(UTC).isoformat(),
         "command": list(command),
@@ -59,7 +59,7 @@ def describe_start(command: Sequence[str]) -> dict[str, Any]:
 
 
 def describe_environment(device: torch.device) -> dict[str, Any]:
-    """Return what may decide the last bits of a result, besides the config and the data."""
+    """Return the parts of the environment that can affect the last bits of a result."""
     packages = ("dlcli", "torch", "numpy", "scikit-learn", "safetensors", "pydantic")
     return {
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
@@ -72,16 +72,16 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
 
 
 def environment_changes(manifest: Mapping[str, Any], device: torch.device) -> dict[str, tuple[Any, Any]]:
-    """Return what is different now: by name, what it was and what it is."""
-    now = describe_environment(device)
-    then = {key: manifest.get(key) for key in now}
-    pairs = {f"version of {name}": ((then["versions"] or {}).get(name), one) for name, one in now["versions"].items()}
-    pairs |= {key: (then[key], now[key]) for key in now if key != "versions"}
+    """Return the old and the current value of each part of the environment that has changed."""
+    new = describe_environment(device)
+    old = {key: manifest.get(key) for key in new}
+    pairs = {f"version of {name}": ((old["versions"] or {}).get(name), item) for name, item in new["versions"].items()}
+    pairs |= {key: (old[key], new[key]) for key in new if key != "versions"}
     return {name: (before, after) for name, (before, after) in pairs.items() if before != after}
 
 
 def _processor() -> str:
-    """Return the processor's name; Linux tells it in a file only."""
+    """Return the model name of the processor, which `platform` does not provide on Linux."""
     with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
         for line in file:
             if line.startswith("model name"):
@@ -90,7 +90,7 @@ def _processor() -> str:
 
 
 def _platform() -> str:
-    """Return system, release, machine and C library; `platform.platform` would start programs to say more."""
+    """Return system, release, machine and C library, without the subprocesses that `platform.platform` starts."""
     parts = [platform.system(), platform.release(), platform.machine()]
     library = "".join(platform.libc_ver())
     return "-".join([*parts, "with", library] if library else parts)

@@ -1,4 +1,4 @@
-"""What a run could not show, noted in its record."""
+"""Record of failed writes to stdout and stderr in the run summary."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Mapping
 
 from dlcli.runs.files import write_json
 from dlcli.runs.folder import RunFolder
-from dlcli.runs.lock import owned
+from dlcli.runs.lock import lock_run
 
 
 def note_output_errors(folder: RunFolder, errors: Mapping[str, str]) -> None:
-    """Add to the summary of a run which streams could not be written, and why.
+    """Record in the summary which output streams could not be written, and why.
 
     Args:
-        folder: The run's, which no process owns.
-        errors: By stream: `stdout`, `stderr`.
+        folder: Run folder, not locked by this process.
+        errors: Error messages by stream, `stdout` or `stderr`.
 
     Raises:
-        UsageError: If another process owns the run by now.
+        UsageError: If another process has locked the run.
         DataError: If the summary cannot be read or written.
     """
-    with owned(folder.path):
-        if folder.summary.exists():  # without one, nothing was recorded
+    with lock_run(folder.path):
+        if folder.summary.exists():
             write_json(folder.summary, {**folder.read_summary(), "output_errors": dict(errors)})

@@ -1,4 +1,4 @@
-"""Events -> the run folder: nothing that was learned is lost when the process ends."""
+"""Recorder of training events: writes log, checkpoints and summary to the run folder."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from dlcli.training.events import EpochEnded, Event, FitEnded, StepEnded
 from dlcli.training.fit import Fit
 from dlcli.training.state import Position
 
-SAVE_SECONDS = 1.0  # epochs may be shorter than a write is long; a kill costs this much training at most
+SAVE_SECONDS = 1.0  # an epoch may be shorter than a write; a kill loses at most this much training after an epoch
 
 
 class Recorder:
-    """Keeps the checkpoints, the metrics log and the summary of one run.
+    """Writer of the checkpoints, the metrics log and the summary of one run.
 
     Args:
-        folder: The run's, which this process owns.
-        fit: What trains; its state is taken between events.
-        splits: Give the scaling that predictions need.
-        config: The run's.
-        point: Where a run continues from; None for a new one.
+        folder: Run folder, locked by this process.
+        fit: Training to read the state from, between two events.
+        splits: Data splits, for their scaling and checksums.
+        config: Config of the run.
+        point: Point that the run resumes from; None for a new run.
     """
 
     def __init__(
@@ -56,17 +56,17 @@ class Recorder:
         return self
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
-        """Leave a summary behind however the run ends, short of a kill."""
+        """Write a summary for every way the run can end, except a kill."""
         if isinstance(error, Interrupted):
             self.close("interrupted")
         elif error is not None:
-            statuses = {DivergedError: "diverged", KeyboardInterrupt: "interrupted"}  # the latter within a step
+            statuses = {DivergedError: "diverged", KeyboardInterrupt: "interrupted"}  # the second occurs within a step
             status = next((name for kind, name in statuses.items() if isinstance(error, kind)), "failed")
-            with contextlib.suppress(DataError):  # the disk may be full: that is said already
+            with contextlib.suppress(DataError):  # e.g. the disk is full, which `error` already reports
                 self.close(status, is_sound=False, error=str(error))
 
     def handle(self, event: Event) -> None:
-        """Save what an event is worth saving."""
+        """Log a completed epoch and save checkpoints when they are due."""
         if isinstance(event, StepEnded):
             self._save_after(self._config.checkpoint.every_seconds)
         elif isinstance(event, EpochEnded):
@@ -84,10 +84,10 @@ class Recorder:
             self.close("finished" if event.reason == "epochs" else "stopped early")
 
     def save(self) -> None:
-        """Write a new best model as checkpoint `best`, and all that training continues from as `last`.
+        """Write the checkpoint `best`, if there is a new best model, and then `last`.
 
-        In this order, the log first: whatever `last` builds upon is safe before it is, and the best model that the
-        earlier `last` records is kept until then.
+        The log and `best` reach the disk before the `last` that refers to them. The best model that the old `last`
+        refers to is kept as `best-previous`.
         """
         if self._fit.position == self._saved:
             return
@@ -112,12 +112,12 @@ class Recorder:
             self.save()
 
     def close(self, status: str, *, is_sound: bool = True, **more: Any) -> None:
-        """Write what is unsaved, and the summary: how the run ended, its best epoch and why that is the best.
+        """Write unsaved checkpoints and the summary.
 
         Args:
             status: finished, stopped early, interrupted, diverged or failed.
-            is_sound: Whether the model as it is now is worth keeping; a diverged one is not.
-            more: Further entries.
+            is_sound: Whether to save the current model; False after divergence.
+            more: Additional entries of the summary.
         """
         if is_sound:
             self.save()

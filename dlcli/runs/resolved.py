@@ -1,4 +1,4 @@
-"""resolved.yaml: every setting of a run, and where each came from."""
+"""resolved.yaml: every setting of a run with its origin."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ _PLACES: dict[str, Path] = {"epochs": ("training", "epochs"), "patience": ("earl
 
 
 def write_resolved(folder: RunFolder, config: Config, origin: Callable[[Path], str]) -> None:
-    """Write the config of a run.
+    """Write resolved.yaml.
 
     Args:
-        folder: The run's.
-        config: Every value.
-        origin: Given a setting's path, where it came from.
+        folder: Run folder.
+        config: Config to write.
+        origin: Function that returns the origin of the setting at a path.
 
     Raises:
-        DataError: If it cannot be written.
+        DataError: If the file cannot be written.
     """
     text = render_yaml(config, lambda _section, _field, path: origin(path))
     write_whole(folder.resolved, encode_text(f"# Every setting of this run, and where it came from.\n{text}"))
 
 
-def record_limits(folder: RunFolder, own: LoadedConfig, limits: Mapping[str, int | None]) -> None:
-    """Have resolved.yaml tell when training ends now; the origins of all other values stay.
+def record_limits(folder: RunFolder, resolved: LoadedConfig, limits: Mapping[str, int | None]) -> None:
+    """Update the limits of training in resolved.yaml; the origins of other settings are kept.
 
     Args:
-        folder: The run's.
-        own: What resolved.yaml says so far.
-        limits: `epochs` and `patience`.
+        folder: Run folder.
+        resolved: Current content of resolved.yaml.
+        limits: New values of `epochs` and `patience`.
 
     Raises:
-        DataError: If it cannot be written.
+        DataError: If the file cannot be written.
     """
-    config, origins = own.config, read_origins(own.config, own.text)
+    config, origins = resolved.config, read_origins(resolved.config, resolved.text)
     for name, (section, field) in _PLACES.items():
         part = getattr(config, str(section))
         if getattr(part, str(field)) != limits[name]:
             changed = part.model_copy(update={str(field): limits[name]})
             config = config.model_copy(update={str(section): changed})
             origins[f"{section}.{field}"] = _RAISED
-    if config != own.config:
+    if config != resolved.config:
         write_resolved(folder, config, lambda path: origins.get(".".join(map(str, path)), ""))

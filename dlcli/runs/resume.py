@@ -1,4 +1,4 @@
-"""Where an interrupted run continues, and whether it may."""
+"""Resuming of runs: selection of a checkpoint, and checks of settings and files."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from dlcli.runs.summary import summarize
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """Where a run continues.
+    """Point that a run resumes from.
 
     Attributes:
-        which: The file of the checkpoint: last or previous.
-        checkpoint: The newest that is sound and whose past is whole; None for the start.
-        rows: The log up to there.
-        damaged: Files that are not what was written.
-        notes: What was passed over, and why.
+        which: Name of the checkpoint, last or previous.
+        checkpoint: Newest usable checkpoint; None restarts from epoch 1.
+        rows: Log rows up to the checkpoint.
+        damaged: Damaged checkpoint files.
+        notes: Messages about unusable checkpoints and the choice made.
     """
 
     which: Which
@@ -50,15 +50,15 @@ class ResumePoint:
     notes: Sequence[str]
 
 
-def find_resume_point(folder: RunFolder, own: Config) -> ResumePoint:
-    """Return the newest point that training can continue from, as if it had never stopped.
+def find_resume_point(folder: RunFolder, old: Config) -> ResumePoint:
+    """Return the newest point that training can resume from with identical results.
 
     Args:
-        folder: The run's.
-        own: Its config, from resolved.yaml.
+        folder: Run folder.
+        old: Config of the run, from resolved.yaml.
 
     Raises:
-        DataError: If a checkpoint cannot be read, is of another run, or another version of dlcli wrote it.
+        DataError: If a checkpoint cannot be read, belongs to another run or was written by another version of dlcli.
     """
     rows, damaged, notes = read_rows(folder.path), [], []
     which: Which
@@ -67,7 +67,7 @@ def find_resume_point(folder: RunFolder, own: Config) -> ResumePoint:
         if not path.exists():
             continue
         try:
-            checkpoint = load_run_checkpoint(folder, which, own)
+            checkpoint = load_run_checkpoint(folder, which, old)
         except DamagedError as error:
             damaged.append(path)
             notes.append(error.message)
@@ -84,117 +84,124 @@ def find_resume_point(folder: RunFolder, own: Config) -> ResumePoint:
 
 
 def _find_gap(folder: RunFolder, checkpoint: Checkpoint, rows: Sequence[Row]) -> str | None:
-    """Return what a checkpoint builds upon that is not there any more."""
+    """Return which file or log row that a checkpoint depends on is missing, or None."""
     assert checkpoint.training is not None
     if len(rows) < checkpoint.training.position.epochs:
-        return f"metrics.jsonl has lost epoch {len(rows) + 1}"
+        return f"epoch {len(rows) + 1} is missing from metrics.jsonl"
     if log_digest(rows[: checkpoint.training.position.epochs]) != checkpoint.log_sha256:
-        message = f"{folder.path / JSONL} is not the log that the checkpoints were saved with"
-        raise DataError(message, hint="restore it; without it, the run is trained from epoch 1 again")
+        message = f"{folder.path / JSONL} does not match the checkpoints"
+        raise DataError(message, hint="restore the file, or delete it to restart from epoch 1")
     if checkpoint.best_sha256 is not None and find_best(folder, checkpoint.best_sha256) is None:
-        return f"{folder.checkpoint('best')} is missing, damaged or of another run"
+        return f"{folder.checkpoint('best')} is missing, damaged or from another run"
     return None
 
 
-def check_summary(folder: RunFolder, point: ResumePoint, own: Config) -> None:
-    """Refuse the summary of another run, where the run has ended.
+def check_summary(folder: RunFolder, point: ResumePoint, config: Config) -> None:
+    """Check that the summary of a completed run matches its log and last checkpoint.
 
     Raises:
-        DataError: If it does not agree with the log and the last checkpoint.
+        DataError: If the summary does not match.
     """
     summary, checkpoint = folder.read_summary(), point.checkpoint
     if summary["status"] not in ("finished", "stopped early") or checkpoint is None or point.notes:
         return
     assert checkpoint.training is not None
     best = checkpoint.training.best
-    expected = summarize(point.rows, best.best_epoch, own.checkpoint.monitor, checkpoint.best_sha256)
-    if unlike := [key for key, value in expected.items() if to_json(summary.get(key)) != to_json(value)]:
-        message = f"{folder.summary} does not agree with the checkpoints and the log: {', '.join(unlike)}"
-        raise DataError(message, hint="restore it, or delete it: `--resume` writes it again")
+    expected = summarize(point.rows, best.best_epoch, config.checkpoint.monitor, checkpoint.best_sha256)
+    if mismatches := [key for key, value in expected.items() if to_json(summary.get(key)) != to_json(value)]:
+        message = f"{folder.summary} does not match the checkpoints and the log: {', '.join(mismatches)}"
+        raise DataError(
+            message, hint="restore the file, or delete it and run `dlcli train --resume RUN` to write it again"
+        )
 
 
-def check_changes(folder: RunFolder, own: Config, now: Config) -> None:
-    """Refuse to continue with other settings; `training.epochs` and `early_stopping.patience` may be raised.
+def check_changes(folder: RunFolder, old: Config, new: Config) -> None:
+    """Check that a run is resumed with its settings; `training.epochs` and `early_stopping.patience` may be raised.
 
     Args:
-        folder: The run's.
-        own: Its config so far.
-        now: The config to continue with.
+        folder: Run folder.
+        old: Config of the run.
+        new: Config to continue with.
 
     Raises:
-        UsageError: Naming each difference.
+        UsageError: If other settings differ; the message lists every difference.
     """
-    anew = f"train anew: `dlcli train -c {folder.resolved} key=value`"
-    changes = different_settings(identifying_settings(own), identifying_settings(now))
-    if changes.keys() == {EPOCHS} and now.training.epochs > own.training.epochs:
-        message = f"{EPOCHS} decides the learning rates of scheduler {now.scheduler.name} from the first step on"
-        raise UsageError(f"{folder.path} cannot continue with other epochs: {message}", hint=anew)
-    then, after = limits(own), limits(now)
+    hint = f"start a new run with `dlcli train -c {folder.resolved} key=value`"
+    changes = different_settings(identifying_settings(old), identifying_settings(new))
+    if changes.keys() == {EPOCHS} and new.training.epochs > old.training.epochs:
+        message = f"every learning rate of scheduler {new.scheduler.name} depends on {EPOCHS}"
+        raise UsageError(f"{folder.path} cannot continue with more epochs: {message}", hint=hint)
+    old_limits, new_limits = limits(old), limits(new)
     changes |= {
-        EPOCHS if name == "epochs" else PATIENCE: (then[name], after[name]) for name in lowered_limits(then, after)
+        EPOCHS if name == "epochs" else PATIENCE: (old_limits[name], new_limits[name])
+        for name in lowered_limits(old_limits, new_limits)
     }
     if changes:
         lines = [
-            f"  {key}: {render_setting(old)} in the run, {render_setting(new)} now"
-            for key, (old, new) in changes.items()
+            f"  {key}: {render_setting(before)} in the run, {render_setting(after)} now"
+            for key, (before, after) in changes.items()
         ]
         message = "\n".join([f"{folder.path} cannot continue with other settings", *lines])
-        raise UsageError(message, hint=f"only {EPOCHS} and {PATIENCE} may be changed, and only raised; {anew}")
+        raise UsageError(message, hint=f"only {EPOCHS} and {PATIENCE} may be changed, and only raised; {hint}")
 
 
 def reopen_run(
     folder: RunFolder,
-    own: LoadedConfig,
+    old: LoadedConfig,
     config: Config,
     point: ResumePoint,
     device: torch.device,
     command: Sequence[str],
 ) -> None:
-    """Bring a run's folder to the state of `point`, and note in its manifest that it continues.
+    """Reset a run folder to the state of a resume point, and record the resumption in the manifest.
 
     A crash at any moment leaves a run that can be resumed.
 
     Args:
-        folder: The run's, which this process owns.
-        own: Its config so far.
-        config: What to continue with.
-        point: Where.
-        device: Where it will train.
-        command: How it was called.
+        folder: Run folder, locked by this process.
+        old: Config of the run.
+        config: Config to continue with.
+        point: Point to resume from.
+        device: Device to train on.
+        command: Command line of the resumption.
 
     Raises:
-        DataError: If the folder cannot be written to, or its manifest not be read.
+        DataError: If the folder cannot be written to, or the manifest cannot be read.
     """
     manifest = folder.read_manifest()
     try:
-        _tidy(folder, point)
+        _reset_checkpoints(folder, point)
     except OSError as error:
         raise DataError(f"cannot write to {folder.path}: {error.strerror or error}") from error
     rewrite_log(folder.path, point.rows)
-    record_limits(folder, own, limits(config))
+    record_limits(folder, old, limits(config))
     step = point.checkpoint.step if point.checkpoint else 0
     resumed = {**describe_start(command), "from_step": step, **describe_environment(device)}
     write_json(folder.manifest, {**manifest, "resumed": [*manifest.get("resumed", ()), resumed]})
 
 
-def _tidy(folder: RunFolder, point: ResumePoint) -> None:
-    """Remove what is left of the time after `point`: its checkpoint becomes `last`, the one it records `best`.
+def _reset_checkpoints(folder: RunFolder, point: ResumePoint) -> None:
+    """Make the checkpoint of `point` the file `last`, its best checkpoint `best`, and remove later files.
 
-    The summary goes first: the best checkpoint that it records may be newer. Then `last`, which records another.
+    The order makes this safe to interrupt: the summary is removed first, because it may record a newer best checkpoint,
+    and `last` is replaced before `best`.
     """
     checkpoints = folder.checkpoint("last").parent
     if checkpoints.is_symlink():
-        raise DataError(f"{checkpoints} is a link; a run writes into its own folder", hint="copy what it leads to")
+        raise DataError(
+            f"{checkpoints} is a link; a run only writes into its own folder",
+            hint="replace the link with a copy of the folder it points to",
+        )
     checkpoints.mkdir(exist_ok=True)
     folder.summary.unlink(missing_ok=True)
     for path in point.damaged:
         os.replace(path, path.with_name(f"{path.name}.damaged"))
-    if point.checkpoint is None:  # nothing of an earlier training may be taken for one of the new
+    if point.checkpoint is None:  # the restarted run must not mix with old checkpoints
         for which in ("last", "previous"):
             folder.checkpoint(which).unlink(missing_ok=True)
     elif point.which == "previous":
         os.replace(folder.checkpoint("previous"), folder.checkpoint("last"))
-    if point.checkpoint is not None and (found := find_best(folder, point.checkpoint.best_sha256)):
-        os.replace(found[0], folder.checkpoint("best"))
+    if point.checkpoint is not None and (best := find_best(folder, point.checkpoint.best_sha256)):
+        os.replace(best[0], folder.checkpoint("best"))
     for temporary in (*folder.path.glob(".*.tmp"), *checkpoints.glob(".*.tmp")):
         os.unlink(temporary)

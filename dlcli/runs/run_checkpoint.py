@@ -1,8 +1,8 @@
-"""The one way to the checkpoints of a run: each is checked against its run's record before it is used.
+"""Loading of checkpoints of a run, checked against the records of the run.
 
-The checkpoint `last` records the SHA-256 of the checkpoint `best` that belongs to it. A new `best` is written before
-the `last` that records it, and the one before it is kept as `best-previous`; renaming `last` is what makes the new one
-count. At every moment the recorded file is therefore there, under one of the two names.
+The checkpoint `last` records the SHA-256 of the matching checkpoint `best`. A new `best` is written first, the old
+file is kept as `best-previous`, and the rename of the new `last` then switches to the new `best`. The recorded file
+therefore always exists under one of the two names.
 """
 
 from __future__ import annotations
@@ -20,56 +20,56 @@ from dlcli.runs.identity import check_identity
 
 Which: TypeAlias = Literal["best", "last", "previous"]
 BESTS = ("best", "best-previous")
-NONE = "none"  # instead of a SHA-256, where no epoch had ended
+NONE = "none"  # replaces the SHA-256 before the end of the first epoch
 
 
 def has_checkpoint(folder: RunFolder, which: Which) -> bool:
-    """Return whether a run has come to a checkpoint, be it a sound one.
+    """Return whether a run has a checkpoint, intact or damaged.
 
     Raises:
-        DataError: If the files of the run are not of one run.
+        DataError: If the summary or a checkpoint cannot be read.
     """
     names = BESTS if which == "best" else (which,)
-    is_there = any(folder.checkpoint(name).exists() for name in names)
-    return is_there and not (which == "best" and _recorded_best(folder) == NONE)
+    exists = any(folder.checkpoint(name).exists() for name in names)
+    return exists and not (which == "best" and _recorded_best(folder) == NONE)
 
 
 def load_run_checkpoint(folder: RunFolder, which: Which, config: Config | None = None) -> Checkpoint:
-    """Return a checkpoint of a run, found to be of that run.
+    """Load a checkpoint and check that it belongs to the run.
 
     Args:
-        folder: The run's.
-        which: `best` is the one that the summary or, in a run that has none yet, the last checkpoint records.
-        config: The run's, where it has been read from resolved.yaml already.
+        folder: Run folder.
+        which: Checkpoint to load; `best` is recorded in the summary or, without a summary, in the last checkpoint.
+        config: Config of the run; None reads resolved.yaml.
 
     Raises:
-        DamagedError: If it is damaged.
-        DataError: If it is missing, cannot be read, or is of another run than resolved.yaml and manifest.json.
+        DamagedError: If the checkpoint is damaged.
+        DataError: If the checkpoint is missing, cannot be read, or does not match resolved.yaml and manifest.json.
         ConfigError: If resolved.yaml cannot be read.
     """
     path = folder.checkpoint(which)
     if which == "best":
         sha256 = _recorded_best(folder)
         if sha256 == NONE:
-            raise DataError(f"there is no {path}", hint=NO_EPOCH)
+            raise DataError(f"{path} does not exist", hint=NO_EPOCH)
         path, checkpoint = _find_recorded(folder, sha256) or (path, load_checkpoint(path))
         if sha256 not in (None, checkpoint.sha256):
             raise DataError(
-                f"{path} is not the best checkpoint of this run: the run records another SHA-256",
-                hint=f"restore it, or train it again: `dlcli train --resume {folder.path}`",
+                f"{path} is not the best checkpoint of this run: its SHA-256 differs from the recorded SHA-256",
+                hint=f"restore the file, or train it again with `dlcli train --resume {folder.path}`",
             )
         if checkpoint.training is not None:
-            raise DataError(f"{path} is no best checkpoint: it holds the state of training", hint="restore it")
+            raise DataError(f"{path} is not a best checkpoint: it contains training state", hint="restore the file")
     else:
         checkpoint = load_checkpoint(path)
         if checkpoint.training is None:
-            raise DataError(f"{path} holds a model alone, not the state of training", hint="restore it")
+            raise DataError(f"{path} contains only a model and no training state", hint="restore the file")
     check_identity(folder, path.name, checkpoint, config or load_config(folder.resolved).config)
     return checkpoint
 
 
 def find_best(folder: RunFolder, sha256: str | None) -> tuple[Path, Checkpoint] | None:
-    """Return the file and the best checkpoint of that SHA-256; None where there is none that is sound."""
+    """Return path and content of the best checkpoint with a SHA-256; None if it is missing or damaged."""
     for name in BESTS if sha256 is not None else ():
         path = folder.checkpoint(name)
         with suppress(DataError):
@@ -79,16 +79,16 @@ def find_best(folder: RunFolder, sha256: str | None) -> tuple[Path, Checkpoint] 
 
 
 def _find_recorded(folder: RunFolder, sha256: str | None) -> tuple[Path, Checkpoint] | None:
-    """Return what `find_best` does; with a summary, which is written last, it is the file `best` or none."""
-    found = find_best(folder, sha256)
+    """Return the result of `find_best`; in a run with a summary, only the file `best` counts."""
+    best = find_best(folder, sha256)
     has_ended = "best_sha256" in folder.read_summary()
-    return None if found and has_ended and found[0] != folder.checkpoint("best") else found
+    return None if best and has_ended and best[0] != folder.checkpoint("best") else best
 
 
 def _recorded_best(folder: RunFolder) -> str | None:
-    """Return the SHA-256 of the best checkpoint, or `NONE`, by the newest record; None where there is no record.
+    """Return the SHA-256 of the best checkpoint, or `NONE`, from the newest record; None without a record.
 
-    The summary comes first: it is written last, and a run that diverged has a newer best model than `last`.
+    The summary has priority: it is written last, and after divergence its best model is newer than that of `last`.
     """
     summary = folder.read_summary()
     if "best_sha256" in summary:

@@ -1,4 +1,4 @@
-"""Tensors of a checkpoint: names, types, shapes and values, checked once, where they are read."""
+"""Validation of checkpoint tensors: names, types, shapes and values."""
 
 from __future__ import annotations
 
@@ -14,47 +14,47 @@ from dlcli.runs.header import Header
 
 Tensors = Mapping[str, Tensor]
 _SCALINGS = ("input_scaling", "target_scaling")
-_MEMORIES = {"sgd": ("velocity",), "adam": ("mean", "square"), "adamw": ("mean", "square")}
+_STATES = {"sgd": ("velocity",), "adam": ("mean", "square"), "adamw": ("mean", "square")}
 
 
-def find_unsound(tensors: Tensors, header: Header) -> str | None:
-    """Return in a sentence what is wrong with the tensors of a checkpoint, or None.
+def find_problem(tensors: Tensors, header: Header) -> str | None:
+    """Return the first problem with the tensors of a checkpoint as a sentence, or None.
 
     Args:
-        tensors: By their names in the file.
-        header: Says what they should be.
+        tensors: Tensors by their names in the file.
+        header: Header that determines the expected tensors.
     """
     return next(_problems(tensors, header), None)
 
 
 def part(prefix: str, tensors: Tensors) -> dict[str, Tensor]:
-    """Return the tensors of one part, by their names without its prefix."""
-    return {name.removeprefix(f"{prefix}."): one for name, one in tensors.items() if name.startswith(f"{prefix}.")}
+    """Return the tensors of one part, with the prefix removed from their names."""
+    return {name.removeprefix(f"{prefix}."): value for name, value in tensors.items() if name.startswith(f"{prefix}.")}
 
 
 def _problems(tensors: Tensors, header: Header) -> Iterator[str]:
     parts = {"model", *_SCALINGS} | ({"optimizer", "sums", "generators"} if header.training else set())
-    yield from (f"it holds {name}, which is no part of it" for name in tensors if name.partition(".")[0] not in parts)
+    yield from (f"unexpected tensor {name}" for name in tensors if name.partition(".")[0] not in parts)
     yield from _model_problems(part("model", tensors), header.settings)
     for name in _SCALINGS:
         yield from _scaling_problems(name, part(name, tensors))
     if header.training is not None:
-        yield from _memory_problems(part("optimizer", tensors), part("model", tensors), header)
+        yield from _optimizer_problems(part("optimizer", tensors), part("model", tensors), header)
         yield from _sum_problems(part("sums", tensors), header.training.position.examples)
         yield from _generator_problems(part("generators", tensors))
 
 
 def _model_problems(parameters: Tensors, settings: Mapping[str, Any]) -> Iterator[str]:
-    """Yield where the parameters are not those of the model that the settings describe, or not finite."""
+    """Yield differences between the parameters and the model in the settings, and non-finite parameters."""
     hidden, dropout = settings.get("model.hidden_sizes"), settings.get("model.dropout")
     if not isinstance(hidden, list) or not all(isinstance(size, int) for size in hidden):
-        yield "its settings name no model.hidden_sizes"
+        yield "its settings do not contain a valid model.hidden_sizes"
         return
     spacing = 3 if dropout else 2  # Linear, activation, Dropout
     weights = [f"{i * spacing}.weight" for i in range(len(hidden) + 1)]
     names = [name for weight in weights for name in (weight, weight.replace("weight", "bias"))]
     if sorted(parameters) != sorted(names):
-        yield f"its parameters are not those of a model with hidden_sizes {hidden}"
+        yield f"its parameters do not match a model with hidden_sizes {hidden}"
         return
     first, last = parameters[weights[0]], parameters[weights[-1]]
     sizes = [first.shape[-1] if first.dim() else 0, *hidden, last.shape[0] if last.dim() else 0]
@@ -71,7 +71,7 @@ def _tensor_problems(
     if tuple(value.shape) != shape or value.dtype != dtype or value.numel() == 0:
         yield f"{name} is {_describe(value)}, not {str(dtype).removeprefix('torch.')} of shape {list(shape)}"
     elif not (value.isnan().logical_not() if may_be_infinite else value.isfinite()).all():
-        yield f"{name} holds a number that is not finite"
+        yield f"{name} contains non-finite numbers"
 
 
 def _describe(value: Tensor) -> str:
@@ -80,29 +80,29 @@ def _describe(value: Tensor) -> str:
 
 def _scaling_problems(name: str, scaling: Tensors) -> Iterator[str]:
     if scaling.keys() != {"shift", "scale"}:
-        yield f"it holds no {name}"
+        yield f"{name} is missing"
         return
     for key, value in scaling.items():
-        # Of all pixels of images together: one number, which may have no dimension.
+        # Images share one value for all pixels, which may be zero-dimensional.
         shape = () if value.dim() == 0 else (scaling["shift"].numel(),)
         yield from _tensor_problems(f"{name}.{key}", value, shape, torch.float64)
     if not (scaling["scale"] > 0).all():
-        yield f"{name}.scale holds a number that is not positive"
+        yield f"{name}.scale contains numbers that are not positive"
 
 
-def _memory_problems(memory: Tensors, parameters: Tensors, header: Header) -> Iterator[str]:
-    """Yield what the optimizer's memory lacks, or has too much.
+def _optimizer_problems(state: Tensors, parameters: Tensors, header: Header) -> Iterator[str]:
+    """Yield missing, unexpected and invalid tensors of the optimizer state.
 
-    Infinity is sound: the square of a large gradient may be, and stops that parameter alone.
+    Infinity is valid in `square`: a large gradient can overflow it, which only stops the updates of that parameter.
     """
     optimizer, settings = header.settings.get("optimizer.name"), header.settings
-    expected = {f"{one}.{name}" for one in _MEMORIES.get(str(optimizer), ()) for name in parameters}
+    expected = {f"{kind}.{name}" for kind in _STATES.get(str(optimizer), ()) for name in parameters}
     if optimizer == "sgd" and not settings.get("optimizer.momentum"):
         expected = set()
-    if memory.keys() != expected:
-        yield f"the memory of its optimizer is not that of {optimizer}"
+    if state.keys() != expected:
+        yield f"its optimizer state does not match {optimizer}"
         return
-    for name, value in memory.items():
+    for name, value in state.items():
         like = parameters[name.partition(".")[2]]
         yield from _tensor_problems(
             f"optimizer.{name}", value, tuple(like.shape), like.dtype, may_be_infinite=name.startswith("square.")
@@ -110,24 +110,26 @@ def _memory_problems(memory: Tensors, parameters: Tensors, header: Header) -> It
 
 
 def _sum_problems(sums: Tensors, examples: int) -> Iterator[str]:
-    if sums.keys() != {"loss", "weight"} or any(one.dim() or not one.is_floating_point() for one in sums.values()):
-        yield "it holds no sums of the epoch under way"
+    if sums.keys() != {"loss", "weight"} or any(
+        value.dim() or not value.is_floating_point() for value in sums.values()
+    ):
+        yield "the sums of the current epoch are missing or invalid"
         return
     loss, weight = (float(sums[name]) for name in ("loss", "weight"))
     if not math.isfinite(loss) or not math.isfinite(weight) or (weight > 0) != (examples > 0):
-        yield f"its sums over {examples} examples, {loss} and {weight}, cannot be"
+        yield f"its sums over {examples} examples, {loss} and {weight}, are impossible"
 
 
 def _generator_problems(generators: Tensors) -> Iterator[str]:
     if "cpu" not in generators or not generators.keys() <= {"cpu", "cuda"}:
-        yield "it holds no state of the random generator"
+        yield "the state of the random generator is missing"
         return
     for name, state in generators.items():
         if state.dtype != torch.uint8 or state.dim() != 1:
             yield f"generators.{name} is {_describe(state)}, not bytes"
         elif name == "cuda" and (len(state) != 16 or int(state[8:].view(torch.int64)) % 4):
-            yield "generators.cuda is no state of a random generator"
+            yield "generators.cuda is not the state of a random generator"
     try:
         torch.Generator().set_state(generators["cpu"])
     except (RuntimeError, TypeError):
-        yield "generators.cpu is no state of a random generator"
+        yield "generators.cpu is not the state of a random generator"

@@ -1,4 +1,4 @@
-"""summary.json: the figures of a run, as its log has them."""
+"""Summary of a run: number of epochs, best epoch and its metrics."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dlcli.runs.log import Row, row_metrics
 
 
 def summarize(rows: Sequence[Row], best_epoch: int, monitor: str, best_sha256: str | None) -> dict[str, Any]:
-    """Return what a summary says of a log: how many epochs there are, which is best and why.
+    """Return the summary of a log.
 
     Args:
-        rows: The log.
-        best_epoch: Counted from 1; 0 where no epoch has ended.
-        monitor: The metric that chose it, such as `val/loss`.
-        best_sha256: Of the checkpoint of that epoch.
+        rows: Log rows of all epochs.
+        best_epoch: Number of the best epoch, from 1; 0 before the end of the first epoch.
+        monitor: Metric that selects the best epoch, such as `val/loss`.
+        best_sha256: SHA-256 of the best checkpoint.
     """
     best = rows[best_epoch - 1] if rows else None
     direction = "highest" if monitor.removeprefix("val/") in HIGHER_IS_BETTER else "lowest"

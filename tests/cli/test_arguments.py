@@ -76,7 +76,7 @@ def test_short_long_and_negated_forms_count_as_one_option(
 
 def test_repeatable_arguments_are_accepted(dlcli: Callable[..., Finished]) -> None:
     repeated = dlcli("eval", "nothing", "--fail-under", "accuracy=0", "--fail-under", "macro_f1=0", "--quiet", "-q")
-    assert "there is no run 'nothing'" in repeated.err
+    assert "run 'nothing' not found" in repeated.err
     later_wins = dlcli("config", "show", "digits", "seed=1", "seed=2", "--json")
     assert '"seed": 2' in later_wins.out
     assert dlcli("--json", "config", "list", "--json").code == 0, "an option before the command is only a default"
@@ -182,7 +182,7 @@ def test_a_file_instead_of_a_folder_is_reported(
     monkeypatch.setenv("DLCLI_RUNS", "file")
     done = dlcli("train", "-c", "digits", "training.epochs=1", "--quiet")
     assert done.code == 2
-    assert "cannot make the run folder file/digits" in done.err
+    assert "cannot create the run folder file/digits" in done.err
     assert dlcli("eval").code == 2
     assert dlcli("runs", "list").code == 0
 

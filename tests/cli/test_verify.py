@@ -137,7 +137,7 @@ def test_a_foreign_best_checkpoint_is_not_resumed_with(dlcli: Dlcli, run: Path) 
         shutil.copy(made / "checkpoints/best.safetensors", "copy/checkpoints/best.safetensors")
         done = dlcli("train", "--resume", "copy", "training.epochs=4")
         assert done.code == 0
-        assert "best.safetensors is missing, damaged or of another run" in done.err
+        assert "best.safetensors is missing, damaged or from another run" in done.err
         assert dlcli("verify", "copy", "-q").code == 0
         assert dlcli("eval", "copy", "-q").code == 0
         shutil.rmtree(made)

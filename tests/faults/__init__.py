@@ -1,1 +1,1 @@
-"""Real processes that are killed, interrupted, starved and raced: what they leave is held against a whole run."""
+"""Fault injection: real processes are killed, interrupted and raced, and the results compared with normal runs."""

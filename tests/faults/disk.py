@@ -1,4 +1,4 @@
-"""A disk that fails when it is told to, under the calls of `os` that dlcli writes with."""
+"""Simulated disk failures: patched `os` functions that crash, lose power or run out of space."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 
 class Disk:
-    """Counts operations that change files below the working folder's `runs`, and ends the process at one of them.
+    """Counter of file operations below `runs` in the working folder, which kills the process at a given operation.
 
-    A power cut takes with it what no fsync has made last: content that was written, and names that were given, since.
+    A power cut also discards all file content and file names that have not been synced with fsync.
     """
 
     def __init__(self, *, crash_at: int, half: bool, power_cut: bool, full_at: int, count: bool) -> None:
@@ -20,8 +20,8 @@ class Disk:
         self.crash_at, self.half, self.power_cut, self.full_at, self.count = crash_at, half, power_cut, full_at, count
         self.operations = self.writes = 0
         self.paths: dict[int, Path] = {}  # by descriptor
-        self.safe: dict[Path, bytes | None] = {}  # content that a power cut leaves, of files that changed since
-        self.unsynced: set[Path] = set()  # files whose content a power cut takes
+        self.safe: dict[Path, bytes | None] = {}  # content after a power cut, for files that changed since the sync
+        self.unsynced: set[Path] = set()  # files whose content a power cut discards
         self.real: dict[str, Any] = {}
 
     def mount(self) -> None:
@@ -48,7 +48,7 @@ class Disk:
         os.kill(os.getpid(), signal.SIGKILL)
 
     def remember(self, path: Path) -> None:
-        """Keep what the disk holds for certain, before it changes."""
+        """Store the synced content of a file before it changes."""
         if self.power_cut and path not in self.safe:
             self.safe[path] = path.read_bytes() if path.is_file() else None
 
@@ -83,13 +83,13 @@ class Disk:
             return self.real["fsync"](descriptor)
         self.tick()
         self.unsynced.discard(path)
-        if path.is_dir():  # its names last now; a file whose content does not is empty
-            for one in [one for one in self.safe if one.parent == path]:
-                if one in self.unsynced:
-                    self.safe[one] = b""
+        if path.is_dir():  # file names are now synced; a file with unsynced content becomes empty
+            for file in [file for file in self.safe if file.parent == path]:
+                if file in self.unsynced:
+                    self.safe[file] = b""
                 else:
-                    del self.safe[one]
-        elif self.safe.get(path) is not None:  # a file that has its name already
+                    del self.safe[file]
+        elif self.safe.get(path) is not None:  # the file name was synced before
             del self.safe[path]
         return self.real["fsync"](descriptor)
 

@@ -1,8 +1,8 @@
-"""Processes of dlcli by the hundred: torch is imported once, each process is a fork of that one.
+"""Fast start of many dlcli processes: torch is imported once in a server process, which forks for each run.
 
-Run as a program it is the process that forks. It reads a request a line, what to start, and answers with the child's
-pid; to the request `reap` it waits for that child and answers with its status. It has one thread, so that a fork copies
-no thread pool.
+Run as a script, this module is the server. It reads one JSON request per line, starts a process and answers with its
+pid; the request `reap` waits for that process and returns its status. The server is single-threaded, because a fork
+does not copy thread pools.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HERE = Path(__file__)
 
 
 class Ended(NamedTuple):
-    """How a process ended; `code` is negative for a signal, as in subprocess."""
+    """Result of a process; `code` is negative for a signal, as in subprocess."""
 
     code: int
     out: str
@@ -35,16 +35,16 @@ class Ended(NamedTuple):
 
 
 class Child:
-    """A process of dlcli that has begun."""
+    """A running dlcli process."""
 
     def __init__(self, forge: Forge, pid: int, folder: Path) -> None:
-        assert pid > 0, "this answers an earlier request; 0 would be the suite's own process group"
+        assert pid > 0, "this is the answer to an earlier request; pid 0 would be the process group of the tests"
         self.pid = pid
         self._forge = forge
         self._folder = folder
 
     def kill(self, signum: int) -> None:
-        """Send a signal; a process that has ended stays a zombie until `wait`, so that none else is hit."""
+        """Send a signal; this is safe because an ended process stays a zombie until `wait`."""
         os.kill(self.pid, signum)
 
     def wait(self) -> Ended:
@@ -54,11 +54,11 @@ class Child:
 
 
 class Forge:
-    """Starts processes, one at a time."""
+    """Client of the server; starts one dlcli process at a time."""
 
     def __init__(self) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        prepare_process(environment)  # as dlcli does before it loads torch
+        prepare_process(environment)  # dlcli does this before it imports torch
         self._process = subprocess.Popen(
             [sys.executable, str(HERE)],
             stdin=subprocess.PIPE,
@@ -81,7 +81,7 @@ class Forge:
     def read(self) -> Any:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
-        assert line, "the forking process has died"
+        assert line, "the server has died"
         return json.loads(line)
 
     def ask(self, request: object) -> Any:
@@ -91,27 +91,27 @@ class Forge:
         return self.read()
 
     def start(self, *arguments: str, folder: Path, fault: Mapping[str, Any] | None = None) -> Child:
-        """Begin `dlcli` with arguments in a folder.
+        """Start `dlcli` in a folder.
 
         Args:
-            arguments: Of the command line.
-            folder: Working folder; `out` and `err` are written there.
-            fault: See `_suffer`.
+            arguments: Command-line arguments.
+            folder: Working folder; the files `out` and `err` receive the output.
+            fault: Arguments of `_apply_faults`.
         """
         request = {"arguments": arguments, "folder": str(folder), "fault": fault or {}}
         return Child(self, self.ask(request), folder)
 
     def run(self, *arguments: str, folder: Path, fault: Mapping[str, Any] | None = None) -> Ended:
-        """Run `dlcli` to its end."""
+        """Run `dlcli` and wait for its end."""
         return self.start(*arguments, folder=folder, fault=fault).wait()
 
 
 def _serve() -> None:
-    """Import all that a run needs, then fork a child per request."""
+    """Import all modules that a run needs, then fork a child per request."""
     import torch
 
     torch.set_num_threads(1)
-    import filelock  # noqa: F401  # imported late elsewhere
+    import filelock  # noqa: F401  # dlcli imports these lazily
     import rich.console
     import rich.text  # noqa: F401
     import torchvision  # noqa: F401
@@ -124,13 +124,13 @@ def _serve() -> None:
     from dlcli.training.fit import Fit
 
     cores = threads.machine_cores
-    isolation.machine_cores = threads.machine_cores = lambda: 1  # type: ignore[assignment]  # no pool before a fork
+    isolation.machine_cores = threads.machine_cores = lambda: 1  # type: ignore[assignment]  # no thread pool before a fork
     setup = dlcli.api.set_up(load_config("digits", ["training.epochs=1"]).config)
     list(Fit(setup.model, setup.task, setup.splits, setup.config))
     isolation.machine_cores = threads.machine_cores = cores
     _answer("ready")
     pid = 0
-    leave_at_signals()  # as dlcli's first line does, for what lies between a fork and that line
+    leave_at_signals()  # covers the time between the fork and the first line of dlcli, which does the same
     for line in sys.stdin:
         request = json.loads(line)
         if request == "reap":
@@ -138,7 +138,7 @@ def _serve() -> None:
             continue
         pid = os.fork()
         if pid == 0:
-            _be_dlcli(**request)
+            _run_dlcli(**request)
         _answer(pid)
 
 
@@ -147,8 +147,8 @@ def _answer(value: object) -> None:
     sys.stdout.flush()
 
 
-def _be_dlcli(arguments: list[str], folder: str, fault: dict[str, Any]) -> None:
-    """Run the command line and leave; never returns."""
+def _run_dlcli(arguments: list[str], folder: str, fault: dict[str, Any]) -> None:
+    """Run the command line and exit; never returns."""
     code = 1
     try:
         os.setpgid(0, 0)
@@ -158,14 +158,14 @@ def _be_dlcli(arguments: list[str], folder: str, fault: dict[str, Any]) -> None:
             os.dup2(descriptor, number)
             os.close(descriptor)
         sys.argv = ["dlcli", *arguments]
-        _suffer(**fault)
+        _apply_faults(**fault)
         try:
             runpy.run_module("dlcli", run_name="__main__")
             code = 0
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
         sys.stdout.flush()
-    except BaseException:  # as Python itself tells it
+    except BaseException:  # print the traceback as Python does
         import traceback
 
         traceback.print_exc()
@@ -174,7 +174,7 @@ def _be_dlcli(arguments: list[str], folder: str, fault: dict[str, Any]) -> None:
         os._exit(code)
 
 
-def _suffer(
+def _apply_faults(
     *,
     eager_saves: bool = False,
     frequent_saves: bool = False,
@@ -189,26 +189,26 @@ def _suffer(
     start_at: float = 0.0,
     slow_seconds: float = 0.0,
 ) -> None:
-    """Prepare this process for what is to happen to it.
+    """Inject faults into this process.
 
     Args:
-        eager_saves: Look and save as often as can be, within epochs too; losses are summed over fewer batches for it.
-        frequent_saves: Look and save as often as can be without a change to any sum.
-        crash_at: The file operation, counted from 1, before which the process dies.
-        half: Of a write, half is done first.
-        power_cut: What was not synchronised is lost, too.
-        count: Tell at the end how many file operations there were, in the file `operations`.
-        file_bytes: No file may grow larger.
-        full_at: The write, counted from 1, from which on the disk is full.
-        user: Whose process it is.
-        outputs: How its outputs fail, see `faults.outputs`.
-        start_at: When to begin, in seconds of time.time().
-        slow_seconds: How long a step takes at least.
+        eager_saves: Report and save as often as possible, also within epochs, by summing losses over fewer batches.
+        frequent_saves: Report and save as often as possible without changing how losses are summed.
+        crash_at: Number, from 1, of the file operation before which the process is killed; 0 disables it.
+        half: Whether the first half of a write is done before the crash.
+        power_cut: Whether the crash also discards unsynced data.
+        count: Whether to write the number of operations and of writes to the file `operations`.
+        file_bytes: Maximum size of a file; 0 means no limit.
+        full_at: Number, from 1, of the write from which the disk is full; 0 disables it.
+        user: User id to run as; 0 keeps the current user.
+        outputs: Fault of stdout and stderr, see `faults.outputs`.
+        start_at: Time to wait for, as returned by time.time().
+        slow_seconds: Delay of every step in seconds.
     """
     from faults.disk import Disk
 
     if user:
-        _import_what_runs_need()
+        _preload_modules()
         os.setgid(user)
         os.setuid(user)
     if eager_saves or frequent_saves:
@@ -237,9 +237,9 @@ def _suffer(
         time.sleep(max(0.0, start_at - time.time()))
 
 
-def _import_what_runs_need() -> None:
-    """Train, resume and fail once: another user may not be allowed to read what Python imports late."""
-    import resource  # noqa: F401  # looked at as a process begins
+def _preload_modules() -> None:
+    """Train, resume and fail once to import all lazy modules, which another user may not be allowed to read."""
+    import resource  # noqa: F401  # dlcli imports it at its start
 
     from dlcli.cli import app
     from dlcli.errors import UsageError

@@ -1,4 +1,4 @@
-"""Other load on the machine, and processor affinities that change: what must not change a bit."""
+"""Background load and changing CPU affinity, which must not affect the results of training."""
 
 from __future__ import annotations
 
@@ -18,46 +18,46 @@ _SPIN = "while True: pass"
 
 
 @contextmanager
-def quiet(_pid: Callable[[], int | None]) -> Iterator[None]:
-    """Leave the machine as it is."""
+def idle(_pid: Callable[[], int | None]) -> Iterator[None]:
+    """Run no background load."""
     yield
 
 
 @contextmanager
 def busy(_pid: Callable[[], int | None]) -> Iterator[None]:
-    """Run two processes that compute all the time."""
+    """Run two processes that compute continuously."""
     with _spinning(2):
         yield
 
 
 @contextmanager
-def coming_and_going(_pid: Callable[[], int | None]) -> Iterator[None]:
-    """Run two processes that compute for some hundredths of a second, pause, and begin again."""
-    with _spinning(2) as processes, _repeated(0.03) as turn:
+def intermittent(_pid: Callable[[], int | None]) -> Iterator[None]:
+    """Run two processes that alternate between computing and pausing every few hundredths of a second."""
+    with _spinning(2) as processes, _repeated(0.03) as functions:
         draw = random.Random(0)
 
-        def stop_or_go() -> None:
+        def toggle() -> None:
             processes[draw.randrange(2)].send_signal(draw.choice([signal.SIGSTOP, signal.SIGCONT]))
 
-        turn.append(stop_or_go)
+        functions.append(toggle)
         yield
 
 
 @contextmanager
-def pinned_and_back(pid: Callable[[], int | None]) -> Iterator[None]:
-    """Move all threads of the process to one core, then to all, and so on."""
-    everywhere = os.sched_getaffinity(0)
+def changing_affinity(pid: Callable[[], int | None]) -> Iterator[None]:
+    """Repeatedly move all threads of the process to one core or back to all cores."""
+    all_cores = os.sched_getaffinity(0)
     draw = random.Random(0)
 
     def move() -> None:
         if (process := pid()) is not None:
-            cores = draw.choice([everywhere, {draw.choice(sorted(everywhere))}])
-            with contextlib.suppress(OSError):  # it has ended
+            cores = draw.choice([all_cores, {draw.choice(sorted(all_cores))}])
+            with contextlib.suppress(OSError):  # the process has ended
                 for thread in Path(f"/proc/{process}/task").iterdir():
                     os.sched_setaffinity(int(thread.name), cores)
 
-    with _repeated(0.02) as turn:
-        turn.append(move)
+    with _repeated(0.02) as functions:
+        functions.append(move)
         yield
 
 
@@ -75,7 +75,7 @@ def _spinning(count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
 
 @contextmanager
 def _repeated(seconds: float) -> Iterator[list[Callable[[], None]]]:
-    """Call the functions in the list again and again, on a thread."""
+    """Call the functions in the list repeatedly on a thread."""
     functions: list[Callable[[], None]] = []
     ended = threading.Event()
 

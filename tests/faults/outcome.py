@@ -1,4 +1,4 @@
-"""What a run comes to, without the clock: to be compared."""
+"""Comparable results of a run, without timings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dlcli.errors import DlcliError
 from dlcli.runs.checkpoint import DamagedError, load_checkpoint
 from dlcli.runs.log import CLOCK
 
-# Small, but with momentum, dropout and two spans an epoch.
+# A small model with momentum, dropout and two groups of batches per epoch.
 SETTINGS = [
     "model={hidden_sizes: [8], dropout: 0.2}",
     "optimizer.momentum=0.9",
@@ -21,7 +21,7 @@ RESUME = ["train", "--resume", "runs/run"]
 
 
 def outcome(run: Path) -> dict[str, Any]:
-    """Return rows without the clock's columns, the CSV's epochs, and the bytes of both checkpoints."""
+    """Return log, trace and summary without timings, the epochs of the CSV, and the bytes of `best` and `last`."""
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     summary = json.loads((run / "summary.json").read_text())
     return {
@@ -34,7 +34,7 @@ def outcome(run: Path) -> dict[str, Any]:
 
 
 def damaged_checkpoints(run: Path) -> list[Path]:
-    """Return the checkpoints that are there but not whole."""
+    """Return the paths of damaged checkpoints."""
     damaged = []
     for path in run.glob("checkpoints/*.safetensors"):
         try:

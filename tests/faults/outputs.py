@@ -1,4 +1,4 @@
-"""Outputs that cannot be written, or not in every letter: as a shell gives them to a process."""
+"""Broken standard streams: full, closed, without a reader, or with a limited encoding."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OUTPUTS = (
 
 
 def break_outputs(kind: str) -> None:
-    """Have this process's outputs be as if it had been started with them so; one of `OUTPUTS`."""
+    """Replace stdout and stderr as if the process had been started with a fault of `OUTPUTS`."""
     which, _, fault = kind.partition(" ")
     if not fault:
         for stream in (sys.stdout, sys.stderr):

@@ -1,4 +1,4 @@
-"""A process that dies at any moment leaves a run that goes on as if it had not."""
+"""Tests of resuming after crashes at every file operation and after kills at random times."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EAGER = {"eager_saves": True}
 
 @pytest.fixture(scope="module")
 def whole(forge: Forge, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], int]:
-    """What a run comes to that nothing happens to, and how many file operations it takes."""
+    """Return the outcome of an uninterrupted run, and its number of file operations."""
     folder = tmp_path_factory.mktemp("whole")
     ended = forge.run(*TRAIN, folder=folder, fault={**EAGER, "count": True})
     assert ended.code == 0, ended.err
@@ -31,8 +31,8 @@ def whole(forge: Forge, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[
     return outcome(folder / "runs" / "run"), int(operations)
 
 
-def go_on(forge: Forge, folder: Path) -> dict[str, Any]:
-    """Resume the run in `folder`, or begin it where it never began, and return what it comes to."""
+def resume_or_train(forge: Forge, folder: Path) -> dict[str, Any]:
+    """Resume the run in `folder`, or start it if it has no manifest, and return its outcome."""
     has_begun = (folder / "runs" / "run" / "manifest.json").exists()
     ended = forge.run(*(RESUME if has_begun else TRAIN), folder=folder, fault=EAGER)
     assert (ended.code, "Traceback" in ended.err) == (0, False), ended.err
@@ -43,15 +43,17 @@ def go_on(forge: Forge, folder: Path) -> dict[str, Any]:
 def crash_at_each_operation(
     forge: Forge, folder: Path, whole: tuple[dict[str, Any], int], fault: dict[str, Any]
 ) -> int:
-    """Return in how many places the process died."""
+    """Crash at each operation in turn and compare the outcome; return the number of crashes."""
     expected, operations = whole
     crashes = 0
     for number in range(1, operations + 1):
         ended = forge.run(*TRAIN, folder=folder, fault={**EAGER, **fault, "crash_at": number})
-        assert ended.code == -signal.SIGKILL, f"operation {number} of {operations} did not end it: {ended.err}"
+        assert ended.code == -signal.SIGKILL, (
+            f"operation {number} of {operations} did not kill the process: {ended.err}"
+        )
         crashes += 1
         assert damaged_checkpoints(folder / "runs" / "run") == []
-        assert go_on(forge, folder) == expected, f"after a crash at operation {number}"
+        assert resume_or_train(forge, folder) == expected, f"after a crash at operation {number}"
         shutil.rmtree(folder / "runs")
     return crashes
 
@@ -61,7 +63,7 @@ def crash_at_each_operation(
     [pytest.param({}, marks=pytest.mark.long), {"half": True}, {"power_cut": True}],
     ids=["kill", "half a write", "power cut"],
 )
-def test_after_a_crash_at_every_file_operation_it_ends_in_the_same_bits(
+def test_results_are_identical_after_a_crash_at_every_file_operation(
     forge: Forge, clean_place: Path, whole: tuple[dict[str, Any], int], fault: dict[str, Any]
 ) -> None:
     assert whole[1] >= 90
@@ -69,10 +71,10 @@ def test_after_a_crash_at_every_file_operation_it_ends_in_the_same_bits(
 
 
 @pytest.mark.parametrize("stride", [6, pytest.param(1, marks=pytest.mark.long)])
-def test_after_a_crash_its_best_model_is_one_or_what_to_do_is_told(
+def test_eval_after_a_crash_uses_the_recorded_best_model_or_gives_a_hint(
     forge: Forge, clean_place: Path, whole: tuple[dict[str, Any], int], stride: int
 ) -> None:
-    """The file `best` is written before `last`, which records it: between them, the earlier one counts."""
+    """`best` is written before the `last` that records it; between the two writes, the old `best` is valid."""
     run, epochs = Path("runs/run"), set()
     for number in range(whole[1] // 4, whole[1] + 1, stride):
         forge.run(*TRAIN, folder=clean_place, fault={**EAGER, "crash_at": number})
@@ -93,27 +95,27 @@ def test_after_a_crash_its_best_model_is_one_or_what_to_do_is_told(
     assert epochs == {1, 2}
 
 
-def test_after_a_crash_at_every_file_operation_of_a_resumption_too(
+def test_results_are_identical_after_a_crash_at_every_operation_of_a_resume(
     forge: Forge, clean_place: Path, whole: tuple[dict[str, Any], int]
 ) -> None:
-    """It tidies up before it trains; a crash within that must lose nothing either."""
+    """Resuming resets the run folder before training; a crash at that point must not lose anything."""
     expected, operations = whole
     ended = forge.run(*TRAIN, folder=clean_place, fault={**EAGER, "crash_at": operations * 2 // 3})
     assert ended.code == -signal.SIGKILL
-    shutil.copytree("runs", "begun")
+    shutil.copytree("runs", "backup")
     for number in itertools.count(1):
         ended = forge.run(*RESUME, folder=clean_place, fault={**EAGER, "power_cut": True, "crash_at": number})
         if ended.code == 0:
             break
         assert ended.code == -signal.SIGKILL, ended.err
-        assert go_on(forge, clean_place) == expected, f"after a crash at operation {number} of the resumption"
+        assert resume_or_train(forge, clean_place) == expected, f"after a crash at operation {number} of the resume"
         shutil.rmtree("runs")
-        shutil.copytree("begun", "runs")
+        shutil.copytree("backup", "runs")
     assert number > 40
 
 
 def kill_at_random(forge: Forge, folder: Path, expected: dict[str, Any], kills: int, runs: int) -> tuple[int, int]:
-    """Kill runs at random moments, several times each, until both counts are reached; return the counts."""
+    """Kill runs at random times, several times each, until both counts are reached; return the counts."""
     draw = random.Random(0)
     start = time.perf_counter()
     assert forge.run(*TRAIN, folder=folder, fault=EAGER).code == 0
@@ -130,14 +132,14 @@ def kill_at_random(forge: Forge, folder: Path, expected: dict[str, Any], kills: 
             assert ended.code in (0, -signal.SIGKILL), ended.err
             killed += ended.code == -signal.SIGKILL
             assert damaged_checkpoints(folder / "runs" / "run") == []
-        assert go_on(forge, folder) == expected
+        assert resume_or_train(forge, folder) == expected
         finished += 1
         shutil.rmtree(folder / "runs")
     return killed, finished
 
 
 @pytest.mark.parametrize(("kills", "runs"), [(30, 15), pytest.param(200, 100, marks=pytest.mark.long)])
-def test_after_kills_at_random_moments_it_ends_in_the_same_bits(
+def test_results_are_identical_after_kills_at_random_times(
     forge: Forge, clean_place: Path, whole: tuple[dict[str, Any], int], kills: int, runs: int
 ) -> None:
     killed, finished = kill_at_random(forge, clean_place, whole[0], kills, runs)

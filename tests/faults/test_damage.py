@@ -1,4 +1,4 @@
-"""Checkpoints that are not what was written, and files that never were one: refused by name, nothing executed."""
+"""Tests of damaged checkpoints and other files in their place: rejected by name, without executing anything."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def truncations(content: bytes, draw: random.Random) -> Iterator[bytes]:
 
 
 def holes(content: bytes, draw: random.Random) -> Iterator[bytes]:
-    """Blocks of zeros, as a file system leaves them after a crash."""
+    """Yield copies with blocks of zeros, which file systems can leave after a crash."""
     made = 0
     while made < 300:
         start, length = draw.randrange(len(content)), draw.choice((16, 512, 4096))
@@ -54,7 +54,7 @@ def holes(content: bytes, draw: random.Random) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize(("damage", "count"), [(flips, 2000), (truncations, 500), (holes, 300)])
-def test_every_damaged_checkpoint_is_refused_with_its_name_and_the_reason(
+def test_every_damaged_checkpoint_is_rejected_with_its_name_and_the_reason(
     run: Path, damage: Callable[[bytes, random.Random], Iterator[bytes]], count: int
 ) -> None:
     content = (run / "checkpoints" / "last.safetensors").read_bytes()
@@ -69,7 +69,7 @@ def test_every_damaged_checkpoint_is_refused_with_its_name_and_the_reason(
 
 
 def other_files(canary: str) -> Iterator[tuple[str, bytes]]:
-    """Yield files of other kinds; those that execute code when unpickled would make `canary`."""
+    """Yield files of other kinds; the pickles among them create the file `canary` when loaded."""
     draw = np.random.default_rng(0)
     hostile = f"cposix\nsystem\n(S'touch {canary}'\ntR.".encode()
     for protocol in (b"", b"\x80\x02", b"\x80\x04", b"\x80\x05"):
@@ -82,7 +82,7 @@ def other_files(canary: str) -> Iterator[tuple[str, bytes]]:
                 file.writestr("archive/version", "3")
             yield "zip", zipped.getvalue()
     torch_file = io.BytesIO()
-    getattr(torch, "save")({"x": torch.zeros(3)}, torch_file)  # noqa: B009  # what users may have lying about
+    getattr(torch, "save")({"x": torch.zeros(3)}, torch_file)  # noqa: B009  # users may have such files
     yield "torch.save", torch_file.getvalue()
     numbers = io.BytesIO()
     np.savez(numbers, x=np.zeros(3))
@@ -111,7 +111,7 @@ def other_files(canary: str) -> Iterator[tuple[str, bytes]]:
         yield "noise", draw.bytes(int(draw.integers(1, 5000)))
 
 
-def test_files_of_other_kinds_are_refused_and_nothing_in_them_is_executed(
+def test_files_of_other_kinds_are_rejected_and_not_executed(
     run: Path, dlcli: Callable[..., Finished], clean_place: Path
 ) -> None:
     canary, kinds = str(clean_place / "canary"), []
@@ -128,11 +128,11 @@ def test_files_of_other_kinds_are_refused_and_nothing_in_them_is_executed(
     assert len(kinds) == 60
     assert len(set(kinds)) >= 9
     resumed = dlcli("train", "--resume", "runs/run")
-    assert resumed.code == 0, "no checkpoint is left, so it trains from the start"
+    assert resumed.code == 0, "without a checkpoint, training restarts from epoch 1"
     assert not Path(canary).exists()
 
 
-def test_a_damaged_checkpoint_is_passed_over_told_of_and_set_aside(run: Path, dlcli: Callable[..., Finished]) -> None:
+def test_resume_skips_reports_and_renames_a_damaged_checkpoint(run: Path, dlcli: Callable[..., Finished]) -> None:
     def bytes_of(which: str) -> bytes:
         return (run / "checkpoints" / f"{which}.safetensors").read_bytes()
 
@@ -152,7 +152,7 @@ def test_a_damaged_checkpoint_is_passed_over_told_of_and_set_aside(run: Path, dl
 
 
 @pytest.mark.parametrize("lost", ["best", "log", "all"])
-def test_what_a_checkpoint_builds_upon_is_looked_after_too(
+def test_resume_restarts_if_files_that_a_checkpoint_needs_are_lost(
     run: Path, dlcli: Callable[..., Finished], lost: str
 ) -> None:
     expected = (run / "checkpoints" / "last.safetensors").read_bytes()

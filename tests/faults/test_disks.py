@@ -1,4 +1,4 @@
-"""Disks that are full, folders that cannot be written to or vanish: told with path and cause, and nothing lost."""
+"""Tests of full disks, read-only and vanished folders, and races of two processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EAGER = {"eager_saves": True}
 NOBODY = 65534
 
 
-def test_a_full_disk_at_each_write_is_told_and_loses_nothing(forge: Forge, clean_place: Path) -> None:
+def test_a_full_disk_at_each_write_is_reported_and_loses_nothing(forge: Forge, clean_place: Path) -> None:
     run = clean_place / "runs" / "run"
     assert forge.run(*TRAIN, folder=clean_place, fault={**EAGER, "count": True}).code == 0
     expected = outcome(run)
@@ -42,7 +42,7 @@ def test_a_full_disk_at_each_write_is_told_and_loses_nothing(forge: Forge, clean
     assert writes >= 15
 
 
-def test_a_quota_on_files_is_told_with_path_and_cause(forge: Forge, clean_place: Path) -> None:
+def test_a_file_size_limit_is_reported_with_path_and_cause(forge: Forge, clean_place: Path) -> None:
     ended = forge.run(*TRAIN, folder=clean_place, fault={**EAGER, "file_bytes": 5000})
     assert ended.code == 3
     assert "cannot write runs/run/checkpoints/" in ended.err
@@ -51,16 +51,14 @@ def test_a_quota_on_files_is_told_with_path_and_cause(forge: Forge, clean_place:
 
 @pytest.fixture
 def open_place() -> Iterator[Path]:
-    """A folder that every user may enter; the test's own may be root's alone."""
+    """Return a folder that every user may enter; `tmp_path` may belong to root only."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o777)
     yield folder
     shutil.rmtree(folder)
 
 
-def test_a_folder_that_may_not_be_written_to_is_told_and_left_alone(
-    forge: Forge, clean_place: Path, open_place: Path
-) -> None:
+def test_a_read_only_run_folder_is_reported_and_not_changed(forge: Forge, clean_place: Path, open_place: Path) -> None:
     user = {"user": NOBODY} if os.geteuid() == 0 else {}
     run = open_place / "runs" / "run"
     (open_place / "out").touch()
@@ -69,7 +67,7 @@ def test_a_folder_that_may_not_be_written_to_is_told_and_left_alone(
     operations = int(Path("operations").read_text().split()[0])
     ended = forge.run(
         *TRAIN, folder=open_place, fault={**EAGER, **user, "crash_at": operations - 2}
-    )  # all is there but the summary
+    )  # only the summary is missing
     assert ended.code == -9, ended.err
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     for path in (run, run / "checkpoints"):
@@ -83,10 +81,10 @@ def test_a_folder_that_may_not_be_written_to_is_told_and_left_alone(
     assert load_checkpoint(run / "checkpoints" / "last.safetensors").training is not None
     elsewhere = forge.run(*TRAIN[:-1], "runs/run/new", folder=open_place, fault={**EAGER, **user})
     assert elsewhere.code == 2
-    assert "cannot make the run folder runs/run/new: Permission denied" in elsewhere.err
+    assert "cannot create the run folder runs/run/new: Permission denied" in elsewhere.err
 
 
-def test_a_folder_that_vanishes_is_told(forge: Forge, clean_place: Path) -> None:
+def test_a_run_folder_that_vanishes_is_reported(forge: Forge, clean_place: Path) -> None:
     child = forge.start(*TRAIN, folder=clean_place, fault={**EAGER, "slow_seconds": 0.2})
     while not Path("runs/run/manifest.json").exists():
         time.sleep(0.01)
@@ -100,7 +98,7 @@ def test_a_folder_that_vanishes_is_told(forge: Forge, clean_place: Path) -> None
 
 
 def race(forges: tuple[Forge, Forge], folder: Path, arguments: list[str]) -> list[str]:
-    """Start two processes at the same moment on one run; return how each came out."""
+    """Start two processes on the same run at the same time; return their sorted outcomes."""
     start_at = time.time() + 0.3
     fault = {**EAGER, "slow_seconds": 0.1, "start_at": start_at}
     children, folders = [], [folder / "one", folder / "two"]
@@ -108,20 +106,20 @@ def race(forges: tuple[Forge, Forge], folder: Path, arguments: list[str]) -> lis
         children.append(forge.start(*arguments, folder=place, fault=fault))
     ended = [child.wait() for child in children]
     outcomes = []
-    for one, other in ((0, 1), (1, 0)):
-        if ended[one].code == 0:
+    for i, j in ((0, 1), (1, 0)):
+        if ended[i].code == 0:
             outcomes.append("trained")
         else:
-            assert ended[one].code == 2, ended[one]
-            assert f"is being trained by process {children[other].pid} on {os.uname().nodename} since" in ended[one].err
-            assert "Traceback" not in ended[one].err
+            assert ended[i].code == 2, ended[i]
+            assert f"is being trained by process {children[j].pid} on {os.uname().nodename} since" in ended[i].err
+            assert "Traceback" not in ended[i].err
             outcomes.append("refused")
     return sorted(outcomes)
 
 
 @pytest.mark.parametrize("pairs", [4, pytest.param(50, marks=pytest.mark.long)])
 @pytest.mark.parametrize("kind", ["new", "resumed"])
-def test_of_two_processes_on_one_run_exactly_one_trains(forge: Forge, clean_place: Path, pairs: int, kind: str) -> None:
+def test_exactly_one_of_two_processes_trains_a_run(forge: Forge, clean_place: Path, pairs: int, kind: str) -> None:
     run = clean_place / "shared"
     train = [*TRAIN[:-1], str(run)]
     for name in ("one", "two"):
@@ -130,7 +128,7 @@ def test_of_two_processes_on_one_run_exactly_one_trains(forge: Forge, clean_plac
     with Forge() as second:
         for _ in range(pairs):
             if kind == "resumed":
-                Path("runs").symlink_to(".")  # the disk that fails looks below `runs`
+                Path("runs").symlink_to(".")  # the simulated disk only covers `runs`
                 killed = forge.run(*TRAIN[:-1], "runs/shared", folder=clean_place, fault={**EAGER, "crash_at": 60})
                 Path("runs").unlink()
                 assert killed.code == -9

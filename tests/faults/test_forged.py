@@ -1,4 +1,4 @@
-"""Checkpoints with a right checksum that say what no training says: refused in a sentence, and passed over."""
+"""Tests of forged checkpoints with a valid checksum but invalid content: rejected with a message, and skipped."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Dlcli = Callable[..., Finished]
 
 @pytest.fixture
 def run(clean_place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run that was stopped after its second epoch."""
+    """Return a run that was stopped after its second epoch."""
     monkeypatch.setattr(recorder, "SAVE_SECONDS", 0.0)
     stopped: list[int] = []
 
@@ -48,9 +48,9 @@ def run(clean_place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def forge(path: Path, text: str, tensors: dict[str, Tensor]) -> None:
-    """Write a checkpoint with a header of our choice, `DIGEST` replaced by the right checksum."""
+    """Write a checkpoint with the header `text`, with `DIGEST` replaced by the valid checksum."""
     content = safetensors.torch.save(
-        {name: one.clone() for name, one in tensors.items()}, metadata={"dlcli": text.replace("DIGEST", "0" * 64)}
+        {name: value.clone() for name, value in tensors.items()}, metadata={"dlcli": text.replace("DIGEST", "0" * 64)}
     )
     path.write_bytes(content.replace(b"0" * 64, hashlib.sha256(content).hexdigest().encode(), 1))
 
@@ -66,25 +66,25 @@ def values() -> list[Any]:
     return [None, -1, -1.5, 1.5, 2**70, 10**300, "x", "", True, [], {}, [1], math.nan, math.inf]
 
 
-def places(value: Any, place: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    found = [place] if place else []
-    for key, one in value.items() if isinstance(value, dict) else ():
-        found += places(one, (*place, key))
-    return found
+def paths(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    result = [path] if path else []
+    for key, item in value.items() if isinstance(value, dict) else ():
+        result += paths(item, (*path, key))
+    return result
 
 
-def replaced(value: Any, place: tuple[str, ...], new: Any) -> Any:
-    return {**value, place[0]: replaced(value[place[0]], place[1:], new) if place[1:] else new}
+def replaced(value: Any, path: tuple[str, ...], new: Any) -> Any:
+    return {**value, path[0]: replaced(value[path[0]], path[1:], new) if path[1:] else new}
 
 
-def without(value: Any, place: tuple[str, ...]) -> Any:
-    if place[1:]:
-        return {**value, place[0]: without(value[place[0]], place[1:])}
-    return {key: one for key, one in value.items() if key != place[0]}
+def without(value: Any, path: tuple[str, ...]) -> Any:
+    if path[1:]:
+        return {**value, path[0]: without(value[path[0]], path[1:])}
+    return {key: item for key, item in value.items() if key != path[0]}
 
 
 def check_refused_or_harmless(path: Path) -> bool:
-    """Load a checkpoint; return whether it was refused, in a sentence of one line."""
+    """Load a checkpoint; return whether it was rejected, with a message of one line."""
     try:
         load_checkpoint(path)
     except DamagedError as error:
@@ -95,22 +95,21 @@ def check_refused_or_harmless(path: Path) -> bool:
     return True
 
 
-# Values of these may be others of their kind: a seed of 3, an epoch's loss of −1.5. Which are right is told by
-# resolved.yaml, the log or verify.
+# Parts where other values are valid, e.g. seed 3 or a loss of -1.5; resolved.yaml, the log or verify detect changes.
 FREE = ("settings", "val", "versions", "data")
 
 
 @pytest.mark.parametrize("which", ["last", "best"])
-def test_no_forged_value_in_the_header_is_a_traceback(run: Path, which: str) -> None:
+def test_no_forged_value_in_the_header_causes_a_traceback(run: Path, which: str) -> None:
     path = run / "checkpoints" / f"{which}.safetensors"
     header, tensors = read(path)
     refused = tried = 0
-    for place in places(header):
-        if place == ("sha256",):
+    for key_path in paths(header):
+        if key_path == ("sha256",):
             continue
         for change in [
-            lambda p=place: without(header, p),
-            *(lambda p=place, v=v: replaced(header, p, v) for v in values()),
+            lambda p=key_path: without(header, p),
+            *(lambda p=key_path, v=v: replaced(header, p, v) for v in values()),
         ]:
             forged = change()
             if isinstance(forged.get("settings"), dict):
@@ -120,8 +119,8 @@ def test_no_forged_value_in_the_header_is_a_traceback(run: Path, which: str) -> 
             tried += 1
         extra = replaced(
             header,
-            place,
-            {**(header[place[0]] if len(place) == 1 and isinstance(header[place[0]], dict) else {}), "x": 1},
+            key_path,
+            {**(header[key_path[0]] if len(key_path) == 1 and isinstance(header[key_path[0]], dict) else {}), "x": 1},
         )
         forge(path, json.dumps(extra), tensors)
         check_refused_or_harmless(path)
@@ -157,53 +156,53 @@ def forged_headers(header: dict[str, Any]) -> dict[str, str]:
 def forged_tensors(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     weight, velocity, cpu = tensors["model.0.weight"], tensors["optimizer.velocity.0.weight"], tensors["generators.cpu"]
 
-    def having(**more: Tensor) -> dict[str, Tensor]:
-        return {**tensors, **{name.replace("__", "."): one for name, one in more.items()}}
+    def changed(**more: Tensor) -> dict[str, Tensor]:
+        return {**tensors, **{name.replace("__", "."): value for name, value in more.items()}}
 
     return {
-        "NaN parameter": having(model__0__weight=weight * math.nan),
-        "infinite parameter": having(model__0__bias=tensors["model.0.bias"] + math.inf),
-        "float64 parameter": having(model__0__weight=weight.double()),
-        "integer parameter": having(model__0__weight=weight.int()),
-        "transposed parameter": having(model__0__weight=weight.t().contiguous()),
-        "wider parameter": having(model__0__weight=torch.cat([weight, weight])),
-        "empty parameter": having(model__0__weight=weight[:, :0]),
-        "scalar parameter": having(model__0__weight=weight[0, 0].clone()),
-        "missing parameter": {name: one for name, one in tensors.items() if name != "model.0.weight"},
-        "another parameter": having(model__9__weight=weight),
-        "another part": having(other__x=weight),
-        "NaN velocity": having(optimizer__velocity__0__weight=velocity * math.nan),
-        "infinite velocity": having(optimizer__velocity__0__weight=velocity + math.inf),
-        "wider velocity": having(optimizer__velocity__0__weight=torch.cat([velocity, velocity])),
-        "missing velocity": {name: one for name, one in tensors.items() if name != "optimizer.velocity.0.bias"},
-        "no velocities": {name: one for name, one in tensors.items() if not name.startswith("optimizer.")},
-        "another memory": having(optimizer__mean__0__weight=velocity),
-        "short generator": having(generators__cpu=cpu[:100].clone()),
-        "long generator": having(generators__cpu=torch.cat([cpu, cpu])),
-        "generator of zeros": having(generators__cpu=torch.zeros_like(cpu)),
-        "generator of floats": having(generators__cpu=cpu.float()),
-        "no generator": {name: one for name, one in tensors.items() if name != "generators.cpu"},
-        "cuda generator": having(generators__cuda=cpu[:7].clone()),
-        "NaN sum": having(sums__loss=torch.tensor(math.nan)),
-        "sum of what is not there": having(sums__weight=torch.tensor(3.0)),
-        "sums in a row": having(sums__loss=torch.zeros(3)),
-        "no sums": {name: one for name, one in tensors.items() if not name.startswith("sums.")},
-        "scale of zero": having(input_scaling__scale=torch.zeros_like(tensors["input_scaling.scale"])),
-        "NaN shift": having(input_scaling__shift=tensors["input_scaling.shift"] * math.nan),
-        "float32 scale": having(input_scaling__scale=tensors["input_scaling.scale"].float()),
-        "complex scale": having(input_scaling__scale=tensors["input_scaling.scale"].to(torch.complex64)),
-        "longer shift": having(input_scaling__shift=torch.zeros(5, dtype=torch.float64)),
-        "no scaling": {name: one for name, one in tensors.items() if not name.startswith("input_scaling.")},
+        "NaN parameter": changed(model__0__weight=weight * math.nan),
+        "infinite parameter": changed(model__0__bias=tensors["model.0.bias"] + math.inf),
+        "float64 parameter": changed(model__0__weight=weight.double()),
+        "integer parameter": changed(model__0__weight=weight.int()),
+        "transposed parameter": changed(model__0__weight=weight.t().contiguous()),
+        "wider parameter": changed(model__0__weight=torch.cat([weight, weight])),
+        "empty parameter": changed(model__0__weight=weight[:, :0]),
+        "scalar parameter": changed(model__0__weight=weight[0, 0].clone()),
+        "missing parameter": {name: value for name, value in tensors.items() if name != "model.0.weight"},
+        "another parameter": changed(model__9__weight=weight),
+        "another part": changed(other__x=weight),
+        "NaN velocity": changed(optimizer__velocity__0__weight=velocity * math.nan),
+        "infinite velocity": changed(optimizer__velocity__0__weight=velocity + math.inf),
+        "wider velocity": changed(optimizer__velocity__0__weight=torch.cat([velocity, velocity])),
+        "missing velocity": {name: value for name, value in tensors.items() if name != "optimizer.velocity.0.bias"},
+        "no velocities": {name: value for name, value in tensors.items() if not name.startswith("optimizer.")},
+        "other optimizer state": changed(optimizer__mean__0__weight=velocity),
+        "short generator": changed(generators__cpu=cpu[:100].clone()),
+        "long generator": changed(generators__cpu=torch.cat([cpu, cpu])),
+        "generator of zeros": changed(generators__cpu=torch.zeros_like(cpu)),
+        "generator of floats": changed(generators__cpu=cpu.float()),
+        "no generator": {name: value for name, value in tensors.items() if name != "generators.cpu"},
+        "cuda generator": changed(generators__cuda=cpu[:7].clone()),
+        "NaN sum": changed(sums__loss=torch.tensor(math.nan)),
+        "weight without examples": changed(sums__weight=torch.tensor(3.0)),
+        "vector of sums": changed(sums__loss=torch.zeros(3)),
+        "no sums": {name: value for name, value in tensors.items() if not name.startswith("sums.")},
+        "scale of zero": changed(input_scaling__scale=torch.zeros_like(tensors["input_scaling.scale"])),
+        "NaN shift": changed(input_scaling__shift=tensors["input_scaling.shift"] * math.nan),
+        "float32 scale": changed(input_scaling__scale=tensors["input_scaling.scale"].float()),
+        "complex scale": changed(input_scaling__scale=tensors["input_scaling.scale"].to(torch.complex64)),
+        "longer shift": changed(input_scaling__shift=torch.zeros(5, dtype=torch.float64)),
+        "no scaling": {name: value for name, value in tensors.items() if not name.startswith("input_scaling.")},
     }
 
 
-def test_what_no_training_says_is_refused_and_passed_over(run: Path, dlcli: Dlcli) -> None:
+def test_invalid_checkpoints_are_rejected_and_skipped_by_resume(run: Path, dlcli: Dlcli) -> None:
     path, expected = run / "checkpoints" / "last.safetensors", outcome(Path("whole"))
     header, tensors = read(path)
     forgeries: dict[str, tuple[str, dict[str, Tensor]]] = {}
     forgeries |= {name: (text, tensors) for name, text in forged_headers(header).items()}
     forgeries |= {name: (json.dumps(header), others) for name, others in forged_tensors(tensors).items()}
-    before = {one: one.read_bytes() for one in run.rglob("*") if one.is_file()}
+    before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
     for number, (name, forgery) in enumerate(forgeries.items()):
         forge(path, *forgery)
         with pytest.raises(DamagedError, match=r"^cannot use run/checkpoints/last\.safetensors: it is "):
@@ -217,14 +216,14 @@ def test_what_no_training_says_is_refused_and_passed_over(run: Path, dlcli: Dlcl
             assert "note: cannot use run/checkpoints/last.safetensors: it is " in done.err
             assert "note: continuing from run/checkpoints/previous.safetensors, epoch 1" in done.err
             assert outcome(run) == expected, name
-            for one in [one for one in run.rglob("*") if one.is_file() and one not in before]:
-                one.unlink()
-            for one, content in before.items():
-                one.write_bytes(content)
+            for file in [file for file in run.rglob("*") if file.is_file() and file not in before]:
+                file.unlink()
+            for file, content in before.items():
+                file.write_bytes(content)
     assert len(forgeries) >= 50
 
 
-def test_a_sound_checkpoint_for_other_data_or_another_position_is_refused(run: Path, dlcli: Dlcli) -> None:
+def test_a_valid_checkpoint_for_other_data_or_another_position_is_rejected(run: Path, dlcli: Dlcli) -> None:
     path = run / "checkpoints" / "last.safetensors"
     header, tensors = read(path)
     wider = torch.cat([tensors["model.0.weight"]] * 2, dim=1)
@@ -244,14 +243,14 @@ def test_a_sound_checkpoint_for_other_data_or_another_position_is_refused(run: P
     assert (done.code, "does not fit the model and the data" in done.err) == (3, True), done
 
 
-def test_parameters_that_overflow_are_a_sentence_where_a_prediction_is_asked_for(run: Path, dlcli: Dlcli) -> None:
+def test_predict_reports_parameters_that_overflow(run: Path, dlcli: Dlcli) -> None:
     checkpoints = run / "checkpoints"
-    (run / "summary.json").unlink()  # it names the bytes of `best`, as `last` does
+    (run / "summary.json").unlink()  # it records the SHA-256 of `best`, as does `last`
     for which in ("last", "previous", "best-previous"):
         (checkpoints / f"{which}.safetensors").unlink(missing_ok=True)
     best = checkpoints / "best.safetensors"
     header, tensors = read(best)
-    huge = {name: torch.full_like(one, 1e38) for name, one in tensors.items() if name.startswith("model.")}
+    huge = {name: torch.full_like(value, 1e38) for name, value in tensors.items() if name.startswith("model.")}
     assert huge
     forge(best, json.dumps(header), tensors | huge)
     done = dlcli("predict", str(run))

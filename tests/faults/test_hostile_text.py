@@ -1,4 +1,4 @@
-"""Text from users is text: no control character of theirs reaches a terminal, no markup, no path leads elsewhere."""
+"""Tests of hostile text: control characters, markup and paths in user input have no effect."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import Finished
 
-UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 CONTROLS = [chr(code) for code in (*range(1, 32), *range(127, 160))]
 BIDI = [chr(code) for code in (0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))]
 ESCAPES = [
@@ -29,13 +29,13 @@ RESERVED = ["CON", "con", "NUL", "aux", "PRN", "COM1", "lpt9", "NUL.txt", "con.y
 STRANGE = ["\ud800", "\udcff", "\ufeff", "\u2028", "\ufffe", "🙂" * 30, "a" * 300, "%s%n", "{0}", "${HOME}", "`id`"]
 STRINGS = [
     *(CONTROLS + BIDI + ESCAPES + MARKUP + PATHS + RESERVED + STRANGE),
-    *(f"a{one}b" for one in CONTROLS + BIDI),
-    *(f"digits{one}" for one in ESCAPES + MARKUP + PATHS),
+    *(f"a{character}b" for character in CONTROLS + BIDI),
+    *(f"digits{suffix}" for suffix in ESCAPES + MARKUP + PATHS),
 ]
 
 
 def places(text: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield what is written to hostile.yaml, and a command line: each has `text` in another place."""
+    """Yield the content of hostile.yaml and a command line, each with `text` in another place."""
     quoted = json.dumps(text)
     digits = "data: {name: digits}\n"
     for config, command in (
@@ -75,19 +75,19 @@ def places(text: str) -> Iterator[tuple[str, list[str]]]:
         yield "", [*command.split(), text]
 
 
-def check(done: Finished, what: object) -> None:
-    assert done.code in (0, 2, 3, 4), (what, done)
-    assert not UNSEEN.search(done.out + done.err), (what, done)
+def check(done: Finished, case: object) -> None:
+    assert done.code in (0, 2, 3, 4), (case, done)
+    assert not INVISIBLE.search(done.out + done.err), (case, done)
     assert "Traceback" not in done.err
     assert "MarkupError" not in done.err
 
 
 @pytest.mark.parametrize("stride", [4, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize("part", range(4))
-def test_no_hostile_string_reaches_the_terminal_or_leaves_the_folder(
+def test_hostile_strings_do_not_reach_the_terminal_or_leave_the_folder(
     dlcli: Callable[..., Finished], clean_place: Path, part: int, stride: int
 ) -> None:
-    """Every string in every fourth place, a different one each time; in the long run in all."""
+    """Try every string in every fourth place, with a changing offset; the long test tries all places."""
     assert len(set(STRINGS)) >= 200
     place = clean_place / "place"
     place.mkdir()
@@ -102,7 +102,7 @@ def test_no_hostile_string_reaches_the_terminal_or_leaves_the_folder(
     assert {path.name for path in clean_place.iterdir()} - before <= {"hostile.yaml", "runs"}
 
 
-def test_what_a_run_folder_from_elsewhere_says_is_shown_as_text(
+def test_records_of_an_untrusted_run_folder_are_shown_as_text(
     dlcli: Callable[..., Finished], clean_place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert dlcli("train", "-c", "digits", "training.epochs=1", "--run-dir", "runs/a/one", "--quiet").code == 0

@@ -1,4 +1,4 @@
-"""A pipe, a socket, a device, a folder or a link in the place of any file of a run: no command waits for it."""
+"""Tests of pipes, sockets, devices, folders and links in place of files of a run: no command blocks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dlcli.api import train
 from dlcli.config.load import load_config
 from dlcli.runs import recorder
 
-SECONDS = 20.0  # of a command, on a busy machine
+SECONDS = 20.0  # limit per command, for a busy machine
 Dlcli = Callable[..., Finished]
 NAMES = [
     *("manifest.json", "summary.json", "resolved.yaml", "config.yaml", "metrics.jsonl", "metrics.csv", "trace.jsonl"),
@@ -50,8 +50,8 @@ def pipe(path: Path) -> None:
 
 
 def bound_socket(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as one:
-        one.bind(os.path.relpath(path))
+    with socket.socket(socket.AF_UNIX) as unix_socket:
+        unix_socket.bind(os.path.relpath(path))
 
 
 def device(path: Path) -> None:
@@ -84,10 +84,10 @@ KINDS = [pipe, bound_socket, device, folder, link_out, link_to_nothing, link_to_
 
 @contextmanager
 def limit(seconds: float) -> Iterator[None]:
-    """Fail after some seconds, within a call that waits too."""
+    """Fail after `seconds`, even within a blocking call."""
 
     def fail(_signum: int, _frame: FrameType | None) -> None:
-        raise AssertionError(f"it takes more than {seconds} seconds")
+        raise AssertionError(f"the command takes more than {seconds} seconds")
 
     before = signal.signal(signal.SIGALRM, fail)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -99,7 +99,7 @@ def limit(seconds: float) -> Iterator[None]:
 
 
 def put(kind: Callable[[Path], None], path: Path) -> None:
-    """Put something else in the place of a file."""
+    """Replace a file by something else."""
     if path.is_dir():
         shutil.rmtree(path)
     path.unlink(missing_ok=True)
@@ -110,10 +110,10 @@ def put(kind: Callable[[Path], None], path: Path) -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("stride", [24, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_nothing_is_waited_for_nor_written_through(
+def test_no_command_blocks_or_writes_through_a_link(
     dlcli: Dlcli, clean_place: Path, monkeypatch: pytest.MonkeyPatch, kind: Callable[[Path], None], stride: int
 ) -> None:
-    """Every kind in every file's place for some commands, others each time; in the long run for all."""
+    """Replace every file and run some of the commands; the long test runs all commands."""
     monkeypatch.setattr(recorder, "SAVE_SECONDS", 0.0)
     settings = ["model.hidden_sizes=[3]", "training={epochs: 3, batch_size: 400}", "scheduler=null"]
     train(load_config("moons", settings), run_dir=Path("whole"))
@@ -126,12 +126,12 @@ def test_nothing_is_waited_for_nor_written_through(
             put(kind, Path("run") / name)
             with limit(SECONDS):
                 done = dlcli(*command)
-            what = (name, command, done)
-            assert done.code in (0, 2, 3, 6), what
-            assert "Traceback" not in done.err, what
-            assert done.code == 0 or "error: " in done.err, what
-            assert Path("precious").read_text() == "mine", what
-            assert not Path("nothing").exists(), what
+            case = (name, command, done)
+            assert done.code in (0, 2, 3, 6), case
+            assert "Traceback" not in done.err, case
+            assert done.code == 0 or "error: " in done.err, case
+            assert Path("precious").read_text() == "mine", case
+            assert not Path("nothing").exists(), case
             shutil.rmtree("run")
             tried += 1
     assert tried >= len(NAMES) * len(COMMANDS) // stride

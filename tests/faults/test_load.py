@@ -1,4 +1,4 @@
-"""One seed, one result, whatever else the machine does: configs at random, each trained under six conditions."""
+"""Tests that background load, CPU affinity and interruptions do not change the results of a seed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import pytest
 from config.generate import to_yaml
 
 from faults.forge import Child, Forge
-from faults.load import busy, coming_and_going, pinned_and_back, quiet
+from faults.load import busy, changing_affinity, idle, intermittent
 from faults.outcome import outcome
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs processor affinity")
 
-# Six runs of this, three at a time, ended in six checkpoints when the clock chose the number of threads.
+# Six runs of this config, three at a time, gave six different checkpoints when timing chose the number of threads.
 NARROW = """
 task: regression
 data: {name: synthetic_regression, function: friedman1, in_features: 8, n_samples: 20000}
@@ -31,15 +31,15 @@ plots: never
 """
 EAGER = "data: {name: digits}\nmodel: {hidden_sizes: [300, 277]}\ntraining: {epochs: 2, step: eager}\nplots: never\n"
 CONDITIONS: dict[str, Callable[[Callable[[], int | None]], AbstractContextManager[None]]] = {
-    "alone again": quiet,
-    "beside two busy processes": busy,
-    "beside processes that come and go": coming_and_going,
-    "pinned to one core and back": pinned_and_back,
+    "idle machine": idle,
+    "two busy processes": busy,
+    "intermittent load": intermittent,
+    "changing CPU affinity": changing_affinity,
 }
 
 
 def draw_config(draw: random.Random) -> str:
-    """Return a config that trains for a few tenths of a second: both tasks, odd widths, every choice of the schema."""
+    """Return a random config that trains in a few tenths of a second, covering all choices of the schema."""
     task = draw.choice(["classification", "regression"])
     n_samples = draw.choice([500, 1000, 3001])
     in_features = draw.randint(2, 40)
@@ -100,21 +100,21 @@ def draw_config(draw: random.Random) -> str:
 
 
 def train(forge: Forge, folder: Path, condition: str) -> dict[str, Any]:
-    """Train the config in a folder under a condition; return what it came to."""
+    """Train the config in a folder under a condition; return the outcome."""
     started: list[Child] = []
     with CONDITIONS[condition](lambda: started[0].pid if started else None):
         started.append(forge.start("train", "-c", "config.yaml", "--run-dir", "run", "-q", folder=folder))
         ended = started[0].wait()
     assert ended.code == 0, ended.err
-    found = outcome(folder / "run")
+    result = outcome(folder / "run")
     shutil.rmtree(folder / "run")
-    return found
+    return result
 
 
 def train_in_pieces(forge: Forge, folder: Path, draw: random.Random) -> tuple[dict[str, Any], int]:
-    """Train, stop and resume until it is done, all beside other load; return what it came to, and how many stops."""
+    """Train with repeated stops and resumes under load; return the outcome and the number of stops."""
     command, stops = ["train", "-c", "config.yaml", "--run-dir", "run", "-q"], 0
-    with coming_and_going(lambda: None):
+    with intermittent(lambda: None):
         for attempt in range(100):
             fault = {"slow_seconds": 0.02, "frequent_saves": True} if attempt < 4 else {}
             child = forge.start(*command, folder=folder, fault=fault)
@@ -128,21 +128,21 @@ def train_in_pieces(forge: Forge, folder: Path, draw: random.Random) -> tuple[di
             stops += 1
             if (folder / "run" / "manifest.json").exists():
                 command = ["train", "--resume", "run", "-q"]
-    found = outcome(folder / "run")
+    result = outcome(folder / "run")
     shutil.rmtree(folder / "run")
-    return found, stops
+    return result, stops
 
 
 def check(forge: Forge, folder: Path, config: str, seed: int, *, verifies: bool) -> int:
-    """Assert that a config comes to the same under every condition; return how often it was stopped."""
+    """Assert that a config gives identical results under every condition; return the number of stops."""
     (folder / "config.yaml").write_text(config)
-    expected = train(forge, folder, "alone again")
+    expected = train(forge, folder, "idle machine")
     for condition in CONDITIONS:
         assert train(forge, folder, condition) == expected, (condition, config)
     pieces, stops = train_in_pieces(forge, folder, random.Random(seed))
     assert pieces == expected, ("in pieces", config)
     if verifies:
-        for first, second in ((busy, quiet), (quiet, coming_and_going)):
+        for first, second in ((busy, idle), (idle, intermittent)):
             with first(lambda: None):
                 assert forge.run("train", "-c", "config.yaml", "--run-dir", "run", "-q", folder=folder).code == 0
             with second(lambda: None):
@@ -153,13 +153,13 @@ def check(forge: Forge, folder: Path, config: str, seed: int, *, verifies: bool)
 
 
 @pytest.mark.parametrize("config", [NARROW, EAGER], ids=["narrow", "eager"])
-def test_the_same_bits_whatever_else_the_machine_does(forge: Forge, clean_place: Path, config: str) -> None:
+def test_results_are_identical_under_background_load(forge: Forge, clean_place: Path, config: str) -> None:
     check(forge, clean_place, config, 0, verifies=True)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(4000)
-def test_sixty_configs_at_random_come_to_the_same_bits_each(forge: Forge, clean_place: Path) -> None:
+def test_results_of_sixty_random_configs_are_identical_under_load(forge: Forge, clean_place: Path) -> None:
     draw = random.Random(2026)
     stops = [check(forge, clean_place, draw_config(draw), seed, verifies=True) for seed in range(60)]
-    assert sum(stops) >= 60, "runs must have been stopped"
+    assert sum(stops) >= 60, "too few runs were stopped"

@@ -1,4 +1,4 @@
-"""The first signal saves and says how to go on; nothing is left running."""
+"""Tests of signals: the first saves and shows how to resume, the second ends the process at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 @pytest.fixture(scope="module")
 def whole(forge: Forge, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], float]:
-    """What a run comes to that nothing happens to, and how long it takes."""
+    """Return the outcome of an uninterrupted run, and its duration in seconds."""
     folder = tmp_path_factory.mktemp("whole")
     start = time.perf_counter()
     assert forge.run(*TRAIN, folder=folder, fault=SLOW).code == 0
@@ -30,14 +30,14 @@ def whole(forge: Forge, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[
 
 
 def interrupt(forge: Forge, folder: Path, signum: signal.Signals, after: float) -> Ended:
-    """Send a signal to a run after some seconds; it must end soon, and nothing of it may be left."""
+    """Send a signal to a run after some seconds; all of its processes must end soon."""
     child = forge.start(*TRAIN, folder=folder, fault=SLOW)
     time.sleep(after)
     child.kill(signum)
     sent = time.perf_counter()
     ended = child.wait()
     assert time.perf_counter() - sent < LONGEST_SECONDS
-    with pytest.raises(ProcessLookupError):  # its whole group
+    with pytest.raises(ProcessLookupError):  # the whole process group has ended
         os.killpg(child.pid, 0)
     return ended
 
@@ -45,7 +45,7 @@ def interrupt(forge: Forge, folder: Path, signum: signal.Signals, after: float) 
 def interrupt_at_random(
     forge: Forge, folder: Path, signum: signal.Signals, times: int, whole: tuple[Any, float]
 ) -> int:
-    """Interrupt until so many runs have ended by it; return how many of them had something to save."""
+    """Interrupt `times` runs at random times; return how many of them saved a checkpoint."""
     draw = random.Random(signum)
     expected, seconds = whole
     interrupted = saved = 0
@@ -68,13 +68,13 @@ def interrupt_at_random(
 
 @pytest.mark.parametrize("times", [8, pytest.param(50, marks=pytest.mark.long)])
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_at_any_moment_it_ends_soon_with_its_code_and_can_be_resumed(
+def test_a_signal_at_any_time_ends_the_run_soon_and_it_can_be_resumed(
     forge: Forge, clean_place: Path, whole: tuple[dict[str, Any], float], signum: signal.Signals, times: int
 ) -> None:
     assert interrupt_at_random(forge, clean_place, signum, times, whole) >= times // 3
 
 
-def test_a_closed_terminal_saves_too(forge: Forge, clean_place: Path) -> None:
+def test_closing_the_terminal_saves_a_checkpoint(forge: Forge, clean_place: Path) -> None:
     child = forge.start(*TRAIN, folder=clean_place, fault={"eager_saves": True, "slow_seconds": 0.3})
     while not Path("runs/run/checkpoints/last.safetensors").exists():
         time.sleep(0.01)
@@ -84,7 +84,7 @@ def test_a_closed_terminal_saves_too(forge: Forge, clean_place: Path) -> None:
     assert "saved runs/run/checkpoints/last.safetensors" in ended.err
 
 
-def test_a_second_signal_ends_it_at_once(forge: Forge, clean_place: Path) -> None:
+def test_a_second_signal_ends_the_process_at_once(forge: Forge, clean_place: Path) -> None:
     child = forge.start(*TRAIN, folder=clean_place, fault={"slow_seconds": 20.0})
     while not Path("runs/run/manifest.json").exists():
         time.sleep(0.01)

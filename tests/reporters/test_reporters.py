@@ -21,7 +21,7 @@ def events() -> list[RunStarted | StepEnded | EpochEnded | FitEnded]:
     return [STARTED, StepEnded(1, 3, 2.0, 10.0), *(epoch(i) for i in range(1, 121)), FitEnded(120, "epochs", 2, 0.5)]
 
 
-def test_plain_is_one_line_an_epoch_without_escape_codes() -> None:
+def test_plain_reporter_writes_one_line_per_epoch_without_escape_codes() -> None:
     stream = io.StringIO()
     reporter = PlainReporter(stream)
     for event in events():
@@ -35,23 +35,23 @@ def test_plain_is_one_line_an_epoch_without_escape_codes() -> None:
     assert "\x1b" not in stream.getvalue()
 
 
-def test_rich_leaves_a_table_a_curve_and_the_terminal_as_it_was() -> None:
+def test_rich_reporter_draws_a_table_and_a_curve_and_restores_the_terminal() -> None:
     stream = io.StringIO()
     reporter = RichReporter(Console(file=stream, force_terminal=True, width=80, _environ={}))
     for event in events():
         reporter.handle(event)
     reporter.close()
     text = stream.getvalue()
-    assert "odd [/name] \\x1b[31m" in text, "users' text is text"
+    assert "odd [/name] \\x1b[31m" in text, "markup in text of users must not be interpreted"
     assert "█" in text
     rows = [line for line in text.splitlines() if " 1.2500 " in line and "/s" not in line]
     assert 40 <= len(rows) <= 60, "a long run shows every n-th epoch"
-    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") > 0, "the cursor must be shown again"
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") > 0, "the cursor must be visible at the end"
 
 
 @pytest.mark.parametrize(
     ("values", "expected"),
     [([1.0], "▁"), ([3, 3], "▁▁"), ([0, 7], "▁█"), ([2**i for i in range(8)], "▁▂▃▄▅▆▇█"), ([1, 1, 7, 7], "▁█")],
 )
-def test_sparkline_goes_from_low_to_high_by_factors(values: list[float], expected: str) -> None:
+def test_sparkline_uses_a_logarithmic_scale(values: list[float], expected: str) -> None:
     assert sparkline(values, 8 if len(values) > 4 else 2) == expected

@@ -28,7 +28,7 @@ CHECKPOINT = Checkpoint(
 )
 
 
-def test_what_is_saved_is_loaded_bit_for_bit(clean_place: Path) -> None:
+def test_save_and_load_round_trip_is_bit_identical(clean_place: Path) -> None:
     save_checkpoint(Path("a"), CHECKPOINT)
     loaded = load_checkpoint(Path("a"))
     assert loaded.settings == CHECKPOINT.settings
@@ -40,13 +40,13 @@ def test_what_is_saved_is_loaded_bit_for_bit(clean_place: Path) -> None:
     assert loaded.val == {"loss": 0.25, "r2": None}, "strict JSON has no NaN"
 
 
-def test_the_same_content_gives_the_same_bytes(clean_place: Path) -> None:
+def test_saving_the_same_checkpoint_gives_the_same_bytes(clean_place: Path) -> None:
     digests = set()
     for _ in range(20):
         save_checkpoint(Path("a"), CHECKPOINT)
         digests.add(hashlib.sha256(Path("a").read_bytes()).hexdigest())
     assert len(digests) == 1
-    assert [file.name for file in Path().iterdir()] == ["a"], "no temporary file may stay"
+    assert [file.name for file in Path().iterdir()] == ["a"], "no temporary file may remain"
 
 
 def other_tensors(path: Path) -> None:
@@ -68,29 +68,35 @@ def other_schema(path: Path, schema: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "words"),
+    ("make", "message"),
     [
-        (lambda path: None, "there is no a"),
+        (lambda path: None, "a does not exist"),
         (lambda path: path.mkdir(), "cannot read a: not a regular file"),
         (os.mkfifo, "cannot read a: not a regular file"),
         (lambda path: path.symlink_to("/dev/zero"), "cannot read a: not a regular file"),
         (lambda path: path.touch(), "cannot use a: it is empty"),
-        (lambda path: path.write_text("hello"), "no checkpoint of dlcli, or damaged: it has no checksum"),
-        (other_tensors, "no checkpoint of dlcli"),
+        (lambda path: path.write_text("hello"), "not a dlcli checkpoint, or damaged: it has no dlcli checksum"),
+        (other_tensors, "not a dlcli checkpoint"),
         (truncated, "damaged: its content does not match its SHA-256"),
-        (lambda path: other_schema(path, 7), r"cannot use a: a newer dlcli wrote it \(schema 7, this one reads 4\)"),
-        (lambda path: other_schema(path, 3), r"cannot use a: an older dlcli wrote it \(schema 3, this one reads 4\)"),
+        (
+            lambda path: other_schema(path, 7),
+            r"cannot use a: it was written by a newer dlcli \(schema 7; this version reads 4\)",
+        ),
+        (
+            lambda path: other_schema(path, 3),
+            r"cannot use a: it was written by an older dlcli \(schema 3; this version reads 4\)",
+        ),
     ],
     ids=["missing", "folder", "pipe", "device", "empty", "text", "other tensors", "truncated", "newer", "older"],
 )
-def test_what_is_no_checkpoint_is_refused_with_its_name(clean_place: Path, make: object, words: str) -> None:
+def test_load_rejects_files_that_are_not_checkpoints(clean_place: Path, make: object, message: str) -> None:
     make(Path("a"))  # type: ignore[operator]
-    with pytest.raises(DataError, match=words) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         load_checkpoint(Path("a"))
     assert caught.value.hint or "cannot read" in caught.value.message
 
 
-def test_a_link_where_a_temporary_file_is_to_be_is_not_followed(clean_place: Path) -> None:
+def test_save_does_not_follow_a_link_at_the_temporary_path(clean_place: Path) -> None:
     Path("precious").write_text("mine")
     Path(".a.tmp").symlink_to("precious")
     save_checkpoint(Path("a"), CHECKPOINT)
@@ -98,10 +104,10 @@ def test_a_link_where_a_temporary_file_is_to_be_is_not_followed(clean_place: Pat
     assert Path("precious").read_text() == "mine"
 
 
-def test_files_follow_the_umask(clean_place: Path) -> None:
-    before = os.umask(0o027)
+def test_saved_files_respect_the_umask(clean_place: Path) -> None:
+    umask = os.umask(0o027)
     try:
         save_checkpoint(Path("a"), CHECKPOINT)
     finally:
-        os.umask(before)
+        os.umask(umask)
     assert stat.S_IMODE(Path("a").stat().st_mode) == 0o640

@@ -1,4 +1,4 @@
-"""The commit, read from git's files and nothing else."""
+"""Tests of reading the git commit from the files in `.git`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def repository(clean_place: Path) -> Path:
     return folder
 
 
-def test_it_is_what_git_says(repository: Path) -> None:
+def test_commit_matches_git_rev_parse(repository: Path) -> None:
     first = git("rev-parse", "HEAD", folder=repository)
     assert find_commit(repository) == first
     (repository / "deep" / "er").mkdir(parents=True)
@@ -56,7 +56,7 @@ def test_it_is_what_git_says(repository: Path) -> None:
     assert find_commit(repository) == first
 
 
-def test_worktrees_have_their_own(repository: Path) -> None:
+def test_each_worktree_has_a_separate_commit(repository: Path) -> None:
     git("worktree", "add", "-b", "other", "../tree", folder=repository)
     tree = repository.parent / "tree"
     git("commit", "--allow-empty", "-m", "in the tree", folder=tree)
@@ -66,7 +66,7 @@ def test_worktrees_have_their_own(repository: Path) -> None:
     assert find_commit(tree) == git("rev-parse", "HEAD", folder=tree)
 
 
-def test_outside_git_and_before_the_first_commit_there_is_none(clean_place: Path) -> None:
+def test_commit_is_none_outside_git_and_before_the_first_commit(clean_place: Path) -> None:
     assert find_commit(Path("/")) is None
     (clean_place / ".git").mkdir()
     assert find_commit(clean_place) is None
@@ -91,7 +91,7 @@ def test_outside_git_and_before_the_first_commit_there_is_none(clean_place: Path
         COMMIT + " " * 5000,
     ],
 )
-def test_what_is_no_commit_is_none(clean_place: Path, head: str) -> None:
+def test_commit_is_none_if_head_is_invalid(clean_place: Path, head: str) -> None:
     refs = clean_place / ".git" / "refs" / "heads"
     refs.mkdir(parents=True)
     (refs / "main").write_text("ref: refs/heads/main\n")
@@ -101,7 +101,7 @@ def test_what_is_no_commit_is_none(clean_place: Path, head: str) -> None:
     assert find_commit(clean_place) is None
 
 
-def test_pipes_and_devices_in_the_place_of_files_are_not_read(clean_place: Path) -> None:
+def test_pipes_and_devices_in_place_of_git_files_are_not_read(clean_place: Path) -> None:
     os.mkfifo(clean_place / ".git")
     assert find_commit(clean_place) is None
     (clean_place / ".git").unlink()
@@ -120,7 +120,7 @@ def test_pipes_and_devices_in_the_place_of_files_are_not_read(clean_place: Path)
     assert find_commit(clean_place) == COMMIT
 
 
-def test_sha_256_is_a_commit_too(clean_place: Path) -> None:
+def test_sha_256_commits_are_accepted(clean_place: Path) -> None:
     (clean_place / ".git").mkdir()
     (clean_place / ".git" / "HEAD").write_text("ab" * 32 + "\n")
     assert find_commit(clean_place) == "ab" * 32

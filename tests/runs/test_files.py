@@ -12,7 +12,7 @@ from dlcli.errors import DataError
 from dlcli.runs.files import append_text, read_file, read_json, sync_file, to_json, write_json, write_whole
 
 
-def test_json_is_strict() -> None:
+def test_json_replaces_nan_and_infinity_by_null() -> None:
     text = to_json({"a": float("nan"), "b": [float("inf"), 1.5], "c": ("x", None)})
     assert json.loads(text, parse_constant=lambda name: pytest.fail(name)) == {
         "a": None,
@@ -21,7 +21,7 @@ def test_json_is_strict() -> None:
     }
 
 
-def test_json_holds_any_file_name(clean_place: Path) -> None:
+def test_json_round_trips_file_names_that_are_not_utf8(clean_place: Path) -> None:
     name = os.fsdecode(b"caf\xe9")
     write_json(Path("a.json"), {"command": [name, "café"]})
     assert json.loads(Path("a.json").read_bytes())["command"] == [name, "café"]
@@ -37,14 +37,14 @@ def irregular(kind: str) -> Path:
     elif kind == "folder":
         path.mkdir()
     else:
-        with socket.socket(socket.AF_UNIX) as one:
-            one.bind("a")
+        with socket.socket(socket.AF_UNIX) as unix_socket:
+            unix_socket.bind("a")
     return path
 
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("kind", ["pipe", "socket", "folder"])
-def test_what_is_no_regular_file_is_refused_without_waiting(clean_place: Path, kind: str) -> None:
+def test_irregular_files_are_rejected_without_blocking(clean_place: Path, kind: str) -> None:
     path = irregular(kind)
     for use in (read_file, sync_file, lambda path: append_text(path, "x")):
         with pytest.raises(DataError, match=r"cannot (read|write) a: not a regular file"):
@@ -60,7 +60,7 @@ def test_what_is_no_regular_file_is_refused_without_waiting(clean_place: Path, k
     assert Path("b").read_bytes() == b"x"
 
 
-def test_a_pipe_that_another_process_reads_is_refused_too(clean_place: Path) -> None:
+def test_a_pipe_with_a_reader_is_rejected(clean_place: Path) -> None:
     os.mkfifo("a")
     reader = os.open("a", os.O_RDONLY | os.O_NONBLOCK)
     with pytest.raises(DataError, match="cannot write a: not a regular file"):
@@ -68,7 +68,7 @@ def test_a_pipe_that_another_process_reads_is_refused_too(clean_place: Path) -> 
     os.close(reader)
 
 
-def test_links_are_read_and_not_written_through(clean_place: Path) -> None:
+def test_links_are_followed_for_reading_but_not_for_writing(clean_place: Path) -> None:
     Path("precious").write_text("mine")
     Path("a").symlink_to("precious")
     assert read_file(Path("a")) == b"mine"
@@ -79,7 +79,7 @@ def test_links_are_read_and_not_written_through(clean_place: Path) -> None:
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_a_write_that_fails_leaves_the_old_file(clean_place: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+def test_a_failed_write_keeps_the_old_file(clean_place: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     write_whole(Path("a"), b"old")
 
     def fail(*_: object) -> None:
@@ -93,7 +93,7 @@ def test_a_write_that_fails_leaves_the_old_file(clean_place: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "\xff"])
-def test_what_is_no_json_object_is_named(clean_place: Path, text: str) -> None:
+def test_read_json_rejects_everything_but_objects(clean_place: Path, text: str) -> None:
     Path("a.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(DataError, match=r"cannot read a\.json: not"):
         read_json(Path("a.json"))

@@ -15,7 +15,7 @@ def make_run(name: str, started: str) -> Path:
     return folder.path
 
 
-def test_runs_are_found_by_folder_by_name_and_as_the_newest(clean_place: Path) -> None:
+def test_runs_are_found_by_folder_by_name_and_by_date(clean_place: Path) -> None:
     old, new, other = make_run("a", "2026-01"), make_run("a", "2026-03"), make_run("b", "2026-02")
     assert [run.path for run in list_runs()] == [old, other, new]
     assert find_run(None).path == new
@@ -29,18 +29,18 @@ def test_runs_are_found_by_folder_by_name_and_as_the_newest(clean_place: Path) -
     assert find_run(str(moved)).path == moved
 
 
-def test_a_run_folder_is_made_where_it_is_asked_for(clean_place: Path) -> None:
+def test_run_dir_sets_the_run_folder(clean_place: Path) -> None:
     assert create_run("a", Path("new/deep")).path == Path("new/deep")
     (clean_place / "file").touch()
-    with pytest.raises(UsageError, match="cannot make the run folder"):
+    with pytest.raises(UsageError, match="cannot create the run folder"):
         create_run("a", Path("file"))
 
 
-def test_no_run_lies_outside_the_runs_folder_by_a_link(clean_place: Path) -> None:
+def test_links_do_not_place_runs_outside_the_runs_folder(clean_place: Path) -> None:
     Path("outside").mkdir()
     Path("runs").mkdir()
     Path("runs/a").symlink_to("../outside")
-    with pytest.raises(UsageError, match="runs/a is a link that leads out of runs"):
+    with pytest.raises(UsageError, match="runs/a is a link to a folder outside runs"):
         create_run("a")
     assert list(Path("outside").iterdir()) == []
     make_run("b", "2026")
@@ -49,17 +49,17 @@ def test_no_run_lies_outside_the_runs_folder_by_a_link(clean_place: Path) -> Non
     assert list_runs() == []
 
 
-def test_what_is_no_run_is_refused(clean_place: Path) -> None:
-    with pytest.raises(UsageError, match="there is no run in runs"):
+def test_find_run_rejects_missing_runs_and_other_folders(clean_place: Path) -> None:
+    with pytest.raises(UsageError, match="no runs found in runs"):
         find_run(None)
-    with pytest.raises(UsageError, match="there is no run 'x'"):
+    with pytest.raises(UsageError, match="run 'x' not found"):
         find_run("x")
     Path("folder").mkdir()
-    with pytest.raises(DataError, match="no run folder"):
+    with pytest.raises(DataError, match="not a run folder"):
         find_run("folder")
 
 
-def test_the_runs_folder_can_be_elsewhere(clean_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dlcli_runs_sets_the_runs_folder(clean_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DLCLI_RUNS", str(clean_place / "there"))
     assert make_run("a", "2026").is_relative_to(clean_place / "there")
     assert len(list_runs()) == 1

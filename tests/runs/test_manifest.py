@@ -1,4 +1,4 @@
-"""What a run was made with."""
+"""Tests of the run manifest."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ import torch
 from dlcli.runs.manifest import describe_environment
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere Python says more")
-def test_the_platform_is_told_as_python_tells_it() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems report a different platform")
+def test_platform_matches_the_standard_library() -> None:
     assert describe_environment(torch.device("cpu"))["platform"] == platform.platform()

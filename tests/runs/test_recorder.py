@@ -20,7 +20,7 @@ from dlcli.training.fit import Fit
 
 
 class Recording:
-    """A real training, event by event, and what records it."""
+    """A real training with its recorder, driven event by event."""
 
     def __init__(self, *overrides: str) -> None:
         config = load_config("digits", ["training.epochs=4", *overrides]).config
@@ -37,17 +37,17 @@ class Recording:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What the recorder takes for the time: the first entry."""
-    now = [0.0]
-    monkeypatch.setattr(recorder_module, "time", SimpleNamespace(perf_counter=lambda: now[0]))
-    return now
+    """Replace the clock of the recorder by the first entry of a list."""
+    seconds = [0.0]
+    monkeypatch.setattr(recorder_module, "time", SimpleNamespace(perf_counter=lambda: seconds[0]))
+    return seconds
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_best_holds_the_best_epoch_and_last_the_last(clean_place: Path) -> None:
+def test_best_and_last_contain_the_best_and_the_last_epoch(clean_place: Path) -> None:
     recording = Recording("optimizer.lr=2", "scheduler.name=none", "training.epochs=8")
     after_epoch = {}
     for event in recording.fit:
@@ -55,7 +55,7 @@ def test_best_holds_the_best_epoch_and_last_the_last(clean_place: Path) -> None:
         if isinstance(event, EpochEnded):
             after_epoch[event.epoch] = recording.fit.parameters()
     summary = recording.folder.read_summary()
-    assert 1 < summary["best_epoch"] < 8, "a run whose last epoch is not its best"
+    assert 1 < summary["best_epoch"] < 8, "the best epoch must not be the last"
     assert same(recording.parameters("best"), after_epoch[summary["best_epoch"]])
     assert same(recording.parameters("last"), after_epoch[8])
     assert (summary["status"], summary["epochs"]) == ("finished", 8)
@@ -69,7 +69,7 @@ def test_best_holds_the_best_epoch_and_last_the_last(clean_place: Path) -> None:
     assert len(lines) == 9
 
 
-def test_within_an_epoch_it_saves_when_the_time_has_come(clean_place: Path, clock: list[float]) -> None:
+def test_a_checkpoint_is_saved_within_an_epoch_after_every_seconds(clean_place: Path, clock: list[float]) -> None:
     recording = Recording("training.batch_size=8")
     event = next(iter(recording.fit))
     assert isinstance(event, StepEnded)
@@ -84,7 +84,7 @@ def test_within_an_epoch_it_saves_when_the_time_has_come(clean_place: Path, cloc
     assert saved.training.position.examples == 8 * event.step
 
 
-def test_the_checkpoint_before_the_last_is_kept(clean_place: Path, clock: list[float]) -> None:
+def test_the_previous_checkpoint_is_kept(clean_place: Path, clock: list[float]) -> None:
     recording = Recording()
     steps = []
     for event in recording.fit:
@@ -96,8 +96,8 @@ def test_the_checkpoint_before_the_last_is_kept(clean_place: Path, clock: list[f
     assert saved == steps[-2:]
 
 
-def test_a_diverged_model_does_not_replace_a_sound_one(clean_place: Path, clock: list[float]) -> None:
-    recording = Recording("training.step=eager")  # which trains the model itself
+def test_a_diverged_model_does_not_replace_a_saved_model(clean_place: Path, clock: list[float]) -> None:
+    recording = Recording("training.step=eager")  # trains the parameters of `model` in place
     events = iter(recording.fit)
     for event in events:
         clock[0] += 1.5
@@ -116,7 +116,7 @@ def test_a_diverged_model_does_not_replace_a_sound_one(clean_place: Path, clock:
     assert recording.folder.read_summary()["status"] == "diverged"
 
 
-def test_an_error_while_it_tells_of_an_error_does_not_hide_the_first(
+def test_an_error_while_writing_the_summary_does_not_hide_the_first_error(
     clean_place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recording = Recording()

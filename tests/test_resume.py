@@ -321,7 +321,7 @@ def test_a_run_that_diverged_is_not_gone_on_with(dlcli: Callable[..., Finished],
     assert "training diverged: train/loss is nan in epoch 1, step 3" in first.err, "the step is named"
     again = dlcli("train", "--resume", "run")
     assert again.code == 5
-    assert "run would end as it did: training diverged" in again.err
+    assert "run would diverge again: training diverged" in again.err
 
 
 def test_a_newer_dlcli_s_checkpoint_is_left_alone(

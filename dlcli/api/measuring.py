@@ -1,4 +1,4 @@
-"""What a run is worth: measured on a split, shown on single examples."""
+"""Evaluation and prediction of trained runs."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from dlcli.runs.folder import RunFolder, find_run
 
 @dataclass(frozen=True)
 class EvalResult:
-    """What a run is worth on a split; `asdict` of it is what `dlcli eval --json` prints.
+    """Evaluation of a run on a split; `dlcli eval --json` prints it with `asdict`.
 
     Attributes:
-        run: The run's folder.
-        split: Which examples.
-        checkpoint: Which parameters.
-        epoch: The checkpoint's.
-        examples: How many were measured.
-        metrics: See `evaluate_in_full`.
-        baselines: What plain methods come to on the same examples, by name.
-        statements: The run against the baselines, in sentences.
+        run: Run folder.
+        split: Evaluated split.
+        checkpoint: Evaluated checkpoint.
+        epoch: Epoch of the checkpoint.
+        examples: Number of evaluated examples.
+        metrics: Metrics as returned by `evaluate_in_full`.
+        baselines: Results of the baselines on the same examples, by name.
+        statements: Sentences that compare the run with the baselines.
     """
 
     run: str
@@ -42,7 +42,7 @@ class EvalResult:
 
 @dataclass(frozen=True)
 class PredictResult:
-    """Predictions of a run; `asdict` of it is what `dlcli predict --json` prints."""
+    """Predictions of a run; `dlcli predict --json` prints them with `asdict`."""
 
     run: str
     split: str
@@ -61,19 +61,19 @@ def evaluate(
     baselines: bool = True,
     notify: Callable[[str], None] = lambda text: None,
 ) -> EvalResult:
-    """Measure a run on a split, and hold it against what plain methods come to.
+    """Evaluate a run on a split and compare it with baselines.
 
     Args:
-        run: A run's folder or name; None is the newest.
-        split: Which examples.
-        checkpoint: Which parameters.
-        device: Where to compute.
-        data_root: Where the data lies, if not where it lay for training.
+        run: Run folder or name; None selects the newest run.
+        split: Split to evaluate.
+        checkpoint: Checkpoint to evaluate.
+        device: Device to compute on.
+        data_root: Folder with the data set, if it has moved since training.
         baselines: Whether to fit the baselines.
-        notify: Told in a line what takes seconds, before it does.
+        notify: Called with a one-line message before a slow step.
 
     Raises:
-        UsageError: If there is no such run.
+        UsageError: If the run does not exist.
         DataError: If the run, its checkpoint or its data cannot be used.
     """
     folder, trained = load_trained_run(run, split, checkpoint, device=device, data_root=data_root)
@@ -88,9 +88,9 @@ def measure_run(
     baselines: bool = True,
     notify: Callable[[str], None] = lambda text: None,
 ) -> EvalResult:
-    """Measure a run that is in memory: `evaluate` without loading it."""
+    """Evaluate a run that is already loaded; see `evaluate`."""
     metrics = evaluate_in_full(trained)
-    others = find_baselines(folder, trained, notify) if baselines else []
+    fitted = find_baselines(folder, trained, notify) if baselines else []
     return EvalResult(
         run=str(folder.path),
         split=trained.split_name,
@@ -98,18 +98,18 @@ def measure_run(
         epoch=trained.epoch,
         examples=len(trained.split),
         metrics=metrics,
-        baselines={one.name: one.record for one in others},
-        statements=describe_against_baselines(metrics, others, unit=trained.info.target_unit),
+        baselines={baseline.name: baseline.record for baseline in fitted},
+        statements=describe_against_baselines(metrics, fitted, unit=trained.info.target_unit),
     )
 
 
 def evaluate_best(folder: RunFolder, device: str, setup: Setup | None) -> dict[str, Any]:
-    """Return the task's metrics of the best checkpoint on the test split: the part of `evaluate` that takes no time.
+    """Return the task's metrics of the best checkpoint on the test split, without the slower parts of `evaluate`.
 
     Args:
-        folder: The run's.
-        device: Where to compute.
-        setup: The run's data and model, where they are in memory already; its model is overwritten.
+        folder: Run folder.
+        device: Device to compute on.
+        setup: Data and model of the run if already loaded; the model is overwritten. None loads them.
     """
     setup, _ = load_run_model(folder, "best", device, None, setup)
     return evaluate_model(setup.model, setup.task, setup.splits.test, setup.splits.info.class_names)
@@ -125,16 +125,20 @@ def predict(
     data_root: str | None = None,
     event: Sequence[str] | None = None,
 ) -> PredictResult:
-    """Return what a run says of chosen examples; arguments and errors are those of `evaluate`.
+    """Return the predictions of a run for selected examples.
 
     Args:
-        run: As there.
-        indices: Which examples of the split, counted from 0.
-        split: As there.
-        checkpoint: As there.
-        device: As there.
-        data_root: As there.
-        event: Names of classes, to ask for P(one of them | x) too.
+        run: Run folder or name; None selects the newest run.
+        indices: Indices of the examples in the split, from 0.
+        split: Split to take the examples from.
+        checkpoint: Checkpoint to load the model from.
+        device: Device to compute on.
+        data_root: Folder with the data set, if it has moved since training.
+        event: Class names that form an event E, to add P(E | x) to each prediction.
+
+    Raises:
+        UsageError: If the run, an example or a class does not exist.
+        DataError: If the run, its checkpoint or its data cannot be used.
     """
     folder = find_run(run)
     setup, _ = load_run_model(folder, checkpoint, device, data_root)

@@ -1,4 +1,4 @@
-"""Runs as web pages: what a run is, in one file that needs nothing else."""
+"""Self-contained HTML pages about one run or several runs."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from dlcli.runs.folder import RunFolder, find_run
 from dlcli.runs.log import read_rows, read_traces
 from dlcli.runs.run_checkpoint import has_checkpoint
 
-if TYPE_CHECKING:  # pages are made seldom, and what makes them is imported late
+if TYPE_CHECKING:  # imported late: rarely used
     from dlcli.analysis.report.page import Contents, RunRecord
     from dlcli.analysis.report.record import Layer
 
 REPORT = "report.html"
-_CURVES = ("loss", "metrics", "learning_rate")  # the pictures of the way there
-_ANOTHER_FILE = "name another file, such as report.html"
+_CURVES = ("loss", "metrics", "learning_rate")  # pictures of the training progress
+_ANOTHER_FILE = "choose another file, such as report.html"
 
 
 @dataclass(frozen=True)
 class ReportResult:
-    """A page that was written; `asdict` of it is what `dlcli report --json` prints.
+    """Report file; `dlcli report --json` prints it with `asdict`.
 
     Attributes:
-        run: The run's folder.
-        file: The page.
-        bytes: Its size.
+        run: Run folder.
+        file: Path of the HTML file.
+        bytes: Size of the file.
     """
 
     run: str
@@ -60,19 +60,19 @@ def report(
     data_root: str | None = None,
     notify: Callable[[str], None] = lambda text: None,
 ) -> ReportResult:
-    """Write one self-contained HTML page about a run; of one without a checkpoint, what it left behind.
+    """Write one self-contained HTML page about a run. A run without a checkpoint gets a page from its log.
 
     Args:
-        run: A run's folder or name; None is the newest.
-        output: The file; None is `report.html` in the run's folder.
-        split: Which examples figures and pictures are of.
-        checkpoint: Which parameters.
-        device: Where to compute.
-        data_root: Where the data lies, if not where it lay for training.
-        notify: Told in a line what takes seconds, before it does.
+        run: Run folder or name; None selects the newest run.
+        output: Output file; None uses `report.html` in the run folder.
+        split: Split that the metrics and pictures show.
+        checkpoint: Checkpoint to load the model from.
+        device: Device to compute on.
+        data_root: Folder with the data set, if it has moved since training.
+        notify: Called with a one-line message before a slow step.
 
     Raises:
-        UsageError: If there is no such run.
+        UsageError: If the run does not exist.
         DataError: If the run, its checkpoint or its data cannot be used, or the file cannot be written.
     """
     from dlcli.analysis.report.page import render_report
@@ -84,7 +84,7 @@ def report(
         _, trained = load_trained_run(str(folder.path), split, checkpoint, device=device, data_root=data_root)
         contents = _contents(folder, trained, checkpoint, notify)
     else:
-        contents = _log_alone(folder, record)
+        contents = _log_only(folder, record)
     page = render_report(record, contents).encode()
     _write_page(file, page)
     return ReportResult(str(folder.path), str(file), len(page))
@@ -107,12 +107,12 @@ def _record(folder: RunFolder) -> RunRecord:
 def _contents(
     folder: RunFolder, trained: TrainedRun, checkpoint: CheckpointName, notify: Callable[[str], None]
 ) -> Contents:
-    """Return what the page shows of a model: its figures, what is the matter with it, and its pictures."""
+    """Return the page contents for a run with a model: metrics, diagnosis and pictures."""
     from dlcli.analysis.report.images import embed
     from dlcli.analysis.report.page import Contents
 
     device, threads = next(trained.model.parameters()).device, folder.read_manifest().get("threads", 1)
-    images = [(one.name, embed(one.title, one.alt, one.draw)) for one in pictures(trained)]
+    images = [(picture.name, embed(picture.title, picture.alt, picture.draw)) for picture in pictures(trained)]
     return Contents(
         essentials=describe_run(trained.config, trained.splits, trained.model, device, threads, run="").essentials,
         measured=asdict(measure_run(folder, trained, checkpoint, notify=notify)),
@@ -125,8 +125,8 @@ def _contents(
     )
 
 
-def _log_alone(folder: RunFolder, record: RunRecord) -> Contents:
-    """Return what can be said of a run that has come to no model."""
+def _log_only(folder: RunFolder, record: RunRecord) -> Contents:
+    """Return the page contents for a run without a checkpoint, from its log."""
     from dlcli.analysis.report.page import Contents
 
     traces = read_traces(folder.path, len(record.rows))
@@ -141,21 +141,21 @@ def _layers(model: nn.Sequential, in_features: int) -> list[Layer]:
     for module in model:
         if isinstance(module, nn.Linear):
             size = module.out_features
-        shapes = ", ".join(f"{name} {' × '.join(map(str, one.shape))}" for name, one in module.named_parameters())
+        shapes = ", ".join(f"{name} {' × '.join(map(str, tensor.shape))}" for name, tensor in module.named_parameters())
         layers.append(Layer(type(module).__name__, size, shapes, count_parameters(module)))
     return layers
 
 
 def compare_page(runs: Sequence[str], output: str | os.PathLike[str]) -> None:
-    """Write one self-contained HTML page about several runs: where they differ, their figures and curves.
+    """Write one self-contained HTML page that compares runs: differing settings, metrics and curves.
 
     Args:
-        runs: Folders or names of runs.
-        output: The file.
+        runs: Run folders or names.
+        output: Output file.
 
     Raises:
-        UsageError: If there is no such run.
-        DataError: If a run cannot be read, or the file not be written.
+        UsageError: If the run does not exist.
+        DataError: If a run cannot be read, or the file cannot be written.
     """
     from dlcli.analysis.report.compare import ComparedRun, render_comparison
 
@@ -170,16 +170,16 @@ def compare_page(runs: Sequence[str], output: str | os.PathLike[str]) -> None:
 
 
 def _write_page(file: Path, page: bytes) -> None:
-    """Write a page, whole or not at all.
+    """Write a page atomically.
 
     Raises:
-        DataError: If it cannot be written, or what is there is no regular file.
+        DataError: If the file cannot be written, or the path exists and is not a regular file.
     """
     try:
         if file.exists() and not file.is_file():
-            raise DataError(f"cannot write {file}: there is something else than a file", hint=_ANOTHER_FILE)
+            raise DataError(f"cannot write {file}: it exists and is not a regular file", hint=_ANOTHER_FILE)
         write_whole(file, page)
-    except ValueError as error:  # no name a file could have
-        raise DataError(f"cannot write {str(file)!r}: no name of a file", hint=_ANOTHER_FILE) from error
+    except ValueError as error:  # such as a NUL character in the path
+        raise DataError(f"cannot write {str(file)!r}: not a valid file name", hint=_ANOTHER_FILE) from error
     except DataError as error:
         raise DataError(error.message, hint=_ANOTHER_FILE) from error

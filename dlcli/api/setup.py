@@ -1,4 +1,4 @@
-"""What every use of a config or a run begins with: its data, its model, its device."""
+"""Construction of data, model, task and device from a config or a run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CheckpointName: TypeAlias = Literal["best", "last"]
 
 @dataclass(frozen=True)
 class Setup:
-    """Data, model and task of a config on its device, and the arithmetic it trains with."""
+    """Data, model and task of a config on its device, and the arithmetic of its training."""
 
     config: Config
     splits: Splits
@@ -45,12 +45,12 @@ def set_up(config: Config, *, notify: Callable[[str], None] | None = None, split
     """Load the data and build the model that `config` describes.
 
     Args:
-        config: All settings.
-        notify: Told what is fetched before it is; None keeps off the network.
-        splits: The data that `config` describes, where it is in memory already.
+        config: Validated config.
+        notify: Called with a one-line message before a download; None disables downloads.
+        splits: Data of `config` if already loaded; None loads it.
 
     Raises:
-        DataError: If data is missing, damaged or unfit.
+        DataError: If the data is missing, damaged or unsuitable.
         DeviceError: If the device is missing, or its memory is too small.
     """
     device = pick_device(config.training.device)
@@ -65,10 +65,10 @@ def set_up(config: Config, *, notify: Callable[[str], None] | None = None, split
         return Setup(config, place_splits(splits, device, dtype), model, task, device, arithmetic)
 
 
-def set_up_plainly(config: Config) -> Setup:
-    """Return `set_up`'s on the CPU in float32, which every machine has, for what is made of it in float64."""
-    plain = config.training.model_copy(update={"device": "cpu", "precision": "float32"})
-    return set_up(config.model_copy(update={"training": plain}))
+def set_up_float32_cpu(config: Config) -> Setup:
+    """Call `set_up` on the CPU in float32, which every machine supports, for later conversion to float64."""
+    training = config.training.model_copy(update={"device": "cpu", "precision": "float32"})
+    return set_up(config.model_copy(update={"training": training}))
 
 
 def first_batch(setup: Setup, n: int) -> Split:
@@ -81,9 +81,9 @@ def load_run_config(folder: RunFolder, *, device: str | None = None, data_root: 
     """Return the config of a run.
 
     Args:
-        folder: The run's.
-        device: Where to compute now; None keeps the run's.
-        data_root: Where the data lies now; None keeps the run's.
+        folder: Run folder.
+        device: Device to compute on; None keeps the device of the run's config.
+        data_root: Folder with the data set; None keeps the folder of the run's config.
     """
     overrides = [f"training.device={device}"] if device is not None else []
     overrides += [f"data.root={render_value(data_root)}"] if data_root is not None else []
@@ -96,11 +96,11 @@ def load_run_model(
     """Return a run's data and its model with the parameters of a checkpoint.
 
     Args:
-        folder: The run's.
-        which: Which checkpoint.
-        device: Where to compute.
-        data_root: Where the data lies, if not where it lay for training.
-        setup: The run's data and model, where they are in memory already; its model is overwritten.
+        folder: Run folder.
+        which: Checkpoint to load.
+        device: Device to compute on.
+        data_root: Folder with the data set, if it has moved since training.
+        setup: Data and model of the run if already loaded; the model is overwritten. None loads them.
 
     Raises:
         DataError: If the run, its checkpoint or its data cannot be used.
@@ -108,7 +108,7 @@ def load_run_model(
     saved = load_run_checkpoint(folder, which)
     if setup is None:
         config = load_run_config(folder, device=device, data_root=data_root)
-        if config.training.precision == "tf32":  # rounded products speed training up; a measure needs none
+        if config.training.precision == "tf32":  # reduced precision speeds up training only
             config = config.model_copy(update={"training": config.training.model_copy(update={"precision": "float32"})})
         setup = set_up(config)
     check_data(folder, saved, setup.splits)
@@ -126,18 +126,18 @@ def load_trained_run(
     data_root: str | None = None,
     setup: Setup | None = None,
 ) -> tuple[RunFolder, TrainedRun]:
-    """Return a run's folder, and all that it holds together with its data and model in memory.
+    """Load a run with its log, data and model; return its folder and the loaded run.
 
     Args:
-        run: A run's folder or name; None is the newest.
-        split: Which examples figures and pictures are to be of.
-        checkpoint: Which parameters.
-        device: Where to compute.
-        data_root: Where the data lies, if not where it lay for training.
-        setup: The run's data and model, where they are in memory already; its model is overwritten.
+        run: Run folder or name; None selects the newest run.
+        split: Split to use for metrics and pictures.
+        checkpoint: Checkpoint to load the model from.
+        device: Device to compute on.
+        data_root: Folder with the data set, if it has moved since training.
+        setup: Data and model of the run if already loaded; the model is overwritten. None loads them.
 
     Raises:
-        UsageError: If there is no such run.
+        UsageError: If the run does not exist.
         DataError: If the run, its checkpoint or its data cannot be used.
     """
     folder = find_run(run)
@@ -158,15 +158,15 @@ def load_trained_run(
 
 
 def check_data(folder: RunFolder, saved: Checkpoint | None, splits: Splits) -> None:
-    """Refuse data that has other checksums than the run's, or is scaled by other figures: it is other data.
+    """Check that the data has the checksums and the scaling of the run.
 
     Args:
-        folder: The run's.
-        saved: A checkpoint of it; None asks the manifest.
-        splits: The data as it is now.
+        folder: Run folder.
+        saved: Checkpoint of the run; None uses the checksums in the manifest only.
+        splits: Loaded data.
 
     Raises:
-        DataError: If it is.
+        DataError: If the data has changed since training.
     """
     sha256 = saved.data if saved else folder.read_manifest().get("data", {}).get("sha256")
     is_same = sha256 == splits.info.checksums
@@ -178,21 +178,21 @@ def check_data(folder: RunFolder, saved: Checkpoint | None, splits: Splits) -> N
 
 
 def check_fit(folder: RunFolder, checkpoint: Checkpoint, setup: Setup) -> None:
-    """Refuse a checkpoint whose model or position is not one of this data, though all else agrees.
+    """Check that the shapes and the position in a checkpoint fit the model and the data.
 
     Raises:
-        DataError: If it is.
+        DataError: If they do not fit.
     """
-    then = {name: one.shape for name, one in checkpoint.parameters.items()}
-    is_possible = then == {name: one.shape for name, one in setup.model.state_dict().items()}
+    shapes = {name: tensor.shape for name, tensor in checkpoint.parameters.items()}
+    fits = shapes == {name: tensor.shape for name, tensor in setup.model.state_dict().items()}
     if (state := checkpoint.training) is not None:
         n, batch_size = len(setup.splits.train), setup.config.training.batch_size
         position = state.position
         steps = position.epochs * count_batches(n, batch_size)
         steps += count_batches(position.examples, batch_size) if position.examples else 0
-        is_possible &= position.examples <= n and position.step == steps
-    if not is_possible:
+        fits &= position.examples <= n and position.step == steps
+    if not fits:
         raise DataError(
             f"the checkpoint of step {checkpoint.step} does not fit the model and the data of {folder.resolved}",
-            hint="one of them was changed after training; restore it, or train again",
+            hint="one of these files was changed after training; restore it or train again",
         )

@@ -96,7 +96,7 @@ def test_a_link_in_a_run_from_elsewhere_is_not_followed(dlcli: Callable[..., Fin
     Path("one/plots").symlink_to(clean_place / "precious")
     refused = dlcli("plot", "one", "loss")
     assert refused.code == 3
-    assert "is a link" in refused.err
+    assert "is a symbolic link" in refused.err
     assert not list(Path("precious").iterdir())
 
 

@@ -243,7 +243,7 @@ def keras_jax(workload: Workload, epochs: int, stamp: Stamp) -> None:
 
 
 def jax_scan(workload: Workload, epochs: int, stamp: Stamp) -> None:
-    """Train with JAX with the whole epoch compiled as one lax.scan, the fastest system besides torch."""
+    """Train with JAX with the whole epoch compiled as one lax.scan, the fastest system not based on torch."""
     import jax
     import jax.numpy as jnp
     import numpy as np

@@ -1,4 +1,4 @@
-# Every target does its own set-up, once: .venv with the versions in constraints.txt.
+# Every target first creates .venv with the versions in constraints.txt, if needed.
 PYTHON ?= python3
 CONFIG ?= digits
 ARGS ?=
@@ -20,7 +20,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $(READY)
 
-setup: $(READY) ## Make .venv with everything in it
+setup: $(READY) ## Create .venv with all dependencies
 
 train: $(READY) ## Train and evaluate CONFIG (a file or a preset; default digits)
 	$(BIN)/dlcli train -c $(CONFIG) --eval $(ARGS)
@@ -31,30 +31,30 @@ eval: $(READY) ## Evaluate the newest run on its test split
 test: $(READY) ## Run the whole test suite
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
-test-long: $(READY) ## Kill, interrupt, starve and race hundreds of runs; takes some minutes
+test-long: $(READY) ## Run hundreds of kills, signals, starved and racing runs (some minutes)
 	$(BIN)/python -m pytest -m long $(ARGS)
 
-lint: $(READY) ## Check style and the layers of the package
+lint: $(READY) ## Check style and package layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-format: $(READY) ## Bring the code into shape
+format: $(READY) ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 type: $(READY) ## Check types
 	$(BIN)/mypy
 
-check: lint type test ## Everything that CI runs
+check: lint type test ## Run all checks that CI runs
 
-bench: $(READY) ## Time training here beside the loop of PyTorch's tutorials
+bench: $(READY) ## Compare training speed with PyTorch's tutorial loop
 	$(BIN)/dlcli bench --against tutorial $(ARGS)
 
-audit: $(READY) ## Ask the public databases for known faults of the tested versions
+audit: $(READY) ## Check the tested versions for known vulnerabilities
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pip-audit
 	$(BIN)/pip-audit -r constraints.txt --no-deps --disable-pip
 
-clean: ## Remove .venv and caches; runs stay
+clean: ## Remove .venv and caches; keep runs
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,10 +1,10 @@
-"""Time trainings alone, two at once, and beside a busy process: dlcli and the plain loop on tensors in memory.
+"""Training time alone, two at once, and next to a busy process, for dlcli and a plain loop on tensors in memory.
 
     python benchmarks/beside_load.py DATA_ROOT [--rounds N]
 
-DATA_ROOT holds FashionMNIST/raw/. Each training is a separate process and reports its own seconds, without start-up:
-two epochs of 60,000 images in batches of 64. The last column is the time relative to the same training alone. The row
-"alone, default spinning" runs dlcli with the number of turns that OpenMP's threads wait busily by default.
+DATA_ROOT contains FashionMNIST/raw/. Each training is a separate process that reports its time without start-up: two
+epochs of 60,000 images in batches of 64. The last column is the time relative to the same training alone. The row
+"alone, default spinning" runs dlcli with the default spin count of waiting OpenMP threads.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 BUSY = "while True: pass"
-DEFAULT_SPINNING = {"GOMP_SPINCOUNT": "300000"}  # libgomp's, where there are no more threads than processors
+DEFAULT_SPINNING = {"GOMP_SPINCOUNT": "300000"}  # default of libgomp if no more threads than processors run
 PLAIN_LOOP = """
 import json, sys, time, torch, torchvision
 from torch import nn
@@ -44,7 +44,7 @@ print(json.dumps({"seconds": time.perf_counter() - start}))
 
 
 def main() -> None:
-    """Run all in turns and print medians, spread and ratios."""
+    """Run all systems alternately and print medians, spread and ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data_root", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def train(command: list[str], count: int, *, busy: int = 0, variables: Mapping[str, str] | None = None) -> list[float]:
-    """Return the seconds of trainings that run at once, beside processes that compute all the time."""
+    """Return the training times in seconds of simultaneous trainings, next to busy processes."""
     environment = {**os.environ, **(variables or {})}
     load = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(busy)]
     try:

@@ -1,9 +1,9 @@
-"""Time whole commands: one epoch on Fashion-MNIST in batches of 64, and the evaluation on its test images.
+"""Run time of whole commands: one epoch of Fashion-MNIST in batches of 64, and evaluation on the test images.
 
     python benchmarks/command.py DATA_ROOT [--rounds N]
 
-DATA_ROOT holds FashionMNIST/raw/, as torchvision lays it out. dlcli shows progress and leaves a run folder with
-checkpoints behind; the tutorial and Lightning only print. `import torch` alone is timed beside them.
+DATA_ROOT contains FashionMNIST/raw/ in the layout of torchvision. dlcli shows progress and saves a run folder with
+checkpoints; the tutorial and Lightning only print. `import torch` alone is also timed.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ trainer.test(module, DataLoader(tensors(False), 64))
 
 
 def main() -> None:
-    """Run all in turns and print medians, spread and ratios."""
+    """Run all commands alternately and print medians, spread and ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data_root", type=Path)
     parser.add_argument("--rounds", type=int, default=7)

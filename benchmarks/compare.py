@@ -1,9 +1,9 @@
-"""Time a workload by dlcli and by its peers, in turns, and print a table.
+"""Comparison of the training speed of dlcli and other systems on one workload.
 
     python benchmarks/images_64.py [--device cuda] [--rounds N] [--jax-python PYTHON] [--only SYSTEM ...]
 
-What is not installed is left out: `pip install -r benchmarks/requirements.txt`. JAX and Keras may live in another
-environment, whose Python is named by --jax-python.
+Systems that are not installed are skipped; install them with `pip install -r benchmarks/requirements.txt`. JAX and
+Keras may be in another environment; pass its Python as --jax-python.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ def main(name: str) -> None:
     parser.add_argument("--device", default=DEVICE, choices=["cpu", "cuda"])
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
-        parser.error("torch sees no CUDA device here")
-    os.environ["BENCH_DEVICE"] = options.device  # for the processes
+        parser.error("torch finds no CUDA device")
+    os.environ["BENCH_DEVICE"] = options.device  # inherited by the processes
     seconds: dict[str, list[float]] = {system: [] for system in options.only}
     if not WORKLOADS[name].is_classification:
-        seconds.pop("torchvision tutorial", None)  # there are no images
+        seconds.pop("torchvision tutorial", None)  # needs images
     for _ in range(options.rounds):
         for system in list(seconds):
             python = options.jax_python if "JAX" in system else sys.executable
             measured = _run([python, str(PEERS), system, name, str(REPEATS)])
             if measured is None:
-                print(f"{system} does not run here and is left out", file=sys.stderr)
+                print(f"{system} is not available and is skipped", file=sys.stderr)
                 del seconds[system]
             else:
                 seconds[system] += measured
@@ -66,23 +66,21 @@ def _run(command: Sequence[str]) -> list[float] | None:
 
 
 def describe(device: str) -> str:
-    """Return what the systems ran on."""
+    """Return the thread count or the name of the GPU."""
     return f"{THREADS} threads" if device == "cpu" else str(torch.cuda.get_device_name())
 
 
 def print_table(name: str, seconds: dict[str, list[float]], device: str) -> None:
-    """Print medians, spread and ratios as a Markdown table, the fastest first."""
+    """Print medians, spread and ratios as a Markdown table, fastest first."""
     workload = WORKLOADS[name]
-    per_step = {system: [one / workload.steps * 1e6 for one in values] for system, values in seconds.items()}
+    per_step = {system: [value / workload.steps * 1e6 for value in values] for system, values in seconds.items()}
     medians = {system: statistics.median(values) for system, values in per_step.items()}
     sizes = "-".join(map(str, workload.sizes))
     print(f"{name}: {sizes}, {workload.n:,} examples, batch {workload.batch_size}, {device}\n")
     print("| | µs/step | least-most | s/epoch | × products | × dlcli |\n|---|---|---|---|---|---|")
-    for system in sorted(medians, key=lambda one: medians[one]):
+    for system in sorted(medians, key=lambda key: medians[key]):
         values, median = per_step[system], medians[system]
-        ratios = [
-            median / medians[other] if other in medians else float("nan") for other in ("products alone", "dlcli")
-        ]
+        ratios = [median / medians[base] if base in medians else float("nan") for base in ("products alone", "dlcli")]
         print(
             f"| {system} | {median:,.1f} | {min(values):,.1f}-{max(values):,.1f} "
             f"| {median * workload.steps / 1e6:.4f} | {ratios[0]:.2f} | {ratios[1]:.2f} |"

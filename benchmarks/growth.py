@@ -1,8 +1,8 @@
-"""Time and peak memory of dlcli's training as examples, width, depth and batch size grow.
+"""Training time and peak memory of dlcli for growing numbers of examples, width, depth and batch size.
 
     python benchmarks/growth.py
 
-Each row is a process of its own. Memory is the peak of the resident set less what `import torch` takes; `data` is the
+Each row is a separate process. Memory is the peak resident set minus the memory after `import torch`; `data` is the
 size of the float32 tensors.
 """
 
@@ -24,13 +24,13 @@ GROWTH = {
 
 
 def peak_kilobytes() -> int:
-    """Return the largest resident set of this process so far; getrusage would count its parent's too. Linux only."""
+    """Return the peak resident set of this process (Linux only); getrusage would include that of its parent."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0])
 
 
 def measure(n: int, hidden: Sequence[int], batch_size: int) -> dict[str, float]:
-    """Return seconds per epoch, the best of three, and megabytes, in this process."""
+    """Measure seconds per epoch (the best epoch) and memory in megabytes in this process."""
     import torch
 
     before = peak_kilobytes()
@@ -66,21 +66,21 @@ def measure(n: int, hidden: Sequence[int], batch_size: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print a row for each size."""
+    """Print one row per size."""
     if len(sys.argv) > 1:
         print(json.dumps(measure(**json.loads(sys.argv[1]))))
         return
     print("| | | s/epoch | µs/example | data MB | peak MB |\n|---|---|---|---|---|---|")
-    for what, rows in GROWTH.items():
+    for quantity, rows in GROWTH.items():
         for row in rows:
             settings = {**BASE, **row}
             command = [sys.executable, __file__, json.dumps(settings)]
-            found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+            measured = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
             value = row.get("hidden", row.get("n", row.get("batch_size")))
-            per_example = found["seconds"] / settings["n"] * 1e6
+            per_example = measured["seconds"] / settings["n"] * 1e6
             print(
-                f"| {what} | {value} | {found['seconds']:.3f} | {per_example:.2f} "
-                f"| {found['data']:.0f} | {found['memory']:.0f} |"
+                f"| {quantity} | {value} | {measured['seconds']:.3f} | {per_example:.2f} "
+                f"| {measured['data']:.0f} | {measured['memory']:.0f} |"
             )
 
 

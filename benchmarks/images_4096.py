@@ -1,4 +1,4 @@
-"""See compare.py."""
+"""Comparison on the workload `images_4096`; see compare.py."""
 
 from compare import main
 

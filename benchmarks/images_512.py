@@ -1,4 +1,4 @@
-"""See compare.py."""
+"""Comparison on the workload `images_512`; see compare.py."""
 
 from compare import main
 

@@ -1,8 +1,8 @@
-"""The same training by what one would use instead; one process each.
+"""Training of one workload with dlcli or another system, in a separate process.
 
     python benchmarks/peers.py SYSTEM WORKLOAD REPEATS
 
-prints one JSON object with the seconds of an epoch, once per repeat; a first, uncounted one warms up.
+Prints one JSON object with the seconds per epoch of each repeat, after an uncounted warm-up repeat.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ warnings.filterwarnings("ignore")
 
 
 class Stamp(Protocol):
-    """To be called before the first epoch and after each; `seconds` are read off the clock where not given."""
+    """Function to call before the first epoch and after each epoch; without `seconds` it reads the clock."""
 
     def __call__(self, seconds: float | None = None) -> None: ...  # noqa: D102
 
 
 def dlcli(workload: Workload, epochs: int, stamp: Stamp) -> None:
-    """Dlcli's training loop; as the others validate nothing, its validation is left out of the time."""
+    """Train with dlcli; its validation is excluded from the time, because the other systems do not validate."""
     from dlcli.openmp import prepare_process
 
     prepare_process()  # as the command does before it loads torch
@@ -79,7 +79,7 @@ def dlcli(workload: Workload, epochs: int, stamp: Stamp) -> None:
 
 
 def tutorial(workload: Workload, epochs: int, stamp: Stamp) -> None:
-    """PyTorch's beginner tutorial: images become PIL images and then tensors one by one, as torchvision does it."""
+    """Train as PyTorch's beginner tutorial: torchvision converts each image to a PIL image and then to a tensor."""
     from PIL import Image
     from torch.utils.data import Dataset
     from torchvision.transforms import ToTensor
@@ -98,7 +98,7 @@ def tutorial(workload: Workload, epochs: int, stamp: Stamp) -> None:
 
 
 def tensor_dataset(workload: Workload, epochs: int, stamp: Stamp) -> None:
-    """The same loop on tensors that are in memory."""
+    """Train with the loop of the tutorial on tensors in memory."""
     from torch.utils.data import TensorDataset
 
     _plain_loop(TensorDataset(*_tensors(workload)), workload, epochs, stamp)
@@ -127,7 +127,7 @@ def _plain_loop(dataset: Any, workload: Workload, epochs: int, stamp: Stamp) -> 
 
 
 def lightning(workload: Workload, epochs: int, stamp: Stamp) -> None:
-    """Lightning without bar, logger, checkpoints and summary; with its defaults it is slower."""
+    """Train with Lightning without progress bar, logger, checkpoints and summary, which would make it slower."""
     import lightning as pl
     import torch
     from torch.utils.data import DataLoader, TensorDataset
@@ -162,7 +162,7 @@ def lightning(workload: Workload, epochs: int, stamp: Stamp) -> None:
 
 
 def skorch(workload: Workload, epochs: int, stamp: Stamp) -> None:
-    """Skorch without validation and printing."""
+    """Train with skorch without validation and printing."""
     import torch
     from skorch import NeuralNetClassifier, NeuralNetRegressor
     from skorch.callbacks import Callback
@@ -195,11 +195,11 @@ def skorch(workload: Workload, epochs: int, stamp: Stamp) -> None:
 
 
 def scikit_learn(workload: Workload, epochs: int, stamp: Stamp) -> None:
-    """scikit-learn's multi-layer perceptron; float32 as well."""
+    """Train scikit-learn's multi-layer perceptron in float32."""
     from sklearn.neural_network import MLPClassifier, MLPRegressor
 
     if DEVICE != "cpu":
-        sys.exit("scikit-learn trains on the CPU alone")
+        sys.exit("scikit-learn trains only on the CPU")
     inputs, targets = make_data(workload)
     inputs = as_float32(inputs)
     kind = MLPClassifier if workload.is_classification else MLPRegressor
@@ -221,7 +221,7 @@ def scikit_learn(workload: Workload, epochs: int, stamp: Stamp) -> None:
 
 
 def keras_jax(workload: Workload, epochs: int, stamp: Stamp) -> None:
-    """Keras on JAX."""
+    """Train with Keras on JAX."""
     os.environ["KERAS_BACKEND"] = "jax"
     import keras
 
@@ -243,7 +243,7 @@ def keras_jax(workload: Workload, epochs: int, stamp: Stamp) -> None:
 
 
 def jax_scan(workload: Workload, epochs: int, stamp: Stamp) -> None:
-    """JAX with the whole epoch compiled as one lax.scan: the fastest there is that is not torch."""
+    """Train with JAX with the whole epoch compiled as one lax.scan, the fastest system not based on torch."""
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -287,7 +287,7 @@ def jax_scan(workload: Workload, epochs: int, stamp: Stamp) -> None:
 
 
 def products(workload: Workload, epochs: int, stamp: Stamp) -> None:
-    """The matrix products alone, each at its best of one thread and all, MKL and oneDNN: what no loop can save."""
+    """Time the matrix products alone, each with the best of one or all threads and of MKL or oneDNN: a lower bound."""
     import torch
 
     total = 0.0
@@ -303,14 +303,14 @@ def products(workload: Workload, epochs: int, stamp: Stamp) -> None:
 
 
 def _best_seconds(product: Callable[[], Any]) -> float:
-    """Return the least time of a product; a GPU, which nobody waits for, is asked for many at once."""
+    """Return the shortest time of a product; on a GPU, averaged over many calls that are queued without waiting."""
     import torch
 
     is_cpu = DEVICE == "cpu"
-    ways = itertools.product({1, THREADS}, ("highest", "medium")) if is_cpu else [(THREADS, "highest")]
+    variants = itertools.product({1, THREADS}, ("highest", "medium")) if is_cpu else [(THREADS, "highest")]
     calls = 1 if is_cpu else 100
     best = float("inf")
-    for threads, precision in ways:
+    for threads, precision in variants:
         torch.set_num_threads(threads)
         torch.set_float32_matmul_precision(precision)
         for _ in range(50):
@@ -360,7 +360,7 @@ SYSTEMS: dict[str, Callable[[Workload, int, Stamp], None]] = {
 
 
 def main() -> None:
-    """Train, and print the seconds of an epoch for each repeat."""
+    """Train and print the seconds per epoch of each repeat."""
     system, name, repeats = sys.argv[1], sys.argv[2], int(sys.argv[3])
     workload = WORKLOADS[name]
     stamps: list[float] = []

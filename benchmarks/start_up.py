@@ -1,4 +1,4 @@
-"""Time `dlcli --help` beside a Typer program that does nothing, and the phases of a start.
+"""Start-up time of `dlcli --help` next to an empty Typer program, and the phases of a start.
 
 python benchmarks/start_up.py [--rounds N]
 """
@@ -17,7 +17,7 @@ NOTHING = "import typer; app = typer.Typer(); app.command()(lambda: None); app()
 
 
 def main() -> None:
-    """Run both in turns and print medians and spread."""
+    """Run all commands alternately and print medians and spread."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds

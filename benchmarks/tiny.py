@@ -1,4 +1,4 @@
-"""See compare.py."""
+"""Comparison on the workload `tiny`; see compare.py."""
 
 from compare import main
 

@@ -1,4 +1,4 @@
-"""What is trained in the comparisons: sigmoid layers, plain SGD with lr 0.1, shuffled every epoch, float32."""
+"""Workloads of the comparisons: sigmoid layers, plain SGD with lr 0.1, shuffled every epoch, float32."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Workload:
     """A network, its data and a batch size.
 
     Attributes:
-        n: Examples.
-        sizes: Of the layers, the inputs first.
+        n: Number of examples.
+        sizes: Layer sizes, starting with the inputs.
         batch_size: Examples per step.
-        epochs: What is timed at once; short epochs are taken many at a time.
+        epochs: Number of epochs per timing; larger for short epochs.
     """
 
     n: int
@@ -29,12 +29,12 @@ class Workload:
 
     @property
     def steps(self) -> int:
-        """Steps in an epoch."""
+        """Number of steps per epoch."""
         return -(-self.n // self.batch_size)
 
     @property
     def is_classification(self) -> bool:
-        """Whether there are classes, or one value."""
+        """Whether the outputs are class scores; otherwise one value."""
         return self.sizes[-1] > 1
 
 
@@ -47,7 +47,7 @@ WORKLOADS = {
 
 
 def make_data(workload: Workload) -> tuple[Any, Any]:
-    """Return NumPy inputs and targets: random images 0..255 and labels as bytes, or a noisy sine as float32."""
+    """Generate NumPy inputs and targets: random images 0..255 and labels as bytes, or a noisy sine as float32."""
     import numpy as np
 
     generator = np.random.default_rng(0)
@@ -59,7 +59,7 @@ def make_data(workload: Workload) -> tuple[Any, Any]:
 
 
 def as_float32(inputs: Any) -> Any:
-    """Return images as 0..1, and anything else as it is."""
+    """Convert images to 0..1; return other inputs unchanged."""
     import numpy as np
 
     return inputs.astype(np.float32) / np.float32(255) if inputs.dtype == np.uint8 else inputs

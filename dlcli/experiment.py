@@ -20,7 +20,7 @@ from dlcli.training.device import check_memory, dtype_for, memory_errors_named, 
 
 @dataclass(frozen=True)
 class Setup:
-    """Data, model and task of a config on its device, and the arithmetic it trains with."""
+    """Data, model and task of a config on its device, and the arithmetic of its training."""
 
     config: Config
     splits: Splits
@@ -34,12 +34,12 @@ def set_up(config: Config, *, notify: Callable[[str], None] | None = None, split
     """Load the data and build the model that `config` describes.
 
     Args:
-        config: All settings.
-        notify: Told what is fetched before it is; None keeps off the network.
-        splits: The data that `config` describes, where it is in memory already.
+        config: Validated config.
+        notify: Called with a one-line message before a download; None disables downloads.
+        splits: Data of `config` if already loaded; None loads it.
 
     Raises:
-        DataError: If data is missing, damaged or unfit.
+        DataError: If the data is missing, damaged or unsuitable.
         DeviceError: If the device is missing, or its memory is too small.
     """
     device = pick_device(config.training.device)
@@ -54,10 +54,10 @@ def set_up(config: Config, *, notify: Callable[[str], None] | None = None, split
         return Setup(config, place_splits(splits, device, dtype), model, task, device, arithmetic)
 
 
-def set_up_plainly(config: Config) -> Setup:
-    """Return `set_up`'s on the CPU in float32, which every machine has, for what is made of it in float64."""
-    plain = config.training.model_copy(update={"device": "cpu", "precision": "float32"})
-    return set_up(config.model_copy(update={"training": plain}))
+def set_up_float32_cpu(config: Config) -> Setup:
+    """Call `set_up` on the CPU in float32, which every machine supports, for later conversion to float64."""
+    training = config.training.model_copy(update={"device": "cpu", "precision": "float32"})
+    return set_up(config.model_copy(update={"training": training}))
 
 
 def first_batch(setup: Setup, n: int) -> Split:

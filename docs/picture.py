@@ -1,4 +1,4 @@
-"""Make docs/training.svg: a real run in a real terminal, as it looks when it has ended.
+"""Generator of docs/training.svg, a screenshot of a real run in a pseudo-terminal.
 
 python docs/picture.py
 """
@@ -24,7 +24,7 @@ COMMAND = "dlcli train -c digits training.epochs=15 --eval"
 
 
 def run_in_terminal(command: str) -> pyte.Screen:
-    """Run a command on a pseudo-terminal; return the screen that it leaves."""
+    """Run a command in a pseudo-terminal and return the final screen."""
     screen = pyte.Screen(COLUMNS, LINES)
     stream = pyte.ByteStream(screen)
     controller, terminal = pty.openpty()
@@ -38,18 +38,18 @@ def run_in_terminal(command: str) -> pyte.Screen:
         try:
             while chunk := os.read(controller, 65536):
                 stream.feed(chunk)
-        except OSError:  # how Linux tells that the other end of a terminal has closed
+        except OSError:  # Linux raises this when the other end of the terminal closes
             pass
         process.wait()
     return screen
 
 
 def to_text(screen: pyte.Screen) -> Text:
-    """Return what a screen shows, in its colours, without the empty lines at the end."""
+    """Return the coloured text of a screen without trailing empty lines."""
     text = Text()
     for y in range(screen.cursor.y):
         cells = [screen.buffer[y][x] for x in range(COLUMNS)]
-        # Words apart from spaces: each word then has its own place in the picture, whatever font draws it.
+        # Words and spaces are separate, so that each word keeps its position with any font.
         for (colour, bold, _), run in itertools.groupby(cells, key=lambda cell: (cell.fg, cell.bold, cell.data == " ")):
             colour = None if colour == "default" else f"#{colour}" if re.fullmatch("[0-9a-f]{6}", colour) else colour
             text.append("".join(cell.data for cell in run), Style(color=colour, bold=bold))
@@ -58,12 +58,12 @@ def to_text(screen: pyte.Screen) -> Text:
 
 
 def main() -> None:
-    """Write the picture beside this file."""
+    """Write training.svg next to this file."""
     console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"), force_terminal=True)  # noqa: SIM115
     console.print(Text.assemble(("$ ", "green"), COMMAND))
     console.print(to_text(run_in_terminal(COMMAND)), end="")
     svg = console.export_svg(title="dlcli")
-    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)  # a picture fetches nothing
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)  # the picture must not load fonts
     svg = svg.replace("Fira Code, monospace", "monospace").replace("Fira Code", "monospace")
     Path(__file__).with_name("training.svg").write_text(svg)
 

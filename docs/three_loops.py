@@ -1,4 +1,4 @@
-"""The algorithm of the slide, three times: as dlcli runs it, in torch, in jax.
+"""Gradient descent of the lecture in dlcli, torch and JAX.
 
     Gradient descent (X, Y, L, t, α)
         θ ← N(0, 1)
@@ -6,7 +6,8 @@
 
     python docs/three_loops.py [float64 | float32]
 
-Same first parameters, same batches, same α: so the same θ comes out, but for rounding. Needs jax (`pip install jax`).
+All three use the same initial parameters, batches and α, and give the same θ up to rounding. Needs jax
+(`pip install jax`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from dlcli.api import load_config, set_up
 from dlcli.training.batches import draw_order
 from dlcli.training.fit import Fit
 
-# What is learned: handwritten digits, by 64 → 32 → 10 units with a sigmoid between.
+# Handwritten digits, 64 → 32 → 10 units with a sigmoid hidden layer.
 ALPHA, EPOCHS, BATCH_SIZE = 0.5, 2, 50
 PRECISION = sys.argv[1] if len(sys.argv) > 1 else "float64"
 TOLERANCE = {"float64": 1e-12, "float32": 1e-4}[PRECISION]
@@ -45,7 +46,7 @@ BATCHES = [batch for order in ORDERS for batch in order.split(BATCH_SIZE)]
 
 
 def dlcli_loop(step: str) -> list[np.ndarray]:
-    """All of it is in the YAML; `step` says who differentiates: autograd (eager), or the formulas (manual)."""
+    """Train with dlcli; `step` selects autograd (eager) or the analytic gradients (manual)."""
     config = load_config("digits", [*SETTINGS, f"training.step={step}"]).config
     setup = set_up(config)
     for _event in Fit(setup.model, setup.task, setup.splits, config):
@@ -54,7 +55,7 @@ def dlcli_loop(step: str) -> list[np.ndarray]:
 
 
 def torch_loop() -> list[np.ndarray]:
-    """As on the slide: backward, step, zero_grad."""
+    """Train with torch as on the slide: backward, step, zero_grad."""
     model = copy.deepcopy(START.model)
     criterion = nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=ALPHA)
@@ -67,50 +68,50 @@ def torch_loop() -> list[np.ndarray]:
 
 
 def log_f(x: jax.Array, theta: list[jax.Array]) -> jax.Array:
-    """The logarithm of f(x, θ) = softmax(ξᵀ σ̄(φᵀ x̄))."""
+    """Return log f(x, θ) with f(x, θ) = softmax(ξᵀ σ̄(φᵀ x̄))."""
     phi, phi_bias, xi, xi_bias = theta
     z = jax.nn.sigmoid(x @ phi.T + phi_bias)
     return jax.nn.log_softmax(z @ xi.T + xi_bias)
 
 
 def L(x: jax.Array, y: jax.Array, theta: list[jax.Array]) -> jax.Array:  # noqa: N802  # as on the slide
-    """−1/n Σ_j Σ_i P(y_{j,i} | x_j) log f(x_j, θ)_i."""
+    """Return −1/n Σ_j Σ_i P(y_{j,i} | x_j) log f(x_j, θ)_i."""
     return -(jax.nn.one_hot(y, 10) * log_f(x, theta)).sum(axis=1).mean()
 
 
 def jax_loop() -> list[np.ndarray]:
-    """As on the slide: a function goes in, its gradient comes out."""
+    """Train with JAX as on the slide: jax.grad turns the loss function into its gradient function."""
     gradient = jax.jit(jax.grad(L, argnums=2))
-    theta = [jnp.asarray(one) for one in parameters(START.model)]
+    theta = [jnp.asarray(array) for array in parameters(START.model)]
     for batch in BATCHES:
         J = gradient(X[batch].numpy(), Y[batch].numpy(), theta)  # noqa: N806
-        theta = [one - ALPHA * slope for one, slope in zip(theta, J, strict=True)]
-    return [np.asarray(one) for one in theta]
+        theta = [array - ALPHA * slope for array, slope in zip(theta, J, strict=True)]
+    return [np.asarray(array) for array in theta]
 
 
 def parameters(model: nn.Sequential) -> list[np.ndarray]:
     """Return copies of φ, its bias, ξ, its bias."""
-    return [one.detach().numpy().copy() for one in model.parameters()]
+    return [parameter.detach().numpy().copy() for parameter in model.parameters()]
 
 
-def largest_difference(some: Iterable[np.ndarray], others: Iterable[np.ndarray]) -> float:
-    """Return how far two sets of parameters are apart where they differ most."""
-    return max(float(np.abs(a - b).max()) for a, b in zip(some, others, strict=True))
+def largest_difference(first: Iterable[np.ndarray], second: Iterable[np.ndarray]) -> float:
+    """Return the largest absolute difference between two sets of parameters."""
+    return max(float(np.abs(a - b).max()) for a, b in zip(first, second, strict=True))
 
 
 def main() -> None:
-    """Run all, and print how far apart they end."""
+    """Run all loops and print the differences of their parameters."""
     by_torch = torch_loop()
-    ended = {"dlcli, eager": dlcli_loop("eager"), "dlcli, manual": dlcli_loop("manual"), "jax.grad": jax_loop()}
-    way = largest_difference(parameters(START.model), by_torch)
-    print(f"{len(BATCHES)} steps in {PRECISION}; a parameter moved by {way:.2f} at most")
-    print("largest difference of a parameter from the torch loop's:")
-    differences = {name: largest_difference(theta, by_torch) for name, theta in ended.items()}
+    trained = {"dlcli, eager": dlcli_loop("eager"), "dlcli, manual": dlcli_loop("manual"), "jax.grad": jax_loop()}
+    distance = largest_difference(parameters(START.model), by_torch)
+    print(f"{len(BATCHES)} steps in {PRECISION}; largest change of a parameter: {distance:.2f}")
+    print("largest difference from the parameters of the torch loop:")
+    differences = {name: largest_difference(theta, by_torch) for name, theta in trained.items()}
     for name, difference in differences.items():
         print(f"  {name:<14} {difference:.1e}")
     if max(differences.values()) > TOLERANCE:
-        sys.exit("they are not the same algorithm")
-    print("the same θ, but for rounding")
+        sys.exit("the results differ by more than rounding")
+    print("the same θ up to rounding")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""docs/lecture.md: its commands are run, and what they print is what it shows; and its rows hold against formulas.
+"""docs/lecture.md: its commands print the shown output, and its rows agree with independent formulas.
 
-Rows not here are where they are built: 4 in test_parity, 5 and 18 in analysis/test_gradcheck, 6 there and in
-training/test_backprop, 7 in test_three_loops, 8 in data/test_fashion_mnist, 12 and 15 in test_task and studies, 14 in
-analysis/test_classification, 16 in analysis/test_explanation, 19 in training/test_backprop and test_parity.
+Other rows are tested next to their code: 4 in test_parity, 5 and 18 in analysis/test_gradcheck, 6 in
+analysis/test_gradcheck and training/test_backprop, 7 in test_three_loops, 8 in data/test_fashion_mnist, 12 and 15 in
+test_task and studies, 14 in analysis/test_classification, 16 in analysis/test_explanation, 19 in training/test_backprop
+and test_parity.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ from dlcli.runs.trained_run import load_trained_run
 PAGE = CHECKOUT / "docs" / "lecture.md"
 PICTURES = CHECKOUT / "docs" / "lecture"
 NUMBER = re.compile(r"(?<![\w.])[-+−]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
-WHEN = re.compile(r"epoch \d+")  # which epoch was the best hangs on last digits
+WHEN = re.compile(r"epoch \d+")  # the best epoch depends on last digits
 BLOCK = re.compile(r"^```\n(\$ .*?)^```$", flags=re.DOTALL | re.MULTILINE)
-TAKES_LONG, NEEDS_CLOTHES = "dlcli study", ("fashion_mnist", "runs/clothes")
+TAKES_LONG, NEEDS_FASHION_MNIST = "dlcli study", ("fashion_mnist", "runs/clothes")
 
 
 def run(command: str, folder: Path) -> str:
-    """Return what a command prints on stdout."""
+    """Return the stdout of a command."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command],
@@ -53,20 +54,20 @@ def run(command: str, folder: Path) -> str:
 
 
 def printed(block: str, folder: Path) -> str:
-    """Return a block with what its commands print now."""
+    """Return a block with the current output of its commands."""
     commands = [line.removeprefix("$ ") for line in block.splitlines() if line.startswith("$ ")]
     outputs = [run(command, folder) for command in commands]
     return "".join(f"$ {command}\n{output}" for command, output in zip(commands, outputs, strict=True))
 
 
-def assert_alike(shown: str, now: str) -> None:
-    """Texts must be the same, numbers close: last digits, and what hangs on them, differ from machine to machine."""
+def assert_similar(shown: str, now: str) -> None:
+    """Compare texts exactly and numbers approximately, because last digits differ between machines."""
     shown, now = (WHEN.sub("epoch #", text).replace("█", "") for text in (shown, now))
     assert NUMBER.sub("#", shown).split() == NUMBER.sub("#", now).split()
     for before, after in zip(NUMBER.findall(shown), NUMBER.findall(now), strict=True):
-        one, other = (float(text.replace(",", "").replace("−", "-")) for text in (before, after))
-        tiny = max(abs(one), abs(other)) < 1e-3  # an error of rounding: its size says all
-        assert tiny or math.isclose(one, other, rel_tol=0.25, abs_tol=0.05), (before, after, now)
+        expected, actual = (float(text.replace(",", "").replace("−", "-")) for text in (before, after))
+        is_rounding_error = max(abs(expected), abs(actual)) < 1e-3
+        assert is_rounding_error or math.isclose(expected, actual, rel_tol=0.25, abs_tol=0.05), (before, after, now)
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def check(place: Path, skipped: tuple[str, ...]) -> None:
         now = printed(block, place)
         fresh = fresh.replace(block, now)
         if "DLCLI_UPDATE_SNAPSHOTS" not in os.environ:
-            assert_alike(block, now)
+            assert_similar(block, now)
     if "DLCLI_UPDATE_SNAPSHOTS" in os.environ:
         PAGE.write_text(fresh, encoding="utf-8")
         for picture in place.glob("runs/*/plots/*.png"):
@@ -100,18 +101,18 @@ def test_every_row_has_a_command() -> None:
     assert all(BLOCK.search(section) for section in rows.values())
 
 
-def test_its_pictures_are_there_and_no_others() -> None:
+def test_the_picture_folder_holds_exactly_the_shown_pictures() -> None:
     shown = re.findall(r"!\[[^]]{20,}\]\(lecture/(.*?)\)", PAGE.read_text(encoding="utf-8"))
     assert sorted(shown) == sorted(path.name for path in PICTURES.iterdir())
 
 
-def test_its_commands_print_what_it_shows(place: Path) -> None:
-    check(place, (TAKES_LONG, *NEEDS_CLOTHES))
+def test_commands_print_the_shown_output(place: Path) -> None:
+    check(place, (TAKES_LONG, *NEEDS_FASHION_MNIST))
 
 
-def test_its_commands_on_clothes_print_what_it_shows(place: Path, fashion_root: Path) -> None:
+def test_commands_on_fashion_mnist_print_the_shown_output(place: Path, fashion_root: Path) -> None:
     text = PAGE.read_text(encoding="utf-8")
-    others = tuple(block for block in BLOCK.findall(text) if not any(word in block for word in NEEDS_CLOTHES))
+    others = tuple(block for block in BLOCK.findall(text) if not any(word in block for word in NEEDS_FASHION_MNIST))
     cache = Path(os.environ["XDG_CACHE_HOME"]) / "dlcli"
     cache.mkdir(parents=True)
     (cache / "FashionMNIST").symlink_to(fashion_root / "FashionMNIST")
@@ -120,12 +121,12 @@ def test_its_commands_on_clothes_print_what_it_shows(place: Path, fashion_root: 
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-def test_its_studies_print_what_it_shows(place: Path) -> None:
+def test_studies_print_the_shown_output(place: Path) -> None:
     text = PAGE.read_text(encoding="utf-8")
     check(place, tuple(block for block in BLOCK.findall(text) if TAKES_LONG not in block))
 
 
-def test_row_1_only_the_task_and_its_data_change(clean_place: Path) -> None:
+def test_row_1_only_task_and_data_change(clean_place: Path) -> None:
     settings = ["training={epochs: 2, batch_size: 32}", "model.hidden_sizes=[8]"]
     which_one = train(load_config("digits", settings))
     how_many = train(load_config("digits", [*settings, "task=regression", "data={name: diabetes}"]))
@@ -133,19 +134,21 @@ def test_row_1_only_the_task_and_its_data_change(clean_place: Path) -> None:
     assert set(how_many.val) == {"loss", "mse", "rmse", "mae", "r2"}
 
 
-def test_row_2_least_squares_is_the_slide_s_formula_and_descent_comes_near(clean_place: Path) -> None:
+def test_row_2_least_squares_matches_the_formula_and_gradient_descent_approaches_it(clean_place: Path) -> None:
     run = train(load_config("linear_regression"), run_dir=Path("line")).run
-    trained = load_trained_run(open_run(run))
-    x, y = (one(trained.splits.train).numpy() for one in (trained.inputs, trained.truth))
+    _, trained = load_trained_run(run)
+    x, y = (get(trained.splits.train).numpy() for get in (trained.inputs, trained.truth))
     design = np.hstack([np.ones((len(x), 1)), x])
     theta = np.linalg.inv(design.T @ design) @ design.T @ y
-    found = evaluate(run).baselines["least_squares"]
-    assert [found["intercept"], *found["coefficients"].values()] == pytest.approx(theta.flatten().tolist(), rel=1e-9)
-    assert found["sgd"]["coefficient_difference"] < 0.02
-    assert 1 <= found["sgd"]["train_mse"] / found["sgd"]["least_squares_train_mse"] < 1.02
+    solution = evaluate(run).baselines["least_squares"]
+    assert [solution["intercept"], *solution["coefficients"].values()] == pytest.approx(
+        theta.flatten().tolist(), rel=1e-9
+    )
+    assert solution["sgd"]["coefficient_difference"] < 0.02
+    assert 1 <= solution["sgd"]["train_mse"] / solution["sgd"]["least_squares_train_mse"] < 1.02
 
 
-def test_row_3_a_network_goes_below_the_least_square_of_lines(clean_place: Path) -> None:
+def test_row_3_a_network_has_a_lower_loss_than_least_squares(clean_place: Path) -> None:
     run = train(load_config("sine_regression", ["training.epochs=40"])).run
     losses = evaluate(run).baselines["least_squares"]["sgd"]
     assert losses["train_mse"] < losses["least_squares_train_mse"] / 5
@@ -165,14 +168,14 @@ def test_rows_9_and_10_distributions_and_events(clean_place: Path, dlcli: Callab
     assert whole["predictions"][0]["event"]["probability"] == pytest.approx(1)
 
 
-def test_row_10_conditional_probability_is_joint_over_marginal() -> None:
+def test_row_10_conditional_probability_is_joint_divided_by_marginal() -> None:
     """P(Rain ∩ Cloud) = 0.2 and P(Cloud) = 0.4 give P(Rain | Cloud) = 0.5."""
     true, predicted = torch.tensor([1, 1, 1, 1, 0, 0, 0, 0, 0, 0]), torch.tensor([1, 1, 0, 0, 0, 0, 0, 1, 1, 1])
-    figures = classification_metrics(torch.eye(2, dtype=torch.float64)[predicted], true, ["clear", "cloud"])
-    joint = figures["confusion"]["counts"][1][1] / 10
+    metrics = classification_metrics(torch.eye(2, dtype=torch.float64)[predicted], true, ["clear", "cloud"])
+    joint = metrics["confusion"]["counts"][1][1] / 10
     assert (joint, (true == 1).double().mean()) == (0.2, 0.4)
-    assert figures["confusion"]["predicted_given_true"][1][1] == 0.5
-    assert figures["confusion"]["true_given_predicted"][1][1] == pytest.approx(0.2 / 0.5)
+    assert metrics["confusion"]["predicted_given_true"][1][1] == 0.5
+    assert metrics["confusion"]["true_given_predicted"][1][1] == pytest.approx(0.2 / 0.5)
 
 
 def test_rows_11_and_13_a_linear_model_reaches_the_simplex_by_softmax(clean_place: Path) -> None:
@@ -189,7 +192,7 @@ def test_rows_11_and_13_a_linear_model_reaches_the_simplex_by_softmax(clean_plac
         assert all(min(path) >= 0 and math.isclose(sum(path), 1) for path in trace.paths)
 
 
-def test_row_17_every_example_counts_the_same_in_the_loss(clean_place: Path) -> None:
+def test_row_17_all_examples_have_equal_weight_in_the_loss(clean_place: Path) -> None:
     run = train(load_config("digits", ["training={epochs: 2, batch_size: 100}"])).run
     trained = load_trained_run(open_run(run), "val")
     assert len(trained.split) % 100
@@ -197,7 +200,7 @@ def test_row_17_every_example_counts_the_same_in_the_loss(clean_place: Path) -> 
     assert trained.rows[trained.epoch - 1]["val/loss"] == pytest.approx(-of_truth.log().mean().item(), rel=1e-6)
 
 
-def test_row_8_the_slide_s_images_have_32_by_32_pixels(fashion_root: Path) -> None:
+def test_row_8_padded_images_have_32_by_32_pixels(fashion_root: Path) -> None:
     config = load_config("fashion_mnist", [f"data.root={fashion_root}", "data.pad=2"]).config
     splits = set_up(config).splits
     assert (splits.info.image_shape, splits.train.inputs.shape[1]) == ((32, 32), 1024)

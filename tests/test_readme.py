@@ -1,4 +1,4 @@
-"""Every command of the README is run, every file it shows is used."""
+"""README: its commands run, and its examples print the shown output."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def write_files(folder: Path) -> None:
         (folder / text.split("\n", 1)[0].removeprefix("# ")).write_text(text)
 
 
-def test_its_commands_run_in_the_order_they_are_shown(clean_place: Path) -> None:
+def test_commands_run_in_the_order_shown(clean_place: Path) -> None:
     write_files(clean_place)
     commands = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("dlcli")]
     assert len(commands) >= 15
@@ -48,7 +48,7 @@ def test_its_commands_run_in_the_order_they_are_shown(clean_place: Path) -> None
         assert done.returncode == 0, (text, done.stderr)
 
 
-def test_the_mistakes_it_shows_are_answered_as_it_shows(clean_place: Path) -> None:
+def test_config_mistakes_print_the_errors_shown(clean_place: Path) -> None:
     write_files(clean_place)
     shown = [block for block in blocks("") if block.startswith("$ ")]
     assert shown
@@ -58,7 +58,7 @@ def test_the_mistakes_it_shows_are_answered_as_it_shows(clean_place: Path) -> No
         assert (done.returncode, done.stderr) == (2, expected)
 
 
-def test_its_make_commands_are_targets_that_do_their_own_set_up() -> None:
+def test_make_targets_exist_and_set_up_the_environment() -> None:
     targets = {word for line in blocks("sh")[0].splitlines() for word in line.split()[1:2]}
     targets |= set(re.findall(r"`make ([a-z]+)", README))
     assert targets >= {"train", "test", "bench"}
@@ -71,5 +71,5 @@ def test_its_make_commands_are_targets_that_do_their_own_set_up() -> None:
 
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
-def test_its_links_lead_somewhere(link: str) -> None:
+def test_links_point_to_existing_files(link: str) -> None:
     assert (CHECKOUT / link).exists()

@@ -321,7 +321,7 @@ def test_a_diverged_run_is_not_resumed(dlcli: Callable[..., Finished], clean_pla
     assert "training diverged: train/loss is nan in epoch 1, step 3" in first.err, "the message must include the step"
     again = dlcli("train", "--resume", "run")
     assert again.code == 5
-    assert "run would end as it did: training diverged" in again.err
+    assert "run would diverge again: training diverged" in again.err
 
 
 def test_a_checkpoint_of_a_newer_dlcli_is_not_changed(

@@ -1,7 +1,7 @@
-"""The only wiring of the rooms: what the command line and notebooks call.
+"""Public Python API, used by the command line and by notebooks.
 
-Modules are imported when a name of theirs is first asked for: together they would take a tenth of a second of every
-start. Every function runs isolated: under dlcli's own torch settings, the caller's restored afterwards.
+Submodules are imported on first access, because importing all of them would add a tenth of a second to every start.
+Every function runs isolated: it uses dlcli's own torch settings and restores the caller's afterwards.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ __all__ = [
     "verify",
 ]
 
-_HOMES = {
+_MODULES = {
     "api.open_run": ("OpenRun", "open_run"),
     "api.training": ("TrainResult", "plan", "resume", "train"),
     "bench.bench": ("bench",),
@@ -76,11 +76,11 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
+    for module, names in _MODULES.items():
         if name in names:
             from dlcli.training.isolation import isolated_function
 
-            found = getattr(import_module(f"dlcli.{home}"), name)
-            globals()[name] = isolated_function(found) if isfunction(found) else found
+            value = getattr(import_module(f"dlcli.{module}"), name)
+            globals()[name] = isolated_function(value) if isfunction(value) else value
             return globals()[name]
     raise AttributeError(f"module 'dlcli.api' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Training: planned, begun, continued."""
+"""Training of a config, and planning and resuming of runs."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ from dlcli.runs.trained_run import check_data, check_fit
 from dlcli.training.device import memory_errors_named
 from dlcli.training.events import RunStarted
 from dlcli.training.fit import Fit
-from dlcli.training.listeners import NOBODY, Listeners, stop_wish
+from dlcli.training.listeners import NO_LISTENERS, Listeners, stop_requests
 
-LONG_SECONDS = 10.0  # of training, after which `plots: auto` draws; drawing takes a second or two
+LONG_SECONDS = 10.0  # training time from which `plots: auto` draws pictures, which takes 1 to 2 s
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run came to; `asdict` of it is what `dlcli train --json` prints.
+    """Result of a training; `dlcli train --json` prints it with `asdict`.
 
     Attributes:
-        run: The run's folder.
-        status: finished, or stopped early.
-        steps_trained: Optimizer updates of this call; 0 where nothing was left to train.
-        epochs: How many were done.
-        best_epoch: The one whose checkpoint is `best`.
-        best_because: Which metric made it best.
-        checkpoints: Files of `best` and `last`.
-        val: Metrics of the validation split after the best epoch.
-        seconds: From the first step to the last checkpoint, without what lay between a stop and going on.
-        test: Metrics of the best checkpoint on the test split, where asked for.
-        recovered: What was damaged or missing, and passed over, where a run was resumed.
-        nothing_left: Why nothing was left to train, and what to raise to continue; None where something was.
+        run: Run folder.
+        status: `finished` or `stopped early`.
+        steps_trained: Number of optimizer steps in this call; 0 if the run was already complete.
+        epochs: Number of completed epochs.
+        best_epoch: Epoch of the `best` checkpoint.
+        best_because: Metric that decided the best epoch.
+        checkpoints: Files of the `best` and `last` checkpoints.
+        val: Metrics on the validation split after the best epoch.
+        seconds: Time from the first step to the last checkpoint, without pauses between a stop and the resumption.
+        test: Metrics of the best checkpoint on the test split, if requested.
+        recovered: Messages about damaged or missing files that the resumed run ignored.
+        nothing_left: Reason why the run was already complete, and the setting to raise; None if steps were trained.
     """
 
     run: str
@@ -68,7 +68,7 @@ class TrainResult:
 
 
 def plan(source: str | os.PathLike[str] | LoadedConfig, overrides: Sequence[str] = ()) -> RunStarted:
-    """Return what `train` would do, without training or leaving anything behind."""
+    """Return a description of what `train` would do, without training or writing files."""
     setup = set_up(load_config(source, overrides).config)
     return describe_run(setup.config, setup.splits, setup.model, setup.device, setup.arithmetic.threads, run="")
 
@@ -79,22 +79,22 @@ def train(
     *,
     run_dir: Path | None = None,
     evaluate_test: bool = False,
-    listeners: Listeners = NOBODY,
+    listeners: Listeners = NO_LISTENERS,
 ) -> TrainResult:
-    """Train what a config describes, and leave a run folder behind.
+    """Train the model of a config and save a run folder.
 
     Args:
         source: YAML file, name of a preset, or a config from `load_config`.
         overrides: Assignments such as `training.epochs=10`; only with a file or a preset.
-        run_dir: Where to make the run folder, instead of under the runs folder.
-        evaluate_test: Whether to measure the best checkpoint on the test split afterwards.
-        listeners: Who is told what.
+        run_dir: Path of the run folder; None creates one under the runs folder.
+        evaluate_test: Whether to evaluate the best checkpoint on the test split afterwards.
+        listeners: Callbacks.
 
     Raises:
-        DataError: If data is missing, damaged or unfit, or the run folder cannot be written.
+        DataError: If the data is missing, damaged or unsuitable, or the run folder cannot be written.
         DeviceError: If the device is missing, or its memory is too small.
-        DivergedError: If the loss stops being finite; the checkpoints of better times are kept.
-        Interrupted: If `listeners.should_stop` said so.
+        DivergedError: If the loss is no longer finite; earlier checkpoints are kept.
+        Interrupted: If `listeners.should_stop` returns a signal number.
     """
     loaded = load_config(source, overrides)
     setup = set_up(loaded.config, notify=listeners.notify)
@@ -107,34 +107,34 @@ def resume(
     loaded: LoadedConfig | None = None,
     *,
     evaluate_test: bool = False,
-    listeners: Listeners = NOBODY,
+    listeners: Listeners = NO_LISTENERS,
 ) -> TrainResult:
-    """Continue a run from its last checkpoint, as if it had never stopped.
+    """Resume a run from its last checkpoint, bit-identical to an uninterrupted run.
 
     Args:
-        run: A run's folder or name.
-        loaded: The config to continue with: the run's own but for settings that change no number, and higher values
-            of `training.epochs` and `early_stopping.patience`. None takes the run's own.
-        evaluate_test: Whether to measure the best checkpoint on the test split afterwards.
-        listeners: Who is told what.
+        run: Run folder or name.
+        loaded: Config to continue with. It may differ from the run's config in settings that do not affect results, and
+            in higher values of `training.epochs` and `early_stopping.patience`. None uses the run's config.
+        evaluate_test: Whether to evaluate the best checkpoint on the test split afterwards.
+        listeners: Callbacks.
 
     Returns:
-        At once, with `steps_trained` 0, where nothing is left to train: all epochs are done, or early stopping has
-        ended the run and its patience is not raised.
+        The result. `steps_trained` is 0 if the run is already complete: all epochs are done, or early stopping ended it
+        and `patience` is not higher now.
 
     Raises:
-        UsageError: If there is no such run, another process trains it, or the settings have changed.
-        DataError: If data or run cannot be used, or the run folder cannot be written.
+        UsageError: If the run does not exist, another process trains it, or other settings have changed.
+        DataError: If the data or the run cannot be used, or the run folder cannot be written.
         DeviceError: If the device is missing, or its memory is too small.
-        DivergedError: If the run diverged, or does.
-        Interrupted: If `listeners.should_stop` said so.
+        DivergedError: If the run has diverged or diverges now.
+        Interrupted: If `listeners.should_stop` returns a signal number.
     """
     folder = find_run(run)
     with lock_run(folder.path):
-        own = load_config(folder.resolved)
-        loaded = loaded or own
-        check_changes(folder, own.config, loaded.config)
-        point = find_resume_point(folder, own.config)
+        original = load_config(folder.resolved)
+        loaded = loaded or original
+        check_changes(folder, original.config, loaded.config)
+        point = find_resume_point(folder, original.config)
         check_summary(folder, point, loaded.config)
         if reason := _find_end(folder, point, loaded.config):
             listeners.note(f"{folder.path}: {reason}")
@@ -145,22 +145,24 @@ def resume(
             check_fit(folder, point.checkpoint, setup)
         for note in point.notes:
             listeners.note(note)
-        for name, (then, now) in environment_changes(folder.read_manifest(), setup.device).items():
-            listeners.note(f"{name} was {then} and is {now}: the last bits may differ from a run in one go")
-        reopen_run(folder, own, loaded.config, point, setup.device, sys.argv)
+        for name, (before, current) in environment_changes(folder.read_manifest(), setup.device).items():
+            listeners.note(
+                f"{name} was {before} and is now {current}: the last bits may differ from an uninterrupted run"
+            )
+        reopen_run(folder, original, loaded.config, point, setup.device, sys.argv)
         return _train_in(folder, setup, point, evaluate_test, listeners)
 
 
 def _find_end(folder: RunFolder, point: ResumePoint, config: Config) -> str | None:
-    """Return why nothing is left to train, and what to raise to train on; None if something is left.
+    """Return why the run is already complete and which setting to raise; None if epochs remain.
 
     Raises:
-        DivergedError: If the run diverged: it would again.
+        DivergedError: If the run has diverged, because it would diverge again.
     """
     summary = folder.read_summary()
     if summary["status"] == "diverged":
-        hint = f"train anew with other settings: `dlcli train -c {folder.resolved} optimizer.lr=...`"
-        raise DivergedError(f"{folder.path} would end as it did: {summary.get('error')}", hint=hint)
+        hint = f"start a new run with other settings: `dlcli train -c {folder.resolved} optimizer.lr=...`"
+        raise DivergedError(f"{folder.path} would diverge again: {summary.get('error')}", hint=hint)
     if point.checkpoint is None or point.checkpoint.training is None or point.notes:
         return None
     if summary["status"] not in ("finished", "stopped early") or "best_epoch" not in summary:
@@ -181,25 +183,25 @@ def _find_end(folder: RunFolder, point: ResumePoint, config: Config) -> str | No
 def _train_in(
     folder: RunFolder, setup: Setup, point: ResumePoint | None, evaluate_test: bool, listeners: Listeners
 ) -> TrainResult:
-    """Train in a run folder that this process owns, from its start or from `point`."""
+    """Train in a locked run folder, from the first epoch or from `point`."""
     config, splits = setup.config, setup.splits
     checkpoint = point.checkpoint if point else None
     step, state = (checkpoint.step, checkpoint.training) if checkpoint else (None, None)
     arithmetic = state.arithmetic if state else setup.arithmetic
     started = describe_run(config, splits, setup.model, setup.device, arithmetic.threads, str(folder.path), step)
     listeners.listen(started)
-    with memory_errors_named(config), stop_wish(listeners) as should_stop:
+    with memory_errors_named(config), stop_requests(listeners) as should_stop:
         fit = Fit(setup.model, setup.task, splits, config, state)
         with Recorder(folder, fit, splits, config, point) as recorder:
             for event in fit:
                 recorder.handle(event)
-                if signum := listeners.tell(event) or should_stop():
-                    where = f"epoch {fit.position.epochs + 1}, step {fit.position.step}"
+                if signum := listeners.emit(event) or should_stop():
+                    position = f"epoch {fit.position.epochs + 1}, step {fit.position.step}"
                     hint = f"`dlcli train --resume {as_argument(str(folder.path))}` continues from there"
                     saved = folder.checkpoint("last")
-                    raise Interrupted(f"interrupted in {where}; saved {saved}", signum=signum, hint=hint)
-    if _asks_for_pictures(folder, config):
-        from dlcli.plots.draw import draw_after_training  # what draws is not imported where nothing is drawn
+                    raise Interrupted(f"interrupted in {position}; saved {saved}", signum=signum, hint=hint)
+    if _should_draw(folder, config):
+        from dlcli.plots.draw import draw_after_training  # imports matplotlib, which is slow
 
         draw_after_training(Run(folder), setup, listeners.note)
     result = _train_result(folder, setup, evaluate_test)
@@ -207,12 +209,12 @@ def _train_in(
     return replace(result, steps_trained=fit.position.step - (step or 0), recovered=recovered)
 
 
-def _asks_for_pictures(folder: RunFolder, config: Config) -> bool:
+def _should_draw(folder: RunFolder, config: Config) -> bool:
     return config.plots == "always" or (config.plots == "auto" and folder.read_summary()["seconds"] >= LONG_SECONDS)
 
 
 def _train_result(folder: RunFolder, setup: Setup | None, evaluate_test: bool) -> TrainResult:
-    """Return what a run came to, measured on the test split where asked for."""
+    """Return the result of a run, with metrics on the test split if requested."""
     summary = folder.read_summary()
     test = None
     if evaluate_test:

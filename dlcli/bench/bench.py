@@ -1,4 +1,4 @@
-"""How fast training is here."""
+"""Training speed and start-up time on this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dlcli.experiment import set_up
 from dlcli.training.device import describe_device, memory_errors_named, pick_device
 from dlcli.training.threads import machine_cores
 
-if TYPE_CHECKING:  # what is measured seldom is imported late
+if TYPE_CHECKING:  # imported late: rarely used
     from dlcli.bench.speed import BenchResult, Speed
 
 
@@ -25,20 +25,20 @@ def bench(
     device: str | None = None,
     listen: Callable[[Speed], None] = lambda speed: None,
 ) -> BenchResult:
-    """Measure how fast training is here; nothing is left behind.
+    """Measure the training speed on this machine without writing any files.
 
     Args:
-        config: A file or a preset; None takes three workloads of random data, and `digits` for the start-up.
-        overrides: Settings that go before the config's.
-        rounds: How often each workload is timed.
-        against: A loop to take turns with, on the same data.
-        device: Where to train; None is where the config says, or the best there is.
-        listen: Called with each workload's result.
+        config: Config file or preset; None measures three workloads of random data, and the start-up with `digits`.
+        overrides: Settings that override the config, such as `optimizer.lr=0.5`.
+        rounds: Number of timed rounds per workload.
+        against: Reference loop to time in alternation with dlcli, on the same data.
+        device: Device to train on; None uses the config's device, or the best available one.
+        listen: Called with the result of each workload.
 
     Raises:
         ConfigError: If the config has problems.
-        DataError: If data is missing, damaged or unfit.
-        DeviceError: If there is no such device.
+        DataError: If the data is missing, damaged or unsuitable.
+        DeviceError: If the device does not exist.
     """
     from dlcli.bench.speed import BenchResult, Workload, built_in_workloads, measure_speed
     from dlcli.bench.startup import measure_start_up
@@ -46,8 +46,8 @@ def bench(
     if device is not None:
         overrides = [*overrides, f"training.device={device}"]
     if config is None:
-        chosen = pick_device(device or "auto")
-        workloads = built_in_workloads(chosen)
+        selected = pick_device(device or "auto")
+        workloads = built_in_workloads(selected)
     else:
         setup = set_up(load_config(config, overrides).config)
         workloads = [Workload(config, setup.config, setup.splits)]
@@ -56,5 +56,5 @@ def bench(
         with memory_errors_named(workload.config):
             speeds.append(measure_speed(workload, rounds=rounds, against=against))
         listen(speeds[-1])
-    used = describe_device(workloads[0].splits.train.device, machine_cores())
-    return BenchResult(used, torch.__version__, tuple(speeds), measure_start_up(config, overrides))
+    device_name = describe_device(workloads[0].splits.train.device, machine_cores())
+    return BenchResult(device_name, torch.__version__, tuple(speeds), measure_start_up(config, overrides))

@@ -1,4 +1,7 @@
-"""Config.data -> Splits of whole tensors. A new source is one file, one row here, one section in the schema."""
+"""Data sources, and loading of the splits of a config.
+
+A new source needs one file, one row in `SOURCES` and one section in the schema.
+"""
 
 from __future__ import annotations
 
@@ -23,23 +26,23 @@ FETCHERS: dict[str, Callable[[Any, Callable[[str], None]], None]] = {"fashion_mn
 
 
 def load_splits(config: Config, *, notify: Callable[[str], None] | None = None) -> Splits:
-    """Return what `config.data` describes, split and scaled.
+    """Load, split and scale the data of a config.
 
     Args:
-        config: `data` says what to load, `seed` draws the validation split.
-        notify: Told in a line what is about to be fetched, before it is. None keeps off the network.
+        config: Config; `data` selects the source, `seed` draws the validation split.
+        notify: Called with a one-line message before a download; None disables downloads.
 
     Raises:
-        DataError: If data is missing, damaged, or too little for the splits.
-        DeviceError: If the machine has too little memory for it.
+        DataError: If the data is missing or damaged, or has too few examples for the splits.
+        DeviceError: If the data does not fit into memory.
     """
     try:
         return make_splits(_load_raw(config.data, notify), config.data, config.seed)
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "allocate memory" not in str(error):
             raise
-        reason = (str(error) or "the machine has no more").splitlines()[0]
-        hint = "smaller data.n_samples or data.in_features need less"
+        reason = (str(error) or "not enough memory").splitlines()[0]
+        hint = "reduce data.n_samples or data.in_features"
         raise DeviceError(f"out of memory for the data of {config.data.name}: {reason}", hint=hint) from error
 
 

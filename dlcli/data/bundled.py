@@ -1,4 +1,4 @@
-"""Real data that comes with scikit-learn and needs no network."""
+"""Data sets bundled with scikit-learn, available offline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dlcli.data.splits import DataInfo, RawData, Split
 
 
 def load_digits(config: DigitsData) -> RawData:
-    """Return 1,797 handwritten digits, 8×8, grey values 0..16 (UCI optdigits, test part)."""
+    """Load 1,797 handwritten digits, 8×8, grey values 0..16 (UCI optdigits, test part)."""
     inputs, labels = _read_digits()
     info = DataInfo(
         name=config.name,
@@ -30,9 +30,9 @@ def load_digits(config: DigitsData) -> RawData:
 
 
 def load_diabetes(config: DiabetesData) -> RawData:
-    """Return 442 patients: ten baseline features, and disease progression one year later.
+    """Load 442 patients: ten baseline features in their original units, and disease progression one year later.
 
-    Efron, Hastie, Johnstone and Tibshirani (2004), "Least Angle Regression". Features in their own units.
+    Source: Efron, Hastie, Johnstone and Tibshirani (2004), "Least Angle Regression".
     """
     inputs, targets = _read_diabetes()
     info = DataInfo(
@@ -47,8 +47,8 @@ def load_diabetes(config: DiabetesData) -> RawData:
     return RawData(info, Split(inputs, targets.unsqueeze(1)))
 
 
-# Importing scikit-learn takes a second, reading its files some hundredths. Where they are not what they were when this
-# was written, scikit-learn reads them.
+# Importing scikit-learn takes a second; reading its files takes some hundredths of a second. scikit-learn is imported
+# only if its files differ from the versions hashed below.
 
 
 def _read_digits() -> tuple[Tensor, Tensor]:
@@ -74,7 +74,7 @@ def _read_diabetes() -> tuple[Tensor, Tensor]:
 
 
 def _read_file(name: str, sha256: str) -> list[str] | None:
-    """Return the lines of one of scikit-learn's data files; None if it is not there, or not the one we know."""
+    """Return the lines of a data file of scikit-learn; None if the file is missing or has another hash."""
     package = find_spec("sklearn")
     if package is None or not package.submodule_search_locations:
         return None

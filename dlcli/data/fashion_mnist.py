@@ -1,7 +1,7 @@
-"""Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017; MIT licence): fetched by torchvision, verified by us.
+"""Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017; MIT licence): download by torchvision and verification.
 
-torchvision checks the archives it downloads, but not what it extracted: a flipped pixel, a label 200 or 99
-labels for 100 images pass. Every file read here is held against its SHA-256 first, whoever put it there.
+torchvision checks the downloaded archives but not the extracted files: a flipped pixel, a label 200 or 99 labels for
+100 images go unnoticed. This module verifies the SHA-256 of every file before use, wherever the file came from.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _TIMEOUT_SECONDS = 30
 
 
 class IdxFile(NamedTuple):
-    """One extracted file: how many examples it must hold, and its SHA-256."""
+    """Expected number of examples and SHA-256 of an extracted file."""
 
     examples: int
     sha256: str
@@ -70,10 +70,10 @@ def data_root(config: FashionMnistData) -> Path:
 
 
 def load_fashion_mnist(config: FashionMnistData) -> RawData:
-    """Return the set as it lies in `data.root`: pixels 0..255, flattened, padded with black.
+    """Load the data set from `data.root`: pixels 0..255, flattened, padded with black.
 
     Raises:
-        MissingDataError: If a file is missing, damaged or not what it should be; it names each.
+        MissingDataError: If files are missing, damaged or not from Fashion-MNIST; the message names each file.
     """
     raw = _raw_folder(config)
     contents, problems = _read_files(raw)
@@ -97,17 +97,17 @@ def load_fashion_mnist(config: FashionMnistData) -> RawData:
 
 
 def fetch_fashion_mnist(config: FashionMnistData, notify: Callable[[str], None]) -> None:
-    """Fetch or mend what is missing or damaged in `data.root`; good archives there are used again.
+    """Download or repair missing and damaged files in `data.root`; reuse intact archives in that folder.
 
-    Everything is made and verified in a folder of its own and then moved in place, under a lock, so that a
-    kill or a second process leaves no half of a file.
+    Files are created and verified in a temporary folder and then moved into place under a lock, so that a killed or a
+    second process never leaves a partial file.
 
     Args:
-        config: Says where the data lives.
-        notify: Told in a line what is fetched, how large it is, and where it goes.
+        config: Data section; `root` selects the folder.
+        notify: Called with one-line messages about damaged files, and about the size, source and target of a download.
 
     Raises:
-        DataError: If it cannot be fetched or written, or what was fetched is not Fashion-MNIST.
+        DataError: If the files cannot be downloaded or written, or the download is not Fashion-MNIST.
     """
     from filelock import FileLock
 
@@ -133,22 +133,22 @@ def _fetch_into(raw: Path, notify: Callable[[str], None]) -> None:
         for name in archives:
             shutil.copyfile(raw / name, staging / name)
         if len(archives) < len(FashionMNIST.resources):
-            notify(f"fetching Fashion-MNIST, {DOWNLOAD_MEGABYTES} MB, from {FashionMNIST.mirrors[0]} into {raw}")
+            notify(f"downloading Fashion-MNIST, {DOWNLOAD_MEGABYTES} MB, from {FashionMNIST.mirrors[0]} into {raw}")
         try:
             with _quiet_and_bounded():
                 FashionMNIST(staging_root, download=True)
         except (RuntimeError, ValueError, AssertionError, EOFError, OSError) as error:
             reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-            raise DataError(f"cannot fetch Fashion-MNIST: {reason[0]}", hint=_hint(raw)) from error
+            raise DataError(f"cannot download Fashion-MNIST: {reason[0]}", hint=_hint(raw)) from error
         if problems := _read_files(staging)[1]:
-            raise DataError(f"what was fetched is not Fashion-MNIST: {'; '.join(problems)}", hint=_hint(raw))
+            raise DataError(f"the downloaded files are not Fashion-MNIST: {'; '.join(problems)}", hint=_hint(raw))
         for file in sorted(staging.iterdir()):
             os.replace(file, raw / file.name)
 
 
 @contextlib.contextmanager
 def _quiet_and_bounded() -> Iterator[None]:
-    """Keep torchvision's progress bars off our streams, and give a silent server up after a while."""
+    """Silence torchvision's progress bars, and time out if the server does not respond."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_TIMEOUT_SECONDS)
     try:
@@ -159,7 +159,7 @@ def _quiet_and_bounded() -> Iterator[None]:
 
 
 def _read_files(raw: Path) -> tuple[dict[str, Tensor], list[str]]:
-    """Return the content of the files that are sound, and what is wrong with the others."""
+    """Return the contents of the intact files, and a description of each problem."""
     contents: dict[str, Tensor] = {}
     problems: list[str] = []
     for name, expected in FILES.items():
@@ -178,7 +178,7 @@ def _read_idx(path: Path, expected: IdxFile) -> Tensor:
     """Return uint8 images of shape (N, 28, 28) or labels of shape (N,).
 
     Raises:
-        ValueError: Saying how the file differs from the published one.
+        ValueError: If the file differs from the published file; the message describes the difference.
     """
     with open_regular(path) as file:
         content = np.fromfile(file, dtype=np.uint8)
@@ -186,21 +186,21 @@ def _read_idx(path: Path, expected: IdxFile) -> Tensor:
     header = np.frombuffer(content[: 16 if images else 8].tobytes(), dtype=">i4")
     shape = (expected.examples, IMAGE_SIZE, IMAGE_SIZE) if images else (expected.examples,)
     if len(header) != 1 + len(shape) or header[0] != (_IMAGES_MAGIC if images else _LABELS_MAGIC):
-        raise ValueError("not an IDX file of the right kind")
+        raise ValueError("not an IDX file of the expected type")
     if tuple(header[1:]) != shape:
-        raise ValueError(f"holds {_times(header[1:])}, not {_times(shape)}")
+        raise ValueError(f"shape {_format_shape(header[1:])} instead of {_format_shape(shape)}")
     values = content[header.nbytes :]
     if len(values) != np.prod(shape):
-        raise ValueError(f"{len(values)} bytes of content, not {np.prod(shape)}")
+        raise ValueError(f"{len(values)} bytes of content instead of {np.prod(shape)}")
     if not images and values.max() >= len(CLASS_NAMES):
-        raise ValueError(f"label {values.max()}, the largest is {len(CLASS_NAMES) - 1}")
+        raise ValueError(f"label {values.max()}, but the largest valid label is {len(CLASS_NAMES) - 1}")
     if hashlib.sha256(content.data).hexdigest() != expected.sha256:
-        raise ValueError("SHA-256 differs from the published file's")
+        raise ValueError("SHA-256 differs from the published file")
     return torch.from_numpy(values.reshape(shape))
 
 
 def _flatten(images: Tensor, pad: int) -> Tensor:
-    """Return bytes of shape (N, pixels): a quarter of the memory, until they are scaled."""
+    """Return the pixels as bytes of shape (N, pixels), a quarter of the memory of float32."""
     padded = torch.nn.functional.pad(images, (pad, pad, pad, pad)) if pad else images  # a pad of 0 copies too
     return padded.flatten(1)
 
@@ -209,13 +209,13 @@ def _raw_folder(config: FashionMnistData) -> Path:
     return data_root(config) / "FashionMNIST" / "raw"
 
 
-def _times(shape: tuple[int, ...] | np.ndarray) -> str:
+def _format_shape(shape: tuple[int, ...] | np.ndarray) -> str:
     return "×".join(str(length) for length in shape)
 
 
 def _hint(raw: Path) -> str:
     return (
-        f"put the four *-ubyte files (or their .gz) into {raw}\n"
-        "or name a folder that has them: data.root=DIR, or --data-root DIR for a run there is\n"
+        f"put the four *-ubyte files (or their .gz archives) into {raw}\n"
+        "or pass a folder that contains them: data.root=DIR, or --data-root DIR for an existing run\n"
         "`dlcli train -c digits` needs no download"
     )

@@ -1,4 +1,4 @@
-"""Train, validation and test examples as whole tensors, and what is known about them."""
+"""Train, validation and test splits as tensors, with a description of the data set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dlcli.config.schema import DataSection, TaskName
 from dlcli.data.scaling import BYTES, Scaling, fit_scaling
 from dlcli.errors import DataError
 
-_TEST_SEED = 0  # the test split is the same for every run, so that results can be compared
+_TEST_SEED = 0  # same test split in every run, so that results are comparable
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Split:
     """Examples of one split.
 
     Attributes:
-        stored: Inputs as they are kept, shape (N, in_features): floating point, or the bytes of images.
+        stored: Stored inputs of shape (N, in_features): floating point, or image pixels as bytes.
         targets: Labels, int64 of shape (N,), or values, floating point of shape (N, out_features).
-        scaling: What bytes go through whenever they are taken; None if what is stored is taken as it is.
+        scaling: Scaling applied to stored bytes on each access; None if `stored` holds the model inputs.
     """
 
     stored: Tensor
@@ -37,82 +37,82 @@ class Split:
 
     @property
     def inputs(self) -> Tensor:
-        """What a model is given, shape (N, in_features): stored so, or made of bytes anew each time."""
+        """Model inputs of shape (N, in_features); computed on each access if stored as bytes."""
         return self.stored if self.scaling is None else self.scaling.apply(self.stored)
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the inputs."""
+        """Dtype of the inputs."""
         return self.stored.dtype if self.scaling is None else torch.float32
 
     @property
     def device(self) -> torch.device:
-        """Where it is stored."""
+        """Device of the tensors."""
         return self.stored.device
 
     @property
     def input_range(self) -> tuple[float, float]:
-        """Least and largest value of the inputs; of bytes, of what is made of them, without making it."""
-        ends = torch.stack(self.stored.aminmax()).reshape(2, 1)
-        low, high = (ends if self.scaling is None else self.scaling.apply(ends)).flatten().tolist()
+        """Smallest and largest input value; for bytes, computed without scaling all of them."""
+        extremes = torch.stack(self.stored.aminmax()).reshape(2, 1)
+        low, high = (extremes if self.scaling is None else self.scaling.apply(extremes)).flatten().tolist()
         return low, high
 
     def select(self, index: Tensor) -> Split:
         """Return copies of the examples of `index`, int64 on the split's device."""
-        stored, targets = (one.index_select(0, index) for one in (self.stored, self.targets))
+        stored, targets = (tensor.index_select(0, index) for tensor in (self.stored, self.targets))
         return replace(self, stored=stored, targets=targets)
 
     def batches(self, size: int) -> Iterator[Split]:
-        """Yield so many examples at a time, in their order; the last may be fewer."""
+        """Yield consecutive batches of `size` examples; the last batch may be smaller."""
         return (self[slice(start, start + size)] for start in range(0, len(self), size))
 
     def evenly_spaced(self, count: int) -> Split:
-        """Return copies of `count` examples from the first to the last; the split itself if it has no more."""
+        """Return copies of `count` evenly spaced examples; the split itself if it has at most `count`."""
         if len(self) <= count:
             return self
         return self.select(torch.linspace(0, len(self) - 1, count).round().long().to(self.device))
 
     def scaled_by(self, inputs: Scaling, targets: Scaling | None) -> Split:
-        """Return the split scaled. Bytes stay, for they take a quarter of the memory, and of what is read per step."""
-        own_targets = self.targets if targets is None else targets.apply(self.targets)
+        """Return the scaled split. Bytes stay bytes, for a quarter of the memory and of the memory traffic per step."""
+        scaled_targets = self.targets if targets is None else targets.apply(self.targets)
         if self.stored.dtype == BYTES:
-            return Split(self.stored, own_targets, inputs)
-        return Split(inputs.apply(self.stored), own_targets)
+            return Split(self.stored, scaled_targets, inputs)
+        return Split(inputs.apply(self.stored), scaled_targets)
 
     def nbytes(self, dtype: torch.dtype) -> int:
-        """Return how much memory it takes as `dtype`: see `to`."""
-        per_input = self.stored.element_size() if self._stays_stored(dtype) else dtype.itemsize
+        """Return the memory size in bytes after conversion with `to`."""
+        per_input = self.stored.element_size() if self._keeps_bytes(dtype) else dtype.itemsize
         return self.stored.numel() * per_input + self.targets.numel() * max(self.targets.element_size(), dtype.itemsize)
 
-    def _stays_stored(self, dtype: torch.dtype) -> bool:
+    def _keeps_bytes(self, dtype: torch.dtype) -> bool:
         return self.scaling is not None and dtype == self.dtype
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Split:
-        """Return the split on `device`, its floating-point tensors as `dtype`; bytes stay if their inputs are that."""
+        """Return the split on `device` with floating-point tensors as `dtype`; bytes stay bytes for float32."""
         targets = self.targets if self.targets.dtype == torch.int64 else self.targets.to(dtype)
-        if self.scaling is None or not self._stays_stored(dtype):
+        if self.scaling is None or not self._keeps_bytes(dtype):
             return Split(self.inputs.to(device, dtype), targets.to(device))
         return Split(self.stored.to(device), targets.to(device), self.scaling.to(device, dtype))
 
 
 @dataclass(frozen=True)
 class DataInfo:
-    """What is known about a data set.
+    """Description of a data set.
 
     Attributes:
-        name: The data source.
-        task: The task that the data is for.
-        in_features: Length of an input.
-        out_features: Number of classes, or length of a target.
-        class_names: In the order of the labels; empty for regression.
-        feature_names: In the order of the inputs; empty where features are pixels.
-        target_name: What is predicted.
-        target_unit: Unit that regression results are reported in; "" for a bare number.
-        image_shape: (height, width) where inputs are images.
-        true_function: For synthetic regression, inputs in their own unit -> noise-free targets (N, 1).
-        formula: The same, written out.
-        noise: Standard deviation of the noise in synthetic data: the root of the least MSE there can be.
-        checksums: SHA-256 by file name, where the data was read from files.
+        name: Name of the data source.
+        task: Task that the data is for.
+        in_features: Number of features of an input.
+        out_features: Number of classes, or number of values of a target.
+        class_names: Names in label order; empty for regression.
+        feature_names: Names in input order; empty if the features are pixels.
+        target_name: Name of the predicted quantity.
+        target_unit: Unit of regression results; empty if they have no unit.
+        image_shape: (height, width) if the inputs are images.
+        true_function: For synthetic regression, map from unscaled inputs to noise-free targets of shape (N, 1).
+        formula: Formula of `true_function`.
+        noise: Standard deviation of the noise in synthetic data; its square is the smallest possible MSE.
+        checksums: SHA-256 by file name, if the data was read from files.
     """
 
     name: str
@@ -131,12 +131,12 @@ class DataInfo:
 
 
 class MissingDataError(DataError):
-    """Data that is not there, or not whole, and might be fetched."""
+    """Missing or damaged data that can be downloaded."""
 
 
 @dataclass(frozen=True)
 class RawData:
-    """What a source gives: unscaled examples, the test split already apart (None: draw one)."""
+    """Unscaled examples of a data source, with its official test split; None if the test split must be drawn."""
 
     info: DataInfo
     train: Split
@@ -145,7 +145,7 @@ class RawData:
 
 @dataclass(frozen=True)
 class Splits:
-    """What a run learns from and is measured on, scaled by figures of train alone."""
+    """Train, validation and test splits of a run, scaled by statistics of the training split."""
 
     info: DataInfo
     train: Split
@@ -155,48 +155,48 @@ class Splits:
     target_scaling: Scaling
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Splits:
-        """Return the same splits on `device`, floating-point tensors as `dtype`."""
+        """Return the splits on `device` with floating-point tensors as `dtype`."""
         train, val, test = (split.to(device, dtype) for split in (self.train, self.val, self.test))
         return replace(self, train=train, val=val, test=test)
 
 
 def make_splits(raw: RawData, config: DataSection, seed: int) -> Splits:
-    """Split validation examples from train (and test, where there is no official one), then scale.
+    """Split off validation examples (and test examples, without an official test split), then scale.
 
     Raises:
-        DataError: If there are too few examples for all splits, or a value is not finite.
+        DataError: If the data has too few examples for the splits, or a value that is not finite.
     """
     _check_finite(raw)
     info, train, test = raw.info, raw.train, raw.test
-    del raw  # a caller that keeps no reference either needs a copy less of the examples at once
+    del raw  # saves one copy of the examples if the caller keeps no reference either
     if test is None:
         fraction = getattr(config, "test_fraction")  # noqa: B009  # only sources without a test split have it
         train, test = _split_off(train, fraction, _TEST_SEED, "test")
     train, val = _split_off(train, config.val_fraction, seed, "validation")
-    per_image = info.image_shape is not None  # one figure for all pixels, or one per feature
+    per_image = info.image_shape is not None  # one scale for all pixels, or one per feature
     input_scaling = fit_scaling(train.stored, config.normalize, jointly=per_image)
     if info.task == "regression":
         target_scaling = fit_scaling(train.targets, config.normalize, jointly=False)
     else:
         target_scaling = Scaling.identity()
-    own_targets = target_scaling if info.task == "regression" else None
-    train, val, test = (split.scaled_by(input_scaling, own_targets) for split in (train, val, test))
+    applied = target_scaling if info.task == "regression" else None
+    train, val, test = (split.scaled_by(input_scaling, applied) for split in (train, val, test))
     return Splits(info, train, val, test, input_scaling, target_scaling)
 
 
 def _check_finite(raw: RawData) -> None:
     for split in (raw.train, raw.test):
         tensors = (split.stored, split.targets) if split is not None else ()
-        for values in (one for one in tensors if one.dtype.is_floating_point):
-            lowest, highest = values.aminmax()  # NaN goes through; 9 ms where isfinite().all() takes 300
+        for values in (tensor for tensor in tensors if tensor.dtype.is_floating_point):
+            lowest, highest = values.aminmax()  # aminmax propagates NaN and takes 9 ms, isfinite().all() takes 300 ms
             if not (lowest.isfinite() and highest.isfinite()):
-                raise DataError(f"{raw.info.name} holds a value that is not a finite number")
+                raise DataError(f"{raw.info.name} contains a value that is not a finite number")
 
 
-def _split_off(split: Split, fraction: float, seed: int, what: str) -> tuple[Split, Split]:
-    """Return (rest, part): `part` is `fraction` of the examples, of each class where there are labels.
+def _split_off(split: Split, fraction: float, seed: int, name: str) -> tuple[Split, Split]:
+    """Return (rest, part), where `part` is a `fraction` of the examples, stratified by class if they have labels.
 
-    Both keep the order of the data, so that the split alone depends on `seed`.
+    Both keep the order of the data, so that only the selection depends on `seed`.
     """
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.zeros(len(split), dtype=torch.bool)
@@ -208,8 +208,8 @@ def _split_off(split: Split, fraction: float, seed: int, what: str) -> tuple[Spl
     if chosen.all() or not chosen.any():
         change = "lower" if chosen.all() else "raise"
         raise DataError(
-            f"{len(split)} examples are too few for a {what} split of {fraction}",
-            hint=f"{change} data.{'val' if what == 'validation' else what}_fraction, or take more data",
+            f"{len(split)} examples are too few for a {name} split of {fraction}",
+            hint=f"{change} data.{'val' if name == 'validation' else name}_fraction, or use more data",
         )
-    rest, part = ((chosen == here).nonzero().flatten() for here in (False, True))
+    rest, part = ((chosen == selected).nonzero().flatten() for selected in (False, True))
     return split.select(rest), split.select(part)

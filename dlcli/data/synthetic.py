@@ -1,4 +1,4 @@
-"""Data made from a known truth, so that a result can be held against it."""
+"""Synthetic data with a known true function, for comparison with results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dlcli.data.splits import DataInfo, RawData, Split
 
 
 class TrueFunction(NamedTuple):
-    """A noise-free target: inputs (N, in_features) -> (N, 1), the formula, and the range of the inputs."""
+    """Noise-free target function, (N, in_features) -> (N, 1), with its formula and input range."""
 
     function: Callable[[Tensor], Tensor]
     formula: str
@@ -23,7 +23,7 @@ class TrueFunction(NamedTuple):
 
 
 def load_synthetic_regression(config: SyntheticRegressionData) -> RawData:
-    """Return inputs drawn evenly from the function's range, targets with normal noise added."""
+    """Generate inputs uniformly in the function's range, and targets with added Gaussian noise."""
     generator = torch.Generator().manual_seed(config.seed)
     truth = _true_function(config, generator)
     shape = (config.n_samples, config.in_features)
@@ -65,13 +65,13 @@ def _sum_of(term: Callable[[Tensor], Tensor], formula: str) -> TrueFunction:
 
 
 def _friedman1(x: Tensor) -> Tensor:
-    """Friedman (1991), "Multivariate Adaptive Regression Splines", equation 61; features past the 5th are noise."""
+    """Friedman (1991), "Multivariate Adaptive Regression Splines", equation 61; the first 5 features count."""
     y = 10 * torch.sin(math.pi * x[:, 0] * x[:, 1]) + 20 * (x[:, 2] - 0.5) ** 2 + 10 * x[:, 3] + 5 * x[:, 4]
     return y.unsqueeze(1)
 
 
 def load_synthetic_classification(config: SyntheticClassificationData) -> RawData:
-    """Return points of `n_classes` classes in equal numbers, in random order."""
+    """Generate points of `n_classes` equally large classes in random order."""
     inputs, labels = _spirals(config) if config.pattern == "spirals" else _from_sklearn(config)
     info = DataInfo(
         name=config.name,
@@ -102,10 +102,12 @@ def _from_sklearn(config: SyntheticClassificationData) -> tuple[Tensor, Tensor]:
 
 
 def _spirals(config: SyntheticClassificationData) -> tuple[Tensor, Tensor]:
-    """Return arms that each turn once around the origin, evenly spaced."""
+    """Generate evenly spaced spiral arms with one turn around the origin each."""
     generator = torch.Generator().manual_seed(config.seed)
     labels = (torch.arange(config.n_samples) % config.n_classes)[torch.randperm(config.n_samples, generator=generator)]
-    along = torch.rand(config.n_samples, generator=generator).sqrt()  # even along the arm, not crowded at the origin
+    along = torch.rand(
+        config.n_samples, generator=generator
+    ).sqrt()  # uniform density along the arm, not concentrated at the origin
     angle = 2 * math.pi * (along + labels / config.n_classes)
     points = along.unsqueeze(1) * torch.stack([angle.cos(), angle.sin()], 1)
     return points + config.noise * torch.randn(points.shape, generator=generator), labels

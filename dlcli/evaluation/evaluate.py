@@ -1,4 +1,4 @@
-"""What a run is worth: measured on a split, shown on single examples."""
+"""Evaluation and prediction of trained runs."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from dlcli.runs.trained_run import CheckpointName, SplitName, TrainedRun, load_t
 
 @dataclass(frozen=True)
 class EvalResult:
-    """What a run is worth on a split; `asdict` of it is what `dlcli eval --json` prints.
+    """Evaluation of a run on a split; `dlcli eval --json` prints it with `asdict`.
 
     Attributes:
-        run: The run's folder.
-        split: Which examples.
-        checkpoint: Which parameters.
-        epoch: The checkpoint's.
-        examples: How many were measured.
-        metrics: See `evaluate_in_full`.
-        baselines: What plain methods come to on the same examples, by name.
-        statements: The run against the baselines, in sentences.
+        run: Run folder.
+        split: Evaluated split.
+        checkpoint: Evaluated checkpoint.
+        epoch: Epoch of the checkpoint.
+        examples: Number of evaluated examples.
+        metrics: Metrics as returned by `evaluate_in_full`.
+        baselines: Results of the baselines on the same examples, by name.
+        statements: Sentences that compare the run with the baselines.
     """
 
     run: str
@@ -42,7 +42,7 @@ class EvalResult:
 
 @dataclass(frozen=True)
 class PredictResult:
-    """Predictions of a run; `asdict` of it is what `dlcli predict --json` prints."""
+    """Predictions of a run; `dlcli predict --json` prints them with `asdict`."""
 
     run: str
     split: str

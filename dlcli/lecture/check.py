@@ -1,4 +1,4 @@
-"""Are the gradients of a config right?"""
+"""Gradient check of a config: autograd against analytic gradients and finite differences."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ import torch
 
 from dlcli.config.load import LoadedConfig, load_config
 from dlcli.config.schema import Config
-from dlcli.experiment import first_batch, set_up_plainly
+from dlcli.experiment import first_batch, set_up_float32_cpu
 from dlcli.overview import HEAVISIDE_NOTE, describe_layers
 
-if TYPE_CHECKING:  # what is asked for seldom is imported late
+if TYPE_CHECKING:  # imported late: rarely used
     from dlcli.lecture.gradcheck import GradientCheck, ParameterCheck
     from dlcli.lecture.identities import IdentityCheck
 
 
 @dataclass(frozen=True)
 class GradcheckResult:
-    """Whether the gradients of a config are right; `asdict` of it is what `dlcli gradcheck --json` prints.
+    """Result of a gradient check; `dlcli gradcheck --json` prints it with `asdict`.
 
     Attributes:
-        config: Its name.
-        model: Sizes of the layers, and what is between them.
-        loss_name: What training minimises.
-        loss: Of the batch, at the untrained model.
-        examples: In the batch: the first of the first epoch.
-        train_examples: There are in all.
-        drawn: Entries of a tensor held against differences, or fewer where it has fewer.
-        formula_tolerance: Largest error of autograd against formulas that passes.
-        difference_tolerance: Largest error of autograd against differences that passes.
-        floor: Errors are relative to the entry, or to this where the entry is smaller.
-        parameters: Weights and biases of each layer.
-        identities: Formulas of the lecture.
-        notes: What to know about the figures.
-        failures: What is not as it should be; empty if all is right.
+        config: Name of the config.
+        model: Layer sizes and activation.
+        loss_name: Name of the loss.
+        loss: Loss of the batch for the untrained model.
+        examples: Number of examples in the batch, which is the start of the first epoch.
+        train_examples: Number of training examples in total.
+        drawn: Largest number of entries per tensor that are checked against finite differences.
+        formula_tolerance: Largest accepted error of autograd against the analytic gradients.
+        difference_tolerance: Largest accepted error of autograd against finite differences.
+        floor: Errors are relative to the entry, or to this value for smaller entries.
+        parameters: Results for the weights and biases of each layer.
+        identities: Results for the formulas of the lecture.
+        notes: Remarks that help to interpret the numbers.
+        failures: Failed checks; empty if all checks pass.
     """
 
     config: str
@@ -57,17 +57,17 @@ class GradcheckResult:
 
 
 def gradcheck(source: str | os.PathLike[str] | LoadedConfig, overrides: Sequence[str] = ()) -> GradcheckResult:
-    """Hold the gradients of a config against the formulas that train and against differences.
+    """Check autograd against the analytic gradients used in training and against finite differences.
 
-    In float64 on the CPU, on some of the real training data, at the untrained model, with dropout off; nothing is
-    trained or left behind.
+    Runs in float64 on the CPU, on part of the training data, with the untrained model and without dropout. Does not
+    train and writes no files.
 
     Args:
         source: YAML file, name of a preset, or a config from `load_config`.
         overrides: Assignments such as `model.hidden_sizes=[32]`; only with a file or a preset.
 
     Raises:
-        DataError: If data is missing, damaged or unfit.
+        DataError: If the data is missing, damaged or unsuitable.
     """
     loaded = load_config(source, overrides)
     from dlcli.lecture.gradcheck import (
@@ -79,13 +79,16 @@ def gradcheck(source: str | os.PathLike[str] | LoadedConfig, overrides: Sequence
     )
     from dlcli.lecture.identities import check_identities
 
-    setup = set_up_plainly(loaded.config)
+    setup = set_up_float32_cpu(loaded.config)
     config, train = setup.config, setup.splits.train
     batch = first_batch(setup, EXAMPLES).to(setup.device, torch.float64)
     model = setup.model.double()
     check = check_gradients(model, setup.task, batch, seed=config.seed)
     identities = tuple(check_identities(model, setup.task, batch, config))
-    failures = [*check.failures, *(f"{one.formula} does not hold" for one in identities if not one.holds)]
+    failures = [
+        *check.failures,
+        *(f"{identity.formula} does not hold" for identity in identities if not identity.holds),
+    ]
     return GradcheckResult(
         config=config.name,
         model=describe_layers(config, setup.splits.info),
@@ -109,16 +112,20 @@ def _gradcheck_notes(check: GradientCheck, config: Config) -> list[str]:
     flat = check.flat_layers
     if flat:
         layers = f"layer{'s' if len(flat) > 1 else ''} {', '.join(map(str, flat))}"
-        said = f"{layers}: autograd, the formulas and differences all give exactly 0"
+        text = f"{layers}: autograd, the analytic gradients and finite differences are all exactly 0"
         if config.model.activation == "heaviside":
-            notes.append(f"{said}: the loss is flat almost everywhere; {HEAVISIDE_NOTE}")
+            notes.append(f"{text}: the loss is flat almost everywhere; {HEAVISIDE_NOTE}")
         else:
-            notes.append(f"{said}: the loss does not change with them here, so the first step changes nothing there")
+            notes.append(
+                f"{text}: the loss does not depend on these parameters, so the first step does not change them"
+            )
     if faint := check.faint_layers:
         layers = f"layer{'s' if len(faint) > 1 else ''} {', '.join(map(str, faint))}"
-        notes.append(f"{layers}: gradients too small for differences to see; the formulas see them")
-    if any(one.skipped for one in check.parameters):
-        notes.append("skipped: the loss has a kink, a jump or a pole within the step, and differences say nothing")
+        notes.append(f"{layers}: gradients too small for finite differences; the analytic gradients resolve them")
+    if any(parameter.skipped for parameter in check.parameters):
+        notes.append(
+            "skipped: the loss has a kink, jump or pole within the step, so finite differences are not valid there"
+        )
     if config.model.hidden_sizes and config.model.dropout:
-        notes.append(f"model.dropout={config.model.dropout:g} is off here: it would change from one loss to the next")
+        notes.append(f"model.dropout={config.model.dropout:g} is off for this check: it would make the loss random")
     return notes

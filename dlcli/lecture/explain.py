@@ -1,4 +1,4 @@
-"""What does a config say, written out?"""
+"""Explanation of a config: its model, loss, update rule and first batch."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from dlcli.config.load import LoadedConfig, load_config
 from dlcli.config.render import flatten, render_value
 from dlcli.config.schema import Config
 from dlcli.data.splits import Split
-from dlcli.experiment import Setup, first_batch, set_up_plainly
+from dlcli.experiment import Setup, first_batch, set_up_float32_cpu
 from dlcli.model import count_parameters, layer_sizes
 from dlcli.overview import describe_layers
 from dlcli.training.batches import count_batches, examples_per_batch
 from dlcli.training.evaluation import compute_outputs
 
-if TYPE_CHECKING:  # what is asked for seldom is imported late
+if TYPE_CHECKING:  # imported late: rarely used
     from dlcli.lecture.explanation import (
         ClassificationExample,
         Divergence,
@@ -33,14 +33,14 @@ if TYPE_CHECKING:  # what is asked for seldom is imported late
 
 @dataclass(frozen=True)
 class GivenSetting:
-    """A setting that is not left to its default.
+    """Setting with an explicit value.
 
     Attributes:
-        key: Its dotted name.
-        value: As YAML.
-        origin: Where it was set: `file:line`, or the command line.
-        means: What it does.
-        lecture: Where the lecture speaks of it; empty where it doesn't.
+        key: Dotted name of the setting.
+        value: Value in YAML syntax.
+        origin: Place where the value was set: `file:line`, or the command line.
+        means: Description of the setting.
+        lecture: Related statement of the lecture; empty if the lecture does not cover the setting.
     """
 
     key: str
@@ -52,28 +52,28 @@ class GivenSetting:
 
 @dataclass(frozen=True)
 class ExplainResult:
-    """A config written out; `asdict` of it is what `dlcli explain --json` prints.
+    """Explanation of a config; `dlcli explain --json` prints it with `asdict`.
 
     Attributes:
-        config: Its name.
-        model: Sizes of the layers, and what is between them.
-        parameters: How many there are.
-        layers: First to last.
-        flops: Of the matrix products.
-        batch_size: Examples in a whole batch.
-        steps_per_epoch: Batches in an epoch, a short last one too.
-        train_examples: In an epoch.
-        function: f(x, θ), then what its parts mean.
-        loss: L(X, Y, θ), then what its parts mean.
-        update: How a step changes θ.
-        term: One term of the sum in L.
-        batch_loss: Loss of the first batch at the untrained model.
-        divergence: Classification: KL(P, Q) of that batch and its parts.
-        example: Classification: the batch's first example on its way to the loss.
-        errors: Regression: the batch's first outputs on their way to the loss.
-        unit: Unit of a regression's targets.
-        settings: What was given.
-        defaults: How many settings were not.
+        config: Name of the config.
+        model: Layer sizes and activation.
+        parameters: Number of parameters.
+        layers: Layers from first to last.
+        flops: FLOPs of the matrix products.
+        batch_size: Number of examples in a full batch.
+        steps_per_epoch: Number of batches per epoch, including a smaller last batch.
+        train_examples: Number of training examples.
+        function: Formula of f(x, θ), followed by the definitions of its parts.
+        loss: Formula of L(X, Y, θ), followed by the definitions of its parts.
+        update: Formulas of one optimizer step.
+        term: Formula of one term of the sum in L.
+        batch_loss: Loss of the first batch for the untrained model.
+        divergence: For classification, KL(P, Q) of that batch and its parts.
+        example: For classification, the loss computation for the first example of the batch.
+        errors: For regression, the loss computation for the first outputs of the batch.
+        unit: Unit of the regression targets.
+        settings: Settings with an explicit value.
+        defaults: Number of settings at their default.
     """
 
     config: str
@@ -98,20 +98,20 @@ class ExplainResult:
 
 
 def explain(source: str | os.PathLike[str] | LoadedConfig, overrides: Sequence[str] = ()) -> ExplainResult:
-    """Write a config out: its model, its loss, its update, and the first batch at the untrained model.
+    """Describe a config: its model, loss and update rule, and the first batch for the untrained model.
 
     Args:
         source: YAML file, name of a preset, or a config from `load_config`.
         overrides: Assignments such as `model.hidden_sizes=[32]`; only with a file or a preset.
 
     Raises:
-        DataError: If data is missing, damaged or unfit.
+        DataError: If the data is missing, damaged or unsuitable.
         DeviceError: If the machine's memory is too small.
     """
     loaded = load_config(source, overrides)
     from dlcli.lecture import explanation, notation
 
-    setup = set_up_plainly(loaded.config)
+    setup = set_up_float32_cpu(loaded.config)
     config, task, info, n = setup.config, setup.task, setup.splits.info, len(setup.splits.train)
     batch_size = min(n, examples_per_batch(n, config.training.batch_size))
     steps_per_epoch = count_batches(n, config.training.batch_size)
@@ -142,7 +142,7 @@ def explain(source: str | os.PathLike[str] | LoadedConfig, overrides: Sequence[s
 
 
 def _outputs(setup: Setup, batch: Split) -> tuple[Tensor, Tensor]:
-    """Return outputs in float64, and targets, of a batch."""
+    """Return the outputs of a batch in float64, and its targets."""
     parts = zip(*compute_outputs(setup.model, batch), strict=True)
     outputs, targets = (torch.cat(part) for part in parts)
     return outputs.double(), targets if setup.config.task == "classification" else targets.double()
@@ -155,16 +155,16 @@ def _given_settings(loaded: LoadedConfig) -> list[GivenSetting]:
         origin = loaded.origin(path)
         if origin != "default":
             section = getattr(loaded.config, path[0]) if len(path) > 1 else loaded.config
-            is_choice = len(path) > 1 and path[-1] == "name"  # of what the whole section is
-            about = type(section).__doc__ if is_choice else type(section).model_fields[path[-1]].description
+            is_section_name = len(path) > 1 and path[-1] == "name"  # the name selects the whole section
+            about = type(section).__doc__ if is_section_name else type(section).model_fields[path[-1]].description
             means, lecture = " ".join((about or "").split()), _lecture(key, loaded.config)
             settings.append(GivenSetting(key, render_value(value), origin, means, lecture))
     return settings
 
 
 def _lecture(key: str, config: Config) -> str:
-    """Return what the lecture says of a setting, where that is about this config."""
-    is_about_another = (key == "data.name" and config.data.name != "fashion_mnist") or (
+    """Return the lecture's statement about a setting, or an empty string if it does not apply to this config."""
+    is_about_other_config = (key == "data.name" and config.data.name != "fashion_mnist") or (
         key == "loss.name" and config.task == "regression"
     )
-    return "" if is_about_another else LECTURE.get(key, "")
+    return "" if is_about_other_config else LECTURE.get(key, "")

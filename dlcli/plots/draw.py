@@ -1,4 +1,4 @@
-"""Pictures of a run, as files."""
+"""Drawing of the pictures of a run into files."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from dlcli.runs.trained_run import CheckpointName, SplitName, TrainedRun, load_t
 
 @dataclass(frozen=True)
 class DrawResult:
-    """What was drawn; `asdict` of it is what `dlcli plot --json` prints.
+    """Files of the drawn pictures; `dlcli plot --json` prints them with `asdict`.
 
     Attributes:
-        run: The run's folder.
-        files: By picture, one for each format.
+        run: Run folder.
+        files: Files by picture name, one per format.
     """
 
     run: str
@@ -41,26 +41,27 @@ def draw(
     device: str = "auto",
     data_root: str | None = None,
 ) -> DrawResult:
-    """Draw pictures of a run into files.
+    """Draw pictures of a run and save them as files.
 
     Args:
-        run: A run's folder or name; None is the newest. A picture's name that is no run's counts among `names`.
-        names: Which pictures; none are all that make sense for the run.
-        formats: Kinds of files.
-        folder: Where to; None is the run's own `plots`.
-        split: Which examples.
-        checkpoint: Which parameters.
-        device: Where to compute.
-        data_root: Where the data lies, if not where it lay for training.
+        run: Run folder or name; None selects the newest run. The name of a picture is treated as part of `names`,
+            unless a run has that name.
+        names: Names of the pictures; empty draws all that apply to the run.
+        formats: File formats, `png` or `svg`.
+        folder: Output folder; None uses `plots` in the run folder.
+        split: Split that the pictures show.
+        checkpoint: Checkpoint to load the model from.
+        device: Device to compute on.
+        data_root: Folder with the data set, if it has moved since training.
 
     Raises:
-        UsageError: If there is no such run or picture.
-        DataError: If the run, its checkpoint or its data cannot be used, or the folder not be written to.
+        UsageError: If the run or a picture does not exist.
+        DataError: If the run, its checkpoint or its data cannot be used, or the folder is not writable.
     """
     run, names = _read_names(run, names)
     trained = load_trained_run(run, split, checkpoint, device=device, data_root=data_root)
-    chosen = _choose(trained, names)
-    return DrawResult(run.path, _write(chosen, formats, _make_folder(run.folder, folder)))
+    selected = _select(trained, names)
+    return DrawResult(run.path, _write(selected, formats, _make_folder(run.folder, folder)))
 
 
 def list_pictures(
@@ -71,42 +72,42 @@ def list_pictures(
     device: str = "auto",
     data_root: str | None = None,
 ) -> dict[str, str]:
-    """Return the titles of the pictures that make sense for a run, by name; arguments and errors as for `draw`."""
+    """Return the titles of the pictures that apply to a run, by name. Arguments and errors are those of `draw`."""
     trained = load_trained_run(open_run(run), split, checkpoint, device=device, data_root=data_root)
     return {picture.name: picture.title for picture in pictures(trained)}
 
 
 def draw_after_training(run: Run, setup: Setup, note: Callable[[str], None]) -> None:
-    """Draw the cheap pictures of a run that has ended; nothing in here fails.
+    """Draw the cheap pictures of a finished run; errors are reported and never raised.
 
-    They are of val: training never touches test.
+    The pictures show the validation split, because training never uses the test split.
 
     Args:
         run: The run.
-        setup: Its data and model; the model gets the parameters of the best checkpoint.
-        note: Told in a line what came of it.
+        setup: Data and model of the run; the model is overwritten with the best checkpoint.
+        note: Called with a one-line message about the result.
     """
     try:
         trained = load_trained_run(run, "val", setup=setup)
-        where = _make_folder(run.folder, None)
-        files = _write(pictures(trained, cheap_names()), ("png",), where)
-        note(f"{len(files)} pictures of val drawn in {where}")
-    except Exception as error:  # the run is good whatever happens to its pictures
-        note(f"no pictures were drawn: {error}; `dlcli plot {run.path}` tries again")
+        target = _make_folder(run.folder, None)
+        files = _write(pictures(trained, cheap_names()), ("png",), target)
+        note(f"saved {len(files)} pictures of the validation split in {target}")
+    except Exception as error:  # a failed picture must not fail the run
+        note(f"could not draw pictures: {error}; try again with `dlcli plot {run.path}`")
 
 
 def _read_names(run: str | Run | None, names: Sequence[str]) -> tuple[Run, list[str]]:
-    """Return the run that is meant, and the names of pictures."""
-    found = list(dict.fromkeys(names))
+    """Return the selected run and the names of the pictures."""
+    picture_names = list(dict.fromkeys(names))
     if isinstance(run, str) and run in NAMES and not _is_run(run):
-        found.insert(0, run)
+        picture_names.insert(0, run)
         run = None
-    for name in found:
+    for name in picture_names:
         if name not in NAMES:
             guess = closest(name, NAMES)
             hint = f"did you mean `{guess}`? " if guess else ""
-            raise UsageError(f"there is no picture {name!r}", hint=f"{hint}There are {', '.join(NAMES)}")
-    return open_run(run), found
+            raise UsageError(f"unknown picture {name!r}", hint=f"{hint}available: {', '.join(NAMES)}")
+    return open_run(run), picture_names
 
 
 def _is_run(run: str) -> bool:
@@ -117,44 +118,50 @@ def _is_run(run: str) -> bool:
     return True
 
 
-def _choose(trained: TrainedRun, names: Sequence[str]) -> list[Picture]:
-    chosen = pictures(trained, names or NAMES)
-    missing = [name for name in names if name not in {picture.name for picture in chosen}]
+def _select(trained: TrainedRun, names: Sequence[str]) -> list[Picture]:
+    selected = pictures(trained, names or NAMES)
+    missing = [name for name in names if name not in {picture.name for picture in selected}]
     if missing:
-        hint = f"it has {', '.join(picture.name for picture in pictures(trained))}"
-        raise UsageError(f"{missing[0]} makes no sense for {trained.title}", hint=hint)
-    return chosen
+        hint = f"available: {', '.join(picture.name for picture in pictures(trained))}"
+        raise UsageError(f"picture {missing[0]} does not apply to {trained.title}", hint=hint)
+    return selected
 
 
 def _make_folder(run: RunFolder, folder: Path | None) -> Path:
-    """Return the folder to draw into, which is there.
+    """Create the output folder and return it.
 
     Raises:
-        DataError: If it cannot be made, or a run's own folder for pictures leads out of it.
+        DataError: If the folder cannot be created, or `plots` in the run folder is a symbolic link.
     """
     path = folder or run.path / "plots"
     if folder is None and path.is_symlink():
-        raise DataError(f"{path} is a link; a run's pictures lie in its own folder", hint="name a folder with -o")
+        raise DataError(
+            f"{path} is a symbolic link; pictures of a run must stay in its folder", hint="choose a folder with -o DIR"
+        )
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"cannot make {path}: {error.strerror or error}", hint="name another folder with -o") from error
+        raise DataError(
+            f"cannot create {path}: {error.strerror or error}", hint="choose another folder with -o DIR"
+        ) from error
     return path
 
 
-def _write(chosen: Sequence[Picture], formats: Sequence[Format], folder: Path) -> dict[str, list[str]]:
-    """Draw pictures into a folder; return the files by picture.
+def _write(selected: Sequence[Picture], formats: Sequence[Format], folder: Path) -> dict[str, list[str]]:
+    """Draw pictures into a folder and return the files by picture name.
 
     Raises:
         DataError: If a file cannot be written.
     """
     files: dict[str, list[str]] = {}
-    for picture in chosen:
+    for picture in selected:
         for format_ in dict.fromkeys(formats):
             path = folder / f"{picture.name}.{format_}"
             try:
                 write_whole(path, picture.render(format_))
             except DataError as error:
-                raise DataError(error.message, hint="make room, or name another folder with -o") from error
+                raise DataError(
+                    error.message, hint="free some disk space, or choose another folder with -o DIR"
+                ) from error
             files.setdefault(picture.name, []).append(str(path))
     return files

@@ -1,4 +1,4 @@
-"""Runs as web pages: what a run is, in one file that needs nothing else."""
+"""Self-contained HTML pages about one run or several runs."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _ANOTHER_FILE = "name another file, such as report.html"
 
 @dataclass(frozen=True)
 class ReportResult:
-    """A page that was written; `asdict` of it is what `dlcli report --json` prints.
+    """Report file; `dlcli report --json` prints it with `asdict`.
 
     Attributes:
-        run: The run's folder.
-        file: The page.
-        bytes: Its size.
+        run: Run folder.
+        file: Path of the HTML file.
+        bytes: Size of the file.
     """
 
     run: str
@@ -112,7 +112,7 @@ def _layers(model: nn.Sequential, in_features: int) -> list[Layer]:
     for module in model:
         if isinstance(module, nn.Linear):
             size = module.out_features
-        shapes = ", ".join(f"{name} {' × '.join(map(str, one.shape))}" for name, one in module.named_parameters())
+        shapes = ", ".join(f"{name} {' × '.join(map(str, tensor.shape))}" for name, tensor in module.named_parameters())
         layers.append(Layer(type(module).__name__, size, shapes, count_parameters(module)))
     return layers
 
@@ -136,16 +136,16 @@ def compare_page(runs: Sequence[str | Run], output: str | os.PathLike[str]) -> N
 
 
 def _write_page(file: Path, page: bytes) -> None:
-    """Write a page, whole or not at all.
+    """Write a page atomically.
 
     Raises:
-        DataError: If it cannot be written, or what is there is no regular file.
+        DataError: If the file cannot be written, or the path exists and is not a regular file.
     """
     try:
         if file.exists() and not file.is_file():
-            raise DataError(f"cannot write {file}: there is something else than a file", hint=_ANOTHER_FILE)
+            raise DataError(f"cannot write {file}: it exists and is not a regular file", hint=_ANOTHER_FILE)
         write_whole(file, page)
-    except ValueError as error:  # no name a file could have
-        raise DataError(f"cannot write {str(file)!r}: no name of a file", hint=_ANOTHER_FILE) from error
+    except ValueError as error:  # such as a NUL character in the path
+        raise DataError(f"cannot write {str(file)!r}: not a valid file name", hint=_ANOTHER_FILE) from error
     except DataError as error:
         raise DataError(error.message, hint=_ANOTHER_FILE) from error

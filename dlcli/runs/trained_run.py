@@ -156,15 +156,15 @@ def load_trained_run(
 
 
 def check_data(folder: RunFolder, saved: Checkpoint | None, splits: Splits) -> None:
-    """Refuse data that has other checksums than the run's, or is scaled by other figures: it is other data.
+    """Check that the data has the checksums and the scaling of the run.
 
     Args:
-        folder: The run's.
-        saved: A checkpoint of it; None asks the manifest.
-        splits: The data as it is now.
+        folder: Run folder.
+        saved: Checkpoint of the run; None uses the checksums in the manifest only.
+        splits: Loaded data.
 
     Raises:
-        DataError: If it is.
+        DataError: If the data has changed since training.
     """
     sha256 = saved.data if saved else folder.read_manifest().get("data", {}).get("sha256")
     is_same = sha256 == splits.info.checksums
@@ -176,21 +176,21 @@ def check_data(folder: RunFolder, saved: Checkpoint | None, splits: Splits) -> N
 
 
 def check_fit(folder: RunFolder, checkpoint: Checkpoint, setup: Setup) -> None:
-    """Refuse a checkpoint whose model or position is not one of this data, though all else agrees.
+    """Check that the shapes and the position in a checkpoint fit the model and the data.
 
     Raises:
-        DataError: If it is.
+        DataError: If they do not fit.
     """
-    then = {name: one.shape for name, one in checkpoint.parameters.items()}
-    is_possible = then == {name: one.shape for name, one in setup.model.state_dict().items()}
+    shapes = {name: tensor.shape for name, tensor in checkpoint.parameters.items()}
+    fits = shapes == {name: tensor.shape for name, tensor in setup.model.state_dict().items()}
     if (state := checkpoint.training) is not None:
         n, batch_size = len(setup.splits.train), setup.config.training.batch_size
         position = state.position
         steps = position.epochs * count_batches(n, batch_size)
         steps += count_batches(position.examples, batch_size) if position.examples else 0
-        is_possible &= position.examples <= n and position.step == steps
-    if not is_possible:
+        fits &= position.examples <= n and position.step == steps
+    if not fits:
         raise DataError(
             f"the checkpoint of step {checkpoint.step} does not fit the model and the data of {folder.resolved}",
-            hint="one of them was changed after training; restore it, or train again",
+            hint="one of these files was changed after training; restore it or train again",
         )

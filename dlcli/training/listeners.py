@@ -1,4 +1,4 @@
-"""Listeners of a training run, and the wish to stop it."""
+"""Callbacks for the events of a training run, and stop requests."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from dlcli.training.events import Event
 
 @dataclass(frozen=True)
 class Listeners:
-    """Functions that a training run calls.
+    """Callbacks of a training run.
 
     Attributes:
         listen: Called with each event.
-        notify: Told in a line what is fetched before it is, and what a resumed run passes over; None keeps off the
-            network.
-        should_stop: Asked after each event; a signal's number saves the state and ends the run. None has Ctrl-C do so.
+        notify: Called with one-line messages, such as before a download or about files that a resumed run ignores. None
+            disables messages and downloads.
+        should_stop: Called after each event; a returned signal number saves the state and ends the run. If None, Ctrl-C
+            does the same.
     """
 
     listen: Callable[[Event], None] = lambda event: None
     notify: Callable[[str], None] | None = None
     should_stop: Callable[[], int | None] | None = None
 
-    def tell(self, event: Event) -> int | None:
-        """Tell an event; return SIGINT's number if Ctrl-C interrupted that: between two events, a run can be saved."""
+    def emit(self, event: Event) -> int | None:
+        """Pass an event to `listen`; return SIGINT if Ctrl-C interrupts it, so that the run is saved first."""
         try:
             self.listen(event)
         except KeyboardInterrupt:
@@ -36,20 +37,20 @@ class Listeners:
         return None
 
     def note(self, text: str) -> None:
-        """Tell a line to whoever wants to know."""
+        """Send a one-line message to `notify`, if set."""
         if self.notify is not None:
             self.notify(text)
 
 
-NOBODY = Listeners()
+NO_LISTENERS = Listeners()
 
 
 @contextmanager
-def stop_wish(listeners: Listeners) -> Iterator[Callable[[], int | None]]:
-    """Yield what says whether to stop; for a program that does not ask itself, Ctrl-C does.
+def stop_requests(listeners: Listeners) -> Iterator[Callable[[], int | None]]:
+    """Yield a function that returns the signal number of a stop request; Ctrl-C is one if `should_stop` is None.
 
     Raises:
-        KeyboardInterrupt: Where Ctrl-C ended the run, once it is saved; a loop over runs must not go on to the next.
+        KeyboardInterrupt: After Ctrl-C has ended the run and its state is saved, so that a loop over runs ends too.
     """
     if listeners.should_stop is not None:
         yield listeners.should_stop

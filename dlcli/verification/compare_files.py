@@ -1,4 +1,4 @@
-"""The files of a run, compared with what training again came to."""
+"""Comparison of the files of a run with the results of retraining it."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from dlcli.runs.run_checkpoint import BESTS, has_checkpoint, load_run_checkpoint
 from dlcli.runs.soundness import part
 from dlcli.runs.summary import summarize
 from dlcli.verification.compare import compare_records, compare_rows, compare_tensors, compare_text
-from dlcli.verification.retrain import Repeated
+from dlcli.verification.retrain import RetrainedRun
 
-_WHOLE = ("finished", "stopped early", "interrupted", "diverged")  # the log is as long as the summary says
+_ENDED = ("finished", "stopped early", "interrupted", "diverged")  # the log has as many epochs as the summary
 _PARTS = ("model", "input_scaling", "target_scaling", "optimizer", "sums", "generators")
-COMPARED_OF_MANIFEST = ("schema", "seed", "data", "world_size", "threads", "arithmetic")
-_NOT_COMPARED_OF_SUMMARY = ("seconds", "error", "output_errors")
-# The SHA-256 of another file covers that file's versions too; whether it is the right one is checked on reading.
-_NOT_OF_TRAINING = ("fingerprint", "training.best_sha256")
+MANIFEST_COMPARED = ("schema", "seed", "data", "world_size", "threads", "arithmetic")
+_SUMMARY_NOT_COMPARED = ("seconds", "error", "output_errors")
+# These hash another file, including the versions stored in it; loading a checkpoint already checks them.
+_HASHES = ("fingerprint", "training.best_sha256")
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """What the files of a run say.
+    """Contents of the files of a run.
 
     Attributes:
-        manifest: manifest.json.
-        summary: summary.json; of a run that has none, a status alone.
-        log: metrics.jsonl, metrics.csv and trace.jsonl.
-        checkpoints: Those that are there, by file name without its ending.
-        best: The best checkpoint that the run records; None where there is none.
+        manifest: Contents of manifest.json.
+        summary: Contents of summary.json; only a status if the file is missing.
+        log: Contents of metrics.jsonl, metrics.csv and trace.jsonl.
+        checkpoints: Existing checkpoints by file name without suffix.
+        best: Best checkpoint recorded by the run; None if the run has none.
     """
 
     manifest: dict[str, Any]
@@ -48,15 +48,15 @@ class RunFiles:
 
     @property
     def status(self) -> str:
-        """How the run ended."""
+        """Status from the summary, such as `finished`."""
         return str(self.summary["status"])
 
 
 def read_files(folder: RunFolder, config: Config) -> RunFiles:
-    """Return what the files of a run say; every checkpoint is found to be of this run.
+    """Load the files of a run and check that every checkpoint belongs to it.
 
     Raises:
-        DataError: If one cannot be read, or is of another run.
+        DataError: If a file cannot be read or belongs to another run.
     """
     checkpoints = {}
     for which in ("last", "previous"):
@@ -71,116 +71,118 @@ def read_files(folder: RunFolder, config: Config) -> RunFiles:
     return RunFiles(folder.read_manifest(), folder.read_summary(), read_log_text(folder.path), checkpoints, best)
 
 
-def compare_files(files: RunFiles, repeated: Repeated, config: Config) -> list[str]:
-    """Return where the log, the summary and the checkpoints of a run are not what training again came to."""
-    differences = [*_compare_log(files, repeated), *_compare_summary(files, repeated, config)]
+def compare_files(files: RunFiles, retrained: RetrainedRun, config: Config) -> list[str]:
+    """Return the differences between the log, summary and checkpoints of a run and those of its retraining."""
+    differences = [*_compare_log(files, retrained), *_compare_summary(files, retrained, config)]
     for name, saved in files.checkpoints.items():
-        own = repeated.states.get(name) if saved.training is not None else repeated.bests.get(saved.epoch)
+        remade = retrained.states.get(name) if saved.training is not None else retrained.bests.get(saved.epoch)
         differences += _compare_checkpoint(
-            name, saved, own, may_have_lower_limits=name != "last" or not _is_over(files)
+            name, saved, remade, may_have_lower_limits=name != "last" or not _has_ended(files)
         )
     return differences + list(_compare_records_of_best(files))
 
 
-def _is_over(files: RunFiles) -> bool:
-    return files.status in _WHOLE
+def _has_ended(files: RunFiles) -> bool:
+    return files.status in _ENDED
 
 
-def _compare_log(files: RunFiles, repeated: Repeated) -> list[str]:
-    log, may_be_short = files.log, not _is_over(files)
-    differences = compare_rows(log.rows, repeated.rows[: len(log.rows) if may_be_short else None], besides=CLOCK)
-    # What the clock said is taken from the log, so that the rest can be compared to the letter, and both logs.
-    pairs = enumerate(repeated.rows)
+def _compare_log(files: RunFiles, retrained: RetrainedRun) -> list[str]:
+    log, may_be_short = files.log, not _has_ended(files)
+    differences = compare_rows(log.rows, retrained.rows[: len(log.rows) if may_be_short else None], besides=CLOCK)
+    # Clock readings are copied from the log, so that the texts can be compared byte for byte.
+    pairs = enumerate(retrained.rows)
     rows = [{**row, **{name: log.clock(i, name) for name in CLOCK}} for i, row in pairs]
     lines = "".join(f"{to_json(row)}\n" for row in rows)
     csv = csv_text(rows, heading=True) if rows else ""
     if not differences:
         differences += compare_text(JSONL, log.jsonl, lines, may_be_short=may_be_short)
     differences += compare_text(CSV, log.csv, csv, may_be_short=may_be_short)
-    differences += compare_text(TRACE, log.trace, "".join(repeated.traces), may_be_short=may_be_short)
+    differences += compare_text(TRACE, log.trace, "".join(retrained.traces), may_be_short=may_be_short)
     last = files.checkpoints.get("last")
     if last is not None and last.training is not None and len(log.rows) < last.training.position.epochs:
-        differences.append(f"{JSONL}: {len(log.rows)} epochs, of {last.training.position.epochs} that last builds upon")
+        differences.append(f"{JSONL}: {len(log.rows)} epochs, but last was saved after {last.training.position.epochs}")
     return differences
 
 
-def _compare_summary(files: RunFiles, repeated: Repeated, config: Config) -> list[str]:
-    if not _is_over(files):
+def _compare_summary(files: RunFiles, retrained: RetrainedRun, config: Config) -> list[str]:
+    if not _has_ended(files):
         return []
     best_sha256 = files.best.sha256 if files.best else None
-    status = repeated.status if files.status in ("finished", "stopped early") else files.status
+    status = retrained.status if files.status in ("finished", "stopped early") else files.status
     expected = {
         "status": status,
-        **summarize(repeated.rows, repeated.best_epoch, config.checkpoint.monitor, best_sha256),
+        **summarize(retrained.rows, retrained.best_epoch, config.checkpoint.monitor, best_sha256),
     }
-    then = {key: value for key, value in files.summary.items() if key not in ("test", *_NOT_COMPARED_OF_SUMMARY)}
-    return compare_records("summary.json", then, as_json(expected))
+    recorded = {key: value for key, value in files.summary.items() if key not in ("test", *_SUMMARY_NOT_COMPARED)}
+    return compare_records("summary.json", recorded, as_json(expected))
 
 
 def as_json(value: Any) -> Any:
-    """Return a value as JSON has it: lists instead of tuples, null instead of what is not finite."""
+    """Return a value after a JSON round trip: tuples become lists, non-finite numbers become None."""
     return json.loads(to_json(value))
 
 
 def _compare_checkpoint(
-    name: str, saved: Checkpoint, own: Checkpoint | None, *, may_have_lower_limits: bool
+    name: str, saved: Checkpoint, remade: Checkpoint | None, *, may_have_lower_limits: bool
 ) -> Iterator[str]:
-    if own is None:
+    if remade is None:
         where = saved.training.position if saved.training else f"epoch {saved.epoch} as the best so far"
-        yield f"{name}: it is of {where}, which training again does not meet"
+        yield f"{name}: it was saved at {where}, which retraining does not reach"
         return
-    then, now = as_json(describe(saved)), as_json(describe(own))
+    recorded, expected = as_json(describe(saved)), as_json(describe(remade))
     limits = ("training.limits.epochs", "training.limits.patience") if may_have_lower_limits else ()
-    yield from compare_records(name, then, now, besides=(*_NOT_OF_TRAINING, *limits))
-    for one in _PARTS:
-        tensors, others = part(one, tensors_of(saved)), part(one, tensors_of(own))
-        yield from compare_tensors(name if one == "model" else f"{one} of {name}", tensors, others)
+    yield from compare_records(name, recorded, expected, besides=(*_HASHES, *limits))
+    for section in _PARTS:
+        tensors, remade_tensors = part(section, tensors_of(saved)), part(section, tensors_of(remade))
+        yield from compare_tensors(name if section == "model" else f"{section} of {name}", tensors, remade_tensors)
 
 
 def _compare_records_of_best(files: RunFiles) -> Iterator[str]:
-    """Yield where the files of a run do not agree on which checkpoint is the best."""
+    """Yield contradictions between the files of a run about which checkpoint is the best."""
     best, last = files.best, files.checkpoints.get("last")
     if last is None and files.status in ("finished", "stopped early", "interrupted"):
-        yield "last: it is missing"
+        yield "last: the file is missing"
     if best is None:
         if last is not None and last.best_sha256 is not None:
-            yield "best: the checkpoint that last records is missing"
+            yield "best: the checkpoint recorded in last is missing"
         return
-    if _is_over(files):
+    if _has_ended(files):
         if files.checkpoints.get("best") is None or files.checkpoints["best"].sha256 != best.sha256:
-            yield "best: it is not the checkpoint that the summary records"
+            yield "best: it is not the checkpoint recorded in the summary"
         if best.epoch != files.summary.get("best_epoch"):
-            yield f"best: it is of epoch {best.epoch}, the summary's is {files.summary.get('best_epoch')}"
+            yield f"best: it is from epoch {best.epoch}, but the summary says epoch {files.summary.get('best_epoch')}"
         if files.status != "diverged" and last is not None and last.best_sha256 != best.sha256:
-            yield "last: it records another best checkpoint than the summary"
+            yield "last: it records a different best checkpoint than the summary"
     elif last is not None and last.training is not None and best.epoch != last.training.best.best_epoch:
-        yield f"best: it is of epoch {best.epoch}, that of last is {last.training.best.best_epoch}"
+        yield f"best: it is from epoch {best.epoch}, but last says epoch {last.training.best.best_epoch}"
 
 
 def find_not_compared(folder: RunFolder, files: RunFiles) -> tuple[list[str], list[str]]:
-    """Return the files of a run that are compared, and those, or the parts of them, that are not."""
+    """Return the compared files of a run, and the files and parts of files that are not compared."""
     compared = [f"checkpoints/{folder.checkpoint(name).name}" for name in files.checkpoints]
     compared += [name for name in (JSONL, CSV, TRACE, "summary.json") if (folder.path / name).exists()]
     compared += [folder.resolved.name, folder.manifest.name]
     parts = {
         JSONL: f"{JSONL}: {', '.join(CLOCK)}",
-        "summary.json": f"summary.json: {', '.join(_NOT_COMPARED_OF_SUMMARY)}",
+        "summary.json": f"summary.json: {', '.join(_SUMMARY_NOT_COMPARED)}",
         "resolved.yaml": "resolved.yaml: name, data.root, training.device, checkpoint.every_seconds, plots",
-        "manifest.json": f"manifest.json: all but {', '.join(COMPARED_OF_MANIFEST)}",
+        "manifest.json": f"manifest.json: all but {', '.join(MANIFEST_COMPARED)}",
     }
-    if files.status == "failed":  # it may count an epoch that could not be written
+    if files.status == "failed":  # the summary may count an epoch that could not be written
         compared.remove("summary.json")
         del parts["summary.json"]
-    others = [name for name in _entries(folder.path) if name not in compared]
-    others += [f"{name}: missing" for name in (JSONL, CSV, TRACE, "summary.json") if not (folder.path / name).exists()]
+    uncompared = [name for name in _entries(folder.path) if name not in compared]
+    uncompared += [
+        f"{name}: missing" for name in (JSONL, CSV, TRACE, "summary.json") if not (folder.path / name).exists()
+    ]
     versions = "checkpoints/: versions of dlcli and torch"
-    return sorted(compared), sorted([versions, *(parts[name] for name in compared if name in parts), *others])
+    return sorted(compared), sorted([versions, *(parts[name] for name in compared if name in parts), *uncompared])
 
 
 def _entries(path: Path) -> Iterator[str]:
-    """Yield what lies in a run's folder, checkpoints one by one."""
-    for one in path.iterdir():
-        if one.name == "checkpoints" and one.is_dir():
-            yield from (f"checkpoints/{inner.name}" for inner in one.iterdir())
+    """Yield the entries of a run folder, with one entry per checkpoint file."""
+    for entry in path.iterdir():
+        if entry.name == "checkpoints" and entry.is_dir():
+            yield from (f"checkpoints/{file.name}" for file in entry.iterdir())
         else:
-            yield f"{one.name}/" if one.is_dir() else one.name
+            yield f"{entry.name}/" if entry.is_dir() else entry.name

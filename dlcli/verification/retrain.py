@@ -1,4 +1,4 @@
-"""A run's training once more, without a run folder: what its files should hold."""
+"""Retraining of a run in memory, for comparison with its files."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from dlcli.training.state import Position
 
 @dataclass(frozen=True)
 class Target:
-    """How far to train again, and what to keep on the way.
+    """End of the retraining and the checkpoints to keep on the way.
 
     Attributes:
-        arithmetic: The run's.
-        epochs: Ended epochs to reach.
-        states: Positions to take a checkpoint at, by name.
-        best_epochs: Epochs to keep the best checkpoint of.
-        to_end: Whether the run has ended, so that this should end there too.
+        arithmetic: Arithmetic of the run.
+        epochs: Number of epochs to complete.
+        states: Training positions to keep a checkpoint of, by checkpoint name.
+        best_epochs: Epochs to keep a best checkpoint of.
+        to_end: Whether the run has ended, so that the retraining must end at the same point.
     """
 
     arithmetic: Arithmetic
@@ -39,17 +39,17 @@ class Target:
 
 
 @dataclass
-class Repeated:
-    """What training again came to.
+class RetrainedRun:
+    """Results of the retraining.
 
     Attributes:
-        position: How far it came.
-        rows: The log.
+        position: Last training position.
+        rows: Rows of metrics.jsonl.
         traces: Lines of trace.jsonl.
-        states: Checkpoints at the positions of the target; one that was not met is not there.
-        bests: Best checkpoints of the epochs of the target; an epoch that was not the best so far is not there.
-        best_epoch: The last epoch that was the best so far; 0 before the first has ended.
-        status: finished or stopped early, where it ended; None where it would go on.
+        states: Checkpoints at the positions of the target; positions that were not reached are missing.
+        bests: Best checkpoints for the epochs of the target; epochs that did not improve the best so far are missing.
+        best_epoch: Best epoch so far; 0 before the first epoch is complete.
+        status: `finished` or `stopped early`; None if training was not complete.
     """
 
     position: Position = field(default_factory=Position)
@@ -61,23 +61,23 @@ class Repeated:
     status: str | None = None
 
 
-def train_again(setup: Setup, target: Target, listeners: Listeners) -> Repeated:
-    """Train up to a target; the model of `setup` is trained in place.
+def retrain(setup: Setup, target: Target, listeners: Listeners) -> RetrainedRun:
+    """Train up to a target; trains the model of `setup` in place.
 
     Args:
-        setup: The run's data and model, new.
-        target: How far.
-        listeners: Who is told what.
+        setup: Data and untrained model of the run.
+        target: End of the retraining and checkpoints to keep.
+        listeners: Callbacks.
 
     Raises:
         DivergedError: If training diverges.
-        Interrupted: If `listeners.should_stop` said so.
+        Interrupted: If `listeners.should_stop` returns a signal number.
     """
     threads = target.arithmetic.threads
     listeners.listen(describe_run(setup.config, setup.splits, setup.model, setup.device, threads, run=""))
     within_epochs = any(position.examples for position in target.states.values())
-    looks = 0.0 if within_epochs else None  # such a position is met only if every look is taken
-    repeated, is_reached = Repeated(), False
+    report_seconds = 0.0 if within_epochs else None  # only a report after every step reaches such positions
+    retrained, is_reached = RetrainedRun(), False
     with memory_errors_named(setup.config):
         fit = Fit(
             setup.model,
@@ -85,40 +85,40 @@ def train_again(setup: Setup, target: Target, listeners: Listeners) -> Repeated:
             setup.splits,
             setup.config,
             arithmetic=target.arithmetic,
-            report_seconds=looks,
+            report_seconds=report_seconds,
         )
         make = CheckpointMaker(fit, setup.splits, setup.config)
         for event in fit:
             if isinstance(event, FitEnded):
-                repeated.status = "finished" if event.reason == "epochs" else "stopped early"
+                retrained.status = "finished" if event.reason == "epochs" else "stopped early"
             if is_reached or isinstance(event, FitEnded):
                 break
             listeners.listen(event)
-            _keep(repeated, event, fit, make, target)
+            _record(retrained, event, fit, make, target)
             is_reached = _has_reached(fit.position, target)
             if is_reached and not target.to_end:
                 break
             if listeners.should_stop is not None and (signum := listeners.should_stop()):
-                raise Interrupted("interrupted; a verification has nothing to save", signum=signum)
-    return repeated
+                raise Interrupted("interrupted; verification saves no state", signum=signum)
+    return retrained
 
 
-def _keep(repeated: Repeated, event: Event, fit: Fit, make: CheckpointMaker, target: Target) -> None:
-    """Take note of what a run would have written after an event."""
-    repeated.position = fit.position
+def _record(retrained: RetrainedRun, event: Event, fit: Fit, make: CheckpointMaker, target: Target) -> None:
+    """Record what a run would write to its files after an event."""
+    retrained.position = fit.position
     if isinstance(event, EpochEnded):
-        repeated.rows.append(epoch_row(event))
+        retrained.rows.append(epoch_row(event))
         if event.trace is not None:
-            repeated.traces.append(trace_line(event.epoch, event.trace))
+            retrained.traces.append(trace_line(event.epoch, event.trace))
         if event.is_best:
-            repeated.best_epoch = event.epoch
+            retrained.best_epoch = event.epoch
             if event.epoch in target.best_epochs:
-                repeated.bests[event.epoch] = make.best(repeated.rows)
+                retrained.bests[event.epoch] = make.best(retrained.rows)
     for name, position in target.states.items():
         if position == fit.position:
-            repeated.states[name] = make.last(fit.state(), repeated.rows, None, log_digest(repeated.rows))
+            retrained.states[name] = make.last(fit.state(), retrained.rows, None, log_digest(retrained.rows))
 
 
 def _has_reached(position: Position, target: Target) -> bool:
-    steps = max((one.step for one in target.states.values()), default=0)
+    steps = max((state.step for state in target.states.values()), default=0)
     return position.epochs >= target.epochs and position.step >= steps

@@ -1,4 +1,4 @@
-"""Ctrl-C in a program or a notebook that calls dlcli: the run is saved at the step, as on the command line."""
+"""Ctrl-C in programs and notebooks that call dlcli: the run is saved at the current step."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def press_ctrl_c() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def raise_it() -> None:
+def raise_keyboard_interrupt() -> None:
     raise KeyboardInterrupt
 
 
 @pytest.fixture(autouse=True)
-def _as_in_a_program() -> object:
+def _default_sigint_handler() -> object:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.parametrize("interrupt", [press_ctrl_c, raise_it])
-def test_the_run_is_saved_where_it_was_and_ends_in_the_same_bits_when_resumed(
+@pytest.mark.parametrize("interrupt", [press_ctrl_c, raise_keyboard_interrupt])
+def test_an_interrupted_run_is_saved_and_resumes_bit_identically(
     clean_place: Path, interrupt: Callable[[], None]
 ) -> None:
     loaded = dlcli.load_config("digits", SETTINGS)
@@ -54,7 +54,7 @@ def test_the_run_is_saved_where_it_was_and_ends_in_the_same_bits_when_resumed(
     assert outcome(clean_place / "run") == outcome(clean_place / "whole")
 
 
-def test_a_second_ctrl_c_is_the_programs_own(clean_place: Path) -> None:
+def test_a_second_ctrl_c_raises_in_the_calling_program(clean_place: Path) -> None:
     def listen(event: Event) -> None:
         if isinstance(event, EpochEnded):
             press_ctrl_c()
@@ -65,7 +65,7 @@ def test_a_second_ctrl_c_is_the_programs_own(clean_place: Path) -> None:
         dlcli.train(dlcli.load_config("digits", SETTINGS), run_dir=clean_place / "run", listeners=Listeners(listen))
 
 
-def test_in_another_thread_dlcli_trains_without_a_handler(clean_place: Path) -> None:
+def test_training_in_another_thread_installs_no_signal_handler(clean_place: Path) -> None:
     results = []
 
     def train() -> None:

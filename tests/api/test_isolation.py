@@ -1,4 +1,4 @@
-"""The config alone decides; the process of the caller is as it was before."""
+"""Isolation of public functions: the config alone decides the result, and the caller's process is unchanged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SETTINGS = ["training.epochs=2", "model={hidden_sizes: [9], dropout: 0.2}", "plo
 
 
 def process_state() -> dict[str, Any]:
-    """Return what dlcli must leave as it was."""
+    """Return the process state that dlcli must not change."""
     return {
         "torch": torch.get_rng_state().tolist(),
         "numpy": str(np.random.get_state()),
@@ -41,8 +41,8 @@ def process_state() -> dict[str, Any]:
         ],
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "denormals": float(np.float64(1e-310) * np.float64(1.0)),
-        "signals": [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)],
-        # but for the two that scikit-learn sets for its OpenMP when it is first imported
+        "signals": [signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)],
+        # scikit-learn sets two KMP_ variables for its OpenMP when first imported
         "environment": {name: value for name, value in os.environ.items() if not name.startswith("KMP_")},
         "folder": os.getcwd(),
     }
@@ -89,7 +89,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
 
 @pytest.mark.parametrize("step", ["eager", "manual"])
 @pytest.mark.parametrize("surroundings", SURROUNDINGS)
-def test_whatever_surrounds_the_call_the_run_is_the_same_and_so_is_the_process(
+def test_torch_settings_of_the_caller_do_not_change_the_run_and_are_restored(
     clean_place: Path, expected: dict[str, dict[str, Any]], surroundings: str, step: str
 ) -> None:
     loaded = dlcli.load_config("digits", [*SETTINGS, f"training.step={step}"])
@@ -103,7 +103,7 @@ def test_whatever_surrounds_the_call_the_run_is_the_same_and_so_is_the_process(
 
 
 @pytest.mark.parametrize("seed", [11, 77])
-def test_the_callers_random_numbers_go_on_as_if_nothing_had_been_trained(clean_place: Path, seed: int) -> None:
+def test_training_does_not_change_the_random_numbers_of_the_caller(clean_place: Path, seed: int) -> None:
     torch.manual_seed(seed)
     expected = torch.rand(3)
     torch.manual_seed(seed)
@@ -111,7 +111,7 @@ def test_the_callers_random_numbers_go_on_as_if_nothing_had_been_trained(clean_p
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_a_listener_that_draws_random_numbers_changes_no_bit(
+def test_a_listener_that_changes_torch_settings_does_not_change_the_run(
     clean_place: Path, expected: dict[str, dict[str, Any]]
 ) -> None:
     from dlcli.training.listeners import Listeners
@@ -146,13 +146,13 @@ def calls(run: str, folder: Path) -> dict[str, Callable[[], object]]:
         "report": lambda: api.report(run),
         "resume": lambda: api.resume(run),
         "set_up": lambda: api.set_up(loaded.config),
-        "study": None,  # type: ignore[dict-item]  # takes a minute; it trains by the same function
+        "study": None,  # type: ignore[dict-item]  # takes a minute; training is covered above
         "train": lambda: api.train(loaded, run_dir=folder / "train"),
         "verify": lambda: api.verify(run),
     }
 
 
-def test_every_public_function_leaves_the_process_as_it_was(clean_place: Path) -> None:
+def test_every_public_function_restores_the_process_state(clean_place: Path) -> None:
     run = dlcli.train(dlcli.load_config("digits", SETTINGS), run_dir=clean_place / "run").run
     functions = {name for name in api.__all__ if name[0].islower()} - {"load_config"}
     assert set(calls(run, clean_place)) == functions
@@ -164,7 +164,7 @@ def test_every_public_function_leaves_the_process_as_it_was(clean_place: Path) -
             assert process_state() == before, name
 
 
-def test_an_exception_leaves_it_as_it_was_too(clean_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_process_state_is_restored_after_an_exception(clean_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DLCLI_RUNS", str(clean_place / "runs"))
     before = process_state()
     with pytest.raises(DataError):

@@ -311,7 +311,7 @@ def test_fashion_mnist_without_network_exits_with_3(
     monkeypatch.setattr(torchvision.datasets.FashionMNIST, "mirrors", ["http://127.0.0.1:9/"])
     done = dlcli("train", "-c", "fashion_mnist", "data.root=data")
     assert done.code == 3
-    assert "cannot fetch Fashion-MNIST" in done.err
+    assert "cannot download Fashion-MNIST" in done.err
     assert "put the four *-ubyte files" in done.err
     assert "`dlcli train -c digits` needs no download" in done.err
     assert "31 MB" in done.err

@@ -74,7 +74,7 @@ def test_what_cannot_be_drawn_is_answered(dlcli: Callable[..., Finished], run: s
     assert "reliability" in wrong.err
     senseless = dlcli("plot", run, "fit")
     assert senseless.code == 2
-    assert "fit makes no sense" in senseless.err
+    assert "picture fit does not apply" in senseless.err
     assert "weights" in senseless.err
     assert dlcli("plot", run, "--format", "gif").code == 2
     assert dlcli("plot", "nowhere").code == 2
@@ -82,7 +82,7 @@ def test_what_cannot_be_drawn_is_answered(dlcli: Callable[..., Finished], run: s
     for folder in ("file", "file/deeper"):
         refused = dlcli("plot", run, "loss", "-o", folder)
         assert refused.code == 3
-        assert f"cannot make {folder}" in refused.err
+        assert f"cannot create {folder}" in refused.err
     Path("taken/loss.png").mkdir(parents=True)
     refused = dlcli("plot", run, "loss", "-o", "taken")
     assert refused.code == 3
@@ -97,7 +97,7 @@ def test_a_link_in_a_run_from_elsewhere_is_not_followed(dlcli: Callable[..., Fin
     Path("one/plots").symlink_to(clean_place / "precious")
     refused = dlcli("plot", "one", "loss")
     assert refused.code == 3
-    assert "is a link" in refused.err
+    assert "is a symbolic link" in refused.err
     assert not list(Path("precious").iterdir())
 
 
@@ -118,7 +118,7 @@ def test_after_long_training_the_cheap_pictures_of_val_are_drawn(monkeypatch: py
     assert not Path(never.run, "plots").exists()
     drawn, notes = train(evaluate_test=True)
     assert sorted(path.name for path in Path(drawn.run, "plots").iterdir()) == ["confusion.png", "loss.png"]
-    assert notes == [f"2 pictures of val drawn in {drawn.run}/plots"]
+    assert notes == [f"saved 2 pictures of the validation split in {drawn.run}/plots"]
     assert drawn.test is not None
     measured = api.evaluate(drawn.run, baselines=False).metrics
     assert drawn.test == {name: measured[name] for name in drawn.test}, "the model was left as it should be"
@@ -141,7 +141,7 @@ def test_a_run_is_good_whatever_happens_to_its_pictures(monkeypatch: pytest.Monk
     monkeypatch.setattr("dlcli.plots.gallery.render", fail)
     result, notes = train("plots=always")
     assert result.status == "finished"
-    assert notes == [f"no pictures were drawn: no ink; `dlcli plot {result.run}` tries again"]
+    assert notes == [f"could not draw pictures: no ink; try again with `dlcli plot {result.run}`"]
 
 
 def test_cheap_pictures_need_nothing_of_test() -> None:

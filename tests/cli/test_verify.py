@@ -1,4 +1,4 @@
-"""verify compares every file of a run: no number in one can be edited, and no file exchanged, without its notice."""
+"""Verification of runs: edited numbers and exchanged files are detected."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dlcli.runs import recorder
 
 SETTINGS = ["model.hidden_sizes=[3]", "training={epochs: 3, batch_size: 400}", "scheduler=null"]
 NOT_COMPARED = {"epoch_seconds", "examples_per_second", "seconds", "every_seconds", "pid", "from_step"}
-NOTICED = (2, 3, 6)  # refused as a config or as a file, or found different
+DETECTED = (2, 3, 6)  # config error, data error, or verification failure
 
 Dlcli = Callable[..., Finished]
 
@@ -30,15 +30,15 @@ def make_run(name: str, *settings: str) -> Path:
 
 @pytest.fixture
 def run(clean_place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run with each kind of file: it saves after every epoch, each of which is the best so far."""
+    """Run with every kind of file; it saves after each epoch, and each epoch is the best so far."""
     monkeypatch.setattr(recorder, "SAVE_SECONDS", 0.0)
-    run = make_run("own")
-    found = {path.stem for path in (run / "checkpoints").iterdir()}
-    assert found == {"best", "best-previous", "last", "previous"}
+    run = make_run("original")
+    names = {path.stem for path in (run / "checkpoints").iterdir()}
+    assert names == {"best", "best-previous", "last", "previous"}
     return run
 
 
-def test_a_run_is_found_the_same_and_each_file_is_compared_or_named(dlcli: Dlcli, run: Path) -> None:
+def test_an_unchanged_run_is_identical_and_every_file_is_compared_or_listed(dlcli: Dlcli, run: Path) -> None:
     (run / "plots").mkdir()
     (run / "notes.txt").write_text("3")
     done = dlcli("verify", str(run), "--json")
@@ -47,9 +47,9 @@ def test_a_run_is_found_the_same_and_each_file_is_compared_or_named(dlcli: Dlcli
     assert list(result) == [
         "run", "identical", "epochs", "step", "differences", "environment", "compared", "not_compared",
     ]  # fmt: skip
-    named = {one.split(":")[0].rstrip("/") for one in result["compared"] + result["not_compared"]}
-    there = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()} | {"plots"}
-    assert named - {"checkpoints"} == there
+    listed = {name.split(":")[0].rstrip("/") for name in result["compared"] + result["not_compared"]}
+    existing = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()} | {"plots"}
+    assert listed - {"checkpoints"} == existing
     assert "summary.json: seconds, error, output_errors" in result["not_compared"]
     shown = dlcli("verify", str(run)).out
     assert "unchecked config.yaml" in shown
@@ -57,16 +57,16 @@ def test_a_run_is_found_the_same_and_each_file_is_compared_or_named(dlcli: Dlcli
 
 
 def numbers(text: str, pattern: str) -> Iterator[tuple[str, int]]:
-    """Yield the key of each number of a file, and where the number begins."""
-    for found in re.finditer(pattern, text, re.MULTILINE):
-        keys = re.findall(r'"([^"]+)": |^ *(\w+): ', text[: found.start(1)], re.MULTILINE)
-        yield "".join(keys[-1]) if keys else "", found.start(1)
+    """Yield the key and the offset of each number in a file."""
+    for match in re.finditer(pattern, text, re.MULTILINE):
+        keys = re.findall(r'"([^"]+)": |^ *(\w+): ', text[: match.start(1)], re.MULTILINE)
+        yield "".join(keys[-1]) if keys else "", match.start(1)
 
 
-def edited(text: str, place: int) -> str:
-    """Return text with another first digit in the number at a place."""
-    place += text[place] == "-"
-    return text[:place] + str(int(text[place]) % 9 + 1) + text[place + 1 :]
+def edited(text: str, offset: int) -> str:
+    """Return the text with a changed first digit in the number at an offset."""
+    offset += text[offset] == "-"
+    return text[:offset] + str(int(text[offset]) % 9 + 1) + text[offset + 1 :]
 
 
 JSON = r"(?<=[ \[])(-?\d[\d.e+-]*)(?=[,\]\n}])"
@@ -82,16 +82,16 @@ LEAST = {"metrics.jsonl": 18, "trace.jsonl": 10, "summary.json": 15, "manifest.j
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_edit_of_a_number_is_noticed(dlcli: Dlcli, run: Path, name: str) -> None:
+def test_every_edited_number_is_detected(dlcli: Dlcli, run: Path, name: str) -> None:
     path = run / name
     text = path.read_bytes().decode()
     tried = 0
-    for key, place in numbers(text, FILES[name]):
+    for key, offset in numbers(text, FILES[name]):
         if key in NOT_COMPARED:
             continue
-        path.write_bytes(edited(text, place).encode())
+        path.write_bytes(edited(text, offset).encode())
         done = dlcli("verify", str(run), "-q")
-        assert done.code in NOTICED, (key, text[place : place + 20], done)
+        assert done.code in DETECTED, (key, text[offset : offset + 20], done)
         assert "Traceback" not in done.err
         tried += 1
     assert tried >= LEAST.get(name, 12)
@@ -108,28 +108,28 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("other", OTHERS)
-def test_no_file_can_be_another_run_s(dlcli: Dlcli, run: Path, other: str) -> None:
+def test_files_of_another_run_are_detected(dlcli: Dlcli, run: Path, other: str) -> None:
     made = make_run("other", *OTHERS[other])
     measured = dlcli("eval", str(run), "--json", "-q").out
     compared = json.loads(dlcli("verify", str(run), "--json", "-q").out)["compared"]
     for name in compared:
-        own, foreign = (run / name).read_bytes(), (made / name).read_bytes()
+        original, foreign = (run / name).read_bytes(), (made / name).read_bytes()
         if name == "manifest.json" and other not in ("another seed", "another data"):
-            continue  # it says the same
-        if own == foreign or (other == "other epochs" and "previous" in name):
-            continue  # it is the same, or of an earlier epoch of the same training
+            continue  # its compared entries are the same
+        if original == foreign or (other == "other epochs" and "previous" in name):
+            continue  # identical, or from an earlier epoch of the same training
         (run / name).write_bytes(foreign)
         done = dlcli("verify", str(run), "-q")
-        is_same_data = name == "manifest.json" and other == "another data"  # made of its settings, it has no checksum
-        assert (done.code in NOTICED) != is_same_data, (name, done)
+        is_same_data = name == "manifest.json" and other == "another data"  # synthetic data has no checksum
+        assert (done.code in DETECTED) != is_same_data, (name, done)
         evaluated = dlcli("eval", str(run), "--json", "-q")
         assert evaluated.code in (2, 3) or evaluated.out == measured, (name, evaluated)
         assert "Traceback" not in done.err + evaluated.err
-        (run / name).write_bytes(own)
+        (run / name).write_bytes(original)
     assert dlcli("verify", str(run), "-q").code == 0
 
 
-def test_a_foreign_best_checkpoint_is_not_resumed_with(dlcli: Dlcli, run: Path) -> None:
+def test_resume_does_not_use_the_best_checkpoint_of_another_run(dlcli: Dlcli, run: Path) -> None:
     for settings in OTHERS.values():
         made = make_run("other", *settings)
         shutil.rmtree("copy", ignore_errors=True)
@@ -143,77 +143,75 @@ def test_a_foreign_best_checkpoint_is_not_resumed_with(dlcli: Dlcli, run: Path) 
         shutil.rmtree(made)
 
 
-def test_checkpoints_that_have_changed_places_are_noticed(dlcli: Dlcli, run: Path) -> None:
+def test_swapped_checkpoints_are_detected(dlcli: Dlcli, run: Path) -> None:
     names = sorted(path.name for path in (run / "checkpoints").iterdir())
-    for one in names:
-        for other in names:
-            if one == other:
+    for first in names:
+        for second in names:
+            if first == second:
                 continue
             shutil.copytree(run, "copy")
-            (run / "checkpoints" / one).rename(run / "checkpoints" / "kept")
-            (run / "checkpoints" / other).rename(run / "checkpoints" / one)
-            (run / "checkpoints" / "kept").rename(run / "checkpoints" / other)
+            (run / "checkpoints" / first).rename(run / "checkpoints" / "kept")
+            (run / "checkpoints" / second).rename(run / "checkpoints" / first)
+            (run / "checkpoints" / "kept").rename(run / "checkpoints" / second)
             done = dlcli("verify", str(run), "-q")
-            assert done.code in (3, 6), (one, other, done)
+            assert done.code in (3, 6), (first, second, done)
             assert "Traceback" not in done.err
             resumed = dlcli("train", "--resume", str(run), "training.epochs=4", "-q")
-            assert resumed.code == 3 or dlcli("verify", str(run), "-q").code == 0, (one, other, resumed)
+            assert resumed.code == 3 or dlcli("verify", str(run), "-q").code == 0, (first, second, resumed)
             shutil.rmtree(run)
             Path("copy").rename(run)
 
 
-def test_a_run_without_a_summary_is_verified(dlcli: Dlcli, run: Path) -> None:
+def test_a_run_without_a_summary_can_be_verified(dlcli: Dlcli, run: Path) -> None:
     (run / "summary.json").unlink()
     assert dlcli("verify", str(run), "-q").code == 0
     log = run / "metrics.jsonl"
     log.write_text(log.read_text()[:-30])
     torn = dlcli("verify", str(run))
-    assert torn.code == 6, "last builds upon three epochs"
-    assert "metrics.jsonl: 2 epochs, of 3 that last builds upon" in torn.out
+    assert torn.code == 6, "last was saved after three epochs"
+    assert "metrics.jsonl: 2 epochs, but last was saved after 3" in torn.out
 
 
 @pytest.mark.parametrize("preset", ["digits", "diabetes", "moons"])
 @pytest.mark.parametrize("normalize", ["none", "unit", "standard"])
-def test_runs_of_each_kind_of_data_are_found_the_same(
-    dlcli: Dlcli, clean_place: Path, preset: str, normalize: str
-) -> None:
+def test_runs_on_every_kind_of_data_are_identical(dlcli: Dlcli, clean_place: Path, preset: str, normalize: str) -> None:
     settings = [f"data.normalize={normalize}", "training.epochs=1", "scheduler=null"]
     train(load_config(preset, settings), run_dir=Path("run"), evaluate_test=True)
     done = dlcli("verify", "run", "-q")
     assert done.code == 0, done
 
 
-def test_a_run_whose_output_was_lost_is_found_the_same(dlcli: Dlcli, run: Path) -> None:
+def test_a_run_with_output_errors_is_identical(dlcli: Dlcli, run: Path) -> None:
     summary = json.loads((run / "summary.json").read_text())
     (run / "summary.json").write_text(json.dumps({**summary, "output_errors": {"stderr": "No space left on device"}}))
     assert dlcli("verify", str(run), "-q").code == 0
 
 
-def test_missing_files_are_named(dlcli: Dlcli, run: Path) -> None:
+def test_missing_files_are_reported(dlcli: Dlcli, run: Path) -> None:
     shutil.copytree(run, "copy")
     (run / "checkpoints" / "last.safetensors").unlink()
     done = dlcli("verify", str(run))
     assert done.code == 6
-    assert "last: it is missing" in done.out
+    assert "last: the file is missing" in done.out
     Path("copy/summary.json").unlink()
     done = dlcli("verify", "copy")
     assert done.code == 0
     assert "unchecked summary.json: missing" in done.out
 
 
-def test_a_foreign_log_or_summary_is_not_continued_from(dlcli: Dlcli, run: Path) -> None:
+def test_resume_refuses_the_log_or_summary_of_another_run(dlcli: Dlcli, run: Path) -> None:
     made = make_run("other", "seed=1")
     for name in ("metrics.jsonl", "summary.json"):
-        own = (run / name).read_bytes()
+        original = (run / name).read_bytes()
         shutil.copy(made / name, run / name)
         done = dlcli("train", "--resume", str(run), "training.epochs=4")
         assert (done.code, name in done.err) == (3, True), done
-        (run / name).write_bytes(own)
+        (run / name).write_bytes(original)
     assert dlcli("train", "--resume", str(run), "training.epochs=4").code == 0
     assert dlcli("verify", str(run), "-q").code == 0
 
 
-def test_a_checkpoint_of_other_arithmetic_than_the_manifest_is_refused(dlcli: Dlcli, run: Path) -> None:
+def test_a_checkpoint_with_other_arithmetic_than_the_manifest_is_refused(dlcli: Dlcli, run: Path) -> None:
     manifest = json.loads((run / "manifest.json").read_text())
     manifest["arithmetic"]["step"] = "eager"
     (run / "manifest.json").write_text(json.dumps(manifest))

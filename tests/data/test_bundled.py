@@ -16,7 +16,7 @@ def load_both() -> tuple[RawData, RawData]:
     return load_digits(DigitsData(name="digits")), load_diabetes(DiabetesData(name="diabetes"))
 
 
-def test_the_sets_are_scikit_learns() -> None:
+def test_data_sets_equal_those_of_scikit_learn() -> None:
     from sklearn import datasets
 
     digits, diabetes = load_both()
@@ -27,7 +27,7 @@ def test_the_sets_are_scikit_learns() -> None:
     assert digits.train.targets.dtype == torch.int64
 
 
-def test_where_the_files_have_changed_scikit_learn_reads_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scikit_learn_loads_the_data_if_its_files_have_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     direct = load_both()
     monkeypatch.setattr(bundled, "_read_file", lambda *_: None)
     for ours, theirs in zip(direct, load_both(), strict=True):
@@ -35,8 +35,8 @@ def test_where_the_files_have_changed_scikit_learn_reads_them(monkeypatch: pytes
         assert torch.equal(ours.train.targets, theirs.train.targets)
 
 
-def test_scikit_learn_is_not_imported_for_its_data() -> None:
-    """If this fails after an update of scikit-learn, its files have changed, and cost a second again."""
+def test_loading_does_not_import_scikit_learn() -> None:
+    """A failure after a scikit-learn update means that its files changed and loading takes a second longer."""
     code = """if True:
         import sys
         from dlcli.config.schema import DiabetesData, DigitsData

@@ -1,4 +1,4 @@
-"""A tiny set of the same layout stands in for the real one, a server on this machine for the mirror."""
+"""Fashion-MNIST download and verification, with a tiny data set on a local server in place of the mirror."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def idx_bytes(values: np.ndarray) -> bytes:
 
 @pytest.fixture
 def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A loopback server with four archives, which torchvision and dlcli take for the published ones."""
+    """Loopback server with four archives that torchvision and dlcli accept as the published files."""
     rng = np.random.default_rng(0)
     folder = tmp_path / "mirror"
     folder.mkdir()
@@ -52,7 +52,7 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Suppress the log."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
     monkeypatch.setattr(torchvision.datasets.FashionMNIST, "resources", resources)
@@ -75,23 +75,23 @@ def raw_folder(config: FashionMnistData) -> Path:
     return Path(str(config.root), "FashionMNIST", "raw")
 
 
-def test_it_is_fetched_told_of_and_verified(mirror: Path, config: FashionMnistData) -> None:
-    told: list[str] = []
-    fetch_fashion_mnist(config, told.append)
-    assert "MB, from http://127.0.0.1" in told[-1]
-    assert str(raw_folder(config)) in told[-1]
+def test_download_is_announced_and_verified(mirror: Path, config: FashionMnistData) -> None:
+    messages: list[str] = []
+    fetch_fashion_mnist(config, messages.append)
+    assert "MB, from http://127.0.0.1" in messages[-1]
+    assert str(raw_folder(config)) in messages[-1]
     raw = load_fashion_mnist(config)
     assert raw.test is not None
     assert (raw.train.inputs.shape, raw.test.inputs.shape) == ((TRAIN, 784), (TEST, 784))
     assert raw.train.targets[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
     assert raw.info.class_names[0] == "T-shirt"
     assert not list(raw_folder(config).glob(".fetch-*"))
-    told.clear()
-    fetch_fashion_mnist(config, told.append)
-    assert told == [], "what is whole is not fetched again"
+    messages.clear()
+    fetch_fashion_mnist(config, messages.append)
+    assert messages == [], "intact files are not downloaded again"
 
 
-def test_padding_puts_the_image_in_a_black_frame(mirror: Path, config: FashionMnistData) -> None:
+def test_padding_adds_a_black_frame(mirror: Path, config: FashionMnistData) -> None:
     fetch_fashion_mnist(config, lambda _: None)
     plain, padded = (load_fashion_mnist(config.model_copy(update={"pad": pad})) for pad in (0, 2))
     images = padded.train.inputs.view(TRAIN, 32, 32)
@@ -134,14 +134,14 @@ def web_page(content: bytearray) -> None:
     [
         ("train-images-idx3-ubyte", flip_pixel, "SHA-256 differs"),
         ("train-labels-idx1-ubyte", label_200, "label 200"),
-        ("train-labels-idx1-ubyte", one_label_less, "holds 59, not 60"),
+        ("train-labels-idx1-ubyte", one_label_less, "shape 59 instead of 60"),
         ("t10k-images-idx3-ubyte", half, "bytes of content"),
         ("t10k-labels-idx1-ubyte", empty, "not an IDX file"),
-        ("t10k-images-idx3-ubyte", other_shape, "holds 20×14×56, not 20×28×28"),
+        ("t10k-images-idx3-ubyte", other_shape, "shape 20×14×56 instead of 20×28×28"),
         ("train-images-idx3-ubyte", web_page, "not an IDX file"),
     ],
 )
-def test_damage_is_named_refused_and_mended(
+def test_damaged_files_are_reported_refused_and_repaired(
     mirror: Path, config: FashionMnistData, name: str, damage: object, words: str
 ) -> None:
     fetch_fashion_mnist(config, lambda _: None)
@@ -155,12 +155,12 @@ def test_damage_is_named_refused_and_mended(
     assert words in caught.value.message
 
     for archive in mirror.iterdir():
-        archive.unlink()  # the archives beside the damaged file are whole: mending needs no network
+        archive.unlink()  # the local archives are intact, so the repair needs no network
     fetch_fashion_mnist(config, lambda _: None)
     assert len(load_fashion_mnist(config).train) == TRAIN
 
 
-def test_a_pipe_in_place_of_a_file_is_not_waited_for_and_mended(mirror: Path, config: FashionMnistData) -> None:
+def test_a_pipe_in_place_of_a_file_does_not_block_and_is_repaired(mirror: Path, config: FashionMnistData) -> None:
     fetch_fashion_mnist(config, lambda _: None)
     file = raw_folder(config) / "train-images-idx3-ubyte"
     file.unlink()
@@ -171,14 +171,14 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for_and_mended(mirror: Path, co
     assert len(load_fashion_mnist(config).train) == TRAIN
 
 
-def test_a_mirror_with_other_content_changes_nothing(mirror: Path, config: FashionMnistData) -> None:
+def test_a_mirror_with_wrong_content_changes_no_file(mirror: Path, config: FashionMnistData) -> None:
     (mirror / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(b"something else"))
-    with pytest.raises(DataError, match="cannot fetch Fashion-MNIST"):
+    with pytest.raises(DataError, match="cannot download Fashion-MNIST"):
         fetch_fashion_mnist(config, lambda _: None)
     assert [file.name for file in raw_folder(config).iterdir()] == [".lock"]
 
 
-def test_without_network_and_data_it_says_what_to_put_where(
+def test_the_hint_without_network_says_where_to_put_the_files(
     mirror: Path, config: FashionMnistData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torchvision.datasets.FashionMNIST, "mirrors", ["http://127.0.0.1:9/"])
@@ -189,7 +189,7 @@ def test_without_network_and_data_it_says_what_to_put_where(
     assert "`dlcli train -c digits` needs no download" in str(caught.value.hint)
 
 
-def test_train_fetches_what_is_missing_and_says_so_first(
+def test_train_downloads_missing_data_after_a_message(
     mirror: Path, config: FashionMnistData, dlcli: Callable[..., Finished]
 ) -> None:
     root = str(config.root)
@@ -197,14 +197,14 @@ def test_train_fetches_what_is_missing_and_says_so_first(
     trained = dlcli("train", "-c", "fashion_mnist", f"data.root={root}", "training.epochs=1", "--json")
     assert trained.code == 0, trained.err
     lines = trained.err.splitlines()
-    assert "fetching Fashion-MNIST, 31 MB, from http://127.0.0.1" in lines[1]
+    assert "downloading Fashion-MNIST, 31 MB, from http://127.0.0.1" in lines[1]
     assert lines[2].startswith("data")
-    assert trained.out.count("\n") == 1, "torchvision's own words must not get into the result"
+    assert trained.out.count("\n") == 1, "torchvision must not print into the result"
     assert dlcli("data", "check", "fashion_mnist", "--root", root).code == 0
     assert "verified" in dlcli("data", "fetch", "fashion_mnist", "--root", root).out
 
 
-def test_the_real_set_is_what_was_published(fashion_root: Path) -> None:
+def test_the_real_data_set_equals_the_published_one(fashion_root: Path) -> None:
     raw = load_fashion_mnist(FashionMnistData(name="fashion_mnist", root=str(fashion_root)))
     assert raw.test is not None
     assert raw.train.targets.bincount().tolist() == [6000] * 10
@@ -217,7 +217,7 @@ def test_the_real_set_is_what_was_published(fashion_root: Path) -> None:
 
 
 def mutations(content: bytes, draw: random.Random) -> Iterator[bytes]:
-    """Yield what a bad disk, a broken download or another program may make of a file, without end."""
+    """Yield endless mutations of a file, as made by a bad disk, a broken download or another program."""
     while True:
         start = draw.randrange(len(content))
         match draw.randrange(6):
@@ -235,7 +235,7 @@ def mutations(content: bytes, draw: random.Random) -> Iterator[bytes]:
                 yield content[:start] + content[start + 1 :]
 
 
-def test_every_mutated_file_is_refused_or_the_same(mirror: Path, config: FashionMnistData) -> None:
+def test_every_mutated_file_is_refused_or_unchanged(mirror: Path, config: FashionMnistData) -> None:
     fetch_fashion_mnist(config, lambda _: None)
     raw, draw = raw_folder(config), random.Random(0)
     expected = load_fashion_mnist(config)
@@ -258,7 +258,7 @@ def test_every_mutated_file_is_refused_or_the_same(mirror: Path, config: Fashion
     assert refused >= 1800
 
 
-def test_every_mutated_archive_is_refused_or_the_same(
+def test_every_mutated_archive_is_refused_or_has_no_effect(
     mirror: Path, config: FashionMnistData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetch_fashion_mnist(config, lambda _: None)
@@ -286,10 +286,10 @@ def test_every_mutated_archive_is_refused_or_the_same(
     assert not list(raw.glob(".fetch-*"))
 
 
-def test_an_archive_that_is_forged_down_to_its_checksum_is_refused_too(
+def test_a_forged_archive_with_a_matching_checksum_is_refused(
     mirror: Path, config: FashionMnistData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """torchvision holds an archive against its MD5 only, and does not look at what is in it."""
+    """torchvision verifies only the MD5 of an archive, not its contents."""
     name = "train-labels-idx1-ubyte"
     forged = gzip.compress(idx_bytes(np.full(TRAIN, 200, dtype=np.uint8)), mtime=0)
     (mirror / f"{name}.gz").write_bytes(forged)
@@ -298,6 +298,6 @@ def test_an_archive_that_is_forged_down_to_its_checksum_is_refused_too(
         for file, md5 in torchvision.datasets.FashionMNIST.resources
     ]
     monkeypatch.setattr(torchvision.datasets.FashionMNIST, "resources", resources)
-    with pytest.raises(DataError, match=r"what was fetched is not Fashion-MNIST: .*label 200"):
+    with pytest.raises(DataError, match=r"the downloaded files are not Fashion-MNIST: .*label 200"):
         fetch_fashion_mnist(config, lambda _: None)
     assert not (raw_folder(config) / name).exists()

@@ -10,23 +10,23 @@ from dlcli.data.synthetic import load_synthetic_classification, load_synthetic_r
 
 
 @pytest.mark.parametrize("function", ["linear", "polynomial", "sine", "step", "friedman1"])
-def test_noise_is_what_the_true_function_leaves_over(function: str) -> None:
+def test_residuals_of_the_true_function_are_the_noise(function: str) -> None:
     config = SyntheticRegressionData(
         name="synthetic_regression", function=function, n_samples=20_000, in_features=6, noise=0.5
     )
     raw = load_synthetic_regression(config)
     assert raw.info.true_function is not None
-    left_over = raw.train.targets - raw.info.true_function(raw.train.inputs)
+    residuals = raw.train.targets - raw.info.true_function(raw.train.inputs)
     assert raw.info.noise == 0.5
-    assert abs(left_over.std().item() - 0.5) < 0.01
-    assert abs(left_over.mean().item()) < 0.02
+    assert abs(residuals.std().item() - 0.5) < 0.01
+    assert abs(residuals.mean().item()) < 0.02
     again = load_synthetic_regression(config)
     assert torch.equal(raw.train.inputs, again.train.inputs)
     other = load_synthetic_regression(config.model_copy(update={"seed": 1}))
     assert not torch.equal(raw.train.inputs, other.train.inputs)
 
 
-def test_friedman1_is_the_published_formula() -> None:
+def test_friedman1_matches_the_published_formula() -> None:
     config = SyntheticRegressionData(name="synthetic_regression", function="friedman1", in_features=7)
     info = load_synthetic_regression(config).info
     x = torch.tensor([[0.5, 1.0, 0.25, 0.1, 0.2, 9.0, 9.0]])
@@ -38,7 +38,7 @@ def test_friedman1_is_the_published_formula() -> None:
 @pytest.mark.parametrize(
     ("pattern", "classes"), [("blobs", 4), ("moons", 2), ("circles", 2), ("spirals", 3)], ids=lambda value: str(value)
 )
-def test_patterns_have_their_classes_in_equal_numbers(pattern: str, classes: int) -> None:
+def test_patterns_have_equally_large_classes(pattern: str, classes: int) -> None:
     config = SyntheticClassificationData(
         name="synthetic_classification", pattern=pattern, n_samples=600, n_classes=classes, noise=0.05
     )
@@ -48,7 +48,7 @@ def test_patterns_have_their_classes_in_equal_numbers(pattern: str, classes: int
     assert torch.equal(raw.train.inputs, load_synthetic_classification(config).train.inputs)
 
 
-def test_spirals_can_be_told_apart_by_their_nearest_neighbour() -> None:
+def test_nearest_neighbours_separate_the_spirals() -> None:
     config = SyntheticClassificationData(
         name="synthetic_classification", pattern="spirals", n_samples=900, n_classes=3, noise=0.01
     )

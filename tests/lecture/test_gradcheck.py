@@ -75,7 +75,7 @@ def test_heaviside_is_shown_for_what_it_is(dlcli: Callable[..., Finished]) -> No
     done = dlcli("gradcheck", "-c", "moons", *SMALL, "model.activation=heaviside")
     assert done.code == 0
     words = " ".join(done.out.split())
-    assert "layers 1, 2: autograd, the formulas and differences all give exactly 0" in words
+    assert "layers 1, 2: autograd, the analytic gradients and finite differences are all exactly 0" in words
     assert HEAVISIDE_NOTE in words
     result = check("moons", "model.activation=heaviside")
     below, last = result.parameters[:-2], result.parameters[-2:]

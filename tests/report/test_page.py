@@ -271,7 +271,7 @@ def test_a_page_that_cannot_be_written_is_said_so(dlcli: Any, clean_place: Path,
         done = dlcli(*command)
         assert done.code == 3, done
         assert "cannot write" in done.err
-        assert "name another file" in done.err
+        assert "choose another file" in done.err
     assert {one.name for one in clean_place.iterdir()} == {"run", "pipe"}
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a run?"""
+"""Diagnosis of a run."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from dlcli.runs.trained_run import load_trained_run
 
 @dataclass(frozen=True)
 class DiagnoseResult:
-    """What was found; `asdict` of its findings is what `dlcli runs show --diagnose --json` prints.
+    """Result of a diagnosis; `dlcli runs show --diagnose --json` prints its findings with `asdict`.
 
     Attributes:
-        run: The run's folder.
-        status: How training ended.
-        epochs: How many have ended.
-        epoch: The best checkpoint's; None where there is none, so that only the log could be looked at.
-        findings: The worst first; none for a healthy run.
+        run: Run folder.
+        status: How training ended, such as `finished`.
+        epochs: Number of completed epochs.
+        epoch: Epoch of the best checkpoint; None if the run has none and only its log was examined.
+        findings: Problems, the most severe first; empty for a healthy run.
     """
 
     run: str
@@ -31,15 +31,15 @@ class DiagnoseResult:
 
 
 def diagnose(run: str | Run | None = None, *, device: str = "auto", data_root: str | None = None) -> DiagnoseResult:
-    """Say what is wrong with a run, from its log and, where it has a best checkpoint, its model and data.
+    """Diagnose a run from its log and, if it has a best checkpoint, from its model and data.
 
     Args:
-        run: A run's folder or name; None is the newest.
-        device: Where to compute.
-        data_root: Where the data lies, if not where it lay for training.
+        run: Run folder or name; None selects the newest run.
+        device: Device to compute on.
+        data_root: Folder with the data set, if it has moved since training.
 
     Raises:
-        UsageError: If there is no such run.
+        UsageError: If the run does not exist.
         DataError: If the run, its checkpoint or its data cannot be used.
     """
     run = open_run(run)

@@ -1,4 +1,4 @@
-"""What a study is to train, checked before anything is trained."""
+"""Plan of a study: its configs, learning rates and seeds, validated before training."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _LR = "optimizer.lr"
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be trained.
+    """Validated plan of a study.
 
     Attributes:
-        study: What is asked.
-        data: The data source.
-        level: What curves are to reach.
-        settings: What the user changed for all variants.
-        configs: By variant, but for seed and chosen learning rate.
-        lrs: Learning rates to choose each variant's from; none leaves the configs' own.
-        tuning_seed: With which they are chosen.
-        seeds: With which every variant is trained.
+        study: Study to run.
+        data: Name of the data source.
+        level: Value that counts as reached on a curve.
+        settings: User overrides for all variants.
+        configs: Configs by variant label, before seed and learning rate are set.
+        lrs: Candidate learning rates for each variant; empty keeps the learning rates of the configs.
+        tuning_seed: Seed for the choice of learning rates.
+        seeds: Seeds to train every variant with.
     """
 
     study: Study
@@ -41,21 +41,21 @@ class Plan:
 
     @property
     def epochs(self) -> int:
-        """How long each model is trained."""
+        """Number of epochs per training."""
         return next(iter(self.configs.values())).training.epochs
 
     @property
     def metric(self) -> str:
-        """What is measured on the test split."""
+        """Name of the metric on the test split."""
         return HEADLINE[next(iter(self.configs.values())).task]
 
     @property
     def is_curve_rising(self) -> bool:
-        """Whether a higher curve is a better one."""
+        """Whether higher values on a curve are better."""
         return self.study.curve == "val" and self.metric in HIGHER_IS_BETTER
 
     def best_lr(self, scores: Mapping[float, float | None]) -> float:
-        """Return the learning rate with the best score, the smallest of equals; the smallest if all diverged."""
+        """Return the learning rate with the best score; ties and full divergence resolve to the smallest."""
         sign = 1 if self.is_curve_rising else -1
 
         def rank(lr: float) -> tuple[float, float]:
@@ -66,38 +66,38 @@ class Plan:
 
 
 def make_plan(chosen: Study, settings: tuple[str, ...], data: str | None, n_seeds: int) -> Plan:
-    """Return what to train; every config is checked before anything is trained.
+    """Build the plan of a study and validate all its configs.
 
     Args:
-        chosen: What is asked.
-        settings: `key=value` for all variants.
-        data: The data source; None takes the study's first.
-        n_seeds: How many seeds, those after the config's.
+        chosen: Study to run.
+        settings: Overrides `key=value` for all variants.
+        data: Name of the data source; None selects the study's first.
+        n_seeds: Number of seeds, counted from the seed after the config's.
 
     Raises:
-        UsageError: If the study cannot run so.
+        UsageError: If the study cannot run with these arguments.
     """
     if n_seeds < 2:
-        raise UsageError("a study needs at least 2 seeds: one has no spread", hint="--seeds 5")
+        raise UsageError("a study needs at least 2 seeds to estimate the spread", hint="use `--seeds 5`")
     data = data or next(iter(chosen.grounds))
     if data not in chosen.grounds:
-        hint = f"--data {closest(data, list(chosen.grounds)) or next(iter(chosen.grounds))}"
+        hint = f"use `--data {closest(data, list(chosen.grounds)) or next(iter(chosen.grounds))}`"
         raise UsageError(f"{chosen.name} runs on {' or '.join(chosen.grounds)}, not on {data}", hint=hint)
     _check_settings(chosen, settings)
-    ground = chosen.grounds[data]
+    base = chosen.grounds[data]
     configs = {
-        variant.label: load_config(ground.preset, [*ground.settings, *settings, *variant.settings]).config
+        variant.label: load_config(base.preset, [*base.settings, *settings, *variant.settings]).config
         for variant in chosen.variants
     }
     first = next(iter(configs.values())).seed
-    load_config(ground.preset, [f"seed={first + n_seeds}"])  # which may be too large
+    load_config(base.preset, [f"seed={first + n_seeds}"])  # raises if the last seed is too large
     return Plan(
         study=chosen,
         data=data,
-        level=ground.level,
+        level=base.level,
         settings=settings,
         configs=configs,
-        lrs=() if {_key(one) for one in settings} & {_LR, "optimizer"} else chosen.lrs,
+        lrs=() if {_key(setting) for setting in settings} & {_LR, "optimizer"} else chosen.lrs,
         tuning_seed=first,
         seeds=tuple(range(first + 1, first + n_seeds + 1)),
     )
@@ -108,16 +108,18 @@ def _key(setting: str) -> str:
 
 
 def _check_settings(chosen: Study, settings: Sequence[str]) -> None:
-    """Refuse settings that would make variants alike, or the study another one.
+    """Check that no override touches a setting that defines the study.
 
     Raises:
-        UsageError: If there is such a setting.
+        UsageError: If an override does.
     """
-    own = dict.fromkeys(chosen.varied, "which it varies") | dict.fromkeys(chosen.kept, "which it stands on")
-    own["data.name"] = "which --data does"
+    reserved = dict.fromkeys(chosen.varied, "which the study varies") | dict.fromkeys(
+        chosen.kept, "which the study keeps fixed"
+    )
+    reserved["data.name"] = "which --data sets"
     for setting in settings:
         key = _key(setting)
-        for path, why in own.items():
+        for path, why in reserved.items():
             if f"{path}.".startswith(f"{key}.") or key.startswith(f"{path}."):
-                hint = "--data fashion_mnist" if path == "data.name" else f"leave `{setting}` out"
-                raise UsageError(f"{chosen.name} takes no {key}: that would set {path}, {why}", hint=hint)
+                hint = "use `--data fashion_mnist`" if path == "data.name" else f"remove `{setting}`"
+                raise UsageError(f"{chosen.name} does not accept {key}: it would set {path}, {why}", hint=hint)

@@ -1,4 +1,4 @@
-"""Studies: planned, run, and written down as a figure and numbers."""
+"""Execution of studies, with their figure and results saved to a folder."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ RECORD = "results.json"
 
 @dataclass(frozen=True)
 class StudyOutcome:
-    """What a study came to, and where it lies.
+    """Results of a study and its files.
 
     Attributes:
-        folder: Where its files are.
-        files: Their names.
-        results: All that was measured.
-        record: What `results.json` holds; `title` and `paragraph` say what was found, `method` how.
+        folder: Output folder.
+        files: Names of the files in the folder.
+        results: All measurements.
+        record: Contents of `results.json`; `title` and `paragraph` state the result, `method` the procedure.
     """
 
     folder: str
@@ -47,21 +47,21 @@ def study(
     folder: Path | None = None,
     spectators: Spectators | None = None,
 ) -> StudyOutcome:
-    """Run a study, and leave its figure and its numbers behind.
+    """Run a study and save its figure and results.
 
     Args:
-        name: Which.
-        settings: `key=value` for all variants.
-        data: The data source; None takes the study's first.
-        seeds: How many seeds each variant is trained with, at least 2: those after the config's `seed`.
-        folder: Where to write; None is `studies/NAME`.
-        spectators: Who is told what.
+        name: Name of the study.
+        settings: Overrides `key=value` for all variants.
+        data: Name of the data source; None selects the study's first.
+        seeds: Number of seeds per variant, at least 2, counted from the seed after the config's `seed`.
+        folder: Output folder; None uses `studies/NAME`.
+        spectators: Callbacks; None uses no callbacks.
 
     Raises:
-        UsageError: If there is no such study, it cannot run so, or the folder holds something else.
-        DataError: If data is missing, damaged or unfit, or a file cannot be written.
+        UsageError: If the study does not exist, cannot run with these arguments, or the folder holds other files.
+        DataError: If the data is missing, damaged or unsuitable, or a file cannot be written.
         DeviceError: If the device is missing, or its memory is too small.
-        Interrupted: If `spectators.should_stop` said so; nothing is written then.
+        Interrupted: If `spectators.should_stop` returns a signal number; no files are written.
     """
     plan = make_plan(find_study(name), tuple(settings), data, seeds)
     start = describe_start(sys.argv)
@@ -71,11 +71,11 @@ def study(
         return _write(folder, results, {**start, **describe_environment(training.device)})
 
 
-def _write(folder: Path, results: StudyResults, circumstances: Mapping[str, Any]) -> StudyOutcome:
-    """Write a study's files."""
-    from dlcli.lecture.studies.figure import draw_study  # matplotlib takes a while to import
+def _write(folder: Path, results: StudyResults, environment: Mapping[str, Any]) -> StudyOutcome:
+    """Write the files of a study."""
+    from dlcli.lecture.studies.figure import draw_study  # imports matplotlib, which is slow
 
-    record = {**make_record(results), **circumstances}
+    record = {**make_record(results), **environment}
     pictures = draw_study(results)
     write_json(folder / RECORD, record)
     for file, content in pictures.items():
@@ -85,10 +85,10 @@ def _write(folder: Path, results: StudyResults, circumstances: Mapping[str, Any]
 
 @contextmanager
 def _folder_for(name: str, folder: Path) -> Iterator[Path]:
-    """Make a folder in which nothing can be lost but earlier results of the same study; without results it goes again.
+    """Create the output folder; it may only hold earlier results of the same study. Remove a new folder on failure.
 
     Raises:
-        UsageError: If it holds something else, or cannot be made.
+        UsageError: If the folder holds other files or cannot be created.
     """
     is_new = not folder.exists()
     try:
@@ -96,20 +96,22 @@ def _folder_for(name: str, folder: Path) -> Iterator[Path]:
         is_empty = not any(folder.iterdir())
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise UsageError(f"cannot write into {folder}: {reason}", hint="-o takes another folder") from error
+        raise UsageError(f"cannot write into {folder}: {reason}", hint="choose another folder with -o DIR") from error
     if not is_empty and _study_in(folder) != name:
-        raise UsageError(f"{folder} holds something else than results of {name}", hint="-o takes another folder")
+        raise UsageError(
+            f"{folder} holds files that are not results of {name}", hint="choose another folder with -o DIR"
+        )
     try:
         yield folder
     except BaseException:
         if is_new:
-            with suppress(OSError):  # it holds something by now
+            with suppress(OSError):  # not empty any more
                 folder.rmdir()
         raise
 
 
 def _study_in(folder: Path) -> str | None:
-    """Return the name of the study whose results a folder holds; None if it holds none."""
+    """Return the name of the study with results in the folder, or None."""
     try:
         return str(read_json(folder / RECORD).get("study"))
     except DataError:

@@ -1,4 +1,4 @@
-"""Variants of a config, trained side by side from the same seeds, in memory."""
+"""Paired training of config variants from the same seeds, in memory."""
 
 from __future__ import annotations
 
@@ -34,42 +34,46 @@ from dlcli.training.fit import Fit
 
 @dataclass(frozen=True)
 class Spectators:
-    """Who is told what while a study runs.
+    """Callbacks of a running study.
 
     Attributes:
-        advance: Told what is being done, and how many epochs of how many are behind it.
-        tell: Told a line when a learning rate is chosen or a seed is done.
-        notify: Told in a line what is fetched before it is; None keeps off the network.
-        should_stop: Asked every now and then; a signal's number ends the study.
+        advance: Called with the current activity, the number of completed epochs and the total number of epochs.
+        tell: Called with a one-line message after a learning rate is chosen or a seed is finished.
+        notify: Called with a one-line message before a download; None disables downloads.
+        should_stop: Called after each training event; a returned signal number ends the study.
     """
 
-    advance: Callable[[str, int, int], None] = lambda what, done, total: None
+    advance: Callable[[str, int, int], None] = lambda activity, done, total: None
     tell: Callable[[str], None] = lambda line: None
     notify: Callable[[str], None] | None = None
     should_stop: Callable[[], int | None] = lambda: None
 
 
 class PairedTraining:
-    """Trains all that a plan asks for.
+    """Trainer for all variants and seeds of a plan.
 
-    Within a seed, every variant has the same splits, first parameters (where shapes agree) and order of examples.
+    For a given seed, all variants share the splits, the initial parameters (where shapes agree) and the example order.
 
     Args:
-        plan: What to train.
-        spectators: Who is told what.
+        plan: Plan of the study.
+        spectators: Callbacks.
     """
 
     def __init__(self, plan: Plan, spectators: Spectators) -> None:
         self._plan, self._spectators = plan, spectators
-        learned = sum(not one.is_solved for one in plan.study.variants)
-        self._total, self._done = learned * (len(plan.lrs) + len(plan.seeds)) * plan.epochs, 0
+        trained = sum(not variant.is_solved for variant in plan.study.variants)
+        self._total, self._done = trained * (len(plan.lrs) + len(plan.seeds)) * plan.epochs, 0
         self._unit = ""
         self.device = torch.device("cpu")
 
     def run(self) -> StudyResults:
-        """Choose learning rates, train every variant with every seed, and return what was measured."""
+        """Choose the learning rates, train every variant with every seed, and return the measurements."""
         plan = self._plan
-        tried = {one.label: self._try_lrs(one) for one in plan.study.variants if plan.lrs and not one.is_solved}
+        tried = {
+            variant.label: self._try_lrs(variant)
+            for variant in plan.study.variants
+            if plan.lrs and not variant.is_solved
+        }
         configs = dict(plan.configs)
         for label, scores in tried.items():
             configs[label] = _with_lr(configs[label], plan.best_lr(scores))
@@ -85,7 +89,8 @@ class PairedTraining:
             seeds=plan.seeds,
             settings=plan.settings,
             variants=tuple(
-                self._collect(one, configs[one.label], tried.get(one.label, {}), by_seed) for one in plan.study.variants
+                self._collect(variant, configs[variant.label], tried.get(variant.label, {}), by_seed)
+                for variant in plan.study.variants
             ),
         )
 
@@ -104,11 +109,11 @@ class PairedTraining:
             lr=None if variant.is_solved else config.optimizer.lr,
             tried=tried,
             trainings=trainings,
-            reached=tuple(first_epoch(one.curve, level, higher=higher) for one in trainings),
+            reached=tuple(first_epoch(training.curve, level, higher=higher) for training in trainings),
         )
 
     def _try_lrs(self, variant: Variant) -> dict[float, float | None]:
-        """Return, by learning rate, the mean of a variant's curve with the tuning seed; None if it diverged."""
+        """Return the mean of a variant's curve by learning rate, with the tuning seed; None if training diverged."""
         plan, splits = self._plan, None
         scores: dict[float, float | None] = {}
         for lr in plan.lrs:
@@ -126,52 +131,53 @@ class PairedTraining:
         for variant in self._plan.study.variants:
             config = _with_seed(configs[variant.label], seed)
             trainings[variant.label], splits = self._train(variant, config, splits, f"{variant.label}, seed {seed}")
-        found = [
-            f"{label} {'diverged' if one.test is None else format_number(one.test)}" for label, one in trainings.items()
+        scores = [
+            f"{label} {'diverged' if training.test is None else format_number(training.test)}"
+            for label, training in trainings.items()
         ]
         seconds = time.perf_counter() - start
-        self._spectators.tell(f"seed {seed}: test {self._plan.metric} {', '.join(found)}; {seconds:.1f} s")
+        self._spectators.tell(f"seed {seed}: test {self._plan.metric} {', '.join(scores)}; {seconds:.1f} s")
         return trainings
 
     def _train(
-        self, variant: Variant, config: Config, splits: Splits | None, what: str, *, tests: bool = True
+        self, variant: Variant, config: Config, splits: Splits | None, activity: str, *, tests: bool = True
     ) -> tuple[Training, Splits]:
-        """Train a variant, or solve it; return what was measured, and the splits for the next one with that seed."""
-        self._advance(what, 0)
+        """Train or solve a variant; return its measurements, and the splits for the next variant with the same seed."""
+        self._advance(activity, 0)
         setup = set_up(config, notify=self._spectators.notify, splits=splits)
         self._unit, self.device = setup.splits.info.target_unit, setup.device
         is_distance = self._plan.study.curve == "distance"
         solution = solve_least_squares(setup.splits.train) if is_distance else None
         with memory_errors_named(config):
             if variant.is_solved:
-                assert solution is not None, "only what distances are measured from is solved"
+                assert solution is not None, "only the reference of distances is solved"
                 solution.write_to(setup.model)
                 return self._follow(setup, solution, None, tests=tests), setup.splits
-            return self._follow(setup, solution, what, tests=tests), setup.splits
+            return self._follow(setup, solution, activity, tests=tests), setup.splits
 
-    def _follow(self, setup: Setup, solution: LinearSolution | None, what: str | None, *, tests: bool) -> Training:
-        """Train a model and follow it epoch by epoch; without `what`, measure it as it is."""
+    def _follow(self, setup: Setup, solution: LinearSolution | None, activity: str | None, *, tests: bool) -> Training:
+        """Train a model and record its curve; without an `activity`, measure it without training."""
         model, splits = setup.model, setup.splits
         norms, before = gradient_norms(model, setup.task, splits), weights_of(model)
         epochs: list[EpochEnded] = []
         curve: list[float] = []
         diverged: str | None = None
         try:
-            for event in Fit(model, setup.task, splits, setup.config) if what else ():
+            for event in Fit(model, setup.task, splits, setup.config) if activity else ():
                 if isinstance(event, EpochEnded):
                     epochs.append(event)
                     curve.append(solution.distance_of(model) if solution else event.val[self._plan.metric])
-                    self._advance(what or "", 1)
-                self._heed_signals()
+                    self._advance(activity or "", 1)
+                self._raise_if_stopped()
         except DivergedError as error:
             diverged = error.message
-            self._advance(what or "", self._plan.epochs - len(epochs))
+            self._advance(activity or "", self._plan.epochs - len(epochs))
         after = weights_of(model)
         return Training(
             seed=setup.config.seed,
             curve=tuple(curve),
-            train_loss=tuple(one.train_loss for one in epochs),
-            seconds=tuple(itertools.accumulate(one.epoch_seconds for one in epochs)),
+            train_loss=tuple(epoch.train_loss for epoch in epochs),
+            seconds=tuple(itertools.accumulate(epoch.epoch_seconds for epoch in epochs)),
             test=self._measure(setup) if tests and diverged is None else None,
             diverged=diverged,
             gradient_norms=norms,
@@ -180,16 +186,16 @@ class PairedTraining:
         )
 
     def _measure(self, setup: Setup) -> float:
-        """Return the task's metric on the test split, which is looked at once, after training."""
+        """Return the task's metric on the test split, which is used only once, after training."""
         return setup.task.metrics(evaluate_split(setup.model, setup.task, setup.splits.test))[self._plan.metric]
 
-    def _advance(self, what: str, epochs: int) -> None:
+    def _advance(self, activity: str, epochs: int) -> None:
         self._done += epochs
-        self._spectators.advance(what, self._done, self._total)
+        self._spectators.advance(activity, self._done, self._total)
 
-    def _heed_signals(self) -> None:
+    def _raise_if_stopped(self) -> None:
         if signum := self._spectators.should_stop():
-            raise Interrupted("interrupted: a study that is not done leaves no results", signum=signum)
+            raise Interrupted("interrupted: an unfinished study saves no results", signum=signum)
 
 
 def _with_lr(config: Config, lr: float) -> Config:

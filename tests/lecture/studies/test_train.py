@@ -1,4 +1,4 @@
-"""Variants of a seed are compared fairly: they have the same data, start and order, and each its own learning rate."""
+"""Paired training: variants share data, initial parameters and order, and each has a tuned learning rate."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def make_plan(*variants: Variant, lrs: tuple[float, ...] = (), seeds: tuple[int,
     study = Study(
         "s", "?", "", {"digits": Ground("digits", SMALL, 0.5)}, variants, variants[0].label, lambda _: [], lrs
     )
-    configs = {one.label: load_config("digits", [*SMALL, *one.settings]).config for one in variants}
+    configs = {variant.label: load_config("digits", [*SMALL, *variant.settings]).config for variant in variants}
     return Plan(study, "digits", 0.5, (), configs, lrs, 0, seeds)
 
 
@@ -38,7 +38,7 @@ def run(plan: Plan, **spectators: Callable[..., object]) -> StudyResults:
     return PairedTraining(plan, Spectators(**spectators)).run()  # type: ignore[arg-type]
 
 
-def test_within_a_seed_all_variants_have_the_same_splits_start_and_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variants_of_a_seed_share_splits_initial_parameters_and_order(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, torch.Tensor, Splits]] = []
     orders: list[tuple[int, int]] = []
     fit, draw = paired_training.Fit, batches.draw_order
@@ -65,21 +65,23 @@ def test_within_a_seed_all_variants_have_the_same_splits_start_and_order(monkeyp
     assert orders == [(seed, epoch) for seed in (1, 2) for _ in "ab" for epoch in (1, 2)]
 
 
-def test_equal_variants_come_to_equal_numbers_and_a_run_of_the_same_config_to_the_same() -> None:
+def test_equal_variants_have_equal_results_that_match_a_run_of_the_same_config() -> None:
     import dlcli
 
     results = run(make_plan(Variant("one", ("training.batch_size=64",)), Variant("two", ("training.batch_size=64",))))
-    one, two = results.variants
-    assert [t.curve for t in one.trainings] == [t.curve for t in two.trainings]
-    assert results.compare_test(two).verdict == "same"
-    last = one.trainings[0]
+    first, second = results.variants
+    assert [t.curve for t in first.trainings] == [t.curve for t in second.trainings]
+    assert results.compare_test(second).verdict == "same"
+    last = first.trainings[0]
     trained = dlcli.train(dlcli.load_config("digits", [*SMALL, "seed=1"]))
     evaluated = dlcli.evaluate(trained.run, checkpoint="last")
-    assert last.test == pytest.approx(evaluated.metrics["accuracy"], abs=0.004)  # an example of 359: threads may differ
+    assert last.test == pytest.approx(
+        evaluated.metrics["accuracy"], abs=0.004
+    )  # one example of 359, since thread counts may differ
     assert len(last.curve) == len(last.seconds) == 2
 
 
-def test_each_variant_has_the_learning_rate_that_is_best_for_it_with_a_seed_of_its_own() -> None:
+def test_learning_rates_are_tuned_per_variant_with_a_separate_seed() -> None:
     lines: list[str] = []
     plan = make_plan(Variant("a", ("loss.name=cross_entropy",)), Variant("b", ("loss.name=mse",)), lrs=(1e-4, 1.0))
     results = run(plan, tell=lines.append)
@@ -88,12 +90,12 @@ def test_each_variant_has_the_learning_rate_that_is_best_for_it_with_a_seed_of_i
         assert variant.lr == 1.0
         assert variant.tried[1.0] > variant.tried[1e-4]  # type: ignore[operator]
         assert variant.config["optimizer.lr"] == 1.0
-    assert plan.tuning_seed not in [t.seed for one in results.variants for t in one.trainings]
+    assert plan.tuning_seed not in [t.seed for variant in results.variants for t in variant.trainings]
     assert len(lines) == 4
     assert "lr 1 is the best of 0.0001, 1" in lines[0]
 
 
-def test_what_diverges_is_chosen_by_nobody_and_reported_and_not_raised() -> None:
+def test_diverging_learning_rates_are_not_chosen_and_divergence_is_reported() -> None:
     linear = ("model.activation=identity", "model.hidden_sizes=[8, 8]")
     plan = make_plan(Variant("linear", linear), lrs=(1e6, 0.01))
     (chosen,) = run(plan).variants
@@ -108,13 +110,13 @@ def test_what_diverges_is_chosen_by_nobody_and_reported_and_not_raised() -> None
     assert results.compare_test(diverged).verdict is None
 
 
-def test_progress_ends_at_its_total_and_a_signal_ends_the_study() -> None:
-    moves: list[tuple[int, int]] = []
+def test_progress_reaches_its_total_and_a_signal_stops_the_study() -> None:
+    progress: list[tuple[int, int]] = []
     linear = ("model.activation=identity", "model.hidden_sizes=[8, 8]")
     plan = make_plan(Variant("tame", linear), Variant("wild", (*linear, "optimizer.lr=1e6")), lrs=(0.01,))
-    run(plan, advance=lambda what, done, total: moves.append((done, total)))
-    assert moves[-1] == (12, 12)
-    assert [done for done, _ in moves] == sorted(done for done, _ in moves)
+    run(plan, advance=lambda activity, done, total: progress.append((done, total)))
+    assert progress[-1] == (12, 12)
+    assert [done for done, _ in progress] == sorted(done for done, _ in progress)
     with pytest.raises(Interrupted) as caught:
         run(plan, should_stop=lambda: 2)
     assert caught.value.exit_code == 130

@@ -5,6 +5,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEV := $(VENV)/.dev-ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train eval test lint format type check bench audit clean test-long
@@ -14,13 +15,20 @@ help: ## Show this list
 	@echo
 	@echo '  make train CONFIG=configs/fashion_mnist.yaml ARGS="data.root=DIR training.epochs=5"'
 
+TEXTS := dlcli configs docs/*.md README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
+
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dlcli needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(INSTALL) .
 	@touch $(READY)
 
-setup: $(READY) ## Create .venv with all dependencies
+$(DEV): $(READY)
+	$(INSTALL) '.[dev,browser,peers]'
+	@touch $(DEV)
+
+setup: $(DEV) ## Create .venv with dlcli and all development tools
 
 train: $(READY) ## Train and evaluate CONFIG (a file or a preset; default digits)
 	$(BIN)/dlcli train -c $(CONFIG) --eval $(ARGS)
@@ -28,22 +36,24 @@ train: $(READY) ## Train and evaluate CONFIG (a file or a preset; default digits
 eval: $(READY) ## Evaluate the newest run on its test split
 	$(BIN)/dlcli eval $(ARGS)
 
-test: $(READY) ## Run the whole test suite
+test: $(DEV) ## Run the whole test suite
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
-test-long: $(READY) ## Run hundreds of kills, signals, starved and racing runs (some minutes)
+test-long: $(DEV) ## Run hundreds of kills, signals, starved and racing runs (some minutes)
 	$(BIN)/python -m pytest -m long $(ARGS)
 
-lint: $(READY) ## Check style and package layers
+lint: $(DEV) ## Check style, package layers, spelling and wording
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/codespell
+	! grep -rnEi -f .ci/banned-phrases $(TEXTS)
 
-format: $(READY) ## Format the code
+format: $(DEV) ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-type: $(READY) ## Check types
+type: $(DEV) ## Check types
 	$(BIN)/mypy
 
 check: lint type test ## Run all checks that CI runs

@@ -1,8 +1,9 @@
 """docs/lecture.md: its commands print the shown output, and its rows agree with independent formulas.
 
-Other rows are tested next to their code: 4 in test_parity, 5 and 18 in lecture/test_gradcheck, 6 in lecture/test_gradcheck
-and training/fast/test_backprop, 7 in test_three_loops, 8 in data/test_fashion_mnist, 12 and 15 in test_task and studies, 14
-in evaluation/test_classification, 16 in lecture/test_explanation, 19 in training/fast/test_backprop and test_parity.
+Other rows are tested next to their code: 4 in test_parity, 5 and 18 in lecture/test_gradcheck, 6 in
+lecture/test_gradcheck and training/fast/test_backprop, 7 in test_three_loops, 8 in data/test_fashion_mnist,
+12 and 15 in test_task and studies, 14 in evaluation/test_classification, 16 in lecture/test_explanation, 19
+in training/fast/test_backprop and test_parity.
 """
 
 from __future__ import annotations

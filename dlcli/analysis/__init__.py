@@ -1,1 +1,1 @@
-"""Questions asked of a trained run."""
+"""Evaluation, diagnosis and explanation of trained runs."""

@@ -1,4 +1,4 @@
-"""What is wrong with a trained run, in plain words, from measured facts."""
+"""Diagnosis of a trained run: rules that turn measurements into findings with advice."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dlcli.analysis.trained_run import TrainedRun
 
 __all__ = ["LOOKED_FOR", "Finding", "RunLog", "diagnose", "diagnose_log"]
 
-# In this order: a cause before what it brings about. A learning rate that is too high saturates units, saturated units
-# learn little, and what has learned little is not calibrated.
+# Causes come before their consequences: a learning rate that is too high saturates units, saturated units learn little,
+# and a model that has learned little is not calibrated.
 _RULES = (
     rules_of_training.learning_rate_too_high,
     rules_of_data.labels_unrelated,
@@ -31,24 +31,24 @@ LOOKED_FOR = tuple(rule.__name__.replace("_", " ") for rule in (rules_of_data.le
 
 
 def diagnose(run: TrainedRun) -> list[Finding]:
-    """Return what is wrong with a run, the worst first; nothing for a healthy one.
+    """Return the problems and hints of a run, most severe first; an empty list for a healthy run.
 
-    The test split is looked at for copies of training examples alone: whoever acts on the advice has not seen it.
+    The test split is only searched for copies of training examples, so that advice does not leak its labels.
 
     Args:
-        run: With the parameters of its best checkpoint.
+        run: Run with the parameters of its best checkpoint.
     """
     log = RunLog(run.config, run.rows, run.traces, run.status)
     return _judge(Case(log, measure(run)))
 
 
 def diagnose_log(log: RunLog) -> list[Finding]:
-    """Return what can be said of a run that came to no model, one that diverged in its first epoch, say."""
+    """Return the findings of a run without a model, e.g. of a run that diverged in its first epoch."""
     return _judge(Case(log, None))
 
 
 def _judge(case: Case) -> list[Finding]:
-    """Return all findings up to the first problem, and copies in any case, problems first."""
+    """Return all findings up to the first problem, and leakage in any case; problems first."""
     findings = [finding] if (finding := rules_of_data.leakage(case)) else []
     for rule in _RULES:
         finding = rule(case)
@@ -56,4 +56,4 @@ def _judge(case: Case) -> list[Finding]:
             findings.append(finding)
             if finding.severity == "problem":
                 break
-    return sorted(findings, key=lambda one: one.severity != "problem")
+    return sorted(findings, key=lambda finding: finding.severity != "problem")

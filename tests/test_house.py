@@ -1,4 +1,4 @@
-"""What the package's layout promises, seen from outside."""
+"""Import times and packaging of dlcli."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEAVY = ("torch", "torchvision", "sklearn", "matplotlib", "numpy", "pandas", "ji
 
 
 def modules_after(*arguments: str) -> tuple[int, set[str]]:
-    """Run a command line in a process of its own; return its exit code and the heavy modules it imported."""
+    """Run a command line in a separate process; return its exit code and the heavy modules it imported."""
     code = (
         "import sys, json, atexit\n"
         f"atexit.register(lambda: print('\\n' + json.dumps([name for name in {HEAVY} if name in sys.modules])))\n"
@@ -60,7 +60,7 @@ def test_help_and_config_errors_never_import_torch(clean_place: Path, arguments:
     assert modules_after(*arguments) == (code, set())
 
 
-def test_importing_dlcli_is_cheap_and_its_api_is_there() -> None:
+def test_importing_dlcli_does_not_import_torch_until_the_api_is_used() -> None:
     code = "import dlcli, sys; print('torch' in sys.modules); dlcli.train; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["False", "True"]
@@ -75,7 +75,7 @@ def test_the_api_imports_torch_and_no_other_heavy_package() -> None:
     assert set(done.stdout.split()) == {"torch", "numpy"}
 
 
-def test_training_does_not_wait_for_torch_s_compiler() -> None:
+def test_training_does_not_import_torch_dynamo() -> None:
     """torch._dynamo takes a second to import, and the first object of torch.optim imports it."""
     code = (
         "import dlcli, sys\n"
@@ -87,7 +87,7 @@ def test_training_does_not_wait_for_torch_s_compiler() -> None:
     assert done.stdout == "False\n", done.stderr
 
 
-def test_the_wheel_ships_the_configs_as_presets_and_what_pages_are_made_of(clean_place: Path) -> None:
+def test_the_wheel_contains_presets_templates_and_styles(clean_place: Path) -> None:
     command = f"import os; os.chdir({str(CHECKOUT)!r}); from hatchling.build import build_wheel; "
     command += f"build_wheel({str(clean_place)!r})"
     subprocess.run([sys.executable, "-c", command], check=True, capture_output=True, timeout=60)

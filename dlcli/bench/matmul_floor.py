@@ -1,4 +1,4 @@
-"""The matrix products of a step alone: what no program can save."""
+"""Time of a training step's matrix products alone, a lower bound for the step."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from dlcli.training.fast.onednn import build_layer, choose_library
 from dlcli.training.threads import machine_cores, thread_count
 
 _REPEATS, _CALLS_AT_ONCE = 25, 20
-_NEARLY_ZERO = 1e-30  # a learning rate; BLAS leaves products out that are multiplied by 0
+_NEARLY_ZERO = 1e-30  # learning rate; BLAS skips products that are multiplied by exactly 0
 
 
 def product_seconds(model: nn.Sequential, batch_size: int) -> float:
-    """Return the time of a step's matrix products alone: forward, for the weights, and for all inputs but the first.
+    """Return the time of a step's matrix products: forward, weight gradients, and input gradients except the first.
 
-    By the library and in the layout that steps take them in here.
+    The products use the same library and memory layout as training steps on this machine.
     """
     linears = [module for module in model if isinstance(module, nn.Linear)]
     weight = linears[0].weight
@@ -41,9 +41,10 @@ def product_seconds(model: nn.Sequential, batch_size: int) -> float:
 
 @torch.inference_mode()
 def _best_seconds(product: Callable[[], object], threads: int, weight: Tensor) -> float:
-    """Return the seconds of a product, the least of some; a device that is not waited for takes many at once.
+    """Return the seconds of a product, the minimum of several runs.
 
-    A GPU takes them as a graph, as it takes steps: the host would not ask for small ones fast enough.
+    On an accelerator, a run makes several calls before it synchronizes. On CUDA the calls are captured as a graph, as
+    in training: the host could not launch small products fast enough.
     """
     device = weight.device
     count = 1 if device.type == "cpu" else _CALLS_AT_ONCE
@@ -52,12 +53,12 @@ def _best_seconds(product: Callable[[], object], threads: int, weight: Tensor) -
         for _ in range(count):
             product()
 
-    take = capture(repeat, [weight]) if device.type == "cuda" else repeat  # the model's weight: no product changes it
+    run = capture(repeat, [weight]) if device.type == "cuda" else repeat  # no product changes the model's weight
     seconds = []
     with thread_count(threads):
-        for _ in range(_REPEATS + 1):  # the first one warms up
+        for _ in range(_REPEATS + 1):  # the first run is a warm-up
             start = time.perf_counter()
-            take()
+            run()
             if device.type != "cpu":
                 torch.accelerator.synchronize(device)
             seconds.append((time.perf_counter() - start) / count)

@@ -1,4 +1,4 @@
-"""How fast training is here, and what the time goes to."""
+"""Training speed on this machine, and the fraction of it spent in matrix products."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from dlcli.training.batches import count_batches, examples_per_batch
 from dlcli.training.events import EpochEnded
 from dlcli.training.fit import Fit
 
-_ROUND_SECONDS = 0.3  # each round is long enough to be timed well, and short enough that both loops see the same load
+_ROUND_SECONDS = 0.3  # long enough for precise timing, short enough that both loops run under the same load
 
 
 @dataclass(frozen=True)
 class Workload:
-    """Something to train.
+    """Config and data to train with.
 
     Attributes:
-        name: For people.
-        config: All settings.
-        splits: On the config's device.
+        name: Name for display.
+        config: Config of the training.
+        splits: Data on the config's device.
     """
 
     name: str
@@ -42,18 +42,18 @@ class Workload:
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast a workload trains; times are medians over the rounds, with the fastest and the slowest.
+    """Training speed of a workload; times are medians over the rounds, with minimum and maximum.
 
     Attributes:
-        workload: Its name.
-        step: How gradients are found; see `training.step`.
-        batch_size: Examples per step.
-        examples_per_second: In the training loop; validation is not counted.
-        microseconds_per_step: (median, least, most).
-        product_microseconds: Of a step's matrix products alone, as the step takes them, each by the better number of
-            threads.
-        against: Name of the loop that took turns with ours, or None.
-        against_microseconds_per_step: That loop's (median, least, most).
+        workload: Name of the workload.
+        step: Implementation of the training step, see `training.step`.
+        batch_size: Number of examples per step.
+        examples_per_second: Throughput of the training loop, without validation.
+        microseconds_per_step: (median, minimum, maximum).
+        product_microseconds: Time of a step's matrix products alone, each with the faster number of threads (one or all
+            cores).
+        against: Name of the loop that was timed alternately with dlcli's, or None.
+        against_microseconds_per_step: (median, minimum, maximum) of that loop.
     """
 
     workload: str
@@ -67,12 +67,12 @@ class Speed:
 
     @property
     def product_share(self) -> float:
-        """Share of a step's time that no program can save: its matrix products."""
+        """Fraction of a step's time spent in matrix products, which no implementation can avoid."""
         return self.product_microseconds / self.microseconds_per_step[0]
 
     @property
     def times_as_fast(self) -> float | None:
-        """How many times as long the other loop takes."""
+        """Time per step of the other loop divided by dlcli's."""
         if self.against_microseconds_per_step is None:
             return None
         return self.against_microseconds_per_step[0] / self.microseconds_per_step[0]
@@ -80,13 +80,13 @@ class Speed:
 
 @dataclass(frozen=True)
 class BenchResult:
-    """What `dlcli bench --json` prints.
+    """Result of a benchmark, printed by `dlcli bench --json`.
 
     Attributes:
-        device: What it ran on.
+        device: Device of the benchmark.
         torch: Version of torch.
-        workloads: How fast each trains.
-        start_up_seconds: Of each phase from the start of a process to the first look at the loss, in order.
+        workloads: Training speed of each workload.
+        start_up_seconds: Seconds per phase from the start of a process to the first evaluation of the loss, in order.
     """
 
     device: str
@@ -96,7 +96,7 @@ class BenchResult:
 
 
 def built_in_workloads(device: torch.device) -> list[Workload]:
-    """Return an image classifier at two batch sizes, and a regression so small that only overhead counts."""
+    """Return an image classifier with two batch sizes, and a regression so small that overhead dominates."""
     return [
         _random_workload("images/64", 60_000, (784, 256, 128, 10), 64, device),
         _random_workload("images/512", 60_000, (784, 256, 128, 10), 512, device),
@@ -105,7 +105,7 @@ def built_in_workloads(device: torch.device) -> list[Workload]:
 
 
 def _random_workload(name: str, n: int, sizes: tuple[int, ...], batch_size: int, device: torch.device) -> Workload:
-    """Return sigmoid layers of these sizes, plain SGD and random examples."""
+    """Return a workload with sigmoid layers of these sizes, plain SGD and random examples."""
     generator = torch.Generator().manual_seed(0)
     is_regression = sizes[-1] == 1
     if is_regression:
@@ -124,27 +124,27 @@ def _random_workload(name: str, n: int, sizes: tuple[int, ...], batch_size: int,
         }
     )
     info = DataInfo("random", task, sizes[0], sizes[-1])
-    some = train.select(torch.arange(100))
-    splits = Splits(info, train, some, some, Scaling.identity(), Scaling.identity())
+    sample = train.select(torch.arange(100))
+    splits = Splits(info, train, sample, sample, Scaling.identity(), Scaling.identity())
     return Workload(name, config, splits.to(device, torch.float32))
 
 
 def measure_speed(workload: Workload, *, rounds: int, against: Literal["tutorial"] | None = None) -> Speed:
-    """Train for some rounds, in turns with another loop where one is named, and time it.
+    """Measure the training speed, alternately with another loop if `against` is given.
 
     Args:
-        workload: What to train.
-        rounds: How many are counted; one more warms up.
+        workload: Config and data to train with.
+        rounds: Number of timed rounds, after one warm-up round.
         against: `tutorial`, the loop of PyTorch's tutorials: DataLoader, nn.Module, torch.optim, loss.item().
     """
     config, train = workload.config, workload.splits.train
-    loops = {"dlcli": _our_rounds(workload)} | ({against: _tutorial_rounds(workload)} if against else {})
+    loops = {"dlcli": _dlcli_rounds(workload)} | ({against: _tutorial_rounds(workload)} if against else {})
     seconds: dict[str, list[float]] = {name: [] for name in loops}
     for _ in range(rounds + 1):
         for name, loop in loops.items():
             seconds[name].append(next(loop))
-    counted = {name: [one * 1e6 for one in values[1:]] for name, values in seconds.items()}
-    spread = {name: (statistics.median(values), min(values), max(values)) for name, values in counted.items()}
+    microseconds = {name: [value * 1e6 for value in values[1:]] for name, values in seconds.items()}
+    spread = {name: (statistics.median(values), min(values), max(values)) for name, values in microseconds.items()}
     batch_size = min(len(train), examples_per_batch(len(train), config.training.batch_size))
     steps = count_batches(len(train), config.training.batch_size)
     model = _build(workload)
@@ -166,8 +166,8 @@ def _build(workload: Workload) -> nn.Sequential:
     return model.to(train.device)
 
 
-def _our_rounds(workload: Workload) -> Iterator[float]:
-    """Yield the seconds per step of `fit`, round after round; a round has one epoch at least."""
+def _dlcli_rounds(workload: Workload) -> Iterator[float]:
+    """Yield the seconds per step of `fit` for each round; a round has at least one epoch."""
     endless = {
         "training": workload.config.training.model_copy(update={"epochs": 10**6}),
         "early_stopping": EarlyStoppingSection(),
@@ -184,7 +184,7 @@ def _our_rounds(workload: Workload) -> Iterator[float]:
 
 
 def _tutorial_rounds(workload: Workload) -> Iterator[float]:
-    """Yield the seconds per step of the loop that tutorials show, round after round."""
+    """Yield the seconds per step of the tutorials' training loop for each round."""
     from torch.utils.data import DataLoader, TensorDataset
 
     config, train = workload.config, workload.splits.train

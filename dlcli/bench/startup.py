@@ -1,4 +1,4 @@
-"""What the time from the start of a process to the first look at the loss goes to."""
+"""Start-up time of a training process, by phase, up to the first evaluation of the loss."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from dlcli.programs import programs_allowed
 
-# Run by a new Python, which imports from where this one does and not from the working folder; each line says when a
-# phase ended.
+# Executed by a new Python process with this process's import path, without the working folder. Each output line gives
+# the end time of a phase.
 _START_UP = """
 import sys, time
 sys.path[:] = sys.argv.pop(1).split("\\n")
@@ -33,12 +33,12 @@ ended("first look at the loss")
 
 
 def measure_start_up(config: str | None, overrides: Sequence[str], *, rounds: int = 3) -> dict[str, float]:
-    """Return the median seconds of each phase from the start of a process to the first look at the loss.
+    """Return the median seconds per phase from the start of a process to the first evaluation of the loss.
 
     Args:
-        config: A file or a preset that trains on data that is here; None takes `digits`.
-        overrides: Settings that go before the config's.
-        rounds: How many processes to start.
+        config: Config file or preset with data that is available offline; None uses `digits`.
+        overrides: Settings that override the config, e.g. `optimizer.lr=0.5`.
+        rounds: Number of processes to start.
     """
     phases: dict[str, list[float]] = {}
     for _ in range(rounds):
@@ -47,7 +47,7 @@ def measure_start_up(config: str | None, overrides: Sequence[str], *, rounds: in
         with programs_allowed():
             completed = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
         for line in completed.stdout.splitlines():
-            phase, moment = line.split("\t")
-            phases.setdefault(phase, []).append(float(moment) - last)
-            last = float(moment)
+            phase, ended_at = line.split("\t")
+            phases.setdefault(phase, []).append(float(ended_at) - last)
+            last = float(ended_at)
     return {phase: statistics.median(seconds) for phase, seconds in phases.items()}

@@ -1,4 +1,4 @@
-"""Is a model right as often as it says, and how far off would chance alone be?"""
+"""Reliability of predicted probabilities and expected calibration error."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _DRAWS = 200
 
 @dataclass(frozen=True)
 class Reliability:
-    """Whether predictions of a probability p are right in a share p of the cases; each of shape (15,).
+    """Confidence and accuracy per confidence bin; each tensor has shape (15,).
 
     Attributes:
-        counts: Examples in each bin of the highest probability, int64.
-        confidence: Mean of the highest probability in each bin; NaN where it is empty.
-        accuracy: Share of right predictions in each bin; NaN where it is empty.
+        counts: Number of examples per bin of the highest probability, int64.
+        confidence: Mean of the highest probability per bin; NaN for an empty bin.
+        accuracy: Fraction of correct predictions per bin; NaN for an empty bin.
     """
 
     counts: Tensor
@@ -33,7 +33,7 @@ class Reliability:
 
 
 def measure_reliability(probs: Tensor, labels: Tensor) -> Reliability:
-    """Return how reliable predictions are.
+    """Return confidence and accuracy per confidence bin.
 
     Args:
         probs: P(class | x), float64 on the CPU, shape (N, classes).
@@ -42,8 +42,8 @@ def measure_reliability(probs: Tensor, labels: Tensor) -> Reliability:
     confidence, preds = probs.max(1)
     bins = _bins(confidence)
     counts = torch.bincount(bins, minlength=BINS)
-    sums = (torch.bincount(bins, one, minlength=BINS) for one in (confidence, (preds == labels).double()))
-    return Reliability(counts, *(one / counts for one in sums))
+    sums = (torch.bincount(bins, values, minlength=BINS) for values in (confidence, (preds == labels).double()))
+    return Reliability(counts, *(sum_ / counts for sum_ in sums))
 
 
 def _bins(confidence: Tensor) -> Tensor:
@@ -52,14 +52,14 @@ def _bins(confidence: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Whether the model is right as often as it says.
+    """Expected calibration error of a model, and the error that chance alone would cause.
 
     Attributes:
         error: Expected calibration error over 15 bins of equal width.
         by_chance: Mean error of a perfectly calibrated model with the same confidences on as many examples.
-        highest_by_chance: The largest of 200 such errors.
-        confidence: Mean probability of the prediction.
-        accuracy: How often it was right.
+        highest_by_chance: Largest of 200 simulated errors of that model.
+        confidence: Mean probability of the predicted class.
+        accuracy: Fraction of correct predictions.
     """
 
     error: float
@@ -70,7 +70,7 @@ class Calibration:
 
 
 def measure_calibration(probs: Tensor, labels: Tensor) -> Calibration:
-    """Measure the calibration, and what it would be if each prediction were right with the probability it states.
+    """Measure the calibration error, and simulate it for predictions that are correct with the stated probability.
 
     Args:
         probs: P(class | x), float64 on the CPU, shape (N, classes).

@@ -1,4 +1,4 @@
-"""Figures of class probabilities: how often right, how sure, how rightly sure, and what is taken for what."""
+"""Classification metrics: accuracy, F1, calibration, confusion matrix and most uncertain examples."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from dlcli.evaluation.calibration import BINS, Reliability, measure_reliability
 PerClass: TypeAlias = dict[str, dict[str, float | int | None]]
 
 _TOP_K = (2, 3, 5)
-_SHOWN = 10  # pairs of classes, and examples at either end of certainty
-_NORMAL_QUANTILE = 1.959963984540054  # of 97.5 %: an interval of 95 %
+_SHOWN = 10  # most confused pairs, most certain and least certain examples
+_NORMAL_QUANTILE = 1.959963984540054  # the 97.5 % quantile, for a 95 % interval
 
 
 def classification_metrics(probs: Tensor, labels: Tensor, class_names: Sequence[str]) -> dict[str, Any]:
-    """Return all that can be said of predicted distributions and the true classes.
+    """Return all metrics of predicted class probabilities.
 
-    A class never predicted has no precision, one that never occurs no recall: None, not 0. Macro figures are means over
-    the classes that have the figure.
+    A class that is never predicted has no precision, and a class that never occurs has no recall: both are None, not 0.
+    Macro averages leave these classes out.
 
     Args:
-        probs: P(class | x), float64 of shape (N, classes); the prediction is the first of the most likely classes.
+        probs: P(class | x), float64 of shape (N, classes); of equally likely classes, the first is the prediction.
         labels: int64 of shape (N,).
-        class_names: In the order of the labels.
+        class_names: Names in the order of the labels.
 
     Raises:
         ValueError: If N is 0.
@@ -53,8 +53,8 @@ def classification_metrics(probs: Tensor, labels: Tensor, class_names: Sequence[
         "confusion": {
             "classes": list(class_names),
             "counts": confusion.tolist(),
-            "predicted_given_true": _shares(confusion, confusion.sum(1, keepdim=True)),
-            "true_given_predicted": _shares(confusion, confusion.sum(0, keepdim=True)),
+            "predicted_given_true": _fractions(confusion, confusion.sum(1, keepdim=True)),
+            "true_given_predicted": _fractions(confusion, confusion.sum(0, keepdim=True)),
         },
         "most_confused": _most_confused(confusion, class_names),
         "most_certain": _by_certainty(probs, labels, class_names, descending=False),
@@ -64,27 +64,27 @@ def classification_metrics(probs: Tensor, labels: Tensor, class_names: Sequence[
 
 
 def accuracy(probs: Tensor, labels: Tensor) -> float:
-    """Return the share of examples whose most likely class is the true one."""
+    """Return the fraction of examples whose most likely class is the true class."""
     return (probs.argmax(1) == labels).double().mean().item()
 
 
 def wilson_interval(hits: int, n: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share, hits / n (Wilson 1927): it stays within 0..1, also where all are hits."""
-    share, z2 = hits / n, _NORMAL_QUANTILE**2
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = _NORMAL_QUANTILE / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    """Return the 95 % confidence interval of hits / n (Wilson 1927); it stays within 0..1 even if all are hits."""
+    rate, z2 = hits / n, _NORMAL_QUANTILE**2
+    centre = (rate + z2 / (2 * n)) / (1 + z2 / n)
+    half = _NORMAL_QUANTILE / (1 + z2 / n) * math.sqrt(rate * (1 - rate) / n + z2 / (4 * n * n))
     return (0.0 if hits == 0 else centre - half, 1.0 if hits == n else centre + half)
 
 
 def log_loss(probs: Tensor, labels: Tensor) -> float:
-    """Return the mean of −ln P(true class | x); as in scikit-learn, no probability counts as less than 2.2e-16."""
+    """Return the mean of −ln P(true class | x), with probabilities clipped at 2.2e-16 as in scikit-learn."""
     from sklearn import metrics
 
     return float(metrics.log_loss(labels.numpy(), probs.numpy(), labels=range(probs.shape[1])))
 
 
 def brier_score(probs: Tensor, labels: Tensor) -> float:
-    """Return the mean over examples of Σ over classes of (p − y)² (Brier 1950): from 0, the best, to 2."""
+    """Return the mean over examples of Σ over classes of (p − y)² (Brier 1950), from 0 (best) to 2."""
     from sklearn import metrics
 
     classes = range(probs.shape[1])
@@ -92,7 +92,7 @@ def brier_score(probs: Tensor, labels: Tensor) -> float:
 
 
 def reliability_bins(measured: Reliability) -> list[dict[str, float | int | None]]:
-    """Return each bin (low, high] of the top probability: how many examples, how sure and how often right they are."""
+    """Return the example count, confidence and accuracy of each bin (low, high] of the highest probability."""
     edges = torch.linspace(0, 1, BINS + 1, dtype=torch.float64).tolist()
     columns = (measured.counts, measured.confidence, measured.accuracy)
     return [
@@ -104,35 +104,34 @@ def reliability_bins(measured: Reliability) -> list[dict[str, float | int | None
             "accuracy": accuracy if n else None,
         }
         for low, high, n, confidence, accuracy in zip(
-            edges[:-1], edges[1:], *(one.tolist() for one in columns), strict=True
+            edges[:-1], edges[1:], *(column.tolist() for column in columns), strict=True
         )
     ]
 
 
 def top_k_accuracy(probs: Tensor, labels: Tensor) -> dict[str, float]:
-    """Return, for k = 2, 3, 5 below the number of classes, how often the truth is among the k most likely classes.
+    """Return the top-k accuracy for each k of 2, 3, 5 below the number of classes.
 
-    Of equally likely classes the first counts as more likely, as in the prediction itself; for scikit-learn, the
-    last.
+    Of equally likely classes the first ranks higher, as in the prediction; scikit-learn ranks the last higher.
     """
     ranked = probs.argsort(dim=1, descending=True, stable=True)
-    found = ranked == labels.unsqueeze(1)
-    return {str(k): found[:, :k].any(1).double().mean().item() for k in _TOP_K if k < probs.shape[1]}
+    hits = ranked == labels.unsqueeze(1)
+    return {str(k): hits[:, :k].any(1).double().mean().item() for k in _TOP_K if k < probs.shape[1]}
 
 
 def count_confusion(labels: Tensor, preds: Tensor, n_classes: int) -> Tensor:
-    """Return how often each class (row) was taken for each (column), int64 of shape (classes, classes)."""
+    """Return the confusion matrix, rows true and columns predicted, int64 of shape (classes, classes)."""
     return torch.bincount(labels * n_classes + preds, minlength=n_classes**2).view(n_classes, n_classes)
 
 
 def per_class_metrics(confusion: Tensor, class_names: Sequence[str]) -> PerClass:
     """Return precision, recall, F1 and support of each class.
 
-    A class never predicted has no precision, one that never occurs no recall: None, not 0.
+    A class that is never predicted has no precision, and a class that never occurs has no recall: both are None, not 0.
 
     Args:
         confusion: Counts, shape (classes, classes), rows true, columns predicted.
-        class_names: In the order of the rows.
+        class_names: Names in the order of the rows.
     """
     hits = confusion.diag().tolist()
     support, predicted = confusion.sum(1).tolist(), confusion.sum(0).tolist()
@@ -147,26 +146,26 @@ def per_class_metrics(confusion: Tensor, class_names: Sequence[str]) -> PerClass
     }
 
 
-def _macro(per_class: PerClass, figure: str) -> float:
-    known = [value for one in per_class.values() if (value := one[figure]) is not None]
-    return torch.tensor(known, dtype=torch.float64).mean().item()  # in the bits of task.metrics
+def _macro(per_class: PerClass, metric: str) -> float:
+    values = [value for row in per_class.values() if (value := row[metric]) is not None]
+    return torch.tensor(values, dtype=torch.float64).mean().item()  # bit-identical to task.metrics
 
 
-def _shares(confusion: Tensor, whole: Tensor) -> list[list[float | None]]:
-    """Return counts as shares of `whole`; None where there is nothing to share."""
-    shares = confusion.double() / whole
-    return [[None if math.isnan(share) else share for share in row] for row in shares.tolist()]
+def _fractions(confusion: Tensor, total: Tensor) -> list[list[float | None]]:
+    """Return counts as fractions of `total`; None where the total is 0."""
+    fractions = confusion.double() / total
+    return [[None if math.isnan(fraction) else fraction for fraction in row] for row in fractions.tolist()]
 
 
 def _most_confused(confusion: Tensor, class_names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the pairs of classes most often confused, with their share of the true class."""
+    """Return the most frequent confusions, each with its fraction of the true class."""
     support = confusion.sum(1).tolist()
     counts = [
         (count, i, j) for i, row in enumerate(confusion.tolist()) for j, count in enumerate(row) if i != j and count
     ]
     return [
         {"true": class_names[i], "predicted": class_names[j], "count": count, "share": count / support[i]}
-        for count, i, j in sorted(counts, key=lambda one: -one[0])[:_SHOWN]
+        for count, i, j in sorted(counts, key=lambda entry: -entry[0])[:_SHOWN]
     ]
 
 
@@ -179,7 +178,7 @@ def _entropy(probs: Tensor) -> Tensor:
 def _by_certainty(
     probs: Tensor, labels: Tensor, class_names: Sequence[str], *, descending: bool
 ) -> list[dict[str, Any]]:
-    """Return the examples of the least or, descending, of the greatest entropy."""
+    """Return the examples with the lowest entropy; with `descending`, the highest."""
     entropy = _entropy(probs)
     chosen = entropy.argsort(descending=descending, stable=True)[:_SHOWN]
     confidence, preds = probs[chosen].max(1)

@@ -1,4 +1,4 @@
-"""How good a model is on a split."""
+"""Evaluation of a model on a split."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from dlcli.training.evaluation import add_sums, evaluate_split
 
 
 def evaluate_model(model: nn.Module, task: Task, split: Split, class_names: Sequence[str]) -> dict[str, Any]:
-    """Return the task's metrics over every example of the split, and `per_class` figures where there are classes.
+    """Return the task's metrics over every example of the split, and `per_class` metrics for classification.
 
     Args:
-        model: On the split's device.
-        task: What to measure.
-        split: Scaled as in training.
-        class_names: In the order of the labels; empty for regression.
+        model: Model on the split's device.
+        task: Task that defines the metrics.
+        split: Examples scaled as in training.
+        class_names: Names in the order of the labels; empty for regression.
     """
     return _name_metrics(task, evaluate_split(model, task, split), class_names)
 
@@ -36,14 +36,17 @@ def _name_metrics(task: Task, sums: dict[str, Tensor], class_names: Sequence[str
 
 
 def evaluate_in_full(run: TrainedRun) -> dict[str, Any]:
-    """Return `evaluate_model` of the run's split, and all else that its predictions tell.
+    """Return `evaluate_model` of the run's split, and all metrics computed from its single predictions.
 
     Raises:
         DataError: If a prediction is not a finite number.
     """
     predictions, truth = run.predictions, run.truth(run.split)
     if not predictions.isfinite().all():
-        raise DataError(f"the model of {run.title} gives outputs that are not finite numbers", hint="train again")
+        raise DataError(
+            f"the model of {run.title} gives outputs that are not finite numbers",
+            hint="train again with a lower learning rate: `dlcli train -c CONFIG optimizer.lr=LR`",
+        )
     metrics = _name_metrics(run.task, add_sums(run.task, run.outputs), run.info.class_names)
     if run.info.task == "classification":
         return {**metrics, **classification_metrics(predictions, truth, run.info.class_names)}

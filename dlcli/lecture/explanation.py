@@ -1,4 +1,4 @@
-"""A config written out: what its model, its loss and its first batch come to, before any training."""
+"""Layers, FLOPs, loss terms and KL divergence of a config, computed on the first batch before training."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ SHOWN_ERRORS = 3
 
 @dataclass(frozen=True)
 class LayerFigures:
-    """A layer's letter, its size, and what follows from it.
+    """Letter, size and cost of a layer.
 
     Attributes:
-        letter: In f(x, θ).
-        activation: What follows it; empty for the last.
-        fan_in: Length of what it takes.
-        fan_out: Length of what it gives.
+        letter: Letter of the layer's parameters in f(x, θ).
+        activation: Activation after the layer; empty for the last layer.
+        fan_in: Number of input features.
+        fan_out: Number of output features.
         parameters: fan_in × fan_out + fan_out.
-        flops: Of its product for one example, forward.
+        flops: FLOPs of the forward matrix product, per example.
     """
 
     letter: str
@@ -41,13 +41,13 @@ class LayerFigures:
 
 @dataclass(frozen=True)
 class Flops:
-    """Operations of the matrix products, two for each multiply-add.
+    """FLOPs of the matrix products, two per multiply-add.
 
     Attributes:
-        forward: Of one example.
-        training: Of one example, forward and backward.
-        step: Of one batch, forward and backward.
-        epoch: Of all training examples, forward and backward.
+        forward: Forward pass of one example.
+        training: Forward and backward pass of one example.
+        step: Forward and backward pass of one batch.
+        epoch: Forward and backward pass of all training examples.
     """
 
     forward: int
@@ -58,13 +58,13 @@ class Flops:
 
 @dataclass(frozen=True)
 class Divergence:
-    """KL(P, Q) and its parts, each a mean over a batch and each computed by itself; natural logarithms.
+    """KL(P, Q) and its parts in nats, each a mean over a batch and each computed independently.
 
     Attributes:
         cross_entropy: −Σ P log Q, with the model's probabilities as Q.
-        entropy: −Σ P log P, of the labels' distribution P; it has no θ in it.
+        entropy: −Σ P log P of the label distribution P; it does not depend on θ.
         kl: Σ P log(P / Q).
-        gap: |kl − (cross_entropy − entropy)|, which is rounding.
+        gap: |kl − (cross_entropy − entropy)|, which is a rounding error.
     """
 
     cross_entropy: float
@@ -75,7 +75,7 @@ class Divergence:
 
 @dataclass(frozen=True)
 class ClassTerm:
-    """A class's part in the loss of one example: output z, probabilities p and y, and the term of the sum."""
+    """Contribution of a class to the loss of one example: output z, probabilities p and y, and the loss term."""
 
     name: str
     z: float
@@ -86,14 +86,14 @@ class ClassTerm:
 
 @dataclass(frozen=True)
 class ClassificationExample:
-    """One example on its way to the loss.
+    """Outputs, probabilities and loss terms of one example.
 
     Attributes:
         label: Name of the true class.
-        terms: The most probable classes and the label's, most probable first.
+        terms: The most probable classes and the true class, most probable first.
         surprise: −log p of the true class.
-        left_out: How many classes have no row.
-        loss: The sum of all terms, rows left out too.
+        left_out: Number of classes that are not in `terms`.
+        loss: Sum over all classes, including those that are not in `terms`.
     """
 
     label: str
@@ -105,14 +105,14 @@ class ClassificationExample:
 
 @dataclass(frozen=True)
 class RegressionExample:
-    """One output on its way to the loss.
+    """One output with its target and loss term.
 
     Attributes:
         output: f(x), scaled as in training.
         target: y, scaled as in training.
-        term: Its part in the loss.
-        own_output: f(x) in the target's own unit.
-        own_target: y in the target's own unit.
+        term: Contribution of the output to the loss.
+        own_output: f(x) in the target's original unit.
+        own_target: y in the target's original unit.
     """
 
     output: float
@@ -123,67 +123,67 @@ class RegressionExample:
 
 
 def describe_layers(sizes: tuple[LayerSize, ...], activation: str) -> tuple[LayerFigures, ...]:
-    """Return the figures of each layer, first to last."""
+    """Return letter, size and cost of each layer, first to last."""
     activations = [activation] * (len(sizes) - 1) + [""]
     return tuple(
-        LayerFigures(letter, after, size.fan_in, size.fan_out, size.parameters, size.flops)
-        for letter, after, size in zip(layer_letters(len(sizes)), activations, sizes, strict=True)
+        LayerFigures(letter, following, size.fan_in, size.fan_out, size.parameters, size.flops)
+        for letter, following, size in zip(layer_letters(len(sizes)), activations, sizes, strict=True)
     )
 
 
 def count_flops(sizes: tuple[LayerSize, ...], batch_size: int, n: int) -> Flops:
-    """Return the operations of a model.
+    """Return the FLOPs of a model.
 
     Args:
-        sizes: Of its layers.
-        batch_size: Examples in a whole batch.
-        n: Training examples.
+        sizes: Sizes of the layers.
+        batch_size: Number of examples in a full batch.
+        n: Number of training examples.
     """
     training = training_flops(sizes)
     return Flops(forward_flops(sizes), training, training * batch_size, training * n)
 
 
 def log_probs(task: Task, outputs: Tensor, config: Config) -> Tensor:
-    """Return log Q, shape (N, classes), in float64; by softmax without a probability that rounds to 0."""
+    """Return log Q, float64 of shape (N, classes); with softmax, no probability is rounded to 0."""
     if config.model.head == "softmax":
         return outputs.cpu().double().log_softmax(1)
     return task.predictions(outputs).log()
 
 
 def label_probs(labels: Tensor, n_classes: int, config: Config) -> Tensor:
-    """Return P, shape (N, classes), in float64: what the loss takes for the labels' distribution."""
+    """Return the label distribution P of the loss, float64 of shape (N, classes)."""
     smoothing = config.loss.label_smoothing if isinstance(config.loss, CrossEntropyLoss) else 0.0
     return (1 - smoothing) * F.one_hot(labels.cpu(), n_classes).double() + smoothing / n_classes
 
 
 def measure_divergence(task: Task, outputs: Tensor, labels: Tensor, config: Config) -> Divergence:
-    """Return KL(P, Q) and its parts, P the labels' distributions and Q the model's.
+    """Return KL(P, Q) and its parts, with the label distribution P and the predicted distribution Q.
 
     Args:
-        task: Makes probabilities.
-        outputs: Shape (N, classes).
-        labels: Shape (N,).
-        config: `loss` and `model.head`.
+        task: Task that turns outputs into probabilities.
+        outputs: Outputs of the model, shape (N, classes).
+        labels: Labels, shape (N,).
+        config: Config with `loss` and `model.head`.
     """
     p, log_q = label_probs(labels, outputs.shape[1], config), log_probs(task, outputs, config)
     cross_entropy = -(p * log_q).sum(1).mean()
-    entropy = torch.special.entr(p).sum(1).mean().abs()  # no −0
+    entropy = torch.special.entr(p).sum(1).mean().abs()  # avoid −0
     kl = F.kl_div(log_q, p, reduction="batchmean")
     gap = (kl - (cross_entropy - entropy)).abs()
     return Divergence(cross_entropy.item(), entropy.item(), kl.item(), gap.item())
 
 
 def loss_terms(task: Task, outputs: Tensor, targets: Tensor, config: Config) -> Tensor:
-    """Return the terms of the loss written out, in float64: over `task.weight` of the batch, their sum is the loss.
+    """Return the terms of the loss in float64; their sum divided by `task.weight` of the batch is the loss.
 
     Args:
-        task: Knows the weights of the classes.
-        outputs: Shape (N, out_features).
-        targets: Labels (N,), or scaled values of the outputs' shape.
-        config: `loss`, `task` and `model.head`.
+        task: Task with the class weights.
+        outputs: Outputs of the model, shape (N, out_features).
+        targets: Labels of shape (N,), or scaled targets of the outputs' shape.
+        config: Config with `loss`, `task` and `model.head`.
 
     Returns:
-        Of the outputs' shape. Regression's are to be divided by the number of outputs besides.
+        Terms of the outputs' shape. For regression, the sum must also be divided by the number of outputs.
     """
     if config.task == "classification":
         k, log_q = outputs.shape[1], log_probs(task, outputs, config)
@@ -206,7 +206,7 @@ def loss_terms(task: Task, outputs: Tensor, targets: Tensor, config: Config) -> 
 def follow_class_example(
     task: Task, outputs: Tensor, labels: Tensor, info: DataInfo, config: Config
 ) -> ClassificationExample:
-    """Return the way of a batch's first example from the outputs to the loss; arguments as above."""
+    """Return outputs, probabilities and loss terms of a batch's first example."""
     output, label = outputs[:1], labels[:1]
     (p,), (y,) = task.predictions(output), label_probs(label, output.shape[1], config)
     (terms,) = loss_terms(task, output, label, config)
@@ -227,8 +227,8 @@ def follow_class_example(
 def follow_regression_outputs(
     task: Task, outputs: Tensor, targets: Tensor, config: Config
 ) -> tuple[RegressionExample, ...]:
-    """Return the way to the loss of the first outputs of a batch."""
-    own_outputs, own_targets = task.predictions(outputs), task.predictions(targets)
-    columns = (outputs, targets, loss_terms(task, outputs, targets, config), own_outputs, own_targets)
-    rows = zip(*(one.flatten()[:SHOWN_ERRORS].tolist() for one in columns), strict=True)
+    """Return the first outputs of a batch with their targets and loss terms."""
+    outputs_in_unit, targets_in_unit = task.predictions(outputs), task.predictions(targets)
+    columns = (outputs, targets, loss_terms(task, outputs, targets, config), outputs_in_unit, targets_in_unit)
+    rows = zip(*(column.flatten()[:SHOWN_ERRORS].tolist() for column in columns), strict=True)
     return tuple(RegressionExample(*row) for row in rows)

@@ -1,14 +1,14 @@
-"""Are the gradients right? Autograd held against the formulas that train and against differences, in float64.
+"""Gradient check of autograd against the analytic gradients and central finite differences, in float64.
 
-Two numbers a and b differ by |a − b| / max(|a|, |b|, floor). The floor is a thousandth of the largest of 1, the loss
-and all gradients: an entry far below it is a sum of numbers far above it, whose rounding it has; its error counts by
-what matters to the step.
+The relative error of two numbers a and b is |a − b| / max(|a|, |b|, floor). The floor is a thousandth of the largest of
+1, the loss and all gradients: a much smaller entry is a sum of much larger numbers and carries their rounding errors,
+so its error is measured relative to the floor.
 
-The derivative by differences is (L(θ + h) − L(θ − h)) / 2h, with h = ε^(1/3) max(1, |θ|): a larger h errs by the
-third derivative, a smaller one by rounding (Press et al., Numerical Recipes, 2007, 5.7). Where the loss has a kink
-(ReLU), a jump (Heaviside) or a pole (the L1 head) within the step, it says nothing. That is asked of the loss alone,
-so that no wrong gradient gets by: if h is halved, a smooth loss keeps its slope, and its slopes to the right and to
-the left come closer by half. Entries that fail this are skipped and counted.
+The finite difference is (L(θ + h) − L(θ − h)) / 2h with h = ε^(1/3) max(1, |θ|): a larger h increases the error of the
+third derivative, a smaller h the rounding error (Press et al., Numerical Recipes, 2007, 5.7). It is invalid if the loss
+has a kink (ReLU), a jump (Heaviside) or a pole (the L1 head) within the step. The test for this uses the loss alone, so
+that it cannot hide a wrong gradient: if h is halved, the slope of a smooth loss stays the same, and the difference
+between its right and left slopes is halved. Entries that fail the test are skipped and counted.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from dlcli.training.fast.backprop import Batch, Propagation, is_known, read_laye
 from dlcli.training.fast.layers import ones_beside
 
 EXAMPLES = 32
-SAMPLED_ENTRIES = 40  # of each tensor, by differences: each takes four passes forward
-# Rounding alone stays below 1e-11. But torch's softplus is a line above z = 20, which is off by 2e-9 per layer. What is
-# wrong is off by far more.
+SAMPLED_ENTRIES = 40  # per tensor, for finite differences: each entry takes four forward passes
+# Rounding errors stay below 1e-11, except that torch's softplus is linear above z = 20, an error of 2e-9 per layer. The
+# error of a wrong gradient is much larger.
 FORMULA_TOLERANCE = 1e-7
 DIFFERENCE_TOLERANCE = 1e-5
 FLOOR = 1e-3
@@ -36,17 +36,17 @@ STEP = torch.finfo(torch.float64).eps ** (1 / 3)
 
 @dataclass(frozen=True)
 class ParameterCheck:
-    """The gradient of the weights or of the biases of a layer; the errors are the worst of any entry.
+    """Result for the weights or the biases of a layer; each error is the maximum over the entries.
 
     Attributes:
-        layer: Counted from 1, from the inputs.
+        layer: Number of the layer, counted from 1 at the inputs.
         parameter: weight or bias.
-        entries: All of them are held against the formulas.
-        largest: Largest gradient, without its sign.
-        formula_error: Autograd against the formulas; None where an activation's derivative is not written out.
-        sampled: Entries held against differences.
-        skipped: Entries drawn but not held against differences, for the loss is not smooth within the step.
-        difference_error: Autograd against differences; None if all were skipped.
+        entries: Number of entries; all are compared with the analytic gradient.
+        largest: Largest absolute gradient.
+        formula_error: Autograd against the analytic gradient; None if an activation has no analytic derivative.
+        sampled: Number of entries compared with finite differences.
+        skipped: Number of sampled entries left out because the loss is not smooth within the step.
+        difference_error: Autograd against finite differences; None if all sampled entries were skipped.
     """
 
     layer: int
@@ -60,19 +60,19 @@ class ParameterCheck:
 
     @property
     def is_flat(self) -> bool:
-        """Whether there is no gradient at all, whoever is asked."""
+        """Whether autograd, analytic gradient and finite differences are all exactly 0."""
         return self.largest == 0 and not self.formula_error and self.difference_error == 0
 
 
 @dataclass(frozen=True)
 class GradientCheck:
-    """What became of all gradients.
+    """Result for all parameters of a model.
 
     Attributes:
-        loss: Of the batch.
-        examples: In the batch.
-        floor: See the module.
-        parameters: From the first layer to the last, weights before biases.
+        loss: Loss of the batch.
+        examples: Number of examples in the batch.
+        floor: Floor of the relative error, see the module docstring.
+        parameters: Results from the first layer to the last, weights before biases.
     """
 
     loss: float
@@ -82,54 +82,54 @@ class GradientCheck:
 
     @property
     def flat_layers(self) -> list[int]:
-        """The layers whose every gradient is exactly 0."""
-        layers = dict.fromkeys(one.layer for one in self.parameters)
-        return [layer for layer in layers if all(one.is_flat for one in self.parameters if one.layer == layer)]
+        """Layers in which every gradient is exactly 0."""
+        layers = dict.fromkeys(check.layer for check in self.parameters)
+        return [layer for layer in layers if all(check.is_flat for check in self.parameters if check.layer == layer)]
 
     @property
     def faint_layers(self) -> list[int]:
-        """The layers whose gradients are there, but all so small that differences would pass anything."""
-        least = DIFFERENCE_TOLERANCE * self.floor
-        layers = dict.fromkeys(one.layer for one in self.parameters)
-        largest = {layer: max(one.largest for one in self.parameters if one.layer == layer) for layer in layers}
-        return [layer for layer, gradient in largest.items() if 0 < gradient <= least]
+        """Layers with gradients that are not 0, but too small for finite differences to detect an error."""
+        limit = DIFFERENCE_TOLERANCE * self.floor
+        layers = dict.fromkeys(check.layer for check in self.parameters)
+        largest = {layer: max(check.largest for check in self.parameters if check.layer == layer) for layer in layers}
+        return [layer for layer, gradient in largest.items() if 0 < gradient <= limit]
 
     @property
     def failures(self) -> list[str]:
-        """What is not as it should be, the last layer first: its errors go down to the others."""
-        return [text for one in reversed(self.parameters) for text in _failures(one)]
+        """Mismatches, last layer first, because its errors propagate to all earlier layers."""
+        return [failure for check in reversed(self.parameters) for failure in _failures(check)]
 
 
-def _failures(one: ParameterCheck) -> Iterator[str]:
+def _failures(check: ParameterCheck) -> Iterator[str]:
     compared = (
-        ("the formulas", one.formula_error, FORMULA_TOLERANCE),
-        ("differences", one.difference_error, DIFFERENCE_TOLERANCE),
+        ("the analytic gradient", check.formula_error, FORMULA_TOLERANCE),
+        ("finite differences", check.difference_error, DIFFERENCE_TOLERANCE),
     )
-    for whom, error, tolerance in compared:
-        if error is not None and not error <= tolerance:  # NaN fails too
-            yield f"layer {one.layer}, {one.parameter}: autograd and {whom} differ by {error:.2g}"
+    for reference, error, tolerance in compared:
+        if error is not None and not error <= tolerance:  # `not <=` also catches NaN
+            yield f"layer {check.layer}, {check.parameter}: autograd and {reference} differ by {error:.2g}"
 
 
 def relative_error(a: Tensor, b: Tensor, floor: float) -> float:
     """Return the largest |a − b| / max(|a|, |b|, floor) over all entries.
 
     Args:
-        a: Of any shape.
-        b: Of the same shape.
-        floor: Above 0; smaller entries count by it.
+        a: Tensor of any shape.
+        b: Tensor of the same shape.
+        floor: Smallest denominator, above 0.
     """
     scale = torch.maximum(a.abs(), b.abs()).clamp_min(floor)
     return float(((a - b).abs() / scale).max())
 
 
 def check_gradients(model: nn.Sequential, task: Task, batch: Split, *, seed: int) -> GradientCheck:
-    """Compare the gradients of every layer, with dropout off.
+    """Check the gradients of every layer, with dropout off.
 
     Args:
-        model: In float64 on the CPU; left as it was but for being in evaluation mode.
-        task: Gives the loss, and its gradient with respect to the outputs.
-        batch: In float64 on the CPU.
-        seed: Draws the entries that are compared with differences.
+        model: Model in float64 on the CPU; it is switched to evaluation mode and otherwise unchanged.
+        task: Task with the loss and its gradient with respect to the outputs.
+        batch: Examples in float64 on the CPU.
+        seed: Seed for the entries that are compared with finite differences.
     """
     model.eval()
     parameters = list(model.parameters())
@@ -164,23 +164,23 @@ def check_gradients(model: nn.Sequential, task: Task, batch: Split, *, seed: int
 
 @torch.no_grad()
 def formula_gradients(model: nn.Sequential, task: Task, batch: Split) -> list[Tensor] | None:
-    """Return the gradients by back-propagation written out, in the order and the shapes of the model's parameters.
+    """Return the gradients from dlcli's own backpropagation, in the order and shapes of the model's parameters.
 
-    None if an activation has no derivative there: it is trained by autograd.
+    None if an activation has no analytic derivative; such a model is trained with autograd.
     """
     if not is_known(model):
         return None
     n, features = batch.inputs.shape
     layers = read_layers(model, n)
-    kept: list[Tensor] = []
+    gradients: list[Tensor] = []
     for layer in layers:
         layer.dropout = 0.0
-        kept += layer.part(layer.keep_gradient())
+        gradients += layer.part(layer.keep_gradient())
     inputs = ones_beside(n, features, dtype=batch.dtype, device=batch.device)
     inputs[:, :-1] = batch.inputs
     outputs = layers[-1].outputs(n)
     Propagation(layers, task.loss_gradient, n)(Batch(inputs, batch.targets, outputs), lr=1.0, keep=1.0)
-    return kept
+    return gradients
 
 
 @torch.no_grad()
@@ -188,30 +188,30 @@ def difference_quotients(loss: Callable[[], Tensor], parameter: Tensor, entries:
     """Return ∂loss/∂θ by central differences for some entries of a parameter; NaN where the loss is not smooth.
 
     Args:
-        loss: Computes the loss with the parameter as it is.
-        parameter: Changed for a moment, and left as it was; contiguous.
-        entries: Positions in the flat parameter, int64.
-        floor: See the module.
+        loss: Function that computes the loss with the current parameter.
+        parameter: Contiguous parameter; changed temporarily and restored.
+        entries: Positions in the flattened parameter, int64.
+        floor: Floor of the relative error, see the module docstring.
     """
     flat = parameter.view(-1)
-    there = loss()
+    center = loss()
 
     def derivatives(entry: int, value: Tensor, h: float) -> tuple[Tensor, Tensor]:
-        """Return the slope, and the slope to the right less the slope to the left."""
+        """Return the slope, and the right slope minus the left slope."""
         flat[entry] = value + h
         above = loss()
         flat[entry] = value - h
         below = loss()
         flat[entry] = value
-        return (above - below) / (2 * h), (above - 2 * there + below) / h
+        return (above - below) / (2 * h), (above - 2 * center + below) / h
 
     quotients = parameter.new_empty(len(entries))
     for i, entry in enumerate(entries.tolist()):
         value = flat[entry].clone()
         h = STEP * max(1.0, abs(value.item()))
         (wide, wide_bend), (narrow, narrow_bend) = (derivatives(entry, value, step) for step in (h, h / 2))
-        doubt = torch.maximum((wide - narrow).abs(), (wide_bend - 2 * narrow_bend).abs())
-        # Kinks with less doubt than this move the narrow quotient by less than the tolerance.
-        is_smooth = doubt <= DIFFERENCE_TOLERANCE / 2 * narrow.abs().clamp_min(floor)
+        deviation = torch.maximum((wide - narrow).abs(), (wide_bend - 2 * narrow_bend).abs())
+        # A kink with a smaller deviation changes the narrow quotient by less than the tolerance.
+        is_smooth = deviation <= DIFFERENCE_TOLERANCE / 2 * narrow.abs().clamp_min(floor)
         quotients[i] = narrow if is_smooth else torch.nan
     return quotients

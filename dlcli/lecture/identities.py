@@ -1,4 +1,4 @@
-"""The lecture's formulas for gradients, each written out here and held against autograd and differences, in float64."""
+"""The lecture's gradient formulas, checked against autograd and finite differences in float64."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from dlcli.lecture.gradcheck import DIFFERENCE_TOLERANCE, FLOOR, FORMULA_TOLERAN
 from dlcli.lecture.notation import loss_gradient_formula
 from dlcli.task import Task
 
-_JACOBIANS = 4  # examples; each takes a pass backward per class
+_JACOBIANS = 4  # examples; each takes one backward pass per class
 
 
 @dataclass(frozen=True)
 class IdentityCheck:
-    """A formula of the lecture at the batch's own numbers; the errors are the worst of any entry.
+    """A formula of the lecture, evaluated on the batch; each error is the maximum over the entries.
 
     Attributes:
-        formula: What is said to be equal.
-        error: The formula against autograd.
-        difference_error: The formula against central differences; None where they add nothing.
+        formula: The equation as text.
+        error: Formula against autograd.
+        difference_error: Formula against central differences; None if it is not compared with them.
     """
 
     formula: str
@@ -40,13 +40,13 @@ class IdentityCheck:
 
 
 def check_identities(model: nn.Sequential, task: Task, batch: Split, config: Config) -> list[IdentityCheck]:
-    """Check the formulas that speak of this config's loss, head and activation.
+    """Check the formulas that apply to this config's loss, head and activation.
 
     Args:
-        model: In float64 on the CPU.
-        task: Gives the loss, and its gradient with respect to the outputs.
-        batch: In float64 on the CPU.
-        config: `model`, `loss` and `task`.
+        model: Model in float64 on the CPU.
+        task: Task with the loss and its gradient with respect to the outputs.
+        batch: Examples in float64 on the CPU.
+        config: Config with `model`, `loss` and `task`.
     """
     model.eval()
     with torch.no_grad():
@@ -61,12 +61,12 @@ def check_identities(model: nn.Sequential, task: Task, batch: Split, config: Con
     return checks
 
 
-def _error(formula: Tensor, other: Tensor) -> float:
-    return relative_error(formula, other, FLOOR * max(1.0, float(other.abs().max())))
+def _error(formula: Tensor, reference: Tensor) -> float:
+    return relative_error(formula, reference, FLOOR * max(1.0, float(reference.abs().max())))
 
 
 def _loss_gradient(task: Task, outputs: Tensor, targets: Tensor, config: Config) -> IdentityCheck:
-    """Check what training takes for ∂L/∂z, z the model's outputs."""
+    """Check the ∂L/∂z that training uses, with the model's outputs z."""
     z = outputs.clone().requires_grad_()
     (expected,) = torch.autograd.grad(task.loss(z, targets), z)
     gradient = torch.empty_like(outputs)
@@ -76,12 +76,12 @@ def _loss_gradient(task: Task, outputs: Tensor, targets: Tensor, config: Config)
 
 
 def _softmax(logits: Tensor, labels: Tensor) -> Iterator[IdentityCheck]:
-    """Check ∇ softmax(z) as the lecture has it, as it is in full, and what cross-entropy makes of it."""
-    some = logits[:_JACOBIANS]
-    probs = some.softmax(1)
+    """Check the lecture's diagonal of ∂softmax(z)/∂z, the full Jacobian, and the gradient of cross-entropy."""
+    sample = logits[:_JACOBIANS]
+    probs = sample.softmax(1)
     jacobian = torch.diag_embed(probs) - probs[:, :, None] * probs[:, None, :]
-    found = [torch.autograd.functional.jacobian(lambda z: z.softmax(0), z) for z in some]
-    by_autograd, by_differences = torch.stack(found), _softmax_differences(some)
+    jacobians = [torch.autograd.functional.jacobian(lambda z: z.softmax(0), z) for z in sample]
+    by_autograd, by_differences = torch.stack(jacobians), _softmax_differences(sample)
     yield IdentityCheck(
         "∂softmax(z)/∂z = diag(p) − p pᵀ", _error(jacobian, by_autograd), _error(jacobian, by_differences)
     )
@@ -98,7 +98,7 @@ def _softmax(logits: Tensor, labels: Tensor) -> Iterator[IdentityCheck]:
 
 
 def _softmax_differences(logits: Tensor) -> Tensor:
-    """Return the Jacobians by central differences, shape (n, k, k), rows the probabilities."""
+    """Return the Jacobians by central differences, shape (n, k, k), with one row per probability."""
     steps = STEP * torch.eye(logits.shape[1], dtype=logits.dtype)
     above, below = ((logits[:, None, :] + sign * steps).softmax(2) for sign in (1, -1))
     quotients: Tensor = (above - below) / (2 * STEP)
@@ -106,21 +106,21 @@ def _softmax_differences(logits: Tensor) -> Tensor:
 
 
 def _squared_error(model: nn.Sequential, task: Task, batch: Split) -> IdentityCheck:
-    """Check ∇L = 1/n Σ 2 (f(x) − y) ∇f(x), with ∇f one example at a time."""
+    """Check ∇L = 1/n Σ 2 (f(x) − y) ∇f(x), with ∇f computed per example."""
     parameters = list(model.parameters())
     outputs = model(batch.inputs)
     expected = torch.autograd.grad(task.loss(outputs, batch.targets), parameters, retain_graph=True)
     total = [torch.zeros_like(parameter) for parameter in parameters]
     for output, target in zip(outputs.flatten(), batch.targets.flatten(), strict=True):
         gradients = torch.autograd.grad(output, parameters, retain_graph=True)
-        for one, gradient in zip(total, gradients, strict=True):
-            one += 2 * (output.detach() - target) * gradient / outputs.numel()
-    errors = [_error(one, other) for one, other in zip(total, expected, strict=True)]
+        for sum_, gradient in zip(total, gradients, strict=True):
+            sum_ += 2 * (output.detach() - target) * gradient / outputs.numel()
+    errors = [_error(formula, reference) for formula, reference in zip(total, expected, strict=True)]
     return IdentityCheck("∇L = 1/n Σ 2 (f(x) − y) ∇f(x)", max(errors))
 
 
 def _sigmoid(z: Tensor) -> IdentityCheck:
-    """Check σ′ = σ ⊙ (1 − σ), at what the first layer gives."""
+    """Check σ′ = σ ⊙ (1 − σ) at the outputs of the first linear layer."""
     z = z.clone().requires_grad_()
     (expected,) = torch.autograd.grad(z.sigmoid().sum(), z)
     z = z.detach()

@@ -1,7 +1,7 @@
-"""The model, the loss and the update of a config in the lecture's notation, as text.
+"""Model, loss and update rule of a config as formulas in the lecture's notation.
 
-x is an input, x̄ the same with a leading 1, whose weight is the bias; θ are all parameters, with a letter φ, ψ, …, ξ
-for each layer; f(x, θ) is the model, L(X, Y, θ) the loss over n examples, α the learning rate.
+x is an input and x̄ the same with a leading 1, whose weight is the bias; θ denotes all parameters, with a letter φ, ψ,
+…, ξ per layer; f(x, θ) is the model, L(X, Y, θ) the loss over n examples, α the learning rate.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from dlcli.config.schema import (
 
 ACTIVATION_FORMULAS = {
     "sigmoid": "1 / (1 + e^-z)",
-    "heaviside": "1 where z > 0, else 0",
+    "heaviside": "1 if z > 0, otherwise 0",
     "identity": "z",
     "relu": "max(0, z)",
-    "leaky_relu": "z where z > 0, else 0.01 z",
+    "leaky_relu": "z if z > 0, otherwise 0.01 z",
     "tanh": "tanh z",
     "gelu": "z Φ(z), with the standard normal distribution Φ",
     "silu": "z / (1 + e^-z)",
@@ -34,12 +34,12 @@ HEAD_FORMULAS = {
     "softmax": "softmax(z)_i = e^(z_i) / Σ_j e^(z_j)",
     "l1": "l1(z)_i = |z_i| / Σ_j |z_j|",
 }
-_HIDDEN_LETTERS = "φψωρτκ"  # no letter that means something else here: α, δ, ε, θ, λ, μ, σ
-_MOST_NESTED = 8  # layers that are written out
+_HIDDEN_LETTERS = "φψωρτκ"  # no letter with another meaning here: α, δ, ε, θ, λ, μ, σ
+_MOST_NESTED = 8  # layers; deeper models are abbreviated
 
 
 def layer_letters(n: int) -> list[str]:
-    """Return a letter for each of n layers: θ alone, else φ, ψ, … and ξ for the last; φ₁ … φₙ when they run out."""
+    """Return a letter per layer: θ for a single layer, otherwise φ, ψ, …, and ξ for the last; φ₁ … φₙ for many."""
     if n == 1:
         return ["θ"]
     if n - 1 <= len(_HIDDEN_LETTERS):
@@ -49,28 +49,30 @@ def layer_letters(n: int) -> list[str]:
 
 
 def function_lines(config: Config) -> list[str]:
-    """Return f, then what its parts mean."""
+    """Return the formula of f, then the definitions of its parts."""
     model, is_classification = config.model, config.task == "classification"
     letters = layer_letters(len(model.hidden_sizes) + 1)
     outputs = _nested(letters)
     lines = [f"f(x, θ) = {model.head}({outputs})" if is_classification else f"f(x, θ) = {outputs}"]
     if model.hidden_sizes:
-        lines.append(f"σ(z) = {ACTIVATION_FORMULAS[model.activation]}; entry by entry")
+        lines.append(f"σ(z) = {ACTIVATION_FORMULAS[model.activation]}, elementwise")
         lines.append("x̄ and σ̄ have a leading 1, whose weight is the bias")
     else:
         lines.append("x̄ has a leading 1, whose weight is the bias")
     if is_classification:
         lines.append(HEAD_FORMULAS[model.head])
     if model.hidden_sizes and model.activation == "identity":
-        lines.append("σ changes nothing: the layers together are one linear model")
+        lines.append("σ is the identity: the layers together are one linear model")
     if model.hidden_sizes and model.dropout:
         keep = 1 - model.dropout
-        lines.append(f"in training each entry of σ is 0 with probability {model.dropout:g}, else divided by {keep:g}")
+        lines.append(
+            f"in training, each entry of σ is 0 with probability {model.dropout:g}, otherwise it is divided by {keep:g}"
+        )
     return lines
 
 
 def _nested(letters: Sequence[str]) -> str:
-    """Return ξᵀ σ̄(ψᵀ σ̄(φᵀ x̄)), the middle left out where there are very many layers."""
+    """Return ξᵀ σ̄(ψᵀ σ̄(φᵀ x̄)), with the middle abbreviated for many layers."""
     if len(letters) > _MOST_NESTED:
         return f"{letters[-1]}ᵀ σ̄( … σ̄({letters[0]}ᵀ x̄))"
     inner = f"{letters[0]}ᵀ x̄"
@@ -80,10 +82,10 @@ def _nested(letters: Sequence[str]) -> str:
 
 
 def loss_lines(config: Config, n_outputs: int) -> list[str]:
-    """Return L, then what its parts mean.
+    """Return the formula of L, then the definitions of its parts.
 
     Args:
-        config: All settings.
+        config: Config of the run.
         n_outputs: Number of classes, or length of a target.
     """
     loss = config.loss
@@ -92,8 +94,8 @@ def loss_lines(config: Config, n_outputs: int) -> list[str]:
     if config.task == "classification":
         return [
             "L(X, Y, θ) = 1/n Σ_j Σ_i (f(x_j, θ)_i − y_{j,i})²",
-            "y_{j,i} = 1 for the label's class, 0 else",
-            "this is not KL(P, Q) plus a constant, as cross-entropy is; both are measured below",
+            "y_{j,i} = 1 for the label's class, otherwise 0",
+            "unlike cross-entropy, this is not KL(P, Q) plus a constant; both are measured below",
         ]
     mean = "1/n Σ_j" if n_outputs == 1 else "1/n Σ_j 1/k Σ_i"
     y = "y is scaled to mean 0, standard deviation 1" if config.data.normalize == "standard" else ""
@@ -104,29 +106,32 @@ def loss_lines(config: Config, n_outputs: int) -> list[str]:
         case L1Loss():
             lines = [f"L(X, Y, θ) = {mean} |f(x_j, θ) − y_j|"]
         case HuberLoss(delta=delta):
-            inside = f"h(e) = e² / 2 where |e| ≤ {delta:g}, else {delta:g} (|e| − {delta:g} / 2)"
-            lines = [f"L(X, Y, θ) = {mean} h(f(x_j, θ) − y_j)", inside]
+            definition = f"h(e) = e² / 2 if |e| ≤ {delta:g}, otherwise {delta:g} (|e| − {delta:g} / 2)"
+            lines = [f"L(X, Y, θ) = {mean} h(f(x_j, θ) − y_j)", definition]
     return [*lines, y] if y else lines
 
 
 def _cross_entropy_lines(loss: CrossEntropyLoss, k: int) -> list[str]:
-    share = loss.label_smoothing
+    smoothing = loss.label_smoothing
     lines = ["L(X, Y, θ) = −1/n Σ_j Σ_i P(y_{j,i} | x_j) log f(x_j, θ)_i"]
     if loss.class_weights is not None:
         origin = "n / (k × its count)" if loss.class_weights == "balanced" else "as given"
         lines = [
             "L(X, Y, θ) = −Σ_j Σ_i w_i P(y_{j,i} | x_j) log f(x_j, θ)_i / Σ_j w_{y_j}",
-            f"w_i is the weight of class i, {origin}; in the means below all classes weigh 1",
+            f"w_i is the weight of class i, {origin}; the means below weight all classes equally",
         ]
-    if share:
-        lines.append(f"P(y_{{j,i}} | x_j) = {1 - share + share / k:.4g} for the label's class, {share / k:.4g} else")
+    if smoothing:
+        lines.append(
+            f"P(y_{{j,i}} | x_j) = {1 - smoothing + smoothing / k:.4g} for the label's class, "
+            f"otherwise {smoothing / k:.4g}"
+        )
     else:
-        lines.append("P(y_{j,i} | x_j) = 1 for the label's class, 0 else")
+        lines.append("P(y_{j,i} | x_j) = 1 for the label's class, otherwise 0")
     return lines
 
 
 def loss_gradient_formula(config: Config) -> str:
-    """Return n ∂L/∂z of one example, z the last layer's output; with weights of classes, their sum instead of n."""
+    """Return n ∂L/∂z of one example, with the outputs z of the last layer; with class weights, Σ w replaces n."""
     loss = config.loss
     match loss:
         case CrossEntropyLoss(class_weights=None):
@@ -136,7 +141,7 @@ def loss_gradient_formula(config: Config) -> str:
         case L1Loss():
             return "sign(f(x) − y)"
         case HuberLoss(delta=delta):
-            return f"f(x) − y kept within ±{delta:g}"
+            return f"f(x) − y clipped to ±{delta:g}"
         case MseLoss():
             if config.task == "regression":
                 return "2 (f(x) − y)"
@@ -148,12 +153,12 @@ def loss_gradient_formula(config: Config) -> str:
 
 
 def update_lines(config: Config, steps_per_epoch: int) -> list[str]:
-    """Return how a step changes θ, one assignment after the other, and how often."""
+    """Return the update of θ as a list of assignments, then the learning rate and the number of steps."""
     lr, epochs = config.optimizer.lr, config.training.epochs
-    schedule = "" if config.scheduler.name == "none" else f", times the factor of the {config.scheduler.name} schedule"
+    schedule = "" if config.scheduler.name == "none" else f", multiplied by the {config.scheduler.name} schedule"
     warmup = f", rising from 0 over {config.scheduler.warmup_epochs:g} epochs" if config.scheduler.warmup_epochs else ""
     times = f"t = {epochs * steps_per_epoch:,} steps: {epochs:,} epochs of {steps_per_epoch:,}"
-    stopping = "; early stopping may make them fewer" if config.early_stopping.patience else ""
+    stopping = "; early stopping may end training sooner" if config.early_stopping.patience else ""
     lines = _assignments(config.optimizer, config.training.gradient_clip_norm)
     return [*lines, f"α = {lr:g}{schedule}{warmup}", f"{times}{stopping}"]
 
@@ -177,12 +182,12 @@ def _assignments(optimizer: AnyOptimizer, gradient_clip_norm: float | None) -> l
         ]
     if not optimizer.momentum:
         return [*lines, "θ ← θ − α J"]
-    ahead = f"J + {optimizer.momentum:g} v" if optimizer.nesterov else ""
-    return [*lines, f"v ← {optimizer.momentum:g} v + J", f"θ ← θ − α ({ahead})" if ahead else "θ ← θ − α v"]
+    lookahead = f"J + {optimizer.momentum:g} v" if optimizer.nesterov else ""
+    return [*lines, f"v ← {optimizer.momentum:g} v + J", f"θ ← θ − α ({lookahead})" if lookahead else "θ ← θ − α v"]
 
 
 def loss_term_formula(config: Config) -> str:
-    """Return one term of the sum in L, of one class of one example, or of one output."""
+    """Return the formula of a single loss term: of one class of an example, or of one output."""
     loss, is_regression = config.loss, config.task == "regression"
     match loss:
         case CrossEntropyLoss(class_weights=None):

@@ -1,4 +1,4 @@
-"""A trained run in memory: what its pictures, its report and its diagnosis are made of."""
+"""Trained runs in memory: config, logs, data and model."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ CheckpointName: TypeAlias = Literal["best", "last"]
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """What a run was, what it logged and what its model says.
+    """Config, logs, data and model of a run.
 
     Attributes:
-        title: The run's folder, for people.
-        config: Its settings.
-        rows: `metrics.jsonl`, a row an epoch.
-        traces: What was seen inside the model, by epoch.
-        splits: Its data, scaled as in training.
-        model: With the parameters of a checkpoint, on the splits' device.
-        task: What it was trained for.
-        epoch: The checkpoint's, counted from 1; its row is `rows[epoch - 1]`, where the log has it.
+        title: Run folder, for display.
+        config: Config of the run.
+        rows: Rows of `metrics.jsonl`, one per epoch.
+        traces: Traces of the model's layers by epoch.
+        splits: Data, scaled as in training.
+        model: Model with the parameters of a checkpoint, on the splits' device.
+        task: Task the model was trained for.
+        epoch: Epoch of the checkpoint, counted from 1; its row is `rows[epoch - 1]` if it was logged.
         status: How training ended: finished, stopped early, interrupted, diverged or failed.
-        split_name: The split that pictures and figures are of.
+        split_name: Name of the split that plots and metrics use.
     """
 
     title: str
@@ -58,12 +58,12 @@ class TrainedRun:
 
     @property
     def info(self) -> DataInfo:
-        """What is known about the data."""
+        """Description of the data."""
         return self.splits.info
 
     @property
     def split(self) -> Split:
-        """The examples that pictures and figures are of."""
+        """Examples that plots and metrics use."""
         return self.examples(self.split_name)
 
     def examples(self, name: SplitName) -> Split:
@@ -81,19 +81,19 @@ class TrainedRun:
         return self._predictions(self.outputs)
 
     def predict(self, split: Split) -> Tensor:
-        """Return P(class | x), or values in the target's unit: float64 on the CPU, shape (N, out_features)."""
+        """Return P(class | x), or values in the target's original unit: float64 on the CPU, shape (N, out_features)."""
         return self._predictions(compute_outputs(self.model, split))
 
     def _predictions(self, outputs: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
         return torch.cat([self.task.predictions(batch) for batch, _ in outputs])
 
     def truth(self, split: Split) -> Tensor:
-        """Return labels, int64 of shape (N,), or targets in their own unit, float64 of shape (N, out_features)."""
+        """Return labels, int64 of shape (N,), or targets in their original unit, float64 of shape (N, out_features)."""
         targets = split.targets.cpu()
         return targets if self.info.task == "classification" else self.splits.target_scaling.invert(targets.double())
 
     def inputs(self, split: Split) -> Tensor:
-        """Return the inputs in their own unit, float64 on the CPU: pixels, or features."""
+        """Return the inputs (pixels or features) in their original unit, float64 on the CPU."""
         return self.splits.input_scaling.invert(split.inputs.cpu().double())
 
 

@@ -1,4 +1,4 @@
-"""Two trainings compared, bit by bit."""
+"""Bitwise comparison of two trainings: log rows, text files, JSON records and tensors."""
 
 from __future__ import annotations
 
@@ -7,89 +7,93 @@ from typing import Any
 
 from torch import Tensor
 
-_MOST_SHOWN = 5  # rows; the first difference is the telling one
+_MOST_SHOWN = 5  # rows; the first difference is the most informative
 
 
 def compare_rows(
-    then: Sequence[Mapping[str, float]], now: Sequence[Mapping[str, float]], *, besides: Collection[str]
+    first: Sequence[Mapping[str, float]], second: Sequence[Mapping[str, float]], *, besides: Collection[str]
 ) -> list[str]:
-    """Return where two logs differ, a line for each epoch that does.
+    """Return the differences between two logs, one line per differing epoch.
 
     Args:
-        then: The rows of the first.
-        now: The rows of the second.
-        besides: Columns to leave out: those of the clock.
+        first: Rows of the original training.
+        second: Rows of the repeated training.
+        besides: Columns to ignore because they contain times.
     """
     differences = []
-    for before, after in zip(then, now, strict=False):
-        names = [name for name in {**before, **after} if name not in besides]
-        # As text, where NaN equals NaN, and every float has digits of its own.
-        unlike = [name for name in names if repr(before.get(name)) != repr(after.get(name))]
-        if unlike:
-            shown = ", ".join(f"{name} {before.get(name)!r} then, {after.get(name)!r} now" for name in unlike)
-            differences.append(f"epoch {before.get('epoch')}: {shown}")
+    for first_row, second_row in zip(first, second, strict=False):
+        names = [name for name in {**first_row, **second_row} if name not in besides]
+        # Compared as text, because NaN != NaN; the repr of two floats is equal only if the floats are.
+        differing = [name for name in names if repr(first_row.get(name)) != repr(second_row.get(name))]
+        if differing:
+            shown = ", ".join(
+                f"{name} was {first_row.get(name)!r}, is now {second_row.get(name)!r}" for name in differing
+            )
+            differences.append(f"epoch {first_row.get('epoch')}: {shown}")
     if len(differences) > _MOST_SHOWN:
         differences[_MOST_SHOWN:] = [f"and {len(differences) - _MOST_SHOWN} more epochs"]
-    if len(then) != len(now):
-        differences.append(f"{len(then)} epochs then, {len(now)} now")
+    if len(first) != len(second):
+        differences.append(f"{len(first)} epochs originally, {len(second)} now")
     return differences
 
 
-def compare_text(what: str, then: str, now: str, *, may_be_short: bool = False) -> list[str]:
-    """Return in a line, if at all, where two texts differ.
+def compare_text(name: str, first: str, second: str, *, may_be_short: bool = False) -> list[str]:
+    """Return a line with the first difference of two texts; an empty list if they are equal.
 
     Args:
-        what: Their name.
-        then: The first.
-        now: The second.
-        may_be_short: Whether the first may end before the second, within a line too, as after a crash.
+        name: Name of the texts.
+        first: Text of the original training.
+        second: Text of the repeated training.
+        may_be_short: Whether `first` may be a prefix of `second`, even within a line, as after a crash.
     """
-    if then == now or (may_be_short and now.startswith(then)):
+    if first == second or (may_be_short and second.startswith(first)):
         return []
-    pairs = zip(then.split("\n"), now.split("\n"), strict=False)
-    line = next((number for number, (one, other) in enumerate(pairs, 1) if one != other), None)
-    return [f"{what}: line {line} differs" if line else f"{what}: {then.count(chr(10))} lines then, not as many now"]
+    pairs = zip(first.split("\n"), second.split("\n"), strict=False)
+    line = next((number for number, (a, b) in enumerate(pairs, 1) if a != b), None)
+    return [
+        f"{name}: line {line} differs" if line else f"{name}: {first.count(chr(10))} lines originally, not as many now"
+    ]
 
 
 def compare_records(
-    what: str, then: Mapping[str, Any], now: Mapping[str, Any], *, besides: Collection[str] = ()
+    name: str, first: Mapping[str, Any], second: Mapping[str, Any], *, besides: Collection[str] = ()
 ) -> list[str]:
-    """Return where two JSON objects differ, a line for each value that does, by its dotted name.
+    """Return the differences between two JSON objects, one line per differing value with its dotted key.
 
     Args:
-        what: Their name.
-        then: The first.
-        now: The second.
-        besides: Dotted names to leave out.
+        name: Name of the objects.
+        first: Object of the original training.
+        second: Object of the repeated training.
+        besides: Dotted keys to ignore.
     """
-    before, after = dict(_leaves(then)), dict(_leaves(now))
-    names = [name for name in {**before, **after} if name not in besides]
-    unlike = [name for name in names if repr(before.get(name)) != repr(after.get(name))]
-    return [f"{what}: {name} {before.get(name)!r} then, {after.get(name)!r} now" for name in unlike]
+    first_values, second_values = dict(_leaves(first)), dict(_leaves(second))
+    keys = [key for key in {**first_values, **second_values} if key not in besides]
+    differing = [key for key in keys if repr(first_values.get(key)) != repr(second_values.get(key))]
+    return [f"{name}: {key} was {first_values.get(key)!r}, is now {second_values.get(key)!r}" for key in differing]
 
 
-def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the values of a JSON object that hold no others, by their dotted names."""
+def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the leaf values of a JSON object with their dotted keys."""
     parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
     if not parts:
-        yield place, value
-    for key, one in parts:
-        yield from _leaves(one, f"{place}.{key}" if place else str(key))
+        yield prefix, value
+    for key, item in parts:
+        yield from _leaves(item, f"{prefix}.{key}" if prefix else str(key))
 
 
-def compare_tensors(what: str, then: Mapping[str, Tensor], now: Mapping[str, Tensor]) -> list[str]:
-    """Return in a line, if at all, how far two sets of tensors are apart."""
-    if then.keys() != now.keys() or any(
-        then[name].shape != now[name].shape or then[name].dtype != now[name].dtype for name in then
+def compare_tensors(name: str, first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> list[str]:
+    """Return a line with the difference of two sets of tensors; an empty list if they are bit-identical."""
+    if first.keys() != second.keys() or any(
+        first[key].shape != second[key].shape or first[key].dtype != second[key].dtype for key in first
     ):
-        return [f"{what}: other tensors"]
-    unlike = [name for name in then if _bits(then[name]) != _bits(now[name])]
-    if not unlike:
+        return [f"{name}: the tensors have other names, shapes or types"]
+    differing = [key for key in first if _bits(first[key]) != _bits(second[key])]
+    if not differing:
         return []
-    furthest = max(float((then[name].double() - now[name].double()).abs().max()) for name in unlike)
-    return [f"{what}: {len(unlike)} of {len(then)} tensors differ, by {furthest:.2g} at most"]
+    largest = max(float((first[key].double() - second[key].double()).abs().max()) for key in differing)
+    return [f"{name}: {len(differing)} of {len(first)} tensors differ, by at most {largest:.2g}"]
 
 
 def _bits(values: Tensor) -> bytes:
-    """Return the bytes of a tensor's numbers, in which −0 is not 0."""
+    """Return the bytes of a tensor's numbers, which distinguish −0 from 0."""
     return values.detach().cpu().numpy().tobytes()

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dlcli.bench.startup import measure_start_up
 
 
-def test_the_phases_of_a_start_are_told_in_order() -> None:
+def test_start_up_phases_are_reported_in_order() -> None:
     phases = measure_start_up("digits", ["model.hidden_sizes=[4]"], rounds=1)
     assert list(phases) == [
         "Python",

@@ -1,4 +1,4 @@
-"""dlcli eval and predict --event as their users meet them."""
+"""The commands `dlcli eval` and `dlcli predict --event`."""
 
 from __future__ import annotations
 
@@ -33,43 +33,43 @@ def train(dlcli: Callable[..., Finished], *arguments: str) -> Path:
 def evaluate(dlcli: Callable[..., Finished], *arguments: str) -> dict[str, Any]:
     done = dlcli("eval", *arguments, "--json")
     assert done.code == 0, done.err
-    found = json.loads(done.out, parse_constant=lambda name: pytest.fail(f"{name} is no strict JSON"))
-    assert isinstance(found, dict)
-    return found
+    result = json.loads(done.out, parse_constant=lambda name: pytest.fail(f"{name} is no strict JSON"))
+    assert isinstance(result, dict)
+    return result
 
 
-def test_a_classifier_s_measures_are_all_there_and_hold_together(dlcli: Callable[..., Finished]) -> None:
+def test_classification_metrics_are_complete_and_consistent(dlcli: Callable[..., Finished]) -> None:
     run = train(dlcli, "-c", "digits", "training.epochs=3")
-    found = evaluate(dlcli)
-    metrics, baselines = found["metrics"], found["baselines"]
+    result = evaluate(dlcli)
+    metrics, baselines = result["metrics"], result["baselines"]
     assert set(metrics) == {
         *("loss", "accuracy", "accuracy_interval", "macro_f1", "macro_precision", "macro_recall", "log_loss"),
         *("brier_score", "ece", "mean_entropy", "top_k", "per_class", "confusion", "most_confused", "most_certain"),
         *("least_certain", "reliability"),
     }
     counts = metrics["confusion"]["counts"]
-    assert sum(counts[i][i] for i in range(10)) / found["examples"] == pytest.approx(metrics["accuracy"])
+    assert sum(counts[i][i] for i in range(10)) / result["examples"] == pytest.approx(metrics["accuracy"])
     assert metrics["log_loss"] == pytest.approx(metrics["loss"], rel=1e-5)
     least = metrics["least_certain"][0]
     (record,) = json.loads(dlcli("predict", "-i", str(least["index"]), "--json").out)["predictions"]
     assert (record["pred"], record["label"]) == (least["pred"], least["label"])
     assert record["probs"][least["pred"]] == pytest.approx(least["probability"])
     assert set(baselines) == {"majority_class", "logistic_regression"}
-    assert all(set(one["metrics"]) == {"accuracy", "log_loss"} for one in baselines.values())
-    (statement,) = found["statements"]
-    for share in (metrics["accuracy"], *(one["metrics"]["accuracy"] for one in baselines.values())):
-        assert f"{share:.4f}" in statement
+    assert all(set(baseline["metrics"]) == {"accuracy", "log_loss"} for baseline in baselines.values())
+    (statement,) = result["statements"]
+    for value in (metrics["accuracy"], *(baseline["metrics"]["accuracy"] for baseline in baselines.values())):
+        assert f"{value:.4f}" in statement
     assert "logistic regression" in json.dumps(evaluate(dlcli, "--split", "val")["statements"])
     assert set(json.loads((run / "baselines.json").read_text())) == {"test", "val"}
     assert (evaluate(dlcli, "--no-baselines")["baselines"], evaluate(dlcli, "--no-baselines")["statements"]) == ({}, [])
 
 
-def test_a_regression_s_measures_and_the_page_that_shows_them(dlcli: Callable[..., Finished]) -> None:
+def test_regression_metrics_are_complete_and_shown_on_the_page(dlcli: Callable[..., Finished]) -> None:
     train(dlcli, "-c", "linear_regression", "data.in_features=14", "training.epochs=3")
-    found = evaluate(dlcli)
-    assert set(found["metrics"]) == {"loss", "mse", "rmse", "mae", "r2", "residual_quantiles"}
-    assert list(found["baselines"]) == ["mean", "least_squares", "noise_floor"]
-    least_squares = found["baselines"]["least_squares"]
+    result = evaluate(dlcli)
+    assert set(result["metrics"]) == {"loss", "mse", "rmse", "mae", "r2", "residual_quantiles"}
+    assert list(result["baselines"]) == ["mean", "least_squares", "noise_floor"]
+    least_squares = result["baselines"]["least_squares"]
     assert set(least_squares) == {"intercept", "coefficients", "rank", "sgd", "metrics"}
     assert len(least_squares["coefficients"]) == 14
     assert 0 < least_squares["sgd"]["coefficient_difference"] < 1
@@ -86,43 +86,43 @@ def show(result: EvalResult, capsys: pytest.CaptureFixture[str], matrix: Any = "
     return capsys.readouterr().out
 
 
-def some_result(names: list[str], n: int) -> EvalResult:
+def make_result(names: list[str], n: int) -> EvalResult:
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(len(names), (n,), generator=generator)
     logits = torch.randn(n, len(names), generator=generator) + 4 * torch.nn.functional.one_hot(labels, len(names))
     metrics = {"loss": 0.5, **classification_metrics(logits.double().softmax(1), labels, names)}
     baselines = [
-        Baseline("majority_class", f"always answering {names[-1]}", {"accuracy": 0.1, "log_loss": 2.3}),
+        Baseline("majority_class", f"always predicting {names[-1]}", {"accuracy": 0.1, "log_loss": 2.3}),
         Baseline("logistic_regression", "logistic regression", {"accuracy": 0.8445, "log_loss": 0.4}),
     ]
-    records = {one.name: one.record for one in baselines}
+    records = {baseline.name: baseline.record for baseline in baselines}
     statements = describe_against_baselines(metrics, baselines)
     return EvalResult("runs/some/run", "train", "best", 3, n, metrics, records, statements)
 
 
 @pytest.mark.parametrize("matrix", ["counts", "given-true", "given-predicted"])
-def test_the_page_of_ten_kinds_of_clothing_fits_80_columns(capsys: pytest.CaptureFixture[str], matrix: str) -> None:
-    result = some_result(list(CLASS_NAMES), 54_000)
+def test_the_page_of_fashion_mnist_fits_80_columns(capsys: pytest.CaptureFixture[str], matrix: str) -> None:
+    result = make_result(list(CLASS_NAMES), 54_000)
     page = show(result, capsys, matrix)
     assert max(len(line) for line in page.splitlines()) <= 80
     assert "\x1b" not in page
     confusion = result.metrics["confusion"]
     key = {"counts": "counts", "given-true": "predicted_given_true", "given-predicted": "true_given_predicted"}[matrix]
-    shirt = [f"{one:.2f}" if isinstance(one, float) else str(one) for one in confusion[key][6]]
+    shirt = [f"{value:.2f}" if isinstance(value, float) else str(value) for value in confusion[key][6]]
     assert ["Shirt", *shirt] in [line.split() for line in page.splitlines()]
     low, high = result.metrics["accuracy_interval"]
     assert f"{low:.4f} to {high:.4f}" in page
 
 
-def test_many_classes_and_long_names_fit_too(capsys: pytest.CaptureFixture[str]) -> None:
-    twelve = show(some_result([f"a class with a long name {i}" for i in range(12)], 60_000), capsys)
+def test_many_classes_and_long_names_fit_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    twelve = show(make_result([f"a class with a long name {i}" for i in range(12)], 60_000), capsys)
     assert max(len(line) for line in twelve.splitlines()) <= 80
     assert "confusion matrix: rows" in twelve
-    thirteen = show(some_result([f"class {i}" for i in range(13)], 500), capsys)
+    thirteen = show(make_result([f"class {i}" for i in range(13)], 500), capsys)
     assert "The confusion matrix of 13 classes is too wide to show; use --json to print it" in thirteen
 
 
-def test_quiet_prints_numbers_alone_and_fits_nothing(dlcli: Callable[..., Finished]) -> None:
+def test_quiet_prints_only_numbers_and_fits_no_baselines(dlcli: Callable[..., Finished]) -> None:
     run = train(dlcli, "-c", "digits", "training.epochs=1")
     lines = [line.split() for line in dlcli("eval", "--quiet").out.splitlines()]
     assert {name for name, _ in lines} >= {"loss", "accuracy", "macro_f1", "log_loss", "brier_score", "ece"}
@@ -130,7 +130,7 @@ def test_quiet_prints_numbers_alone_and_fits_nothing(dlcli: Callable[..., Finish
     assert not (run / "baselines.json").exists()
 
 
-def test_fail_under_knows_which_metrics_are_numbers_and_which_way_is_up(dlcli: Callable[..., Finished]) -> None:
+def test_fail_under_accepts_only_numeric_metrics_where_higher_is_better(dlcli: Callable[..., Finished]) -> None:
     train(dlcli, "-c", "digits", "training.epochs=1")
     assert dlcli("eval", "--quiet", "--fail-under", "macro_recall=0.1").code == 0
     assert dlcli("eval", "--quiet", "--fail-under", "macro_precision=0.9999").code == 6
@@ -147,7 +147,7 @@ def test_fail_under_knows_which_metrics_are_numbers_and_which_way_is_up(dlcli: C
 
 
 GOOD = {"settings": LOGISTIC_SETTINGS, "logistic_regression": {"accuracy": 0.5, "log_loss": 1.5}}
-ODD = [
+INVALID = [
     "",
     "{",
     "[]",
@@ -174,13 +174,13 @@ ODD = [
 ]
 
 
-def test_baselines_are_kept_and_what_dlcli_would_not_have_written_is_fitted_anew(
+def test_baselines_are_cached_and_refitted_if_the_file_is_invalid(
     dlcli: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = train(dlcli, "-c", "digits", "training.epochs=1") / "baselines.json"
     fitted = evaluate(dlcli)["baselines"]
     written = file.read_bytes()
-    for text in ODD:
+    for text in INVALID:
         file.write_text(text)
         assert evaluate(dlcli)["baselines"] == fitted, text
         assert file.read_bytes() == written
@@ -190,10 +190,13 @@ def test_baselines_are_kept_and_what_dlcli_would_not_have_written_is_fitted_anew
     monkeypatch.setattr(comparing, "fit_logistic_regression", lambda run: {"accuracy": 0.25, "log_loss": 2.0})
     evaluate(dlcli, "--split", "val")
     kept = json.loads(file.read_text())
-    assert {name: one["logistic_regression"]["accuracy"] for name, one in kept.items()} == {"test": 0.5, "val": 0.25}
+    assert {name: baselines["logistic_regression"]["accuracy"] for name, baselines in kept.items()} == {
+        "test": 0.5,
+        "val": 0.25,
+    }
 
 
-def test_a_folder_that_cannot_be_written_to_is_measured_all_the_same(
+def test_a_read_only_run_folder_can_be_evaluated(
     dlcli: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = train(dlcli, "-c", "digits", "training.epochs=1")
@@ -214,18 +217,16 @@ def test_a_folder_that_cannot_be_written_to_is_measured_all_the_same(
     assert not list(run.glob(".*.tmp"))
 
 
-def test_a_fit_that_takes_seconds_is_told_on_stderr(
-    dlcli: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slow_fit_is_announced_on_stderr(dlcli: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch) -> None:
     train(dlcli, "-c", "digits", "training.epochs=1")
     monkeypatch.setattr(comparing, "_MUCH_WORK", 1000)
-    told = dlcli("eval", "--json")
-    assert "fitting logistic regression" in told.err
+    done = dlcli("eval", "--json")
+    assert "fitting logistic regression" in done.err
     assert dlcli("eval", "--json").err == ""
     assert dlcli("eval", "--split", "val", "--json", "--quiet").err == ""
 
 
-def test_training_with_a_test_at_its_end_does_without_scikit_learn(clean_place: Path) -> None:
+def test_train_with_eval_does_not_import_scikit_learn(clean_place: Path) -> None:
     Path("three.yaml").write_text(
         "task: classification\ndata: {name: synthetic_classification, pattern: spirals, n_classes: 3}\n"
         "training: {epochs: 1}\n"
@@ -247,7 +248,7 @@ def test_training_with_a_test_at_its_end_does_without_scikit_learn(clean_place: 
     assert imports_sklearn("eval")
 
 
-def test_an_event_is_shown_per_example_and_in_json(dlcli: Callable[..., Finished]) -> None:
+def test_an_event_is_shown_on_the_page_and_in_json(dlcli: Callable[..., Finished]) -> None:
     train(dlcli, "-c", "moons", "training.epochs=1")
     records = json.loads(dlcli("predict", "--event", "class 1, class 1", "--json").out)["predictions"]
     for record in records:
@@ -261,4 +262,4 @@ def test_an_event_is_shown_per_example_and_in_json(dlcli: Callable[..., Finished
     assert dlcli("predict", "--event", " , ").code == 2
     train(dlcli, "-c", "linear_regression", "training.epochs=1")
     refused = dlcli("predict", "--event", "class 1")
-    assert (refused.code, "a regression run has none" in refused.err) == (2, True)
+    assert (refused.code, "a regression run has no classes" in refused.err) == (2, True)

@@ -32,41 +32,41 @@ def with_train(run: TrainedRun, train: Split) -> TrainedRun:
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_the_majority_class_is_scikit_learn_s_dummy(split: SplitName) -> None:
+def test_majority_class_matches_scikit_learn_dummy_classifier(split: SplitName) -> None:
     run = make_run("digits", split=split)
-    train, asked = run.splits.train, run.split
+    train, examples = run.splits.train, run.split
     dummy = sklearn.dummy.DummyClassifier(strategy="prior").fit(train.inputs, train.targets)
-    found = majority_class(run)
-    assert found.record["class"] == str(dummy.predict(asked.inputs)[0])
-    assert found.metrics["accuracy"] == pytest.approx(dummy.score(asked.inputs, asked.targets))
-    truth = dummy.predict_proba(asked.inputs)[range(len(asked)), asked.targets]
-    assert found.metrics["log_loss"] == pytest.approx(-np.log(truth).mean())
+    baseline = majority_class(run)
+    assert baseline.record["class"] == str(dummy.predict(examples.inputs)[0])
+    assert baseline.metrics["accuracy"] == pytest.approx(dummy.score(examples.inputs, examples.targets))
+    truth = dummy.predict_proba(examples.inputs)[range(len(examples)), examples.targets]
+    assert baseline.metrics["log_loss"] == pytest.approx(-np.log(truth).mean())
 
 
-def test_logistic_regression_is_as_good_as_one_that_goes_on_to_the_end() -> None:
+def test_logistic_regression_is_as_good_as_a_fully_converged_fit() -> None:
     for preset, overrides in (("digits", ()), ("moons", ()), ("digits", ("training.precision=float64",))):
         run = make_run(preset, *overrides)
         train, test = run.splits.train, run.splits.test
-        end = sklearn.linear_model.LogisticRegression(C=1e3 / len(train), max_iter=10_000, tol=1e-6)
-        end.fit(train.inputs.double(), train.targets)
-        found = fit_logistic_regression(run)
-        assert found["accuracy"] == pytest.approx(end.score(test.inputs.double(), test.targets), abs=0.01)
-        truth = end.predict_proba(test.inputs.double())[range(len(test)), test.targets]
-        assert found["log_loss"] == pytest.approx(-np.log(truth).mean(), rel=0.05)
+        reference = sklearn.linear_model.LogisticRegression(C=1e3 / len(train), max_iter=10_000, tol=1e-6)
+        reference.fit(train.inputs.double(), train.targets)
+        metrics = fit_logistic_regression(run)
+        assert metrics["accuracy"] == pytest.approx(reference.score(test.inputs.double(), test.targets), abs=0.01)
+        truth = reference.predict_proba(test.inputs.double())[range(len(test)), test.targets]
+        assert metrics["log_loss"] == pytest.approx(-np.log(truth).mean(), rel=0.05)
 
 
-def test_logistic_regression_without_a_class_in_train_gives_it_no_probability() -> None:
+def test_logistic_regression_gives_no_probability_to_a_class_missing_in_train() -> None:
     run = make_run("digits")
     train = run.splits.train
-    some = fit_logistic_regression(with_train(run, train.select((train.targets != 4).nonzero().flatten())))
-    everything = fit_logistic_regression(run)
-    assert everything["accuracy"] - 0.13 < some["accuracy"] < everything["accuracy"] - 0.08, "all but the fours"
-    assert some["log_loss"] > 3, "−ln 2.2e-16 for every tenth"
-    one = fit_logistic_regression(with_train(run, train.select((train.targets == 4).nonzero().flatten())))
-    assert one["accuracy"] == pytest.approx((run.splits.test.targets == 4).double().mean().item())
+    without_fours = fit_logistic_regression(with_train(run, train.select((train.targets != 4).nonzero().flatten())))
+    complete = fit_logistic_regression(run)
+    assert complete["accuracy"] - 0.13 < without_fours["accuracy"] < complete["accuracy"] - 0.08, "all but the fours"
+    assert without_fours["log_loss"] > 3, "−ln 2.2e-16 for every tenth"
+    single = fit_logistic_regression(with_train(run, train.select((train.targets == 4).nonzero().flatten())))
+    assert single["accuracy"] == pytest.approx((run.splits.test.targets == 4).double().mean().item())
 
 
-def test_the_baselines_of_diabetes_are_scikit_learn_s_from_raw_features() -> None:
+def test_diabetes_baselines_match_scikit_learn_on_raw_features() -> None:
     run = make_run("diabetes", split="val")
     train, val = run.splits.train, run.splits.val
     mean, least_squares = regression_baselines(run)
@@ -84,7 +84,7 @@ def test_the_baselines_of_diabetes_are_scikit_learn_s_from_raw_features() -> Non
     assert mean.metrics["mae"] == pytest.approx(abs(truth - mean.record["value"]).mean())
 
 
-def test_the_linear_model_is_held_against_least_squares_number_by_number() -> None:
+def test_linear_model_is_compared_with_the_least_squares_coefficients() -> None:
     run = make_run("diabetes", "model.hidden_sizes=[]")
     weight, bias = (parameter.data for parameter in run.model.parameters())
     train = run.splits.train
@@ -93,13 +93,17 @@ def test_the_linear_model_is_held_against_least_squares_number_by_number() -> No
     for change in (0.0, 0.25):
         bias[:], weight[:] = theta[0], theta[1:].t()
         weight[0, 3] += change
-        (found,) = (one.record["sgd"] for one in regression_baselines(run) if one.name == "least_squares")
-        assert found["coefficient_difference"] == pytest.approx(change / theta.abs().max().item(), abs=1e-5)
-        more = (run.truth(train).std(correction=0) * change) ** 2  # a standardised input of variance 1
-        assert found["train_mse"] - found["least_squares_train_mse"] == pytest.approx(more.item(), rel=1e-3, abs=0.01)
+        (comparison,) = (
+            baseline.record["sgd"] for baseline in regression_baselines(run) if baseline.name == "least_squares"
+        )
+        assert comparison["coefficient_difference"] == pytest.approx(change / theta.abs().max().item(), abs=1e-5)
+        increase = (run.truth(train).std(correction=0) * change) ** 2  # a standardised input of variance 1
+        assert comparison["train_mse"] - comparison["least_squares_train_mse"] == pytest.approx(
+            increase.item(), rel=1e-3, abs=0.01
+        )
 
 
-def test_a_network_and_inputs_that_depend_on_each_other_have_no_coefficient_difference() -> None:
+def test_networks_and_dependent_inputs_have_no_coefficient_difference() -> None:
     network = make_run("diabetes")
     linear = make_run("diabetes", "model.hidden_sizes=[]")
     train = linear.splits.train
@@ -113,36 +117,36 @@ def test_a_network_and_inputs_that_depend_on_each_other_have_no_coefficient_diff
 
 
 @pytest.mark.parametrize("function", ["linear", "sine", "step", "friedman1"])
-def test_the_noise_floor_is_the_true_function_s_rmse(function: str) -> None:
+def test_noise_floor_is_the_rmse_of_the_true_function(function: str) -> None:
     changes = (f"data.function={function}", "data.in_features=5", "data.n_samples=4000", "data.noise=0.3")
     run = make_run("linear_regression", *changes)
-    found = {one.name: one.metrics["rmse"] for one in regression_baselines(run)}
-    assert found["noise_floor"] == pytest.approx(0.3, rel=0.05)
-    assert found["noise_floor"] < found["mean"]
-    assert (found["least_squares"] == pytest.approx(found["noise_floor"], rel=0.01)) is (function == "linear")
+    rmse = {baseline.name: baseline.metrics["rmse"] for baseline in regression_baselines(run)}
+    assert rmse["noise_floor"] == pytest.approx(0.3, rel=0.05)
+    assert rmse["noise_floor"] < rmse["mean"]
+    assert (rmse["least_squares"] == pytest.approx(rmse["noise_floor"], rel=0.01)) is (function == "linear")
 
 
-def test_sentences_say_above_below_and_level() -> None:
+def test_sentences_report_above_below_and_level() -> None:
     metrics = {"accuracy": 0.85, "accuracy_interval": [0.84, 0.86]}
-    plain = [
-        Baseline("majority_class", "always answering Bag", {"accuracy": 0.1}),
+    baselines = [
+        Baseline("majority_class", "always predicting Bag", {"accuracy": 0.1}),
         Baseline("logistic_regression", "logistic regression", {"accuracy": 0.8445}),
         Baseline("other", "an oracle", {"accuracy": 0.9}),
     ]
-    assert describe_against_baselines(metrics, plain) == [
+    assert describe_against_baselines(metrics, baselines) == [
         "accuracy 0.8500 is 0.0500 below an oracle (0.9000), level with logistic regression (0.8445, inside the 95 % "
-        "interval) and 0.7500 above always answering Bag (0.1000)"
+        "interval) and 0.7500 above always predicting Bag (0.1000)"
     ]
     sgd = {"coefficient_difference": 0.0123, "train_mse": 2.5, "least_squares_train_mse": 2.25}
-    plain = [
-        Baseline("mean", "the mean of train", {"rmse": 77.25}),
+    baselines = [
+        Baseline("mean", "always predicting the mean", {"rmse": 77.25}),
         Baseline("least_squares", "least squares", {"rmse": 54.1}, {"sgd": sgd}),
         Baseline("noise_floor", "the noise floor", {"rmse": 0.0}),
     ]
-    assert describe_against_baselines({"rmse": 54.0}, plain, unit="points") == [
-        "rmse 54 points is 54 above the noise floor (0), level with least squares (54.1) and 23.2 below the mean of "
-        "train (77.25)",
-        "the coefficients differ from those of least squares by up to 1.2 % of the largest; on train the mse is 2.5, "
-        "that of least squares 2.25",
+    assert describe_against_baselines({"rmse": 54.0}, baselines, unit="points") == [
+        "rmse 54 points is 54 above the noise floor (0), level with least squares (54.1) and 23.2 below always "
+        "predicting the mean (77.25)",
+        "the coefficients differ from the least-squares solution by up to 1.2 % of the largest coefficient; "
+        "the training mse is 2.5, compared with 2.25 for least squares",
     ]
     assert describe_against_baselines(metrics, []) == []

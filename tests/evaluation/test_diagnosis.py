@@ -1,4 +1,4 @@
-"""Planted faults are found from the run alone, each by its name; healthy runs are left in peace."""
+"""Diagnosis of runs with planted faults, each reported by name, and of healthy runs without findings."""
 
 from __future__ import annotations
 
@@ -38,29 +38,29 @@ QUICK = ("diabetes", "digits", "gradient_descent", "linear_regression", "moons",
 
 
 def shuffle(raw: RawData) -> RawData:
-    """Give each input the label of another."""
+    """Permute the labels."""
     order = torch.randperm(len(raw.train), generator=torch.Generator().manual_seed(1))
     return replace(raw, train=Split(raw.train.inputs, raw.train.targets[order]))
 
 
 def hold_out(raw: RawData, count: int) -> RawData:
-    """Keep all but `count` examples for the test split."""
+    """Keep `count` examples for training and move all others to the test split."""
     order = torch.randperm(len(raw.train), generator=torch.Generator().manual_seed(2))
     return replace(raw, train=raw.train[order[:count]], test=raw.train[order[count:]])
 
 
 def fifty(raw: RawData) -> RawData:
-    """Leave about 50 examples to train on, 5 to validate on, and all others for the test split."""
+    """Keep about 50 examples for training and 5 for validation, and move all others to the test split."""
     return hold_out(raw, 56)
 
 
-def copy_test(share: float) -> Callable[[RawData], RawData]:
-    """Put a share of the test split into train as well."""
+def copy_test(fraction: float) -> Callable[[RawData], RawData]:
+    """Copy a fraction of the test split into train."""
 
     def plant(raw: RawData) -> RawData:
         raw = hold_out(raw, len(raw.train) * 4 // 5)
         assert raw.test is not None
-        copies = raw.test[torch.arange(round(share * len(raw.test)))]
+        copies = raw.test[torch.arange(round(fraction * len(raw.test)))]
         parts = ((raw.train.inputs, copies.inputs), (raw.train.targets, copies.targets))
         return replace(raw, train=Split(*(torch.cat(part) for part in parts)))
 
@@ -68,7 +68,7 @@ def copy_test(share: float) -> Callable[[RawData], RawData]:
 
 
 def make_rare(raw: RawData) -> RawData:
-    """Leave 10 examples of the classes 3 and 7."""
+    """Keep only 10 examples of each of the classes 3 and 7."""
     rank = torch.stack([(raw.train.targets[:i] == label).sum() for i, label in enumerate(raw.train.targets)])
     rare = (raw.train.targets == 3) | (raw.train.targets == 7)
     return replace(raw, train=raw.train[(~rare | (rank < 10)).nonzero().flatten()])
@@ -76,7 +76,7 @@ def make_rare(raw: RawData) -> RawData:
 
 @pytest.fixture
 def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[RawData], RawData]], None]:
-    """Change what every source gives, for the run and for whoever loads it later."""
+    """Change the data of every source, for training and for later loading of the run."""
 
     def change(fault: Callable[[RawData], RawData]) -> None:
         for name, load in list(SOURCES.items()):
@@ -85,8 +85,8 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[RawData], RawD
     return change
 
 
-def found(preset: str, settings: Sequence[str] = (), *, seed: int = 0) -> tuple[Finding, ...]:
-    """Train a preset and say what is found."""
+def train_and_diagnose(preset: str, settings: Sequence[str] = (), *, seed: int = 0) -> tuple[Finding, ...]:
+    """Train a preset and return the findings of its diagnosis."""
     folder = Path("run")
     try:
         train(load_config(preset, [*settings, f"seed={seed}"]), run_dir=folder)
@@ -96,13 +96,13 @@ def found(preset: str, settings: Sequence[str] = (), *, seed: int = 0) -> tuple[
 
 
 def names(findings: Sequence[Finding], severity: str | None = None) -> list[str]:
-    return [one.name for one in findings if severity in (None, one.severity)]
+    return [finding.name for finding in findings if severity in (None, finding.severity)]
 
 
 @pytest.mark.parametrize("seed", [0, 11])
 @pytest.mark.parametrize("preset", QUICK)
-def test_a_healthy_run_gets_no_finding(clean_place: Path, preset: str, seed: int) -> None:
-    assert names(found(preset, seed=seed)) == []
+def test_a_healthy_run_has_no_finding(clean_place: Path, preset: str, seed: int) -> None:
+    assert names(train_and_diagnose(preset, seed=seed)) == []
 
 
 @pytest.mark.parametrize("seed", [0, 11])
@@ -123,7 +123,7 @@ def test_a_healthy_run_gets_no_finding(clean_place: Path, preset: str, seed: int
 def test_a_planted_setting_is_the_first_finding(
     clean_place: Path, preset: str, settings: list[str], name: str, seed: int
 ) -> None:
-    findings = found(preset, settings, seed=seed)
+    findings = train_and_diagnose(preset, settings, seed=seed)
     assert names(findings, "problem")[:1] == names(findings)[:1] == [name]
 
 
@@ -139,11 +139,11 @@ def test_a_planted_setting_is_the_first_finding(
         ("linear_regression", copy_test(1.0), "leakage"),
     ],
 )
-def test_planted_data_is_the_first_finding(
+def test_a_planted_data_fault_is_the_first_finding(
     clean_place: Path, plant: Callable[..., None], preset: str, fault: Callable[..., Any], name: str, seed: int
 ) -> None:
     plant(fault)
-    findings = found(preset, seed=seed)
+    findings = train_and_diagnose(preset, seed=seed)
     assert names(findings, "problem")[:1] == names(findings)[:1] == [name]
 
 
@@ -175,76 +175,80 @@ def test_planted_data_is_the_first_finding(
         ),
     ],
 )
-def test_other_faults_have_their_names(
+def test_other_faults_are_found_by_name(
     clean_place: Path, preset: str, settings: list[str], name: str, severity: str | None
 ) -> None:
-    assert name in names(found(preset, settings), severity)
+    assert name in names(train_and_diagnose(preset, settings), severity)
 
 
-def test_with_enough_validation_examples_fifty_to_train_on_overfit(
+def test_fifty_training_examples_overfit_given_enough_validation_examples(
     clean_place: Path, plant: Callable[..., None]
 ) -> None:
     plant(lambda raw: hold_out(raw, 250))
-    assert names(found("digits", ["data.val_fraction=0.8"]))[:1] == ["overfitting"]
+    assert names(train_and_diagnose("digits", ["data.val_fraction=0.8"]))[:1] == ["overfitting"]
 
 
-def test_rare_classes_are_named_and_one_never_predicted_is_a_problem(
+def test_rare_classes_are_a_hint_and_a_problem_if_never_predicted(
     clean_place: Path, plant: Callable[..., None]
 ) -> None:
     plant(make_rare)
-    learned = found("digits")
+    learned = train_and_diagnose("digits")
     assert names(learned) == ["class-imbalance"]
     assert "3: 7, predicted" in learned[0].evidence[0]
     (clean_place / "run").rename(clean_place / "learned")
-    (never,) = found("digits", ["training.epochs=2", "scheduler=null", "optimizer.lr=0.03"])[:1]
+    (never,) = train_and_diagnose("digits", ["training.epochs=2", "scheduler=null", "optimizer.lr=0.03"])[:1]
     assert (never.name, never.severity) == ("class-imbalance", "problem")
     assert re.search(r"never predicted: 3, 7", never.statement)
 
 
-def test_the_advised_learning_rate_mends_the_run(clean_place: Path) -> None:
+def test_the_advised_learning_rate_fixes_the_run(clean_place: Path) -> None:
     for lr in ("20", "2e-4"):
-        (finding,) = found("digits", [f"optimizer.lr={lr}"])
+        (finding,) = train_and_diagnose("digits", [f"optimizer.lr={lr}"])
         advised = re.match(r"optimizer\.lr=\S+(?=;)", finding.advice)
         assert advised is not None
         Path("run").rename(f"run-{lr}")
-        assert names(found("digits", [advised.group()]), "problem") == []
+        assert names(train_and_diagnose("digits", [advised.group()]), "problem") == []
         Path("run").rename(f"run-{lr}-mended")
 
 
-def test_a_few_copies_are_no_problem_and_many_are(clean_place: Path, plant: Callable[..., None]) -> None:
-    for share, expected in ((0.005, []), (0.03, ["hint"]), (0.2, ["problem"])):
+def test_severity_of_leakage_depends_on_the_number_of_copies(clean_place: Path, plant: Callable[..., None]) -> None:
+    for fraction, expected in ((0.005, []), (0.03, ["hint"]), (0.2, ["problem"])):
         with pytest.MonkeyPatch.context() as patch:
             load = SOURCES["digits"]
-            patch.setitem(SOURCES, "digits", lambda config, load=load, share=share: copy_test(share)(load(config)))
-            assert [one.severity for one in found("digits")] == expected
-        Path("run").rename(f"run-{share}")
+            patch.setitem(
+                SOURCES, "digits", lambda config, load=load, fraction=fraction: copy_test(fraction)(load(config))
+            )
+            assert [finding.severity for finding in train_and_diagnose("digits")] == expected
+        Path("run").rename(f"run-{fraction}")
 
 
-def test_labels_of_the_test_split_are_not_looked_at(clean_place: Path) -> None:
+def test_labels_of_the_test_split_do_not_affect_the_measurements(clean_place: Path) -> None:
     train(load_config("digits", ["training.epochs=3"]), run_dir=Path("run"))
     run = load_trained_run(open_run("run"))
-    other = replace(run.splits, test=Split(run.splits.test.inputs, run.splits.test.targets.flip(0)))
-    assert measure(run) == measure(replace(run, splits=other))
+    changed = replace(run.splits, test=Split(run.splits.test.inputs, run.splits.test.targets.flip(0)))
+    assert measure(run) == measure(replace(run, splits=changed))
 
 
-def test_a_run_without_a_checkpoint_is_judged_by_its_log(clean_place: Path, dlcli: Callable[..., Finished]) -> None:
-    assert names(found("linear_regression", ["optimizer.lr=5"])) == ["learning-rate-too-high"]
+def test_a_run_without_a_checkpoint_is_diagnosed_from_its_log(
+    clean_place: Path, dlcli: Callable[..., Finished]
+) -> None:
+    assert names(train_and_diagnose("linear_regression", ["optimizer.lr=5"])) == ["learning-rate-too-high"]
     assert not Path("run/checkpoints/best.safetensors").exists()
     result = diagnose_run("run")
     assert (result.status, result.epochs, result.epoch) == ("diverged", 0, None)
     (finding,) = result.findings
-    assert finding.evidence == ("in epoch 1 the loss was not finite any more (summary.json: diverged)",)
+    assert finding.evidence == ("the loss became NaN or infinite in epoch 1 (summary.json: diverged)",)
     assert finding.advice.startswith("optimizer.lr=0.5;")
     Path("run/summary.json").unlink()
     assert diagnose_run("run").findings == ()
 
 
-def test_a_damaged_log_is_borne(clean_place: Path) -> None:
+def test_a_damaged_log_is_tolerated(clean_place: Path) -> None:
     train(load_config("digits", ["training.epochs=2"]), run_dir=Path("run"))
     for row in ("", '{"epoch": 1, "step": 1, "train/loss": null, "epoch_seconds": 1}\n'):
         Path("run/metrics.jsonl").write_text(row)
         Path("run/trace.jsonl").write_text('{"epoch": 1, "layers": [], "paths": []}\n')
-        assert all(one.evidence and one.advice for one in diagnose_run("run").findings)
+        assert all(finding.evidence and finding.advice for finding in diagnose_run("run").findings)
 
 
 def test_runs_show_prints_findings(clean_place: Path, dlcli: Callable[..., Finished]) -> None:
@@ -263,7 +267,7 @@ def test_runs_show_prints_findings(clean_place: Path, dlcli: Callable[..., Finis
     assert dlcli("runs", "show", "good", "--diagnose").out.endswith("\n\nno findings\n")
 
 
-def test_showing_a_run_without_its_diagnosis_does_not_wait_for_torch(clean_place: Path) -> None:
+def test_runs_show_without_diagnosis_does_not_import_torch(clean_place: Path) -> None:
     train(load_config("digits", ["training.epochs=1"]), run_dir=Path("run"))
     code = "import sys; sys.argv = ['dlcli', 'runs', 'show', 'run']; from dlcli.cli import main; main()"
     code = f"import atexit, sys; atexit.register(lambda: print('torch' in sys.modules)); {code}"
@@ -277,18 +281,22 @@ def splits_of(train_rows: Any, val_rows: Any, test_rows: Any) -> Any:
     return SimpleNamespace(**{name: Split(rows[:, :-1], rows[:, -1].long()) for name, rows in named})
 
 
-def test_overlaps_are_those_of_comparing_every_row_with_every_row() -> None:
+def test_overlaps_match_a_comparison_of_all_pairs_of_rows() -> None:
     rows = np.random.default_rng(0).integers(0, 3, (60, 4))  # the last column is the label
     val, test = find_overlaps(splits_of(rows[:30], rows[30:40], rows[40:]))
-    for overlap, others in ((val, rows[30:40]), (test, rows[40:])):
-        twins = [[one for one in rows[:30] if (one[:-1] == row[:-1]).all()] for row in others]
-        agree = [any(twin[-1] == row[-1] for twin in found) for found, row in zip(twins, others, strict=True)]
-        assert (overlap.examples, overlap.found) == (len(others), sum(map(bool, twins)))
+    for overlap, split_rows in ((val, rows[30:40]), (test, rows[40:])):
+        duplicates = [
+            [train_row for train_row in rows[:30] if (train_row[:-1] == row[:-1]).all()] for row in split_rows
+        ]
+        agree = [
+            any(match[-1] == row[-1] for match in matches) for matches, row in zip(duplicates, split_rows, strict=True)
+        ]
+        assert (overlap.examples, overlap.copies) == (len(split_rows), sum(map(bool, duplicates)))
         assert overlap.same_label == sum(agree)
-        assert 0 < overlap.same_label < overlap.found
+        assert 0 < overlap.same_label < overlap.copies
 
 
-def test_equal_inputs_are_natural_where_there_are_few_possible_ones() -> None:
+def test_equal_inputs_are_expected_if_few_values_are_possible() -> None:
     generator = torch.Generator().manual_seed(0)
     answers = torch.randint(2, (500, 3), generator=generator).float()
     labels = torch.zeros(500)
@@ -300,22 +308,22 @@ def test_equal_inputs_are_natural_where_there_are_few_possible_ones() -> None:
 def test_fashion_mnist_has_no_copies(fashion_root: Path) -> None:
     config = load_config("fashion_mnist", [f"data.root={fashion_root}"]).config
     overlaps = find_overlaps(make_splits(SOURCES["fashion_mnist"](config.data), config.data, 0))
-    assert [(one.examples, one.found) for one in overlaps] == [(6000, 0), (10_000, 0)]
+    assert [(overlap.examples, overlap.copies) for overlap in overlaps] == [(6000, 0), (10_000, 0)]
 
 
-def test_neighbours_are_those_of_scikit_learn(clean_place: Path) -> None:
+def test_knn_skill_matches_scikit_learn(clean_place: Path) -> None:
     for preset, model in (("digits", KNeighborsClassifier(5)), ("diabetes", KNeighborsRegressor(5))):
         train(load_config(preset, ["training.epochs=1"]), run_dir=Path(preset))
         run = load_trained_run(open_run(preset))
         inputs, targets = run.splits.train.inputs.numpy(), run.splits.train.targets.numpy()
         preds = model.fit(inputs, targets).predict(run.splits.val.inputs.numpy()).flatten()
-        truth, share = run.splits.val.targets.numpy().flatten(), measure(run).neighbours.score
+        truth, score = run.splits.val.targets.numpy().flatten(), measure(run).knn.score
         expected = (preds == truth).mean() if preset == "digits" else np.corrcoef(preds, truth)[0, 1] ** 2
-        assert share == pytest.approx(expected, abs=1e-6)
+        assert score == pytest.approx(expected, abs=1e-6)
 
 
-def test_the_best_step_is_that_of_the_parabola(clean_place: Path) -> None:
-    """The squared error of a linear model along its gradient g is a parabola with its least at gᵀg / gᵀHg."""
+def test_best_step_is_the_minimum_of_the_parabola(clean_place: Path) -> None:
+    """The squared error of a linear model along its gradient g is a parabola with its minimum at gᵀg / gᵀHg."""
     train(load_config("linear_regression", ["training.epochs=1"]), run_dir=Path("run"))
     run = load_trained_run(open_run("run"))
     setup = set_up(run.config)
@@ -329,7 +337,7 @@ def test_the_best_step_is_that_of_the_parabola(clean_place: Path) -> None:
     assert abs(math.log10(measure(run).best_step / length)) <= 0.25
 
 
-def test_calibration_tells_chance_from_overconfidence() -> None:
+def test_calibration_distinguishes_chance_from_overconfidence() -> None:
     generator = torch.Generator().manual_seed(3)
     top = 0.5 + 0.5 * torch.rand(400, generator=generator, dtype=torch.float64)
     probs = torch.stack([top, 1 - top], 1)

@@ -35,7 +35,7 @@ def longley() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.tensor(LONGLEY[:, 1:]), torch.tensor(LONGLEY[:, :1])
 
 
-def test_longley_s_coefficients_are_the_certified_ones() -> None:
+def test_longley_coefficients_match_the_certified_values() -> None:
     inputs, targets = longley()
     fit = fit_least_squares(inputs, targets)
     assert [fit.intercept.item(), *fit.coefficients.flatten().tolist()] == pytest.approx(CERTIFIED, rel=1e-9)
@@ -57,7 +57,7 @@ def test_scaling_is_undone_in_the_coefficients(how: str) -> None:
     torch.testing.assert_close(fit.predict(inputs), from_scaled, rtol=1e-9, atol=0)
 
 
-def test_one_scaling_for_all_columns_is_undone_too() -> None:
+def test_a_joint_scaling_is_undone_in_the_coefficients() -> None:
     inputs, targets = longley()
     scaling = fit_scaling(inputs, "standard", jointly=True)
     fit = fit_least_squares(scaling.apply(inputs), targets).undo_scaling(
@@ -66,24 +66,24 @@ def test_one_scaling_for_all_columns_is_undone_too() -> None:
     assert fit.coefficients.flatten().tolist() == pytest.approx(CERTIFIED[1:], rel=1e-6)
 
 
-def test_columns_that_say_nothing_new_change_no_prediction() -> None:
+def test_dependent_columns_do_not_change_predictions() -> None:
     inputs, targets = longley()
     fit = fit_least_squares(inputs, targets)
     constant = torch.full((16, 1), 0.1, dtype=torch.float64)
     for more in (inputs[:, :1], 3 * inputs[:, 1:2] - 5, constant, inputs[:, :1] + inputs[:, 4:5]):
         wider = torch.cat([inputs, more], 1)
-        found = fit_least_squares(wider, targets)
-        assert found.rank == 7
-        assert not found.is_unique
-        assert found.coefficients.isfinite().all()
-        torch.testing.assert_close(found.predict(wider), fit.predict(inputs), rtol=1e-9, atol=0)
+        wider_fit = fit_least_squares(wider, targets)
+        assert wider_fit.rank == 7
+        assert not wider_fit.is_unique
+        assert wider_fit.coefficients.isfinite().all()
+        torch.testing.assert_close(wider_fit.predict(wider), fit.predict(inputs), rtol=1e-9, atol=0)
     twice = fit_least_squares(torch.cat([inputs, inputs[:, 2:3]], 1), targets).coefficients
-    assert twice[2].item() == pytest.approx(twice[6].item(), rel=1e-6), "the shortest θ shares evenly"
+    assert twice[2].item() == pytest.approx(twice[6].item(), rel=1e-6), "the θ of least norm splits evenly"
     assert twice[2].item() == pytest.approx(CERTIFIED[3] / 2, rel=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_several_outputs_are_as_many_fits_and_few_examples_are_met(seed: int) -> None:
+def test_several_outputs_are_fitted_and_few_examples_interpolated(seed: int) -> None:
     rng = np.random.default_rng(seed)
     inputs, targets = rng.normal(2, 3, (40, 4)), rng.normal(size=(40, 3))
     fit = fit_least_squares(torch.tensor(inputs), torch.tensor(targets))

@@ -1,4 +1,4 @@
-"""What a config comes to, held against scipy, torch's own counter and sums written out."""
+"""`dlcli explain`: loss terms, KL divergence and FLOPs against scipy and written-out sums."""
 
 from __future__ import annotations
 
@@ -45,31 +45,31 @@ def set_up(*settings: str) -> tuple[api.Setup, Split, torch.Tensor]:
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize("head", ["softmax", "l1"])
-def test_the_split_of_kl_is_scipy_s(smoothing: float, head: str) -> None:
+def test_kl_divergence_and_its_parts_match_scipy(smoothing: float, head: str) -> None:
     setup, batch, outputs = set_up("digits", f"loss.label_smoothing={smoothing}", f"model.head={head}")
-    found = measure_divergence(setup.task, outputs, batch.targets, setup.config)
+    divergence = measure_divergence(setup.task, outputs, batch.targets, setup.config)
     z = outputs.numpy()
     q = np.exp(z) / np.exp(z).sum(1, keepdims=True) if head == "softmax" else np.abs(z) / np.abs(z).sum(1)[:, None]
     p = (1 - smoothing) * np.eye(10)[batch.targets] + smoothing / 10
-    assert found.kl == pytest.approx(scipy.stats.entropy(p, q, axis=1).mean(), rel=1e-12)
-    assert found.entropy == pytest.approx(scipy.stats.entropy(p, axis=1).mean(), rel=1e-12)
-    assert found.cross_entropy == pytest.approx(-(p * np.log(q)).sum(1).mean(), rel=1e-12)
-    assert found.gap < 1e-14
-    assert (found.entropy == 0) == (smoothing == 0)
-    assert math.copysign(1, found.entropy) == 1
-    assert found.cross_entropy == pytest.approx(setup.task.loss(outputs, batch.targets).item(), rel=1e-12)
+    assert divergence.kl == pytest.approx(scipy.stats.entropy(p, q, axis=1).mean(), rel=1e-12)
+    assert divergence.entropy == pytest.approx(scipy.stats.entropy(p, axis=1).mean(), rel=1e-12)
+    assert divergence.cross_entropy == pytest.approx(-(p * np.log(q)).sum(1).mean(), rel=1e-12)
+    assert divergence.gap < 1e-14
+    assert (divergence.entropy == 0) == (smoothing == 0)
+    assert math.copysign(1, divergence.entropy) == 1
+    assert divergence.cross_entropy == pytest.approx(setup.task.loss(outputs, batch.targets).item(), rel=1e-12)
 
 
-def test_probabilities_that_round_to_0_have_a_finite_kl() -> None:
+def test_kl_is_finite_for_probabilities_that_round_to_0() -> None:
     setup, _, _ = set_up("digits")
     outputs = torch.tensor([[0.0, 2000.0, *[0.0] * 8]], dtype=torch.float64)
-    found = measure_divergence(setup.task, outputs, torch.tensor([0]), setup.config)
-    assert found.kl == found.cross_entropy == 2000
+    divergence = measure_divergence(setup.task, outputs, torch.tensor([0]), setup.config)
+    assert divergence.kl == divergence.cross_entropy == 2000
 
 
 @pytest.mark.parametrize("head", ["softmax", "l1"])
 @pytest.mark.parametrize(("preset", "loss"), LOSSES)
-def test_the_terms_written_out_add_up_to_the_loss(preset: str, loss: str, head: str) -> None:
+def test_loss_terms_add_up_to_the_loss(preset: str, loss: str, head: str) -> None:
     settings = [f"loss={loss}", *([f"model.head={head}"] if preset == "digits" else [])]
     setup, batch, outputs = set_up(preset, *settings)
     terms = loss_terms(setup.task, outputs, batch.targets, setup.config)
@@ -79,7 +79,7 @@ def test_the_terms_written_out_add_up_to_the_loss(preset: str, loss: str, head: 
 
 @pytest.mark.parametrize(("loss", "expected"), [("mse", 0.32), ("cross_entropy", -math.log(0.6))])
 @pytest.mark.parametrize("head", ["softmax", "l1"])
-def test_the_lecture_s_worked_numbers(loss: str, expected: float, head: str) -> None:
+def test_worked_example_of_the_lecture(loss: str, expected: float, head: str) -> None:
     config = load_config("moons", [f"loss.name={loss}", f"model.head={head}"]).config
     task = Classification(config.loss, 2, head=config.model.head)  # type: ignore[arg-type]
     outputs = torch.tensor([[0.6, 0.4]], dtype=torch.float64)
@@ -91,11 +91,11 @@ def test_the_lecture_s_worked_numbers(loss: str, expected: float, head: str) -> 
 @pytest.mark.parametrize(
     ("preset", "loss", "more"),
     [
-        *((*one, more) for one in LOSSES for more in ([], ["model.hidden_sizes=[]", "training.batch_size=full"])),
-        *((*one, ["model.head=l1"]) for one in LOSSES if one[0] == "digits"),
+        *((*case, more) for case in LOSSES for more in ([], ["model.hidden_sizes=[]", "training.batch_size=full"])),
+        *((*case, ["model.head=l1"]) for case in LOSSES if case[0] == "digits"),
     ],
 )
-def test_every_loss_and_head_is_explained_on_a_page_that_fits(
+def test_every_loss_and_head_is_explained_within_80_columns(
     dlcli: Callable[..., Finished], preset: str, loss: str, more: list[str]
 ) -> None:
     done = dlcli("explain", "-c", preset, f"loss={loss}", *more)
@@ -111,28 +111,28 @@ def test_every_activation_is_explained(dlcli: Callable[..., Finished], activatio
     assert "σ(z) = " in done.out
 
 
-def test_json_says_what_the_page_says(dlcli: Callable[..., Finished]) -> None:
+def test_page_and_json_have_the_same_numbers(dlcli: Callable[..., Finished]) -> None:
     arguments = ("explain", "-c", "digits", "loss.label_smoothing=0.1", "model.hidden_sizes=[64, 20]")
-    page, found = dlcli(*arguments).out, json.loads(dlcli(*arguments, "--json").out)
-    for layer in found["layers"]:
+    page, result = dlcli(*arguments).out, json.loads(dlcli(*arguments, "--json").out)
+    for layer in result["layers"]:
         arithmetic = f"{layer['fan_in']:,} × {layer['fan_out']:,} + {layer['fan_out']:,} = {layer['parameters']:,}"
         assert arithmetic in page
     for name in ("cross_entropy", "entropy", "kl"):
-        assert f"{found['divergence'][name]:.6f}" in page
-    for one in found["example"]["terms"]:
-        assert f"{one['p']:.4f}" in page
-    assert sum(one["p"] for one in found["example"]["terms"]) == pytest.approx(1)
-    (label,) = [one for one in found["example"]["terms"] if one["name"] == found["example"]["label"]]
-    assert found["example"]["surprise"] == pytest.approx(-math.log(label["p"]))
+        assert f"{result['divergence'][name]:.6f}" in page
+    for term in result["example"]["terms"]:
+        assert f"{term['p']:.4f}" in page
+    assert sum(term["p"] for term in result["example"]["terms"]) == pytest.approx(1)
+    (label,) = [term for term in result["example"]["terms"] if term["name"] == result["example"]["label"]]
+    assert result["example"]["surprise"] == pytest.approx(-math.log(label["p"]))
     assert label["y"] == pytest.approx(0.91)
-    assert found["example"]["loss"] == pytest.approx(
-        sum(-one["y"] * math.log(one["p"]) for one in found["example"]["terms"])
+    assert result["example"]["loss"] == pytest.approx(
+        sum(-term["y"] * math.log(term["p"]) for term in result["example"]["terms"])
     )
-    assert f"{found['flops']['epoch']:,}" in page
+    assert f"{result['flops']['epoch']:,}" in page
 
 
-def test_the_numbers_are_those_of_the_first_step(dlcli: Callable[..., Finished]) -> None:
-    """The first loss that training sees, before its first step, is the one that is explained."""
+def test_the_explained_loss_is_that_of_the_first_step(dlcli: Callable[..., Finished]) -> None:
+    """The explained loss is the loss that training logs before its first step."""
     settings = ["training.batch_size=full", "training.epochs=1", "training.precision=float64"]
     for preset in ("digits", "diabetes"):
         explained = json.loads(dlcli("explain", "-c", preset, *settings, "--json").out)
@@ -141,43 +141,45 @@ def test_the_numbers_are_those_of_the_first_step(dlcli: Callable[..., Finished])
         assert explained["batch_loss"] == pytest.approx(row["train/loss"], rel=1e-6)
 
 
-def test_many_classes_and_many_layers_fit(dlcli: Callable[..., Finished]) -> None:
+def test_many_classes_and_many_layers_fit_80_columns(dlcli: Callable[..., Finished]) -> None:
     blobs = "data={name: synthetic_classification, pattern: blobs, n_classes: 300, n_samples: 5000, in_features: 9}"
     done = dlcli("explain", "-c", "moons", blobs, f"model.hidden_sizes={[1024] * 3 + [7] * 9}")
     assert done.code == 0, done.err
     assert "and 290 more" in done.out
     assert max(map(len, done.out.splitlines())) <= 80
-    found = json.loads(dlcli("explain", "-c", "moons", blobs, "--json").out)
-    rows = found["example"]["terms"]
+    result = json.loads(dlcli("explain", "-c", "moons", blobs, "--json").out)
+    rows = result["example"]["terms"]
     assert len(rows) == 10
-    assert found["example"]["label"] in {one["name"] for one in rows}
-    assert all(one["p"] >= other["p"] for one, other in itertools.pairwise(rows))
+    assert result["example"]["label"] in {row["name"] for row in rows}
+    assert all(row["p"] >= next_row["p"] for row, next_row in itertools.pairwise(rows))
 
 
-def test_regression_is_shown_in_its_own_unit_too(dlcli: Callable[..., Finished]) -> None:
-    found = json.loads(dlcli("explain", "-c", "diabetes", "--json").out)
+def test_regression_is_also_shown_in_the_original_unit(dlcli: Callable[..., Finished]) -> None:
+    result = json.loads(dlcli("explain", "-c", "diabetes", "--json").out)
     setup = api.set_up(load_config("diabetes").config)
-    for one in found["errors"]:
-        assert one["term"] == pytest.approx((one["output"] - one["target"]) ** 2)
+    for error in result["errors"]:
+        assert error["term"] == pytest.approx((error["output"] - error["target"]) ** 2)
         scale, shift = setup.splits.target_scaling.scale.item(), setup.splits.target_scaling.shift.item()
-        assert one["own_target"] == pytest.approx(one["target"] * scale + shift, rel=1e-6)
-        assert one["own_target"] == pytest.approx(round(one["own_target"]), abs=1e-3), "as published"
+        assert error["own_target"] == pytest.approx(error["target"] * scale + shift, rel=1e-6)
+        assert error["own_target"] == pytest.approx(round(error["own_target"]), abs=1e-3), "as published"
 
 
-def test_what_was_given_is_explained_with_its_place_and_the_rest_counted(dlcli: Callable[..., Finished]) -> None:
-    found = json.loads(dlcli("explain", "-c", "digits", "optimizer={name: adam, lr: 0.01}", "--json").out)
-    given = {one["key"]: one for one in found["settings"]}
+def test_given_settings_are_explained_with_their_origin_and_defaults_are_counted(
+    dlcli: Callable[..., Finished],
+) -> None:
+    result = json.loads(dlcli("explain", "-c", "digits", "optimizer={name: adam, lr: 0.01}", "--json").out)
+    given = {setting["key"]: setting for setting in result["settings"]}
     assert given["optimizer.lr"]["origin"] == "command line"
     assert given["optimizer.lr"]["value"] == "0.01"
     assert "Kingma" in given["optimizer.name"]["means"]
     assert given["model.hidden_sizes"]["origin"].endswith("digits.yaml:8")
     assert "Fashion-MNIST" not in given["data.name"]["lecture"]
     shown = dlcli("config", "show", "digits", "optimizer={name: adam, lr: 0.01}").out
-    assert found["defaults"] == sum(line.endswith("# default") for line in shown.splitlines())
+    assert result["defaults"] == sum(line.endswith("# default") for line in shown.splitlines())
 
 
 @pytest.mark.parametrize("command", ["explain", "gradcheck"])
-def test_mistakes_are_answered(dlcli: Callable[..., Finished], command: str) -> None:
+def test_invalid_configs_and_missing_data_are_reported(dlcli: Callable[..., Finished], command: str) -> None:
     assert dlcli(command).code == 2
     assert dlcli(command, "-c", "digits", "optimizer.lr=-1").code == 2
     absent = dlcli(command, "-c", "fashion_mnist", "data.root=nowhere")

@@ -1,4 +1,4 @@
-"""The gradient check passes where gradients are right, and fails where one is not."""
+"""Gradient check: passes for correct gradients and fails for planted errors."""
 
 from __future__ import annotations
 
@@ -42,8 +42,10 @@ def check(preset: str, *settings: str) -> api.GradcheckResult:
 def test_every_activation_passes(preset: str, activation: str, init: str) -> None:
     result = check(preset, f"model.activation={activation}", f"model.init={init}")
     assert result.failures == ()
-    assert sum(one.sampled for one in result.parameters) > 20 * sum(one.skipped for one in result.parameters)
-    assert all(one.formula_error is not None for one in result.parameters)
+    assert sum(parameter.sampled for parameter in result.parameters) > 20 * sum(
+        parameter.skipped for parameter in result.parameters
+    )
+    assert all(parameter.formula_error is not None for parameter in result.parameters)
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "relu"])
@@ -53,37 +55,41 @@ def test_every_activation_passes(preset: str, activation: str, init: str) -> Non
 def test_every_loss_passes(preset: str, loss: str, activation: str) -> None:
     result = check(preset, f"loss={loss}", f"model.activation={activation}")
     assert result.failures == ()
-    assert all(one.sampled for one in result.parameters)
+    assert all(parameter.sampled for parameter in result.parameters)
 
 
 @pytest.mark.parametrize("loss", CLASSIFICATION[1:])
 def test_the_l1_head_passes_and_its_poles_are_skipped(loss: str) -> None:
     result = check("digits", f"loss={loss}", "model.head=l1")
     assert result.failures == ()
-    assert sum(one.sampled for one in result.parameters) > sum(one.skipped for one in result.parameters)
-    assert not any("softmax" in one.formula for one in result.identities)
+    assert sum(parameter.sampled for parameter in result.parameters) > sum(
+        parameter.skipped for parameter in result.parameters
+    )
+    assert not any("softmax" in identity.formula for identity in result.identities)
 
 
 @pytest.mark.parametrize("settings", [["model.hidden_sizes=[]"], ["model.dropout=0.5"], ["training.precision=bf16"]])
-def test_what_is_trained_otherwise_is_checked_the_same(settings: list[str]) -> None:
+def test_linear_models_dropout_and_bf16_pass(settings: list[str]) -> None:
     result = check("moons", *settings)
     assert result.failures == ()
     assert any("dropout=0.5 is off" in note for note in result.notes) == (settings == ["model.dropout=0.5"])
 
 
-def test_heaviside_is_shown_for_what_it_is(dlcli: Callable[..., Finished]) -> None:
+def test_heaviside_has_zero_gradients_and_a_note(dlcli: Callable[..., Finished]) -> None:
     done = dlcli("gradcheck", "-c", "moons", *SMALL, "model.activation=heaviside")
     assert done.code == 0
     words = " ".join(done.out.split())
     assert "layers 1, 2: autograd, the analytic gradients and finite differences are all exactly 0" in words
     assert HEAVISIDE_NOTE in words
     result = check("moons", "model.activation=heaviside")
-    below, last = result.parameters[:-2], result.parameters[-2:]
-    assert all((one.largest, one.formula_error, one.difference_error) == (0, 0, 0) for one in below)
-    assert all(one.largest > 0.01 for one in last)
+    hidden, last = result.parameters[:-2], result.parameters[-2:]
+    assert all(
+        (parameter.largest, parameter.formula_error, parameter.difference_error) == (0, 0, 0) for parameter in hidden
+    )
+    assert all(parameter.largest > 0.01 for parameter in last)
 
 
-def test_a_layer_that_learns_is_not_called_flat() -> None:
+def test_a_layer_with_gradients_is_not_reported_as_flat() -> None:
     for activation in ("sigmoid", "relu"):
         assert not any("exactly 0" in note for note in check("moons", f"model.activation={activation}").notes)
     zeros = check("moons", "model.init=zeros")
@@ -101,20 +107,20 @@ def planted(right: elementwise.Elementwise, factor: float) -> elementwise.Elemen
 
 
 @pytest.mark.parametrize("name", sorted(set(ACTIVATIONS) - {"heaviside"}))
-def test_a_wrong_derivative_is_exit_6_and_names_the_layer(
+def test_a_wrong_derivative_exits_with_6_and_names_the_layer(
     dlcli: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     kind = type(ACTIVATIONS[name]())
     monkeypatch.setitem(elementwise.ELEMENTWISE, kind, planted(elementwise.ELEMENTWISE[kind], 1.0001))
     done = dlcli("gradcheck", "-c", "diabetes", *SMALL, f"model.activation={name}")
     assert done.code == 6
-    assert done.err.splitlines()[1].startswith("  layer 2, bias: autograd and the formulas differ by 0.0001")
+    assert done.err.splitlines()[1].startswith("  layer 2, bias: autograd and the analytic gradient differ by 0.0001")
     assert "layer 1, weight" in done.err
     assert "layer 3" not in done.err, "above the activation all is well"
     assert "all agree" not in done.out
 
 
-def test_a_wrong_loss_gradient_is_wrong_everywhere(
+def test_a_wrong_loss_gradient_is_reported_in_every_layer(
     dlcli: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = Classification.loss_gradient
@@ -125,7 +131,7 @@ def test_a_wrong_loss_gradient_is_wrong_everywhere(
     assert "n ∂L/∂z = p − y does not hold" in done.err
 
 
-def test_a_softmax_that_is_not_its_formula_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_softmax_that_differs_from_its_formula_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     right = identities._softmax_differences
     monkeypatch.setattr(identities, "_softmax_differences", lambda logits: right(logits * (1 + 1e-3)))
     softmax = ("∂softmax(z)/∂z = diag(p) − p pᵀ does not hold", "its diagonal = p ⊙ (1 − p) does not hold")
@@ -149,14 +155,14 @@ class _WrongActivation(nn.Module):
         return _HalfSigmoid.apply(z)  # type: ignore[no-any-return]
 
 
-def test_autograd_too_is_checked_and_an_activation_without_formula_is_no_error(
+def test_autograd_is_checked_for_activations_without_a_formula(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(ACTIVATIONS, "silu", _WrongActivation)
     result = check("diabetes", "model.activation=silu")
-    assert {one.formula_error for one in result.parameters} == {None}
+    assert {parameter.formula_error for parameter in result.parameters} == {None}
     named = [text for text in result.failures if "differences" in text]
-    assert named[0].startswith("layer 2, bias: autograd and differences differ by")
+    assert named[0].startswith("layer 2, bias: autograd and finite differences differ by")
     assert not any("layer 3" in text for text in result.failures)
     monkeypatch.setitem(ACTIVATIONS, "silu", nn.Softsign)
     assert check("diabetes", "model.activation=silu").failures == ()
@@ -165,9 +171,9 @@ def test_autograd_too_is_checked_and_an_activation_without_formula_is_no_error(
 def quotients_of(function: Callable[[Tensor], Tensor], *at: float) -> list[float]:
     parameter = torch.tensor(at, dtype=torch.float64)
     with torch.no_grad():
-        found = difference_quotients(lambda: function(parameter).sum(), parameter, torch.arange(len(at)), 1e-3)
+        quotients = difference_quotients(lambda: function(parameter).sum(), parameter, torch.arange(len(at)), 1e-3)
     assert parameter.tolist() == list(at)
-    return found.tolist()
+    return quotients.tolist()
 
 
 def test_differences_are_accurate_where_the_loss_is_smooth() -> None:
@@ -189,33 +195,33 @@ KINKED: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[float], float]]] =
 @pytest.mark.parametrize("name", KINKED)
 def test_a_kink_a_jump_or_a_pole_within_the_step_is_skipped(name: str, offset: float) -> None:
     function, slope = KINKED[name]
-    (found,) = quotients_of(function, offset)
+    (quotient,) = quotients_of(function, offset)
     if abs(offset) < 6e-6:
-        assert np.isnan(found)
+        assert np.isnan(quotient)
     else:
-        assert np.isnan(found) or found == pytest.approx(slope(offset), rel=1e-5)
+        assert np.isnan(quotient) or quotient == pytest.approx(slope(offset), rel=1e-5)
 
 
-def test_beyond_the_step_a_kink_is_no_matter() -> None:
+def test_a_kink_beyond_the_step_is_ignored() -> None:
     assert quotients_of(torch.relu, 1e-5, -1e-5) == pytest.approx([1, 0], abs=1e-9)
 
 
-def test_units_that_stand_on_their_kink_are_skipped_not_failed() -> None:
+def test_units_at_their_kink_are_skipped_and_do_not_fail() -> None:
     loaded = load_config("moons", ["model={hidden_sizes: [8, 8], activation: relu, init: kaiming_normal}"])
     setup = api.set_up(loaded.config)
     model = copy.deepcopy(setup.model).double()
     with torch.no_grad():
         model[0].weight[0] = 0  # type: ignore[index, operator]  # z = b = 0 for every example
     batch = setup.splits.train.select(torch.arange(32)).to(torch.device("cpu"), torch.float64)
-    found = module.check_gradients(model, setup.task, batch, seed=0)
-    assert found.failures == []
-    skipped = {(one.layer, one.parameter): one.skipped for one in found.parameters}
+    result = module.check_gradients(model, setup.task, batch, seed=0)
+    assert result.failures == []
+    skipped = {(parameter.layer, parameter.parameter): parameter.skipped for parameter in result.parameters}
     assert skipped[1, "bias"] >= 1
     assert skipped[1, "weight"] >= 1
     assert skipped[3, "weight"] == skipped[3, "bias"] == 0
 
 
-def test_the_relative_error_is_of_the_larger_number_or_the_floor() -> None:
+def test_relative_error_is_relative_to_the_larger_number_or_the_floor() -> None:
     a, b = torch.tensor([1.0, 0.0, -2.0]), torch.tensor([1.1, 1e-6, -2.0])
     assert relative_error(a, b, 1e-3) == pytest.approx(0.1 / 1.1)
     assert relative_error(a[1:], b[1:], 1e-3) == pytest.approx(1e-3)
@@ -225,12 +231,12 @@ def test_the_relative_error_is_of_the_larger_number_or_the_floor() -> None:
 @pytest.mark.parametrize(
     "arguments", [("digits",), ("diabetes", "loss.name=huber"), ("digits", "model.head=l1", "model.init=normal")]
 )
-def test_the_page_fits_and_says_what_json_says(dlcli: Callable[..., Finished], arguments: tuple[str, ...]) -> None:
+def test_page_fits_80_columns_and_agrees_with_json(dlcli: Callable[..., Finished], arguments: tuple[str, ...]) -> None:
     shown = dlcli("gradcheck", "-c", *arguments)
     assert (shown.code, shown.err) == (0, "")
     assert max(map(len, shown.out.splitlines())) <= 80, shown.out
     assert "all agree" in shown.out
-    found = json.loads(dlcli("gradcheck", "-c", *arguments, "--json").out)
-    assert found["failures"] == []
-    assert f"1 weight  {found['parameters'][0]['entries']:>9,}".replace(" ", "") in shown.out.replace(" ", "")
-    assert found["identities"][0]["formula"] in shown.out
+    result = json.loads(dlcli("gradcheck", "-c", *arguments, "--json").out)
+    assert result["failures"] == []
+    assert f"1 weight  {result['parameters'][0]['entries']:>9,}".replace(" ", "") in shown.out.replace(" ", "")
+    assert result["identities"][0]["formula"] in shown.out

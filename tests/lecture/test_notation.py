@@ -1,4 +1,4 @@
-"""What is written in the lecture's notation is what is computed."""
+"""Formulas in the lecture's notation match the config."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def config(**sections: Any) -> Config:
     return Config.model_validate({"data": data, **sections})
 
 
-def test_every_activation_and_head_has_its_formula() -> None:
+def test_every_activation_and_head_has_a_formula() -> None:
     assert set(ACTIVATION_FORMULAS) == set(ACTIVATIONS)
     assert set(HEAD_FORMULAS) == set(ModelSection.model_fields["head"].annotation.__args__)  # type: ignore[union-attr]
 
@@ -41,28 +41,28 @@ def test_every_activation_and_head_has_its_formula() -> None:
         ("regression", {"hidden_sizes": (2,) * 11}, "f(x, θ) = φ₁₂ᵀ σ̄( … σ̄(φ₁ᵀ x̄))"),
     ],
 )
-def test_the_function_is_the_slide_s(task: str, model: dict[str, Any], expected: str) -> None:
+def test_the_function_matches_the_slides(task: str, model: dict[str, Any], expected: str) -> None:
     assert function_lines(config(task=task, model=model))[0] == expected
 
 
-def test_a_letter_for_each_layer() -> None:
+def test_every_layer_has_a_separate_letter() -> None:
     for n in range(1, 30):
         letters = layer_letters(n)
         assert len(set(letters)) == n
         assert not set("αδεθλμσ") & set(letters) or letters == ["θ"]
 
 
-def test_the_parts_of_the_function_are_those_of_the_config() -> None:
+def test_activation_and_dropout_of_the_config_are_written_out() -> None:
     lines = " ".join(function_lines(config(model={"activation": "tanh", "dropout": 0.2})))
     assert "σ(z) = tanh z" in lines
-    assert "0 with probability 0.2, else divided by 0.8" in lines
+    assert "0 with probability 0.2, otherwise it is divided by 0.8" in lines
     assert "one linear model" in " ".join(function_lines(config(model={"activation": "identity"})))
     assert "σ" not in " ".join(function_lines(config(model={"hidden_sizes": (), "dropout": 0.2})))
 
 
-def test_smoothed_labels_are_written_with_their_shares() -> None:
+def test_smoothed_labels_are_written_with_their_probabilities() -> None:
     lines = loss_lines(config(loss={"label_smoothing": 0.1}), 10)
-    assert "0.91 for the label's class, 0.01 else" in lines[-1]
+    assert "0.91 for the label's class, otherwise 0.01" in lines[-1]
     assert loss_gradient_formula(config(loss={"label_smoothing": 0.1})) == "p − y, y smoothed by 0.1"
 
 
@@ -75,7 +75,7 @@ def test_smoothed_labels_are_written_with_their_shares() -> None:
         ({"name": "adamw"}, ["θ ← θ − α 0.01 θ", "m ← 0.9 m + 0.1 J;  v ← 0.999 v + 0.001 J²"]),
     ],
 )
-def test_the_update_is_that_of_the_optimizer(optimizer: dict[str, Any], expected: list[str]) -> None:
+def test_the_update_matches_the_optimizer(optimizer: dict[str, Any], expected: list[str]) -> None:
     lines = update_lines(config(optimizer=optimizer), 21)
     assert lines[0] == "J ← ∇_θ L(X, Y, θ), over the batch"
     assert lines[1 : 1 + len(expected)] == expected

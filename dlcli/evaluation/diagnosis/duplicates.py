@@ -1,4 +1,4 @@
-"""Examples that lie in two splits: what was learned by heart there is no proof of anything here."""
+"""Duplicates of training examples in the validation and test splits."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ import numpy as np
 
 from dlcli.data.splits import Split, Splits
 
-_CROWDED = 4  # examples per possible input; a split of copies, each there twice or three times, is not as crowded
+_CROWDED = 4  # examples per possible input; a split in which every example occurs two or three times stays below
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """How many examples of a split have inputs that are in train too, to the last bit.
+    """Number of examples in a split whose inputs are bit-identical to those of a training example.
 
     Attributes:
-        split: The split's name.
-        examples: In the split.
-        found: How many of them are in train.
-        same_label: How many of these have the same label, or target, as one of their twins there.
+        split: Name of the split.
+        examples: Number of examples in the split.
+        copies: Number of examples that also occur in train.
+        same_label: Number of copies with the same label, or target, as at least one of their duplicates in train.
     """
 
     split: str
     examples: int
-    found: int
+    copies: int
     same_label: int
 
     @property
-    def share(self) -> float:
-        """Share of the split that is in train."""
-        return self.found / self.examples
+    def fraction(self) -> float:
+        """Fraction of the split that also occurs in train."""
+        return self.copies / self.examples
 
 
 def find_overlaps(splits: Splits) -> tuple[Overlap, Overlap]:
-    """Return how much of val and of test is in train.
+    """Count the examples of val and of test that also occur in train.
 
-    Rows are told apart by 64-bit hashes of their bytes (SipHash): that one pair of 100,000 different rows is taken for
-    equal has a chance of 3 in 10 ** 10.
+    Rows are compared by 64-bit hashes of their bytes (SipHash): among 100,000 different rows, a collision has a
+    probability of 3 in 10 ** 10.
     """
     targets: dict[int, set[int]] = {}
     for row, target in _hashes(splits.train):
@@ -54,11 +54,11 @@ def find_overlaps(splits: Splits) -> tuple[Overlap, Overlap]:
 
 
 def is_coarse(split: Split) -> bool:
-    """Return whether inputs take so few values that equal ones are no copies: the answers to three questions, say."""
-    room = 1
+    """Check whether inputs take so few values that equal inputs are expected, e.g. the answers to three questions."""
+    n_possible = 1
     for column in split.inputs.cpu().numpy().T:
-        room *= len(np.unique(column))
-        if room * _CROWDED > len(split):
+        n_possible *= len(np.unique(column))
+        if n_possible * _CROWDED > len(split):
             return False
     return True
 

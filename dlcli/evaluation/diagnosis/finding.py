@@ -1,4 +1,4 @@
-"""One thing that can be said of a trained run, and what it is said from."""
+"""Finding of a diagnosis, and the evidence that rules are given."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from dlcli.config.schema import Config
 from dlcli.evaluation.diagnosis.measurements import Facts
 from dlcli.training.events import Trace
 
-SURE = 3.0  # standard errors: chance alone goes beyond in 1 of 700
-FAILING = 0.5  # of what five neighbours, which learn nothing, tell. Healthy presets: 0.91 and more
+SURE = 3.0  # standard errors; chance exceeds them with a probability of 1 in 700
+FAILING = 0.5  # fraction of the k-NN baseline's skill. Healthy presets: at least 0.91
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong with a run, or could be better.
+    """A problem of a run, or a hint how to improve it.
 
     Attributes:
-        name: Of the kind, for programs.
-        severity: A problem makes the result of little use; a hint is worth a try.
-        statement: One plain sentence.
-        evidence: The measured numbers it rests on, and where they come from.
-        advice: What to try, as something that can be typed where there is such a thing.
+        name: Machine-readable name of the rule.
+        severity: A problem makes the result nearly useless; a hint is an optional improvement.
+        statement: One sentence that describes the finding.
+        evidence: Measurements that support the statement, with their source.
+        advice: What to try, as settings to type where possible.
     """
 
     name: str
@@ -55,11 +55,11 @@ class RunLog(Protocol):
 
 @dataclass(frozen=True)
 class Case:
-    """What rules look at.
+    """Input of the rules.
 
     Attributes:
-        log: What the run left behind.
-        facts: What was measured with its model and data; None where there is no model.
+        log: Config and logs of the run.
+        facts: Measurements with the run's model and data; None if the run has no model.
     """
 
     log: RunLog
@@ -67,40 +67,40 @@ class Case:
 
     @property
     def is_complete(self) -> bool:
-        """Whether training ended as the config says."""
+        """Whether training ended regularly: after the last epoch or by early stopping."""
         return self.log.status in ("finished", "stopped early")
 
     def column(self, name: str) -> list[float]:
-        """Return the values of one metric, by epoch."""
+        """Return the values of a metric, one per epoch."""
         return [float(row[name]) for row in self.log.rows if name in row]
 
     @property
-    def reached(self) -> float:
-        """What the model tells of val as a share of what neighbours tell; 1 where they tell nothing sure."""
-        if self.facts is None or self.facts.neighbours.sigmas < SURE:
+    def relative_to_knn(self) -> float:
+        """Skill of the model as a fraction of the k-NN baseline's; 1 if that baseline is not better than chance."""
+        if self.facts is None or self.facts.knn.sigmas < SURE:
             return 1.0
-        return self.facts.model.share / self.facts.neighbours.share
+        return self.facts.model.fraction_explained / self.facts.knn.fraction_explained
 
     @property
     def severity(self) -> Literal["problem", "hint"]:
-        """A problem if the model fails; what is seen in one that does well is a hint."""
-        return "problem" if self.facts is None or self.reached < FAILING else "hint"
+        """Severity of a finding about the model: a problem if the model fails, otherwise a hint."""
+        return "problem" if self.facts is None or self.relative_to_knn < FAILING else "hint"
 
     @property
     def comparison(self) -> str:
-        """The model's score on val beside that of five neighbours and of the constant answer."""
+        """Scores on val of the model, the k-NN baseline and a constant prediction, as a sentence."""
         assert self.facts is not None
         score = "accuracy" if self.facts.class_counts else "R²"
-        shown = (self.facts.model.score, self.facts.neighbours.score, self.facts.constant_score)
-        own, neighbours, constant = (f"{one:.3f}" for one in shown)
-        return f"val {score} {own}; the five nearest training examples reach {neighbours}, a constant answer {constant}"
+        scores = (self.facts.model.score, self.facts.knn.score, self.facts.constant_score)
+        model, knn, constant = (f"{value:.3f}" for value in scores)
+        return f"val {score} {model}; the 5-nearest-neighbour baseline reaches {knn}, a constant prediction {constant}"
 
 
-def figure(value: float) -> str:
-    """Return a number as a person reads it."""
+def number(value: float) -> str:
+    """Format a number with three significant digits, or with thousands separators from 1,000 to 1,000,000."""
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
-def percent(share: float) -> str:
-    """Return a share as a person reads it."""
-    return f"{100 * share:.3g} %"
+def percent(fraction: float) -> str:
+    """Format a fraction as a percentage."""
+    return f"{100 * fraction:.3g} %"

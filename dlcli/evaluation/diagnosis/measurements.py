@@ -1,4 +1,4 @@
-"""What is measured of a trained run before anything is said about it."""
+"""Measurements of a trained run on which its diagnosis is based."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from dlcli.config.schema import SgdOptimizer
 from dlcli.data.splits import Split
 from dlcli.evaluation.calibration import Calibration, measure_calibration
 from dlcli.evaluation.diagnosis.duplicates import Overlap, find_overlaps, is_coarse
-from dlcli.evaluation.diagnosis.skill import Skill, ask_neighbours, measure_skill
+from dlcli.evaluation.diagnosis.skill import Skill, knn_skill, measure_skill
 from dlcli.model import build_mlp, count_parameters
 from dlcli.runs.trained_run import TrainedRun
 from dlcli.training.evaluation import evaluate_split
 
-SAMPLE_EXAMPLES = 5_000  # of train, evenly spaced, where all of them would tell no more and take longer
-_STEP_SAMPLE = 500  # each of 41 lengths of a step is tried on them
-_VAL_SAMPLE = 1_000  # times 5,000 distances: a tenth of a second
+SAMPLE_EXAMPLES = 5_000  # of train, evenly spaced: more examples take longer and do not change a finding
+_STEP_SAMPLE = 500  # examples for the search over 41 step lengths
+_VAL_SAMPLE = 1_000  # times 5,000 distances take a tenth of a second
 _STEPS = tuple(10 ** (i / 4) for i in range(-20, 21))  # a quarter of a decade apart
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is measured of a trained run with its data and its model.
+    """Measurements of a trained run that need its data and its model.
 
     Attributes:
         start_loss: val/loss before training.
-        constant_loss: val/loss of the best constant answer: the classes' shares in train, or their mean target.
-        constant_score: Its accuracy, or R², on val.
-        best_step: The step along the first gradient that lowers the loss most, in steps as the optimizer takes.
-        model: How well the model tells val.
-        neighbours: How well the five nearest training examples do, which have learned nothing.
-        gap: How much worse val is told than train, as a share of what was learned of train.
+        constant_loss: val/loss of the best constant prediction: the class frequencies or the mean target of train.
+        constant_score: Accuracy, or R², of the best constant prediction on val.
+        best_step: Step along the first gradient that lowers the loss most, in multiples of the optimizer's step.
+        model: Skill of the model on val.
+        knn: Skill of the 5-nearest-neighbour baseline on val.
+        gap: Loss on val minus loss on train, as a fraction of the loss reduction on train.
         gap_sigmas: The gap in standard errors.
-        overlaps: Of val and of test with train.
-        is_coarse: Whether equal inputs are to be expected.
-        dead: Share of ReLU units that are 0 for every example of train, by layer.
-        examples: Number of examples by split.
-        parameters: How many numbers training changed.
-        class_counts: Examples in train by class; empty for regression.
-        predicted_counts: How often each class is predicted in train and val together.
-        calibration: On val; None for regression.
+        overlaps: Overlap of val and of test with train.
+        is_coarse: Whether equal inputs are expected, because inputs take few values.
+        dead: Fraction of ReLU units per layer that output 0 for every sampled training example.
+        examples: Number of examples per split.
+        parameters: Number of trainable parameters.
+        class_counts: Number of training examples per class; empty for regression.
+        predicted_counts: Number of predictions of each class on train and val together.
+        calibration: Calibration on val; None for regression.
     """
 
     start_loss: float
@@ -52,7 +52,7 @@ class Facts:
     constant_score: float
     best_step: float
     model: Skill
-    neighbours: Skill
+    knn: Skill
     gap: float
     gap_sigmas: float
     overlaps: tuple[Overlap, ...]
@@ -66,7 +66,7 @@ class Facts:
 
 
 def measure(run: TrainedRun) -> Facts:
-    """Return what rules need to know besides the log: about two seconds for Fashion-MNIST."""
+    """Measure a trained run for the diagnosis; this takes about two seconds for Fashion-MNIST."""
     splits, info, task = run.splits, run.info, run.task
     train, val = splits.train.evenly_spaced(SAMPLE_EXAMPLES), splits.val
     dtype, device = val.dtype, val.device
@@ -83,11 +83,11 @@ def measure(run: TrainedRun) -> Facts:
         constant_score=constant_score,
         best_step=_best_step(run, start, train.evenly_spaced(_STEP_SAMPLE)),
         model=measure_skill(run, predictions, val, constant_score),
-        neighbours=ask_neighbours(run, train, val.evenly_spaced(_VAL_SAMPLE), constant_score),
+        knn=knn_skill(run, train, val.evenly_spaced(_VAL_SAMPLE), constant_score),
         gap=gap,
         gap_sigmas=gap_sigmas,
         overlaps=overlaps,
-        is_coarse=any(one.found for one in overlaps) and is_coarse(splits.train),
+        is_coarse=any(overlap.copies for overlap in overlaps) and is_coarse(splits.train),
         dead=_dead_units(run.model, train),
         examples={name: len(getattr(splits, name)) for name in ("train", "val", "test")},
         parameters=count_parameters(run.model),
@@ -98,19 +98,20 @@ def measure(run: TrainedRun) -> Facts:
 
 
 def _constant_outputs(run: TrainedRun) -> Tensor:
-    """Return the outputs that say the same of every example: how frequent each class is, or the mean target."""
+    """Return the outputs of the best constant prediction: the class frequencies or the mean target."""
     targets = run.splits.train.targets
     if run.info.task == "regression":
         return targets.mean(0)
     counts = torch.bincount(targets, minlength=run.info.out_features).to(run.splits.train.dtype)
-    shares = counts.clamp_min(0.5) / counts.sum()
-    return shares if run.config.model.head == "l1" else shares.log()
+    frequencies = counts.clamp_min(0.5) / counts.sum()
+    return frequencies if run.config.model.head == "l1" else frequencies.log()
 
 
 def _best_step(run: TrainedRun, start: nn.Sequential, train: Split) -> float:
-    """Return how many of the optimizer's steps, taken at once from where training began, lower the loss most.
+    """Return the length of a first step that lowers the loss most, in multiples of the optimizer's step.
 
-    A step of SGD with momentum μ is lr / (1 − μ) long in the end; Adam's first step is lr times the gradient's sign.
+    With momentum μ, the step of SGD converges to lr / (1 − μ) times the gradient. Adam's first step is lr times the
+    sign of the gradient.
     """
     optimizer, parameters = run.config.optimizer, list(start.parameters())
     gradients = torch.autograd.grad(run.task.loss(start(train.inputs), train.targets), parameters)
@@ -138,31 +139,31 @@ def _example_losses(run: TrainedRun, split: Split, predictions: Tensor) -> Tenso
 
 
 def _gap(run: TrainedRun, train: Tensor, val: Tensor) -> tuple[float, float]:
-    """Return how much worse val is than train, as a share of what was learned of train, and in standard errors."""
+    """Return loss on val minus loss on train, as a fraction of the loss reduction on train and in standard errors."""
     truth = run.truth(run.splits.train)
     if run.info.task == "regression":
         constant = (truth - truth.mean(0)).square().mean().item()
     else:
-        shares = torch.bincount(truth).double() / len(truth)
-        constant = -torch.special.xlogy(shares, shares).sum().item()
+        frequencies = torch.bincount(truth).double() / len(truth)
+        constant = -torch.special.xlogy(frequencies, frequencies).sum().item()
     learned = constant - train.mean().item()
     difference = (val.mean() - train.mean()).item()
-    error = math.sqrt(sum(one.var(correction=0).item() / max(len(one) - 1, 1) for one in (train, val)))
+    error = math.sqrt(sum(losses.var(correction=0).item() / max(len(losses) - 1, 1) for losses in (train, val)))
     return (difference / learned if learned > 0 else 0.0), (difference / error if error > 0 else 0.0)
 
 
 def _dead_units(model: nn.Sequential, split: Split) -> tuple[float, ...]:
-    h, shares = split.inputs, []
+    h, fractions = split.inputs, []
     with torch.no_grad():
         for module in model:
             h = module(h)
             if isinstance(module, nn.ReLU):
-                shares.append((h.amax(0) <= 0).float().mean().item())
-    return tuple(shares)
+                fractions.append((h.amax(0) <= 0).float().mean().item())
+    return tuple(fractions)
 
 
 def _count_classes(run: TrainedRun, labels: Tensor) -> dict[str, int]:
-    """Return how often each class occurs; nothing where there are none."""
+    """Return the number of examples per class; empty for regression."""
     if run.info.task == "regression":
         return {}
     counts = torch.bincount(labels, minlength=run.info.out_features).tolist()

@@ -1,4 +1,4 @@
-"""What is wrong with a trained run, in plain words, from measured facts."""
+"""Rules that turn the measurements of a run into findings with advice."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dlcli.evaluation.diagnosis import data_rules, training_rules
 from dlcli.evaluation.diagnosis.finding import Case, Finding, RunLog
 from dlcli.evaluation.diagnosis.measurements import Facts
 
-# In this order: a cause before what it brings about. A learning rate that is too high saturates units, saturated units
-# learn little, and what has learned little is not calibrated.
+# Causes come before their consequences: a learning rate that is too high saturates units, saturated units learn little,
+# and a model that has learned little is not calibrated.
 _RULES = (
     training_rules.learning_rate_too_high,
     data_rules.labels_unrelated,
@@ -45,4 +45,4 @@ def find_problems(log: RunLog, facts: Facts | None = None) -> list[Finding]:
             findings.append(finding)
             if finding.severity == "problem":
                 break
-    return sorted(findings, key=lambda one: one.severity != "problem")
+    return sorted(findings, key=lambda finding: finding.severity != "problem")

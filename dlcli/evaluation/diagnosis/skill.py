@@ -1,4 +1,4 @@
-"""How well the validation split is told, by the model and by what has learned nothing."""
+"""Validation skill of the model and of a 5-nearest-neighbour baseline."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ NEIGHBOURS = 5
 
 @dataclass(frozen=True)
 class Skill:
-    """How well targets of the validation split are told.
+    """Quality of predictions on the validation split.
 
     Attributes:
         score: Accuracy, or R².
-        share: Of the way from the best constant answer, 0, to telling all of them, 1.
-        sigmas: How many standard errors above chance.
+        fraction_explained: Score rescaled so that the best constant prediction has 0 and a perfect prediction 1.
+        sigmas: Number of standard errors above chance.
     """
 
     score: float
-    share: float
+    fraction_explained: float
     sigmas: float
 
 
 def measure_skill(run: TrainedRun, predictions: Tensor, split: Split, constant_score: float) -> Skill:
-    """Return how well predictions, see `TrainedRun.predict`, tell a split.
+    """Measure the skill of predictions.
 
     Args:
-        run: Says what the truth is.
-        predictions: Of the split.
-        split: Of val.
-        constant_score: Accuracy of the best constant answer; R² of it is taken as 0.
+        run: Run with the true labels or targets.
+        predictions: Predictions for the split, from `TrainedRun.predict`.
+        split: Examples of the validation split.
+        constant_score: Accuracy of the best constant prediction; not used for R², where it is 0.
     """
     truth = run.truth(split)
     if run.info.task == "classification":
@@ -50,11 +50,11 @@ def _accuracy_skill(accuracy: float, constant: float, count: int) -> Skill:
     return Skill(accuracy, (accuracy - constant) / max(1 - constant, 1 / count), (accuracy - constant) / spread)
 
 
-def ask_neighbours(run: TrainedRun, train: Split, val: Split, constant_score: float) -> Skill:
-    """Return how well the nearest training examples do: they vote, or give the mean of their targets.
+def knn_skill(run: TrainedRun, train: Split, val: Split, constant_score: float) -> Skill:
+    """Measure the skill of the nearest training examples: their majority vote, or the mean of their targets.
 
-    For regression R² is the squared correlation, that of the best line through these means: the mean of five noisy
-    targets has too much spread to be taken as it is.
+    For regression, R² is the squared correlation, that is the R² of the best linear function of these means: a mean of
+    five noisy targets varies too much to be used directly.
     """
     nearest = torch.cdist(val.inputs, train.inputs).topk(min(NEIGHBOURS, len(train)), largest=False).indices
     targets, truth = train.targets[nearest].cpu(), val.targets.cpu()
@@ -67,7 +67,7 @@ def ask_neighbours(run: TrainedRun, train: Split, val: Split, constant_score: fl
 
 
 def _correlation(a: Tensor, b: Tensor) -> float:
-    """Return the correlation; 0 where one of the two is constant."""
+    """Return the Pearson correlation; 0 if a tensor is constant."""
     if a.numel() < 2:
         return 0.0
     value = torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1].item()
@@ -75,5 +75,5 @@ def _correlation(a: Tensor, b: Tensor) -> float:
 
 
 def _sigmas(correlation: float, count: int) -> float:
-    """Return a correlation in standard errors (Fisher, 1915: atanh r has variance 1 / (n − 3))."""
+    """Convert a correlation to standard errors (Fisher, 1915: atanh r has variance 1 / (n − 3))."""
     return math.atanh(max(-0.999999, min(0.999999, correlation))) * math.sqrt(max(count - 3, 0))

@@ -74,7 +74,7 @@ def test_nothing_in_the_working_folder_is_executed(canary: Path) -> None:
         (f"train -c digits {RUN} --run-dir run", "report run"),
         pytest.param(
             (
-                f"train -c digits {RUN} plots=always --run-dir run",
+                f"train -c digits {RUN} scheduler=null plots=always --run-dir run",
                 *("train --resume run training.epochs=2", "verify run", "eval run", "predict run", "plot run"),
                 *("report run", "runs list", "runs show run --diagnose", "runs compare run run --html page.html"),
                 *("gradcheck -c digits", "explain -c digits", "data check digits", "config init", "config schema"),

@@ -1,1 +1,1 @@
-"""Pictures of a run; nothing else imports matplotlib."""
+"""Plots of trained runs; only this package imports matplotlib."""

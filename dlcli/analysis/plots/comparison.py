@@ -1,4 +1,4 @@
-"""The curves of several runs over one another."""
+"""Learning curves of several runs in one plot."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Curve:
-    """A run's way.
+    """Learning curves of one run.
 
     Attributes:
-        name: What its line is called.
-        rows: Its log, a row an epoch.
+        name: Label of the line.
+        rows: Rows of the log, one per epoch.
     """
 
     name: str
@@ -28,11 +28,13 @@ class Curve:
 
 
 def draw_comparison(curves: Sequence[Curve], metric: str) -> Figure:
-    """Return one metric by epoch, a line a run: its colour, dashes, marks and the name at its end tell whose it is.
+    """Draw one metric by epoch, with one line per run.
+
+    Each line has a separate colour, dash pattern and marker, and its name at its end.
 
     Args:
-        curves: Of runs of which one at least logged the metric.
-        metric: A column of the log, such as `val/loss`.
+        curves: Runs to compare; at least one of them has logged the metric.
+        metric: Column of the log, such as `val/loss`.
     """
     n = max(len(curve.rows) for curve in curves)
     lines = {curve.name: _padded([row.get(metric, math.nan) for row in curve.rows], n) for curve in curves}

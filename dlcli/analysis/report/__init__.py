@@ -1,1 +1,1 @@
-"""Runs as web pages that need nothing else: no network, no script, no second file."""
+"""Self-contained HTML pages about runs: no network access, no scripts, no other files."""

@@ -1,4 +1,4 @@
-"""One page about several runs: where they differ, and what that did."""
+"""HTML page that compares several runs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from dlcli.config.schema import HEADLINE, HIGHER_IS_BETTER, TaskName
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """A run beside others.
+    """One of the compared runs.
 
     Attributes:
-        path: Its folder.
-        name: What it is called for short.
-        status: How its training ended.
-        task: What it was trained for.
-        rows: Its log, a row an epoch.
+        path: Run folder.
+        name: Short name of the run.
+        status: Final status of the training.
+        task: Task of the run.
+        rows: Rows of the log, one per epoch.
     """
 
     path: str
@@ -37,50 +37,50 @@ def render_comparison(
     settings: Mapping[str, Sequence[str]],
     metrics: Mapping[str, Sequence[float | None]],
 ) -> str:
-    """Return a page about several runs.
+    """Return an HTML page that compares several runs.
 
     Args:
-        runs: At least two.
-        settings: Those in which they differ, a value for each run.
-        metrics: What they came to, a value for each run; None where it is unknown.
+        runs: Runs to compare, at least two.
+        settings: Settings that differ, with one value per run.
+        metrics: Metrics with one value per run; None where unknown.
     """
-    letters = [f"run {i}" for i in range(1, len(runs) + 1)]
-    images = _curves(runs, letters)
-    every = [("runs", "Runs", True), ("figures", "Figures", True), ("curves", "Curves", bool(images))]
+    labels = [f"run {i}" for i in range(1, len(runs) + 1)]
+    images = _curves(runs, labels)
+    candidates = [("runs", "Runs", True), ("figures", "Metrics", True), ("curves", "Curves", bool(images))]
     return render_page(
         "compare.html.j2",
-        sections=[(name, heading) for name, heading, is_there in [*every, ("config", "Config", True)] if is_there],
+        sections=[
+            (name, heading) for name, heading, is_present in [*candidates, ("config", "Config", True)] if is_present
+        ],
         names=[run.name for run in runs],
         runs=Table(
-            "The runs",
+            "Runs",
             ["run", "folder", "status", "epochs"],
-            [[letter, run.path, run.status, len(run.rows)] for letter, run in zip(letters, runs, strict=True)],
+            [[label, run.path, run.status, len(run.rows)] for label, run in zip(labels, runs, strict=True)],
         ),
-        metrics=Table("What they came to; ★ is the best", ["figure", *letters], _metric_rows(metrics)),
+        metrics=Table("Metrics; ★ marks the best value", ["metric", *labels], _metric_rows(metrics)),
         images=images,
-        settings=Table(
-            "Settings in which they differ", ["setting", *letters], [[key, *row] for key, row in settings.items()]
-        ),
+        settings=Table("Settings that differ", ["setting", *labels], [[key, *row] for key, row in settings.items()]),
     )
 
 
 def _metric_rows(metrics: Mapping[str, Sequence[float | None]]) -> list[list[Value]]:
-    """Return the figures; of each that says how good a run is, the best is marked, unless all are the same."""
+    """Return the metrics, with the best value of each quality metric marked unless all values are equal."""
     rows: list[list[Value]] = []
     for key, values in metrics.items():
         known = [value for value in values if value is not None]
         best = (max if key.rpartition("/")[2] in HIGHER_IS_BETTER else min)(known, default=None)
-        is_contest = "/" in key and len(set(known)) > 1
-        rows.append([key, *(Cell(value, mark="best" if is_contest and value == best else "") for value in values)])
+        is_ranked = "/" in key and len(set(known)) > 1
+        rows.append([key, *(Cell(value, mark="best" if is_ranked and value == best else "") for value in values)])
     return rows
 
 
-def _curves(runs: Sequence[ComparedRun], letters: Sequence[str]) -> list[Image]:
-    """Return the loss and the tasks' headline figures by epoch."""
+def _curves(runs: Sequence[ComparedRun], labels: Sequence[str]) -> list[Image]:
+    """Return plots of the loss and of each task's headline metric by epoch."""
     metrics = ["train/loss", "val/loss", *(f"val/{HEADLINE[task]}" for task in dict.fromkeys(run.task for run in runs))]
     images = []
     for metric in metrics:
-        curves = [Curve(letter, run.rows) for letter, run in zip(letters, runs, strict=True)]
+        curves = [Curve(label, run.rows) for label, run in zip(labels, runs, strict=True)]
         shown = [curve for curve in curves if any(metric in row for row in curve.rows)]
         if shown:
             images.append(embed(f"{metric} by epoch", _alt(shown, metric), partial(draw_comparison, curves, metric)))
@@ -88,9 +88,9 @@ def _curves(runs: Sequence[ComparedRun], letters: Sequence[str]) -> list[Image]:
 
 
 def _alt(curves: Sequence[Curve], metric: str) -> str:
-    ways = (
+    parts = (
         f"{curve.name} from {number(curve.rows[0].get(metric))} to {number(curve.rows[-1].get(metric))}"
         f" in {len(curve.rows)} epochs"
         for curve in curves
     )
-    return f"{metric}, a line a run: {'; '.join(ways)}."
+    return f"{metric}, one line per run: {'; '.join(parts)}."

@@ -1,4 +1,4 @@
-"""One page about one run: what came out, why, and how to repeat it."""
+"""HTML report of one run: results, diagnosis, plots and reproduction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlcli.analysis.report.record import (
     environment_facts,
     epochs_table,
     layers_table,
-    repeat_commands,
+    reproduction_commands,
     settings_tables,
 )
 from dlcli.analysis.report.results import Results, present_results
@@ -21,36 +21,36 @@ from dlcli.config.schema import Config
 
 
 class Diagnosed(Protocol):
-    """What was found about a run, with the evidence for it and what to do."""
+    """A finding of the diagnosis, with evidence and advice."""
 
     @property
     def severity(self) -> str:
-        """`problem` or `hint`."""
+        """Severity: `problem` or `hint`."""
 
     @property
     def statement(self) -> str:
-        """What is the matter."""
+        """Statement of the finding."""
 
     @property
     def evidence(self) -> Sequence[str]:
-        """The figures that say so."""
+        """Measurements that support the statement."""
 
     @property
     def advice(self) -> str:
-        """What to do about it."""
+        """Change to try."""
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a run left behind, whether or not it has a model.
+    """Recorded files of a run, with or without a checkpoint.
 
     Attributes:
-        path: Its folder.
-        config: Its settings.
-        origins: Where each came from, by its dotted name.
-        manifest: What it was made with; from anywhere, so of any shape.
-        summary: What came out; likewise.
-        rows: Its log, a row an epoch.
+        path: Run folder.
+        config: Config of the run.
+        origins: Origin of each setting, by its dotted name.
+        manifest: Content of `manifest.json`; values may have any type.
+        summary: Content of `summary.json`; values may have any type.
+        rows: Rows of the log, one per epoch.
     """
 
     path: str
@@ -63,17 +63,17 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class Contents:
-    """What is known of a run's model. All of it may be missing: a run may end before there is one.
+    """Information about a run's model. Every part may be missing: a run can end before its first checkpoint.
 
     Attributes:
-        essentials: Data, task, model and training in a line each: (heading, text).
-        measured: What `dlcli eval --json` gives; None without a checkpoint.
-        findings: What the diagnosis found; empty for a healthy run.
-        looked_for: What the diagnosis would have found; empty where there was none.
-        curves: Pictures of the way there.
-        pictures: Pictures of the result.
-        layers: The model, from inputs to outputs.
-        unit: Of the headline figure; "" for a bare number.
+        essentials: (heading, text) pairs that describe data, task, model and training.
+        measured: Output of `dlcli eval --json`; None without a checkpoint.
+        findings: Findings of the diagnosis; empty for a healthy run.
+        looked_for: Problems that the diagnosis checked for; empty without a diagnosis.
+        curves: Plots of the training.
+        pictures: Plots of the result.
+        layers: Layers of the model, from inputs to outputs.
+        unit: Unit of the headline metric; "" if it has none.
     """
 
     essentials: Sequence[tuple[str, str]] = ()
@@ -86,11 +86,11 @@ class Contents:
     unit: str = ""
 
 
-_SOUND = ("finished", "stopped early")
+_COMPLETED = ("finished", "stopped early")
 
 
 def render_report(record: RunRecord, contents: Contents) -> str:
-    """Return the page of a run."""
+    """Return the HTML report of a run."""
     summary = record.summary
     results = present_results(contents.measured) if contents.measured else None
     best = summary.get("best_epoch")
@@ -100,26 +100,26 @@ def render_report(record: RunRecord, contents: Contents) -> str:
         contents=contents,
         results=results,
         sections=_sections(record, contents, results),
-        trouble=None if summary["status"] in _SOUND else summary.get("error") or "",
+        trouble=None if summary["status"] in _COMPLETED else summary.get("error") or "",
         epochs=epochs_table(record.rows, best if isinstance(best, int) else None),
         layers=layers_table(contents.layers),
         settings=settings_tables(record.config, record.origins),
         environment=environment_facts(record.manifest, summary),
-        commands=repeat_commands(record.path, record.manifest),
+        commands=reproduction_commands(record.path, record.manifest),
     )
 
 
 def _sections(record: RunRecord, contents: Contents, results: Results | None) -> list[tuple[str, str]]:
-    """Return what there is to read: ids and headings, in the page's order."""
-    every = [
+    """Return ids and headings of the sections present, in page order."""
+    candidates = [
         ("result", "Result", True),
         ("diagnosis", "Diagnosis", bool(contents.findings or contents.looked_for)),
         ("curves", "Curves", bool(contents.curves or record.rows)),
-        ("figures", "Figures", results is not None),
-        ("pictures", "Pictures", bool(contents.pictures)),
+        ("figures", "Metrics", results is not None),
+        ("pictures", "Plots", bool(contents.pictures)),
         ("model", "Model", bool(contents.layers)),
         ("config", "Config", True),
         ("environment", "Environment", True),
-        ("repeat", "How to repeat it", True),
+        ("repeat", "How to reproduce this run", True),
     ]
-    return [(name, heading) for name, heading, is_there in every if is_there]
+    return [(name, heading) for name, heading, is_present in candidates if is_present]

@@ -1,1 +1,1 @@
-"""Small controlled experiments: what is varied, what comes of it, and what may be said of that."""
+"""Small controlled experiments about the claims of the lecture, with results and conclusions."""

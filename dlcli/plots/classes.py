@@ -1,4 +1,4 @@
-"""Class by class: how good the model is, and how many examples there are."""
+"""Bar charts of per-class metrics and class frequencies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from dlcli.evaluation.classification import per_class_metrics
 from dlcli.plots.confusion import run_counts
-from dlcli.plots.style import COLOURS, HATCHES, MUTED, Sketch, new_axes, percent, shortened
+from dlcli.plots.style import COLOURS, HATCHES, MUTED, Sketch, new_axes, percent, shorten
 from dlcli.runs.trained_run import SplitName, TrainedRun
 
 if TYPE_CHECKING:
@@ -18,54 +18,55 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
-_MOST = 20  # classes of one picture
-_BAR = 0.27  # height of one of three; the rest is the distance to the next class
-_FILLS = (COLOURS[0], "white", COLOURS[4])  # with HATCHES: full, hatched, pale with dots
+_MOST = 20  # classes in one plot
+_BAR = 0.27  # height of each of the three bars of a class; the remainder separates the classes
+_FILLS = (COLOURS[0], "white", COLOURS[4])  # combined with HATCHES: solid, hatched, light with dots
 
 
 def per_class(run: TrainedRun) -> Sketch | None:
-    """Precision, recall and F1 of each class."""
+    """Return a bar chart of precision, recall and F1 by class; None for regression."""
     if run.info.task != "classification":
         return None
-    names = shortened(run.info.class_names, 24)
-    figures = list(per_class_metrics(torch.from_numpy(run_counts(run)), range(len(names))).values())  # type: ignore[arg-type]
-    f1 = [_number(one["f1"]) for one in figures]
+    names = shorten(run.info.class_names, 24)
+    metrics = list(per_class_metrics(torch.from_numpy(run_counts(run)), range(len(names))).values())  # type: ignore[arg-type]
+    f1 = [_number(values["f1"]) for values in metrics]
     order = sorted(range(len(names)), key=lambda i: np.nan_to_num(f1[i], nan=np.inf))
     shown = sorted(order[:_MOST])
     worst = order[0]
-    which = "" if len(names) <= _MOST else f", the {_MOST} lowest F1 of {len(names)} classes"
-    title = f"Class by class, {run.split_name}: lowest F1 {f1[worst]:.3f}, {names[worst]}{which}"
+    which = "" if len(names) <= _MOST else f", the {_MOST} lowest of {len(names)} classes"
+    title = f"Metrics by class, {run.split_name}: lowest F1 {f1[worst]:.3f} ({names[worst]}){which}"
     lines = [
-        f"{names[i]} {_text(figures[i]['precision'])}, {_text(figures[i]['recall'])}, {_text(figures[i]['f1'])}"
+        f"{names[i]} {_text(metrics[i]['precision'])}, {_text(metrics[i]['recall'])}, {_text(metrics[i]['f1'])}"
         for i in shown
     ]
     alt = f"Precision, recall and F1 of {len(shown)} classes of {run.split_name}: {'; '.join(lines)}."
 
     def draw() -> Figure:
         groups = {
-            heading: [_number(figures[i][key]) for i in shown]
+            heading: [_number(metrics[i][key]) for i in shown]
             for heading, key in (("precision", "precision"), ("recall", "recall"), ("F1", "f1"))
         }
         figure, axes = new_axes(title, height=1.4 + 0.42 * len(shown))
         _draw_groups(axes, [names[i] for i in shown], groups)
         axes.set_xlim(0, 1)
         axes.set_xlabel(
-            "precision: P(right | predicted so) · recall: P(right | is so)\nF1: their harmonic mean", fontsize=8
+            "precision: P(correct | predicted class) · recall: P(correct | true class)\nF1: harmonic mean of both",
+            fontsize=8,
         )
         for y, i in enumerate(shown):
-            _explain_missing(axes, y, figures[i])
+            _annotate_row(axes, y, metrics[i])
         return figure
 
     return Sketch(title, alt, draw)
 
 
-def _explain_missing(axes: Axes, y: int, figures: Mapping[str, float | int | None]) -> None:
+def _annotate_row(axes: Axes, y: int, metrics: Mapping[str, float | int | None]) -> None:
     missing = [("precision", "never predicted"), ("recall", "not in the split")]
-    words = [text for key, text in missing if figures[key] is None]
+    words = [text for key, text in missing if metrics[key] is None]
     if words:
         axes.text(0.01, y, ", ".join(words), verticalalignment="center", color=MUTED, fontsize=8)
-    elif figures["f1"] is not None:
-        f1 = float(figures["f1"])
+    elif metrics["f1"] is not None:
+        f1 = float(metrics["f1"])
         axes.annotate(
             f"{f1:.3f}",
             (f1, y + _BAR),
@@ -78,41 +79,44 @@ def _explain_missing(axes: Axes, y: int, figures: Mapping[str, float | int | Non
 
 
 def distribution(run: TrainedRun) -> Sketch | None:
-    """Share of each class in train, val and test."""
+    """Return a bar chart of the class frequencies in train, val and test; None for regression."""
     if run.info.task != "classification":
         return None
-    k, names = run.info.out_features, shortened(run.info.class_names, 24)
-    shares = {name: _shares(run, name, k) for name in _SPLITS}
-    train = shares["train"]
+    k, names = run.info.out_features, shorten(run.info.class_names, 24)
+    fractions = {name: _class_fractions(run, name, k) for name in _SPLITS}
+    train = fractions["train"]
     high, low = int(train.argmax()), int(train.argmin())
     order = sorted(sorted(range(k), key=lambda i: -train[i])[:_MOST])
     which = "" if k <= _MOST else f" (the {_MOST} largest of {k})"
     if train[high] - train[low] < 0.005:
-        title = f"Classes: all {k} about as frequent, {percent(1 / k)} each{which}"
+        title = f"Class frequencies: all {k} classes about {percent(1 / k)}{which}"
     else:
-        title = f"Classes: {names[high]} is {percent(train[high])} of train, {names[low]} {percent(train[low])}{which}"
-    lines = [f"{names[i]} {', '.join(percent(one[i]) for one in shares.values())}" for i in order]
-    alt = f"Share of each class in train, val and test: {'; '.join(lines)}."
+        title = (
+            f"Class frequencies, train: {percent(train[low])} ({names[low]}) to "
+            f"{percent(train[high])} ({names[high]}){which}"
+        )
+    lines = [f"{names[i]} {', '.join(percent(values[i]) for values in fractions.values())}" for i in order]
+    alt = f"Fraction of each class in train, val and test: {'; '.join(lines)}."
 
     def draw() -> Figure:
         figure, axes = new_axes(title, height=1.4 + 0.42 * len(order))
         sizes = {name: f"{name} ({len(run.examples(name)):,})" for name in _SPLITS}
-        _draw_groups(axes, [names[i] for i in order], {sizes[name]: shares[name][order] for name in _SPLITS})
+        _draw_groups(axes, [names[i] for i in order], {sizes[name]: fractions[name][order] for name in _SPLITS})
         axes.set_xlim(left=0)
         axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
-        axes.set_xlabel("P(class): share of the split's examples")
+        axes.set_xlabel("P(class): fraction of the split's examples")
         return figure
 
     return Sketch(title, alt, draw)
 
 
-def _shares(run: TrainedRun, name: SplitName, k: int) -> np.ndarray:
+def _class_fractions(run: TrainedRun, name: SplitName, k: int) -> np.ndarray:
     labels = run.truth(run.examples(name)).numpy()
     return np.bincount(labels, minlength=k) / max(1, len(labels))
 
 
 def _draw_groups(axes: Axes, names: Sequence[str], groups: Mapping[str, Sequence[float] | np.ndarray]) -> None:
-    """Draw three bars for each name, the first name at the top, and what they are above all."""
+    """Draw three bars for each name, the first name at the top, and a legend above the axes."""
     y = np.arange(len(names))
     for i, (heading, widths) in enumerate(groups.items()):
         axes.barh(

@@ -1,4 +1,4 @@
-"""The curves of several runs over one another."""
+"""Learning curves of several runs in one plot."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
 
 def draw_comparison(logs: Mapping[str, Sequence[Row]], metric: str) -> Figure:
-    """Return one metric by epoch, a line a run: its colour, dashes, marks and the name at its end tell whose it is.
+    """Draw one metric by epoch, with one line per run.
+
+    Each line has a separate colour, dash pattern and marker, and its name at its end.
 
     Args:
-        logs: Rows of each run's log, by the name at its line; at least one has the metric.
-        metric: A column of the log, such as `val/loss`.
+        logs: Rows of each run's log, by the label of its line; at least one has the metric.
+        metric: Column of the log, such as `val/loss`.
     """
     n = max(map(len, logs.values()))
     lines = {name: _padded([row.get(metric, math.nan) for row in rows], n) for name, rows in logs.items()}

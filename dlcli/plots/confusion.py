@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""Confusion matrix of a classifier."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dlcli.evaluation.classification import count_confusion
-from dlcli.plots.style import SEQUENTIAL, Ints, Sketch, new_axes, percent, shortened
+from dlcli.plots.style import SEQUENTIAL, Ints, Sketch, new_axes, percent, shorten
 from dlcli.runs.trained_run import TrainedRun
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_NUMBERED = 20  # classes; the numbers of more cannot be read
-_NAMED = 40
+_NUMBERED = 20  # most classes for which counts are written into the cells
+_NAMED = 40  # most classes whose names are all written on the axes
 _FEW, _WIDE_CELL, _CELL = 5, 0.8, 0.47  # inches
 
 
 def run_counts(run: TrainedRun) -> Ints:
-    """Return the confusion counts of the run's split: rows true, columns predicted."""
+    """Return the confusion counts of the run's split: rows are true classes, columns predicted classes."""
     counts: Ints = count_confusion(run.truth(run.split), run.predictions.argmax(1), run.info.out_features).numpy()
     return counts
 
 
 def confusion(run: TrainedRun) -> Sketch | None:
-    """Counts by true and predicted class, coloured by P(predicted | true)."""
+    """Return the confusion counts, coloured by P(predicted | true); None for regression."""
     if run.info.task != "classification":
         return None
     counts = run_counts(run)
-    n, right = int(counts.sum()), int(counts.trace())
-    title = f"Confusion, {run.split_name}: {right:,} of {n:,} right ({percent(right / n)})"
+    n, correct = int(counts.sum()), int(counts.trace())
+    title = f"Confusion matrix, {run.split_name}: {correct:,} of {n:,} correct ({percent(correct / n)})"
     alt = (
-        f"Matrix of {len(counts)} true by {len(counts)} predicted classes of {run.split_name}; {right:,} of {n:,} lie "
-        f"on the diagonal. {_most_frequent(counts, shortened(run.info.class_names, 40))}"
+        f"Matrix of {len(counts)} true by {len(counts)} predicted classes of {run.split_name}; {correct:,} of {n:,} "
+        f"are on the diagonal. {_most_frequent(counts, shorten(run.info.class_names, 40))}"
     )
 
     def draw() -> Figure:
@@ -43,7 +43,7 @@ def confusion(run: TrainedRun) -> Sketch | None:
         cell = _WIDE_CELL if k <= _FEW else _CELL
         side = cell * k + 1.6 if k <= _NUMBERED else 7.0
         figure, axes = new_axes(title, width=max(4.8, side + 0.9), height=max(3.6, side))
-        image = axes.imshow(_shares(counts), cmap=SEQUENTIAL, vmin=0, vmax=1)
+        image = axes.imshow(_row_fractions(counts), cmap=SEQUENTIAL, vmin=0, vmax=1)
         if k <= _NUMBERED:
             _write_counts(axes, counts)
         _name_classes(axes, run.info.class_names)
@@ -53,22 +53,22 @@ def confusion(run: TrainedRun) -> Sketch | None:
     return Sketch(title, alt, draw)
 
 
-def _shares(counts: Ints) -> np.ndarray:
-    """Return P(predicted | true); NaN, which is not coloured, for a class that does not occur."""
+def _row_fractions(counts: Ints) -> np.ndarray:
+    """Return P(predicted | true); NaN, drawn without colour, for a class without examples."""
     totals = counts.sum(1, keepdims=True)
     return counts / np.where(totals == 0, np.nan, totals)
 
 
 def _write_counts(axes: Axes, counts: Ints) -> None:
-    shares = _shares(counts)
+    fractions = _row_fractions(counts)
     for row, column in np.argwhere(counts > 0):
-        colour = "white" if shares[row, column] > 0.5 else "black"
+        colour = "white" if fractions[row, column] > 0.5 else "black"
         axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", fontsize=8, color=colour)
 
 
 def _name_classes(axes: Axes, class_names: Sequence[str]) -> None:
     k = len(class_names)
-    names, shown = shortened(class_names), range(0, k, -(-k // _NAMED))
+    names, shown = shorten(class_names), range(0, k, -(-k // _NAMED))
     size = 9 if k <= _NUMBERED else 7
     is_long = max(map(len, names)) > (10 if k <= _FEW else 3)
     axes.set_xticks(shown, [names[i] for i in shown], fontsize=size)
@@ -83,8 +83,8 @@ def _name_classes(axes: Axes, class_names: Sequence[str]) -> None:
 
 
 def _most_frequent(counts: Ints, names: Sequence[str]) -> str:
-    """Return a sentence on the three confusions that occur most."""
+    """Return a sentence that lists the three most frequent confusions."""
     wrong = counts - np.diag(counts.diagonal())
     order = [divmod(int(flat), len(counts)) for flat in np.argsort(-wrong, axis=None, kind="stable")[:3]]
-    worst = [f"{names[i]} taken for {names[j]}, {wrong[i, j]:,} times" for i, j in order if wrong[i, j]]
-    return f"Most frequent mistakes: {'; '.join(worst)}." if worst else "There is no mistake."
+    worst = [f"{names[i]} predicted as {names[j]}, {wrong[i, j]:,} times" for i, j in order if wrong[i, j]]
+    return f"Most frequent errors: {'; '.join(worst)}." if worst else "All examples are classified correctly."

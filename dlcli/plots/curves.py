@@ -1,4 +1,4 @@
-"""How training went: loss, metrics and learning rate, epoch by epoch."""
+"""Learning curves: loss, metrics and learning rate by epoch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from dlcli.config.schema import HIGHER_IS_BETTER
 from dlcli.plots.lines import draw_lines, mark_epoch, needs_log_scale
-from dlcli.plots.style import MUTED, Sketch, new_axes, new_figure, shortened
+from dlcli.plots.style import MUTED, Sketch, new_axes, new_figure, shorten
 from dlcli.runs.trained_run import TrainedRun
 from dlcli.training.state import Monitor
 
@@ -24,11 +24,11 @@ _LOSS_NAMES = {
     "huber": "Huber loss",
 }
 _METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
-_LEAST_R2 = -0.5  # the first epochs of a regression can be far below, and would press all others together
+_LEAST_R2 = -0.5  # lower end of the axis: the first epochs can be far below and would compress the rest
 
 
 def best_epoch(run: TrainedRun) -> int:
-    """Return the epoch whose monitored metric was best, by the rule that chooses the checkpoint; 0 without a log."""
+    """Return the epoch with the best monitored metric, by the rule that selects checkpoints; 0 without a log."""
     monitor = Monitor.of(run.config.checkpoint.monitor)
     for row in run.rows:
         monitor.update(int(row["epoch"]), {monitor.metric: row.get(f"val/{monitor.metric}", np.nan)})
@@ -36,24 +36,25 @@ def best_epoch(run: TrainedRun) -> int:
 
 
 def loss(run: TrainedRun) -> Sketch | None:
-    """Loss of train and val."""
+    """Return the loss of train and val by epoch; None without a log."""
     if not run.rows:
         return None
     epochs, best = _epochs(run), best_epoch(run)
     lines = {"train": _column(run, "train/loss"), "val": _column(run, "val/loss")}
-    title = f"Loss: best epoch {best} of {len(epochs)}{_by_which(run)}"
+    title = f"Loss: best epoch {best} of {len(epochs)}{_criterion(run)}"
     at_best = lines["val"][best - 1]
     alt = (
-        f"The loss over {_count(len(epochs), 'epoch')}. Train: {_way(lines['train'])}. Val: {_way(lines['val'])}; "
-        f"{at_best:.4g} after the best epoch, {best}."
+        f"Loss over {_count(len(epochs), 'epoch')}. Train: {_first_and_last(lines['train'])}. "
+        f"Val: {_first_and_last(lines['val'])}; "
+        f"{at_best:.4g} in the best epoch, {best}."
     )
 
     def draw() -> Figure:
         figure, axes = new_axes(title)
         scale = "log" if needs_log_scale(lines) else "linear"
         axes.set_yscale(scale)
-        of = ", target scaled" if run.info.task == "regression" else ""
-        axes.set_ylabel(f"{_LOSS_NAMES[run.config.loss.name]}{of}{' (log scale)' if scale == 'log' else ''}")
+        target = ", scaled target" if run.info.task == "regression" else ""
+        axes.set_ylabel(f"{_LOSS_NAMES[run.config.loss.name]}{target}{' (log scale)' if scale == 'log' else ''}")
         draw_lines(axes, epochs, lines)
         mark_epoch(axes, best, at_best, f"val {at_best:.4g}", is_low=True)
         return figure
@@ -62,7 +63,7 @@ def loss(run: TrainedRun) -> Sketch | None:
 
 
 def metrics(run: TrainedRun) -> Sketch | None:
-    """Metrics of val: shares of right answers, or errors in the target's own unit and R²."""
+    """Return the validation metrics by epoch: accuracy and macro F1, or errors in the target's unit and R²."""
     panels = [("rmse", "mae"), ("r2",)] if run.info.task == "regression" else [("accuracy", "macro_f1")]
     if not run.rows:
         return None
@@ -70,12 +71,13 @@ def metrics(run: TrainedRun) -> Sketch | None:
     columns = {name: _column(run, f"val/{name}") for names in panels for name in names}
     headline = panels[0][0]
     at_best = columns[headline][best - 1]
-    unit = f" {shortened([run.info.target_unit], 30)[0]}" if run.info.target_unit and headline == "rmse" else ""
-    title = f"Validation: {_METRIC_NAMES[headline]} {at_best:.4g}{unit} at the best epoch, {best} of {len(epochs)}"
+    unit = f" {shorten([run.info.target_unit], 30)[0]}" if run.info.target_unit and headline == "rmse" else ""
+    title = f"Validation: {_METRIC_NAMES[headline]} {at_best:.4g}{unit} in the best epoch, {best} of {len(epochs)}"
     parts = [
-        f"{_METRIC_NAMES[name]}: {_way(values)}; {values[best - 1]:.4g} at best" for name, values in columns.items()
+        f"{_METRIC_NAMES[name]}: {_first_and_last(values)}; {values[best - 1]:.4g} in the best epoch"
+        for name, values in columns.items()
     ]
-    alt = f"Metrics of val over {_count(len(epochs), 'epoch')}, the best being {best}. {'. '.join(parts)}."
+    alt = f"Validation metrics over {_count(len(epochs), 'epoch')}; the best epoch is {best}. {'. '.join(parts)}."
 
     def draw() -> Figure:
         figure = new_figure(title, height=4.0 if len(panels) == 1 else 5.2)
@@ -94,7 +96,7 @@ def _draw_metrics(
 ) -> None:
     info, names = run.info, list(columns)
     if names == ["r2"]:
-        axes.set_ylabel("R² of val")
+        axes.set_ylabel("R² on val")
         lowest = min((value for value in columns["r2"] if np.isfinite(value)), default=0)
         if lowest < _LEAST_R2:
             axes.set_ylim(_LEAST_R2, 1.05)
@@ -103,12 +105,12 @@ def _draw_metrics(
             )
         axes.axhline(0, color=MUTED, linewidth=0.8)
     elif info.task == "regression":
-        unit = f" ({shortened([info.target_unit], 30)[0]})" if info.target_unit else ""
+        unit = f" ({shorten([info.target_unit], 30)[0]})" if info.target_unit else ""
         scale = "log" if needs_log_scale(columns) else "linear"
         axes.set_yscale(scale)
         axes.set_ylabel(f"error on val{unit}{', log scale' if scale == 'log' else ''}")
     else:
-        axes.set_ylabel("share of val")
+        axes.set_ylabel("fraction of validation examples")
     lines = {_METRIC_NAMES[name]: values for name, values in columns.items()}
     if info.noise and "rmse" in columns:
         lines["noise"] = [info.noise] * len(epochs)
@@ -118,18 +120,18 @@ def _draw_metrics(
 
 
 def learning_rate(run: TrainedRun) -> Sketch | None:
-    """Learning rate of each epoch's last step."""
+    """Return the learning rate of each epoch's last step; None without a log."""
     if not run.rows:
         return None
     epochs, rates = _epochs(run), _column(run, "lr")
-    first, last, shape = rates[0], rates[-1], run.config.scheduler.name
+    first, last, schedule = rates[0], rates[-1], run.config.scheduler.name
     if min(rates) == max(rates):
-        title = f"Learning rate: {first:.3g} throughout"
+        title = f"Learning rate: constant at {first:.3g}"
     else:
-        title = f"Learning rate: {shape}, from {first:.3g} to {last:.3g}"
+        title = f"Learning rate: {schedule}, from {first:.3g} to {last:.3g}"
     alt = (
-        f"The learning rate α over {_count(len(epochs), 'epoch')}: {first:.3g} at the end of the first, "
-        f"{max(rates):.3g} at most, {last:.3g} at the end of the last."
+        f"Learning rate α over {_count(len(epochs), 'epoch')}: {first:.3g} at the end of the first epoch, "
+        f"at most {max(rates):.3g}, {last:.3g} at the end of the last epoch."
     )
 
     def draw() -> Figure:
@@ -148,20 +150,22 @@ def _epochs(run: TrainedRun) -> list[int]:
 
 
 def _column(run: TrainedRun, name: str) -> list[float]:
-    """Return a column of the log; NaN where a row has none."""
+    """Return a column of the log; NaN where a row lacks it."""
     return [float(row.get(name, np.nan)) for row in run.rows]
 
 
-def _by_which(run: TrainedRun) -> str:
+def _criterion(run: TrainedRun) -> str:
     monitor = run.config.checkpoint.monitor
     if monitor == "val/loss":
         return ""
     return f", by {'highest' if monitor.removeprefix('val/') in HIGHER_IS_BETTER else 'lowest'} {monitor}"
 
 
-def _way(values: Sequence[float]) -> str:
-    return f"{values[0]:.4g} at first, {values[-1]:.4g} at last" if len(values) > 1 else f"{values[0]:.4g}"
+def _first_and_last(values: Sequence[float]) -> str:
+    return (
+        f"{values[0]:.4g} in the first epoch, {values[-1]:.4g} in the last" if len(values) > 1 else f"{values[0]:.4g}"
+    )
 
 
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"

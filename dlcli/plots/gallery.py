@@ -1,4 +1,4 @@
-"""The one table of pictures: what there is, in reading order."""
+"""Registry of all plots, in reading order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _Sketcher: TypeAlias = Callable[[TrainedRun], Sketch | None]
 
 
 class _Row(NamedTuple):
-    """A kind of picture: its name, what makes it of a run (None where it makes no sense), and `Picture.is_cheap`."""
+    """One kind of plot: its name, its sketch function (None for runs it does not apply to) and `Picture.is_cheap`."""
 
     name: str
     sketch: _Sketcher
@@ -48,14 +48,14 @@ NAMES = tuple(row.name for row in _TABLE)
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of a run, drawn when it is asked for.
+    """A plot of a run, drawn on demand.
 
     Attributes:
-        name: Stem of its file.
-        title: What is seen, in a line; it stands in the picture too.
-        alt: What is to be seen, in words with the numbers: for those who do not see it.
-        draw: Draws it.
-        is_cheap: Whether `plots: auto` draws it after training: it needs nothing of test, and little time.
+        name: File name without its extension.
+        title: Title in one line, also shown in the plot.
+        alt: Alternative text that describes the plot, including its numbers.
+        draw: Function that draws the figure.
+        is_cheap: Whether `plots: auto` draws it after training: it is fast and does not use the test split.
     """
 
     name: str
@@ -65,25 +65,25 @@ class Picture:
     is_cheap: bool
 
     def render(self, format_: Format) -> bytes:
-        """Return a file's content: the same bytes each time."""
+        """Return the content of the image file; repeated calls return the same bytes."""
         with drawing():
             return render(self.draw(), format_)
 
 
 def pictures(run: TrainedRun, names: Collection[str] = NAMES) -> list[Picture]:
-    """Return the pictures that make sense for a run, in reading order.
+    """Return the plots that apply to a run, in reading order.
 
     Args:
-        run: What they are of.
-        names: Which of them to make.
+        run: Run to plot.
+        names: Names of the plots to make.
     """
     rows = [row for row in _TABLE if row.name in names]
     sketches = [(row, sketch) for row in rows if (sketch := row.sketch(run)) is not None]
-    return [Picture(row.name, *one._replace(draw=_in_style(one.draw)), row.is_cheap) for row, one in sketches]
+    return [Picture(row.name, *sketch._replace(draw=_in_style(sketch.draw)), row.is_cheap) for row, sketch in sketches]
 
 
 def cheap_names() -> list[str]:
-    """Return the names of the pictures that `plots: auto` draws."""
+    """Return the names of the plots that `plots: auto` draws."""
     return [row.name for row in _TABLE if row.is_cheap]
 
 

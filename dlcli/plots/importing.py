@@ -1,8 +1,8 @@
-"""The one place that imports matplotlib.
+"""Import of matplotlib, without user settings in dlcli's own processes.
 
-When it is imported, matplotlib reads settings from `matplotlibrc` in the working folder, from MATPLOTLIBRC, MPLBACKEND
-and the user's own folder, and asks the program `fc-list` for fonts. In a notebook, that is for the user to decide; what
-dlcli draws there has dlcli's settings all the same. In a process of dlcli's own, matplotlib reads nothing of it.
+On import, matplotlib reads settings from `matplotlibrc` in the working folder, from MATPLOTLIBRC, MPLBACKEND and the
+user's configuration folder, and runs `fc-list` to find fonts. In a notebook, the user controls these; dlcli's plots use
+dlcli's settings in any case. In the processes of the command line tool, matplotlib ignores all of them.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _process = {"is_own": False}
 
 
 def ignore_settings_of_users() -> None:
-    """Import matplotlib, if it comes to that, without a look at settings and fonts: the process is dlcli's own."""
+    """Make a later import of matplotlib ignore user settings and system fonts, in a process that belongs to dlcli."""
     _process["is_own"] = True
 
 
 def import_matplotlib() -> ModuleType:
-    """Return matplotlib."""
+    """Import matplotlib and return it."""
     if _process["is_own"] and "matplotlib" not in sys.modules:
         _import_without_settings()
     import matplotlib as mpl
@@ -36,18 +36,20 @@ def _import_without_settings() -> None:
     from platformdirs import user_cache_path
 
     spec = find_spec("matplotlib")
-    assert spec is not None, "a dependency"
+    assert spec is not None, "matplotlib is a dependency"
     assert spec.origin is not None
-    fonts = str(user_cache_path("dlcli") / "matplotlib")  # of its own: other programs want the system's fonts too
-    defaults = Path(spec.origin).parent / "mpl-data"  # has matplotlib's own matplotlibrc, and the working folder's wins
-    os.environ["MPL_IGNORE_SYSTEM_FONTS"] = "1"  # for good: fonts may be looked for again
+    fonts = str(user_cache_path("dlcli") / "matplotlib")  # separate cache: other programs need the system's fonts too
+    defaults = (
+        Path(spec.origin).parent / "mpl-data"
+    )  # matplotlib's own matplotlibrc; the working folder's takes precedence
+    os.environ["MPL_IGNORE_SYSTEM_FONTS"] = "1"  # not restored: matplotlib may search for fonts again
     with _environment({"MPLCONFIGDIR": fonts, "MPLBACKEND": None}), contextlib.chdir(defaults):
         import matplotlib.font_manager  # noqa: F401
 
 
 @contextlib.contextmanager
 def _environment(changes: dict[str, str | None]) -> Iterator[None]:
-    """Set variables, or unset them where the value is None, and put all back at the end."""
+    """Set environment variables, or unset those whose value is None, and restore them on exit."""
     before = {name: os.environ.get(name) for name in changes}
     _set(changes)
     try:

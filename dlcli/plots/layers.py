@@ -1,4 +1,4 @@
-"""What happened inside the model: gradients and saturated units, layer by layer."""
+"""Gradient norms and saturated activations by layer."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 def gradients(run: TrainedRun) -> Sketch | None:
-    """Norm of the loss's gradient by the weights of each layer: small in the first where sigmoids let it vanish."""
+    """Return the gradient norm of each layer's weights by epoch; vanishing gradients are small in the first layers."""
     if not run.traces:
         return None
     epochs, norms = list(run.traces), _by_layer(run, "gradient_norm")
     first, last = norms[0][-1], norms[-1][-1]
     names = _layer_names(len(norms))
     if len(norms) == 1:
-        title = f"Gradient: norm {last:.2g} after epoch {epochs[-1]}"
+        title = f"Gradient norm: {last:.2g} after epoch {epochs[-1]}"
     else:
-        ratio = f"{first / last:.2g} × the last's" if last > 0 else f"{first:.2g}"
-        title = f"Gradient: first layer's is {ratio}, epoch {epochs[-1]}"
-    figures = "; ".join(f"{name} {line[0]:.2g} to {line[-1]:.2g}" for name, line in zip(names, norms, strict=True))
-    alt = f"Norm of the loss's gradient by layer, on a log scale, epochs {epochs[0]} to {epochs[-1]}: {figures}."
+        ratio = f"{first / last:.2g} × last layer" if last > 0 else f"{first:.2g}"
+        title = f"Gradient norm: first layer = {ratio}, epoch {epochs[-1]}"
+    ranges = "; ".join(f"{name} {line[0]:.2g} to {line[-1]:.2g}" for name, line in zip(names, norms, strict=True))
+    alt = f"Norm of the loss gradient by layer, on a log scale, epochs {epochs[0]} to {epochs[-1]}: {ranges}."
 
     def draw() -> Figure:
         figure, axes = new_axes(title)
@@ -39,7 +39,7 @@ def gradients(run: TrainedRun) -> Sketch | None:
         axes.set_ylabel("‖∂loss / ∂weights‖ (log scale)")
         zero = [name for name, line in zip(names, norms, strict=True) if max(line) == 0]
         if zero:
-            text = f"always 0, below the scale: {', '.join(zero)}"
+            text = f"always 0, below the axis: {', '.join(zero)}"
             axes.text(0.02, 0.03, text, transform=axes.transAxes, color=MUTED)
         draw_lines(axes, epochs, dict(zip(names, norms, strict=True)))
         return figure
@@ -48,35 +48,35 @@ def gradients(run: TrainedRun) -> Sketch | None:
 
 
 def saturation(run: TrainedRun) -> Sketch | None:
-    """Share of saturated units by hidden layer."""
-    shares = [line for line in _by_layer(run, "saturated") if np.isfinite(line).any()]
-    if not shares:
+    """Return the fraction of saturated activations by hidden layer; None without any."""
+    fractions = [line for line in _by_layer(run, "saturated") if np.isfinite(line).any()]
+    if not fractions:
         return None
-    epochs, names = list(run.traces), _layer_names(len(shares), has_last=False)
-    most = int(np.nanargmax([line[-1] for line in shares]))
-    title = f"Saturated units: {percent(shares[most][-1])} of {names[most]} after epoch {epochs[-1]}"
-    figures = "; ".join(
-        f"{name} {percent(one[0])} to {percent(one[-1])}" for name, one in zip(names, shares, strict=True)
+    epochs, names = list(run.traces), _layer_names(len(fractions), has_last=False)
+    most = int(np.nanargmax([line[-1] for line in fractions]))
+    title = f"Saturated activations: {percent(fractions[most][-1])} in {names[most]} after epoch {epochs[-1]}"
+    ranges = "; ".join(
+        f"{name} {percent(line[0])} to {percent(line[-1])}" for name, line in zip(names, fractions, strict=True)
     )
     alt = (
-        f"Share of activations whose slope is under {FLAT:.0%} of the steepest, by hidden layer, "
-        f"epochs {epochs[0]} to {epochs[-1]}: {figures}."
+        f"Fraction of activations whose slope is below {FLAT:.0%} of the maximum, by hidden layer, "
+        f"epochs {epochs[0]} to {epochs[-1]}: {ranges}."
     )
 
     def draw() -> Figure:
         figure, axes = new_axes(title)
         axes.set_ylim(-0.02, 1.02)
-        axes.set_ylabel(f"share of activations that are flat:\nslope under {FLAT:.0%} of the steepest")
-        draw_lines(axes, epochs, dict(zip(names, shares, strict=True)))
+        axes.set_ylabel(f"fraction of saturated activations:\nslope below {FLAT:.0%} of the maximum")
+        draw_lines(axes, epochs, dict(zip(names, fractions, strict=True)))
         return figure
 
     return Sketch(title, alt, draw)
 
 
-def _by_layer(run: TrainedRun, figure: str) -> list[list[float]]:
-    """Return a figure of the traces, for each layer over the epochs; NaN where there is none."""
+def _by_layer(run: TrainedRun, attribute: str) -> list[list[float]]:
+    """Return an attribute of the traces by layer and epoch; NaN where it is None."""
     layers = min((len(trace.layers) for trace in run.traces.values()), default=0)
-    values = [[getattr(trace.layers[i], figure) for trace in run.traces.values()] for i in range(layers)]
+    values = [[getattr(trace.layers[i], attribute) for trace in run.traces.values()] for i in range(layers)]
     return [[np.nan if value is None else float(value) for value in line] for line in values]
 
 

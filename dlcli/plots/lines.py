@@ -1,4 +1,4 @@
-"""Lines over epochs, named at their ends."""
+"""Line plots over epochs, with labels at the line ends."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from dlcli.plots.style import COLOURS, LINES, MARKERS, MUTED
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_ROOM = 0.12  # above and below the lines, for the words at the best epoch
-_MARKED = 15  # points; a line of more is seen without marks
-_FEW_DECADES = 100  # as a factor: over fewer, 2 and 5 are written between the powers of 10
-_FACTOR = 20  # between the least and the greatest: more does not fit on a linear scale
+_ROOM = 0.12  # margin above and below the lines, for the label at the best epoch
+_MARKED = 15  # most points of a line that is drawn with markers
+_FEW_DECADES = 100  # ratio of the axis limits below which 2 and 5 are labelled between the powers of 10
+_FACTOR = 20  # ratio of the largest to the smallest value above which the scale is logarithmic
 
 
 def draw_lines(axes: Axes, epochs: Sequence[int], lines: Mapping[str, Sequence[float]], *, gap: float = 0.06) -> None:
-    """Draw a line for each name, in a colour and dashes of its own, with its name at its end.
+    """Draw each line in a separate colour and dash pattern, with its name at its end.
 
     Args:
-        axes: Its scale is set already.
-        epochs: Counted from 1, at least one.
-        lines: Values by name, one for each epoch; NaN leaves a gap.
-        gap: Least distance of two names, as a share of the axes' height.
+        axes: Axes whose scale is already set.
+        epochs: Epoch numbers, counted from 1; at least one.
+        lines: Values by name, one per epoch; NaN leaves a gap.
+        gap: Minimum distance between two names, as a fraction of the height of the axes.
     """
     axes.margins(y=_ROOM)
     for i, values in enumerate(lines.values()):
@@ -37,23 +37,23 @@ def draw_lines(axes: Axes, epochs: Sequence[int], lines: Mapping[str, Sequence[f
             marker=MARKERS[i % len(MARKERS)] if len(epochs) <= _MARKED else None,
             markersize=5,
         )
-    _count_epochs(axes, epochs)
+    _set_epoch_axis(axes, epochs)
     if axes.get_yscale() == "log":
-        _write_powers(axes)
+        _label_log_axis(axes)
     _name_ends(axes, lines, gap)
 
 
-def _count_epochs(axes: Axes, epochs: Sequence[int]) -> None:
+def _set_epoch_axis(axes: Axes, epochs: Sequence[int]) -> None:
     from matplotlib.ticker import MaxNLocator
 
     room = 0.03 * (max(epochs) - min(epochs)) or 0.5
-    axes.set_xlim(max(min(epochs) - room, 0.5), max(epochs) + room)  # there is no epoch 0
+    axes.set_xlim(max(min(epochs) - room, 0.5), max(epochs) + room)  # epochs are counted from 1
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     axes.set_xlabel("epoch")
 
 
-def _write_powers(axes: Axes) -> None:
-    """Write the numbers of a logarithmic axis out; matplotlib writes formulas, and those are switched off."""
+def _label_log_axis(axes: Axes) -> None:
+    """Label a logarithmic axis with decimal numbers: matplotlib's default is math text, which is switched off."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     low, high = axes.get_ylim()
@@ -63,11 +63,11 @@ def _write_powers(axes: Axes) -> None:
 
 
 def _name_ends(axes: Axes, lines: Mapping[str, Sequence[float]], gap: float) -> None:
-    """Write each name beside the last value of its line, apart from the others."""
+    """Write each name beside the last value of its line, without overlap."""
     ends = [_height(axes, values) for values in lines.values()]
     order = np.argsort(ends, kind="stable")
     gap = min(gap, 1 / len(ends))
-    # Each at least a gap above the one below, and then low enough for those above it.
+    # Move each label a gap above the previous label, then down far enough to leave room for those above.
     apart = np.arange(len(ends)) * gap
     heights = np.maximum.accumulate(np.array(ends)[order] - apart) + apart
     heights = np.minimum(heights, 1 - apart[::-1])
@@ -84,7 +84,7 @@ def _name_ends(axes: Axes, lines: Mapping[str, Sequence[float]], gap: float) -> 
 
 
 def _height(axes: Axes, values: Sequence[float]) -> float:
-    """Return where a line ends, as a share of the axes' height; 0 where it is nowhere to be seen."""
+    """Return the height at which a line ends, as a fraction of the axes; 0 if no value is visible."""
     seen = [value for value in values if np.isfinite(value) and (value > 0 or axes.get_yscale() != "log")]
     if not seen:
         return 0.0
@@ -93,7 +93,7 @@ def _height(axes: Axes, values: Sequence[float]) -> float:
 
 
 def mark_epoch(axes: Axes, epoch: int, value: float, text: str, *, is_low: bool) -> None:
-    """Mark a point of a line, with text above it or, where it is the line's lowest, below, and its epoch."""
+    """Mark a point of a line and its epoch, with text above the point, or below if `is_low`."""
     axes.axvline(epoch, color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)), zorder=0)
     if np.isfinite(value):
         axes.plot([epoch], [value], marker="*", markersize=13, color="black", markeredgecolor="white", zorder=5)
@@ -112,7 +112,7 @@ def mark_epoch(axes: Axes, epoch: int, value: float, text: str, *, is_low: bool)
 
 
 def needs_log_scale(lines: Mapping[str, Sequence[float]]) -> bool:
-    """Return whether the values are positive, and too far apart for a linear scale."""
+    """Return whether all values are positive and too far apart for a linear scale."""
     values = np.array([value for line in lines.values() for value in line], dtype=float)
     values = values[np.isfinite(values)]
     return bool(len(values)) and bool(values.min() > 0) and bool(values.max() > _FACTOR * values.min())

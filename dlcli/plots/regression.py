@@ -1,4 +1,4 @@
-"""Predicted values: against the truth, what is left over, and the fitted function."""
+"""Regression plots: predicted against true values, residuals and the fitted function."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ import numpy as np
 import torch
 
 from dlcli.data.splits import Split
-from dlcli.plots.style import COLOURS, LINES, MANY, MUTED, TRUTH, Floats, Sketch, new_figure, shortened
+from dlcli.plots.style import COLOURS, LINES, MANY, MUTED, TRUTH, Floats, Sketch, new_figure, shorten
 from dlcli.runs.trained_run import TrainedRun
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MOST = 4  # targets, each with a panel of its own
-_FINE = 400  # points of a curve
+_MOST = 4  # most targets shown, in one panel each
+_FINE = 400  # points per curve
 
 
 def predictions(run: TrainedRun) -> Sketch | None:
-    """Predicted against true values: on the diagonal where they agree."""
+    """Return predicted against true values; None for classification."""
     if run.info.task != "regression":
         return None
     truth, predicted = run.truth(run.split).numpy(), run.predictions.numpy()
     rmse = _root_mean_square(predicted - truth)
-    title = f"Predictions, {run.split_name}: RMSE {_figures(rmse, run)}{_of_how_many(run)}"
+    title = f"Predictions, {run.split_name}: RMSE {_format_values(rmse, run)}{_selection_note(run)}"
     spans = [
-        f"{name} is {true.min():.4g} to {true.max():.4g}, predicted {one.min():.4g} to {one.max():.4g}"
-        for name, true, one in zip(_target_names(run), truth.T, predicted.T, strict=False)
+        f"{name} is {true.min():.4g} to {true.max():.4g}, predicted {pred.min():.4g} to {pred.max():.4g}"
+        for name, true, pred in zip(_target_names(run), truth.T, predicted.T, strict=False)
     ]
     alt = f"Predicted against true values of {len(truth):,} examples of {run.split_name}: {'; '.join(spans)}."
 
@@ -48,33 +48,33 @@ def predictions(run: TrainedRun) -> Sketch | None:
 
 
 def residuals(run: TrainedRun) -> Sketch | None:
-    """Truth minus prediction, over the prediction and how often."""
+    """Return the residuals (truth − prediction) by prediction, and their histogram; None for classification."""
     if run.info.task != "regression":
         return None
     predicted = run.predictions.numpy()
-    left = run.truth(run.split).numpy() - predicted
-    mean, spread = left.mean(0), left.std(0)
+    residual = run.truth(run.split).numpy() - predicted
+    mean, spread = residual.mean(0), residual.std(0)
     title = (
-        f"Residuals, {run.split_name}: mean {_figures(mean[:_MOST], run)}, "
-        f"standard deviation {_figures(spread[:_MOST], run)}{_of_how_many(run)}"
+        f"Residuals, {run.split_name}: mean {_format_values(mean[:_MOST], run)}, "
+        f"standard deviation {_format_values(spread[:_MOST], run)}{_selection_note(run)}"
     )
     spans = [
-        f"{name}: mean {m:.4g}, standard deviation {s:.4g}, from {one.min():.4g} to {one.max():.4g}"
-        for name, m, s, one in zip(_target_names(run), mean, spread, left.T, strict=False)
+        f"{name}: mean {m:.4g}, standard deviation {s:.4g}, from {errors.min():.4g} to {errors.max():.4g}"
+        for name, m, s, errors in zip(_target_names(run), mean, spread, residual.T, strict=False)
     ]
-    alt = f"Truth minus prediction of {len(left):,} examples of {run.split_name}. {'; '.join(spans)}."
+    alt = f"Truth minus prediction of {len(residual):,} examples of {run.split_name}. {'; '.join(spans)}."
 
     def draw() -> Figure:
         names = _target_names(run)
         figure = new_figure(title, 7.2, 1.2 + 2.6 * len(names))
         grid = figure.subplots(len(names), 2, sharey="row", width_ratios=(3, 1), squeeze=False)
         for i, (name, (scatter, histogram)) in enumerate(zip(names, grid, strict=True)):
-            _dots(scatter, predicted[:, i], left[:, i])
+            _dots(scatter, predicted[:, i], residual[:, i])
             scatter.set_xlabel(f"predicted {name}{_unit(run)}")
             scatter.set_ylabel(f"truth − prediction{_unit(run)}")
             histogram.hist(
-                left[:, i],
-                bins=_bins(left[:, i]),
+                residual[:, i],
+                bins=_bins(residual[:, i]),
                 orientation="horizontal",
                 color=COLOURS[4],
                 edgecolor=COLOURS[0],
@@ -89,7 +89,7 @@ def residuals(run: TrainedRun) -> Sketch | None:
 
 
 def fit(run: TrainedRun) -> Sketch | None:
-    """The function that was learned of one input, the true one where it is known, and the data."""
+    """Return the learned function of one input with the data and the true function, if known; None for other runs."""
     info = run.info
     if info.task != "regression" or info.in_features != 1:
         return None
@@ -99,14 +99,14 @@ def fit(run: TrainedRun) -> Sketch | None:
     learned = run.predict(Split(scaled, run.split.targets.new_zeros(_FINE, info.out_features))).numpy()
     true = info.true_function(x.float()).double().numpy() if info.true_function is not None else None
     if true is None:
-        title = f"Fit: what was learned, over {run.split_name}{_of_how_many(run)}"
+        title = f"Fit: learned function, {run.split_name}{_selection_note(run)}"
     else:
         distance = _root_mean_square(learned[:, : true.shape[1]] - true)
         noise = f", noise {info.noise:.3g}" if info.noise else ""
-        title = f"Fit: {_figures(distance, run)} (RMS) from the true function{noise}"
+        title = f"Fit: RMS distance {_format_values(distance, run)} from the true function{noise}"
     alt = (
-        f"The learned function from {low:.3g} to {high:.3g}, between {learned.min():.4g} and {learned.max():.4g}, "
-        f"over {len(run.split):,} examples of {run.split_name}. {title}."
+        f"The learned function on inputs from {low:.3g} to {high:.3g}, with values from {learned.min():.4g} to "
+        f"{learned.max():.4g}, and {len(run.split):,} examples of {run.split_name}. {title}."
     )
 
     def draw() -> Figure:
@@ -134,16 +134,16 @@ def _draw_fit(axes: Axes, run: TrainedRun, i: int, x: Floats, learned: Floats, t
                 linewidth=0,
                 label="truth ± noise (one standard deviation)",
             )
-        formula = shortened([info.formula.removeprefix("y = ")], 30)[0]
+        formula = shorten([info.formula.removeprefix("y = ")], 30)[0]
         axes.plot(x, true, color=TRUTH, linestyle=LINES[1], linewidth=1.5, label=f"truth: {formula}")
     axes.plot(x, learned, color=COLOURS[1], linewidth=2.2, label="learned")
-    axes.set_xlabel(shortened(info.feature_names or ("input",), 40)[0])
+    axes.set_xlabel(shorten(info.feature_names or ("input",), 40)[0])
     axes.set_ylabel(f"{_target_names(run)[i]}{_unit(run)}")
     axes.legend(fontsize=8, markerscale=1.5)
 
 
 def _panels(run: TrainedRun, title: str, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """Return a figure with axes for each target, two beside each other."""
+    """Return a figure with one panel per target, two in a row."""
     n = len(_target_names(run))
     columns = min(n, 2)
     rows = -(-n // columns)
@@ -153,7 +153,7 @@ def _panels(run: TrainedRun, title: str, width: float, height: float) -> tuple[F
 
 
 def _dots(axes: Axes, x: Floats, y: Floats, colour: str = COLOURS[0], size: float = 3.5, label: str = "") -> None:
-    """Draw points, the fainter the more there are."""
+    """Draw points, more transparent for larger numbers."""
     alpha = float(np.clip(10 / np.sqrt(len(x)), 0.15, 0.9))
     axes.plot(
         x,
@@ -169,7 +169,7 @@ def _dots(axes: Axes, x: Floats, y: Floats, colour: str = COLOURS[0], size: floa
 
 
 def _bins(values: Floats) -> Floats:
-    """Return the edges of bins, 0 being one of them, so that too high and too low are told apart."""
+    """Return bin edges that include 0, so that no bin mixes positive and negative residuals."""
     largest = float(np.abs(values).max()) or 1.0
     width = 2 * largest / min(30, max(6, round(2 * np.sqrt(len(values)))))
     below, above = (-np.floor(values.min() / width), np.ceil(values.max() / width))
@@ -177,24 +177,24 @@ def _bins(values: Floats) -> Floats:
 
 
 def _span(values: Floats, margin: float = 0.05) -> tuple[float, float]:
-    """Return the range of values and a little more; it is never empty."""
+    """Return the range of the values with a margin; never empty."""
     low, high = float(values.min()), float(values.max())
-    room = (high - low) * margin or abs(high) * margin or 1.0
-    return low - room, high + room
+    padding = (high - low) * margin or abs(high) * margin or 1.0
+    return low - padding, high + padding
 
 
 def _target_names(run: TrainedRun) -> list[str]:
-    name, n = shortened([run.info.target_name], 30)[0], run.info.out_features
+    name, n = shorten([run.info.target_name], 30)[0], run.info.out_features
     return [name] if n == 1 else [f"{name} {i}" for i in range(1, min(n, _MOST) + 1)]
 
 
 def _unit(run: TrainedRun) -> str:
-    return f" ({shortened([run.info.target_unit], 20)[0]})" if run.info.target_unit else ""
+    return f" ({shorten([run.info.target_unit], 20)[0]})" if run.info.target_unit else ""
 
 
-def _of_how_many(run: TrainedRun) -> str:
+def _selection_note(run: TrainedRun) -> str:
     n = run.info.out_features
-    return f" (the first {_MOST} of {n} targets)" if n > _MOST else ""
+    return f" (first {_MOST} of {n} targets)" if n > _MOST else ""
 
 
 def _root_mean_square(errors: Floats) -> Floats:
@@ -202,6 +202,6 @@ def _root_mean_square(errors: Floats) -> Floats:
     return np.asarray(np.sqrt(np.square(errors).mean(0)))[:_MOST]
 
 
-def _figures(values: Floats, run: TrainedRun) -> str:
-    unit = f" {shortened([run.info.target_unit], 20)[0]}" if run.info.target_unit else ""
+def _format_values(values: Floats, run: TrainedRun) -> str:
+    unit = f" {shorten([run.info.target_unit], 20)[0]}" if run.info.target_unit else ""
     return ", ".join(f"{value:.3g}" for value in values) + unit

@@ -1,4 +1,4 @@
-"""Whether a probability means what it says."""
+"""Reliability diagram: accuracy by confidence."""
 
 from __future__ import annotations
 
@@ -16,16 +16,23 @@ if TYPE_CHECKING:
 
 
 def reliability(run: TrainedRun) -> Sketch | None:
-    """Accuracy by the highest probability: on the diagonal where the model is as often right as it says."""
+    """Return the accuracy by confidence, on the diagonal for a calibrated model; None for regression."""
     if run.info.task != "classification":
         return None
     measured = measure_reliability(run.predictions, run.truth(run.split))
-    counts, confidence, accuracy = (one.numpy() for one in (measured.counts, measured.confidence, measured.accuracy))
-    says, is_right = (float(np.nansum(counts * one) / counts.sum()) for one in (confidence, accuracy))
-    title = f"Reliability, {run.split_name}: says {percent(says)}, is right {percent(is_right)}; ECE {measured.ece:.3f}"
+    counts, confidence, accuracy = (
+        values.numpy() for values in (measured.counts, measured.confidence, measured.accuracy)
+    )
+    mean_confidence, mean_accuracy = (
+        float(np.nansum(counts * values) / counts.sum()) for values in (confidence, accuracy)
+    )
+    title = (
+        f"Reliability, {run.split_name}: confidence {percent(mean_confidence)}, "
+        f"accuracy {percent(mean_accuracy)}; ECE {measured.ece:.3f}"
+    )
     bins = [
-        f"{n:,} examples of confidence {sure:.2f}, {percent(right)} right"
-        for n, sure, right in zip(counts, confidence, accuracy, strict=True)
+        f"{n:,} examples with confidence {mean:.2f}, {percent(correct)} correct"
+        for n, mean, correct in zip(counts, confidence, accuracy, strict=True)
         if n
     ]
     alt = (
@@ -56,18 +63,18 @@ def _draw_accuracy(axes: Axes, confidence: Floats, accuracy: Floats) -> None:
     seen = ~np.isnan(confidence)
     axes.vlines(confidence[seen], accuracy[seen], confidence[seen], color="black")
     axes.plot(confidence[seen], accuracy[seen], "o", color="black", markersize=5)
-    axes.text(0.03, 0.93, "● accuracy at the mean probability\n| gap to it, whose mean is the ECE", va="top")
+    axes.text(0.03, 0.93, "● accuracy at the mean confidence\n| gap; its weighted mean is the ECE", va="top")
     axes.text(
         0.05,
         0.085,
-        "as often right as it says",
+        "accuracy = confidence",
         rotation=45,
         transform_rotates_text=True,
         color=MUTED,
         rotation_mode="anchor",
         fontsize=8,
     )
-    axes.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy: share of right predictions")
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy: fraction of correct predictions")
 
 
 def _draw_counts(axes: Axes, counts: Ints) -> None:

@@ -1,4 +1,4 @@
-"""What all pictures share: colours that the colour-blind tell apart, sizes that survive print, files that repeat."""
+"""Shared style of all plots: colour-blind-safe colours, print-safe sizes and reproducible files."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ Ints: TypeAlias = NDArray[np.int64]
 # Okabe and Ito (2008), "Color Universal Design", in an order whose neighbours differ in brightness too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D1F")
 TRAIN, VAL, RIGHT, WRONG, TRUTH = COLOURS[0], COLOURS[1], COLOURS[2], COLOURS[1], COLOURS[6]
-MUTED = "#767676"  # on white still 4.5 : 1, as WCAG asks of text
+MUTED = "#767676"  # contrast 4.5 : 1 on white, the WCAG minimum for text
 FAINT = "#D8D8D8"
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")  # colours are never the only difference
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")  # colour is never the only distinction
 LINES = ("-", "--", "-.", ":")
 HATCHES = ("", "///", "...")
-SEQUENTIAL = "Blues"  # from white, which takes no ink, to dark
-DIVERGING = "cividis"  # blue, grey at 0, yellow; unlike others it is dark, grey, bright in black-and-white print
-MANY = 2000  # points of one kind: more are drawn as an image in SVG too, which else takes megabytes
+SEQUENTIAL = "Blues"  # white to dark; white saves ink
+DIVERGING = "cividis"  # blue, grey at 0, yellow; monotonic in black-and-white print (dark, grey, bright)
+MANY = 2000  # points of one kind above which SVG files contain pixels; as vectors they would take megabytes
 
 _SETTINGS: dict[str, Any] = {
     "font.size": 10,
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture everywhere
+    "font.family": "DejaVu Sans",  # bundled with matplotlib, so plots look the same everywhere
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlelocation": "left",
@@ -53,20 +53,20 @@ _SETTINGS: dict[str, Any] = {
     "savefig.dpi": 150,
     "svg.hashsalt": "dlcli",
     "svg.fonttype": "path",
-    "text.parse_math": False,  # a $ in a user's name is a dollar
+    "text.parse_math": False,  # a $ in a user's name is a literal dollar sign
 }
 _CHARACTERS_PER_INCH = 9.3  # of a bold title
-# What matplotlib warns of when a user's names are in letters its font lacks; it draws a box.
+# Warnings of matplotlib about letters that its font lacks; it draws boxes instead.
 _MISSING_LETTERS = (r"Glyph \d+", "Matplotlib currently does not support")
 
 
 class Sketch(NamedTuple):
-    """A picture that is not drawn yet.
+    """A plot that is not drawn yet.
 
     Attributes:
-        title: What is seen, in a line.
-        alt: What is to be seen, in words with the numbers.
-        draw: Draws it.
+        title: Title in one line.
+        alt: Alternative text that describes the plot, including its numbers.
+        draw: Function that draws the figure.
     """
 
     title: str
@@ -76,8 +76,8 @@ class Sketch(NamedTuple):
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Draw with dlcli's settings, whatever the user's matplotlibrc says, and leave no trace of them."""
-    logger = logging.getLogger("matplotlib")  # tells of a font cache it builds, or cannot keep
+    """Apply dlcli's settings, independent of the user's matplotlibrc, and restore the previous settings on exit."""
+    logger = logging.getLogger("matplotlib")  # reports a font cache that it builds or cannot save
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
@@ -96,7 +96,7 @@ def drawing() -> Iterator[None]:
 
 
 def new_figure(title: str, width: float = 6.4, height: float = 4.0) -> Figure:
-    """Return an empty figure under a title, in inches; pyplot's list of open figures is not used."""
+    """Return an empty figure with a title, its size in inches, that is not registered with pyplot."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -106,30 +106,30 @@ def new_figure(title: str, width: float = 6.4, height: float = 4.0) -> Figure:
 
 
 def new_axes(title: str, width: float = 6.4, height: float = 4.0) -> tuple[Figure, Axes]:
-    """Return a figure with one pair of axes."""
+    """Return a figure with a single Axes."""
     figure = new_figure(title, width, height)
     return figure, figure.add_subplot()
 
 
 def render(figure: Figure, format_: Format) -> bytes:
-    """Return a figure as a file's content: the same bytes each time."""
+    """Return a figure as the content of an image file; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     metadata = {"Date": None, "Creator": None} if format_ == "svg" else {"Software": None}
     figure.savefig(buffer, format=format_, metadata=metadata)
     return buffer.getvalue()
 
 
-def shortened(names: Sequence[str], most: int = 14) -> list[str]:
-    """Return names short enough for an axis, each in one line, with control characters made visible."""
+def shorten(names: Sequence[str], max_length: int = 14) -> list[str]:
+    """Return names shortened to fit an axis, on one line each, with control characters escaped."""
     lines = [" ".join(visible(name).split()) for name in names]
-    return [line if len(line) <= most else f"{line[: most - 1]}…" for line in lines]
+    return [line if len(line) <= max_length else f"{line[: max_length - 1]}…" for line in lines]
 
 
-def class_look(label: int) -> tuple[str, str]:
-    """Return the colour and the marker of a class; no two of the first 64 share both."""
+def class_style(label: int) -> tuple[str, str]:
+    """Return the colour and marker of a class; the pair is unique among the first 64 classes."""
     return COLOURS[label % len(COLOURS)], MARKERS[(label + label // len(COLOURS)) % len(MARKERS)]
 
 
-def percent(share: float) -> str:
-    """Return a share as text, such as `98.5 %`."""
-    return f"{100 * share:.1f} %"
+def percent(fraction: float) -> str:
+    """Return a fraction as text, such as `98.5 %`."""
+    return f"{100 * fraction:.1f} %"

@@ -1,4 +1,4 @@
-"""One page about several runs: where they differ, and what that did."""
+"""HTML page that compares several runs."""
 
 from __future__ import annotations
 
@@ -19,46 +19,51 @@ def render_comparison(
     settings: Mapping[str, Sequence[str]],
     metrics: Mapping[str, Sequence[float | None]],
 ) -> str:
-    """Return a page about several runs.
+    """Return an HTML page that compares several runs.
 
     Args:
-        runs: At least two.
-        settings: Those in which they differ, a value for each run.
-        metrics: What they came to, a value for each run; None where it is unknown.
+        runs: Runs to compare, at least two.
+        settings: Settings that differ, with one value per run.
+        metrics: Metrics with one value per run; None where unknown.
     """
-    letters = [f"run {i}" for i in range(1, len(runs) + 1)]
-    images = _curves(runs, letters)
-    every = [("runs", "Runs", True), ("figures", "Figures", True), ("curves", "Curves", bool(images))]
+    labels = [f"run {i}" for i in range(1, len(runs) + 1)]
+    images = _curves(runs, labels)
+    candidates = [
+        ("runs", "Runs", True),
+        ("figures", "Metrics", True),
+        ("curves", "Curves", bool(images)),
+        ("config", "Config", True),
+    ]
     return render_page(
         "compare.html.j2",
-        sections=[(name, heading) for name, heading, is_there in [*every, ("config", "Config", True)] if is_there],
+        sections=[
+            (name, heading) for name, heading, is_present in [*candidates, ("config", "Config", True)] if is_present
+        ],
         names=[run.config.name for run in runs],
         runs=Table(
-            "The runs",
+            "Runs",
             ["run", "folder", "status", "epochs"],
-            [[letter, run.path, run.status, len(run.rows)] for letter, run in zip(letters, runs, strict=True)],
+            [[label, run.path, run.status, len(run.rows)] for label, run in zip(labels, runs, strict=True)],
         ),
-        metrics=Table("What they came to; ★ is the best", ["figure", *letters], _metric_rows(metrics)),
+        metrics=Table("Metrics; ★ marks the best value", ["metric", *labels], _metric_rows(metrics)),
         images=images,
-        settings=Table(
-            "Settings in which they differ", ["setting", *letters], [[key, *row] for key, row in settings.items()]
-        ),
+        settings=Table("Settings that differ", ["setting", *labels], [[key, *row] for key, row in settings.items()]),
     )
 
 
 def _metric_rows(metrics: Mapping[str, Sequence[float | None]]) -> list[list[Value]]:
-    """Return the figures; of each that says how good a run is, the best is marked, unless all are the same."""
+    """Return the metrics, with the best value of each quality metric marked unless all values are equal."""
     rows: list[list[Value]] = []
     for key, values in metrics.items():
         known = [value for value in values if value is not None]
         best = (max if key.rpartition("/")[2] in HIGHER_IS_BETTER else min)(known, default=None)
-        is_contest = "/" in key and len(set(known)) > 1
-        rows.append([key, *(Cell(value, mark="best" if is_contest and value == best else "") for value in values)])
+        is_ranked = "/" in key and len(set(known)) > 1
+        rows.append([key, *(Cell(value, mark="best" if is_ranked and value == best else "") for value in values)])
     return rows
 
 
-def _curves(runs: Sequence[Run], letters: Sequence[str]) -> list[Image]:
-    """Return the loss and the tasks' headline figures by epoch."""
+def _curves(runs: Sequence[Run], labels: Sequence[str]) -> list[Image]:
+    """Return plots of the loss and of each task's headline metric by epoch."""
     metrics = [
         "train/loss",
         "val/loss",
@@ -66,16 +71,16 @@ def _curves(runs: Sequence[Run], letters: Sequence[str]) -> list[Image]:
     ]
     images = []
     for metric in metrics:
-        logs = {letter: run.rows for letter, run in zip(letters, runs, strict=True)}
-        shown = {letter: rows for letter, rows in logs.items() if any(metric in row for row in rows)}
+        logs = {label: run.rows for label, run in zip(labels, runs, strict=True)}
+        shown = {label: rows for label, rows in logs.items() if any(metric in row for row in rows)}
         if shown:
             images.append(embed(f"{metric} by epoch", _alt(shown, metric), partial(draw_comparison, logs, metric)))
     return images
 
 
 def _alt(logs: Mapping[str, Sequence[Row]], metric: str) -> str:
-    ways = (
+    parts = (
         f"{name} from {number(rows[0].get(metric))} to {number(rows[-1].get(metric))} in {len(rows)} epochs"
         for name, rows in logs.items()
     )
-    return f"{metric}, a line a run: {'; '.join(ways)}."
+    return f"{metric}, one line per run: {'; '.join(parts)}."

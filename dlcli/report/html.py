@@ -1,4 +1,4 @@
-"""What every page shares: escaping, numbers as text, the frame, and what the browser is forbidden."""
+"""Shared parts of all pages: rendering, escaping, number formats and Content-Security-Policy."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from markupsafe import Markup, escape
 
 from dlcli.errors import visible
 
-_HERE = "dlcli.report"
-# What stands in backticks, or a setting: optimizer.lr=0.1, model.hidden_sizes=[64, 32].
+_PACKAGE = "dlcli.report"
+# Text in backticks, or a setting: optimizer.lr=0.1, model.hidden_sizes=[64, 32].
 _CODE = re.compile(r"`([^`]+)`|((?<![\w.])[a-z_]+(?:\.[a-z_]+)*=(?:\[[^\]]*\]|\{[^}]*\}|[^\s;,]+))")
 
 
 def render_page(template: str, **content: Any) -> str:
-    """Return a page; whatever text is in `content` is shown as text.
+    """Render a page; text in `content` is escaped.
 
     Args:
-        template: Its file's name.
-        content: What the template shows.
+        template: File name of the template.
+        content: Variables of the template.
     """
-    style = files(_HERE).joinpath("style.css").read_text(encoding="utf-8")
+    style = files(_PACKAGE).joinpath("style.css").read_text(encoding="utf-8")
     page = _environment().get_template(template)
-    return page.render(**content, style=Markup(style), policy=_policy(style), version=version("dlcli"))  # noqa: S704  # ours
+    return page.render(**content, style=Markup(style), policy=_policy(style), version=version("dlcli"))  # noqa: S704  # our own file
 
 
 def _policy(style: str) -> str:
-    """Return a Content-Security-Policy: pictures within the page, this one style sheet, and nothing else."""
+    """Return a Content-Security-Policy that allows only embedded images and this style sheet."""
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 
@@ -43,19 +43,19 @@ def _policy(style: str) -> str:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader(_HERE),
+        loader=PackageLoader(_PACKAGE),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: visible(value) if type(value) is str else value,  # what is Markup is escaped already
+        finalize=lambda value: visible(value) if type(value) is str else value,  # Markup is already escaped
     )
     environment.filters |= {"number": number, "code": code}
     return environment
 
 
 def number(value: Any) -> str:
-    """Return a figure as text: four decimals, as `dlcli eval` has it; what is undefined as a dash."""
+    """Return a number as text with four decimals, as in `dlcli eval`; a missing value becomes a dash."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -70,21 +70,21 @@ def number(value: Any) -> str:
 
 
 def code(text: str) -> Markup:
-    """Return text with settings, and what stands in `backticks`, as code; a command is code as a whole."""
+    """Return HTML with settings and text in `backticks` as code; a `dlcli` command is code as a whole."""
     text = visible(text)
     if "`" not in text and text.startswith("dlcli "):
         text = f"`{text}`"
     parts, end = [], 0
-    for found in _CODE.finditer(text):
-        parts += [escape(text[end : found.start()]), Markup("<code>{}</code>").format(found[1] or found[2])]
-        end = found.end()
+    for match in _CODE.finditer(text):
+        parts += [escape(text[end : match.start()]), Markup("<code>{}</code>").format(match[1] or match[2])]
+        end = match.end()
     return Markup().join([*parts, escape(text[end:])])
 
 
-def plain(value: Any) -> str:
-    """Return a value from a record that may come from anywhere as text."""
+def as_text(value: Any) -> str:
+    """Return a value of any type, from a record that may be damaged or foreign, as text."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {plain(one)}" for key, one in value.items()) or "none"
+        return ", ".join(f"{key} {as_text(item)}" for key, item in value.items()) or "none"
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(plain, value)) or "none"
+        return ", ".join(map(as_text, value)) or "none"
     return "none" if value is None else number(value) if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""Pictures inside a page."""
+"""Plots embedded in a page."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from dlcli.plots import style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_MOST_HALF = 800  # CSS pixels
-_MOST_SVG_BYTES = 90_000  # text stays sharp at any size; beyond, pixels may be smaller
+_MOST_HALF = 800  # largest width of an image on half a page, in CSS pixels
+_MOST_SVG_BYTES = 90_000  # vectors stay sharp at any size; larger files may be embedded as PNG
 
 
 @dataclass(frozen=True)
 class Image:
-    """A picture as a page holds it.
+    """A plot as embedded in a page.
 
     Attributes:
-        title: Its caption.
-        alt: What is to be seen, in words.
-        source: The file itself, as a `data:` address.
-        width: In CSS pixels.
-        height: In CSS pixels.
+        title: Caption.
+        alt: Alternative text that describes the plot.
+        source: Image file as a `data:` URL.
+        width: Width in CSS pixels.
+        height: Height in CSS pixels.
     """
 
     title: str
@@ -36,15 +36,15 @@ class Image:
 
     @property
     def is_wide(self) -> bool:
-        """Whether it is too much for half a page."""
+        """Whether the image is too wide for half a page."""
         return self.width > _MOST_HALF
 
 
 def embed(title: str, alt: str, draw: Callable[[], Figure]) -> Image:
-    """Return a figure for a page: as SVG, or where that is large, as whichever of SVG and PNG is smaller."""
+    """Return a figure for a page: as SVG or, if the SVG is large, as the smaller of SVG and PNG."""
     with style.drawing():
         figure = draw()
-        figure.suptitle("")  # the page says it
+        figure.suptitle("")  # the page shows the title as a caption
         kind, content = "svg+xml", style.render(figure, "svg")
         if len(content) > _MOST_SVG_BYTES:
             pixels = style.render(figure, "png")

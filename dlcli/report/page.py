@@ -1,4 +1,4 @@
-"""One page about one run: what came out, why, and how to repeat it."""
+"""HTML report of one run: results, diagnosis, plots and reproduction."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dlcli.report.record import (
     environment_facts,
     epochs_table,
     layers_table,
-    repeat_commands,
+    reproduction_commands,
     settings_tables,
 )
 from dlcli.report.results import Results, present_results
@@ -23,17 +23,17 @@ from dlcli.runs.run import Run
 
 @dataclass(frozen=True)
 class Contents:
-    """What is known of a run's model. All of it may be missing: a run may end before there is one.
+    """Information about a run's model. Every part may be missing: a run can end before its first checkpoint.
 
     Attributes:
-        essentials: Data, task, model and training in a line each: (heading, text).
-        measured: What `dlcli eval --json` gives; None without a checkpoint.
-        findings: What the diagnosis found; empty for a healthy run.
-        looked_for: What the diagnosis would have found; empty where there was none.
-        curves: Pictures of the way there.
-        pictures: Pictures of the result.
-        layers: The model, from inputs to outputs.
-        unit: Of the headline figure; "" for a bare number.
+        essentials: (heading, text) pairs that describe data, task, model and training.
+        measured: Output of `dlcli eval --json`; None without a checkpoint.
+        findings: Findings of the diagnosis; empty for a healthy run.
+        looked_for: Problems that the diagnosis checked for; empty without a diagnosis.
+        curves: Plots of the training.
+        pictures: Plots of the result.
+        layers: Layers of the model, from inputs to outputs.
+        unit: Unit of the headline metric; "" if it has none.
     """
 
     essentials: Sequence[tuple[str, str]] = ()
@@ -46,11 +46,11 @@ class Contents:
     unit: str = ""
 
 
-_SOUND = ("finished", "stopped early")
+_COMPLETED = ("finished", "stopped early")
 
 
 def render_report(run: Run, contents: Contents) -> str:
-    """Return the page of a run."""
+    """Return the HTML report of a run."""
     summary = run.summary
     results = present_results(contents.measured) if contents.measured else None
     best = summary.get("best_epoch")
@@ -60,26 +60,26 @@ def render_report(run: Run, contents: Contents) -> str:
         contents=contents,
         results=results,
         sections=_sections(run, contents, results),
-        trouble=None if summary["status"] in _SOUND else summary.get("error") or "",
+        trouble=None if summary["status"] in _COMPLETED else summary.get("error") or "",
         epochs=epochs_table(run.rows, best if isinstance(best, int) else None),
         layers=layers_table(contents.layers),
         settings=settings_tables(run.config, run.origins),
         environment=environment_facts(run.manifest, summary),
-        commands=repeat_commands(run.path, run.manifest),
+        commands=reproduction_commands(run.path, run.manifest),
     )
 
 
 def _sections(run: Run, contents: Contents, results: Results | None) -> list[tuple[str, str]]:
-    """Return what there is to read: ids and headings, in the page's order."""
-    every = [
+    """Return ids and headings of the sections present, in page order."""
+    candidates = [
         ("result", "Result", True),
         ("diagnosis", "Diagnosis", bool(contents.findings or contents.looked_for)),
         ("curves", "Curves", bool(contents.curves or run.rows)),
-        ("figures", "Figures", results is not None),
-        ("pictures", "Pictures", bool(contents.pictures)),
+        ("figures", "Metrics", results is not None),
+        ("pictures", "Plots", bool(contents.pictures)),
         ("model", "Model", bool(contents.layers)),
         ("config", "Config", True),
         ("environment", "Environment", True),
-        ("repeat", "How to repeat it", True),
+        ("repeat", "How to reproduce this run", True),
     ]
-    return [(name, heading) for name, heading, is_there in every if is_there]
+    return [(name, heading) for name, heading, is_present in candidates if is_present]

@@ -1,4 +1,4 @@
-"""What a run left behind -> the tables and lists that show it."""
+"""Tables and lists of a run's record: log, layers, settings, environment and commands."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 
 from dlcli.config.render import flatten, render_value
 from dlcli.config.schema import Config
-from dlcli.report.html import plain
+from dlcli.report.html import as_text
 from dlcli.report.tables import Cell, Table, Value
 
-_MOST_EPOCHS = 40  # rows of the table; the log has them all
+_MOST_EPOCHS = 40  # most rows of the table; the log has all epochs
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Layer:
     """One module of a model.
 
     Attributes:
-        name: What it is.
-        outputs: How many numbers leave it.
-        shapes: Of its parameters, in words; "" for none.
-        parameters: How many numbers training changes in it.
+        name: Type of the module.
+        outputs: Number of outputs.
+        shapes: Shapes of its parameters as text; "" for none.
+        parameters: Number of trainable parameters.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Layer:
 
 
 def epochs_table(rows: Sequence[Mapping[str, float | int]], best_epoch: int | None) -> Table | None:
-    """Return the log as a table: of a long run, epochs evenly spread, with the best and the last."""
+    """Return the log as a table; a long log is sampled evenly and includes the best and the last epoch."""
     if not rows:
         return None
     n, most = len(rows), _MOST_EPOCHS
@@ -48,23 +48,23 @@ def epochs_table(rows: Sequence[Mapping[str, float | int]], best_epoch: int | No
     for row in cells:
         if row[0] == best_epoch:
             row[0] = Cell(row[0], mark="best")
-    caption = "Each epoch" if len(shown) == n else f"{len(shown)} of {n:,} epochs; metrics.csv has them all"
+    caption = "All epochs" if len(shown) == n else f"{len(shown)} of {n:,} epochs; metrics.csv contains all of them"
     return Table(caption, [name.replace("_", " ") for name in names], cells, is_folded=True)
 
 
 def layers_table(layers: Sequence[Layer]) -> Table | None:
-    """Return the model's layers and how many parameters each has."""
+    """Return a table of the model's layers and their parameters."""
     if not layers:
         return None
     rows: list[list[Value]] = [
-        [str(i), one.name, one.outputs, one.shapes or "–", one.parameters] for i, one in enumerate(layers, 1)
+        [str(i), layer.name, layer.outputs, layer.shapes or "–", layer.parameters] for i, layer in enumerate(layers, 1)
     ]
-    rows.append(["all", "", "", "", sum(one.parameters for one in layers)])
-    return Table("From inputs to outputs", ["layer", "what", "outputs", "shapes", "parameters"], rows)
+    rows.append(["total", "", "", "", sum(layer.parameters for layer in layers)])
+    return Table("Layers, from inputs to outputs", ["layer", "type", "outputs", "shapes", "parameters"], rows)
 
 
 def settings_tables(config: Config, origins: Mapping[str, str]) -> list[Table]:
-    """Return the settings that were made, and those left at their defaults, each with where it came from."""
+    """Return tables of the settings made and of those left at their defaults, each with its origin."""
     rows = [(key, render_value(value), origins.get(key, "")) for key, value in flatten(config).items()]
     made = [row for row in rows if row[2] != "default"]
     left = [row for row in rows if row[2] == "default"]
@@ -76,24 +76,27 @@ def settings_tables(config: Config, origins: Mapping[str, str]) -> list[Table]:
 
 
 def environment_facts(manifest: Mapping[str, Any], summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what a run was made with: (what, which)."""
+    """Return the environment of a run as (name, value) pairs."""
     data = _mapping(manifest.get("data"))
     resumed = manifest.get("resumed")
     facts = [
         ("started", _moment(manifest.get("started"))),
-        ("took", _duration(summary.get("seconds"))),
+        ("duration", _duration(summary.get("seconds"))),
         ("device", _joined(manifest, "device", "device_name", "instructions")),
-        ("threads", plain(manifest.get("threads"))),
-        ("platform", plain(manifest.get("platform"))),
-        ("host", plain(manifest.get("host"))),
-        ("folder", plain(manifest.get("working_folder"))),
-        ("git commit", plain(manifest.get("git_commit"))),
-        *((f"{name} version", plain(one)) for name, one in _mapping(manifest.get("versions")).items()),
-        ("data", plain(data.get("name"))),
-        *((f"SHA-256 of {name}", plain(one)) for name, one in _mapping(data.get("sha256")).items()),
-        *(("resumed", _moment(_mapping(one).get("started"))) for one in (resumed if isinstance(resumed, list) else ())),
+        ("threads", as_text(manifest.get("threads"))),
+        ("platform", as_text(manifest.get("platform"))),
+        ("host", as_text(manifest.get("host"))),
+        ("folder", as_text(manifest.get("working_folder"))),
+        ("git commit", as_text(manifest.get("git_commit"))),
+        *((f"{name} version", as_text(value)) for name, value in _mapping(manifest.get("versions")).items()),
+        ("data", as_text(data.get("name"))),
+        *((f"SHA-256 of {name}", as_text(value)) for name, value in _mapping(data.get("sha256")).items()),
+        *(
+            ("resumed", _moment(_mapping(start).get("started")))
+            for start in (resumed if isinstance(resumed, list) else ())
+        ),
     ]
-    return [(what, which) for what, which in facts if which != "none"]
+    return [(name, value) for name, value in facts if value != "none"]
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -101,40 +104,40 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _joined(manifest: Mapping[str, Any], *keys: str) -> str:
-    return ", ".join(plain(manifest[key]) for key in keys if manifest.get(key)) or "none"
+    return ", ".join(as_text(manifest[key]) for key in keys if manifest.get(key)) or "none"
 
 
 def _moment(value: Any) -> str:
     with suppress(ValueError):
-        return f"{datetime.fromisoformat(plain(value)):%Y-%m-%d %H:%M:%S %Z}".strip()
-    return plain(value)
+        return f"{datetime.fromisoformat(as_text(value)):%Y-%m-%d %H:%M:%S %Z}".strip()
+    return as_text(value)
 
 
 def _duration(seconds: Any) -> str:
     if not isinstance(seconds, (int, float)) or not 0 <= seconds < 1e9:
-        return plain(seconds)
+        return as_text(seconds)
     minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(int(minutes), 60)
     parts = [f"{hours} h"] * (hours > 0) + [f"{minutes} min"] * (hours + minutes > 0)
     return " ".join([*parts, f"{rest:.0f} s" if parts else f"{rest:.1f} s"])
 
 
-def repeat_commands(path: str, manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return commands that lead here again: (what it does, what to type)."""
+def reproduction_commands(path: str, manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return commands that reproduce a run, as (description, command) pairs."""
     command = manifest.get("command")
     commands = [
         (
-            "Train from this run's own record, wherever the first config is now",
-            _typed("train", "-c", f"{path}/resolved.yaml"),
+            "Train again from the settings recorded in this run",
+            _command("train", "-c", f"{path}/resolved.yaml"),
         ),
-        ("Train again and compare with this run, bit for bit", _typed("verify", path)),
-        ("Measure it again", _typed("eval", path)),
-        ("Make this page again", _typed("report", path)),
+        ("Train again and compare with this run bit by bit", _command("verify", path)),
+        ("Evaluate this run again", _command("eval", path)),
+        ("Create this page again", _command("report", path)),
     ]
     if isinstance(command, (list, tuple)) and command:
         folder = manifest.get("working_folder")
-        where = f"As it was typed, in {plain(folder)}" if folder else "As it was typed"
-        commands.insert(0, (where, " ".join([_program(plain(command[0])), *_quoted(map(plain, command[1:]))])))
+        heading = f"Original command, run in {as_text(folder)}" if folder else "Original command"
+        commands.insert(0, (heading, " ".join([_program(as_text(command[0])), *_quoted(map(as_text, command[1:]))])))
     return commands
 
 
@@ -142,7 +145,7 @@ def _program(path: str) -> str:
     return "dlcli" if PurePath(path).name in ("__main__.py", "dlcli") else shlex.quote(path)
 
 
-def _typed(*words: str) -> str:
+def _command(*words: str) -> str:
     return " ".join(["dlcli", *_quoted(words)])
 
 

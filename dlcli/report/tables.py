@@ -1,4 +1,4 @@
-"""What a page's tables are made of."""
+"""Data structures for the tables of a page."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, TypeAlias
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell that says more than its value.
+    """A table cell with optional shading and mark.
 
     Attributes:
-        value: What it shows.
-        tint: 0 to 10, how dark its ground is; None for no ground.
-        mark: A word behind the value, such as `best`.
-        is_hit: Whether it stands for something right, in a matrix of right and wrong.
+        value: Value to show.
+        tint: Darkness of the background, 0 to 10; None for no background.
+        mark: Word after the value, such as `best`.
+        is_hit: Whether the cell counts correct predictions in a confusion matrix.
     """
 
     value: Any
@@ -29,14 +29,14 @@ Value: TypeAlias = "Cell | str | float | int | None"
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose rows begin with their heading.
+    """A table whose first column contains the row headings.
 
     Attributes:
-        caption: What it says, and how it is read.
-        headings: Of the columns; the first is that of the rows' headings.
-        rows: The first of each is its heading.
-        over: A heading over all columns but the first.
-        is_folded: Whether it is opened by the reader.
+        caption: Caption of the table.
+        headings: Column headings; the first is above the row headings.
+        rows: Rows of values; the first value of each row is its heading.
+        over: Heading above all columns except the first.
+        is_folded: Whether the table is collapsed until the reader opens it.
     """
 
     caption: str
@@ -47,25 +47,25 @@ class Table:
 
     @property
     def cells(self) -> list[list[Cell]]:
-        """The rows, each value a cell."""
-        return [[one if isinstance(one, Cell) else Cell(one) for one in row] for row in self.rows]
+        """The rows with each value converted to a cell."""
+        return [[value if isinstance(value, Cell) else Cell(value) for value in row] for row in self.rows]
 
-    def is_figure(self, column: int) -> bool:
-        """Return whether a column holds figures, which stand right; the rows' headings stand left."""
+    def is_numeric(self, column: int) -> bool:
+        """Return whether a column contains numbers, to be right-aligned; row headings are left-aligned."""
         values = {type(row[column].value) for row in self.cells if row[column].value != ""}
         return column > 0 and bool(values & {int, float}) and values <= {int, float, type(None)}
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A figure drawn on a common scale.
+    """A row of a bar chart.
 
     Attributes:
-        name: Whose.
-        values: The figures beside the bar.
-        length: Of the bar, 0 to 100; None where the figure is unknown.
-        interval: From and to, on the same scale.
-        is_own: Whether it is the run's, not something to hold it against.
+        name: Name of the model.
+        values: Metrics shown beside the bar.
+        length: Length of the bar, 0 to 100; None if unknown.
+        interval: Ends of the confidence interval, on the same scale.
+        is_own: Whether the bar shows the run itself, not a baseline.
     """
 
     name: str
@@ -77,12 +77,12 @@ class Bar:
 
 @dataclass(frozen=True)
 class Bars:
-    """Figures side by side, the first of them drawn.
+    """A bar chart of the first of several metrics.
 
     Attributes:
-        caption: What they are, and which way is better.
-        headings: Of the figures.
-        bars: A row each.
+        caption: Caption, including the better direction.
+        headings: Names of the metrics.
+        bars: Bars, one per model.
     """
 
     caption: str
@@ -91,7 +91,7 @@ class Bars:
 
 
 def records_table(caption: str, records: Sequence[Mapping[str, Any]], *, is_folded: bool = False) -> Table:
-    """Return records as a table; the first key's values head the rows."""
+    """Return records as a table; the values of the first key are the row headings."""
     names = list(dict.fromkeys(name for record in records for name in record))
     rows = [[record.get(name) for name in names] for record in records]
     return Table(caption, [label(name) for name in names], rows, is_folded=is_folded)
@@ -101,29 +101,29 @@ def matrix_table(
     caption: str,
     classes: Sequence[str],
     matrix: Sequence[Sequence[float | None]],
-    shares: Sequence[Sequence[float | None]],
+    shades: Sequence[Sequence[float | None]],
     *,
     is_folded: bool = False,
 ) -> Table:
-    """Return a matrix of true classes by predicted ones.
+    """Return a matrix of true by predicted classes.
 
     Args:
-        caption: What it says.
-        classes: In the order of rows and columns.
-        matrix: What the cells show.
-        shares: How dark their grounds are, 0 to 1.
-        is_folded: Whether the reader opens it.
+        caption: Caption of the table.
+        classes: Class names, in the order of rows and columns.
+        matrix: Values of the cells.
+        shades: Darkness of the cell backgrounds, 0 to 1.
+        is_folded: Whether the table is collapsed until the reader opens it.
     """
     rows: list[list[Value]] = [
-        [name, *(Cell(matrix[i][j], _tint(shares[i][j]), is_hit=i == j) for j in range(len(classes)))]
+        [name, *(Cell(matrix[i][j], _tint(shades[i][j]), is_hit=i == j) for j in range(len(classes)))]
         for i, name in enumerate(classes)
     ]
     return Table(caption, ["true class", *classes], rows, over="predicted class", is_folded=is_folded)
 
 
-def _tint(share: float | None) -> int:
-    """Return 0 for nothing, else 1 to 10: one wrong example of many is to be seen too."""
-    return max(1, round(10 * share)) if share else 0
+def _tint(shade: float | None) -> int:
+    """Return 0 for zero, else 1 to 10, so that a single error among many examples is visible."""
+    return max(1, round(10 * shade)) if shade else 0
 
 
 _LABELS = {
@@ -147,5 +147,5 @@ _LABELS = {
 
 
 def label(name: str) -> str:
-    """Return what a figure is called in a heading."""
+    """Return the name of a metric in headings."""
     return _LABELS.get(name, name.replace("_", " "))

@@ -1,4 +1,4 @@
-"""`dlcli plot`, and the pictures that are drawn after training."""
+"""`dlcli plot`, and the plots that are drawn after training."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def test_pictures_are_files_of_the_run_s_folder(dlcli: Callable[..., Finished], run: str) -> None:
+def test_plots_are_files_in_the_run_folder(dlcli: Callable[..., Finished], run: str) -> None:
     done = dlcli("plot", run, "loss", "confusion", "--format", "png,svg")
     assert (done.code, done.err) == (0, "")
     paths = [Path(line) for line in done.out.splitlines()]
     assert paths == [Path(run, "plots", f"{name}.{kind}") for name in ("loss", "confusion") for kind in ("png", "svg")]
-    assert sorted(Path(run, "plots").iterdir()) == sorted(paths), "and no temporary file"
+    assert sorted(Path(run, "plots").iterdir()) == sorted(paths), "no temporary file is left"
     before = [path.read_bytes() for path in paths]
     assert before[0].startswith(PNG)
     assert b"<svg" in before[1]
     done = dlcli("plot", run, "confusion", "loss", "--format", "svg", "--format", "png", "--json")
     files = json.loads(done.out)
     assert files["run"] == run
-    assert {name: {Path(one) for one in found} for name, found in files["files"].items()} == {
+    assert {name: {Path(path) for path in written} for name, written in files["files"].items()} == {
         "loss": set(paths[:2]),
         "confusion": set(paths[2:]),
     }
@@ -48,18 +48,18 @@ def test_pictures_are_files_of_the_run_s_folder(dlcli: Callable[..., Finished], 
     assert Path("elsewhere/deep/confusion.png").read_bytes() != before[2]
 
 
-def test_the_list_has_names_and_titles(dlcli: Callable[..., Finished], run: str) -> None:
+def test_the_list_shows_names_and_titles(dlcli: Callable[..., Finished], run: str) -> None:
     done = dlcli("plot", run, "--list", "--json")
     titles = json.loads(done.out)["pictures"]
     assert list(titles)[:3] == ["loss", "metrics", "learning_rate"]
     shown = dlcli("plot", run, "--list", "--split", "val").out
     assert [line.split()[0] for line in shown.splitlines()] == list(titles)
-    assert "Confusion, val" in shown
+    assert "Confusion matrix, val" in shown
     assert max(map(len, shown.splitlines())) <= 80
     assert not Path(run, "plots", "metrics.png").exists()
 
 
-def test_a_picture_s_name_alone_is_of_the_newest_run(dlcli: Callable[..., Finished]) -> None:
+def test_a_plot_name_without_a_run_uses_the_newest_run(dlcli: Callable[..., Finished]) -> None:
     api.train(load_config("diabetes", ["training.epochs=1"]))
     done = dlcli("plot", "loss")
     assert done.code == 0
@@ -67,15 +67,15 @@ def test_a_picture_s_name_alone_is_of_the_newest_run(dlcli: Callable[..., Finish
     assert "diabetes" in done.out
 
 
-def test_what_cannot_be_drawn_is_answered(dlcli: Callable[..., Finished], run: str, clean_place: Path) -> None:
+def test_invalid_requests_are_reported(dlcli: Callable[..., Finished], run: str, clean_place: Path) -> None:
     wrong = dlcli("plot", run, "los")
     assert wrong.code == 2
     assert "did you mean `loss`" in wrong.err
     assert "reliability" in wrong.err
-    senseless = dlcli("plot", run, "fit")
-    assert senseless.code == 2
-    assert "picture fit does not apply" in senseless.err
-    assert "weights" in senseless.err
+    not_applicable = dlcli("plot", run, "fit")
+    assert not_applicable.code == 2
+    assert "picture fit does not apply" in not_applicable.err
+    assert "weights" in not_applicable.err
     assert dlcli("plot", run, "--format", "gif").code == 2
     assert dlcli("plot", "nowhere").code == 2
     Path("file").write_text("")
@@ -91,7 +91,7 @@ def test_what_cannot_be_drawn_is_answered(dlcli: Callable[..., Finished], run: s
     assert list(Path("taken").iterdir()) == [Path("taken/loss.png")]
 
 
-def test_a_link_in_a_run_from_elsewhere_is_not_followed(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+def test_a_symlink_in_a_foreign_run_is_not_followed(dlcli: Callable[..., Finished], clean_place: Path) -> None:
     api.train(load_config("diabetes", ["training.epochs=1"]), run_dir=Path("one"))
     Path("precious").mkdir()
     Path("one/plots").symlink_to(clean_place / "precious")
@@ -108,7 +108,7 @@ def train(*overrides: str, evaluate_test: bool = False) -> tuple[api.TrainResult
     return result, notes
 
 
-def test_after_long_training_the_cheap_pictures_of_val_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_long_training_the_cheap_plots_of_val_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drawing, "cheap_names", lambda: ["loss", "confusion"])
     short, notes = train()
     assert not Path(short.run, "plots").exists()
@@ -121,12 +121,12 @@ def test_after_long_training_the_cheap_pictures_of_val_are_drawn(monkeypatch: py
     assert notes == [f"saved 2 pictures of the validation split in {drawn.run}/plots"]
     assert drawn.test is not None
     measured = api.evaluate(drawn.run, baselines=False).metrics
-    assert drawn.test == {name: measured[name] for name in drawn.test}, "the model was left as it should be"
+    assert drawn.test == {name: measured[name] for name in drawn.test}, "drawing does not change the model"
     from_file = api.draw(drawn.run, ["confusion"], split="val", folder=Path("again")).files["confusion"]
     assert Path(from_file[0]).read_bytes() == Path(drawn.run, "plots", "confusion.png").read_bytes()
 
 
-def test_a_resumed_run_is_drawn_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_run_is_plotted_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drawing, "cheap_names", lambda: ["loss"])
     first, _ = train("plots=always", "scheduler=null")
     before = Path(first.run, "plots", "loss.png").read_bytes()
@@ -134,7 +134,7 @@ def test_a_resumed_run_is_drawn_when_it_ends(monkeypatch: pytest.MonkeyPatch) ->
     assert Path(first.run, "plots", "loss.png").read_bytes() != before
 
 
-def test_a_run_is_good_whatever_happens_to_its_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_plot_does_not_fail_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_arguments: object) -> bytes:
         raise RuntimeError("no ink")
 
@@ -144,7 +144,7 @@ def test_a_run_is_good_whatever_happens_to_its_pictures(monkeypatch: pytest.Monk
     assert notes == [f"could not draw pictures: no ink; try again with `dlcli plot {result.run}`"]
 
 
-def test_cheap_pictures_need_nothing_of_test() -> None:
+def test_cheap_plots_do_not_use_the_test_split() -> None:
     from dlcli.plots.gallery import cheap_names, pictures
     from dlcli.runs.run import open_run
     from dlcli.runs.trained_run import load_trained_run

@@ -1,4 +1,4 @@
-"""dlcli study as its users meet it."""
+"""The command `dlcli study`."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ QUICK = ("--seeds", "2", "training.epochs=2", "model.hidden_sizes=[8]")
 
 
 def strict_json(text: str) -> dict[str, object]:
-    value = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no strict JSON"))
+    value = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not strict JSON"))
     assert isinstance(value, dict)
     return value
 
 
-def test_they_are_listed_with_the_question_each_asks_without_torch(dlcli: Callable[..., Finished]) -> None:
+def test_studies_are_listed_with_their_questions_without_torch(dlcli: Callable[..., Finished]) -> None:
     for words in (["study"], ["study", "--list"]):
         listed = dlcli(*words)
         assert listed.code == 0
         assert len(listed.out.splitlines()) == len(STUDIES) == 8
-        assert all(name in listed.out and one.question in listed.out for name, one in STUDIES.items())
+        assert all(name in listed.out and study.question in listed.out for name, study in STUDIES.items())
         assert all(len(line) <= 80 for line in listed.out.splitlines())
     assert set(strict_json(dlcli("study", "--json").out)["studies"]) == set(STUDIES)  # type: ignore[call-overload]
     code = "import sys; from dlcli.cli import main\ntry: main()\nfinally: print('torch' in sys.modules)"
@@ -38,7 +38,7 @@ def test_they_are_listed_with_the_question_each_asks_without_torch(dlcli: Callab
 
 
 @pytest.mark.parametrize("name", [name for name in STUDIES if name not in ("depth", "closed-form-vs-sgd")])
-def test_every_study_of_images_runs(dlcli: Callable[..., Finished], clean_place: Path, name: str) -> None:
+def test_every_image_study_runs(dlcli: Callable[..., Finished], clean_place: Path, name: str) -> None:
     extra = () if name == "learning-rate" else ("optimizer.lr=0.5",)
     done = dlcli("study", name, *QUICK, *extra)
     assert done.code == 0, done.err
@@ -47,7 +47,7 @@ def test_every_study_of_images_runs(dlcli: Callable[..., Finished], clean_place:
     assert (clean_place / "studies" / name / "results.json").exists()
 
 
-def test_depth_and_the_closed_form_run_from_start_to_end(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+def test_depth_and_closed_form_studies_run(dlcli: Callable[..., Finished], clean_place: Path) -> None:
     done = dlcli("study", "depth", "--seeds", "2", "training.epochs=1", "optimizer.lr=1", "-o", "deep", "--json")
     record = strict_json(done.out)
     eight = record["variants"][3]  # type: ignore[index]
@@ -60,10 +60,10 @@ def test_depth_and_the_closed_form_run_from_start_to_end(dlcli: Callable[..., Fi
     saved = json.loads((clean_place / "studies" / "closed-form-vs-sgd" / "results.json").read_text())
     solved, descent = saved["variants"][0], saved["variants"][1]
     assert solved["lr"] is None
-    assert descent["trainings"][0]["curve"][-1] < 0.1, "gradient descent goes to least squares"
+    assert descent["trainings"][0]["curve"][-1] < 0.1, "gradient descent approaches least squares"
 
 
-def test_a_study_leaves_a_figure_and_every_number(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+def test_a_study_writes_a_figure_and_all_results(dlcli: Callable[..., Finished], clean_place: Path) -> None:
     done = dlcli("study", "mse-vs-cross-entropy", *QUICK, "seed=7", "-o", "here/it", "--json")
     assert done.code == 0
     printed = strict_json(done.out)
@@ -77,13 +77,13 @@ def test_a_study_leaves_a_figure_and_every_number(dlcli: Callable[..., Finished]
     first, second = saved["variants"]  # type: ignore[misc]
     assert first["config"]["loss.name"] == "cross_entropy"
     assert second["config"]["loss.name"] == "mse"
-    tests = [[one["test"] for one in variant["trainings"]] for variant in (first, second)]
+    tests = [[training["test"] for training in variant["trainings"]] for variant in (first, second)]
     mean = sum(b - a for a, b in zip(*tests, strict=True)) / 2
     assert second["difference"]["mean"] == pytest.approx(mean)
     assert saved["versions"]["torch"]  # type: ignore[index]
     before = (folder / "results.json").read_bytes()
     again = strict_json(dlcli("study", "mse-vs-cross-entropy", *QUICK, "seed=7", "-o", "here/it", "--json").out)
-    strip = lambda variants: [[t["curve"] for t in one["trainings"]] for one in variants]  # noqa: E731
+    strip = lambda variants: [[training["curve"] for training in variant["trainings"]] for variant in variants]  # noqa: E731
     assert strip(again["variants"]) == strip(json.loads(before)["variants"]), "the same seeds give the same numbers"
 
 
@@ -104,7 +104,7 @@ def test_a_study_leaves_a_figure_and_every_number(dlcli: Callable[..., Finished]
         (["depth", "-o", "full/mine.txt"], "cannot write into full/mine.txt"),
     ],
 )
-def test_what_cannot_be_done_is_answered_before_anything_is_trained(
+def test_invalid_requests_are_reported_before_any_training(
     dlcli: Callable[..., Finished], clean_place: Path, arguments: list[str], message: str
 ) -> None:
     Path("full").mkdir()
@@ -119,9 +119,9 @@ def test_what_cannot_be_done_is_answered_before_anything_is_trained(
     assert not Path("studies").exists()
 
 
-def test_a_study_without_its_data_leaves_no_folder(clean_place: Path) -> None:
+def test_a_study_without_data_creates_no_folder(clean_place: Path) -> None:
     from dlcli.lecture.studies.run import study
 
-    with pytest.raises(DataError):  # nobody is told of a fetch, so none is tried
+    with pytest.raises(DataError):  # without a listener for notes, no download is attempted
         study("depth", ["data.root=nowhere"], data="fashion_mnist", folder=Path("out"))
     assert not Path("out").exists()

@@ -1,4 +1,4 @@
-"""Small real runs, trained once for all tests of pictures."""
+"""Small real runs, trained once for all tests of plots."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dlcli.runs.trained_run import TrainedRun, load_trained_run
 SPIRALS = ("pattern=spirals", "n_classes=3", "noise=0.03", "n_samples=300")
 SETTINGS = {
     "digits": ("digits", ["training.epochs=2"]),
-    "spirals": ("moons", ["training.epochs=2", *(f"data.{one}" for one in SPIRALS)]),
+    "spirals": ("moons", ["training.epochs=2", *(f"data.{setting}" for setting in SPIRALS)]),
     "diabetes": ("diabetes", ["training.epochs=2"]),
     "sine": ("sine_regression", ["training.epochs=2", "data.n_samples=200"]),
     "linear": ("digits", ["training.epochs=1", "model.hidden_sizes=[]", "checkpoint.monitor=val/accuracy"]),
@@ -23,7 +23,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], TrainedRun]:
-    """Return a run by its name in SETTINGS, seen on its test split."""
+    """Return a function that returns a run by its name in SETTINGS, evaluated on its test split."""
     runs: dict[str, TrainedRun] = {}
 
     def get(name: str) -> TrainedRun:

@@ -1,4 +1,4 @@
-"""Runs and names that are no textbook case are drawn too, without a warning: those are errors here."""
+"""Plots of unusual runs and names, drawn without warnings (which are errors in these tests)."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ HOSTILE = ["$x_{$", "<b>&amp;--></b>", "\x1b[31mred\x00", "鞋子", "حذاء", 
 
 
 def lay_out(run: TrainedRun, names: Collection[str] = NAMES) -> list[str]:
-    """Draw pictures up to the last text's place, without a file of them; return their names."""
-    found = pictures(run, names)
-    for one in found:
-        figure = one.draw()
+    """Lay out plots without writing files; return their names."""
+    drawn = pictures(run, names)
+    for picture in drawn:
+        figure = picture.draw()
         with drawing():
             figure.draw_without_rendering()
-    return [one.name for one in found]
+    return [picture.name for picture in drawn]
 
 
 def with_model(run: TrainedRun, change: Callable[[nn.Linear], object]) -> TrainedRun:
-    """Return the run with another last layer's parameters."""
+    """Return the run with changed parameters of the last layer."""
     model = nn.Sequential(*run.model[:-1], nn.Linear(run.model[-1].in_features, run.model[-1].out_features))
     with torch.no_grad():
         change(model[-1])
     return replace(run, model=model)
 
 
-def test_names_of_users_are_text_that_fits(trained: Get) -> None:
+def test_class_names_of_users_are_shown_as_text_and_fit(trained: Get) -> None:
     run = trained("digits")
     info = replace(run.info, class_names=tuple(HOSTILE))
     hostile = replace(run, splits=replace(run.splits, info=info))
-    for one in pictures(hostile, ["confusion", "examples"]):
-        content = one.render("svg")
+    for picture in pictures(hostile, ["confusion", "examples"]):
+        content = picture.render("svg")
         ET.fromstring(content)
         width = float(ET.fromstring(content).attrib["width"].removesuffix("pt"))
         assert width < 800
-        assert one.render("png")
-    assert "\x1b" not in "".join(one.alt + one.title for one in pictures(hostile))
+        assert picture.render("png")
+    assert "\x1b" not in "".join(picture.alt + picture.title for picture in pictures(hostile))
     (axes, _) = pictures(hostile, ["confusion"])[0].draw().axes
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert labels[0] == "$x_{$"
@@ -63,22 +63,22 @@ def test_names_of_users_are_text_that_fits(trained: Get) -> None:
     assert len(labels[7]) == 14
 
 
-def test_a_run_without_log_or_traces_has_the_pictures_of_its_model(trained: Get) -> None:
+def test_a_run_without_log_or_traces_has_the_plots_of_its_model(trained: Get) -> None:
     bare = replace(trained("spirals"), rows=[], traces={})
     assert lay_out(bare) == ["confusion", "per_class", "reliability", "regions", "simplex", "distribution"]
 
 
-def test_an_epoch_alone_is_seen(trained: Get) -> None:
+def test_a_single_epoch_is_visible(trained: Get) -> None:
     run = trained("linear")
     assert len(run.rows) == 1
     assert "learning_rate" in lay_out(run, ["loss", "metrics", "learning_rate", "gradients", "saturation"])
     (axes,) = pictures(run, ["loss"])[0].draw().axes
-    assert all(one.get_marker() not in ("None", None) for one in axes.lines[:2])
+    assert all(line.get_marker() not in ("None", None) for line in axes.lines[:2])
     assert [tick for tick in axes.get_xticks() if 0.5 <= tick <= 1.5] == [1]
 
 
 @pytest.mark.parametrize("name", ["digits", "diabetes"])
-def test_rows_that_hold_no_number_leave_gaps(trained: Get, name: str) -> None:
+def test_nan_in_the_log_leaves_gaps(trained: Get, name: str) -> None:
     run = trained(name)
     nothing = {key: float("nan") for key in run.rows[0] if "/" in key}
     empty = [{**row, **nothing} for row in run.rows]
@@ -88,7 +88,7 @@ def test_rows_that_hold_no_number_leave_gaps(trained: Get, name: str) -> None:
     assert lay_out(replace(run, rows=[{"epoch": 1, "step": 1, "train/loss": 0.0, "lr": 0.0}]), names) == names
 
 
-def test_classes_that_never_occur_or_are_never_predicted_say_so(trained: Get) -> None:
+def test_classes_without_examples_or_predictions_are_labelled(trained: Get) -> None:
     run = with_model(trained("digits"), lambda last: (last.weight.zero_(), last.bias.zero_(), last.bias[3].fill_(50)))
     some = run.splits.test.select(torch.nonzero(run.splits.test.targets < 5).flatten()[:20])
     run = replace(run, splits=replace(run.splits, test=some, val=some))
@@ -104,29 +104,29 @@ def test_classes_that_never_occur_or_are_never_predicted_say_so(trained: Get) ->
     assert lay_out(replace(run, splits=replace(run.splits, test=some.select(torch.tensor([0]))))), "one example"
 
 
-def test_predictions_without_a_mistake_have_two_rows_of_images(trained: Get) -> None:
+def test_error_free_predictions_have_two_rows_of_images(trained: Get) -> None:
     run = trained("digits")
     preds = run.predictions.argmax(1)
-    right = torch.nonzero(preds == run.truth(run.split)).flatten()[:3]
-    run = replace(run, splits=replace(run.splits, test=run.splits.test.select(right)))
+    correct = torch.nonzero(preds == run.truth(run.split)).flatten()[:3]
+    run = replace(run, splits=replace(run.splits, test=run.splits.test.select(correct)))
     (picture,) = pictures(run, ["examples", "confusion"])[1:]
-    assert picture.title == "Examples of test: 3 of 3 right, 0 wrong"
+    assert picture.title == "Examples of test: 3 of 3 correct, 0 wrong"
     assert "Wrong" not in picture.alt
-    assert pictures(run, ["confusion"])[0].alt.endswith("There is no mistake.")
+    assert pictures(run, ["confusion"])[0].alt.endswith("All examples are classified correctly.")
     lay_out(run, ["examples"])
 
 
 def test_constant_predictions_and_points_are_drawn(trained: Get) -> None:
     zero = with_model(trained("sine"), lambda last: (last.weight.zero_(), last.bias.zero_()))
     lay_out(zero, ["fit", "predictions", "residuals"])
-    one = Split(zero.splits.train.inputs[:1], zero.splits.train.targets[:1])
-    lay_out(replace(zero, splits=replace(zero.splits, train=one, test=one)), ["fit", "predictions", "residuals"])
+    single = Split(zero.splits.train.inputs[:1], zero.splits.train.targets[:1])
+    lay_out(replace(zero, splits=replace(zero.splits, train=single, test=single)), ["fit", "predictions", "residuals"])
     flat = with_model(trained("spirals"), lambda last: (last.weight.zero_(), last.bias.zero_()))
     lay_out(flat, ["regions", "simplex", "reliability"])
 
 
 @pytest.mark.parametrize("outputs", [2, 6])
-def test_several_targets_have_a_panel_each_up_to_four(trained: Get, outputs: int) -> None:
+def test_each_target_has_a_panel_up_to_four(trained: Get, outputs: int) -> None:
     run = trained("sine")
     generator = torch.Generator().manual_seed(0)
     parts = [
@@ -146,7 +146,7 @@ def test_several_targets_have_a_panel_each_up_to_four(trained: Get, outputs: int
 
 
 @pytest.mark.parametrize("k", [2, 15, 45])
-def test_any_number_of_classes_can_be_read(trained: Get, k: int) -> None:
+def test_any_number_of_classes_is_readable(trained: Get, k: int) -> None:
     run = trained("spirals")
     generator = torch.Generator().manual_seed(0)
     parts = [Split(torch.randn(3 * k, 2, generator=generator), torch.arange(3 * k) % k) for _ in range(3)]
@@ -163,18 +163,18 @@ def test_any_number_of_classes_can_be_read(trained: Get, k: int) -> None:
     assert len(axes.containers[0]) == min(k, 20)
 
 
-def test_gradients_that_are_zero_or_no_number_are_told_of(trained: Get) -> None:
+def test_zero_and_nan_gradients_are_labelled_or_left_out(trained: Get) -> None:
     run = trained("digits")
     layers = (LayerTrace(0.0, 1.0, None), LayerTrace(float("nan"), 1.0, None), LayerTrace(0.5, 1.0, None))
     run = replace(run, traces={1: Trace(layers, ()), 2: Trace(layers, ())})
     assert lay_out(run, ["gradients", "saturation"]) == ["gradients"]
     (axes,) = pictures(run, ["gradients"])[0].draw().axes
-    assert "always 0, below the scale: layer 1 (first)" in [text.get_text() for text in axes.texts]
+    assert "always 0, below the axis: layer 1 (first)" in [text.get_text() for text in axes.texts]
     nowhere = replace(run, traces={1: Trace(layers[:1] * 2, ())})
     lay_out(nowhere, ["gradients"])
 
 
-def test_names_at_the_ends_of_lines_never_meet_or_leave_the_axes() -> None:
+def test_labels_at_line_ends_never_overlap_or_leave_the_axes() -> None:
     _, axes = new_axes("ends")
     axes.set_ylim(0, 1)
     lines = {"a": [0.5, 0.99], "b": [0.2, 1.0], "c": [0.1, 0.98], "d": [0.9, 0.01], "e": [0.9, np.nan]}

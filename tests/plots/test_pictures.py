@@ -1,4 +1,4 @@
-"""What is to be seen in a picture is what the run says: held against scikit-learn, NumPy and the log."""
+"""Contents of plots, compared with scikit-learn, NumPy and the log."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ EXPECTED = {
     "diabetes": [*ALWAYS, "predictions", "residuals", *INSIDE],
     "sine": [*ALWAYS, "fit", "predictions", "residuals", *INSIDE],
 }
-# Each picture once, from a run where it shows most.
+# Each plot once, from the run for which it shows most.
 RENDERED = [(name, next(run for run in ("spirals", "sine", "digits") if name in EXPECTED[run])) for name in NAMES]
 
 
 def picture(run: TrainedRun, name: str) -> Picture:
-    (one,) = pictures(run, [name])
-    return one
+    (result,) = pictures(run, [name])
+    return result
 
 
 def draw(run: TrainedRun, name: str) -> Figure:
@@ -54,43 +54,43 @@ def line(axes: Axes, index: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_run_has_the_pictures_that_make_sense_for_it_in_reading_order(trained: Get, name: str) -> None:
-    found = pictures(trained(name))
-    assert [one.name for one in found] == EXPECTED[name]
-    for one in found:
-        assert re.search(r"\d", one.alt), one.alt
-        assert one.title.strip() == one.title
-        assert len(one.title) < 80
+def test_a_run_has_the_plots_that_apply_to_it_in_reading_order(trained: Get, name: str) -> None:
+    results = pictures(trained(name))
+    assert [result.name for result in results] == EXPECTED[name]
+    for result in results:
+        assert re.search(r"\d", result.alt), result.alt
+        assert result.title.strip() == result.title
+        assert len(result.title) < 80
 
 
 @pytest.mark.parametrize(("name", "run"), RENDERED)
-def test_every_picture_is_a_png_with_its_title_in_it(trained: Get, name: str, run: str) -> None:
-    one = picture(trained(run), name)
-    content = one.render("png")
+def test_every_plot_is_a_png_that_contains_its_title(trained: Get, name: str, run: str) -> None:
+    plot = picture(trained(run), name)
+    content = plot.render("png")
     with Image.open(io.BytesIO(content)) as image:
         image.load()
         assert image.format == "PNG"
         assert min(image.size) > 300
         assert np.asarray(image.convert("L")).std() > 5
-    figure = one.draw()
-    assert figure.get_suptitle().replace("\n", " ") == one.title
+    figure = plot.draw()
+    assert figure.get_suptitle().replace("\n", " ") == plot.title
     scaled = [axes for axes in figure.axes if axes.axison]
     assert any(axes.get_xlabel() for axes in scaled) or name in ("examples", "weights", "simplex")
     assert any(axes.get_ylabel() or axes.get_legend() for axes in scaled) or name in ("examples", "simplex")
 
 
-def test_a_picture_is_the_same_bytes_each_time_and_its_svg_is_xml(trained: Get) -> None:
+def test_rendering_is_bit_identical_and_svg_is_valid_xml(trained: Get) -> None:
     for run, name in (("spirals", "simplex"), ("digits", "per_class")):
-        one = picture(trained(run), name)
-        assert one.render("png") == picture(trained(run), name).render("png")
-        content = one.render("svg")
+        plot = picture(trained(run), name)
+        assert plot.render("png") == picture(trained(run), name).render("png")
+        content = plot.render("svg")
         assert content == picture(trained(run), name).render("svg")
         root = ET.fromstring(content)
         assert root.tag.endswith("svg")
         assert not [element for element in root.iter() if element.tag.endswith("text")], "fonts differ, paths do not"
 
 
-def test_drawing_leaves_matplotlib_s_settings_alone(trained: Get) -> None:
+def test_drawing_does_not_change_matplotlib_settings(trained: Get) -> None:
     import matplotlib as mpl
 
     before = dict(mpl.rcParams)
@@ -98,7 +98,7 @@ def test_drawing_leaves_matplotlib_s_settings_alone(trained: Get) -> None:
     assert dict(mpl.rcParams) == before
 
 
-def test_curves_are_the_log_and_the_star_is_the_best_epoch(trained: Get) -> None:
+def test_curves_equal_the_log_and_the_star_marks_the_best_epoch(trained: Get) -> None:
     run = trained("diabetes")
     rows = [dict(row) for row in run.rows] + [
         {**run.rows[-1], "epoch": 3, "val/loss": 9.0, "lr": 0.5, "val/rmse": 90.0}
@@ -111,25 +111,25 @@ def test_curves_are_the_log_and_the_star_is_the_best_epoch(trained: Get) -> None
     assert line(axes, -1).tolist() == [[best, rows[best - 1]["val/loss"]]]
     assert f"best epoch {best} of 3" in picture(longer, "loss").title
 
-    errors, shares = draw(longer, "metrics").axes
+    errors, r2 = draw(longer, "metrics").axes
     assert line(errors, 0)[:, 1].tolist() == [row["val/rmse"] for row in rows]
     assert line(errors, 1)[:, 1].tolist() == [row["val/mae"] for row in rows]
     assert "(points)" in errors.get_ylabel()
-    assert [row["val/r2"] for row in rows] in [list(one.get_ydata()) for one in shares.lines]
+    assert [row["val/r2"] for row in rows] in [list(drawn.get_ydata()) for drawn in r2.lines]
     (axes,) = draw(longer, "learning_rate").axes
     assert line(axes, 0)[:, 1].tolist() == [row["lr"] for row in rows]
 
 
-def test_the_best_epoch_is_the_one_of_the_monitored_metric(trained: Get) -> None:
+def test_the_best_epoch_has_the_best_monitored_metric(trained: Get) -> None:
     run = trained("linear")
     rows = [{**run.rows[0], "epoch": i, "val/loss": -i, "val/accuracy": a} for i, a in ((1, 0.5), (2, 0.75), (3, 0.75))]
-    one = picture(replace(run, rows=rows), "loss")
-    assert one.title == "Loss: best epoch 2 of 3, by highest val/accuracy"
-    (axes,) = one.draw().axes
+    plot = picture(replace(run, rows=rows), "loss")
+    assert plot.title == "Loss: best epoch 2 of 3, by highest val/accuracy"
+    (axes,) = plot.draw().axes
     assert line(axes, -1).tolist() == [[2, -2]]
 
 
-def test_the_confusion_matrix_is_scikit_learn_s(trained: Get) -> None:
+def test_the_confusion_matrix_equals_scikit_learns(trained: Get) -> None:
     run = trained("digits")
     labels, preds = run.truth(run.split).numpy(), run.predictions.argmax(1).numpy()
     expected = sklearn.metrics.confusion_matrix(labels, preds)
@@ -139,16 +139,16 @@ def test_the_confusion_matrix_is_scikit_learn_s(trained: Get) -> None:
         column, row = text.get_position()
         shown[int(row), int(column)] = int(text.get_text())
     assert shown.tolist() == expected.tolist()
-    shares = sklearn.metrics.confusion_matrix(labels, preds, normalize="true")
-    np.testing.assert_allclose(axes.images[0].get_array(), shares)
-    right = int((labels == preds).sum())
-    assert f"{right} of {len(labels)} right" in picture(run, "confusion").title
+    fractions = sklearn.metrics.confusion_matrix(labels, preds, normalize="true")
+    np.testing.assert_allclose(axes.images[0].get_array(), fractions)
+    correct = int((labels == preds).sum())
+    assert f"{correct} of {len(labels)} correct" in picture(run, "confusion").title
     wrong = expected - np.diag(expected.diagonal())
     i, j = np.unravel_index(wrong.argmax(), wrong.shape)
-    assert f"{i} taken for {j}, {wrong[i, j]} times" in picture(run, "confusion").alt
+    assert f"{i} predicted as {j}, {wrong[i, j]} times" in picture(run, "confusion").alt
 
 
-def test_class_bars_are_scikit_learn_s_and_the_split_s_shares(trained: Get) -> None:
+def test_class_bars_equal_scikit_learn_metrics_and_class_frequencies(trained: Get) -> None:
     run = trained("digits")
     labels, preds = run.truth(run.split).numpy(), run.predictions.argmax(1).numpy()
     expected = sklearn.metrics.precision_recall_fscore_support(labels, preds)[:3]
@@ -162,17 +162,17 @@ def test_class_bars_are_scikit_learn_s_and_the_split_s_shares(trained: Get) -> N
     assert [label.get_text() for label in axes.get_yticklabels()] == list("0123456789")
 
 
-def test_reliability_is_its_definition(trained: Get) -> None:
+def test_reliability_equals_its_definition(trained: Get) -> None:
     run = trained("digits")
     probs, labels = run.predictions.numpy(), run.truth(run.split).numpy()
     ece, heights, counts = 0.0, [], []
     for m in range(15):
         inside = [i for i in range(len(labels)) if m / 15 < probs[i].max() <= (m + 1) / 15]
-        right = [probs[i].argmax() == labels[i] for i in inside]
+        correct = [probs[i].argmax() == labels[i] for i in inside]
         counts.append(len(inside))
-        heights.append(np.mean(right) if inside else 0)
+        heights.append(np.mean(correct) if inside else 0)
         if inside:
-            ece += len(inside) / len(labels) * abs(np.mean(right) - np.mean([probs[i].max() for i in inside]))
+            ece += len(inside) / len(labels) * abs(np.mean(correct) - np.mean([probs[i].max() for i in inside]))
     assert f"ECE {ece:.3f}" in picture(run, "reliability").title
     upper, lower = draw(run, "reliability").axes
     np.testing.assert_allclose([bar.get_height() for bar in upper.containers[0]], heights)
@@ -180,7 +180,7 @@ def test_reliability_is_its_definition(trained: Get) -> None:
     assert sum(counts) == len(labels)
 
 
-def test_example_tiles_are_the_images_own_pixels(trained: Get) -> None:
+def test_example_tiles_show_the_original_pixels(trained: Get) -> None:
     run = trained("digits")
     originals = {image.astype(np.int64).tobytes() for image in load_digits().images}
     (axes,) = draw(run, "examples").axes
@@ -191,12 +191,12 @@ def test_example_tiles_are_the_images_own_pixels(trained: Get) -> None:
         np.testing.assert_allclose(pixels, np.round(pixels), atol=1e-4)
         assert tile.get_clim() == pytest.approx((0, 16), abs=1e-4)
     alt = picture(run, "examples").alt
-    wrong = alt.split("Wrong, the surest first: ")[1].split(". Uncertain")[0]
-    assert wrong.count("truly") == 6
-    assert "truly" not in alt.split("Wrong")[0]
+    wrong = alt.split("Wrong, most confident first: ")[1].split(". Uncertain")[0]
+    assert wrong.count("true class") == 6
+    assert "true class" not in alt.split("Wrong")[0]
 
 
-def test_weight_tiles_are_the_rows_of_the_first_layer(trained: Get) -> None:
+def test_weight_tiles_equal_the_rows_of_the_first_layer(trained: Get) -> None:
     weight = trained("digits").model[0].weight.detach().numpy()
     by_norm = sorted(weight, key=lambda row: -np.linalg.norm(row))
     axes = draw(trained("digits"), "weights").axes[0]
@@ -212,12 +212,12 @@ def test_weight_tiles_are_the_rows_of_the_first_layer(trained: Get) -> None:
 
 
 def barycentric(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Return the weights of the corners that give the points."""
+    """Return the barycentric coordinates of the points."""
     system = np.vstack([corners.T, np.ones(3)])
     return np.linalg.solve(system, np.vstack([points.T, np.ones(len(points))])).T
 
 
-def test_points_of_the_simplex_are_the_predictions_and_paths_the_traces(trained: Get) -> None:
+def test_simplex_points_equal_predictions_and_paths_equal_traces(trained: Get) -> None:
     run = trained("spirals")
     all_points, followed = draw(run, "simplex").axes
     corners = np.array(all_points.patches[0].get_xy())[:3]  # type: ignore[attr-defined]
@@ -227,13 +227,13 @@ def test_points_of_the_simplex_are_the_predictions_and_paths_the_traces(trained:
     for label, drawn in enumerate(all_points.lines[-3:]):
         np.testing.assert_allclose(barycentric(drawn.get_xydata(), corners), probs[labels == label], atol=1e-12)
     paths = np.array([trace.paths for trace in run.traces.values()])
-    lines = [one for one in followed.lines if len(one.get_xdata()) == len(paths) and one.get_linestyle() == "-"]
+    lines = [path for path in followed.lines if len(path.get_xdata()) == len(paths) and path.get_linestyle() == "-"]
     assert len(lines) == paths.shape[1] == 6
     for i, drawn in enumerate(lines):
         np.testing.assert_allclose(barycentric(drawn.get_xydata(), corners), paths[:, i], atol=1e-12)
 
 
-def test_regions_are_what_the_model_says_at_points_in_their_own_units(trained: Get) -> None:
+def test_regions_equal_model_predictions_in_original_units(trained: Get) -> None:
     run = trained("spirals")
     x, y, probs = grid_probabilities(run)
     scaling = run.splits.input_scaling
@@ -242,17 +242,17 @@ def test_regions_are_what_the_model_says_at_points_in_their_own_units(trained: G
         expected = run.model(point.float()).softmax(1)[0].detach()
         np.testing.assert_allclose(probs[row, column], expected, rtol=1e-4, atol=1e-6)
     (axes,) = draw(run, "regions").axes
-    labels, own = run.truth(run.split).numpy(), run.inputs(run.split).numpy()
-    for label, drawn in enumerate(one for one in axes.lines if one.get_label().startswith("class")):  # type: ignore[union-attr]
-        np.testing.assert_allclose(drawn.get_xydata(), own[labels == label])
+    labels, points = run.truth(run.split).numpy(), run.inputs(run.split).numpy()
+    for label, drawn in enumerate(drawn for drawn in axes.lines if drawn.get_label().startswith("class")):  # type: ignore[union-attr]
+        np.testing.assert_allclose(drawn.get_xydata(), points[labels == label])
     wrong = axes.lines[-1].get_xydata()
-    np.testing.assert_allclose(wrong, own[run.predictions.argmax(1).numpy() != labels])
+    np.testing.assert_allclose(wrong, points[run.predictions.argmax(1).numpy() != labels])
     low, high = run.inputs(run.splits.train).numpy().min(0), run.inputs(run.splits.train).numpy().max(0)
     assert (np.array([x[0], y[0]]) < low).all()
     assert (np.array([x[-1], y[-1]]) > high).all()
 
 
-def test_residuals_are_truth_minus_prediction_in_the_target_s_unit(trained: Get) -> None:
+def test_residuals_are_truth_minus_prediction_in_the_target_unit(trained: Get) -> None:
     run = trained("diabetes")
     truth, predicted = run.truth(run.split)[:, 0].numpy(), run.predictions[:, 0].numpy()
     assert 25 <= truth.min() <= truth.max() <= 346, "the range of the published targets"
@@ -266,23 +266,23 @@ def test_residuals_are_truth_minus_prediction_in_the_target_s_unit(trained: Get)
     assert picture(run, "predictions").title == f"Predictions, test: RMSE {rmse:.3g} points"
 
 
-def test_the_fit_shows_the_true_function_the_learned_one_and_the_data(trained: Get) -> None:
+def test_the_fit_shows_the_true_and_the_learned_function_and_the_data(trained: Get) -> None:
     run = trained("sine")
     (axes,) = draw(run, "fit").axes
-    by_label = {str(one.get_label()): np.array(one.get_xydata()) for one in axes.lines}
+    by_label = {str(drawn.get_label()): np.array(drawn.get_xydata()) for drawn in axes.lines}
     truth = by_label["truth: Σ sin x"]
     np.testing.assert_allclose(truth[:, 1], np.sin(truth[:, 0]), atol=1e-6)
     x, learned = by_label["learned"].T
     inputs, targets = run.splits.input_scaling, run.splits.target_scaling
     scaled = (torch.tensor(x).unsqueeze(1) - inputs.shift) / inputs.scale
-    own_unit = run.model(scaled.float()).detach() * targets.scale + targets.shift
-    np.testing.assert_allclose(learned, own_unit[:, 0], rtol=1e-4, atol=1e-5)
+    unscaled = run.model(scaled.float()).detach() * targets.scale + targets.shift
+    np.testing.assert_allclose(learned, unscaled[:, 0], rtol=1e-4, atol=1e-5)
     points = torch.cat([run.inputs(run.split), run.truth(run.split)], dim=1)
     np.testing.assert_allclose(by_label["test"], points)
     assert by_label["train"].shape == (len(run.splits.train), 2)
 
 
-def test_the_inside_is_the_trace(trained: Get) -> None:
+def test_gradients_and_saturation_equal_the_traces(trained: Get) -> None:
     run = trained("sine")
     epochs = list(run.traces)
     (axes,) = draw(run, "gradients").axes
@@ -292,6 +292,6 @@ def test_the_inside_is_the_trace(trained: Get) -> None:
         assert np.array(drawn.get_xydata()).tolist() == expected
     assert len(axes.lines) == 3
     (axes,) = draw(run, "saturation").axes
-    assert [one.get_ydata().tolist() for one in axes.lines] == [  # type: ignore[union-attr]
+    assert [drawn.get_ydata().tolist() for drawn in axes.lines] == [  # type: ignore[union-attr]
         [run.traces[epoch].layers[i].saturated for epoch in epochs] for i in range(2)
     ]

@@ -1,4 +1,4 @@
-"""A study's figure: files that others can read, whatever the numbers are."""
+"""Figures of studies: valid files for any results."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from dlcli.lecture.studies.figure import draw_study
 
 
 @pytest.mark.parametrize("name", [name for name, study in STUDIES.items() if study.curve == "val"])
-def test_every_figure_is_a_png_and_an_svg_also_where_training_diverged(name: str) -> None:
-    labels = [one.label for one in STUDIES[name].variants]
+def test_every_figure_is_a_png_and_an_svg_even_if_training_diverged(name: str) -> None:
+    labels = [variant.label for variant in STUDIES[name].variants]
     kinds = [[SOON, LATE], [None, None], [NEVER, None], [SOON, SOON], [LATE, NEVER]]
     curves = {label: kinds[i % len(kinds)] for i, label in enumerate(labels)}
     files = draw_study(make_results(name, curves, dict.fromkeys(labels, (0.9, 0.95))))
     assert set(files) == {"figure.png", "figure.svg"}
     pixels = imread(io.BytesIO(files["figure.png"]))
     assert pixels.shape[:2] == (720, 1500)
-    assert pixels[..., :3].std() > 0.01, "it is not blank"
+    assert pixels[..., :3].std() > 0.01, "the figure is blank"
     assert ET.fromstring(files["figure.svg"]).tag == "{http://www.w3.org/2000/svg}svg"
 
 
-def test_a_figure_of_nothing_but_divergence_can_be_drawn() -> None:
+def test_a_figure_can_be_drawn_if_every_training_diverged() -> None:
     labels = ("cross-entropy", "squared error")
     curves = {label: [None, None] for label in labels}
     assert draw_study(make_results("mse-vs-cross-entropy", curves, dict.fromkeys(labels, (0.9, 0.9))))

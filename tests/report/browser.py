@@ -1,4 +1,4 @@
-"""A real browser without a window, that neither fetches a driver nor reaches the network."""
+"""Headless browser for tests; it neither downloads a driver nor uses the network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHROMEDRIVER = os.environ.get("CHROMEDRIVER") or shutil.which("chromedriver")
 
 @contextmanager
 def opened() -> Iterator[Chrome]:
-    """Start a browser, and end it."""
+    """Start a browser and quit it on exit."""
     options = ChromeOptions()
     options.binary_location = CHROMIUM or ""
     for flag in (
@@ -50,13 +50,13 @@ def show(browser: Chrome, page: Path, width: int, scheme: str = "light") -> None
 
 
 def requests(browser: Chrome) -> list[str]:
-    """Return the addresses the browser asked for since this was last called."""
-    events = [json.loads(one["message"])["message"] for one in browser.get_log("performance")]
-    return [one["params"]["request"]["url"] for one in events if one["method"] == "Network.requestWillBeSent"]
+    """Return the URLs that the browser requested since the last call."""
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
 
 
 def print_to_pdf(browser: Chrome) -> bytes:
-    """Return the page as it is printed."""
+    """Return the printed page as PDF."""
     printed: dict[str, Any] = browser.execute_cdp_cmd(
         "Page.printToPDF", {"preferCSSPageSize": True, "printBackground": True}
     )
@@ -64,6 +64,6 @@ def print_to_pdf(browser: Chrome) -> bytes:
 
 
 def photograph(browser: Chrome, file: Path) -> None:
-    """Write a picture of the whole page."""
+    """Write a screenshot of the whole page."""
     shot = browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
     file.write_bytes(base64.b64decode(shot["data"]))

@@ -1,4 +1,4 @@
-"""Contents of pages, made up, in the shape that `dlcli eval --json`, the pictures and the diagnosis have."""
+"""Example contents of pages, in the format of `dlcli eval --json`, the plots and the diagnosis."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HOSTILE = [
 
 
 @dataclass(frozen=True)
-class Found:
+class ExampleFinding:
     severity: str
     statement: str
     evidence: tuple[str, ...]
@@ -35,7 +35,7 @@ class Found:
 
 
 def classification(classes: list[str] = FASHION) -> dict[str, Any]:
-    """Return measures of a made-up confusion matrix."""
+    """Return the metrics of an invented confusion matrix."""
     k, rng = len(classes), np.random.default_rng(0)
     probs = rng.dirichlet([0.35] * k, size=k) * 0.25 + np.eye(k) * 0.75
     counts = np.stack([rng.multinomial(1000, row) for row in probs])
@@ -112,7 +112,7 @@ def classification(classes: list[str] = FASHION) -> dict[str, Any]:
 
 
 def regression() -> dict[str, Any]:
-    """Return measures of a made-up regression."""
+    """Return the metrics of an invented regression."""
     metrics = {
         "loss": 0.63191,
         "mse": 3473.35853,
@@ -137,18 +137,18 @@ def regression() -> dict[str, Any]:
 
 
 def measured(metrics: dict[str, Any], baselines: dict[str, Any], statements: list[str]) -> dict[str, Any]:
-    where = {"run": "runs/a/b", "split": "test", "checkpoint": "best", "epoch": 17, "examples": 10_000}
-    return {**where, "metrics": metrics, "baselines": baselines, "statements": statements}
+    common = {"run": "runs/a/b", "split": "test", "checkpoint": "best", "epoch": 17, "examples": 10_000}
+    return {**common, "metrics": metrics, "baselines": baselines, "statements": statements}
 
 
 FINDINGS = (
-    Found(
+    ExampleFinding(
         "problem",
         "The model learns its training examples by heart: loss on validation rises from epoch 12 on",
         ("val/loss 0.3312 at epoch 12, 0.4120 at epoch 40", "train/loss 0.0213 at epoch 40"),
         "dlcli train -c fashion_mnist early_stopping.patience=5",
     ),
-    Found(
+    ExampleFinding(
         "hint",
         "Layer 1 is saturated",
         ("0.61 of its units are flat",),
@@ -158,7 +158,7 @@ FINDINGS = (
 
 
 def pictures(hostile: str = "") -> tuple[list[Image], list[Image]]:
-    """Return curves, and a picture of many pixels."""
+    """Return curves, and a plot with many pixels."""
 
     def two_lines() -> Figure:
         figure, axes = style.new_axes("Loss")
@@ -184,7 +184,7 @@ def pictures(hostile: str = "") -> tuple[list[Image], list[Image]]:
 
 
 def record(*overrides: str, **changes: Any) -> Any:
-    """Return what a run of digits left behind, changed."""
+    """Return the record of a run on digits, with changes."""
     config = load_config("digits", overrides).config
     rows = [
         {
@@ -212,20 +212,20 @@ def record(*overrides: str, **changes: Any) -> Any:
         "platform": "Linux",
     }
     summary = {"status": "finished", "epochs": 40, "best_epoch": 17, "seconds": 83.4}
-    known = {"path": "runs/digits/20261123T125840Z-66b9", "config": config, "origins": origins}
-    parts = {**known, "manifest": manifest, "summary": summary, "rows": rows, **changes}
+    fields = {"path": "runs/digits/20261123T125840Z-66b9", "config": config, "origins": origins}
+    parts = {**fields, "manifest": manifest, "summary": summary, "rows": rows, **changes}
     return SimpleNamespace(**parts, status=parts["summary"]["status"])  # stands in for a Run
 
 
-def contents(figures: dict[str, Any], hostile: str = "") -> Contents:
-    """Return all that a page can hold."""
+def contents(measured: dict[str, Any], hostile: str = "") -> Contents:
+    """Return contents for all sections of a page."""
     curves, others = pictures(hostile)
     return Contents(
         essentials=[
             ("data", f"digits: 1,294 train, 143 val, 360 test{hostile}"),
             ("model", "64-64-10, sigmoid; 4,810 parameters"),
         ],
-        measured=figures,
+        measured=measured,
         findings=FINDINGS,
         looked_for=("overfitting", "saturated units"),
         curves=curves,

@@ -1,4 +1,4 @@
-"""Pages in a real browser: nothing is fetched, nothing runs over, every reader can use them."""
+"""Pages in a real browser: no requests, no overflow, no accessibility violations."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ pytestmark = pytest.mark.skipif(
 )
 
 AXE = Path(axe_core_python.__file__).with_name("axe.min.js")
-# What is wider than its place, but for what may be scrolled and what is there for screen readers alone.
+# Elements wider than their container, except scrollable elements and those for screen readers only.
 OVERFLOWING = """
     const root = document.scrollingElement;
     if (root.scrollWidth > root.clientWidth) return ['the page'];
-    return [...document.querySelectorAll('body *')].filter(one =>
-        !one.closest('.scroll table, .unseen, svg') && getComputedStyle(one).display !== 'inline' &&
-        (one.getBoundingClientRect().right > root.clientWidth + 1 ||
-         (one.scrollWidth > one.clientWidth + 1 && one.clientWidth && !one.matches('.scroll')))
-    ).map(one => one.outerHTML.slice(0, 200));
+    return [...document.querySelectorAll('body *')].filter(element =>
+        !element.closest('.scroll table, .unseen, svg') && getComputedStyle(element).display !== 'inline' &&
+        (element.getBoundingClientRect().right > root.clientWidth + 1 ||
+         (element.scrollWidth > element.clientWidth + 1 && element.clientWidth && !element.matches('.scroll')))
+    ).map(element => element.outerHTML.slice(0, 200));
 """
 
 
@@ -49,21 +49,21 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def check(chrome: Chrome, page: Path) -> None:
-    """Assert all that holds for any page."""
+    """Check overflow, images, accessibility, console and requests of a page."""
     for width in (360, 1280):
         for scheme in ("light", "dark"):
             browser.show(chrome, page, width, scheme)
             for is_open in (False, True):
                 chrome.execute_script(
-                    "document.querySelectorAll('details').forEach(one => one.open = arguments[0])", is_open
+                    "document.querySelectorAll('details').forEach(details => details.open = arguments[0])", is_open
                 )
                 assert chrome.execute_script(OVERFLOWING) == [], (page.name, width)
-            broken = "return [...document.images].filter(one => !one.naturalWidth).map(one => one.alt)"
+            broken = "return [...document.images].filter(image => !image.naturalWidth).map(image => image.alt)"
             assert chrome.execute_script(broken) == []
-            if width == 360 or scheme == "dark":  # the four of them differ by one at a time
+            if width == 360 or scheme == "dark":  # three of the four combinations are enough
                 chrome.execute_script(AXE.read_text(encoding="utf-8"))
                 report = chrome.execute_async_script("axe.run().then(arguments[0])")
-                violations = [(one["id"], [node["html"] for node in one["nodes"]]) for one in report["violations"]]
+                violations = [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in report["violations"]]
                 assert violations == [], (page.name, width, scheme)
                 assert len(report["passes"]) > 20
     assert chrome.get_log("browser") == []
@@ -72,11 +72,11 @@ def check(chrome: Chrome, page: Path) -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_fits_fetches_nothing_and_can_be_read_by_all(chrome: Chrome, pages: dict[str, Path], name: str) -> None:
+def test_a_page_fits_requests_nothing_and_is_accessible(chrome: Chrome, pages: dict[str, Path], name: str) -> None:
     check(chrome, pages[name])
 
 
-def test_a_run_over_its_own_page(dlcli: Any, chrome: Chrome, clean_place: Path) -> None:
+def test_the_page_of_a_real_run(dlcli: Any, chrome: Chrome, clean_place: Path) -> None:
     for config in ("digits", "diabetes"):
         assert dlcli("train", "-c", config, "training.epochs=3", "--run-dir", config, "--quiet").code == 0
         assert dlcli("report", config, "--quiet").code == 0
@@ -85,7 +85,7 @@ def test_a_run_over_its_own_page(dlcli: Any, chrome: Chrome, clean_place: Path) 
         check(chrome, page)
 
 
-def test_images_of_clothes_too(dlcli: Any, chrome: Chrome, clean_place: Path, fashion_root: Path) -> None:
+def test_the_page_of_a_fashion_mnist_run(dlcli: Any, chrome: Chrome, clean_place: Path, fashion_root: Path) -> None:
     arguments = (
         "training.epochs=1",
         "model.hidden_sizes=[32]",
@@ -100,8 +100,8 @@ def test_images_of_clothes_too(dlcli: Any, chrome: Chrome, clean_place: Path, fa
     check(chrome, Path("run/report.html"))
 
 
-def test_the_policy_holds_in_the_browser(chrome: Chrome, pages: dict[str, Path], clean_place: Path) -> None:
-    """A page that someone wrote markup into still runs and fetches nothing."""
+def test_the_browser_enforces_the_policy(chrome: Chrome, pages: dict[str, Path], clean_place: Path) -> None:
+    """A page with injected markup runs no script and sends no request."""
     evil = "<script>document.title = 'ran'</script><img src='https://example.org/x.png'><b style='color: red'>b</b>"
     page = clean_place / "evil.html"
     page.write_text(
@@ -109,12 +109,12 @@ def test_the_policy_holds_in_the_browser(chrome: Chrome, pages: dict[str, Path],
     )
     browser.show(chrome, page, 1280)
     assert "digits" in chrome.title
-    refused = [one["message"] for one in chrome.get_log("browser") if "Content Security Policy" in one["message"]]
+    refused = [entry["message"] for entry in chrome.get_log("browser") if "Content Security Policy" in entry["message"]]
     assert len(refused) == 3
-    assert [one for one in refused if "example.org" in one]
+    assert [message for message in refused if "example.org" in message]
 
 
-def test_the_keyboard_reaches_everything_from_the_skip_link_on(chrome: Chrome, pages: dict[str, Path]) -> None:
+def test_the_keyboard_reaches_everything_after_the_skip_link(chrome: Chrome, pages: dict[str, Path]) -> None:
     browser.show(chrome, pages["classification"], 360)
     body = chrome.find_element(By.TAG_NAME, "body")
     reached = []
@@ -125,7 +125,7 @@ def test_the_keyboard_reaches_everything_from_the_skip_link_on(chrome: Chrome, p
             break
         if not reached:
             assert focused.get_attribute("class") == "skip"
-            assert focused.location["y"] >= 0, "seen once it has the focus"
+            assert focused.location["y"] >= 0, "visible when focused"
         reached.append(focused)
         outlined = "const style = getComputedStyle(arguments[0]); return [style.outlineStyle, style.outlineWidth]"
         assert chrome.execute_script(outlined, focused) == ["solid", "3px"]
@@ -133,7 +133,9 @@ def test_the_keyboard_reaches_everything_from_the_skip_link_on(chrome: Chrome, p
     assert len(expected) > 15
     assert set(expected) <= set(reached)
     unseen = [
-        one for one in reached if chrome.execute_script("return getComputedStyle(arguments[0]).outlineStyle", one) == ""
+        element
+        for element in reached
+        if chrome.execute_script("return getComputedStyle(arguments[0]).outlineStyle", element) == ""
     ]
     assert not unseen
     reached[0].send_keys(Keys.ENTER)
@@ -141,7 +143,7 @@ def test_the_keyboard_reaches_everything_from_the_skip_link_on(chrome: Chrome, p
 
 
 @pytest.mark.parametrize("name", ["classification", "regression", "comparison"])
-def test_a_page_prints_on_a_few_sheets_what_is_folded_too(chrome: Chrome, pages: dict[str, Path], name: str) -> None:
+def test_a_page_prints_on_a_few_sheets_with_collapsed_parts(chrome: Chrome, pages: dict[str, Path], name: str) -> None:
     browser.show(chrome, pages[name], 1280, "dark")
     sheets = len(re.findall(rb"/Type\s*/Page\b", browser.print_to_pdf(chrome)))
     assert 2 <= sheets <= 10

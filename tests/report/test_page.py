@@ -1,4 +1,4 @@
-"""A page says all that is known, shows text as text, and keeps the rules that screen readers rely on."""
+"""Contents, escaping, accessibility and Content-Security-Policy of pages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VOID = {"meta", "img", "link", "br", "hr", "input"}
 
 
 class Page(HTMLParser):
-    """What a browser would make of a page, and whether every element that begins also ends."""
+    """Parsed page; checks that every element is closed."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Page(HTMLParser):
         assert not self._open
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert len(dict(attrs)) == len(attrs), f"an attribute twice in {attrs}"
+        assert len(dict(attrs)) == len(attrs), f"duplicate attribute in {attrs}"
         self.elements.append((tag, dict(attrs)))
         if tag not in VOID:
             self._open.append(tag)
@@ -61,9 +61,9 @@ class Page(HTMLParser):
 
 def numbers_in(tree: Any) -> list[float]:
     if isinstance(tree, dict):
-        return [one for part in tree.values() for one in numbers_in(part)]
+        return [number for part in tree.values() for number in numbers_in(part)]
     if isinstance(tree, list):
-        return [one for part in tree for one in numbers_in(part)]
+        return [number for part in tree for number in numbers_in(part)]
     return [tree] if isinstance(tree, (int, float)) else []
 
 
@@ -95,14 +95,14 @@ def comparison(names: list[str], metrics: dict[str, list[float | None]] | None =
 
 
 @pytest.mark.parametrize("make", PAGES.values(), ids=PAGES.keys())
-def test_a_page_is_well_formed_and_keeps_the_rules(make: Any) -> None:
+def test_a_page_is_well_formed_and_accessible(make: Any) -> None:
     html = make()
     page = Page(html)
     assert page.all("html")[0]["lang"] == "en"
     assert [len(page.all(tag)) for tag in ("title", "h1", "header", "nav", "main", "footer")] == [1] * 6
     assert not page.all("script", "link", "iframe", "object", "embed", "form", "base", "style")[
         1:
-    ]  # our one style sheet
+    ]  # only our style sheet
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     for _, attributes in page.elements:
@@ -120,24 +120,27 @@ def test_a_page_is_well_formed_and_keeps_the_rules(make: Any) -> None:
     assert len(html) < 3_000_000
 
 
-def test_the_policy_allows_pictures_in_the_page_its_one_style_sheet_and_nothing_else() -> None:
+def test_the_policy_allows_only_embedded_images_and_the_style_sheet() -> None:
     html = PAGES["classification"]()
-    (policy,) = [one["content"] for one in Page(html).all("meta") if one.get("http-equiv") == "Content-Security-Policy"]
+    (policy,) = [
+        meta["content"] for meta in Page(html).all("meta") if meta.get("http-equiv") == "Content-Security-Policy"
+    ]
     style = re.search("<style>(.*?)</style>", html, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style.group(1).encode()).digest()).decode()
     assert policy.split("; ")[:3] == ["default-src 'none'", "img-src data:", f"style-src 'sha256-{digest}'"]
     assert html.index("Content-Security-Policy") < html.index("<style>")
 
 
-@pytest.mark.parametrize("figures", [examples.classification(), examples.regression()], ids=["classes", "values"])
-def test_every_figure_is_shown(figures: dict[str, Any]) -> None:
-    page = Page(render_report(examples.record(), examples.contents(figures)))
+@pytest.mark.parametrize("measured", [examples.classification(), examples.regression()], ids=["classes", "values"])
+def test_every_metric_is_shown(measured: dict[str, Any]) -> None:
+    page = Page(render_report(examples.record(), examples.contents(measured)))
     shown = set(page.text.split())
-    for value in numbers_in(figures["metrics"]) + numbers_in(figures["baselines"]):
+    for value in numbers_in(measured["metrics"]) + numbers_in(measured["baselines"]):
         assert number(value) in shown or (value == 0 and "0" in shown), value
-    assert all(one in page.text for one in figures["statements"])
-    for found in examples.FINDINGS:
-        assert all(one.replace("`", "") in page.text for one in (found.statement, *found.evidence, found.advice))
+    assert all(statement in page.text for statement in measured["statements"])
+    for finding in examples.FINDINGS:
+        texts = (finding.statement, *finding.evidence, finding.advice)
+        assert all(text.replace("`", "") in page.text for text in texts)
     for part in (
         "10,000 examples of test",
         "best checkpoint, epoch 17",
@@ -147,7 +150,7 @@ def test_every_figure_is_shown(figures: dict[str, Any]) -> None:
         assert part in page.text
 
 
-def test_what_users_wrote_is_text_and_its_control_characters_are_visible() -> None:
+def test_user_text_is_escaped_and_control_characters_are_visible() -> None:
     html = hostile_page()
     page = Page(html)
     for text in (
@@ -157,13 +160,13 @@ def test_what_users_wrote_is_text_and_its_control_characters_are_visible() -> No
         r"a\u202egnp.exe",
     ):
         assert text in page.text
-        assert text in "".join(str(one["alt"]) for one in page.all("img"))
+        assert text in "".join(str(image["alt"]) for image in page.all("img"))
     assert "49" not in page.text.partition("{{ 7*7 }}")[1]
     assert "{{ 7*7 }}" in page.text
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", html)
 
 
-def test_settings_and_commands_are_code() -> None:
+def test_settings_and_commands_are_marked_as_code() -> None:
     for text, parts in {
         "optimizer.lr=1e+29; it was 1e+30": ["optimizer.lr=1e+29"],
         "model.hidden_sizes=[64, 32, 16], or less": ["model.hidden_sizes=[64, 32, 16]"],
@@ -175,36 +178,36 @@ def test_settings_and_commands_are_code() -> None:
         assert Page(f"<p>{code(text)}</p>").text == text.replace("`", "")
 
 
-def test_a_healthy_run_is_told_what_was_looked_for() -> None:
+def test_the_page_of_a_healthy_run_lists_what_was_checked() -> None:
     page = Page(render_report(examples.record(), Contents(looked_for=("overfitting", "saturated units"))))
-    assert "Nothing found. Looked for: overfitting, saturated units." in page.text
+    assert "No problems found. Checked for: overfitting, saturated units." in page.text
     assert "Diagnosis" not in Page(render_report(examples.record(), Contents())).text
 
 
-def test_a_run_without_a_model_is_still_described() -> None:
+def test_a_run_without_a_checkpoint_is_described() -> None:
     text = Page(PAGES["no model"]()).text
     for part in (
-        "This run is not whole: diverged. NaN",
-        "no checkpoint to measure",
+        "This run did not finish (diverged). NaN",
+        "No checkpoint to evaluate",
         "2.15.0",
         "optimizer.lr",
         "dlcli verify",
     ):
         assert part in text
     unfinished = examples.record(summary={"status": "unfinished"})
-    assert "This run is not whole: unfinished." in Page(render_report(unfinished, Contents())).text
+    assert "This run did not finish (unfinished)." in Page(render_report(unfinished, Contents())).text
 
 
-def test_a_record_from_elsewhere_of_any_shape_makes_a_page() -> None:
-    whole = examples.record(rows=[])
+def test_a_foreign_record_with_any_types_can_be_rendered() -> None:
+    complete = examples.record(rows=[])
     for value in (None, 3, -1.5, float("nan"), "x", [], {}, [3], {"x": 3}, [[{}]], True, 10**400):
-        for key in (*whole.manifest, "resumed"):
-            assert "</html>" in render_report(examples.record(manifest={**whole.manifest, key: value}), Contents())
-        for key in whole.summary:
-            assert "</html>" in render_report(examples.record(summary={**whole.summary, key: value}), Contents())
+        for key in (*complete.manifest, "resumed"):
+            assert "</html>" in render_report(examples.record(manifest={**complete.manifest, key: value}), Contents())
+        for key in complete.summary:
+            assert "</html>" in render_report(examples.record(summary={**complete.summary, key: value}), Contents())
 
 
-def test_settings_made_come_first_with_their_origin() -> None:
+def test_changed_settings_come_first_with_their_origin() -> None:
     record = examples.record(origins={"optimizer.lr": "mine.yaml:3"} | {"seed": "default", "name": "default"})
     html = render_report(record, Contents())
     text = Page(html).text
@@ -214,7 +217,7 @@ def test_settings_made_come_first_with_their_origin() -> None:
     )
 
 
-def test_a_long_log_is_shown_in_part_with_its_best_epoch() -> None:
+def test_a_long_log_is_sampled_and_includes_the_best_epoch() -> None:
     rows = [{"epoch": n, "train/loss": 1 / n} for n in range(1, 1001)]
     text = Page(
         render_report(examples.record(rows=rows, summary={"status": "finished", "best_epoch": 777}), Contents())
@@ -224,7 +227,7 @@ def test_a_long_log_is_shown_in_part_with_its_best_epoch() -> None:
     assert "1,000 0.0010" in text
 
 
-def test_the_best_run_is_marked_by_a_word() -> None:
+def test_the_best_run_is_marked_with_a_word() -> None:
     metrics = {"val/loss": [0.25, 0.5], "val/accuracy": [0.8, 0.9], "test/loss": [0.3, None], "seconds": [1.0, 2.0]}
     text = Page(comparison(["one", "two"], metrics)).text
     for row in (
@@ -236,7 +239,7 @@ def test_the_best_run_is_marked_by_a_word() -> None:
         assert row in text
 
 
-def test_the_command_writes_a_page_and_says_where(dlcli: Any, clean_place: Path) -> None:
+def test_the_command_writes_a_page_and_prints_its_path(dlcli: Any, clean_place: Path) -> None:
     assert dlcli("train", "-c", "digits", "training.epochs=2", "--run-dir", "run", "--quiet").code == 0
     done = dlcli("report", "run")
     assert (done.code, done.out, done.err) == (0, "run/report.html\n", "")
@@ -256,15 +259,15 @@ def test_the_command_writes_a_page_and_says_where(dlcli: Any, clean_place: Path)
 
 
 @pytest.mark.parametrize("file", ["", "a\0b"])
-def test_no_page_is_written_to_what_is_no_path(dlcli: Any, clean_place: Path, file: str) -> None:
+def test_no_page_is_written_to_an_invalid_path(dlcli: Any, clean_place: Path, file: str) -> None:
     assert dlcli("train", "-c", "diabetes", "training.epochs=1", "--run-dir", "run", "--quiet").code == 0
     for command in (["report", "run", "-o", file], ["runs", "compare", "run", "run", "--html", file]):
         assert dlcli(*command).code == 2
-    assert {one.name for one in clean_place.iterdir()} == {"run"}
+    assert {path.name for path in clean_place.iterdir()} == {"run"}
 
 
 @pytest.mark.parametrize("file", ["missing/page.html", ".", "run", "pipe", "\ud800"])
-def test_a_page_that_cannot_be_written_is_said_so(dlcli: Any, clean_place: Path, file: str) -> None:
+def test_a_page_that_cannot_be_written_is_reported(dlcli: Any, clean_place: Path, file: str) -> None:
     assert dlcli("train", "-c", "diabetes", "training.epochs=1", "--run-dir", "run", "--quiet").code == 0
     os.mkfifo("pipe")
     for command in (["report", "run", "-o", file], ["runs", "compare", "run", "run", "--html", file]):
@@ -272,13 +275,13 @@ def test_a_page_that_cannot_be_written_is_said_so(dlcli: Any, clean_place: Path,
         assert done.code == 3, done
         assert "cannot write" in done.err
         assert "choose another file" in done.err
-    assert {one.name for one in clean_place.iterdir()} == {"run", "pipe"}
+    assert {path.name for path in clean_place.iterdir()} == {"run", "pipe"}
 
 
 def test_a_diverged_run_has_a_page(dlcli: Any, clean_place: Path) -> None:
     assert dlcli("train", "-c", "diabetes", "optimizer.lr=1e18", "--run-dir", "run", "--quiet").code == 5
     assert dlcli("report", "run").code == 0
-    assert "This run is not whole: diverged." in Page(Path("run/report.html").read_text()).text
+    assert "This run did not finish (diverged)." in Page(Path("run/report.html").read_text()).text
 
 
 def test_compared_runs_have_a_page(dlcli: Any, clean_place: Path) -> None:
@@ -294,9 +297,13 @@ def test_compared_runs_have_a_page(dlcli: Any, clean_place: Path) -> None:
         )
         assert dlcli("train", *arguments).code == 0
     done = dlcli("runs", "compare", "lr0.1", "lr0.01", "--html", "both.html", "--json")
-    figures = json.loads(done.out)
-    assert figures["file"] == "both.html"
+    printed = json.loads(done.out)
+    assert printed["file"] == "both.html"
     page = Page(Path("both.html").read_text())
     assert "optimizer.lr 0.1 0.01" in page.text
-    assert all(number(value) in page.text for row in figures["metrics"].values() for value in row)
-    assert [str(one["alt"]).partition(",")[0] for one in page.all("img")] == ["train/loss", "val/loss", "val/accuracy"]
+    assert all(number(value) in page.text for row in printed["metrics"].values() for value in row)
+    assert [str(image["alt"]).partition(",")[0] for image in page.all("img")] == [
+        "train/loss",
+        "val/loss",
+        "val/accuracy",
+    ]

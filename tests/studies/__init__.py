@@ -1,1 +1,1 @@
-"""What tests of studies share."""
+"""Shared helpers for tests of studies."""

@@ -1,4 +1,4 @@
-"""Results as a study might have had them."""
+"""Invented study results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dlcli.lecture.studies.catalogue import find_study
 from dlcli.lecture.studies.results import StudyResults, Training, VariantResults, first_epoch
 
-Curve = Sequence[float] | None  # None: diverged in the second epoch
+Curve = Sequence[float] | None  # None: training diverged in the second epoch
 
 
 def make_training(seed: int, curve: Curve, test: float, layers: int = 3) -> Training:
@@ -28,13 +28,13 @@ def make_training(seed: int, curve: Curve, test: float, layers: int = 3) -> Trai
 def make_results(
     study: str, curves: Mapping[str, Sequence[Curve]], tests: Mapping[str, Sequence[float]], *, level: float = 0.9
 ) -> StudyResults:
-    """Return results with these curves and test metrics, by variant, a seed each."""
+    """Return results with the given curves and test metrics, by variant and seed."""
     chosen = find_study(study)
     variants = []
     for variant in chosen.variants:
         pairs = zip(curves[variant.label], tests[variant.label], strict=True)
         trainings = tuple(make_training(seed, curve, test) for seed, (curve, test) in enumerate(pairs, 1))
-        reached = tuple(first_epoch(one.curve, level, higher=True) for one in trainings)
+        reached = tuple(first_epoch(training.curve, level, higher=True) for training in trainings)
         config = {"model.hidden_sizes": (64, 64)}
         variants.append(VariantResults(variant.label, config, 0.1, {0.1: 0.5}, trainings, reached))
     n = len(variants[0].trainings)

@@ -1,4 +1,4 @@
-"""What each study's numbers say about its own question, in sentences that are true whatever the numbers are."""
+"""Sentences that answer a study's question from its results, valid for any numbers."""
 
 from __future__ import annotations
 
@@ -11,85 +11,92 @@ from dlcli.lecture.studies.sentences import count, in_some, join
 
 
 def answer_pair(results: StudyResults) -> list[str]:
-    """Say which of two is sooner at the level, and how many times as many epochs the other needs."""
-    reference, (other,) = results.reference, results.others
-    later, earlier = results.later_in(other)
+    """Return which of two variants reaches the level first, and how many times as many epochs the other needs."""
+    reference, (variant,) = results.reference, results.others
+    later, earlier = results.later_in(variant)
     n = len(results.seeds)
     if later == earlier == 0:
         return []
     if later + earlier and later == earlier:
-        return [f"In {earlier} of {count(n, 'seed')} {other.label} is sooner than {reference.label}, in {later} later."]
-    slow, fast, seeds = (other, reference, later) if later > earlier else (reference, other, earlier)
-    sentences = [f"In {seeds} of {count(n, 'seed')} {slow.label} gets there later than {fast.label}."]
+        return [
+            f"In {earlier} of {count(n, 'seed')}, {variant.label} is faster than {reference.label}; in {later}, slower."
+        ]
+    slow, fast, seeds = (variant, reference, later) if later > earlier else (reference, variant, earlier)
+    sentences = [f"In {seeds} of {count(n, 'seed')}, {slow.label} reaches the level later than {fast.label}."]
     pairs = zip(fast.reached, slow.reached, strict=True)
     ratios = [after / before for before, after in pairs if before is not None and after is not None]
     if ratios and seeds == n:
-        where = "" if len(ratios) == n else f" (where both get there: {count(len(ratios), 'seed')})"
+        subset = "" if len(ratios) == n else f" (over {count(len(ratios), 'seed')} in which both reach the level)"
         times = f"{statistics.fmean(ratios):.1f} times as many epochs"
-        sentences.append(f"It takes {times}, as a mean over the seeds{where}.")
+        sentences.append(f"It needs {times} on average{subset}.")
     return sentences
 
 
 def answer_movement(results: StudyResults) -> list[str]:
-    """Say how far the weights of each layer moved."""
+    """Return how far the weights of each layer moved."""
     sentences = []
     for variant in results.variants:
         moved = movement_means(variant)
         if not moved:
             continue
         below, last = moved[:-1], moved[-1]
-        if below and all(one == 0 for one in below):
+        if below and all(change == 0 for change in below):
             which = "the layer" if len(below) == 1 else f"the {len(below)} layers"
             sentences.append(
-                f"With {variant.label} the weights of {which} below the last did not change at all; "
-                f"those of the last moved by {_share(last)}."
+                f"With {variant.label}, the weights of {which} below the last did not change at all; "
+                f"those of the last layer moved by {_percent(last)} of their initial norm."
             )
         else:
-            names = [*(f"in layer {i}" for i, _ in enumerate(below, 1)), "in the last"]
-            parts = join(f"{_share(one)} {name}" for one, name in zip(moved, names, strict=True))
-            sentences.append(f"With {variant.label} the weights moved by {parts}, as a share of their first norm.")
+            names = [*(f"in layer {i}" for i, _ in enumerate(below, 1)), "in the last layer"]
+            parts = join(f"{_percent(change)} {name}" for change, name in zip(moved, names, strict=True))
+            sentences.append(f"With {variant.label}, the weights moved by {parts}, relative to their initial norm.")
     return sentences
 
 
-def _share(value: float | None) -> str:
-    return "an unknown share" if value is None else f"{100 * value:.2g} %" if value < 0.1 else f"{100 * value:.0f} %"
+def _percent(value: float | None) -> str:
+    return (
+        "an undefined fraction" if value is None else f"{100 * value:.2g} %" if value < 0.1 else f"{100 * value:.0f} %"
+    )
 
 
 def _layer_means(
     trainings: Sequence[Training], read: Callable[[Training], Sequence[float | None]]
 ) -> list[float | None]:
-    """Return the mean over trainings of a figure of each layer; None for a layer where one has none."""
+    """Return the mean of each layer's value over the trainings; None for a layer with a None in any training."""
     layers = zip(*(read(training) for training in trainings), strict=True)
-    return [None if None in values else statistics.fmean(one for one in values if one is not None) for values in layers]
+    return [
+        None if None in values else statistics.fmean(value for value in values if value is not None)
+        for values in layers
+    ]
 
 
 def movement_means(variant: VariantResults) -> list[float | None]:
-    """Return the mean relative movement of each layer's weights, first layer to last; none if all seeds diverged."""
-    return _layer_means([one for one in variant.trainings if one.diverged is None], lambda training: training.moved)
+    """Return the mean relative movement of each layer's weights, first layer to last; empty if all seeds diverged."""
+    return _layer_means([run for run in variant.trainings if run.diverged is None], lambda training: training.moved)
 
 
 def gradient_means(variant: VariantResults) -> list[float]:
     """Return the mean norm of each layer's gradient before the first step, first layer to last."""
     means = _layer_means(variant.trainings, lambda training: training.gradient_norms)
-    return [one for one in means if one is not None]
+    return [mean for mean in means if mean is not None]
 
 
 def answer_gradients(results: StudyResults) -> list[str]:
-    """Say how the first layer's gradient compares with the last layer's, before the first step."""
+    """Return the ratio of the first layer's gradient norm to the last layer's, before the first step."""
     parts = []
     for variant in results.variants:
         norms = gradient_means(variant)
         if len(norms) > 1 and norms[-1] > 0:
-            parts.append(f"{_as_share(norms[0] / norms[-1])} with {variant.label}")
+            parts.append(f"{_format_ratio(norms[0] / norms[-1])} with {variant.label}")
     if not parts:
         return []
     return [
-        f"Before the first step the norm of the first layer's gradient, by that of the last layer's, is {join(parts)}."
+        f"Before the first step, the gradient norm of the first layer divided by that of the last is {join(parts)}."
     ]
 
 
-def _as_share(ratio: float) -> str:
-    """Return 0.53, or 1/45,000 where a decimal would be hard to read."""
+def _format_ratio(ratio: float) -> str:
+    """Return `0.53`, or `1/45,000` if a decimal number would be hard to read."""
     if ratio == 0 or ratio >= 0.1:
         return f"{ratio:.2g}"
     digits = 1 - math.floor(math.log10(1 / ratio))
@@ -97,69 +104,76 @@ def _as_share(ratio: float) -> str:
 
 
 def answer_settings(results: StudyResults) -> list[str]:
-    """Say which value was best, and what went wrong with those below and above it."""
-    finished = [one for one in results.variants if one.test is not None and not one.diverged]
+    """Return which value was best, and which smaller and larger values failed and how."""
+    finished = [variant for variant in results.variants if variant.test is not None and not variant.diverged]
     if not finished:
         return []
-    soonest = [one for one in finished if one.epochs is not None and one.epochs.n == len(results.seeds)]
-    if soonest:
-        best = min(soonest, key=lambda one: one.epochs.mean if one.epochs else 0)
-        sentences = [f"The level is reached soonest with {best.label}."]
+    reaching = [
+        variant for variant in finished if variant.epochs is not None and variant.epochs.n == len(results.seeds)
+    ]
+    if reaching:
+        best = min(reaching, key=lambda variant: variant.epochs.mean if variant.epochs else 0)
+        sentences = [f"The level is reached in the fewest epochs with {best.label}."]
     else:
         sign = 1 if results.is_higher_better else -1
-        best = max(finished, key=lambda one: sign * one.test.mean if one.test else 0)
-        sentences = [f"No value reaches the level in every seed; {best.label} comes to the best test result."]
+        best = max(finished, key=lambda variant: sign * variant.test.mean if variant.test else 0)
+        sentences = [f"No value reaches the level in every seed; {best.label} has the best test result."]
     position = results.variants.index(best)
-    for where, variants in (("smaller", results.variants[:position]), ("larger", results.variants[position + 1 :])):
-        never = [one.label for one in variants if one.epochs is None and one.diverged < len(results.seeds)]
-        diverged = [f"{one.label} ({_when(one)})" for one in variants if one.diverged]
+    for side, variants in (("smaller", results.variants[:position]), ("larger", results.variants[position + 1 :])):
+        never = [
+            variant.label for variant in variants if variant.epochs is None and variant.diverged < len(results.seeds)
+        ]
+        diverged = [f"{variant.label} ({_when(variant)})" for variant in variants if variant.diverged]
         if never:
             verb = "does" if len(never) == 1 else "do"
-            sentences.append(f"Of the {where} ones, {join(never)} {verb} not get there in any seed.")
+            sentences.append(f"Of the {side} values, {join(never)} {verb} not reach the level in any seed.")
         if diverged:
-            sentences.append(f"Training diverges with {join(diverged)}: the loss is no finite number any more.")
+            sentences.append(f"Training diverges with {join(diverged)}: the loss becomes infinite or NaN.")
     return sentences
 
 
 def _when(variant: VariantResults) -> str:
-    epochs = [len(one.curve) + 1 for one in variant.trainings if one.diverged is not None]
+    epochs = [len(training.curve) + 1 for training in variant.trainings if training.diverged is not None]
     return f"in {variant.diverged} of {count(len(variant.trainings), 'seed')}, in epoch {_range(epochs)}"
 
 
 def answer_seconds(results: StudyResults) -> list[str]:
-    """Say how long an epoch takes, and how long it takes to the level: fewer steps an epoch are sooner done."""
-    times = {one.label: [training.seconds for training in one.trainings if training.seconds] for one in results.learned}
+    """Return the time per epoch and the time to reach the level; fewer steps make an epoch faster."""
+    times = {
+        variant.label: [training.seconds for training in variant.trainings if training.seconds]
+        for variant in results.learned
+    }
     parts = [
         f"{1000 * statistics.fmean(seconds[-1] / len(seconds) for seconds in by_seed):.3g} ms with {label}"
         for label, by_seed in times.items()
         if by_seed
     ]
     reached = [
-        f"{one.seconds.mean:.2f} s with {one.label}{in_some(results, one.seconds)}"
-        for one in results.learned
-        if one.seconds is not None
+        f"{variant.seconds.mean:.2f} s with {variant.label}{in_some(results, variant.seconds)}"
+        for variant in results.learned
+        if variant.seconds is not None
     ]
-    sentences = [f"On this machine an epoch, with validation, takes {join(parts)}."] if parts else []
+    sentences = [f"On this machine, an epoch including validation takes {join(parts)}."] if parts else []
     if reached:
-        sentences.append(f"By the clock, the level is reached after {join(reached)}.")
+        sentences.append(f"The level is reached after {join(reached)}.")
     return sentences
 
 
 def answer_symmetry(results: StudyResults) -> list[str]:
-    """Say where units of a hidden layer stayed alike: such a layer has no more to say than one unit."""
+    """Return which hidden layers end with identical units, which compute no more than a single unit."""
     sentences = []
     for variant in results.variants:
-        finished = [one for one in variant.trainings if one.diverged is None]
+        finished = [training for training in variant.trainings if training.diverged is None]
         parts = []
         for layer, units in enumerate(variant.hidden_sizes):
-            distinct = {one.distinct_units[layer] for one in finished}
+            distinct = {training.distinct_units[layer] for training in finished}
             if distinct and min(distinct) < units:
-                kinds = "kind" if max(distinct) == 1 else "kinds"
-                parts.append(f"{_range(distinct)} {kinds} among {units} in hidden layer {layer + 1}")
+                noun = "distinct unit" if max(distinct) == 1 else "distinct units"
+                parts.append(f"{_range(distinct)} {noun} among {units} in hidden layer {layer + 1}")
         if parts:
-            sentences.append(f"With {variant.label}, units end with the same weights: {join(parts)}.")
+            sentences.append(f"With {variant.label}, several units end with the same weights: {join(parts)}.")
     others = "In the other variants" if sentences else "In every variant"
-    return [*sentences, f"{others} no two units of a hidden layer end alike."]
+    return [*sentences, f"{others}, all units of a hidden layer end with different weights."]
 
 
 def _range(numbers: Collection[int]) -> str:
@@ -167,15 +181,15 @@ def _range(numbers: Collection[int]) -> str:
 
 
 def answer_distance(results: StudyResults) -> list[str]:
-    """Say how near each came to the least-squares parameters, and what that costs on the test split."""
+    """Return the final distance of each variant from the least-squares parameters."""
     parts = []
     for variant in results.learned:
-        ends = [one.curve[-1] for one in variant.trainings if one.diverged is None and one.curve]
+        ends = [training.curve[-1] for training in variant.trainings if training.diverged is None and training.curve]
         if ends:
             parts.append(f"{statistics.fmean(ends):.2g} with {variant.label}")
     if not parts:
         return []
     return [
-        "Distance is that of the parameters, ‖θ − θ*‖ / ‖θ*‖, θ* being least squares on the same training examples; "
-        f"in the end it is {join(parts)}."
+        "The distance of the parameters is ‖θ − θ*‖ / ‖θ*‖, where θ* is the least-squares solution on the same "
+        f"training examples. After the last epoch it is {join(parts)}."
     ]

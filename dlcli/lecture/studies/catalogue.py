@@ -1,4 +1,4 @@
-"""The studies there are."""
+"""Catalogue of all studies."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from dlcli.lecture.studies.answers import (
 )
 from dlcli.lecture.studies.study import Ground, Study, Variant
 
-# Two sigmoid layers from Xavier's start, plain SGD at a constant rate. The validation split of digits is larger than
-# usual: curves are read off it, and a tenth of 1,438 examples is a coarse measure.
-_ALIKE = ("model.init=xavier_uniform", "optimizer={name: sgd}", "scheduler=null", "early_stopping=null")
-_NETWORK = ("model.hidden_sizes=[64, 64]", "training.batch_size=64", *_ALIKE)
+# Two sigmoid layers, Xavier initialisation, plain SGD at a constant learning rate. The validation split of digits is
+# larger than usual because the curves are measured on it, and a tenth of 1,438 examples is too coarse.
+_COMMON = ("model.init=xavier_uniform", "optimizer={name: sgd}", "scheduler=null", "early_stopping=null")
+_NETWORK = ("model.hidden_sizes=[64, 64]", "training.batch_size=64", *_COMMON)
 _DIGITS = Ground("digits", ("data.val_fraction=0.2", "training.epochs=30", *_NETWORK), level=0.9)
 _FASHION = Ground("fashion_mnist", ("training.epochs=5", *_NETWORK), level=0.85)
 _IMAGES = {"digits": _DIGITS, "fashion_mnist": _FASHION}
 _LRS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 
 
-def _with(grounds: dict[str, Ground], *settings: str) -> dict[str, Ground]:
-    """Return the grounds with more settings put over theirs."""
+def _extend(grounds: dict[str, Ground], *settings: str) -> dict[str, Ground]:
+    """Return the grounds with additional settings, which take precedence."""
     return {
         data: Ground(ground.preset, (*ground.settings, *settings), ground.level) for data, ground in grounds.items()
     }
@@ -89,10 +89,10 @@ _DEPTHS = Study(
 
 _RATES = Study(
     name="learning-rate",
-    question="What comes of a learning rate too low, or too high?",
-    lecture="θ ← θ − α J: the step α is ours to choose.",
-    # ReLU has no upper bound as sigmoid has, so that steps too large are seen to diverge.
-    grounds=_with(_IMAGES, "model.activation=relu"),
+    question="What if the learning rate is too low or too high?",
+    lecture="θ ← θ − α J: the learning rate α is ours to choose.",
+    # Unlike sigmoid, ReLU has no upper bound, so training diverges visibly if steps are too large.
+    grounds=_extend(_IMAGES, "model.activation=relu"),
     variants=tuple(Variant(f"α={lr:g}", (f"optimizer.lr={lr}",), lr) for lr in (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)),
     reference="α=0.1",
     answer=answer_settings,
@@ -101,9 +101,9 @@ _RATES = Study(
 
 _BATCHES = Study(
     name="batch-size",
-    question="What do more, smaller steps in an epoch gain?",
+    question="Do smaller batches, with more steps per epoch, help?",
     lecture="Gradient descent takes the gradient over the whole set (X, Y) in each step.",
-    grounds=_with(_IMAGES, "training.epochs=20") | {"fashion_mnist": _FASHION},
+    grounds=_extend(_IMAGES, "training.epochs=20") | {"fashion_mnist": _FASHION},
     variants=(
         Variant("the whole set", ("training.batch_size=full",)),
         *(Variant(f"batches of {n}", (f"training.batch_size={n}",), n) for n in (512, 64, 8, 1)),
@@ -116,7 +116,7 @@ _BATCHES = Study(
 
 _STARTS = Study(
     name="initialisation",
-    question="Does it matter where gradient descent starts?",
+    question="Does the starting point of gradient descent matter?",
     lecture="Gradient descent begins with θ ← N(0, 1).",
     grounds=_IMAGES,
     variants=(
@@ -131,11 +131,11 @@ _STARTS = Study(
     lrs=_LRS,
 )
 
-_LINEAR = ("model.hidden_sizes=[]", "training.epochs=300", "data.val_fraction=0.2", *_ALIKE)
+_LINEAR = ("model.hidden_sizes=[]", "training.epochs=300", "data.val_fraction=0.2", *_COMMON)
 
 _SOLUTIONS = Study(
     name="closed-form-vs-sgd",
-    question="Does gradient descent find what least squares computes?",
+    question="Does gradient descent reach the least-squares solution?",
     lecture="Linear regression with squared error has one minimum, θ = (Xᵀ X)⁻¹ Xᵀ Y.",
     grounds={
         "diabetes": Ground("diabetes", _LINEAR, level=0.2),
@@ -158,13 +158,13 @@ STUDIES = {study.name: study for study in (_LOSSES, _HEADS, _STEPS, _DEPTHS, _RA
 
 
 def find_study(name: str) -> Study:
-    """Return the study of that name.
+    """Return the study with the given name.
 
     Raises:
-        UsageError: If there is none.
+        UsageError: If no study has this name.
     """
     if name not in STUDIES:
         guess = closest(name, list(STUDIES))
-        hint = f"did you mean `dlcli study {guess}`?" if guess else "`dlcli study --list` shows what there is"
-        raise UsageError(f"there is no study {name!r}", hint=hint)
+        hint = f"did you mean `dlcli study {guess}`?" if guess else "list all studies with `dlcli study --list`"
+        raise UsageError(f"no study is named {name!r}", hint=hint)
     return STUDIES[name]

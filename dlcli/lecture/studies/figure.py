@@ -1,4 +1,4 @@
-"""The figure of a study: curves by epoch, and beside them what explains or confirms them."""
+"""Figure of a study: curves by epoch, and a second panel beside them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MARKED = 8  # markers along a curve
-_GAP = 0.065  # of an axis's height, between two names
-_ONE_SEED = "#A0A0A0"
+_GAP = 0.065  # minimum distance between two names, as a fraction of the height of the axes
+_SINGLE_SEED = "#A0A0A0"
 _NAME: dict[str, Any] = {"fontsize": 9, "fontweight": "bold", "va": "center"}
 
 
 def draw_study(results: StudyResults) -> dict[str, bytes]:
-    """Return the figure's files by name: `figure.png` and `figure.svg`."""
+    """Draw a study and return its files by name: `figure.png` and `figure.svg`."""
     with drawing():
         figure = _compose(results)
         return {"figure.png": render(figure, "png"), "figure.svg": render(figure, "svg")}
@@ -51,7 +51,7 @@ def _compose(results: StudyResults) -> Figure:
 
 
 class _Look:
-    """How a variant is drawn: colour, line and marker differ, so that it is told in grey too."""
+    """Colour, line and marker of a variant; all three differ, to be distinguishable in greyscale."""
 
     def __init__(self, results: StudyResults, variant: VariantResults) -> None:
         number = results.variants.index(variant)
@@ -62,13 +62,15 @@ class _Look:
 def _draw_curves(axes: Axes, results: StudyResults) -> None:
     ends: list[float | None] = []
     for variant in results.learned:
-        curves = _whole_curves(variant)
+        curves = _finished_curves(variant)
         if not curves.size:
             ends.append(None)
             continue
         mean = _draw_band(axes, results, variant, np.arange(1, curves.shape[1] + 1), curves)
         ends.append(float(mean[-1]))
-        if variant.epochs is not None and variant.epochs.n == len(results.seeds):  # down to where the level is reached
+        if variant.epochs is not None and variant.epochs.n == len(
+            results.seeds
+        ):  # mark the epoch that reaches the level
             epoch = variant.epochs.mean
             colour = _Look(results, variant).colour
             axes.plot([epoch, epoch], [0, results.level], color=colour, linewidth=1, linestyle=":", zorder=0)
@@ -79,20 +81,20 @@ def _draw_curves(axes: Axes, results: StudyResults) -> None:
     _name_ends(axes, results, ends)
 
 
-def _whole_curves(variant: VariantResults) -> np.ndarray:
-    """Return the curves of the seeds that did not diverge, shape (seeds, epochs)."""
-    return np.array([one.curve for one in variant.trainings if one.diverged is None])
+def _finished_curves(variant: VariantResults) -> np.ndarray:
+    """Return the curves of the seeds that did not diverge, of shape (seeds, epochs)."""
+    return np.array([training.curve for training in variant.trainings if training.diverged is None])
 
 
 def _draw_band(
     axes: Axes, results: StudyResults, variant: VariantResults, x: np.ndarray, curves: np.ndarray
 ) -> np.ndarray:
-    """Draw mean and standard deviation over the seeds, of logarithms where the axis is logarithmic; return the mean."""
+    """Draw mean and standard deviation over the seeds, of logarithms on a logarithmic axis; return the mean."""
     look, is_log = _Look(results, variant), results.study.curve == "distance"
     values = np.log(np.maximum(curves, 1e-12)) if is_log else curves
     sd = values.std(0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1])
     mean, low, high = (
-        np.exp(one) if is_log else one for one in (values.mean(0), values.mean(0) - sd, values.mean(0) + sd)
+        np.exp(line) if is_log else line for line in (values.mean(0), values.mean(0) - sd, values.mean(0) + sd)
     )
     axes.plot(
         x,
@@ -109,10 +111,10 @@ def _draw_band(
 
 
 def _scale_curve(axes: Axes, results: StudyResults) -> None:
-    """Set the axis of the curve, and mark the level on it."""
+    """Set the scale of the axis and mark the level."""
     if results.study.curve == "distance":
         axes.set_yscale("log")
-        _write_plainly(axes.yaxis)
+        _label_decimals(axes.yaxis)
     elif results.is_higher_better:
         axes.set_ylim(0, 1)
     axes.axhline(results.level, color=MUTED, linewidth=0.8, linestyle=(0, (4, 4)), zorder=0)
@@ -129,8 +131,8 @@ def _scale_curve(axes: Axes, results: StudyResults) -> None:
     )
 
 
-def _write_plainly(axis: Axis) -> None:
-    """Label a logarithmic axis with 0.01, 0.1, 1: formulas are not set, see style."""
+def _label_decimals(axis: Axis) -> None:
+    """Label a logarithmic axis with 0.01, 0.1, 1: math text is switched off in `style`."""
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -138,7 +140,7 @@ def _write_plainly(axis: Axis) -> None:
 
 
 def _name_ends(axes: Axes, results: StudyResults, ends: Sequence[float | None]) -> None:
-    """Write each variant's name where its curve ends; one that always diverged has no end and stands at the bottom."""
+    """Write each variant's name where its curve ends, or at the bottom if every seed diverged."""
     to_axes = axes.transData + axes.transAxes.inverted()
     heights = [0.0 if y is None else float(to_axes.transform((1, y))[1]) for y in ends]
     for variant, y, height in zip(results.learned, ends, spread_apart(heights, _GAP), strict=True):
@@ -157,10 +159,12 @@ def _name_ends(axes: Axes, results: StudyResults, ends: Sequence[float | None]) 
 
 
 def _draw_seeds(axes: Axes, results: StudyResults) -> None:
-    """Draw the test metric of every seed; where there are two variants, those of one seed are joined."""
+    """Draw the test metric of every seed; with two variants, a line connects the values of each seed."""
     x = np.arange(len(results.variants))
-    table = np.array([[np.nan if t.test is None else t.test for t in one.trainings] for one in results.variants])
-    axes.plot(x, table, color=_ONE_SEED, linewidth=0.9 if len(x) == 2 else 0, marker=".", markersize=5, zorder=1)
+    table = np.array(
+        [[np.nan if t.test is None else t.test for t in variant.trainings] for variant in results.variants]
+    )
+    axes.plot(x, table, color=_SINGLE_SEED, linewidth=0.9 if len(x) == 2 else 0, marker=".", markersize=5, zorder=1)
     for position, variant in zip(x, results.variants, strict=True):
         look, test = _Look(results, variant), variant.test
         if test is not None:
@@ -174,29 +178,31 @@ def _draw_seeds(axes: Axes, results: StudyResults) -> None:
                 markersize=6,
             )
     axes.set_xlim(-0.5, len(x) - 0.5)
-    axes.set_xticks(x, [textwrap.fill(one.label, 10) for one in results.variants])
+    axes.set_xticks(x, [textwrap.fill(variant.label, 10) for variant in results.variants])
     unit = f" ({results.unit})" if results.unit else ""
-    axes.set_title(f"Test {name_metric(results)}{unit}; grey: one seed")
+    axes.set_title(f"Test {name_metric(results)}{unit}; grey: single seeds")
 
 
 def _draw_settings(axes: Axes, results: StudyResults) -> None:
-    """Draw the test metric over the value that is varied."""
+    """Draw the test metric over the varied value."""
     pairs = zip(results.variants, results.study.variants, strict=True)
-    variants = [(one, described.value) for one, described in pairs if described.value is not None]
-    finished = [(value, one.test.mean) for one, value in variants if one.test is not None]
+    variants = [(variant, design.value) for variant, design in pairs if design.value is not None]
+    finished = [(value, variant.test.mean) for variant, value in variants if variant.test is not None]
     axes.plot([value for value, _ in finished], [mean for _, mean in finished], color=MUTED, linewidth=1, zorder=0)
     bottom = axes.get_xaxis_transform()
-    for one, value in variants:
-        look = _Look(results, one)
-        if one.test is not None:
-            axes.errorbar(value, one.test.mean, one.test.sd or 0, color=look.colour, marker=look.marker, capsize=4)
-        if one.diverged:
+    for variant, value in variants:
+        look = _Look(results, variant)
+        if variant.test is not None:
+            axes.errorbar(
+                value, variant.test.mean, variant.test.sd or 0, color=look.colour, marker=look.marker, capsize=4
+            )
+        if variant.diverged:
             axes.plot(value, 0.02, marker="x", color=look.colour, markersize=8, transform=bottom, clip_on=False)
-            text = f"{one.diverged} of {len(results.seeds)}\ndiverge"
-            height = 0.05 if one.test is None else 0.16
+            text = f"{variant.diverged} of {len(results.seeds)}\ndiverge"
+            height = 0.05 if variant.test is None else 0.16
             axes.text(value, height, text, ha="center", color=look.colour, fontsize=8.5, transform=bottom)
     axes.set_xscale("log")
-    _write_plainly(axes.xaxis)
+    _label_decimals(axes.xaxis)
     axes.set_xticks([value for _, value in variants])
     axes.margins(x=0.1)
     if results.is_higher_better:
@@ -205,20 +211,22 @@ def _draw_settings(axes: Axes, results: StudyResults) -> None:
 
 
 def _draw_seconds(axes: Axes, results: StudyResults) -> None:
-    """Draw the curves again, over the time they take."""
+    """Draw the curves over training time."""
     for variant in results.learned:
-        curves = _whole_curves(variant)
+        curves = _finished_curves(variant)
         if curves.size:
-            seconds = np.array([one.seconds for one in variant.trainings if one.diverged is None]).mean(0)
+            seconds = np.array([training.seconds for training in variant.trainings if training.diverged is None]).mean(
+                0
+            )
             _draw_band(axes, results, variant, seconds, curves)
     axes.set_xscale("log")
-    _write_plainly(axes.xaxis)
+    _label_decimals(axes.xaxis)
     _scale_curve(axes, results)
-    axes.set(xlabel="seconds on this machine, validation included", title="The same by the clock")
+    axes.set(xlabel="seconds on this machine, including validation", title="The same curves over time")
 
 
 def _draw_gradients(axes: Axes, results: StudyResults) -> None:
-    """Draw the norm of each layer's gradient before the first step."""
+    """Draw each layer's gradient norm before the first step."""
     for variant in results.variants:
         look, norms = _Look(results, variant), np.array(gradient_means(variant))
         layers = np.arange(1, len(norms) + 1)[norms > 0]
@@ -226,21 +234,21 @@ def _draw_gradients(axes: Axes, results: StudyResults) -> None:
         axes.plot(layers, norms, color=look.colour, linestyle=look.line, marker=look.marker)
         if norms.size:
             axes.text(layers[0] - 0.25, norms[0], variant.label, color=look.colour, ha="right", **_NAME)
-    deepest = max(len(one.hidden_sizes) for one in results.variants) + 1
+    deepest = max(len(variant.hidden_sizes) for variant in results.variants) + 1
     axes.set_yscale("log")
-    _write_plainly(axes.yaxis)
+    _label_decimals(axes.yaxis)
     axes.set_xlim(-0.22 * deepest, deepest + 0.4)
     axes.set_xticks(range(1, deepest + 1))
-    axes.set(xlabel="layer, from the input to the output", title="Norm of the gradient before the first step")
+    axes.set(xlabel="layer, from the input to the output", title="Gradient norm before the first step")
 
 
 def _draw_movement(axes: Axes, results: StudyResults) -> None:
-    """Draw how far the weights of each layer moved."""
+    """Draw the relative change of each layer's weights."""
     width = 0.8 / len(results.variants)
     layers = np.arange(1, len(results.reference.hidden_sizes) + 2)
     for number, variant in enumerate(results.variants):
         look = _Look(results, variant)
-        moved = [100 * (one or 0.0) for one in movement_means(variant)]
+        moved = [100 * (change or 0.0) for change in movement_means(variant)]
         if not moved:
             continue
         x = layers + (number - (len(results.variants) - 1) / 2) * width
@@ -249,4 +257,4 @@ def _draw_movement(axes: Axes, results: StudyResults) -> None:
             text = "0" if height == 0 else f"{height:.0f} %"
             axes.text(position, height, text, ha="center", va="bottom", color=look.colour, fontsize=9)
     axes.set_xticks(layers, [*(f"hidden {i}" for i in layers[:-1]), "last"])
-    axes.set_title("How far weights moved, in % of their first norm")
+    axes.set_title("Change of the weights, in % of their initial norm")

@@ -1,4 +1,4 @@
-"""What a study looks at inside a model: gradients before it learns, how far its weights moved, and to where."""
+"""Measurements inside a model: gradient norms, weight movement, distinct units and least squares."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlcli.evaluation.least_squares import fit_least_squares
 from dlcli.task import Task
 from dlcli.training.trace import Tracer
 
-_ALIKE = 1e-4  # of the largest weight: rounding in float32, over thousands of steps, stays well below
+_TOLERANCE = 1e-4  # tolerance relative to the largest weight; float32 rounding over thousands of steps stays well below
 
 
 def weights_of(model: nn.Sequential) -> list[Tensor]:
@@ -34,7 +34,7 @@ def relative_movement(before: list[Tensor], after: list[Tensor]) -> tuple[float 
 
 
 def distinct_units(weights: list[Tensor]) -> tuple[int, ...]:
-    """Return how many units of each hidden layer have incoming weights of their own, but for rounding."""
+    """Return the number of units of each hidden layer with distinct incoming weights, up to rounding."""
     return tuple(_distinct_rows(weight) for weight in weights[:-1])
 
 
@@ -42,7 +42,7 @@ def _distinct_rows(weight: Tensor) -> int:
     largest = float(weight.abs().max())
     if largest == 0 or not np.isfinite(largest):
         return 1
-    close = torch.cdist(weight, weight, p=torch.inf) <= _ALIKE * largest
+    close = torch.cdist(weight, weight, p=torch.inf) <= _TOLERANCE * largest
     return int((close.int().argmax(1) == torch.arange(len(weight))).sum())
 
 
@@ -59,12 +59,12 @@ class LinearSolution:
     bias: Tensor
 
     def write_to(self, model: nn.Sequential) -> None:
-        """Give a linear model these parameters."""
+        """Load these parameters into a linear model."""
         model.load_state_dict({"0.weight": self.weight, "0.bias": self.bias})
 
     def distance_of(self, model: nn.Sequential) -> float:
-        """Return ‖θ − θ*‖ / ‖θ*‖, θ being a linear model's parameters and θ* these."""
-        theta = torch.cat([one.detach().cpu().double().flatten() for one in model.parameters()])
+        """Return ‖θ − θ*‖ / ‖θ*‖, for the parameters θ of a linear model and these parameters θ*."""
+        theta = torch.cat([parameter.detach().cpu().double().flatten() for parameter in model.parameters()])
         solution = torch.cat([self.weight.flatten(), self.bias])
         return float((theta - solution).norm() / solution.norm())
 

@@ -1,4 +1,4 @@
-"""A study as plain data, for `results.json` and `--json`."""
+"""JSON record of a study, for `results.json` and `--json`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dlcli.lecture.studies.sentences import write_method, write_paragraph, write
 
 
 def make_record(results: StudyResults) -> dict[str, Any]:
-    """Return every number that was measured, and what follows from them."""
+    """Return all measured values of a study and its conclusions."""
     study = results.study
     return {
         "schema": 1,
@@ -30,7 +30,7 @@ def make_record(results: StudyResults) -> dict[str, Any]:
         "tuning_seed": results.tuning_seed,
         "seeds": results.seeds,
         "settings": results.settings,
-        "variants": [_record_variant(results, one) for one in results.variants],
+        "variants": [_record_variant(results, variant) for variant in results.variants],
     }
 
 
@@ -46,7 +46,7 @@ def _record_variant(results: StudyResults, variant: VariantResults) -> dict[str,
         "epochs_to_level": {**_record_spread(variant.epochs), "by_seed": variant.reached},
         "seconds_to_level": _record_spread(variant.seconds),
         "diverged": variant.diverged,
-        "trainings": [asdict(one) for one in variant.trainings],
+        "trainings": [asdict(training) for training in variant.trainings],
     }
 
 

@@ -1,4 +1,4 @@
-"""What a study measures, and its statistics: means, standard deviations, paired differences."""
+"""Results of a study and their statistics: means, standard deviations and paired differences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Verdict: TypeAlias = Literal["same", "within", "mixed", "clear"]
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and standard deviation (divided by n − 1) of n values; one value has no deviation."""
+    """Mean and standard deviation (divided by n − 1) of n values; sd is None for n = 1."""
 
     mean: float
     sd: float | None
@@ -24,7 +24,7 @@ class Spread:
 
 
 def spread_of(values: Sequence[float]) -> Spread | None:
-    """Return the mean and spread of some values; None if there are none."""
+    """Return the mean and standard deviation of the values; None if there are no values."""
     if not values:
         return None
     return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
@@ -32,18 +32,18 @@ def spread_of(values: Sequence[float]) -> Spread | None:
 
 @dataclass(frozen=True)
 class Training:
-    """One model, trained (or solved) once.
+    """Results of one training (or one closed-form solution) of one model.
 
     Attributes:
-        seed: Of the validation split, the first parameters and the order of examples.
-        curve: What the study follows, after each epoch; shorter if training diverged.
-        train_loss: Mean loss of each epoch.
-        seconds: Training and validation up to the end of each epoch, together.
-        test: The task's metric on the test split, after the last epoch; None if training diverged.
-        diverged: When and how the loss stopped being a finite number.
-        gradient_norms: Of each layer's weights before the first step, on a fixed batch, first layer to last.
+        seed: Seed of the validation split, the initial parameters and the order of examples.
+        curve: Value that the study measures after each epoch; shorter if training diverged.
+        train_loss: Mean training loss of each epoch.
+        seconds: Cumulative time of training and validation at the end of each epoch.
+        test: Metric on the test split after the last epoch; None if training diverged.
+        diverged: Description of the divergence; None if the loss stayed finite.
+        gradient_norms: Gradient norm of each layer's weights before the first step, on a fixed batch, first to last.
         moved: ‖W − W₀‖ / ‖W₀‖ of each layer's weights W, first to last; None where W₀ is 0.
-        distinct_units: How many units of each hidden layer ended with weights of their own.
+        distinct_units: Number of units of each hidden layer with distinct final weights.
     """
 
     seed: int
@@ -59,15 +59,15 @@ class Training:
 
 @dataclass(frozen=True)
 class VariantResults:
-    """What came of one variant, over all seeds.
+    """Results of one variant over all seeds.
 
     Attributes:
-        label: The variant's.
-        config: Its settings by their dotted names, but for the seed.
-        lr: The learning rate it was trained with; None for the solution in closed form.
-        tried: Where that was chosen: by learning rate, the mean of the curve; None where training diverged.
-        trainings: One per seed, in order.
-        reached: The first epoch in which the curve had reached the level, per seed; None where it never did.
+        label: Label of the variant.
+        config: Settings by their dotted names, without the seed.
+        lr: Learning rate of the trainings; None for the closed-form solution.
+        tried: Mean of the curve by tried learning rate, if tuned; None where training diverged.
+        trainings: Trainings, one per seed, in order.
+        reached: First epoch at which the curve reaches the level, per seed; None if it never does.
     """
 
     label: str
@@ -79,38 +79,38 @@ class VariantResults:
 
     @property
     def hidden_sizes(self) -> tuple[int, ...]:
-        """Units of each hidden layer."""
+        """Number of units of each hidden layer."""
         return tuple(self.config["model.hidden_sizes"])
 
     @property
     def test(self) -> Spread | None:
         """The metric on the test split, over the seeds that did not diverge."""
-        return spread_of([one.test for one in self.trainings if one.test is not None])
+        return spread_of([training.test for training in self.trainings if training.test is not None])
 
     @property
     def epochs(self) -> Spread | None:
         """The epochs it took to reach the level, over the seeds that did."""
-        return spread_of([one for one in self.reached if one is not None])
+        return spread_of([epoch for epoch in self.reached if epoch is not None])
 
     @property
     def seconds(self) -> Spread | None:
-        """The seconds of training and validation it took to reach the level, over the seeds that did."""
+        """Time of training and validation until the level is reached, over the seeds that reach it."""
         pairs = zip(self.trainings, self.reached, strict=True)
-        return spread_of([one.seconds[epoch - 1] for one, epoch in pairs if epoch is not None])
+        return spread_of([training.seconds[epoch - 1] for training, epoch in pairs if epoch is not None])
 
     @property
     def diverged(self) -> int:
-        """In how many seeds training diverged."""
-        return sum(one.diverged is not None for one in self.trainings)
+        """Number of seeds whose training diverged."""
+        return sum(training.diverged is not None for training in self.trainings)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The differences of two variants, seed by seed; a seed counts where both have a figure.
+    """Differences of two variants, paired by seed, over the seeds for which both have a value.
 
     Attributes:
-        difference: Variant less reference, over the seeds that count; None if there are none.
-        same_sign: In how many of them the difference has the sign of its mean.
+        difference: Variant minus reference over these seeds; None without any.
+        same_sign: Number of these seeds whose difference has the sign of the mean.
     """
 
     difference: Spread | None
@@ -118,10 +118,10 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict | None:
-        """Whether the difference is larger than its own spread, and of one sign in every seed.
+        """Whether the difference exceeds its standard deviation and has the same sign in every seed.
 
-        `same` is no difference at all, `within` one no larger than its standard deviation, `mixed` one that is larger
-        but not of one sign, or of one seed only; `clear` is all else. None if no seed counts.
+        `same`: no difference at all. `within`: not larger than its standard deviation. `mixed`: larger, but with
+        different signs or from a single seed. `clear`: all other cases. None if no seed has both values.
         """
         difference = self.difference
         if difference is None:
@@ -137,36 +137,36 @@ def compare(reference: Sequence[float | None], others: Sequence[float | None]) -
     """Return the paired differences `others` − `reference`, seed by seed.
 
     Args:
-        reference: A figure per seed, None where there is none.
-        others: The same seeds in the same order.
+        reference: Values of the reference, one per seed; None if missing.
+        others: Values of the variant, for the same seeds in the same order.
     """
     pairs = zip(reference, others, strict=True)
-    differences = [other - one for one, other in pairs if one is not None and other is not None]
+    differences = [b - a for a, b in pairs if a is not None and b is not None]
     difference = spread_of(differences)
     mean = difference.mean if difference else 0.0
-    return Comparison(difference, sum(one * mean > 0 for one in differences))
+    return Comparison(difference, sum(value * mean > 0 for value in differences))
 
 
 def first_epoch(curve: Sequence[float], level: float, *, higher: bool) -> int | None:
-    """Return the first epoch, counted from 1, in which a curve is at or beyond a level; None if it never is."""
-    return next((i for i, one in enumerate(curve, 1) if (one >= level if higher else one <= level)), None)
+    """Return the first epoch, counted from 1, at which a curve reaches a level; None if it never does."""
+    return next((i for i, value in enumerate(curve, 1) if (value >= level if higher else value <= level)), None)
 
 
 @dataclass(frozen=True)
 class StudyResults:
-    """All that a study measured.
+    """All results of a study.
 
     Attributes:
-        study: What was asked.
-        data: The data source.
-        metric: What is measured on the test split.
-        unit: Of that metric; "" for a bare number.
-        level: What the curve is to reach.
-        epochs: How long each model was trained.
-        tuning_seed: With which learning rates were chosen.
-        seeds: The others, one training of each variant each.
-        settings: What the user changed for all variants.
-        variants: In the study's order.
+        study: Definition of the study.
+        data: Name of the data source.
+        metric: Name of the metric on the test split.
+        unit: Unit of the metric; "" if it has none.
+        level: Value that the curve should reach.
+        epochs: Number of training epochs of each model.
+        tuning_seed: Seed used to tune the learning rates.
+        seeds: Seeds of the comparison, with one training per variant and seed.
+        settings: Overrides by the user for all variants.
+        variants: Results of the variants, in the order of the study.
     """
 
     study: Study
@@ -182,40 +182,43 @@ class StudyResults:
 
     @property
     def is_higher_better(self) -> bool:
-        """Whether the test metric is better the higher it is."""
+        """Whether a higher test metric is better."""
         return self.metric in HIGHER_IS_BETTER
 
     @property
     def is_curve_rising(self) -> bool:
-        """Whether a higher curve is a better one."""
+        """Whether a higher curve is better."""
         return self.study.curve == "val" and self.is_higher_better
 
     @property
     def reference(self) -> VariantResults:
-        """The variant that the others are held against."""
-        return next(one for one in self.variants if one.label == self.study.reference)
+        """The variant that the others are compared with."""
+        return next(variant for variant in self.variants if variant.label == self.study.reference)
 
     @property
     def others(self) -> tuple[VariantResults, ...]:
-        """The variants but for the reference."""
-        return tuple(one for one in self.variants if one.label != self.study.reference)
+        """All variants except the reference."""
+        return tuple(variant for variant in self.variants if variant.label != self.study.reference)
 
     @property
     def learned(self) -> tuple[VariantResults, ...]:
-        """The variants that were trained: all but the solution in closed form."""
-        return tuple(one for one in self.variants if one.lr is not None)
+        """All trained variants, without the closed-form solution."""
+        return tuple(variant for variant in self.variants if variant.lr is not None)
 
     def compare_test(self, variant: VariantResults) -> Comparison:
-        """Return a variant's test metric less the reference's."""
-        return compare([one.test for one in self.reference.trainings], [one.test for one in variant.trainings])
+        """Compare a variant's test metric with the reference's."""
+        return compare(
+            [training.test for training in self.reference.trainings],
+            [training.test for training in variant.trainings],
+        )
 
     def later_in(self, variant: VariantResults) -> tuple[int, int]:
-        """Return in how many seeds a variant reaches the level later, and earlier, than the reference.
+        """Return the numbers of seeds in which a variant reaches the level later, and earlier, than the reference.
 
-        Not to reach it is later than any epoch.
+        A level that is never reached counts as later than any epoch.
         """
         pairs = [
-            (math.inf if one is None else one, math.inf if other is None else other)
-            for one, other in zip(self.reference.reached, variant.reached, strict=True)
+            (math.inf if a is None else a, math.inf if b is None else b)
+            for a, b in zip(self.reference.reached, variant.reached, strict=True)
         ]
-        return sum(other > one for one, other in pairs), sum(other < one for one, other in pairs)
+        return sum(b > a for a, b in pairs), sum(b < a for a, b in pairs)

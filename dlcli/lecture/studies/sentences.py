@@ -1,4 +1,4 @@
-"""Sentences that follow from a study's numbers, whatever these are."""
+"""Sentences and number formats for the results of a study, valid for any numbers."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Iterable, Sequence
 
 from dlcli.lecture.studies.results import Comparison, Spread, StudyResults, VariantResults
 
-FEW_SEEDS = 5  # with fewer, a standard deviation is hardly known itself
-_FINEST = 4  # decimals of a difference
+FEW_SEEDS = 5  # with fewer seeds, the standard deviation itself is very uncertain
+_FINEST = 4  # most decimals of a difference
 _UNITS = {"accuracy": "accuracy", "rmse": "RMSE"}
 
 
 def name_metric(results: StudyResults) -> str:
-    """Return what the test metric is called."""
+    """Return the name of the test metric."""
     return _UNITS.get(results.metric, results.metric)
 
 
 def name_curve(results: StudyResults) -> str:
-    """Return what the curve is called."""
+    """Return the name of the curve."""
     return "distance from least squares" if results.study.curve == "distance" else f"validation {name_metric(results)}"
 
 
 def name_goal(results: StudyResults) -> str:
-    """Return what the curve is to reach."""
+    """Return the level that the curve should reach, in words."""
     level = f"{results.level:g}"
     return (
         f"a distance of {level} from least squares"
@@ -33,14 +33,14 @@ def name_goal(results: StudyResults) -> str:
 
 
 def format_number(value: float, scale: float | None = None) -> str:
-    """Return a measured value with three decimals, or fewer where `scale`, or itself, is large."""
+    """Return a value with three decimals, or fewer if `scale` (default: the value) is large."""
     size = abs(value if scale is None else scale)
     decimals = 3 if size == 0 or not math.isfinite(size) else min(3, max(0, 3 - math.floor(math.log10(size))))
     return f"{value:.{decimals}f}"
 
 
 def format_spread(spread: Spread | None, scale: float | None = None) -> str:
-    """Return `mean ± sd`, or a dash if there is none."""
+    """Return `mean ± sd`, or a dash for None."""
     if spread is None:
         return "-"
     scale = spread.mean if scale is None else scale
@@ -49,12 +49,12 @@ def format_spread(spread: Spread | None, scale: float | None = None) -> str:
 
 
 def format_mean(spread: Spread) -> str:
-    """Return a mean number of epochs, with a decimal where it is no whole number."""
+    """Return a mean number of epochs, with one decimal unless it is an integer."""
     return f"{spread.mean:.1f}".removesuffix(".0")
 
 
 def format_difference(difference: Spread, *, sign: bool) -> str:
-    """Return a difference as `mean ± sd`, with two digits of the deviation, with its sign or without."""
+    """Return a difference as `mean ± sd`, with two digits of the sd; `sign` selects the signed form."""
     mean = difference.mean if sign else abs(difference.mean)
     size = difference.sd or abs(mean)
     decimals = min(_FINEST, max(0, 1 - math.floor(math.log10(size)))) if size else 3
@@ -70,99 +70,105 @@ def join(parts: Iterable[str], word: str = "and") -> str:
 
 
 def capitalize(text: str) -> str:
-    """Return the text with its first letter large, and all others as they are."""
+    """Return the text with an upper-case first letter and all others unchanged."""
     return text[:1].upper() + text[1:]
 
 
-def count(n: int, what: str) -> str:
+def count(n: int, noun: str) -> str:
     """Return `1 seed`, `5 seeds`."""
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def state_speed(results: StudyResults) -> str:
-    """Return in how many epochs each variant reaches the level, without a stop: what a figure's title says."""
+    """Return the number of epochs in which each variant reaches the level, without a final full stop."""
     goal = name_goal(results)
-    reached = [(one, one.epochs) for one in results.learned if one.epochs is not None]
-    others = [one for one in results.learned if one.epochs is None]
-    diverged = [one.label for one in others if one.diverged == len(results.seeds)]
-    never = [f"{one.label}{_of_some(one)}" for one in others if one.diverged < len(results.seeds)]
+    reached = [(variant, variant.epochs) for variant in results.learned if variant.epochs is not None]
+    others = [variant for variant in results.learned if variant.epochs is None]
+    diverged = [variant.label for variant in others if variant.diverged == len(results.seeds)]
+    never = [f"{variant.label}{_of_some(variant)}" for variant in others if variant.diverged < len(results.seeds)]
     clauses = []
     if reached:
-        first, *rest = [f"{format_mean(epochs)} with {one.label}{in_some(results, epochs)}" for one, epochs in reached]
+        first, *rest = [
+            f"{format_mean(epochs)} with {variant.label}{in_some(results, epochs)}" for variant, epochs in reached
+        ]
         word = "epoch" if first.startswith("1 ") else "epochs"
         first = first.replace(" with", f" {word} with", 1)
         clauses.append(f"{goal} is reached after {', '.join([first, *rest])}")
     if never:
         beginning = "not" if reached else f"{goal} is not reached"
-        clauses.append(f"{beginning} within {results.epochs} with {join(never, 'or')}")
+        clauses.append(f"{beginning} within {results.epochs} epochs with {join(never, 'or')}")
     if diverged:
         clauses.append(f"training diverges with {join(diverged)}")
-    return capitalize("; ".join(clauses) + _closeness(results))
+    return capitalize("; ".join(clauses) + _disagreement(results))
 
 
 def in_some(results: StudyResults, epochs: Spread) -> str:
-    """Return in how many seeds a variant reached the level, where not in all."""
+    """Return the number of seeds in which a variant reached the level, or "" for all seeds."""
     return "" if epochs.n == len(results.seeds) else f" (in {epochs.n} of {count(len(results.seeds), 'seed')})"
 
 
-def _closeness(results: StudyResults) -> str:
-    """Return that two variants are about equally soon, where there are two and the seeds do not agree."""
-    if len(results.learned) != 2 or all(one.epochs is None for one in results.learned):
+def _disagreement(results: StudyResults) -> str:
+    """Return that the seeds disagree on which of two variants is faster, or "" if they agree."""
+    if len(results.learned) != 2 or all(variant.epochs is None for variant in results.learned):
         return ""
     later, earlier = results.later_in(results.others[0])
     agree = later == earlier == 0 or len(results.seeds) in (later, earlier)
-    return "" if agree else "; the seeds do not agree which is sooner"
+    return "" if agree else "; the seeds disagree on which is faster"
 
 
 def describe_procedure(results: StudyResults) -> list[str]:
-    """Return how the numbers came about, in sentences."""
+    """Return sentences that describe how the results were obtained."""
     n = len(results.seeds)
     seeds = f"{results.seeds[0]} {'to' if n > 2 else 'and'} {results.seeds[-1]}"
     sentences = [
-        f"Each variant was trained for {count(results.epochs, 'epoch')} with each of the {n} seeds {seeds}. A seed "
-        "decides the validation split, the order of the examples and, where shapes agree, the first parameters: "
-        "within a seed, all variants have the same."
+        f"Each variant was trained for {count(results.epochs, 'epoch')} with each of the {n} seeds {seeds}. The seed "
+        "determines the validation split, the order of the examples and, where shapes and initialisation agree, the "
+        "initial parameters: all variants of a seed share them."
     ]
-    tuned = [one for one in results.learned if one.tried]
+    tuned = [variant for variant in results.learned if variant.tried]
     if tuned:
         lrs = ", ".join(f"{lr:g}" for lr in tuned[0].tried)
-        picks = join(f"{one.lr:g} with {one.label}" for one in tuned)
+        picks = join(f"{variant.lr:g} with {variant.label}" for variant in tuned)
         sentences.append(
-            f"Each has the learning rate that suits it: of {lrs} the one with the best {name_curve(results)}, as a "
-            f"mean over the epochs, in a training with seed {results.tuning_seed}, which is not used again. "
-            f"That is {picks}."
+            f"The learning rate of each variant was chosen from {lrs}, by the best {name_curve(results)}, averaged "
+            f"over the epochs, in a training with seed {results.tuning_seed}, which is not used again. "
+            f"The choice is {picks}."
         )
         sentences += _edges(tuned)
-    elif len({one.lr for one in results.learned}) == 1:
-        sentences.append(f"All have the learning rate {results.learned[0].lr:g}, whether it suits them or not.")
+    elif len({variant.lr for variant in results.learned}) == 1:
+        sentences.append(f"All variants have the learning rate {results.learned[0].lr:g}, which was not tuned.")
     if n < FEW_SEEDS:
-        sentences.append(f"{n} seeds are few: the standard deviations are rough.")
+        sentences.append(f"With only {n} seeds, the standard deviations are rough estimates.")
     return sentences
 
 
 def _edges(tuned: Sequence[VariantResults]) -> list[str]:
-    """Return whose learning rate is the least or the largest tried, so that a wider choice might serve it better."""
-    at_edge = [one.label for one in tuned if len(one.tried) > 1 and one.lr in (min(one.tried), max(one.tried))]
+    """Return which variants chose the smallest or largest rate tried, so that a wider range might be better."""
+    at_edge = [
+        variant.label
+        for variant in tuned
+        if len(variant.tried) > 1 and variant.lr in (min(variant.tried), max(variant.tried))
+    ]
     if not at_edge:
         return []
-    return [f"For {join(at_edge)} that is an end of the range: a rate beyond it might be better still."]
+    return [f"For {join(at_edge)} this is an end of the range; a rate beyond it might be better."]
 
 
 def state_result(results: StudyResults) -> str:
-    """Return what each variant comes to on the test split, in a sentence."""
+    """Return a sentence with the test metric of each variant."""
     unit = f" {results.unit}" if results.unit else ""
-    scale = max((abs(one.test.mean) for one in results.variants if one.test), default=0.0)
+    scale = max((abs(variant.test.mean) for variant in results.variants if variant.test), default=0.0)
     parts = [
-        f"{format_spread(one.test, scale)}{unit} with {one.label}{_of_some(one)}"
-        for one in results.variants
-        if one.test
+        f"{format_spread(variant.test, scale)}{unit} with {variant.label}{_of_some(variant)}"
+        for variant in results.variants
+        if variant.test
     ]
-    diverged = [one.label for one in results.variants if not one.test]
+    diverged = [variant.label for variant in results.variants if not variant.test]
     if not parts:
-        return "Training diverges with every variant and every seed: there is nothing to compare."
-    spread = f"mean ± standard deviation over {count(len(results.seeds), 'seed')}"
-    sentence = f"After {count(results.epochs, 'epoch')} the test {name_metric(results)} is {join(parts)} ({spread})"
-    return f"{sentence}{f'; with {join(diverged)} training diverges' if diverged else ''}."
+        return "Training diverges with every variant and every seed, so nothing can be compared."
+    spread = f"mean ± sd over {count(len(results.seeds), 'seed')}"
+    sentence = f"After {count(results.epochs, 'epoch')}, the test {name_metric(results)} is {join(parts)} ({spread})"
+    return f"{sentence}{f'; training diverges with {join(diverged)}' if diverged else ''}."
 
 
 def _of_some(variant: VariantResults) -> str:
@@ -170,40 +176,40 @@ def _of_some(variant: VariantResults) -> str:
 
 
 def state_differences(results: StudyResults) -> str:
-    """Return how the variants differ from the reference seed by seed, in a sentence; "" if none can be compared."""
-    clauses = [_difference(one.label, results.compare_test(one), results.unit) for one in results.others]
-    clauses = [one for one in clauses if one]
+    """Return a sentence with the paired differences from the reference; "" if no variant can be compared."""
+    clauses = [_difference(variant.label, results.compare_test(variant), results.unit) for variant in results.others]
+    clauses = [clause for clause in clauses if clause]
     if not clauses:
         return ""
-    return f"Seed by seed, against {results.reference.label}: {'; '.join(clauses)}."
+    return f"Compared seed by seed with {results.reference.label}, it is {'; '.join(clauses)}."
 
 
 def _difference(label: str, comparison: Comparison, unit: str) -> str:
     difference = comparison.difference
     if difference is None:
         return ""
-    least = 0.5 * 10**-_FINEST
-    if abs(difference.mean) < least and (difference.sd or 0) < least:
-        return f"with {label} it is the same, to {_FINEST} decimals"
+    smallest = 0.5 * 10**-_FINEST
+    if abs(difference.mean) < smallest and (difference.sd or 0) < smallest:
+        return f"the same to {_FINEST} decimals with {label}"
     size = format_difference(difference, sign=False) + (f" {unit}" if unit else "")
     direction = "lower" if difference.mean < 0 else "higher"
     seeds = f"in {comparison.same_sign} of {count(difference.n, 'seed')}"
     match comparison.verdict:
         case "within":
-            return f"with {label} the difference, {size}, is within its spread ({direction} {seeds})"
+            return f"the same within one standard deviation with {label} ({direction} by {size}, {seeds})"
         case "clear":
-            return f"with {label} it is {direction} by {size}, {seeds}"
+            return f"{direction} by {size} with {label}, {seeds}"
         case _:
-            return f"with {label} it is {direction} by {size}, but only {seeds}"
+            return f"{direction} by {size} with {label}, but only {seeds}"
 
 
 def write_title(results: StudyResults) -> str:
-    """Return the finding in a line."""
+    """Return the main result in one line."""
     return state_speed(results)
 
 
 def write_paragraph(results: StudyResults) -> str:
-    """Return what was found, and what follows."""
+    """Return the results and conclusions as a paragraph."""
     sentences = [
         f"{state_speed(results)}.",
         state_result(results),
@@ -214,5 +220,5 @@ def write_paragraph(results: StudyResults) -> str:
 
 
 def write_method(results: StudyResults) -> str:
-    """Return how it was found."""
+    """Return the procedure as a paragraph."""
     return " ".join(describe_procedure(results))

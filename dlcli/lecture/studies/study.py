@@ -1,4 +1,4 @@
-"""What a study is."""
+"""Definition of a study: question, variants and common settings."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Panel: TypeAlias = Literal["seeds", "settings", "seconds", "gradients", "moved"]
 
 @dataclass(frozen=True)
 class Variant:
-    """One of the things that a study compares.
+    """One of the configs that a study compares.
 
     Attributes:
-        label: What it is called behind the word "with", in a table and beside a curve.
-        settings: `key=value`, what sets it apart from the others; none for the solution in closed form.
-        value: The varied number, where it is one.
-        is_solved: Whether the parameters are computed by least squares and not learned.
+        label: Name in tables, beside curves and in sentences after the word "with".
+        settings: Overrides `key=value` that distinguish the variant; none for the closed-form solution.
+        value: Value of the varied setting, if it is a number.
+        is_solved: Whether the parameters are computed by least squares instead of trained.
     """
 
     label: str
@@ -32,12 +32,12 @@ class Variant:
 
 @dataclass(frozen=True)
 class Ground:
-    """What a study's variants have in common on one data source.
+    """Common settings of a study's variants on one data source.
 
     Attributes:
-        preset: The config to start from.
-        settings: `key=value`, put over the preset's.
-        level: What the curve is to reach; how soon it does is how fast a variant learns.
+        preset: Base config.
+        settings: Overrides `key=value` of the preset.
+        level: Value that the curve should reach; the number of epochs until then measures the learning speed.
     """
 
     preset: str
@@ -47,20 +47,20 @@ class Ground:
 
 @dataclass(frozen=True)
 class Study:
-    """A controlled experiment: one thing is varied, all else is the same.
+    """A controlled experiment: a single factor varies, everything else is constant.
 
     Attributes:
-        name: What it is called on the command line.
-        question: What it asks, in a line.
-        lecture: The claim of the lecture that it is about.
-        grounds: By data source; the first is what it runs on unless told otherwise.
-        variants: What is compared.
-        reference: The label of the variant that the others are held against.
-        answer: What follows from the measured numbers about the question, in sentences.
-        lrs: Learning rates to choose each variant's from; none where all have the same, or it is what is varied.
-        curve: What is followed by epoch: the task's metric on val, or the distance from the least-squares parameters.
-        panel: What the figure shows beside the curves.
-        kept: Settings that the study stands on, and that nobody may change.
+        name: Name on the command line.
+        question: Question in one line.
+        lecture: Claim of the lecture to be tested.
+        grounds: Common settings by data source; the first data source is the default.
+        variants: Variants to compare.
+        reference: Label of the variant that the others are compared with.
+        answer: Function that returns sentences answering the question from the results.
+        lrs: Learning rates to tune each variant over; empty if the study sets or varies the learning rate.
+        curve: Value measured after each epoch: the metric on val, or the distance from the least-squares parameters.
+        panel: Content of the panel beside the curves.
+        kept: Settings that the study depends on and users must not override.
     """
 
     name: str
@@ -77,6 +77,6 @@ class Study:
 
     @property
     def varied(self) -> tuple[str, ...]:
-        """The settings that tell its variants apart, by their dotted names."""
+        """Dotted names of the settings that differ between the variants."""
         settings = [setting for variant in self.variants for setting in variant.settings]
         return tuple(dict.fromkeys(setting.partition("=")[0] for setting in settings))

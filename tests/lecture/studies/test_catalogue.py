@@ -1,4 +1,4 @@
-"""Every study that is described can be run."""
+"""Definitions of all studies: valid configs and complete descriptions."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ GROUNDS = [(name, data) for name, study in STUDIES.items() for data in study.gro
 
 
 @pytest.mark.parametrize(("name", "data"), GROUNDS)
-def test_variants_are_valid_configs_that_differ_in_what_is_varied_alone(name: str, data: str) -> None:
+def test_variants_are_valid_configs_that_differ_only_in_varied_settings(name: str, data: str) -> None:
     study = STUDIES[name]
     ground = study.grounds[data]
-    learned = [one for one in study.variants if not one.is_solved]
+    learned = [variant for variant in study.variants if not variant.is_solved]
     settings = [
-        deciding_settings(load_config(ground.preset, [*ground.settings, *one.settings]).config) for one in learned
+        deciding_settings(load_config(ground.preset, [*ground.settings, *variant.settings]).config)
+        for variant in learned
     ]
     assert settings[0]["data.name"] == data
-    for i, one in enumerate(settings):
-        assert one not in settings[:i], "two variants are the same"
-        differing = {key for key in {**one, **settings[0]} if one.get(key) != settings[0].get(key)}
+    for i, config in enumerate(settings):
+        assert config not in settings[:i], "two variants are the same"
+        differing = {key for key in {**config, **settings[0]} if config.get(key) != settings[0].get(key)}
         prefixes = tuple(path.removesuffix(".name") for path in study.varied)
         assert all(key.startswith(prefixes) for key in differing), differing
 
 
 @pytest.mark.parametrize("study", STUDIES.values(), ids=lambda study: study.name)
-def test_a_description_is_whole_and_fits_a_line(study: object) -> None:
-    labels = [one.label for one in study.variants]  # type: ignore[attr-defined]
+def test_a_description_is_complete_and_fits_a_line(study: object) -> None:
+    labels = [variant.label for variant in study.variants]  # type: ignore[attr-defined]
     assert study.reference in labels  # type: ignore[attr-defined]
     assert len(set(labels)) == len(labels)
     assert all(len(label) <= 16 for label in labels)
@@ -39,7 +40,7 @@ def test_a_description_is_whole_and_fits_a_line(study: object) -> None:
     assert study.lrs or "optimizer.lr" in study.varied  # type: ignore[attr-defined]
 
 
-def test_a_name_that_is_no_study_is_answered_with_the_nearest() -> None:
+def test_an_unknown_study_name_suggests_the_closest() -> None:
     with pytest.raises(UsageError) as caught:
         find_study("mse-vs-crossentropy")
     assert "dlcli study mse-vs-cross-entropy" in str(caught.value.hint)

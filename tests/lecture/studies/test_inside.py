@@ -1,4 +1,4 @@
-"""What is looked at inside a model, against definitions written out and scikit-learn."""
+"""Measurements inside a model, compared with their definitions and scikit-learn."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dlcli.data.splits import Split
 from dlcli.lecture.studies.measures import distinct_units, relative_movement, solve_least_squares
 
 
-def test_least_squares_is_scikit_learn_s_and_at_no_distance_from_itself() -> None:
+def test_least_squares_equals_scikit_learns_at_distance_zero() -> None:
     from sklearn.linear_model import LinearRegression
 
     torch.manual_seed(0)
@@ -35,7 +35,7 @@ def test_units_with_the_same_weights_count_once() -> None:
     assert distinct_units([weight, torch.zeros(3, 4), torch.ones(2, 3)]) == (3, 1)
 
 
-def test_movement_is_relative_and_unknown_from_zero() -> None:
+def test_movement_is_relative_and_undefined_from_zero() -> None:
     before = [torch.tensor([[3.0, 4.0]]), torch.zeros(1, 1), torch.ones(1, 1)]
     after = [torch.tensor([[3.0, 5.0]]), torch.ones(1, 1), torch.ones(1, 1)]
     assert relative_movement(before, after) == (0.2, None, 0.0)

@@ -1,4 +1,4 @@
-"""Means, deviations and paired differences, against NumPy and SciPy."""
+"""Means, standard deviations and paired differences, compared with NumPy and SciPy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scipy import stats
 from dlcli.lecture.studies.results import compare, first_epoch, spread_of
 
 
-def test_means_and_deviations_are_numpy_s() -> None:
+def test_means_and_standard_deviations_equal_numpys() -> None:
     values = np.random.default_rng(0).normal(0.9, 0.01, 7).tolist()
     spread = spread_of(values)
     assert spread is not None
@@ -19,16 +19,16 @@ def test_means_and_deviations_are_numpy_s() -> None:
     assert spread_of([3.0]).sd is None  # type: ignore[union-attr]
 
 
-def test_paired_differences_are_those_of_a_paired_t_test() -> None:
+def test_paired_differences_match_a_paired_t_test() -> None:
     generator = np.random.default_rng(1)
-    one, other = generator.normal(0.90, 0.05, 6), generator.normal(0.93, 0.05, 6)
-    comparison = compare(one.tolist(), other.tolist())
+    first, second = generator.normal(0.90, 0.05, 6), generator.normal(0.93, 0.05, 6)
+    comparison = compare(first.tolist(), second.tolist())
     difference = comparison.difference
     assert difference is not None
     assert difference.sd is not None
     t = difference.mean / (difference.sd / np.sqrt(difference.n))
-    assert t == pytest.approx(stats.ttest_rel(other, one).statistic)
-    assert comparison.same_sign == int((np.sign(other - one) == np.sign(np.mean(other - one))).sum())
+    assert t == pytest.approx(stats.ttest_rel(second, first).statistic)
+    assert comparison.same_sign == int((np.sign(second - first) == np.sign(np.mean(second - first))).sum())
 
 
 @pytest.mark.parametrize(
@@ -43,14 +43,14 @@ def test_paired_differences_are_those_of_a_paired_t_test() -> None:
         ([None, None], [0.5, 0.6], None, 0),
     ],
 )
-def test_a_difference_is_clear_beyond_its_spread_and_of_one_sign(
+def test_a_difference_is_clear_if_it_exceeds_its_sd_with_one_sign(
     reference: list[float | None], others: list[float | None], verdict: str | None, same_sign: int
 ) -> None:
     comparison = compare(reference, others)
     assert (comparison.verdict, comparison.same_sign) == (verdict, same_sign)
 
 
-def test_a_level_is_reached_in_the_first_epoch_at_or_beyond_it() -> None:
+def test_a_level_is_reached_at_the_first_epoch_at_or_beyond_it() -> None:
     assert first_epoch([0.5, 0.9, 0.8, 0.95], 0.9, higher=True) == 2
     assert first_epoch([0.5, 0.2, 0.1], 0.2, higher=False) == 2
     assert first_epoch([0.5, 0.6], 0.9, higher=True) is None

@@ -36,9 +36,7 @@ def render_comparison(
     ]
     return render_page(
         "compare.html.j2",
-        sections=[
-            (name, heading) for name, heading, is_present in [*candidates, ("config", "Config", True)] if is_present
-        ],
+        sections=[(name, heading) for name, heading, is_present in candidates if is_present],
         names=[run.config.name for run in runs],
         runs=Table(
             "Runs",

@@ -27,8 +27,8 @@ if TYPE_CHECKING:  # jinja2 is imported only when a page is written
     from dlcli.report.record import Layer
 
 REPORT = "report.html"
-_CURVES = ("loss", "metrics", "learning_rate")  # the pictures of the way there
-_ANOTHER_FILE = "name another file, such as report.html"
+_CURVES = ("loss", "metrics", "learning_rate")  # pictures of the training progress
+_ANOTHER_FILE = "choose another file, such as report.html"
 
 
 @dataclass(frozen=True)
@@ -118,15 +118,15 @@ def _layers(model: nn.Sequential, in_features: int) -> list[Layer]:
 
 
 def compare_page(runs: Sequence[str | Run], output: str | os.PathLike[str]) -> None:
-    """Write one self-contained HTML page about several runs: where they differ, their figures and curves.
+    """Write one self-contained HTML page that compares runs: differing settings, metrics and curves.
 
     Args:
-        runs: Runs, run folders or names.
-        output: The file.
+        runs: Run folders or names.
+        output: Output file.
 
     Raises:
-        UsageError: If there is no such run.
-        DataError: If a run cannot be read, or the file not be written.
+        UsageError: If the run does not exist.
+        DataError: If a run cannot be read, or the file cannot be written.
     """
     from dlcli.report.compare import render_comparison
 

@@ -76,11 +76,12 @@ def resolve_path(path: str, folder: str, label: str) -> str:
     Raises:
         UsageError: If the path cannot be expanded, or is not valid UTF-8 and so cannot be stored in a run.
     """
-    resolved = os.path.realpath(os.path.join(folder, expand_path(path, label)))
+    joined = os.path.join(folder, expand_path(path, label))
     try:
+        resolved = os.path.realpath(joined)
         resolved.encode()
     except UnicodeEncodeError as error:
-        message = f"{label} cannot be stored as text: {resolved!r} is not valid UTF-8"
+        message = f"{label} cannot be stored as text: {joined!r} is not valid UTF-8"
         raise UsageError(
             message, hint="rename the folder, or create a symbolic link to it: `ln -s FOLDER data`"
         ) from error

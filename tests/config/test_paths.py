@@ -79,6 +79,12 @@ def test_paths_that_cannot_be_expanded_are_rejected(written: str, words: str) ->
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("path", ["\ud800", "/data/\ud800", "caf\udce9"])
+def test_paths_that_are_not_utf_8_are_rejected(clean_place: Path, path: str) -> None:
+    with pytest.raises(UsageError, match="--root cannot be stored as text"):
+        resolve_path(path, "", "--root")
+
+
 @pytest.mark.parametrize("path", ["/a", "/$DATA", "/${UNSET}/$$", "/a$", "/$$$a"])
 def test_an_escaped_path_expands_to_itself(path: str) -> None:
     assert expand_path(escape_path(path)) == path

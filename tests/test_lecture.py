@@ -136,7 +136,7 @@ def test_row_1_only_task_and_data_change(clean_place: Path) -> None:
 
 def test_row_2_least_squares_matches_the_formula_and_gradient_descent_approaches_it(clean_place: Path) -> None:
     run = train(load_config("linear_regression"), run_dir=Path("line")).run
-    _, trained = load_trained_run(run)
+    trained = load_trained_run(open_run(run))
     x, y = (get(trained.splits.train).numpy() for get in (trained.inputs, trained.truth))
     design = np.hstack([np.ones((len(x), 1)), x])
     theta = np.linalg.inv(design.T @ design) @ design.T @ y

@@ -17,7 +17,6 @@ from dlcli.cli.output import (
     print_json_text,
     print_listing,
     print_result,
-    print_warnings,
 )
 from dlcli.errors import ConfigError, Problem, UsageError, one_line
 
@@ -126,7 +125,7 @@ def validate_command(
     problems: list[Problem] = []
     for name in configs:
         try:
-            loaded = load_config(name)
+            load_config(name)
         except ConfigError as error:
             problems += error.problems
             if not json:
@@ -137,7 +136,6 @@ def validate_command(
                 print_error(error)
         else:
             if not json:
-                print_warnings(loaded.warnings)
                 print_result(f"{name} is valid")
     if json:
         print_json({"problems": [asdict(problem) for problem in problems]})

@@ -15,7 +15,6 @@ from dlcli.cli.output import (
     make_table,
     print_json,
     print_result,
-    print_warnings,
 )
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def explain_command(
     config: ConfigOption,
     overrides: OverridesArgument = None,
     json: JsonOption = False,
-    quiet: QuietOption = False,
+    quiet: QuietOption = False,  # noqa: ARG001  # accepted as everywhere; only the result is printed anyway
 ) -> None:
     """Show a config's layers, its function f and loss L in the lecture's notation, and its first batch.
 
@@ -39,7 +38,6 @@ def explain_command(
     from dlcli.config.load import load_config
 
     loaded = load_config(config, overrides or ())
-    print_warnings(() if quiet else loaded.warnings)
 
     from dlcli import api
 

@@ -15,7 +15,6 @@ from dlcli.cli.output import (
     make_table,
     print_json,
     print_result,
-    print_warnings,
 )
 from dlcli.errors import CheckFailed
 
@@ -29,7 +28,7 @@ def gradcheck_command(
     config: ConfigOption,
     overrides: OverridesArgument = None,
     json: JsonOption = False,
-    quiet: QuietOption = False,
+    quiet: QuietOption = False,  # noqa: ARG001  # accepted as everywhere; only the result is printed anyway
 ) -> None:
     """Check autograd against the analytic gradients and finite differences. Exits with 6 on a mismatch.
 
@@ -38,7 +37,6 @@ def gradcheck_command(
     from dlcli.config.load import load_config
 
     loaded = load_config(config, overrides or ())
-    print_warnings(() if quiet else loaded.warnings)
 
     from dlcli import api
 

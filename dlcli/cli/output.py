@@ -14,7 +14,7 @@ import typer
 from dlcli.cli.arguments import name_or_path_parser
 from dlcli.cli.ending import remember_run
 from dlcli.cli.streams import take_stdout_error
-from dlcli.errors import DlcliError, Problem, visible
+from dlcli.errors import DlcliError, visible
 from dlcli.reporters.base import Progress, Reporter, choose_reporter
 from dlcli.signals import StopSignals
 
@@ -164,19 +164,6 @@ def print_error(error: DlcliError) -> None:
         console.print()
         for line in error.hint.split("\n"):
             console.print(Text.assemble(("hint: ", "bold cyan"), visible(line)), soft_wrap=True)
-
-
-def print_warnings(warnings: Sequence[Problem]) -> None:
-    """Print deprecation warnings on stderr."""
-    if not warnings:
-        return
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(stderr=True, highlight=False)
-    for warning in warnings:
-        text = f"{warning.place}: {warning.message}; {warning.hint}"
-        console.print(Text.assemble(("warning: ", "bold yellow"), visible(text)), soft_wrap=True)
 
 
 def make_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, gap: int = 2) -> Table:

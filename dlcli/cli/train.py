@@ -20,7 +20,6 @@ from dlcli.cli.output import (
     open_listeners,
     print_json,
     print_result,
-    print_warnings,
 )
 from dlcli.config.paths import as_argument
 from dlcli.errors import UsageError, one_line
@@ -81,7 +80,6 @@ def train_command(
             f"--resume cannot be combined with {option}", hint=f"run `dlcli train --resume {as_argument(resume)}`"
         )
     loaded = _load(config, resume, settings)
-    print_warnings(() if quiet else loaded.warnings)
     if dry_run:
         _show_plan(loaded, json=json)
         return

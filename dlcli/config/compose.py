@@ -9,7 +9,7 @@ from dlcli.config.document import read_document, read_value
 from dlcli.config.files import Source, is_path, read_source
 from dlcli.config.paths import expand_path, resolve_path
 from dlcli.config.presets import presets
-from dlcli.config.schema import RENAMED, path_settings, sections
+from dlcli.config.schema import path_settings, sections
 from dlcli.config.suggest import all_settings
 from dlcli.config.tree import Document, Path, Place, Value, dotted, paths_below, set_value, value_at
 from dlcli.errors import ConfigError, Problem, UsageError
@@ -96,28 +96,6 @@ def apply_override(override: str, document: Document) -> None:
             )
             return
     set_value(document, path, value, dict.fromkeys(paths_below(value, path), COMMAND_LINE))
-
-
-def rename_settings(document: Document) -> list[Problem]:
-    """Move settings from their old names to their new names and return a warning for each."""
-    warnings: list[Problem] = []
-    for old, new in RENAMED.items():
-        old_path, new_path = tuple(old.split(".")), tuple(new.split("."))
-        parent = value_at(document.tree, old_path[:-1])
-        if not isinstance(parent, dict) or old_path[-1] not in parent:
-            continue
-        value, place = parent.pop(old_path[-1]), document.places.pop(old_path)
-        if value_at(document.tree, new_path) is not None:
-            message = f"{old} is the old name of {new}, which is also set"
-            document.problems.append(place.problem(old, message, f"delete `{old}`"))
-            continue
-        warnings.append(
-            place.problem(old, f"{old} is now called {new}", f"write `{new}`; the old name will be removed")
-        )
-        if not isinstance(value_at(document.tree, new_path[:-1]), dict):
-            set_value(document, new_path[:-1], {}, {})
-        set_value(document, new_path, value, {new_path: place})
-    return warnings
 
 
 def without_nulls(tree: dict[str, Value], path: Path = ()) -> dict[str, Any]:

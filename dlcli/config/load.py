@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 
 from dlcli.config.compose import (
     COMMAND_LINE,
     apply_override,
     read_with_bases,
-    rename_settings,
     resolve_paths,
     without_nulls,
 )
@@ -32,13 +31,11 @@ class LoadedConfig:
         config: All settings, defaults included.
         text: Exact text of the config file.
         places: Location of each value that is not a default.
-        warnings: Settings that are still set by their old names.
     """
 
     config: Config
     text: str
     places: Mapping[Path, Place]
-    warnings: tuple[Problem, ...] = field(default=())
 
     def origin(self, path: Path) -> str:
         """Return the origin of a value: `default`, `file:line` or `command line`."""
@@ -73,7 +70,6 @@ def load_config(source: str | os.PathLike[str] | LoadedConfig, overrides: Sequen
     file, document = given.name, read_with_bases(given)
     for override in overrides:
         apply_override(override, document)
-    warnings = rename_settings(document)
     tree = without_nulls(document.tree)
     if "name" not in tree:
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", FilePath(file).stem)[:64].strip("-._")
@@ -81,7 +77,7 @@ def load_config(source: str | os.PathLike[str] | LoadedConfig, overrides: Sequen
     config, problems = validate(tree, document, document.problems + resolve_paths(tree, document))
     if config is None or problems:
         raise ConfigError(file, _in_order(problems, file))
-    return LoadedConfig(config, given.text, document.places, tuple(warnings))
+    return LoadedConfig(config, given.text, document.places)
 
 
 def _in_order(problems: Sequence[Problem], file: str) -> list[Problem]:

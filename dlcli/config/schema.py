@@ -537,10 +537,6 @@ class CheckpointSection(Section):
     once per second."""
 
 
-# Old dotted name -> new dotted name. An old name keeps working for one release, with a warning.
-RENAMED: dict[str, str] = {}
-
-
 class Config(Section):
     """Settings of a training run."""
 

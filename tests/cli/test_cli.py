@@ -370,18 +370,6 @@ def test_schema_and_explain_print_their_output(dlcli: Callable[..., Finished], c
     assert dlcli("config", "explain", "sead").code == 2
 
 
-def test_a_renamed_setting_gives_one_warning_on_stderr(
-    dlcli: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("dlcli.config.compose.RENAMED", {"rounds": "training.epochs"})
-    done = dlcli("train", "-c", "digits", "training.epochs=null", "rounds=1", "--progress", "none")
-    assert (done.code, done.err) == (
-        0,
-        "warning: command line: rounds is now called training.epochs; "
-        "write `training.epochs`; the old name will be removed\n",
-    )
-
-
 def test_a_bug_in_dlcli_shows_its_traceback(clean_place: Path) -> None:
     code = "import dlcli.api, dlcli.cli, sys\ndlcli.api.train = lambda *a, **k: 1 / 0\n"
     code += "sys.argv = ['dlcli', 'train', '-c', 'digits']\ndlcli.cli.main()"

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from dlcli.config import compose
 from dlcli.config.load import load_config
 from dlcli.errors import ConfigError
 
@@ -84,27 +83,3 @@ def test_another_variant_of_a_section_requires_removing_the_old_settings(files: 
     assert "delete it or set `optimizer.momentum=null`" in str(caught.value.hint)
     Path("mine.yaml").write_text("extends: base/middle.yaml\noptimizer: {name: adam, momentum: null}\n")
     assert load_config("mine.yaml").config.optimizer.name == "adam"
-
-
-def test_a_renamed_setting_keeps_working_and_warns(clean_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compose, "RENAMED", {"optimizer.step": "optimizer.lr", "rounds": "training.epochs"})
-    Path("mine.yaml").write_text("data: {name: digits}\noptimizer:\n  step: 0.3\nrounds: 4\n")
-    loaded = load_config("mine.yaml")
-    assert (loaded.config.optimizer.lr, loaded.config.training.epochs) == (0.3, 4)
-    assert [f"{warning.place}: {warning.message}" for warning in loaded.warnings] == [
-        "mine.yaml:3:3: optimizer.step is now called optimizer.lr",
-        "mine.yaml:4:1: rounds is now called training.epochs",
-    ]
-    assert loaded.origin(("optimizer", "lr")) == "mine.yaml:3"
-    assert load_config("digits", ["optimizer.step=0.1", "optimizer.lr=null"]).warnings[0].place == "command line"
-    with pytest.raises(ConfigError, match=r"optimizer\.step is the old name of optimizer\.lr, which is also set"):
-        load_config("mine.yaml", ["optimizer.lr=0.1"])
-
-
-def test_renamed_settings_map_from_unknown_to_existing_settings() -> None:
-    from dlcli.config.suggest import all_settings
-    from dlcli.config.tree import dotted
-
-    known = {dotted(path) for path in all_settings()}
-    assert set(compose.RENAMED.values()) <= known
-    assert not set(compose.RENAMED) & known

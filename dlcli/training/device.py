@@ -1,4 +1,4 @@
-"""Where the tensors live."""
+"""Devices: selection, memory checks, placement of data."""
 
 from __future__ import annotations
 
@@ -18,47 +18,51 @@ from dlcli.training.batches import examples_per_batch
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the device called `name`; `auto` is CUDA, then MPS, then the CPU.
+    """Return the device `name`; `auto` selects CUDA, else MPS, else the CPU.
 
     Raises:
         DeviceError: If this machine, or this build of torch, has no such device.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    device = torch.device("cuda:0" if name == "cuda" else name)  # as tensors on it call it
+    device = torch.device("cuda:0" if name == "cuda" else name)  # the name that tensors on it report
     if device.type == "cuda" and not torch.cuda.is_available():
-        why = "torch sees no CUDA device here" if torch.backends.cuda.is_built() else "this torch is built without CUDA"
-        raise DeviceError(f"cannot use device {name}: {why}", hint="--device auto takes what there is")
+        why = "torch finds no CUDA device" if torch.backends.cuda.is_built() else "this torch is built without CUDA"
+        raise DeviceError(f"cannot use device {name}: {why}", hint="use `--device auto` for the best device available")
     if device.type == "cuda" and device.index >= torch.cuda.device_count():
         count = torch.cuda.device_count()
-        raise DeviceError(f"cannot use device {name}: there are {count}", hint="--device cuda:0 is the first")
+        raise DeviceError(
+            f"cannot use device {name}: this machine has {count}", hint="use `--device cuda:0` for the first"
+        )
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("cannot use device mps: torch sees none here", hint="--device auto takes what there is")
+        raise DeviceError(
+            "cannot use device mps: torch finds none", hint="use `--device auto` for the best device available"
+        )
     return device
 
 
 def dtype_for(precision: Literal["float32", "float64", "tf32", "bf16"], device: torch.device) -> torch.dtype:
-    """Return the type of parameters and inputs; `tf32` and `bf16` are float32 with rounded matrix products.
+    """Return the dtype of parameters and inputs; `tf32` and `bf16` are float32 with rounded matrix products.
 
     Raises:
-        DeviceError: If the device has no such precision.
+        DeviceError: If the device does not support the precision.
     """
     if precision == "tf32" and device.type != "cuda":
-        raise DeviceError(f"precision tf32 needs a CUDA device, not {device}", hint="training.precision=float32")
+        raise DeviceError(f"precision tf32 needs a CUDA device, not {device}", hint="use `training.precision=float32`")
     if precision == "float64" and device.type == "mps":
-        raise DeviceError("MPS has no float64", hint="--device cpu")
+        raise DeviceError("MPS does not support float64", hint="use `--device cpu`")
     return torch.float64 if precision == "float64" else torch.float32
 
 
 def place_splits(splits: Splits, device: torch.device, dtype: torch.dtype) -> Splits:
-    """Return the splits on `device`, or on the CPU if they would take more than half of a GPU's free memory."""
+    """Return the splits on `device`, or on the CPU if they need more than half of a GPU's free memory."""
     needed = sum(split.nbytes(dtype) for split in (splits.train, splits.val, splits.test))
     is_large = device.type == "cuda" and needed > torch.cuda.mem_get_info(device)[0] / 2
     return splits.to(torch.device("cpu") if is_large else device, dtype)
 
 
 def describe_device(device: torch.device, threads: int) -> str:
-    """Return the device as a person would call it: `cpu, 2 threads`, `cuda:0, NVIDIA H100`."""
+    """Return a readable name of the device: `cpu, 2 threads`, `cuda:0, NVIDIA H100`."""
     if device.type == "cuda":
         return f"{device}, {torch.cuda.get_device_name(device)}"
     if device.type == "cpu":
@@ -67,32 +71,32 @@ def describe_device(device: torch.device, threads: int) -> str:
 
 
 def check_memory(config: Config, splits: Splits, device: torch.device, dtype: torch.dtype) -> None:
-    """Refuse what cannot fit before it is tried: a system that promises more than it has kills without a word.
+    """Reject a model that cannot fit into memory, because Linux may kill a process that uses too much.
 
-    Counts parameters, as often as training holds them at least, and what a batch leaves at each layer.
+    The estimate is a lower bound: all copies of the parameters, and the activations of a batch.
 
     Raises:
-        DeviceError: With the sizes, if the device's whole memory, or the machine's, is smaller.
+        DeviceError: If the estimate exceeds the total memory of the device or the machine.
     """
     info, optimizer = splits.info, config.optimizer
     sizes = (info.in_features, *config.model.hidden_sizes, info.out_features)
-    parameters = sum((one + 1) * other for one, other in pairwise(sizes))
+    parameters = sum((inputs + 1) * outputs for inputs, outputs in pairwise(sizes))
     batch_size = min(len(splits.train), examples_per_batch(len(splits.train), config.training.batch_size))
-    remembered = (1 if optimizer.momentum else 0) if isinstance(optimizer, SgdOptimizer) else 2
-    needed = (parameters * (2 + remembered) + batch_size * 2 * sum(sizes[1:])) * dtype.itemsize
-    there = _memory_bytes(device)
-    if there is not None and needed > there:
-        raise _too_large(config, f"{parameters:,} parameters need {_giga(needed)}, {device} has {_giga(there)}")
+    states = (1 if optimizer.momentum else 0) if isinstance(optimizer, SgdOptimizer) else 2
+    needed = (parameters * (2 + states) + batch_size * 2 * sum(sizes[1:])) * dtype.itemsize
+    available = _memory_bytes(device)
+    if available is not None and needed > available:
+        raise _too_large(config, f"{parameters:,} parameters need {_giga(needed)}, {device} has {_giga(available)}")
 
 
 def _memory_bytes(device: torch.device) -> int | None:
-    """Return how much memory a device has in all, or this process may use; None where that cannot be told."""
+    """Return the total memory of a device, or the memory limit of this process; None if unknown."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[1])
     limits = []
     with suppress(OSError, ValueError, AttributeError):
         limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    with suppress(OSError, ValueError):  # a container's share; `max` is none
+    with suppress(OSError, ValueError):  # limit of the container; `max` means no limit
         limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
     return min(limits, default=None)
 
@@ -103,16 +107,16 @@ def _giga(count: int) -> str:
 
 def _too_large(config: Config, reason: str) -> DeviceError:
     sizes = f"hidden_sizes {list(config.model.hidden_sizes)}, batch_size {config.training.batch_size}"
-    hint = "smaller model.hidden_sizes or training.batch_size need less"
+    hint = "reduce model.hidden_sizes or training.batch_size"
     return DeviceError(f"out of memory with {sizes}: {reason}", hint=hint)
 
 
 @contextmanager
 def memory_errors_named(config: Config) -> Iterator[None]:
-    """Turn a device's or the machine's lack of memory into an error that says what to change.
+    """Convert out-of-memory errors into a DeviceError with a hint.
 
     Raises:
-        DeviceError: Instead of torch's RuntimeError or Python's MemoryError.
+        DeviceError: Instead of a RuntimeError of torch or a MemoryError.
     """
     try:
         yield
@@ -121,5 +125,5 @@ def memory_errors_named(config: Config) -> Iterator[None]:
         known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
         if not known and "not enough memory" not in text and "can't allocate memory" not in text:
             raise
-        reason = text.splitlines()[0] if text else "the machine has no more"
+        reason = text.splitlines()[0] if text else "no memory left"
         raise _too_large(config, reason) from error

@@ -1,4 +1,4 @@
-"""A model held against a whole split."""
+"""Evaluation of a model on a whole split."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ BATCH_SIZE = 8192  # 32 MB of 1,000 float32 features: large enough to be fast, s
 
 @torch.no_grad()
 def compute_outputs(model: nn.Module, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (outputs, targets) over the split in order, with dropout off.
+    """Yield (outputs, targets) of the split in order, in batches, without dropout.
 
     Args:
-        model: Left in evaluation mode.
-        split: On the model's device, or on the CPU.
+        model: Model; it is left in evaluation mode.
+        split: Split, on the model's device or on the CPU.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -28,7 +28,7 @@ def compute_outputs(model: nn.Module, split: Split) -> Iterator[tuple[Tensor, Te
 
 
 def evaluate_split(model: nn.Module, task: Task, split: Split) -> dict[str, Tensor]:
-    """Return the task's sums over every example of the split; `task.metrics` makes figures of them.
+    """Return the task's sums over all examples of the split; `task.metrics` computes the metrics from them.
 
     Raises:
         ValueError: If the split has no examples.

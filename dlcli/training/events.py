@@ -1,4 +1,4 @@
-"""What training tells: frozen, plain scalars, the same for every listener."""
+"""Events of training, as immutable records of Python numbers and strings."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ FitEndReason: TypeAlias = Literal["epochs", "early_stopping"]
 
 @dataclass(frozen=True)
 class RunStarted:
-    """Said before training, by whoever set it up.
+    """Start of a run.
 
     Attributes:
-        run: The run's folder, empty where there is none.
-        essentials: What will be trained, on what and how: (heading, text), in the order to be shown.
-        notes: What the user should know before waiting for it.
-        epochs: At most.
-        steps_per_epoch: Optimizer updates in an epoch.
-        headline: Bare name of the validation metric to show beside the loss.
+        run: Run folder; empty if there is none.
+        essentials: Description of data, model and training: (heading, text), in display order.
+        notes: Warnings for the user.
+        epochs: Largest possible number of epochs.
+        steps_per_epoch: Number of optimizer updates per epoch.
+        headline: Name of the validation metric to show next to the loss, without its prefix.
     """
 
     run: str
@@ -32,13 +32,13 @@ class RunStarted:
 
 @dataclass(frozen=True)
 class StepEnded:
-    """A look into a running epoch, a few times a second at most.
+    """Progress within an epoch, reported at most a few times per second.
 
     Attributes:
-        epoch: Counted from 1.
-        step: Optimizer updates so far, over all epochs.
-        train_loss: Mean over the examples of this epoch so far.
-        examples_per_second: In this epoch so far.
+        epoch: Epoch, counted from 1.
+        step: Number of optimizer updates so far, over all epochs.
+        train_loss: Mean loss over the examples of this epoch so far.
+        examples_per_second: Speed in this epoch so far.
     """
 
     epoch: int
@@ -49,13 +49,13 @@ class StepEnded:
 
 @dataclass(frozen=True)
 class LayerTrace:
-    """One Linear layer, and the activation behind it, on a fixed batch of training examples.
+    """Measurements of a Linear layer and its activation on a fixed batch of training examples.
 
     Attributes:
         gradient_norm: Euclidean norm of ∂loss/∂weight.
         weight_norm: Euclidean norm of the weight.
-        saturated: Share of the activation's values where its slope is under a twentieth of the steepest; None for the
-            last layer and for activations that do not saturate.
+        saturated: Fraction of activations with a slope below 5 % of the steepest slope; None for the last layer and
+            for activations that do not saturate.
     """
 
     gradient_norm: float
@@ -65,11 +65,11 @@ class LayerTrace:
 
 @dataclass(frozen=True)
 class Trace:
-    """What is to be seen inside a model.
+    """Measurements inside a model at the end of an epoch.
 
     Attributes:
-        layers: From the first to the last.
-        paths: P(class | x) of the followed examples, see `followed_examples`; empty but for three classes.
+        layers: Measurements of the layers, first to last.
+        paths: P(class | x) of the examples of `followed_examples`; empty unless there are three classes.
     """
 
     layers: tuple[LayerTrace, ...]
@@ -78,18 +78,18 @@ class Trace:
 
 @dataclass(frozen=True)
 class EpochEnded:
-    """One pass over train, and what validation says after it.
+    """End of an epoch, after validation.
 
     Attributes:
-        epoch: Counted from 1.
-        step: Optimizer updates so far, over all epochs.
+        epoch: Epoch, counted from 1.
+        step: Number of optimizer updates so far, over all epochs.
         lr: Learning rate of the last step.
-        train_loss: Mean over the epoch's examples, each measured when its batch was taken.
-        val: Metrics of the validation split by their bare names, after the epoch.
-        epoch_seconds: Training and validation.
-        examples_per_second: Training alone.
-        is_best: Whether the monitored metric has never been better.
-        trace: What is to be seen inside the model; None after most of many epochs.
+        train_loss: Mean loss over the epoch's examples, each computed before the step on its batch.
+        val: Validation metrics after the epoch, by their names without prefix.
+        epoch_seconds: Duration of training and validation.
+        examples_per_second: Training speed without validation.
+        is_best: Whether the monitored metric is the best so far.
+        trace: Measurements inside the model; None after most epochs of a long run.
     """
 
     epoch: int
@@ -105,13 +105,13 @@ class EpochEnded:
 
 @dataclass(frozen=True)
 class FitEnded:
-    """The last event.
+    """End of training.
 
     Attributes:
-        epochs: How many were done.
-        reason: Whether all epochs were done, or early stopping found no more improvement.
-        best_epoch: The epoch whose monitored metric was best.
-        best_value: That metric's value.
+        epochs: Number of completed epochs.
+        reason: Reason for the end: all epochs are done, or early stopping.
+        best_epoch: Epoch with the best monitored metric.
+        best_value: Best value of that metric.
     """
 
     epochs: int

@@ -1,4 +1,8 @@
-"""The training loop: gradient descent as on the slide, told as a stream of events."""
+"""Training loop as a generator of events.
+
+The parameters are updated in `Step.run`: `EagerStep` in step.py is the lecture's algorithm, and fast/ computes the same
+step faster.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from dlcli.errors import DivergedError
 from dlcli.model import count_parameters
 from dlcli.task import Task
 from dlcli.training.arithmetic import Arithmetic, choose_arithmetic
-from dlcli.training.batches import batches_per_span, count_batches, derive_seed, draw_spans
+from dlcli.training.batches import batches_per_chunk, count_batches, derive_seed, draw_chunks
 from dlcli.training.evaluation import evaluate_split
 from dlcli.training.events import EpochEnded, Event, FitEnded, FitEndReason, StepEnded
 from dlcli.training.isolation import RunSettings
@@ -32,27 +36,27 @@ from dlcli.training.state import (
 from dlcli.training.step import build_step
 from dlcli.training.trace import Tracer, is_traced
 
-REPORT_SECONDS = 0.1  # between two looks at the running loss; each waits for the device
+REPORT_SECONDS = 0.1  # between two StepEnded events; each one waits for the device
 
 
 class Fit:
-    """Trains `model` in place; iterating yields what happens while it happens.
+    """Trains a model in place; iteration yields training events.
 
-    Between two events nothing changes: whoever listens can read the model, or take `state()`. The test split is not
-    looked at. The same arguments give the same parameters, bit for bit, on the same machine, and so do a run that
-    stops and another that goes on from its state.
+    The model does not change between two events, so a listener can read it or call `state()`. The test split is never
+    used. The same arguments give bit-identical parameters on the same machine, also if a run is stopped and resumed
+    from its state.
 
     Args:
-        model: On the device it trains on.
+        model: Model, on the device to train on.
         task: Loss and metrics.
-        splits: What to learn from, and what to validate on.
-        config: `optimizer`, `scheduler`, `training`, `early_stopping`, `checkpoint.monitor` and `seed`.
-        state: Where an earlier run stopped; its parameters go into `model`.
-        arithmetic: What decides the last bits, where `state` does not say; None chooses it by the rule.
-        report_seconds: Between two looks within an epoch; 0 looks as often as can be.
+        splits: Training and validation data.
+        config: `optimizer`, `scheduler`, `training`, `early_stopping`, `checkpoint.monitor` and `seed` are used.
+        state: State of an interrupted run to resume; its parameters are copied into `model`.
+        arithmetic: Step, threads and matrix library, if `state` does not contain them; None selects them by rule.
+        report_seconds: Minimum time between two StepEnded events; 0 reports as often as possible.
 
     Attributes:
-        arithmetic: Fixed for the whole run.
+        arithmetic: Step, threads and matrix library, fixed for the whole run.
     """
 
     def __init__(
@@ -74,13 +78,13 @@ class Fit:
         given = state.arithmetic if state is not None else arithmetic
         self.arithmetic = given or choose_arithmetic(config, model, len(splits.train))
         self._steps_per_epoch = count_batches(len(splits.train), settings.batch_size)
-        self._batches = batches_per_span(splits.train, settings.batch_size, count_parameters(model), self._device)
+        self._batches = batches_per_chunk(splits.train, settings.batch_size, count_parameters(model), self._device)
         self._tracer = Tracer(model, task, splits)
         self._schedule = Schedule(config.scheduler, settings.epochs, self._steps_per_epoch)
         self._best = Monitor.of(config.checkpoint.monitor)
         self._stopping = Monitor.of(config.early_stopping.monitor, config.early_stopping.min_delta)
         self._report_seconds = REPORT_SECONDS if report_seconds is None else report_seconds
-        self._epochs = 0  # ended
+        self._epochs = 0  # completed
         self._running = Running(steps_before=0)
         self._settings = RunSettings(self.arithmetic.threads, self._device, tf32=settings.precision == "tf32")
         with self._settings.entered():
@@ -90,10 +94,10 @@ class Fit:
                 self._restore(state)
 
     def __iter__(self) -> Iterator[Event]:
-        """Train to the end; the last event says why it is the end.
+        """Train to the end; the last event contains the reason for the end.
 
         Raises:
-            DivergedError: When the loss is not a finite number; the model is of no use then.
+            DivergedError: If the loss is not finite; the model is useless then.
         """
         events = self._train()
         while True:
@@ -108,7 +112,7 @@ class Fit:
             start = time.perf_counter()
             yield from self._train_epoch()
             yield self._end_epoch(start)
-        assert self._best.best_value is not None, "there is an epoch at least"
+        assert self._best.best_value is not None, "at least one epoch has ended"
         yield FitEnded(self._epochs, reason, self._best.best_epoch, self._best.best_value)
 
     def _reason_to_end(self) -> FitEndReason | None:
@@ -123,24 +127,24 @@ class Fit:
         if not running.examples:
             self._seed_epoch()
         running.restart_clock()
-        for span in draw_spans(train, batch_size, self._batches, config.seed, epoch, done=running.examples):
-            examples = len(train) if span is None else len(span)
+        for chunk in draw_chunks(train, batch_size, self._batches, config.seed, epoch, done=running.examples):
+            examples = len(train) if chunk is None else len(chunk)
             steps = range(running.step + 1, running.step + 1 + count_batches(examples, batch_size))
-            loss_sum, weight = self._step.run(span, [self._lr(step) for step in steps])
-            self._check_span(loss_sum, steps)
+            loss_sum, weight = self._step.run(chunk, [self._lr(step) for step in steps])
+            self._check_losses(loss_sum, steps)
             running.add(loss_sum, weight, examples, len(steps))
             if running.seconds_since_report() >= self._report_seconds:
-                train_loss, examples_per_second = self._look()
+                train_loss, examples_per_second = self._report()
                 yield StepEnded(epoch, running.step, train_loss, examples_per_second)
 
     def _seed_epoch(self) -> None:
-        """Seed the generators that dropout draws from in the epoch to come."""
+        """Seed the dropout generators for the next epoch."""
         seed_generators(self._device, derive_seed(self._config.seed, "dropout", self._epochs + 1))
 
     def _end_epoch(self, start: float) -> EpochEnded:
-        """Validate, and move on to the next epoch."""
+        """Validate and start the next epoch."""
         running, epoch = self._running, self._epochs + 1
-        train_loss, examples_per_second = self._look()
+        train_loss, examples_per_second = self._report()
         val = self._task.metrics(evaluate_split(self._model, self._task, self._splits.val))
         self._check_finite(val["loss"], "val/loss", running.step)
         lr = self._lr(running.step)
@@ -159,8 +163,8 @@ class Fit:
             trace=self._tracer.look() if is_traced(epoch) else None,
         )
 
-    def _look(self) -> tuple[float, float]:
-        """Bring the model up to date; return the epoch's mean loss so far and its examples per second."""
+    def _report(self) -> tuple[float, float]:
+        """Update the model; return the mean loss of the epoch so far and the examples per second."""
         running = self._running
         train_loss, examples_per_second = running.look()
         self._check_finite(train_loss, "train/loss", running.step)
@@ -170,12 +174,12 @@ class Fit:
     def _lr(self, step: int) -> float:
         return self._config.optimizer.lr * self._schedule.factor(step)
 
-    def _check_span(self, loss_sum: Tensor, steps: range) -> None:
-        """Stop at the first step whose loss is not finite; a GPU is not waited for, it is asked at the next look."""
+    def _check_losses(self, loss_sum: Tensor, steps: range) -> None:
+        """Raise DivergedError at the first step with a non-finite loss; on a GPU, `_report` checks, to avoid a wait."""
         if self._device.type == "cpu" and not math.isfinite(float(loss_sum)):
             losses = zip(steps, self._step.losses().tolist(), strict=True)
-            only_the_sum = steps[-1], float(loss_sum)  # of losses near the largest float32
-            step, loss = next((pair for pair in losses if not math.isfinite(pair[1])), only_the_sum)
+            overflow = steps[-1], float(loss_sum)  # the sum of finite losses can overflow
+            step, loss = next((pair for pair in losses if not math.isfinite(pair[1])), overflow)
             self._check_finite(loss, "train/loss", step)
 
     def _check_finite(self, value: float, name: str, step: int) -> None:
@@ -187,19 +191,19 @@ class Fit:
 
     @property
     def best_epoch(self) -> int:
-        """The epoch whose monitored metric was best so far; 0 before the first has ended."""
+        """Epoch with the best monitored metric so far; 0 before the first epoch has ended."""
         return self._best.best_epoch
 
     @property
     def position(self) -> Position:
-        """How far training has come."""
+        """Number of completed epochs, steps, and examples of the current epoch."""
         return Position(self._epochs, self._running.step, self._running.examples)
 
     def parameters(self) -> dict[str, Tensor]:
-        """Return a copy of the model's parameters, on the CPU, by their names in its state dict.
+        """Return a copy of the model's parameters on the CPU, by their names in its state dict.
 
         Raises:
-            DivergedError: If one is not a finite number.
+            DivergedError: If a parameter is not finite.
         """
         parameters = {name: _copy(value) for name, value in self._model.state_dict().items()}
         largest = torch._foreach_norm(list(parameters.values()), math.inf)
@@ -208,10 +212,10 @@ class Fit:
         return parameters
 
     def state(self) -> TrainingState:
-        """Return a copy of all that decides how training goes on.
+        """Return a copy of everything that is needed to resume.
 
         Raises:
-            DivergedError: If a parameter is not a finite number: nothing can go on from there.
+            DivergedError: If a parameter is not finite; training cannot continue then.
         """
         names = [name for name, _ in self._model.named_parameters()]
         generators = dict(self._settings.generators)
@@ -233,19 +237,19 @@ class Fit:
             )
 
     def _restore(self, state: TrainingState) -> None:
-        """Go on from `state`, whose parameters are in the model already."""
+        """Restore everything in `state` except the parameters, which the model holds already."""
         names = [name for name, _ in self._model.named_parameters()]
         memories = {key.partition(".")[0] for key in state.optimizer}
-        memory = {one: [state.optimizer[f"{one}.{name}"] for name in names] for one in memories}
+        memory = {key: [state.optimizer[f"{key}.{name}"] for name in names] for key in memories}
         self._step.remember(memory, state.position.step)
         self._best, self._stopping, self._schedule.plateau = copy(state.best), copy(state.stopping), copy(state.plateau)
         self._epochs = state.position.epochs
         self._running = Running(state.position.step, state.position.examples)
         self._running.restore(state.sums["loss"].to(self._device), state.sums["weight"].to(self._device))
-        if state.position.examples:  # within an epoch; at its start the generators are seeded
+        if state.position.examples:  # within an epoch; otherwise the epoch seeds the generators
             restore_generators(state.generators, self._device)
 
 
 def _copy(value: Tensor) -> Tensor:
-    """Return a copy on the CPU that later steps leave alone."""
+    """Return a contiguous copy on the CPU."""
     return value.detach().to("cpu", copy=True).contiguous()

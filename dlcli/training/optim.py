@@ -1,4 +1,4 @@
-"""The optimizer and the learning-rate schedule that a config describes."""
+"""Optimizers and learning-rate schedules."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ Tensors: TypeAlias = list[Tensor] | tuple[Tensor, ...]
 
 
 class Optimizer(Protocol):
-    """Turns gradients into updates, bit for bit those of the class of the same name in torch.optim.
+    """Optimizer, bit-identical to the class of the same name in torch.optim.
 
-    Written out, over all parameters at once, because the first optimizer object of torch.optim imports torch._dynamo,
-    which takes a second that short runs notice, and because its calls take as long as a small model's products.
+    The first object of torch.optim imports torch._dynamo, which takes a second, and its calls take as long as the
+    matrix products of a small model. The optimizers here update all parameters with a few calls instead.
     """
 
     def step(self, gradients: list[Tensor], lr: float) -> None:
-        """Change the parameters against their gradients, one each, whose memory may be used."""
+        """Update the parameters with one gradient each; the gradients may be overwritten."""
 
     def memory(self) -> dict[str, list[Tensor]]:
-        """Return what is remembered of earlier steps: by name, a tensor per parameter, shaped like it."""
+        """Return the optimizer state by name: one tensor for each parameter, of the parameter's shape."""
 
     def remember(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:
-        """Go on from what `memory` returned after so many steps."""
+        """Restore the state returned by `memory` after `steps` steps."""
 
 
 class Sgd:
@@ -118,15 +118,15 @@ class Adam:
 
 
 def build_optimizer(parameters: list[Tensor], config: AnyOptimizer) -> Optimizer:
-    """Return the optimizer with the config's settings; the learning rate is each step's."""
+    """Return the optimizer of a config; the learning rate is passed to each step."""
     return Sgd(parameters, config) if isinstance(config, SgdOptimizer) else Adam(parameters, config)
 
 
 @torch.no_grad()
 def clip_norm_(gradients: Sequence[Tensor], max_norm: float) -> None:
-    """Scale gradients in place so that their Euclidean norm, taken together, is at most `max_norm`.
+    """Scale gradients in place so that their joint Euclidean norm is at most `max_norm`.
 
-    Computed as torch.nn.utils.clip_grad_norm_ does it, 1e-6 and all.
+    Same formula as torch.nn.utils.clip_grad_norm_, including its 1e-6.
     """
     norm = nn.utils.get_total_norm(gradients)
     factor = (max_norm / (norm + 1e-6)).clamp(max=1.0)
@@ -136,12 +136,12 @@ def clip_norm_(gradients: Sequence[Tensor], max_norm: float) -> None:
 
 @dataclass
 class Plateau:
-    """What `plateau` remembers of earlier epochs.
+    """State of the scheduler `plateau`.
 
     Attributes:
-        factor: What the learning rate is multiplied by now.
-        best_val_loss: Lowest so far; None before the first epoch has ended.
-        bad_epochs: How many in a row brought no lower one.
+        factor: Current factor of the learning rate.
+        best_val_loss: Lowest validation loss so far; None before the first epoch has ended.
+        bad_epochs: Number of consecutive epochs without a lower validation loss.
     """
 
     factor: float = 1.0
@@ -149,7 +149,7 @@ class Plateau:
     bad_epochs: int = 0
 
     def epoch_ended(self, config: PlateauScheduler, val_loss: float) -> None:
-        """Take note of the validation loss after an epoch."""
+        """Update the factor with the validation loss of an epoch."""
         if self.best_val_loss is None or val_loss < self.best_val_loss:
             self.best_val_loss, self.bad_epochs = val_loss, 0
         else:
@@ -160,12 +160,12 @@ class Plateau:
 
 
 class Schedule:
-    """The learning rate of each step: a pure function of the step, but for `plateau`, which looks at val/loss.
+    """Learning-rate schedule: a function of the step alone, except for `plateau`, which depends on val/loss.
 
     Args:
-        config: The shape, and `warmup_epochs`.
-        epochs: Of the whole run.
-        steps_per_epoch: Optimizer updates in an epoch.
+        config: Scheduler section of the config.
+        epochs: Number of epochs of the whole run.
+        steps_per_epoch: Number of optimizer updates per epoch.
     """
 
     def __init__(self, config: AnyScheduler, epochs: int, steps_per_epoch: int) -> None:
@@ -176,14 +176,14 @@ class Schedule:
         self.plateau = Plateau()
 
     def factor(self, step: int) -> float:
-        """Return what the learning rate is multiplied by in `step`, counted from 1 over the whole run."""
+        """Return the factor of the learning rate in `step`, counted from 1 over the whole run."""
         done = step - 1
         if done < self._warmup:
             return step / self._warmup * self._shape(self._warmup)
         return self._shape(done)
 
     def _shape(self, done: int) -> float:
-        """Return the factor after `done` steps, warm-up apart; cosines begin where the warm-up ends."""
+        """Return the factor after `done` steps without the warm-up; cosines start at the end of the warm-up."""
         epochs_done = done // self._steps_per_epoch
         since_warmup, steps = done - self._warmup, self._total - self._warmup
         match self._config:
@@ -201,18 +201,18 @@ class Schedule:
                 return self.plateau.factor
 
     def epoch_ended(self, val_loss: float) -> None:
-        """Take note of the validation loss after an epoch; only `plateau` acts on it."""
+        """Pass the validation loss of an epoch to `plateau`; other schedulers ignore it."""
         if isinstance(self._config, PlateauScheduler):
             self.plateau.epoch_ended(self._config, val_loss)
 
 
 def _cosine(start: float, end: float, progress: float) -> float:
-    """Return half a cosine wave from `start` (progress 0) to `end` (progress 1)."""
+    """Return the value at `progress` of half a cosine wave from `start` (progress 0) to `end` (progress 1)."""
     return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
 
 
 def _one_cycle(config: OneCycleScheduler, done: int, steps: int) -> float:
-    """Return the factor as torch.optim.lr_scheduler.OneCycleLR has it, with two cosine phases."""
+    """Return the factor of torch.optim.lr_scheduler.OneCycleLR with two cosine phases."""
     peak = config.rise_fraction * steps - 1
     if done <= peak:
         return _cosine(config.initial_fraction, 1.0, done / peak if peak > 0 else 1.0)

@@ -1,4 +1,4 @@
-"""All that decides how training goes on, so that it can stop and go on as if it had not."""
+"""State of training: everything needed to resume with bit-identical results."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from dlcli.training.optim import Plateau
 
 @dataclass
 class Monitor:
-    """The best value of a metric so far, and when it was.
+    """Best value of a metric so far, and its epoch.
 
     Attributes:
-        metric: Bare name of a validation metric; whether higher or lower is better follows from it.
-        min_delta: Least change that counts as better.
-        best_value: None before the first epoch has ended.
-        best_epoch: 0 before the first epoch has ended.
+        metric: Name of a validation metric without its prefix; it determines whether higher or lower is better.
+        min_delta: Smallest change that counts as an improvement.
+        best_value: Best value; None before the first epoch has ended.
+        best_epoch: Epoch of the best value; 0 before the first epoch has ended.
     """
 
     metric: str
@@ -32,11 +32,11 @@ class Monitor:
 
     @classmethod
     def of(cls, monitor: str, min_delta: float = 0.0) -> Monitor:
-        """Return a monitor of a setting such as `val/accuracy`."""
+        """Return a monitor for a setting such as `val/accuracy`."""
         return cls(monitor.removeprefix("val/"), min_delta)
 
     def update(self, epoch: int, val: Mapping[str, float]) -> bool:
-        """Take note of an epoch's metrics; return whether they are the best so far."""
+        """Update with the metrics of an epoch; return whether they are the best so far."""
         value = val[self.metric]
         best = math.nan if self.best_value is None else self.best_value
         gain = value - best if self.metric in HIGHER_IS_BETTER else best - value
@@ -48,12 +48,12 @@ class Monitor:
 
 @dataclass(frozen=True)
 class Position:
-    """How far training has come, counted in optimizer updates.
+    """Position of training within a run.
 
     Attributes:
-        epochs: How many have ended, validation and all.
-        step: Optimizer updates so far, over all epochs.
-        examples: Of the epoch under way that have been learned from; 0 between two epochs.
+        epochs: Number of completed epochs, including their validation.
+        step: Number of optimizer updates so far, over all epochs.
+        examples: Number of processed examples of the current epoch; 0 between two epochs.
     """
 
     epochs: int = 0
@@ -63,20 +63,20 @@ class Position:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """A copy, on the CPU, of all that decides how training goes on, besides the config and the data.
+    """Copy on the CPU of everything that resuming needs besides the config and the data.
 
-    The order of an epoch's examples needs no state: it is drawn from `seed` and the epoch.
+    The order of an epoch's examples is not stored: it is a function of `seed` and the epoch.
 
     Attributes:
         position: How far it has come.
-        parameters: The model's, by their names in its state dict.
-        optimizer: What the optimizer remembers, as `velocity.0.weight`.
-        sums: `loss` and `weight` of the epoch under way: sums over its examples.
-        generators: State of torch's random generators: `cpu`, and `cuda` where it is used.
+        parameters: Parameters of the model, by their names in its state dict.
+        optimizer: Optimizer state, with names such as `velocity.0.weight`.
+        sums: Sums over the examples of the current epoch: `loss` and `weight`.
+        generators: States of torch's random generators: `cpu`, and `cuda` if used.
         best: Monitor of the best checkpoint.
         stopping: Monitor of early stopping.
-        plateau: What the schedule remembers.
-        arithmetic: What decides the last bits; the same for the whole run.
+        plateau: State of the scheduler.
+        arithmetic: Step, threads and matrix library of the whole run.
     """
 
     position: Position
@@ -91,9 +91,9 @@ class TrainingState:
 
 
 def seed_generators(device: torch.device, seed: int) -> None:
-    """Seed the generators that dropout on `device` draws from.
+    """Seed the generators used by dropout on `device`.
 
-    As torch.manual_seed does, which takes 0.1 to 0.3 ms, an epoch of a tiny model nearly, to note who called it.
+    torch.manual_seed does the same but takes 0.1 to 0.3 ms, nearly as long as an epoch of a tiny model.
     """
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
@@ -104,7 +104,7 @@ def seed_generators(device: torch.device, seed: int) -> None:
 
 
 def generator_states(device: torch.device) -> dict[str, Tensor]:
-    """Return the states of the generators that dropout on `device` draws from."""
+    """Return the states of the generators used by dropout on `device`."""
     states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)
@@ -112,7 +112,7 @@ def generator_states(device: torch.device) -> dict[str, Tensor]:
 
 
 def restore_generators(states: Mapping[str, Tensor], device: torch.device) -> None:
-    """Set the generators to what `generator_states` returned; one that is not there stays as it is."""
+    """Restore the states returned by `generator_states`; a generator without a state is left unchanged."""
     if "cpu" in states:
         torch.set_rng_state(states["cpu"])
     if device.type == "cuda" and "cuda" in states:

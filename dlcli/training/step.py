@@ -1,4 +1,8 @@
-"""Optimizer steps, by autograd or by the formulas written out: the same numbers, but for rounding."""
+"""Optimizer steps: forward pass, loss, backward pass and update of the parameters.
+
+`EagerStep` is the lecture's algorithm with autograd. `fast.step.ManualStep` computes the same step from written-out
+formulas; the two differ by rounding only.
+"""
 
 from __future__ import annotations
 
@@ -19,41 +23,41 @@ from dlcli.training.optim import build_optimizer, clip_norm_
 
 
 class Step(Protocol):
-    """Trains a model on batches of a split."""
+    """Training of a model on batches of a split."""
 
     def run(self, index: Tensor | None, lrs: Sequence[float]) -> tuple[Tensor, Tensor]:
         """Take one step per learning rate.
 
         Args:
-            index: Which examples, in order, int64 on the device of `train`; cut into batches from its start. None
-                takes the whole split as one batch.
+            index: Positions of the examples, int64 on the device of `train`, to be cut into batches. None uses the
+                whole split as one batch.
             lrs: Learning rate of each step.
 
         Returns:
-            The sum of the examples' losses, each before its step and times its weight, and the sum of the weights:
-            scalars, still on the device.
+            The sum of the weighted losses of the examples, each computed before its step, and the sum of the weights:
+            scalars on the device.
         """
 
     def update_model(self) -> None:
-        """Bring the model up to date with the steps taken."""
+        """Copy the current parameters into the model."""
 
     def losses(self) -> Tensor:
-        """Return the mean loss of each step of the last run, before the step."""
+        """Return the mean loss of each step of the last run, computed before the step."""
 
     def memory(self) -> dict[str, list[Tensor]]:
-        """Return what the optimizer remembers: by name, a tensor for each of the model's parameters, shaped like it."""
+        """Return the optimizer state by name: one tensor for each parameter, of the parameter's shape."""
 
     def remember(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:
-        """Go on from what `memory` returned after so many steps; the model was that of then when this was built."""
+        """Restore the state returned by `memory` after `steps` steps. The model must hold the matching parameters."""
 
 
 class EagerStep:
-    """Steps by autograd, bit for bit those of a plain torch loop.
+    """Steps with autograd, bit-identical to a plain torch loop.
 
     Args:
-        model: Changed in place.
-        task: Gives the loss.
-        train: On the model's device, or on the CPU if it doesn't fit there.
+        model: Model to train in place.
+        task: Task with the loss.
+        train: Training split, on the model's device, or on the CPU if it does not fit there.
         config: `optimizer` and `training`.
     """
 
@@ -81,24 +85,25 @@ class EagerStep:
         return torch.stack(sums).sum(), torch.stack(weights).sum()
 
     def _take(self, batch: Split, lr: float) -> Tensor:
-        """Take one step; return the batch's mean loss before it."""
+        """Take one step of the lecture's algorithm; return the mean loss of the batch before the step."""
         with self._rounding(batch):
-            loss = self._task.loss(self._model(batch.inputs), batch.targets)
+            outputs = self._model(batch.inputs)  # forward: f(X, θ)
+            loss = self._task.loss(outputs, batch.targets)  # loss: L(X, Y, θ)
         for parameter in self._parameters:
             parameter.grad = None
-        loss.backward()
+        loss.backward()  # backward: J ← ∇_θ L
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         assert len(gradients) == len(self._parameters), "every parameter takes part in the loss"
         if self._clip_norm is not None:
             clip_norm_(gradients, self._clip_norm)
-        self._optimizer.step(gradients, lr)
+        self._optimizer.step(gradients, lr)  # update: θ ← θ − α J
         return loss.detach()
 
     def _rounding(self, batch: Split) -> AbstractContextManager[object]:
         return torch.autocast(batch.device.type, torch.bfloat16) if self._is_bf16 else nullcontext()
 
     def update_model(self) -> None:
-        """Do nothing: the model is always up to date."""
+        """Do nothing: the steps change the model in place."""
 
     def losses(self) -> Tensor:
         """See `Step.losses`."""
@@ -111,18 +116,19 @@ class EagerStep:
     def remember(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:
         """See `Step.remember`."""
         device = self._parameters[0].device
-        self._optimizer.remember({name: [one.to(device) for one in kept] for name, kept in memory.items()}, steps)
+        moved = {name: [value.to(device) for value in values] for name, values in memory.items()}
+        self._optimizer.remember(moved, steps)
 
 
 def build_step(model: nn.Sequential, task: Task, train: Split, config: Config, arithmetic: Arithmetic) -> Step:
-    """Return the step that `arithmetic` names.
+    """Return the step selected by `arithmetic`.
 
     Args:
-        model: Changed in place.
-        task: Gives the loss.
-        train: On the model's device, or on the CPU if it doesn't fit there.
+        model: Model to train in place.
+        task: Task with the loss.
+        train: Training split, on the model's device, or on the CPU if it does not fit there.
         config: `optimizer` and `training`.
-        arithmetic: From `choose_arithmetic`, or of the run that continues.
+        arithmetic: Result of `choose_arithmetic`, or the arithmetic of the resumed run.
     """
     if arithmetic.step == "eager":
         return EagerStep(model, task, train, config)

@@ -3,14 +3,14 @@ from __future__ import annotations
 import torch
 
 from dlcli.data.splits import Split
-from dlcli.training.batches import batches_per_gathering, batches_per_span, count_batches, draw_order, draw_spans
+from dlcli.training.batches import batches_per_chunk, batches_per_gather, count_batches, draw_chunks, draw_order
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 SPLIT = Split(torch.arange(10.0).unsqueeze(1), torch.arange(10))
 
 
 def test_every_example_comes_once_an_epoch_and_the_last_batch_may_be_short() -> None:
-    spans = [span for span in draw_spans(SPLIT, 2, batches=2, seed=0, epoch=1) if span is not None]
+    spans = [span for span in draw_chunks(SPLIT, 2, batches=2, seed=0, epoch=1) if span is not None]
     assert [len(span) for span in spans] == [4, 4, 2]
     assert sorted(torch.cat(spans).tolist()) == list(range(10))
     assert torch.equal(torch.cat(spans), draw_order(10, seed=0, epoch=1))
@@ -27,18 +27,18 @@ def test_the_order_depends_on_seed_and_epoch_alone() -> None:
 
 
 def test_full_is_the_whole_split_as_it_is() -> None:
-    assert list(draw_spans(SPLIT, "full", batches=1, seed=0, epoch=1)) == [None]
+    assert list(draw_chunks(SPLIT, "full", batches=1, seed=0, epoch=1)) == [None]
 
 
 def test_a_span_is_short_enough_to_be_interrupted() -> None:
     images = Split(torch.empty(1000, 784), torch.empty(1000))
-    assert [batches_per_span(images, n, 235_000, CPU) for n in (10, 64, 512, "full")] == [64, 55, 6, 3]
-    assert [batches_per_span(images, n, 235_000, CUDA) for n in (64, 512, "full")] == [64, 64, 32]
-    assert batches_per_span(SPLIT, 2, 100_000_000_000, CPU) == 1
-    assert batches_per_span(SPLIT, 2**12, 1, CPU) == 8
+    assert [batches_per_chunk(images, n, 235_000, CPU) for n in (10, 64, 512, "full")] == [64, 55, 6, 3]
+    assert [batches_per_chunk(images, n, 235_000, CUDA) for n in (64, 512, "full")] == [64, 64, 32]
+    assert batches_per_chunk(SPLIT, 2, 100_000_000_000, CPU) == 1
+    assert batches_per_chunk(SPLIT, 2**12, 1, CPU) == 8
 
 
 def test_what_is_gathered_at_once_is_small_enough_to_stay_in_cache() -> None:
     images = Split(torch.empty(1000, 784), torch.empty(1000))
-    assert [batches_per_gathering(images, n, CPU) for n in (64, 512, "full")] == [10, 1, 1]
-    assert [batches_per_gathering(images, n, CUDA) for n in (64, 512, "full")] == [167, 20, 10]
+    assert [batches_per_gather(images, n, CPU) for n in (64, 512, "full")] == [10, 1, 1]
+    assert [batches_per_gather(images, n, CUDA) for n in (64, 512, "full")] == [167, 20, 10]

@@ -13,7 +13,7 @@ from dlcli.config.schema import Config, SgdOptimizer
 from dlcli.data.splits import Split
 from dlcli.model import count_parameters
 from dlcli.task import Task
-from dlcli.training.batches import batches_per_gathering, batches_per_span, examples_per_batch
+from dlcli.training.batches import batches_per_chunk, batches_per_gather, examples_per_batch
 from dlcli.training.fast.backprop import Batch, Propagation, read_layers
 from dlcli.training.fast.cuda_graph import CapturedSteps
 from dlcli.training.fast.fused import FusedOptimizer, build_fused_optimizer
@@ -53,8 +53,8 @@ class ManualStep:
         if fused or not is_plain:
             self._gradients = [layer.keep_gradient() for layer in self._layers]
         self._propagations: dict[int, Propagation] = {}
-        per_span = batches_per_span(train, config.training.batch_size, count_parameters(model), self._device)
-        self._at_once = min(per_span, batches_per_gathering(train, config.training.batch_size, self._device))
+        per_span = batches_per_chunk(train, config.training.batch_size, count_parameters(model), self._device)
+        self._at_once = min(per_span, batches_per_gather(train, config.training.batch_size, self._device))
         self._take_all: Callable[[Sequence[Batch], Sequence[float]], None] = self._take_each
         if fused is not None:
             self._take_all = CapturedSteps(partial(self._take_each_fused, fused), fused.state, self._at_once)

@@ -1,4 +1,4 @@
-"""A fully connected network as a plain nn.Sequential."""
+"""Fully connected networks as nn.Sequential."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dlcli.config.schema import ModelSection
 
 
 class _HeavisideFunction(torch.autograd.Function):
-    """1 where the input is positive, else 0; the derivative is 0 everywhere it exists."""
+    """Heaviside step function; its derivative is 0."""
 
     @staticmethod
     def forward(_ctx: FunctionCtx, z: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ class _HeavisideFunction(torch.autograd.Function):
 
 
 class Heaviside(nn.Module):
-    """The step function of the first neurons. No gradient passes through it: the layers below never learn."""
+    """Heaviside step function. Its gradient is 0, so the layers below never learn."""
 
     def forward(self, z: Tensor) -> Tensor:
         """Return 1 where z > 0, else 0, of z's shape and type."""
@@ -46,7 +46,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "softplus": nn.Softplus,
 }
 
-# Draw the first weights of one layer; biases are set to 0 unless the initialisation says otherwise below.
+# Initial weights of one layer; `_linear` sets biases to 0, with exceptions for two initialisations.
 INITIALISATIONS: dict[str, Callable[[Tensor, Generator], object]] = {
     "normal": lambda weight, generator: nn.init.normal_(weight, generator=generator),
     "xavier_uniform": lambda weight, generator: nn.init.xavier_uniform_(weight, generator=generator),
@@ -64,22 +64,22 @@ INITIALISATIONS: dict[str, Callable[[Tensor, Generator], object]] = {
 def build_mlp(
     in_features: int, out_features: int, config: ModelSection, *, seed: int, dtype: torch.dtype = torch.float32
 ) -> nn.Sequential:
-    """Return Linear, activation, …, Linear on the CPU: logits or outputs, never probabilities.
+    """Return a network Linear, activation, …, Linear on the CPU that outputs logits or values, never probabilities.
 
-    By the number of hidden layers:
+    Examples for different `hidden_sizes`:
 
         []      Linear(in, out): linear regression, or the linear classifier
         [h]     Linear(in, h), σ, Linear(h, out)
         [h, k]  Linear(in, h), σ, Linear(h, k), σ, Linear(k, out)
 
-    With dropout above 0 a Dropout follows each activation.
+    With dropout above 0, a Dropout follows each activation.
 
     Args:
-        in_features: Length of an input.
-        out_features: Number of classes, or length of a target.
-        config: Sizes, activation, initialisation, dropout.
-        seed: Decides the first parameters, drawn in float32 layer by layer, weight before bias.
-        dtype: Type of the parameters.
+        in_features: Number of input features.
+        out_features: Number of classes, or of target values.
+        config: Model section of the config.
+        seed: Seed of the initial parameters, which are drawn in float32 layer by layer, weight before bias.
+        dtype: Data type of the parameters.
     """
     generator = Generator().manual_seed(seed)
     layers: list[nn.Module] = []
@@ -97,30 +97,30 @@ def _linear(fan_in: int, fan_out: int, init: str, generator: Generator) -> nn.Li
     with torch.random.fork_rng(devices=()):
         layer = nn.Linear(fan_in, fan_out)
     with torch.no_grad():
-        if init == "default":  # nn.Linear.reset_parameters, bit for bit, but from our generator
+        if init == "default":  # bit-identical to nn.Linear.reset_parameters, but with our generator
             nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
             bound = 1 / math.sqrt(fan_in)
             nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
         else:
             INITIALISATIONS[init](layer.weight, generator)
             nn.init.zeros_(layer.bias)
-            if init == "normal":  # θ ~ N(0, 1): biases are parameters like any other
+            if init == "normal":  # θ ~ N(0, 1) includes the biases
                 nn.init.normal_(layer.bias, generator=generator)
     return layer
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Return how many numbers training changes."""
+    """Return the number of trainable parameters."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
 @dataclass(frozen=True)
 class LayerSize:
-    """A Linear layer's size, and what follows from it.
+    """Size of a Linear layer.
 
     Attributes:
-        fan_in: Length of what it takes.
-        fan_out: Length of what it gives.
+        fan_in: Number of inputs.
+        fan_out: Number of outputs.
     """
 
     fan_in: int
@@ -128,33 +128,33 @@ class LayerSize:
 
     @property
     def parameters(self) -> int:
-        """A weight for each pair, a bias for each output."""
+        """Number of weights and biases."""
         return self.fan_in * self.fan_out + self.fan_out
 
     @property
     def flops(self) -> int:
-        """Operations of the product with the weights for one example: two for each multiply-add."""
+        """Operations of the matrix product for one example, two for each multiply-add."""
         return 2 * self.fan_in * self.fan_out
 
 
 def layer_sizes(model: nn.Sequential) -> tuple[LayerSize, ...]:
     """Return the sizes of the Linear layers, first to last."""
-    return tuple(LayerSize(one.in_features, one.out_features) for one in model if isinstance(one, nn.Linear))
+    return tuple(LayerSize(layer.in_features, layer.out_features) for layer in model if isinstance(layer, nn.Linear))
 
 
 def forward_flops(sizes: Sequence[LayerSize]) -> int:
-    """Return the operations that the model's output takes for one example.
+    """Return the operations of the forward pass for one example.
 
-    Matrix products alone, two operations for each multiply-add; biases and activations are a hundredth of that in
-    layers of a hundred units.
+    Counts only matrix products, with two operations for each multiply-add; biases and activations take a hundredth of
+    that in layers of a hundred units.
     """
     return sum(size.flops for size in sizes)
 
 
 def training_flops(sizes: Sequence[LayerSize]) -> int:
-    """Return the operations of forward and backward for one example, counted as in `forward_flops`.
+    """Return the operations of the forward and backward pass for one example, counted as in `forward_flops`.
 
-    Backward has two products of forward's size for each layer, for the weights and for what the layer takes; nobody
-    asks for the gradient of the first layer's inputs.
+    The backward pass has two products of the forward size for each layer: one for the weights and one for the inputs.
+    The gradient with respect to the first layer's inputs is not computed.
     """
     return 3 * forward_flops(sizes) - sizes[0].flops

@@ -1,4 +1,4 @@
-"""The only place that knows classification from regression: loss, metrics, predictions."""
+"""Tasks: loss, metrics and predictions of classification and regression."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ __all__ = ["Classification", "Regression", "Task", "build_task"]
 
 
 def build_task(config: Config, splits: Splits) -> Task:
-    """Return the task that a config describes on this data.
+    """Return the task of a config for this data.
 
     Raises:
-        ConfigError: If there are not as many class weights as classes.
+        ConfigError: If the number of class weights differs from the number of classes.
     """
     loss = config.loss
     if config.task == "regression":
-        assert not isinstance(loss, CrossEntropyLoss), "config.rules lets no such config pass"
+        assert not isinstance(loss, CrossEntropyLoss), "config.rules rejects such configs"
         return Regression(loss, splits.target_scaling)
-    assert isinstance(loss, (CrossEntropyLoss, MseLoss)), "config.rules lets no such config pass"
+    assert isinstance(loss, (CrossEntropyLoss, MseLoss)), "config.rules rejects such configs"
     weights = _class_weights(loss, splits.info, splits.train.targets) if isinstance(loss, CrossEntropyLoss) else None
     return Classification(loss, splits.info.out_features, weights, config.model.head)
 
@@ -47,5 +47,5 @@ def _class_weights(loss: CrossEntropyLoss, info: DataInfo, labels: Tensor) -> Te
 def _check_length(weights: Sequence[float], info: DataInfo) -> None:
     if len(weights) != info.out_features:
         message = f"loss.class_weights has {len(weights)} entries, {info.name} has {info.out_features} classes"
-        hint = f"give one weight each for {', '.join(info.class_names)}"
+        hint = f"set one weight for each of {', '.join(info.class_names)}"
         raise ConfigError("the config", [Problem("the config", None, None, "loss.class_weights", message, hint)])

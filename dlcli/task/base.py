@@ -1,4 +1,4 @@
-"""What training minimises and what is measured, whatever the task."""
+"""Interface of tasks."""
 
 from __future__ import annotations
 
@@ -9,42 +9,43 @@ from torch import Tensor
 
 
 class Task(ABC):
-    """What training minimises and what is measured.
+    """Loss, metrics and predictions of a task.
 
-    Sums over batches stay on the device and add up to figures of a whole split, weighted by example, whatever
-    the batches were.
+    Sums over batches stay on the device. They add up to the sums of the whole split, independent of the batch size.
     """
 
     @abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean loss of a batch, the one training minimises.
+        """Return the mean loss of a batch, which training minimises.
 
         Args:
-            outputs: What the model gives, shape (N, out_features).
+            outputs: Model outputs of shape (N, out_features).
             targets: Labels (N,) or scaled values (N, out_features).
         """
 
     @abstractmethod
     def loss_gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> float:
-        """Put ∂loss/∂outputs into `out`, but for a factor, which is returned: it waits until it costs nothing.
+        """Write ∂loss/∂outputs into `out` up to a scalar factor and return that factor.
+
+        Callers fold the factor into the learning rate, which saves an operation.
 
         Args:
-            outputs: What the model gives, shape (N, out_features).
+            outputs: Model outputs of shape (N, out_features).
             targets: Labels (N,) or scaled values (N, out_features).
-            out: Other memory, of the outputs' shape.
+            out: Tensor of the outputs' shape to write to; must not share memory with `outputs`.
         """
 
     @abstractmethod
     def total_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the sum over a batch: `loss` times `weight`, but for rounding."""
+        """Return the loss summed over a batch: `loss` times `weight`, up to rounding."""
 
     def weight(self, targets: Tensor) -> Tensor:
-        """Return what `loss` divides the sum over a batch by: the number of examples, unless classes weigh."""
+        """Return the divisor of `loss`: the number of examples, or the sum of their class weights."""
         return targets.new_full((), len(targets), dtype=torch.int64)  # no copy from the host, unlike torch.tensor
 
     @abstractmethod
     def sums(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Return what `metrics` needs of a batch, as tensors that add up over batches."""
+        """Return the sums over a batch that `metrics` needs, as tensors that can be added over batches."""
 
     @abstractmethod
     def metrics(self, sums: dict[str, Tensor]) -> dict[str, float]:
@@ -52,9 +53,9 @@ class Task(ABC):
 
     @abstractmethod
     def predictions(self, outputs: Tensor) -> Tensor:
-        """Return probabilities (N, classes), or values (N, out_features) in the target's own unit.
+        """Return class probabilities (N, classes), or values (N, out_features) in the target's unit.
 
-        float64 on the CPU, wherever the outputs are.
+        The result is float64 on the CPU.
         """
 
 

@@ -50,21 +50,24 @@ class Classification(Task):
         if isinstance(self._config, MseLoss):
             return self._squared_error(logits, targets)
         weights, smoothing = self._weights(logits.device, logits.dtype), self._config.label_smoothing
-        if logits.device.type == "cuda":  # which adds up the losses of columns in any order
+        if logits.device.type == "cuda":  # sums over columns are not deterministic there
             return F.cross_entropy(logits, targets, weights, reduction="sum", label_smoothing=smoothing)
-        columns, labels = logits.t().unsqueeze(0), targets.unsqueeze(0)  # as in `_logit_gradient`: a column an example
+        columns, labels = (
+            logits.t().unsqueeze(0),
+            targets.unsqueeze(0),
+        )  # each example is a column, as in `_logit_gradient`
         return F.cross_entropy(columns, labels, weights, reduction="sum", label_smoothing=smoothing)
 
     def _logits(self, outputs: Tensor) -> Tensor:
-        """Return what softmax makes the probabilities of: exp(log |z|) / Σ exp(log |z|) is |z| / Σ |z|."""
+        """Return the inputs of softmax: z, or log |z| for the L1 head, as exp(log |z|) / Σ exp(log |z|) = |z| / Σ |z|."""
         return outputs.abs().clamp_min(_LEAST_OUTPUT).log() if self._is_l1 else outputs
 
     def loss_gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> float:
-        """Put p − y, for cross-entropy, p the softmax of the logits, y the true class as (0, …, 1, …, 0); return 1 / N.
+        """Write p − y for cross-entropy and return 1 / N, with p the softmax of the logits and y the one-hot label.
 
-        With label smoothing y is smoothed; with class weights, each example counts by its true class's weight, and
-        smoothing spreads over the classes by theirs. For the squared error, g = 2 (p − y) / N goes through softmax's
-        Jacobian, diag(p) − p pᵀ: p ⊙ (g − Σ g p). The L1 head is softmax of log |z|, whose derivative is 1 / z.
+        Label smoothing smooths y. Class weights weight each example by its true class, and the smoothed part by each
+        class. For the squared error, g = 2 (p − y) / N is multiplied by softmax's Jacobian, diag(p) − p pᵀ:
+        p ⊙ (g − Σ g p). The L1 head is softmax of log |z|, whose derivative is 1 / z.
         """
         factor = self._logit_gradient(self._logits(outputs), targets, out)
         if self._is_l1:
@@ -72,10 +75,10 @@ class Classification(Task):
         return factor
 
     def _logit_gradient(self, logits: Tensor, targets: Tensor, out: Tensor) -> float:
-        """Put ∂loss/∂logits into `out`; return its factor. A column an example.
+        """Write ∂loss/∂logits into `out` and return its factor; each example is a column.
 
-        On a CPU torch is four times as fast at columns; its softmax of them depends, in the last bits, on the number of
-        threads, but its log_softmax doesn't.
+        On a CPU, torch is four times as fast for columns. The last bits of its softmax of columns depend on the number
+        of threads; those of its log_softmax do not.
         """
         by_rows = logits.device.type == "cuda"
         probs = logits.softmax(1).t() if by_rows else logits.t().contiguous().log_softmax(0).exp_()
@@ -92,7 +95,7 @@ class Classification(Task):
         return 1.0
 
     def _target_columns(self, like: Tensor) -> Tensor:
-        """Return what each true class asks of the softmax, a column each: shape (k, k), type and device of `like`."""
+        """Return the target probabilities of each true class as columns: shape (k, k), dtype and device of `like`."""
         key = (like.device, like.dtype)
         if key not in self._columns:
             k, weights = self._n_classes, self._weights(like.device, like.dtype)
@@ -112,7 +115,7 @@ class Classification(Task):
         return F.mse_loss(logits.softmax(1), one_hot, reduction="sum")
 
     def _weights(self, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor | None:
-        """Return the class weights; brought to a device once, for every copy from the host would be waited for."""
+        """Return the class weights; each device gets one copy, because a copy from the host synchronises."""
         if self._class_weights is None:
             return None
         key = (device, dtype)
@@ -132,7 +135,7 @@ class Classification(Task):
         }
 
     def metrics(self, sums: dict[str, Tensor]) -> dict[str, float]:
-        """Return loss, accuracy and macro F1: the mean F1 of the classes that occur, in truth or prediction."""
+        """Return loss, accuracy and macro F1, the mean F1 of the classes present in labels or predictions."""
         sums = on_cpu(sums)
         confusion = sums["confusion"]
         true, predicted = confusion.sum(1), confusion.sum(0)
@@ -145,5 +148,5 @@ class Classification(Task):
         }
 
     def predictions(self, outputs: Tensor) -> Tensor:
-        """Return P(y | x) by the head, in float64 so that it sums to 1."""
+        """Return P(class | x) in float64, so that it sums to 1."""
         return self._logits(outputs.cpu().double()).softmax(1)

@@ -1,4 +1,4 @@
-"""How many: a linear head, squared, absolute or Huber error."""
+"""Regression with squared, absolute or Huber error."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from dlcli.task.base import Task, accurate, on_cpu
 
 
 class Regression(Task):
-    """How many: scaled targets in, values in the target's own unit out.
+    """Regression on scaled targets; predictions and metrics are in the target's unit.
 
     Args:
         loss: Squared, absolute or Huber error of the scaled target.
-        target_scaling: How targets were scaled.
+        target_scaling: Scaling of the targets.
     """
 
     def __init__(self, loss: MseLoss | L1Loss | HuberLoss, target_scaling: Scaling) -> None:
@@ -28,7 +28,7 @@ class Regression(Task):
         return self._loss(outputs, targets, "mean")
 
     def loss_gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> float:
-        """Put ŷ − y, sign(ŷ − y), or ŷ − y kept within ±δ; return 1 (for squares 2) by the number of values."""
+        """Write ŷ − y, sign(ŷ − y), or ŷ − y clamped to ±δ; return 1 / n, or 2 / n for squares, for n values."""
         torch.sub(outputs, targets, out=out)
         match self._config:
             case MseLoss():
@@ -53,7 +53,7 @@ class Regression(Task):
                 return F.huber_loss(outputs, targets, reduction=reduction, delta=delta)
 
     def sums(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Return sums per output, of errors in the scaled unit and of targets and their squares."""
+        """Return sums per output: errors in the scaled unit, targets and squared targets."""
         errors, truth = accurate(outputs - targets), accurate(targets)
         return {
             "loss": accurate(self.total_loss(outputs, targets)),
@@ -65,9 +65,9 @@ class Regression(Task):
         }
 
     def metrics(self, sums: dict[str, Tensor]) -> dict[str, float]:
-        """Return the loss in the scaled unit, the errors in the target's, means over outputs; R² is 1 − SSE / SST.
+        """Return the loss in the scaled unit and errors in the target's unit, averaged over outputs.
 
-        R² of a constant target is NaN: there is nothing to explain.
+        R² is 1 − SSE / SST, and NaN for a constant target.
         """
         sums = on_cpu(sums)
         n, scale = sums["count"], self._scaling.scale
@@ -83,5 +83,5 @@ class Regression(Task):
         }
 
     def predictions(self, outputs: Tensor) -> Tensor:
-        """Return the outputs in the target's own unit."""
+        """Return the outputs in the target's unit."""
         return self._scaling.invert(outputs.cpu().double())

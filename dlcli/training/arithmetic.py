@@ -1,12 +1,12 @@
-"""The rule that fixes a run's arithmetic before its first step.
+"""Rule that selects step, threads and matrix library of a run.
 
 The last bits of a floating-point sum depend on the order of its terms, and the order depends on the number of threads
-and on the library that multiplies. Both are therefore functions of the config, the sizes and the hardware: no clock, no
-measurement and no state of the machine takes part. A run keeps its arithmetic to the end; a checkpoint stores it.
+and on the matrix library. Both are therefore functions of the config, the sizes and the hardware; no clock, measurement
+or state of the machine affects them. They never change within a run, and checkpoints store them.
 
-With the number of threads fixed, the products are repeatable by what their libraries promise: MKL for memory that
-begins on a 64-byte boundary (oneMKL Developer Guide, "Reproducibility Conditions"), where torch's allocator puts every
-tensor; oneDNN for one processor and one number of threads.
+With a fixed number of threads, the libraries document that products are repeatable: MKL for memory aligned to 64 bytes
+(oneMKL Developer Guide, "Reproducibility Conditions"), which torch's allocator guarantees; oneDNN for a fixed processor
+and number of threads.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ StepName: TypeAlias = Literal["eager", "manual"]
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """What decides the last bits of a run besides its config, data, processor and versions.
+    """Choices that affect the last bits of a run, besides its config, data, processor and versions.
 
     Attributes:
-        step: How gradients are computed: by autograd (`eager`) or by the written-out formulas (`manual`).
-        threads: CPU threads for every operation of the run.
-        library: Library for large matrix products on a CPU: torch's own, or oneDNN.
+        step: Computation of gradients: with autograd (`eager`) or with written-out formulas (`manual`).
+        threads: Number of CPU threads for every operation of the run.
+        library: Library for large matrix products on a CPU: torch's default or oneDNN.
     """
 
     step: StepName
@@ -45,8 +45,8 @@ def choose_arithmetic(config: Config, model: nn.Sequential, n_train: int) -> Ari
     """Return the arithmetic of a run.
 
     Args:
-        config: All settings.
-        model: On its device.
+        config: Config of the run.
+        model: Model, on its device.
         n_train: Number of training examples.
     """
     weights = [module.weight for module in model if isinstance(module, nn.Linear)]
@@ -62,7 +62,7 @@ def choose_arithmetic(config: Config, model: nn.Sequential, n_train: int) -> Ari
 
 
 def _choose_step(config: Config, model: nn.Sequential, device: torch.device) -> StepName:
-    """Return the step that the config names; for `auto`, the faster one that the model and the device allow."""
+    """Return the step of the config; `auto` selects the fastest step that supports the model and the device."""
     if config.training.step != "auto":
         return config.training.step
     is_manual = is_known(model) and config.training.precision != "bf16" and device.type in ("cpu", "cuda")

@@ -1,4 +1,4 @@
-"""dlcli's own torch settings for a block of code, and the caller's again after it."""
+"""Isolation of torch settings and random generators from the calling program."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ R = TypeVar("R")
 
 @contextmanager
 def isolated(*, threads: int | None = None, device: torch.device | None = None, tf32: bool = False) -> Iterator[None]:
-    """Run the block under settings that do not depend on the caller's, and restore the caller's at its end.
+    """Run the block under fixed torch settings, and restore the caller's settings afterwards.
 
-    Covers what decides results: threads, default dtype and device, grad mode, inference mode, autocast, precision of
-    matrix products, flushing of denormal numbers and, on CUDA, deterministic algorithms and the current device.
+    The settings are those that affect results: threads, default dtype and device, grad mode, inference mode, autocast,
+    precision of matrix products, flushing of denormal numbers and, on CUDA, deterministic algorithms and the current
+    device.
 
     Args:
-        threads: CPU threads; None takes the machine's cores.
-        device: Device of the work; None is the CPU.
+        threads: Number of CPU threads; None uses the number of cores.
+        device: Device to compute on; None means the CPU.
         tf32: Whether CUDA may round the factors of float32 products to TF32.
     """
     with ExitStack() as stack:
@@ -41,7 +42,7 @@ def isolated(*, threads: int | None = None, device: torch.device | None = None, 
         for kind in ("cpu", "cuda"):
             if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
-        if torch.get_default_device().type != "cpu":  # a mode that slows every call, so only where it is needed
+        if torch.get_default_device().type != "cpu":  # this mode slows every call, so it is set only if needed
             stack.enter_context(torch.device("cpu"))
         stack.enter_context(_default_dtype(torch.float32))
         stack.enter_context(_product_precision("tf32" if tf32 else "ieee"))
@@ -49,21 +50,21 @@ def isolated(*, threads: int | None = None, device: torch.device | None = None, 
             torch.set_flush_denormal(False)
             stack.callback(torch.set_flush_denormal, True)
         if device is not None and device.type == "cuda":
-            stack.enter_context(torch.cuda.device(device))  # graphs and events are made on the current one
+            stack.enter_context(torch.cuda.device(device))  # graphs and events are created on the current device
             stack.enter_context(_deterministic_cuda())
         yield
 
 
 class RunSettings:
-    """The torch settings and the random generators of one run; between two pieces of its work the caller's hold.
+    """Torch settings and random generators of one run, active only while the run computes.
 
     Args:
-        threads: CPU threads.
-        device: Device of the work.
+        threads: Number of CPU threads.
+        device: Device to compute on.
         tf32: See `isolated`.
 
     Attributes:
-        generators: States of the run's generators, as its last piece of work left them.
+        generators: States of the run's generators at the end of its last computation.
     """
 
     def __init__(self, threads: int, device: torch.device, *, tf32: bool) -> None:
@@ -72,7 +73,7 @@ class RunSettings:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Run the block, a piece of the run's work, under its settings and generators."""
+        """Run the block with the settings and generators of the run."""
         with isolated(threads=self._threads, device=self._device, tf32=self._tf32):
             callers = generator_states(self._device)
             restore_generators(self.generators, self._device)
@@ -124,38 +125,38 @@ def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
 
 @contextmanager
 def _product_precision(precision: str) -> Iterator[None]:
-    """Set the precision of float32 products, whatever torch's defaults and the caller's settings are.
+    """Set the precision of float32 products.
 
-    Not by torch.set_float32_matmul_precision: its getter raises an error where a caller has used these settings.
+    torch.set_float32_matmul_precision is not used: its getter raises an error if the caller has used these settings.
     """
     settings: list[tuple[Any, str]] = [
-        (torch.backends.mkldnn.matmul, "ieee"),  # type: ignore[attr-defined]  # torch adds it while it is imported
+        (torch.backends.mkldnn.matmul, "ieee"),  # type: ignore[attr-defined]  # torch adds it at import time
         (torch.backends.cuda.matmul, precision),
     ]
-    before = [one.fp32_precision for one, _ in settings]
-    for one, own in settings:
-        one.fp32_precision = own
+    before = [backend.fp32_precision for backend, _ in settings]
+    for backend, value in settings:
+        backend.fp32_precision = value
     try:
         yield
     finally:
-        for (one, _), caller in zip(settings, before, strict=True):
-            one.fp32_precision = caller
+        for (backend, _), value in zip(settings, before, strict=True):
+            backend.fp32_precision = value
 
 
 def _flushes_denormals() -> bool:
-    """Return whether this thread's processor replaces numbers below the normal range by 0; torch has no getter."""
+    """Return whether denormal numbers are flushed to 0 in this thread; torch has no getter."""
     return sys.float_info.min / 2 == 0.0
 
 
 @contextmanager
 def _deterministic_cuda() -> Iterator[None]:
-    """Have CUDA repeat its results bit for bit; cuBLAS does so with a fixed workspace, set before its first use."""
+    """Select deterministic CUDA algorithms; cuBLAS needs a fixed workspace, set before its first use."""
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     filling: Any = deterministic
     fill, workspace = filling.fill_uninitialized_memory, os.environ.get(_CUBLAS)
     os.environ.setdefault(_CUBLAS, ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
-    filling.fill_uninitialized_memory = False  # it would take a kernel for each new tensor
+    filling.fill_uninitialized_memory = False  # it would launch a kernel for each new tensor
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""The number of CPU threads: fixed by the size of the work and the machine's cores, never by its load."""
+"""Number of CPU threads, by the size of the work and the number of cores, independent of the load."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import torch
 
 from dlcli.errors import UsageError
 
-# Multiplications in a step's largest product from which two threads are faster than one. Measured on 2 cores: two take
-# 0.8 to 1.1 times as long at 2**19, 0.9 at 2**20, 0.8 at 2**21.
+# Multiplications in a step's largest product from which two threads are faster than one. Measured on 2 cores: the time
+# of two threads relative to one is 0.8 to 1.1 at 2**19, 0.9 at 2**20, 0.8 at 2**21.
 TWO_THREADS_FROM = 2**20
-# Multiplications for each of more than two threads. Reasoned, not measured: some 15 microseconds of work on one core,
-# several times what it takes to wake a thread and to wait for it.
+# Multiplications for each of more than two threads. Estimated, not measured: about 15 microseconds of work on one core,
+# several times the cost of waking a thread and waiting for it.
 _PER_THREAD = 2**20
 
 _CPUS = Path("/sys/devices/system/cpu")
@@ -27,10 +27,10 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def threads_for(operations: int) -> int:
-    """Return the number of threads for work whose largest matrix product takes `operations` multiplications.
+    """Return the number of threads for steps whose largest matrix product takes `operations` multiplications.
 
-    The rule looks at the size of the work and at the hardware alone, because a sum's last bits depend on how it is
-    shared out: MKL divides a product among its threads by shape and by their number.
+    The rule depends only on the size of the work and the hardware, because the last bits of a sum depend on its
+    partition: MKL divides a product among its threads by shape and number of threads.
     """
     if operations < TWO_THREADS_FROM:
         return 1
@@ -39,18 +39,18 @@ def threads_for(operations: int) -> int:
 
 @contextmanager
 def thread_count(threads: int) -> Iterator[None]:
-    """Run the block with exactly this many CPU threads, whatever OpenMP was told to do.
+    """Run the block with exactly `threads` CPU threads; overrides the OpenMP settings of the environment.
 
     Raises:
-        UsageError: If OpenMP gives no more than a lower number, or none in a forked process.
+        UsageError: If OpenMP allows fewer threads, or the process is a fork of one that used threads.
     """
     if threads > 1:
         _check_threads(threads)
     before, callers = torch.get_num_threads(), [(one.omp_get_dynamic(), _levels(one)) for one in _openmp()]
-    torch.set_num_threads(threads)  # even where it is the same: MKL keeps a number for each calling thread
+    torch.set_num_threads(threads)  # even if it is unchanged: MKL keeps a number for each calling thread
     for library in _openmp():
-        library.omp_set_dynamic(0)  # the system's load would choose the number
-        library.omp_set_max_active_levels(max(1, _levels(library)))  # 0 would have one thread do the work of all
+        library.omp_set_dynamic(0)  # otherwise the load may reduce the number
+        library.omp_set_max_active_levels(max(1, _levels(library)))  # with 0, one thread would do all the work
     try:
         yield
     finally:
@@ -75,14 +75,14 @@ def _note_fork() -> None:
     _use["forked"] = _use["threads"]
 
 
-_use = {"threads": False, "forked": False}  # whether this process has used several, and was forked after that
+_use = {"threads": False, "forked": False}  # whether this process used several threads, and was forked later
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_note_fork)
 
 
 @cache
 def _openmp() -> tuple[Any, ...]:
-    """Return the OpenMP libraries that are loaded: torch's comes first, others may bring their own."""
+    """Return the loaded OpenMP libraries, torch's first; other packages may load more."""
     from threadpoolctl import ThreadpoolController
 
     libraries = ThreadpoolController().select(user_api="openmp").lib_controllers
@@ -95,17 +95,17 @@ def _levels(library: Any) -> int:
 
 @cache
 def machine_cores() -> int:
-    """Return the number of physical cores of the machine, or of the part of it that its container may use.
+    """Return the number of physical cores available to the machine or container.
 
-    Processor affinity and OMP_NUM_THREADS are left out on purpose: they differ from one call to the next, and the
-    number decides bits.
+    Processor affinity and OMP_NUM_THREADS are ignored, because they differ between calls and the number affects the
+    last bits.
     """
     cores = _physical_cores() or os.cpu_count() or 1
     return max(1, min([cores, *_container_limits()]))
 
 
 def _physical_cores() -> int:
-    """Return how many cores Linux names, each once however many hardware threads it has; 0 where it names none."""
+    """Return the number of physical cores that Linux reports; 0 if unknown."""
     siblings = set()
     for file in _CPUS.glob("cpu[0-9]*/topology/thread_siblings_list"):
         with suppress(OSError):
@@ -114,13 +114,13 @@ def _physical_cores() -> int:
 
 
 def _container_limits() -> Iterator[int]:
-    """Yield the limits that control groups set on the container as a whole (versions 1 and 2)."""
+    """Yield the limits that control groups (versions 1 and 2) set for the container."""
     for quota in ("cpu.max", "cpu/cpu.cfs_quota_us"):
         with suppress(OSError, ValueError, ZeroDivisionError):
             text = (_CGROUP / quota).read_text()
             if quota != "cpu.max":
                 text = f"{text} {(_CGROUP / 'cpu/cpu.cfs_period_us').read_text()}"
-            granted, period = map(int, text.split())  # "max" and -1 stand for no limit
+            granted, period = map(int, text.split())  # "max" and -1 mean no limit
             if granted > 0:
                 yield ceil(granted / period)
     for cpus in ("cpuset.cpus.effective", "cpuset/cpuset.effective_cpus"):

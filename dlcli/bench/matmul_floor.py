@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.training.fast.cuda_graph import capture
-from dlcli.training.fast.layers import lie_by_units, ones_beside
+from dlcli.training.fast.layers import choose_layout, ones_beside
 from dlcli.training.fast.onednn import build_layer, choose_library
 from dlcli.training.threads import machine_cores, thread_count
 
@@ -27,13 +27,15 @@ def product_seconds(model: nn.Sequential, batch_size: int) -> float:
     weight = linears[0].weight
     h = ones_beside(batch_size, linears[0].in_features, dtype=weight.dtype, device=weight.device)
     products: list[Callable[[], object]] = []
-    for linear, by_units in zip(linears, lie_by_units(linears, batch_size), strict=True):
-        layer = build_layer(linear, by_units, n=batch_size, library=choose_library(batch_size * linear.weight.numel()))
+    for linear, unit_major in zip(linears, choose_layout(linears, batch_size), strict=True):
+        layer = build_layer(
+            linear, unit_major, n=batch_size, library=choose_library(batch_size * linear.weight.numel())
+        )
         z = layer.outputs(batch_size)
         products.append(partial(layer.forward, h, z))
-        products.append(partial(layer.learn, h.t(), z, rate=_NEARLY_ZERO, keep=1.0))
+        products.append(partial(layer.update, h.t(), z, rate=_NEARLY_ZERO, keep=1.0))
         if linear is not linears[0]:
-            products.append(partial(layer.pull_back, z, torch.empty_like(h[:, :-1])))
+            products.append(partial(layer.backward_input, z, torch.empty_like(h[:, :-1])))
         h = layer.activations(batch_size)
     counts = {1, machine_cores()}
     return sum(min(_best_seconds(product, threads, weight) for threads in counts) for product in products)

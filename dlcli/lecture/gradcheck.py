@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from dlcli.data.splits import Split
 from dlcli.task import Task
-from dlcli.training.fast.backprop import Batch, Propagation, is_known, read_layers
+from dlcli.training.fast.backprop import Batch, Propagation, is_supported, read_layers
 from dlcli.training.fast.layers import ones_beside
 
 EXAMPLES = 32
@@ -168,14 +168,14 @@ def formula_gradients(model: nn.Sequential, task: Task, batch: Split) -> list[Te
 
     None if an activation has no analytic derivative; such a model is trained with autograd.
     """
-    if not is_known(model):
+    if not is_supported(model):
         return None
     n, features = batch.inputs.shape
     layers = read_layers(model, n)
     gradients: list[Tensor] = []
     for layer in layers:
         layer.dropout = 0.0
-        gradients += layer.part(layer.keep_gradient())
+        gradients += layer.unpack(layer.keep_gradient())
     inputs = ones_beside(n, features, dtype=batch.dtype, device=batch.device)
     inputs[:, :-1] = batch.inputs
     outputs = layers[-1].outputs(n)

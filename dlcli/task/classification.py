@@ -59,7 +59,7 @@ class Classification(Task):
         return F.cross_entropy(columns, labels, weights, reduction="sum", label_smoothing=smoothing)
 
     def _logits(self, outputs: Tensor) -> Tensor:
-        """Return the inputs of softmax: z, or log |z| for the L1 head, as exp(log |z|) / Σ exp(log |z|) = |z| / Σ |z|."""
+        """Return the inputs of softmax: z, or log |z| for the L1 head: exp(log |z|) / Σ exp(log |z|) = |z| / Σ |z|."""
         return outputs.abs().clamp_min(_LEAST_OUTPUT).log() if self._is_l1 else outputs
 
     def loss_gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> float:

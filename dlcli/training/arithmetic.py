@@ -19,7 +19,7 @@ from torch import nn
 
 from dlcli.config.schema import Config
 from dlcli.training.batches import examples_per_batch
-from dlcli.training.fast.backprop import is_known
+from dlcli.training.fast.backprop import is_supported
 from dlcli.training.fast.onednn import Library, choose_library
 from dlcli.training.threads import threads_for
 
@@ -65,5 +65,5 @@ def _choose_step(config: Config, model: nn.Sequential, device: torch.device) -> 
     """Return the step of the config; `auto` selects the fastest step that supports the model and the device."""
     if config.training.step != "auto":
         return config.training.step
-    is_manual = is_known(model) and config.training.precision != "bf16" and device.type in ("cpu", "cuda")
+    is_manual = is_supported(model) and config.training.precision != "bf16" and device.type in ("cpu", "cuda")
     return "manual" if is_manual else "eager"

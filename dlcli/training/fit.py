@@ -225,7 +225,7 @@ class Fit:
                 parameters=self.parameters(),
                 optimizer={
                     f"{memory}.{name}": _copy(value)
-                    for memory, values in self._step.memory().items()
+                    for memory, values in self._step.state().items()
                     for name, value in zip(names, values, strict=True)
                 },
                 sums=self._running.sums(),
@@ -241,7 +241,7 @@ class Fit:
         names = [name for name, _ in self._model.named_parameters()]
         memories = {key.partition(".")[0] for key in state.optimizer}
         memory = {key: [state.optimizer[f"{key}.{name}"] for name in names] for key in memories}
-        self._step.remember(memory, state.position.step)
+        self._step.load_state(memory, state.position.step)
         self._best, self._stopping, self._schedule.plateau = copy(state.best), copy(state.stopping), copy(state.plateau)
         self._epochs = state.position.epochs
         self._running = Running(state.position.step, state.position.examples)

@@ -37,11 +37,11 @@ class Optimizer(Protocol):
     def step(self, gradients: list[Tensor], lr: float) -> None:
         """Update the parameters with one gradient each; the gradients may be overwritten."""
 
-    def memory(self) -> dict[str, list[Tensor]]:
+    def state(self) -> dict[str, list[Tensor]]:
         """Return the optimizer state by name: one tensor for each parameter, of the parameter's shape."""
 
-    def remember(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:
-        """Restore the state returned by `memory` after `steps` steps."""
+    def load_state(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:
+        """Restore the state returned by `state` after `steps` steps."""
 
 
 class Sgd:
@@ -69,12 +69,12 @@ class Sgd:
             updates = ahead or self._velocities
         torch._foreach_add_(self._parameters, updates, alpha=-lr)
 
-    def memory(self) -> dict[str, list[Tensor]]:
-        """See `Optimizer.memory`."""
+    def state(self) -> dict[str, list[Tensor]]:
+        """See `Optimizer.state`."""
         return {"velocity": self._velocities} if self._velocities else {}
 
-    def remember(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:  # noqa: ARG002
-        """See `Optimizer.remember`."""
+    def load_state(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:  # noqa: ARG002
+        """See `Optimizer.load_state`."""
         self._velocities = memory.get("velocity", [])
 
 
@@ -108,12 +108,12 @@ class Adam:
         torch._foreach_add_(spreads, config.eps)
         torch._foreach_addcdiv_(self._parameters, self._means, spreads, value=-step_size)
 
-    def memory(self) -> dict[str, list[Tensor]]:
-        """See `Optimizer.memory`."""
+    def state(self) -> dict[str, list[Tensor]]:
+        """See `Optimizer.state`."""
         return {"mean": self._means, "square": self._squares}
 
-    def remember(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:
-        """See `Optimizer.remember`."""
+    def load_state(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:
+        """See `Optimizer.load_state`."""
         self._means, self._squares, self._steps = memory["mean"], memory["square"], steps
 
 

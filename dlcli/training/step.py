@@ -44,11 +44,11 @@ class Step(Protocol):
     def losses(self) -> Tensor:
         """Return the mean loss of each step of the last run, computed before the step."""
 
-    def memory(self) -> dict[str, list[Tensor]]:
+    def state(self) -> dict[str, list[Tensor]]:
         """Return the optimizer state by name: one tensor for each parameter, of the parameter's shape."""
 
-    def remember(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:
-        """Restore the state returned by `memory` after `steps` steps. The model must hold the matching parameters."""
+    def load_state(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:
+        """Restore the state returned by `state` after `steps` steps. The model must hold the matching parameters."""
 
 
 class EagerStep:
@@ -109,15 +109,15 @@ class EagerStep:
         """See `Step.losses`."""
         return torch.stack(self._losses)
 
-    def memory(self) -> dict[str, list[Tensor]]:
-        """See `Step.memory`."""
-        return self._optimizer.memory()
+    def state(self) -> dict[str, list[Tensor]]:
+        """See `Step.state`."""
+        return self._optimizer.state()
 
-    def remember(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:
-        """See `Step.remember`."""
+    def load_state(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:
+        """See `Step.load_state`."""
         device = self._parameters[0].device
         moved = {name: [value.to(device) for value in values] for name, values in memory.items()}
-        self._optimizer.remember(moved, steps)
+        self._optimizer.load_state(moved, steps)
 
 
 def build_step(model: nn.Sequential, task: Task, train: Split, config: Config, arithmetic: Arithmetic) -> Step:

@@ -21,4 +21,4 @@ def test_the_products_of_a_step_are_timed(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(products, "_best_seconds", time_)
     assert products.product_seconds(set_up(load_config("digits").config).model, 8) == 5.0
-    assert timed == ["forward", "learn", "forward", "learn", "pull_back"]
+    assert timed == ["forward", "update", "forward", "update", "backward_input"]

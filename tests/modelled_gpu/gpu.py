@@ -84,7 +84,7 @@ class Gpu(TorchDispatchMode):
         self.streams = Streams(schedule)
         self.draws = Draws(0, 0)
         self._capturing: Graph | None = None
-        self._locked: dict[int, Tensor] = {}  # by address
+        self._pinned: dict[int, Tensor] = {}  # by address
         self.waits: list[str] = []
         self.kernels: list[str] = []
         self.replays: list[int] = []
@@ -144,7 +144,7 @@ class Gpu(TorchDispatchMode):
         return self._lock(made) if is_locked else made
 
     def _lock(self, values: Tensor) -> Tensor:
-        self._locked[values.untyped_storage().data_ptr()] = values  # which is kept, so that the address remains its own
+        self._pinned[values.untyped_storage().data_ptr()] = values  # which is kept, so that the address remains its own
         return values
 
     def _bring(self, source: Tensor, to: torch.device, dtype: torch.dtype | None, non_blocking: bool) -> Tensor:
@@ -159,7 +159,7 @@ class Gpu(TorchDispatchMode):
         """Copy between host and device."""
         host = source if isinstance(out, GpuTensor) else out
         values, own = _values(source), _values(out)
-        if non_blocking and host.untyped_storage().data_ptr() in self._locked:
+        if non_blocking and host.untyped_storage().data_ptr() in self._pinned:
             self._ask("copy", lambda _: own.copy_(values))
             return out
         self._wait(f"a copy of {source.dtype} {tuple(source.shape)}")

@@ -1,4 +1,4 @@
-"""Activations and their derivatives, on memory that is given."""
+"""Activations and their derivatives, computed in place."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from dlcli.model import Heaviside
 
 PullBack: TypeAlias = Callable[[Tensor, Tensor, Tensor], object]
 
-_SLOPE = 0.01  # of leaky_relu below 0: nn.LeakyReLU's default
-_ROUNDING = 1e-5  # of derivatives around 1, in float32
+_SLOPE = 0.01  # slope of leaky_relu below 0, nn.LeakyReLU's default
+_ROUNDING = 1e-5  # rounding of derivatives around 1 in float32
 
 
 @dataclass(frozen=True)
 class Elementwise:
-    """An activation σ and its derivative.
+    """Activation σ and its derivative.
 
     Attributes:
-        apply: (z, h) puts σ(z) into h; where `in_place`, h is z's memory.
-        formula: (gradient, z, h) multiplies the gradient, ∂loss/∂h, by σ′(z): then it is δ.
-        in_place: Whether `formula` does without z.
-        kernel: Name of what does the same for autograd, in one pass over memory; None where that is no faster.
-        settings: The kernel's arguments after the gradient and z, or h where `in_place`.
+        apply: Function (z, h) that writes σ(z) to h; if `in_place`, h and z share memory.
+        formula: Function (gradient, z, h) that multiplies the gradient ∂loss/∂h by σ′(z), which gives δ.
+        in_place: Whether `formula` does not use z.
+        kernel: Name of torch's fused kernel of the derivative; None if it is not faster.
+        settings: Arguments of the kernel after the gradient and z, or h if `in_place`.
     """
 
     apply: Callable[[Tensor, Tensor], object]
@@ -40,13 +40,13 @@ class Elementwise:
 
     @cached_property
     def pull_back(self) -> PullBack:
-        """What `formula` does, by the kernel where torch has one that agrees: its manual promises none."""
+        """`formula`, or the kernel if it gives the same results; torch does not document these kernels."""
         if self.kernel is None:
             return self.formula
         try:
-            found = self._load(self.kernel)
-            return found if self._is_formula(found) else self.formula
-        except (AttributeError, RuntimeError, TypeError):  # torch has changed
+            kernel = self._load(self.kernel)
+            return kernel if self._agrees(kernel) else self.formula
+        except (AttributeError, RuntimeError, TypeError):  # another version of torch
             return self.formula
 
     def _load(self, name: str) -> PullBack:
@@ -55,15 +55,15 @@ class Elementwise:
             return lambda gradient, _z, h: kernel(gradient, h, *settings, grad_input=gradient)
         return lambda gradient, z, _h: kernel(gradient, z, *settings, grad_input=gradient)
 
-    def _is_formula(self, found: PullBack) -> bool:
-        """Return whether `found` does what the formula does, at a few points."""
+    def _agrees(self, kernel: PullBack) -> bool:
+        """Return whether a kernel agrees with the formula at a few points."""
         z = torch.linspace(-3, 3, 12)
         h = z if self.in_place else torch.empty_like(z)
         self.apply(z, h)
-        by_found, by_formula = torch.ones_like(z), torch.ones_like(z)
-        found(by_found, z, h)
-        self.formula(by_formula, z, h)
-        return torch.allclose(by_found, by_formula, atol=_ROUNDING)
+        actual, expected = torch.ones_like(z), torch.ones_like(z)
+        kernel(actual, z, h)
+        self.formula(expected, z, h)
+        return torch.allclose(actual, expected, atol=_ROUNDING)
 
 
 def _through_sigmoid(gradient: Tensor, _z: Tensor, h: Tensor) -> None:
@@ -103,7 +103,7 @@ def _through_silu(gradient: Tensor, z: Tensor, h: Tensor) -> None:
     gradient.mul_(h + s - s * h)
 
 
-# By the module's type; what is missing here is trained by autograd.
+# By module type; models with other modules train with autograd.
 ELEMENTWISE: dict[type[nn.Module], Elementwise] = {
     nn.Identity: Elementwise(lambda _z, _h: None, lambda _gradient, _z, _h: None),
     nn.Sigmoid: Elementwise(lambda z, _h: z.sigmoid_(), _through_sigmoid, kernel="sigmoid_backward"),

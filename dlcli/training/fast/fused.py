@@ -1,7 +1,7 @@
-"""Optimizers as one kernel each, which finds the learning rate in the device's memory: a CUDA graph can hold it.
+"""Optimizers as one fused CUDA kernel each, which CUDA graphs can capture.
 
-torch's manual promises nothing about these kernels, so they are held against the optimizers written out before they are
-used; there is no CUDA graph of an optimizer written out.
+The kernels read the learning rate from device memory, so a captured graph can be replayed with another one. torch does
+not document them; they are compared with the optimizers of optim.py before use.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ FusedOptimizer: TypeAlias = "FusedSgd | FusedAdam"
 
 
 class FusedSgd(Sgd):
-    """What `Sgd` does, but for rounding."""
+    """`Sgd` as a fused kernel; results differ by rounding only."""
 
     def __init__(self, parameters: list[Tensor], config: SgdOptimizer) -> None:
         super().__init__(parameters, config)
-        if config.momentum:  # from 0, the first velocity comes out as the first gradient
+        if config.momentum:  # starting at 0, the first velocity equals the first gradient
             self._velocities = [torch.zeros_like(parameter) for parameter in parameters]
 
     @property
-    def state(self) -> list[Tensor]:
-        """All that a step changes and looks at again."""
+    def buffers(self) -> list[Tensor]:
+        """Tensors that steps change and read again."""
         return [*self._parameters, *self._velocities]
 
-    def remember(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:  # noqa: ARG002
-        """See `Optimizer.remember`; graphs know the memory by its address. Before the first step there may be none."""
-        _put(memory.get("velocity", self._velocities), self._velocities)
+    def load_state(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:  # noqa: ARG002
+        """See `Optimizer.load_state`. Copies in place, because graphs use fixed addresses; `memory` may be empty."""
+        _copy(memory.get("velocity", self._velocities), self._velocities)
 
     @torch.no_grad()
     def step(self, gradients: list[Tensor], lr: float | Tensor) -> None:
@@ -53,16 +53,16 @@ class FusedSgd(Sgd):
 
 
 class FusedAdam(Adam):
-    """What `Adam` does, but for rounding."""
+    """`Adam` as a fused kernel; results differ by rounding only."""
 
     def __init__(self, parameters: list[Tensor], config: AdamOptimizer) -> None:
         super().__init__(parameters, config)
-        self._counts = [parameter.new_zeros(()) for parameter in parameters]  # of steps, as the kernel wants them
+        self._counts = [parameter.new_zeros(()) for parameter in parameters]  # step counts, in the format of the kernel
         self._kernel = torch._fused_adamw_ if isinstance(config, AdamWOptimizer) else torch._fused_adam_
 
     @property
-    def state(self) -> list[Tensor]:
-        """All that a step changes and looks at again."""
+    def buffers(self) -> list[Tensor]:
+        """Tensors that steps change and read again."""
         return [*self._parameters, *self._means, *self._squares, *self._counts]
 
     @torch.no_grad()
@@ -85,21 +85,21 @@ class FusedAdam(Adam):
             maximize=False,
         )
 
-    def remember(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:
-        """See `Optimizer.remember`; graphs know the memory by its address."""
-        _put(memory["mean"], self._means)
-        _put(memory["square"], self._squares)
+    def load_state(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:
+        """See `Optimizer.load_state`. Copies in place, because graphs use fixed addresses."""
+        _copy(memory["mean"], self._means)
+        _copy(memory["square"], self._squares)
         for count in self._counts:
             count.fill_(steps)
 
 
-def _put(values: list[Tensor], own: list[Tensor]) -> None:
-    for one, memory in zip(values, own, strict=True):
-        memory.copy_(one)
+def _copy(values: list[Tensor], targets: list[Tensor]) -> None:
+    for value, target in zip(values, targets, strict=True):
+        target.copy_(value)
 
 
 def build_fused_optimizer(parameters: list[Tensor], config: AnyOptimizer) -> FusedOptimizer | None:
-    """Return the optimizer with the config's settings; None where this torch has no kernel that agrees."""
+    """Return the fused optimizer of a config; None if this version of torch has no kernel that agrees."""
     return _build(parameters, config) if _agrees(config) else None
 
 
@@ -108,14 +108,14 @@ def _build(parameters: list[Tensor], config: AnyOptimizer) -> FusedOptimizer:
 
 
 def _agrees(config: AnyOptimizer) -> bool:
-    """Return whether two steps from a few points lead where those of the optimizer written out do."""
-    lr, found, expected = 0.1, [torch.linspace(-1, 1, 5)], [torch.linspace(-1, 1, 5)]
-    written_out = build_optimizer(expected, config)
+    """Return whether two steps with the kernel agree with two steps of the optimizer in optim.py."""
+    lr, actual, expected = 0.1, [torch.linspace(-1, 1, 5)], [torch.linspace(-1, 1, 5)]
+    reference = build_optimizer(expected, config)
     try:
-        fused = _build(found, config)
+        fused = _build(actual, config)
         for _ in range(2):
             fused.step([torch.linspace(1, 2, 5)], torch.tensor(lr))
-            written_out.step([torch.linspace(1, 2, 5)], lr)
-    except (AttributeError, RuntimeError, TypeError):  # torch has changed
+            reference.step([torch.linspace(1, 2, 5)], lr)
+    except (AttributeError, RuntimeError, TypeError):  # another version of torch
         return False
-    return torch.allclose(found[0], expected[0])
+    return torch.allclose(actual[0], expected[0])

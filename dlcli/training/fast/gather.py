@@ -1,4 +1,4 @@
-"""Examples by index, on the model's device, in memory that is used again and again."""
+"""Gathering of examples by index into reused memory on the model's device."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from dlcli.training.fast.layers import ones_beside
 
 
 class Gatherer:
-    """Brings examples to the model's device, their inputs always into the same memory.
+    """Gathers examples into fixed memory on the model's device and scales their inputs.
 
-    Where they live there, they are gathered there. Where they don't, because they would not fit, the host gathers them
-    and the device copies them while it is still at work on those before: see `_Transfer`.
-    Bytes are scaled here, while they are in the cache.
+    If the data set does not fit on a GPU, the host gathers examples, and they are copied while the GPU computes the
+    previous steps; see `_Transfer`. Bytes are scaled here, while they are in the cache.
 
     Attributes:
-        inputs: Memory for inputs, scaled, with a last column of ones: (n, in_features + 1).
+        inputs: Scaled inputs with a last column of ones: (n, in_features + 1).
 
     Args:
-        train: All examples, on the model's device or, for a CUDA device, on the CPU.
-        device: The model's.
-        n: Most examples at once.
+        train: Training split, on the model's device or, for a CUDA device, on the CPU.
+        device: Device of the model.
+        n: Largest number of examples at once.
     """
 
     def __init__(self, train: Split, device: torch.device, n: int) -> None:
@@ -37,19 +36,19 @@ class Gatherer:
         self._has_all = False
 
     def __call__(self, index: Tensor | None, targets: Tensor) -> None:
-        """Put examples into the first rows of `inputs` and into `targets`.
+        """Write examples to the first rows of `inputs` and to `targets`.
 
         Args:
-            index: Which, int64 on the device of `train`; None for all.
-            targets: Memory for as many on the model's device. After a None, the next one expects what the first left.
+            index: Positions of the examples, int64 on the device of `train`; None for all.
+            targets: Memory for the targets, on the model's device; consecutive calls with None must pass the same.
         """
         if index is None and self._has_all:
             return
         inputs = self.inputs[: len(targets), :-1]
         if self._transfers is not None:
             transfer = next(self._transfers)
-            stored, own_targets = transfer.send(index, len(targets))
-            targets.copy_(own_targets)
+            stored, sent_targets = transfer.send(index, len(targets))
+            targets.copy_(sent_targets)
             self._put(stored, inputs)
             transfer.received()
         else:
@@ -67,60 +66,60 @@ class Gatherer:
 
 
 class _Transfer:
-    """A buffer on the host, one on a CUDA device, and what has to be waited for before they are filled again.
+    """Pair of buffers, on the host and on a CUDA device, with the events that guard their reuse.
 
-    The host waits until its buffer is copied. The copy, on a stream beside the steps', waits until what the device's
-    buffer held before is taken out; the steps' stream waits until the copy is there.
+    The host waits until its buffer has been copied. The copy runs on a separate stream and waits until the previous
+    content of the device buffer has been used; the stream of the steps waits for the copy.
 
     Args:
-        train: On the CPU.
-        device: Where to.
-        n: Most examples at once.
-        stream: For copies.
+        train: Training split on the CPU.
+        device: CUDA device.
+        n: Largest number of examples at once.
+        stream: Stream for copies.
     """
 
     def __init__(self, train: Split, device: torch.device, n: int, stream: torch.cuda.Stream) -> None:
         self._train, self._device, self._stream = train, device, stream
         parts = train.stored, train.targets
-        self._locked = [empty_like(one, n, train.device, pin_memory=True) for one in parts]
-        self._there = [empty_like(one, n, device) for one in parts]
+        self._pinned = [empty_like(part, n, train.device, pin_memory=True) for part in parts]
+        self._on_device = [empty_like(part, n, device) for part in parts]
         self._copied, self._received = torch.cuda.Event(), torch.cuda.Event()
-        self.received()  # what used the device's memory before may not have come to its end
+        self.received()  # earlier work that used this memory may still be running
 
     def send(self, index: Tensor | None, n: int) -> tuple[Tensor, Tensor]:
-        """Return n examples on the device, stored values and targets, that the current stream will find there."""
+        """Start the copy of n examples; return stored values and targets, ready for the current stream."""
         self._copied.synchronize()
-        (stored, targets), (stored_there, targets_there) = (
-            [one[:n] for one in part] for part in (self._locked, self._there)
+        (stored, targets), (device_stored, device_targets) = (
+            [buffer[:n] for buffer in part] for part in (self._pinned, self._on_device)
         )
         _gather(self._train, index, stored, targets)
         with torch.cuda.stream(self._stream):
             self._stream.wait_event(self._received)
-            stored_there.copy_(stored, non_blocking=True)
-            targets_there.copy_(targets, non_blocking=True)
+            device_stored.copy_(stored, non_blocking=True)
+            device_targets.copy_(targets, non_blocking=True)
             self._copied.record(self._stream)
         torch.cuda.current_stream(self._device).wait_event(self._copied)
-        return stored_there, targets_there
+        return device_stored, device_targets
 
     def received(self) -> None:
-        """Note that all the current stream has to do with the examples has been said."""
+        """Record that all uses of the examples are queued on the current stream."""
         self._received.record(torch.cuda.current_stream(self._device))
 
 
 def _build_transfers(train: Split, device: torch.device, n: int) -> list[_Transfer]:
-    """Return two, to be used in turns: one is filled while the other is emptied."""
+    """Return two transfers to alternate between: one is filled while the other is used."""
     stream = torch.cuda.Stream(device)
     return [_Transfer(train, device, n, stream) for _ in range(2)]
 
 
 def empty_like(values: Tensor, n: int, device: torch.device, *, pin_memory: bool = False) -> Tensor:
-    """Return memory for n rows like those of `values`."""
+    """Return uninitialised memory for n rows of the shape and dtype of `values`."""
     return torch.empty((n, *values.shape[1:]), dtype=values.dtype, device=device, pin_memory=pin_memory)
 
 
 def _gather(train: Split, index: Tensor | None, stored: Tensor, targets: Tensor) -> None:
-    for all_of_them, out in ((train.stored, stored), (train.targets, targets)):
+    for values, out in ((train.stored, stored), (train.targets, targets)):
         if index is None:
-            out.copy_(all_of_them)
+            out.copy_(values)
         else:
-            torch.index_select(all_of_them, 0, index, out=out)
+            torch.index_select(values, 0, index, out=out)

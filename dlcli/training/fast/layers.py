@@ -1,4 +1,4 @@
-"""Fully connected layers as one matrix each, laid out in memory as their products are fastest."""
+"""Fully connected layers as one matrix each, in the memory layout with the fastest products."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from dlcli.training.threads import TWO_THREADS_FROM
 
 _LINE = 16  # float32 values in a cache line
 _LARGE = 2**15  # values in a matrix
-_FEW = range(5, 12)  # units; MKL shares them between two threads with other bits than on one, unless 4 divides them
+_FEW = range(5, 12)  # units; with these, MKL's last bits depend on the number of threads, unless 4 divides them
 
 
 class Layer:
-    """z = h W + b as one product: b is the last row of W, the weights of an input that is always 1.
+    """Linear layer z = h W + b as one product: b is the last row of W, for an input that is always 1.
 
-    (Bishop, Pattern Recognition and Machine Learning, 2006, section 5.1.) So W has the shape (in_features + 1, units),
-    the transpose of nn.Linear's. A few units may be idle: their weights are 0 and remain so, as their δ is 0. Gaps
-    between rows in memory are 0 too, and in no matrix.
+    (Bishop, Pattern Recognition and Machine Learning, 2006, section 5.1.) W has the shape (in_features + 1, units), the
+    transpose of nn.Linear's. A few padding units may be added; their weights and their δ are always 0. Gaps between
+    rows in memory are 0 too and belong to no matrix.
 
     Attributes:
         weight: W.
-        memory: What W lies in. For an optimizer, which is fastest without gaps, these are the layer's parameters.
-        gradient: ∂loss/∂W, where `keep_gradient` has made room for it.
-        activation: Of the units.
-        dropout: Share of the activations that is dropped.
+        memory: Memory of W, including gaps; optimizers update all of it, which is faster than skipping the gaps.
+        gradient: ∂loss/∂W; None unless `keep_gradient` has allocated it.
+        activation: Activation of the units.
+        dropout: Probability of dropping an activation.
 
     Args:
-        linear: Where the parameters come from.
-        by_units: Whether memory holds unit after unit, of weights and of activations. Otherwise it holds the weights
-            of input after input, the activations of example after example. See `lie_by_units`.
+        linear: Linear module with the parameters.
+        unit_major: Whether weights and activations are stored unit by unit. Otherwise weights are stored input by
+            input, activations example by example. See `choose_layout`.
     """
 
-    def __init__(self, linear: nn.Linear, by_units: bool) -> None:
+    def __init__(self, linear: nn.Linear, unit_major: bool) -> None:
         self._linear = linear
-        self._by_units = by_units
+        self._unit_major = unit_major
         units = linear.out_features
-        self.idle_units = -units % 4 if by_units and units in _FEW else 0
-        self.memory = self.join(linear.weight.detach(), linear.bias.detach())
+        self.padding_units = -units % 4 if unit_major and units in _FEW else 0
+        self.memory = self.pack(linear.weight.detach(), linear.bias.detach())
         self.weight = self._matrix(self.memory)
         self.gradient: Tensor | None = None
         self.activation = ELEMENTWISE[nn.Identity]
@@ -49,106 +49,106 @@ class Layer:
 
     @property
     def units(self) -> int:
-        """Columns of W: the units of the nn.Linear, then the idle ones."""
-        return self._linear.out_features + self.idle_units
+        """Number of columns of W: the units of the nn.Linear and the padding units."""
+        return self._linear.out_features + self.padding_units
 
     def keep_gradient(self) -> Tensor:
-        """Have `learn` put the gradient into memory like that of W, which is returned."""
+        """Allocate memory for the gradient, which `update` then stores, and return it."""
         memory = self._empty()
         self.gradient = self._matrix(memory)
         return memory
 
     def _empty(self) -> Tensor:
         inputs = self._linear.in_features + 1
-        shape = (self.units, _in_lines(inputs)) if self._by_units else (inputs, self.units)
+        shape = (self.units, _in_lines(inputs)) if self._unit_major else (inputs, self.units)
         return self._linear.weight.new_zeros(shape)
 
     def _matrix(self, memory: Tensor) -> Tensor:
-        """Return what is like W in memory like that of W."""
-        return memory[:, : self._linear.in_features + 1].t() if self._by_units else memory
+        """Return the view of W in memory of the same layout."""
+        return memory[:, : self._linear.in_features + 1].t() if self._unit_major else memory
 
     def activations(self, n: int) -> Tensor:
-        """Return memory for `outputs` and a last column of ones: (n, units + 1)."""
+        """Return memory for outputs with a last column of ones: (n, units + 1)."""
         like = self._linear.weight
-        if self._by_units:
+        if self._unit_major:
             return like.new_ones(self.units + 1, n).t()
         return ones_beside(n, self.units, dtype=like.dtype, device=like.device)
 
     def outputs(self, n: int) -> Tensor:
-        """Return memory for what the layer makes of n examples: (n, units); 0 before anything is made."""
+        """Return zero-initialised memory for the outputs of n examples: (n, units)."""
         like = self._linear.weight
-        return like.new_zeros(self.units, n).t() if self._by_units else like.new_zeros(n, self.units)
+        return like.new_zeros(self.units, n).t() if self._unit_major else like.new_zeros(n, self.units)
 
-    def without_idle(self, outputs: Tensor) -> Tensor:
-        """Return the columns of the nn.Linear's units."""
-        return outputs[:, : -self.idle_units] if self.idle_units else outputs
+    def trim_padding(self, outputs: Tensor) -> Tensor:
+        """Return the outputs without the padding units."""
+        return outputs[:, : -self.padding_units] if self.padding_units else outputs
 
     def forward(self, h: Tensor, out: Tensor) -> None:
-        """Put z into `out`; h has a last column of ones."""
+        """Write z = h W to `out`; h has a last column of ones."""
         torch.mm(h, self.weight, out=out)
 
-    def pull_back(self, delta: Tensor, out: Tensor) -> None:
-        """Put ∂loss/∂h into `out`."""
+    def backward_input(self, delta: Tensor, out: Tensor) -> None:
+        """Write ∂loss/∂h to `out`."""
         torch.mm(delta, self._back, out=out)
 
-    def learn(self, h_t: Tensor, delta: Tensor, rate: float, keep: float) -> None:
-        """Take the gradient, times `rate`, off `keep` times the parameters; or put it into `gradient`, if there is one.
+    def update(self, h_t: Tensor, delta: Tensor, rate: float, keep: float) -> None:
+        """Update W ← keep · W − rate · ∂loss/∂W; with a gradient buffer, store rate · ∂loss/∂W there instead.
 
-        Large matrices that lie by units are multiplied beforehand, as MKL takes longer for it, even to multiply by 0.
+        Large unit-major matrices are multiplied by `keep` beforehand, because that is faster than in MKL's product.
 
         Args:
-            h_t: The layer's inputs, transposed: (in_features + 1, n), the last row ones.
+            h_t: Inputs of the layer, transposed: (in_features + 1, n), with a last row of ones.
             delta: δ, of shape (n, units).
-            rate: Learning rate, times what δ was not multiplied by; without the learning rate for `gradient`.
-            keep: 1 without weight decay.
+            rate: Learning rate times the scalar factor left out of δ; the factor alone with a gradient buffer.
+            keep: Factor of weight decay; 1 without weight decay.
         """
         if self.gradient is None:
-            if self._by_units and keep != 1 and self.memory.numel() > _LARGE:
+            if self._unit_major and keep != 1 and self.memory.numel() > _LARGE:
                 self.memory.mul_(keep)
                 keep = 1.0
             self.weight.addmm_(h_t, delta, beta=keep, alpha=-rate)
         else:
-            if self._by_units:
+            if self._unit_major:
                 self.gradient.zero_()
-            self.gradient.addmm_(h_t, delta, beta=int(self._by_units), alpha=rate)
+            self.gradient.addmm_(h_t, delta, beta=int(self._unit_major), alpha=rate)
 
-    def join(self, weight: Tensor, bias: Tensor) -> Tensor:
-        """Return memory like that of W, for a weight and bias, or what an optimizer knows of them, as nn.Linear's."""
+    def pack(self, weight: Tensor, bias: Tensor) -> Tensor:
+        """Return weight and bias of an nn.Linear, or their optimizer state, in the memory layout of W."""
         memory = self._empty()
-        own_weight, own_bias = self.part(memory)
-        own_weight.copy_(weight)
-        own_bias.copy_(bias)
+        packed_weight, packed_bias = self.unpack(memory)
+        packed_weight.copy_(weight)
+        packed_bias.copy_(bias)
         return memory
 
-    def part(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Return weight and bias, shaped like nn.Linear's, that lie in memory like that of W."""
-        own = self.without_idle(self._matrix(memory))
-        return own[:-1].t(), own[-1]
+    def unpack(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Return views of weight and bias with the shapes of an nn.Linear; the inverse of `pack`."""
+        matrix = self.trim_padding(self._matrix(memory))
+        return matrix[:-1].t(), matrix[-1]
 
     def update_model(self) -> None:
-        """Copy the parameters into the nn.Linear they came from."""
-        weight, bias = self.part(self.memory)
+        """Copy the parameters into the nn.Linear."""
+        weight, bias = self.unpack(self.memory)
         self._linear.weight.copy_(weight)
         self._linear.bias.copy_(bias)
 
 
 def ones_beside(n: int, features: int, *, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return memory for n inputs and a last column of ones, (n, features + 1); every row begins a cache line."""
+    """Return memory for n inputs with a last column of ones, (n, features + 1); each row starts a cache line."""
     return torch.ones(n, _in_lines(features + 1), dtype=dtype, device=device)[:, : features + 1]
 
 
 def _in_lines(values: int) -> int:
-    """Return how many values there is room for in the cache lines of so many."""
+    """Round a number of values up to whole cache lines."""
     return -(-values // _LINE) * _LINE
 
 
-def lie_by_units(linears: Sequence[nn.Linear], n: int) -> list[bool]:
-    """Return for each layer of a network whether it lies in memory by units, for batches of n examples.
+def choose_layout(linears: Sequence[nn.Linear], n: int) -> list[bool]:
+    """Return for each layer of a network whether it is unit-major, for batches of n examples.
 
-    What is more, units or examples, is shared by the threads, so that each keeps to its own half of memory: for
-    batches of 64, 784-256-128-10 is 3 % faster by units, 784-1024-10 23 %; for batches of 512, the former is 5 % faster
-    by examples. The few units of a top layer lie by units always: 784-10 takes half to a third of the time. A GPU
-    shares out both, and takes a kernel less for what lies by examples: see `Layer.learn`.
+    Threads divide the larger of the two dimensions, units or examples, and that dimension should be contiguous: for
+    batches of 64, 784-256-128-10 is 3 % faster unit-major and 784-1024-10 23 %; for batches of 512, the former is 5 %
+    faster example-major. The last layer, with few units, is always unit-major: 784-10 then takes a half to a third of
+    the time. On a GPU, `Layer.update` needs one kernel less for example-major layers.
     """
     if linears[0].weight.device.type == "cuda":
         return [False] * len(linears)

@@ -1,4 +1,4 @@
-"""Optimizer steps by back-propagation written out."""
+"""Optimizer steps from written-out back-propagation."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from dlcli.training.optim import Optimizer, build_optimizer, clip_norm_
 
 
 class ManualStep:
-    """Steps by the formulas of `dlcli.training.fast.backprop`; see `dlcli.training.step.Step`.
+    """Steps with the formulas of `dlcli.training.fast.backprop`; see `dlcli.training.step.Step`.
 
     Args:
-        model: Changed by `update_model` alone; all its layers are known to `backprop`.
-        task: Gives the loss, and its gradient with respect to the outputs.
-        train: On the model's device, or on the CPU if it doesn't fit there.
+        model: Model whose layers `backprop` supports; only `update_model` changes it.
+        task: Task with the loss and its gradient with respect to the outputs.
+        train: Training split, on the model's device, or on the CPU if it does not fit there.
         config: `optimizer` and `training`.
         library: Library for large matrix products.
     """
@@ -53,43 +53,47 @@ class ManualStep:
         if fused or not is_plain:
             self._gradients = [layer.keep_gradient() for layer in self._layers]
         self._propagations: dict[int, Propagation] = {}
-        per_span = batches_per_chunk(train, config.training.batch_size, count_parameters(model), self._device)
-        self._at_once = min(per_span, batches_per_gather(train, config.training.batch_size, self._device))
-        self._take_all: Callable[[Sequence[Batch], Sequence[float]], None] = self._take_each
+        per_chunk = batches_per_chunk(train, config.training.batch_size, count_parameters(model), self._device)
+        self._batches_per_gather = min(per_chunk, batches_per_gather(train, config.training.batch_size, self._device))
+        self._run_batches: Callable[[Sequence[Batch], Sequence[float]], None] = self._run_each
         if fused is not None:
-            self._take_all = CapturedSteps(partial(self._take_each_fused, fused), fused.state, self._at_once)
-        self._gather = Gatherer(train, self._device, min(len(train), self._batch_size * self._at_once))
-        most = min(len(train), self._batch_size * per_span)
+            self._run_batches = CapturedSteps(
+                partial(self._run_each_fused, fused), fused.buffers, self._batches_per_gather
+            )
+        self._gather = Gatherer(train, self._device, min(len(train), self._batch_size * self._batches_per_gather))
+        most = min(len(train), self._batch_size * per_chunk)
         self._targets, self._outputs = empty_like(train.targets, most, self._device), self._layers[-1].outputs(most)
-        inputs, *rest = (one.split(self._batch_size) for one in (self._gather.inputs, self._targets, self._outputs))
-        own_inputs = itertools.cycle(inputs)
-        self._batches = [Batch(next(own_inputs)[: len(one)], one, out) for one, out in zip(*rest, strict=True)]
-        self._seen = self._outputs, self._targets  # of the last run
+        inputs, *rest = (
+            memory.split(self._batch_size) for memory in (self._gather.inputs, self._targets, self._outputs)
+        )
+        cycled = itertools.cycle(inputs)
+        self._batches = [Batch(next(cycled)[: len(part)], part, out) for part, out in zip(*rest, strict=True)]
+        self._last_outputs = self._outputs, self._targets  # of the last call of `run`
 
     @torch.inference_mode()
     def run(self, index: Tensor | None, lrs: Sequence[float]) -> tuple[Tensor, Tensor]:
         """Take one step per learning rate; see `Step.run`."""
         examples = len(self._train) if index is None else len(index)
         targets, batches = self._targets[:examples], self._cut(examples)
-        for first in range(0, len(lrs), self._at_once):
-            steps = slice(first, first + self._at_once)
-            rows = slice(first * self._batch_size, (first + self._at_once) * self._batch_size)
+        for first in range(0, len(lrs), self._batches_per_gather):
+            steps = slice(first, first + self._batches_per_gather)
+            rows = slice(first * self._batch_size, (first + self._batches_per_gather) * self._batch_size)
             self._gather(None if index is None else index[rows], targets[rows])
-            self._take_all(batches[steps], lrs[steps])
-        outputs = self._layers[-1].without_idle(self._outputs[:examples])
-        self._seen = outputs, targets
+            self._run_batches(batches[steps], lrs[steps])
+        outputs = self._layers[-1].trim_padding(self._outputs[:examples])
+        self._last_outputs = outputs, targets
         return self._task.total_loss(outputs, targets), self._task.weight(targets)
 
     def _cut(self, examples: int) -> list[Batch]:
-        """Return the batches of a span; only its last can be short."""
+        """Return the batches of a chunk; only the last can be shorter."""
         whole, rest = divmod(examples, self._batch_size)
         batches = self._batches[:whole]
         if not rest:
             return batches
-        return [*batches, Batch(*(one[:rest] for one in self._batches[whole]))]
+        return [*batches, Batch(*(part[:rest] for part in self._batches[whole]))]
 
-    def _take_each(self, batches: Sequence[Batch], lrs: Sequence[float]) -> None:
-        """Take a step on each batch, one after the other."""
+    def _run_each(self, batches: Sequence[Batch], lrs: Sequence[float]) -> None:
+        """Take a step on each batch."""
         for batch, lr in zip(batches, lrs, strict=True):
             if self._gradients:
                 self._find_gradients(batch)
@@ -97,8 +101,8 @@ class ManualStep:
             else:
                 self._propagation(len(batch.inputs))(batch, lr, 1 - lr * self._weight_decay)
 
-    def _take_each_fused(self, optimizer: FusedOptimizer, batches: Sequence[Batch], lrs: Tensor) -> None:
-        """Take a step on each batch, all of it on the device."""
+    def _run_each_fused(self, optimizer: FusedOptimizer, batches: Sequence[Batch], lrs: Tensor) -> None:
+        """Take a step on each batch with a fused optimizer."""
         for batch, lr in zip(batches, lrs, strict=True):
             self._find_gradients(batch)
             optimizer.step(self._gradients, lr)
@@ -109,7 +113,7 @@ class ManualStep:
             clip_norm_(self._gradients, self._clip_norm)
 
     def _propagation(self, n: int) -> Propagation:
-        """Return the one for batches of n examples."""
+        """Return the propagation for batches of n examples."""
         if n not in self._propagations:
             self._propagations[n] = Propagation(self._layers, self._task.loss_gradient, n)
         return self._propagations[n]
@@ -123,20 +127,20 @@ class ManualStep:
     @torch.inference_mode()
     def losses(self) -> Tensor:
         """See `Step.losses`."""
-        steps = zip(*(part.split(self._batch_size) for part in self._seen), strict=True)
+        steps = zip(*(part.split(self._batch_size) for part in self._last_outputs), strict=True)
         return torch.stack([self._task.loss(outputs, targets) for outputs, targets in steps])
 
-    def memory(self) -> dict[str, list[Tensor]]:
-        """See `Step.memory`."""
+    def state(self) -> dict[str, list[Tensor]]:
+        """See `Step.state`."""
         return {
-            name: [one for layer, memory in zip(self._layers, kept, strict=True) for one in layer.part(memory)]
-            for name, kept in self._optimizer.memory().items()
+            name: [part for layer, memory in zip(self._layers, kept, strict=True) for part in layer.unpack(memory)]
+            for name, kept in self._optimizer.state().items()
         }
 
-    def remember(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:
-        """See `Step.remember`."""
-        own = {
-            name: [layer.join(*pair) for layer, *pair in zip(self._layers, kept[::2], kept[1::2], strict=True)]
+    def load_state(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:
+        """See `Step.load_state`."""
+        packed = {
+            name: [layer.pack(*pair) for layer, *pair in zip(self._layers, kept[::2], kept[1::2], strict=True)]
             for name, kept in memory.items()
         }
-        self._optimizer.remember(own, steps)
+        self._optimizer.load_state(packed, steps)

@@ -96,6 +96,6 @@ def test_steps_are_captured() -> None:
     setup = set_up(config)
     step = ManualStep(setup.model, setup.task, setup.splits.train, config, "torch")
     step.run(torch.arange(128, device="cuda"), [0.1, 0.1])
-    replays = step._take_all._replays.values()  # type: ignore[attr-defined]
+    replays = step._run_batches._replays.values()  # type: ignore[attr-defined]
     assert replays
     assert not any(isinstance(replay, partial) for replay in replays)

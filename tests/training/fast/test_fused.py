@@ -44,8 +44,8 @@ def test_the_kernels_do_what_is_written_out(setting: str) -> None:
     assert fused is not None, "torch has changed: steps on CUDA are not captured any more"
     take(fused, range(1, STEPS))
     take(written_out, range(1, STEPS))
-    kept = written_out.memory()
-    for name, memory in fused.memory().items():
+    kept = written_out.state()
+    for name, memory in fused.state().items():
         torch.testing.assert_close(memory, kept[name])
     torch.testing.assert_close(fused_parameters, expected)
 
@@ -58,9 +58,9 @@ def test_one_goes_on_in_its_own_memory_from_what_another_remembered(setting: str
     own = [one.clone() for one in expected]
     fused = build_fused_optimizer(own, read(setting))
     assert fused is not None
-    before = fused.state
-    fused.remember({name: [one.clone() for one in kept] for name, kept in written_out.memory().items()}, steps=2)
-    assert all(map(torch.equal, fused.state, before))
+    before = fused.buffers
+    fused.load_state({name: [one.clone() for one in kept] for name, kept in written_out.state().items()}, steps=2)
+    assert all(map(torch.equal, fused.buffers, before))
     take(fused, range(3, STEPS))
     take(written_out, range(3, STEPS))
     torch.testing.assert_close(own, expected)
@@ -69,8 +69,8 @@ def test_one_goes_on_in_its_own_memory_from_what_another_remembered(setting: str
 def test_one_goes_on_from_before_the_first_step() -> None:
     fused = build_fused_optimizer(parameters(), read("{name: sgd, momentum: 0.9}"))
     assert fused is not None
-    fused.remember({}, steps=0)
-    assert all(one.eq(0).all() for one in fused.memory()["velocity"])
+    fused.load_state({}, steps=0)
+    assert all(one.eq(0).all() for one in fused.state()["velocity"])
 
 
 def test_kernels_that_torch_has_changed_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 from dlcli.config.schema import AdamWOptimizer, CrossEntropyLoss
 from dlcli.task import Classification
 from dlcli.training.fast.backprop import Batch, Propagation, read_layers
-from dlcli.training.fast.layers import Layer, lie_by_units, ones_beside
+from dlcli.training.fast.layers import Layer, choose_layout, ones_beside
 from dlcli.training.optim import build_optimizer
 
 
@@ -19,13 +19,13 @@ def linears(*sizes: int) -> list[nn.Linear]:
     return [nn.Linear(*pair) for pair in pairwise(sizes)]
 
 
-@pytest.mark.parametrize("by_units", [True, False])
+@pytest.mark.parametrize("unit_major", [True, False])
 @pytest.mark.parametrize("sizes", [(3, 1), (7, 10), (300, 300)], ids=str)
-def test_parameters_come_back_as_they_went_in(sizes: tuple[int, int], by_units: bool) -> None:
+def test_parameters_come_back_as_they_went_in(sizes: tuple[int, int], unit_major: bool) -> None:
     linear = nn.Linear(*sizes)
-    layer = Layer(linear, by_units)
+    layer = Layer(linear, unit_major)
     expected = [parameter.detach().clone() for parameter in linear.parameters()]
-    parted = [part.clone() for part in layer.part(layer.memory)]
+    parted = [part.clone() for part in layer.unpack(layer.memory)]
     with torch.no_grad():
         nn.init.zeros_(linear.weight)
         nn.init.zeros_(linear.bias)
@@ -37,13 +37,13 @@ def test_parameters_come_back_as_they_went_in(sizes: tuple[int, int], by_units: 
 
 @pytest.mark.parametrize("n", [64, 512])
 def test_units_or_examples_lie_side_by_side_whichever_are_more(n: int) -> None:
-    assert lie_by_units(linears(784, 256, 128, 10), n) == [n < 256, n < 256, True]
+    assert choose_layout(linears(784, 256, 128, 10), n) == [n < 256, n < 256, True]
 
 
 def test_what_one_thread_does_lies_by_examples_and_so_do_few_hidden_units() -> None:
-    assert lie_by_units(linears(1, 64, 64, 1), 32) == [False, False, True]
-    assert lie_by_units(linears(784, 256, 10, 10), 64) == [True, False, True]
-    assert lie_by_units(linears(784, 10), 64) == [True]
+    assert choose_layout(linears(1, 64, 64, 1), 32) == [False, False, True]
+    assert choose_layout(linears(784, 256, 10, 10), 64) == [True, False, True]
+    assert choose_layout(linears(784, 10), 64) == [True]
 
 
 def test_idle_units_stay_idle() -> None:
@@ -51,7 +51,7 @@ def test_idle_units_stay_idle() -> None:
     model = nn.Sequential(nn.Linear(5, 20), nn.Sigmoid(), nn.Linear(20, 10))
     layers, n = read_layers(model, 8), 8
     top = layers[-1]
-    assert top.idle_units == 2
+    assert top.padding_units == 2
     optimizer = build_optimizer([layer.memory for layer in layers], AdamWOptimizer(name="adamw", weight_decay=0.1))
     inputs, outputs = ones_beside(n, 5, dtype=torch.float32, device=torch.device("cpu")), top.outputs(n)
     inputs[:, :-1].normal_()

@@ -51,9 +51,9 @@ def test_large_layers_are_onednns_on_processors_where_it_is_faster(
 ) -> None:
     pretend(monkeypatch, family=family, accurate=accurate)
     linear = nn.Linear(784, 256)
-    layers = {n: build_layer(linear, by_units=False, n=n, library=library) for n in (8, 64, 512)}
+    layers = {n: build_layer(linear, unit_major=False, n=n, library=library) for n in (8, 64, 512)}
     assert [n for n, layer in layers.items() if type(layer) is OneDnnLayer] == batch_sizes
-    assert type(build_layer(linear.double(), by_units=False, n=512, library=library)) is Layer
+    assert type(build_layer(linear.double(), unit_major=False, n=512, library=library)) is Layer
 
 
 @pytest.mark.parametrize(
@@ -116,18 +116,18 @@ def test_its_products_are_those_of_the_usual_library() -> None:
     h, delta = ones_beside(n, 100, dtype=torch.float32, device=torch.device("cpu")), torch.randn(n, 50)
     h[:, :-1].normal_()
     results = []
-    for build in (lambda linear: Layer(linear, by_units=False), OneDnnLayer):
+    for build in (lambda linear: Layer(linear, unit_major=False), OneDnnLayer):
         linear = copy.deepcopy(original)
         layer = build(linear)
         z, below = torch.empty(n, 50), torch.empty(n, 100)
         layer.forward(h, z)
-        layer.pull_back(delta, below)
+        layer.backward_input(delta, below)
         layer.keep_gradient()
         gradient = layer.gradient
-        layer.learn(h.t(), delta, 0.1, 1.0)
+        layer.update(h.t(), delta, 0.1, 1.0)
         layer.gradient = None
         for keep in (1.0, 0.9):
-            layer.learn(h.t(), delta, 0.1, keep)
+            layer.update(h.t(), delta, 0.1, keep)
         layer.update_model()
         results.append([z, below, gradient, *linear.parameters()])
     for usual, ours in zip(*results, strict=True):

@@ -359,7 +359,7 @@ def test_verify_reports_differences_and_environment_changes(dlcli: Callable[...,
     manifest.write_text(manifest.read_text().replace('"torch": "', '"torch": "1.'))
     failed = dlcli("verify", "run")
     assert failed.code == 6
-    assert "epoch 1: val/loss 1." in failed.out
+    assert "epoch 1: val/loss was 1." in failed.out
     assert "changed   version of torch was 1." in failed.out
     assert "error: retraining run gave different results" in failed.err
     assert "these differ: version of torch" in failed.err

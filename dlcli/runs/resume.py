@@ -67,7 +67,7 @@ def find_resume_point(folder: RunFolder, old: Config) -> ResumePoint:
         if not path.exists():
             continue
         try:
-            checkpoint = load_run_checkpoint(folder, which, old)
+            checkpoint = load_run_checkpoint(folder, which, lambda: old)
         except DamagedError as error:
             damaged.append(path)
             notes.append(error.message)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dlcli.config.load import LoadedConfig, load_config
 from dlcli.config.render import read_origins
 from dlcli.config.schema import Config
+from dlcli.errors import ConfigError, DataError, UsageError
 from dlcli.runs.folder import RunFolder, find_run
 from dlcli.runs.log import Row, read_rows, read_traces
 from dlcli.training.events import Trace
@@ -35,7 +36,12 @@ class Run:
 
     @cached_property
     def _loaded(self) -> LoadedConfig:
-        return load_config(self.folder.resolved)
+        try:
+            return load_config(self.folder.resolved)
+        except ConfigError:
+            raise
+        except UsageError as error:
+            raise DataError(error.message, hint="restore the file from a copy of the run, or train again") from error
 
     @property
     def config(self) -> Config:
@@ -86,7 +92,7 @@ class Run:
         """Return a checkpoint after checking that it belongs to this run; see `load_run_checkpoint`."""
         from dlcli.runs.run_checkpoint import load_run_checkpoint
 
-        return load_run_checkpoint(self.folder, which, self.config)
+        return load_run_checkpoint(self.folder, which, lambda: self.config)
 
 
 def open_run(run: str | Run | None) -> Run:

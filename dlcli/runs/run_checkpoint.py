@@ -7,11 +7,11 @@ therefore always exists under one of the two names.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from dlcli.config.load import load_config
 from dlcli.config.schema import Config
 from dlcli.errors import DataError
 from dlcli.runs.checkpoint import NO_EPOCH, Checkpoint, DamagedError, load_checkpoint
@@ -34,13 +34,14 @@ def has_checkpoint(folder: RunFolder, which: Which) -> bool:
     return exists and not (which == "best" and _recorded_best(folder) == NONE)
 
 
-def load_run_checkpoint(folder: RunFolder, which: Which, config: Config | None = None) -> Checkpoint:
+def load_run_checkpoint(folder: RunFolder, which: Which, read_config: Callable[[], Config]) -> Checkpoint:
     """Load a checkpoint and check that it belongs to the run.
 
     Args:
         folder: Run folder.
         which: Checkpoint to load; `best` is recorded in the summary or, without a summary, in the last checkpoint.
-        config: Config of the run; None reads resolved.yaml.
+        read_config: Function that returns the config of the run; called last, so that a damaged checkpoint is reported
+            first.
 
     Raises:
         DamagedError: If the checkpoint is damaged.
@@ -64,7 +65,7 @@ def load_run_checkpoint(folder: RunFolder, which: Which, config: Config | None =
         checkpoint = load_checkpoint(path)
         if checkpoint.training is None:
             raise DataError(f"{path} contains only a model and no training state", hint="restore the file")
-    check_identity(folder, path.name, checkpoint, config or load_config(folder.resolved).config)
+    check_identity(folder, path.name, checkpoint, read_config())
     return checkpoint
 
 

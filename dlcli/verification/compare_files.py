@@ -61,8 +61,8 @@ def read_files(folder: RunFolder, config: Config) -> RunFiles:
     checkpoints = {}
     for which in ("last", "previous"):
         if has_checkpoint(folder, which):
-            checkpoints[which] = load_run_checkpoint(folder, which, config)
-    best = load_run_checkpoint(folder, "best", config) if has_checkpoint(folder, "best") else None
+            checkpoints[which] = load_run_checkpoint(folder, which, lambda: config)
+    best = load_run_checkpoint(folder, "best", lambda: config) if has_checkpoint(folder, "best") else None
     for name in BESTS:
         path = folder.checkpoint(name)
         if path.exists():

@@ -34,5 +34,5 @@ def test_an_open_run_gives_the_results_of_the_functions(clean_place: Path, monke
     assert run.verify().identical
     assert Path(run.report().file).read_bytes()
     assert set(run.plot(["loss"]).files) == {"loss"}
-    with pytest.raises(UsageError, match="no run 'nothing'"):
+    with pytest.raises(UsageError, match="run 'nothing' not found"):
         dlcli.open_run("nothing")

@@ -19,7 +19,7 @@ from dlcli.training.device import check_memory, dtype_for, memory_errors_named, 
 
 
 @dataclass(frozen=True)
-class Setup:
+class Experiment:
     """Data, model and task of a config on its device, and the arithmetic of its training."""
 
     config: Config
@@ -30,7 +30,9 @@ class Setup:
     arithmetic: Arithmetic
 
 
-def set_up(config: Config, *, notify: Callable[[str], None] | None = None, splits: Splits | None = None) -> Setup:
+def build_experiment(
+    config: Config, *, notify: Callable[[str], None] | None = None, splits: Splits | None = None
+) -> Experiment:
     """Load the data and build the model that `config` describes.
 
     Args:
@@ -51,16 +53,16 @@ def set_up(config: Config, *, notify: Callable[[str], None] | None = None, split
         model = build_mlp(info.in_features, info.out_features, config.model, seed=config.seed, dtype=dtype).to(device)
         task = build_task(config, splits)
         arithmetic = choose_arithmetic(config, model, len(splits.train))
-        return Setup(config, place_splits(splits, device, dtype), model, task, device, arithmetic)
+        return Experiment(config, place_splits(splits, device, dtype), model, task, device, arithmetic)
 
 
-def set_up_float32_cpu(config: Config) -> Setup:
-    """Call `set_up` on the CPU in float32, which every machine supports, for later conversion to float64."""
+def build_float32_cpu_experiment(config: Config) -> Experiment:
+    """Call `build_experiment` on the CPU in float32, which every machine supports, for later conversion to float64."""
     training = config.training.model_copy(update={"device": "cpu", "precision": "float32"})
-    return set_up(config.model_copy(update={"training": training}))
+    return build_experiment(config.model_copy(update={"training": training}))
 
 
-def first_batch(setup: Setup, n: int) -> Split:
+def first_batch(experiment: Experiment, n: int) -> Split:
     """Return the first n training examples in the order of the first epoch."""
-    train = setup.splits.train
-    return train.select(draw_order(len(train), setup.config.seed, epoch=1)[:n])
+    train = experiment.splits.train
+    return train.select(draw_order(len(train), experiment.config.seed, epoch=1)[:n])

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dlcli.api import load_config, set_up
+from dlcli.api import build_experiment, load_config
 from dlcli.training.batches import draw_order
 from dlcli.training.fit import Fit
 
@@ -39,7 +39,7 @@ SETTINGS = [
     f"training={{epochs: {EPOCHS}, batch_size: {BATCH_SIZE}, precision: {PRECISION}, device: cpu}}",
 ]
 CONFIG = load_config("digits", SETTINGS).config
-START = set_up(CONFIG)
+START = build_experiment(CONFIG)
 X, Y = START.splits.train.inputs, START.splits.train.targets
 ORDERS = [draw_order(len(X), CONFIG.seed, epoch) for epoch in range(1, EPOCHS + 1)]
 BATCHES = [batch for order in ORDERS for batch in order.split(BATCH_SIZE)]
@@ -48,10 +48,10 @@ BATCHES = [batch for order in ORDERS for batch in order.split(BATCH_SIZE)]
 def dlcli_loop(step: str) -> list[np.ndarray]:
     """Train with dlcli; `step` selects autograd (eager) or the analytic gradients (manual)."""
     config = load_config("digits", [*SETTINGS, f"training.step={step}"]).config
-    setup = set_up(config)
-    for _event in Fit(setup.model, setup.task, setup.splits, config):
+    experiment = build_experiment(config)
+    for _event in Fit(experiment.model, experiment.task, experiment.splits, config):
         pass
-    return parameters(setup.model)
+    return parameters(experiment.model)
 
 
 def torch_loop() -> list[np.ndarray]:

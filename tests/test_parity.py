@@ -10,20 +10,20 @@ import pytest
 import torch
 from torch import nn
 
-from dlcli.api import Setup, set_up
+from dlcli.api import Experiment, build_experiment
 from dlcli.config.load import load_config
 from dlcli.config.schema import Config
 from dlcli.training.batches import derive_seed
 from dlcli.training.fit import Fit
 
 
-def plain_torch_loop(model: nn.Sequential, setup: Setup, config: Config) -> None:
+def plain_torch_loop(model: nn.Sequential, experiment: Experiment, config: Config) -> None:
     """Train as any tutorial does, on the same batches."""
     optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer.name](
         model.parameters(), **config.optimizer.model_dump(exclude={"name"})
     )
     criterion = nn.CrossEntropyLoss() if config.task == "classification" else nn.MSELoss()
-    train, batch_size = setup.splits.train, config.training.batch_size
+    train, batch_size = experiment.splits.train, config.training.batch_size
     steps = config.training.epochs * math.ceil(len(train) / batch_size)
     cosine = config.scheduler.name == "cosine"
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -63,24 +63,24 @@ def test_fit_ends_in_the_same_bits_as_a_plain_torch_loop(preset: str, settings: 
         "optimizer.lr=0.05",
     ]
     config = load_config(preset, [*shared, "early_stopping.patience=null", *settings]).config
-    setup = set_up(config)
-    assert len(setup.splits.train) % 50, "the last batch must be short"
-    expected = copy.deepcopy(setup.model)
-    plain_torch_loop(expected, setup, config)
+    experiment = build_experiment(config)
+    assert len(experiment.splits.train) % 50, "the last batch must be short"
+    expected = copy.deepcopy(experiment.model)
+    plain_torch_loop(expected, experiment, config)
 
-    for _ in Fit(setup.model, setup.task, setup.splits, config):
+    for _ in Fit(experiment.model, experiment.task, experiment.splits, config):
         pass
 
     for name, parameter in expected.state_dict().items():
-        assert torch.equal(setup.model.state_dict()[name], parameter), name
+        assert torch.equal(experiment.model.state_dict()[name], parameter), name
 
 
 @pytest.mark.parametrize("step", ["eager", "manual"])
 def test_gradient_descent_agrees_with_ten_lines_of_numpy(step: str) -> None:
     config = load_config("gradient_descent", ["training.precision=float64", f"training.step={step}"]).config
-    setup = set_up(config)
-    w1, b1, w2, b2 = (parameter.detach().numpy().copy() for parameter in setup.model.parameters())
-    x, y = setup.splits.train.inputs.numpy(), np.eye(10)[setup.splits.train.targets.numpy()]
+    experiment = build_experiment(config)
+    w1, b1, w2, b2 = (parameter.detach().numpy().copy() for parameter in experiment.model.parameters())
+    x, y = experiment.splits.train.inputs.numpy(), np.eye(10)[experiment.splits.train.targets.numpy()]
     for _ in range(config.training.epochs):
         z = 1 / (1 + np.exp(-(x @ w1.T + b1)))
         e = np.exp(z @ w2.T + b2)
@@ -91,24 +91,24 @@ def test_gradient_descent_agrees_with_ten_lines_of_numpy(step: str) -> None:
         w1 -= config.optimizer.lr * d1.T @ x
         b1 -= config.optimizer.lr * d1.sum(0)
 
-    for _ in Fit(setup.model, setup.task, setup.splits, config):
+    for _ in Fit(experiment.model, experiment.task, experiment.splits, config):
         pass
 
-    for parameter, expected in zip(setup.model.parameters(), (w1, b1, w2, b2), strict=True):
+    for parameter, expected in zip(experiment.model.parameters(), (w1, b1, w2, b2), strict=True):
         np.testing.assert_allclose(parameter.detach().numpy(), expected, rtol=0, atol=1e-10)
 
 
 def test_linear_regression_ends_within_a_percent_of_the_closed_form() -> None:
     config = load_config("linear_regression").config
-    setup = set_up(config)
-    train = setup.splits.train
+    experiment = build_experiment(config)
+    train = experiment.splits.train
     design = torch.cat([torch.ones(len(train), 1), train.inputs], 1).double()
     theta = torch.linalg.lstsq(design, train.targets.double()).solution
     best_possible = (design @ theta - train.targets).square().mean().item()
 
-    for _ in Fit(setup.model, setup.task, setup.splits, config):
+    for _ in Fit(experiment.model, experiment.task, experiment.splits, config):
         pass
 
     with torch.no_grad():
-        reached = (setup.model(train.inputs) - train.targets).square().mean().item()
+        reached = (experiment.model(train.inputs) - train.targets).square().mean().item()
     assert best_possible <= reached <= 1.01 * best_possible

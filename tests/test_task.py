@@ -9,7 +9,7 @@ import sklearn.utils.class_weight
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from dlcli.api import set_up
+from dlcli.api import build_experiment
 from dlcli.config.load import load_config
 from dlcli.config.schema import METRICS, CrossEntropyLoss, HuberLoss, L1Loss, MseLoss
 from dlcli.data.scaling import Scaling
@@ -102,16 +102,16 @@ def test_probabilities_sum_to_one() -> None:
 
 
 def test_balanced_class_weights_are_scikit_learn_s() -> None:
-    setup = set_up(load_config("digits", ["loss.class_weights=balanced"]).config)
-    labels = setup.splits.train.targets.numpy()
+    experiment = build_experiment(load_config("digits", ["loss.class_weights=balanced"]).config)
+    labels = experiment.splits.train.targets.numpy()
     expected = sklearn.utils.class_weight.compute_class_weight("balanced", classes=np.arange(10), y=labels)
-    assert isinstance(setup.task, Classification)
-    torch.testing.assert_close(setup.task._class_weights, torch.tensor(expected).float())
+    assert isinstance(experiment.task, Classification)
+    torch.testing.assert_close(experiment.task._class_weights, torch.tensor(expected).float())
 
 
 def test_as_many_class_weights_as_classes() -> None:
     with pytest.raises(ConfigError, match="has 2 entries, digits has 10 classes"):
-        set_up(load_config("digits", ["loss.class_weights=[1, 2]"]).config)
+        build_experiment(load_config("digits", ["loss.class_weights=[1, 2]"]).config)
 
 
 def test_class_weights_of_another_type_that_were_used_without_autograd_can_be_trained_with() -> None:

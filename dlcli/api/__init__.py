@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dlcli.bench.bench import bench
     from dlcli.evaluation.diagnosis.diagnose import DiagnoseResult, diagnose
     from dlcli.evaluation.evaluate import EvalResult, PredictResult, evaluate, predict
-    from dlcli.experiment import Setup, set_up
+    from dlcli.experiment import Experiment, build_experiment
     from dlcli.lecture.check import GradcheckResult, gradcheck
     from dlcli.lecture.explain import ExplainResult, explain
     from dlcli.lecture.studies.run import StudyOutcome, study
@@ -30,16 +30,17 @@ __all__ = [
     "DiagnoseResult",
     "DrawResult",
     "EvalResult",
+    "Experiment",
     "ExplainResult",
     "GradcheckResult",
     "OpenRun",
     "PredictResult",
     "ReportResult",
-    "Setup",
     "StudyOutcome",
     "TrainResult",
     "VerifyResult",
     "bench",
+    "build_experiment",
     "compare_page",
     "diagnose",
     "draw",
@@ -53,7 +54,6 @@ __all__ = [
     "predict",
     "report",
     "resume",
-    "set_up",
     "study",
     "train",
     "verify",
@@ -65,7 +65,7 @@ _MODULES = {
     "bench.bench": ("bench",),
     "evaluation.diagnosis.diagnose": ("DiagnoseResult", "diagnose"),
     "evaluation.evaluate": ("EvalResult", "PredictResult", "evaluate", "predict"),
-    "experiment": ("Setup", "set_up"),
+    "experiment": ("Experiment", "build_experiment"),
     "lecture.check": ("GradcheckResult", "gradcheck"),
     "lecture.explain": ("ExplainResult", "explain"),
     "lecture.studies.run": ("StudyOutcome", "study"),

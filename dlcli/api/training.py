@@ -14,7 +14,7 @@ from dlcli.config.paths import as_argument
 from dlcli.config.schema import Config
 from dlcli.errors import DivergedError, Interrupted
 from dlcli.evaluation.evaluate import evaluate_best
-from dlcli.experiment import Setup, set_up
+from dlcli.experiment import Experiment, build_experiment
 from dlcli.overview import describe_run
 from dlcli.runs.begin import begin_run
 from dlcli.runs.files import write_json
@@ -69,8 +69,10 @@ class TrainResult:
 
 def plan(source: str | os.PathLike[str] | LoadedConfig, overrides: Sequence[str] = ()) -> RunStarted:
     """Return a description of what `train` would do, without training or writing files."""
-    setup = set_up(load_config(source, overrides).config)
-    return describe_run(setup.config, setup.splits, setup.model, setup.device, setup.arithmetic.threads, run="")
+    experiment = build_experiment(load_config(source, overrides).config)
+    return describe_run(
+        experiment.config, experiment.splits, experiment.model, experiment.device, experiment.arithmetic.threads, run=""
+    )
 
 
 def train(
@@ -97,9 +99,11 @@ def train(
         Interrupted: If `listeners.should_stop` returns a signal number.
     """
     loaded = load_config(source, overrides)
-    setup = set_up(loaded.config, notify=listeners.notify)
-    with begin_run(loaded, setup.splits.info, setup.device, setup.arithmetic, sys.argv, run_dir) as folder:
-        return _train_in(folder, setup, None, evaluate_test, listeners)
+    experiment = build_experiment(loaded.config, notify=listeners.notify)
+    with begin_run(
+        loaded, experiment.splits.info, experiment.device, experiment.arithmetic, sys.argv, run_dir
+    ) as folder:
+        return _train_in(folder, experiment, None, evaluate_test, listeners)
 
 
 def resume(
@@ -139,18 +143,18 @@ def resume(
         if reason := _find_end(folder, point, loaded.config):
             listeners.note(f"{folder.path}: {reason}")
             return replace(_train_result(folder, None, evaluate_test), nothing_left=reason)
-        setup = set_up(loaded.config, notify=listeners.notify)
-        check_data(folder, point.checkpoint, setup.splits)
+        experiment = build_experiment(loaded.config, notify=listeners.notify)
+        check_data(folder, point.checkpoint, experiment.splits)
         if point.checkpoint is not None:
-            check_fit(folder, point.checkpoint, setup)
+            check_fit(folder, point.checkpoint, experiment)
         for note in point.notes:
             listeners.note(note)
-        for name, (before, current) in environment_changes(folder.read_manifest(), setup.device).items():
+        for name, (before, current) in environment_changes(folder.read_manifest(), experiment.device).items():
             listeners.note(
                 f"{name} was {before} and is now {current}: the last bits may differ from an uninterrupted run"
             )
-        reopen_run(folder, original, loaded.config, point, setup.device, sys.argv)
-        return _train_in(folder, setup, point, evaluate_test, listeners)
+        reopen_run(folder, original, loaded.config, point, experiment.device, sys.argv)
+        return _train_in(folder, experiment, point, evaluate_test, listeners)
 
 
 def _find_end(folder: RunFolder, point: ResumePoint, config: Config) -> str | None:
@@ -181,17 +185,19 @@ def _find_end(folder: RunFolder, point: ResumePoint, config: Config) -> str | No
 
 
 def _train_in(
-    folder: RunFolder, setup: Setup, point: ResumePoint | None, evaluate_test: bool, listeners: Listeners
+    folder: RunFolder, experiment: Experiment, point: ResumePoint | None, evaluate_test: bool, listeners: Listeners
 ) -> TrainResult:
     """Train in a locked run folder, from the first epoch or from `point`."""
-    config, splits = setup.config, setup.splits
+    config, splits = experiment.config, experiment.splits
     checkpoint = point.checkpoint if point else None
     step, state = (checkpoint.step, checkpoint.training) if checkpoint else (None, None)
-    arithmetic = state.arithmetic if state else setup.arithmetic
-    started = describe_run(config, splits, setup.model, setup.device, arithmetic.threads, str(folder.path), step)
+    arithmetic = state.arithmetic if state else experiment.arithmetic
+    started = describe_run(
+        config, splits, experiment.model, experiment.device, arithmetic.threads, str(folder.path), step
+    )
     listeners.listen(started)
     with memory_errors_named(config), stop_requests(listeners) as should_stop:
-        fit = Fit(setup.model, setup.task, splits, config, state)
+        fit = Fit(experiment.model, experiment.task, splits, config, state)
         with Recorder(folder, fit, splits, config, point) as recorder:
             for event in fit:
                 recorder.handle(event)
@@ -203,8 +209,8 @@ def _train_in(
     if _should_draw(folder, config):
         from dlcli.plots.draw import draw_after_training  # imports matplotlib, which is slow
 
-        draw_after_training(Run(folder), setup, listeners.note)
-    result = _train_result(folder, setup, evaluate_test)
+        draw_after_training(Run(folder), experiment, listeners.note)
+    result = _train_result(folder, experiment, evaluate_test)
     recovered = tuple(point.notes) if point else ()
     return replace(result, steps_trained=fit.position.step - (step or 0), recovered=recovered)
 
@@ -213,13 +219,13 @@ def _should_draw(folder: RunFolder, config: Config) -> bool:
     return config.plots == "always" or (config.plots == "auto" and folder.read_summary()["seconds"] >= LONG_SECONDS)
 
 
-def _train_result(folder: RunFolder, setup: Setup | None, evaluate_test: bool) -> TrainResult:
+def _train_result(folder: RunFolder, experiment: Experiment | None, evaluate_test: bool) -> TrainResult:
     """Return the result of a run, with metrics on the test split if requested."""
     summary = folder.read_summary()
     test = None
     if evaluate_test:
-        device = setup.config.training.device if setup else "auto"
-        test = evaluate_best(Run(folder), device, setup)
+        device = experiment.config.training.device if experiment else "auto"
+        test = evaluate_best(Run(folder), device, experiment)
         write_json(folder.summary, {**summary, "test": test})
     return TrainResult(
         run=str(folder.path),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from dlcli.config.load import load_config
-from dlcli.experiment import set_up
+from dlcli.experiment import build_experiment
 from dlcli.training.device import describe_device, memory_errors_named, pick_device
 from dlcli.training.threads import machine_cores
 
@@ -49,8 +49,8 @@ def bench(
         selected = pick_device(device or "auto")
         workloads = built_in_workloads(selected)
     else:
-        setup = set_up(load_config(config, overrides).config)
-        workloads = [Workload(config, setup.config, setup.splits)]
+        experiment = build_experiment(load_config(config, overrides).config)
+        workloads = [Workload(config, experiment.config, experiment.splits)]
     speeds: list[Speed] = []
     for workload in workloads:
         with memory_errors_named(workload.config):

@@ -24,10 +24,10 @@ from dlcli.config.load import load_config
 ended("import dlcli")
 loaded = load_config(sys.argv[1], sys.argv[2:])
 ended("config")
-setup = api.set_up(loaded.config)
+experiment = api.build_experiment(loaded.config)
 ended("data and model")
 from dlcli.training.fit import Fit
-next(iter(Fit(setup.model, setup.task, setup.splits, loaded.config)))
+next(iter(Fit(experiment.model, experiment.task, experiment.splits, loaded.config)))
 ended("first look at the loss")
 """
 

@@ -11,7 +11,7 @@ from dlcli.config.paths import expand_path, resolve_path
 from dlcli.config.presets import presets
 from dlcli.config.schema import path_settings, sections
 from dlcli.config.suggest import all_settings
-from dlcli.config.tree import Document, Path, Place, Value, dotted, paths_below, set_value, value_at
+from dlcli.config.tree import Document, KeyPath, Place, Value, dotted, paths_below, set_value, value_at
 from dlcli.errors import ConfigError, Problem, UsageError
 
 COMMAND_LINE = Place("command line")
@@ -61,7 +61,7 @@ def _read_base(extended: Value, folder: str) -> Source:
     return read_source(in_folder if is_file else extended)
 
 
-def _merge(base: Document, top: Document, path: Path) -> None:
+def _merge(base: Document, top: Document, path: KeyPath) -> None:
     """Merge `top` into `base` at `path`: sections key by key, other values as a whole."""
     value, base_value = value_at(top.tree, path), value_at(base.tree, path)
     if isinstance(value, dict) and isinstance(base_value, dict):
@@ -98,7 +98,7 @@ def apply_override(override: str, document: Document) -> None:
     set_value(document, path, value, dict.fromkeys(paths_below(value, path), COMMAND_LINE))
 
 
-def without_nulls(tree: dict[str, Value], path: Path = ()) -> dict[str, Any]:
+def without_nulls(tree: dict[str, Value], path: KeyPath = ()) -> dict[str, Any]:
     """Return the tree without settings that are null. Unknown keys stay, so that they are reported."""
     return {
         key: without_nulls(value, (*path, key)) if isinstance(value, dict) else value

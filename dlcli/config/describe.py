@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from dlcli.config.render import render_value
 from dlcli.config.schema import DEFAULT_LOSS, Config, explain_setting, section_models, section_name
 from dlcli.config.suggest import all_settings, closest
-from dlcli.config.tree import Path, dotted
+from dlcli.config.tree import KeyPath, dotted
 from dlcli.errors import UsageError
 
 # References to the course's lecture, in its notation.
@@ -77,7 +77,7 @@ def explain(name: str) -> list[tuple[str, str]]:
     Raises:
         UsageError: If the setting does not exist.
     """
-    path: Path = tuple(name.split("."))
+    path: KeyPath = tuple(name.split("."))
     owners = [model for model in _owners(path) if str(path[-1]) in model.model_fields]
     if not owners:
         guess = closest(name, [dotted(setting) for setting in all_settings()])
@@ -106,7 +106,7 @@ def explain(name: str) -> list[tuple[str, str]]:
     return [(heading, text) for heading, text in about if text]
 
 
-def _owners(path: Path) -> tuple[type[BaseModel], ...]:
+def _owners(path: KeyPath) -> tuple[type[BaseModel], ...]:
     if len(path) == 1:
         return (Config,)
     return section_models(Config, str(path[0])) if len(path) == 2 and path[0] in Config.model_fields else ()
@@ -117,7 +117,7 @@ def _contents(section: type[BaseModel]) -> str:
     return f"{' '.join((section.__doc__ or '').split())} Settings: {settings or 'none'}."
 
 
-def _default(path: Path, owners: list[type[BaseModel]]) -> str:
+def _default(path: KeyPath, owners: list[type[BaseModel]]) -> str:
     if dotted(path) == "loss.name":
         return ", ".join(f"{loss} for {task}" for task, loss in DEFAULT_LOSS.items())
     defaults: dict[str, list[type[BaseModel]]] = {}

@@ -12,14 +12,14 @@ from typing import Any
 import yaml
 
 from dlcli.config.scalars import read_scalar
-from dlcli.config.tree import Document, Path, Place, Value, dotted
+from dlcli.config.tree import Document, KeyPath, Place, Value, dotted
 from dlcli.errors import ConfigError, Problem
 
 MAX_DEPTH = 20
 MAX_NODES = 2000  # a config with every setting has about 60 keys and values
 
 
-def read_document(text: str, file: str, *, folder: str = "", may_be_empty: Collection[Path] = ()) -> Document:
+def read_document(text: str, file: str, *, folder: str = "", may_be_empty: Collection[KeyPath] = ()) -> Document:
     """Return the mapping in `text` together with its problems; an empty text is an empty mapping.
 
     Args:
@@ -46,12 +46,12 @@ def read_value(text: str, place: Place, key: str) -> Value:
 class _Reader:
     """Builder of values from PyYAML's parser events; collects every problem that does not prevent further reading."""
 
-    def __init__(self, text: str, origin: Place, *, key: str = "", may_be_empty: Collection[Path] = ()) -> None:
+    def __init__(self, text: str, origin: Place, *, key: str = "", may_be_empty: Collection[KeyPath] = ()) -> None:
         self._origin = origin
         self._lines = text.split("\n")
         self._key = key  # dotted key of an override; "" for a file
         self._may_be_empty = may_be_empty
-        self._places: dict[Path, Place] = {}
+        self._places: dict[KeyPath, Place] = {}
         self._problems: list[Problem] = []
         self._nodes = 0
         self._events = self._parse(text)
@@ -108,21 +108,21 @@ class _Reader:
                 value = self._value(event, (), self._place(event.start_mark))
         return value
 
-    def _value(self, event: yaml.Event, path: Path, place: Place) -> Value:
+    def _value(self, event: yaml.Event, path: KeyPath, place: Place) -> Value:
         """Return the value of the key at `place`. A key without a value is a problem, not null."""
         is_empty = isinstance(event, yaml.ScalarEvent) and not event.value and not event.style
         if is_empty and path not in self._may_be_empty and (path or self._key):
             self._add_missing_value(place, path)
         return self._node(event, path)
 
-    def _add_missing_value(self, place: Place, path: Path) -> None:
+    def _add_missing_value(self, place: Place, path: KeyPath) -> None:
         if path and isinstance(path[-1], int):
             hint = "write a value, or delete the entry"
         else:
             hint = f"write a value, or `{f'{path[-1]}: null' if path else f'{self._key}=null'}` for the default"
         self._add_problem(place, path, "has no value", hint)
 
-    def _node(self, event: yaml.Event, path: Path) -> Value:
+    def _node(self, event: yaml.Event, path: KeyPath) -> Value:
         place = self._place(event.start_mark)
         self._nodes += 1
         if self._nodes > MAX_NODES:
@@ -151,7 +151,7 @@ class _Reader:
         assert isinstance(event, yaml.ScalarEvent)
         return self._scalar(event, path)
 
-    def _mapping(self, path: Path) -> dict[str, Value]:
+    def _mapping(self, path: KeyPath) -> dict[str, Value]:
         mapping: dict[str, Value] = {}
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             place = self._place(event.start_mark)
@@ -172,7 +172,7 @@ class _Reader:
             mapping[key] = self._value(next(self._events), inner_path, place)
         return mapping
 
-    def _sequence(self, path: Path) -> tuple[Value, ...]:
+    def _sequence(self, path: KeyPath) -> tuple[Value, ...]:
         values: list[Value] = []
         while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
             inner_path = (*path, len(values))
@@ -180,7 +180,7 @@ class _Reader:
             values.append(self._value(event, inner_path, self._places[inner_path]))
         return tuple(values)
 
-    def _scalar(self, event: yaml.ScalarEvent, path: Path) -> Value:
+    def _scalar(self, event: yaml.ScalarEvent, path: KeyPath) -> Value:
         if any("\ud800" <= character <= "\udfff" for character in event.value):
             self._add_problem(self._place(event.start_mark), path, "has an invalid escape sequence", "delete it")
             return None
@@ -203,7 +203,7 @@ class _Reader:
         text = self._lines[line - 1].rstrip("\r") if line <= len(self._lines) else None
         return self._origin._replace(line=line, column=column, text=text or None)
 
-    def _add_problem(self, place: Place, path: Path, message: str, hint: str | None = None) -> None:
+    def _add_problem(self, place: Place, path: KeyPath, message: str, hint: str | None = None) -> None:
         key = ".".join(part for part in (self._key, dotted(path)) if part)
         self._problems.append(place.problem(key, f"{key or 'the file'} {message}", hint))
 

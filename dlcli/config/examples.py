@@ -7,7 +7,7 @@ from typing import Any
 from dlcli.config.render import render_value
 from dlcli.config.schema import Config, section_models, section_name
 from dlcli.config.suggest import closest
-from dlcli.config.tree import Path, dotted
+from dlcli.config.tree import KeyPath, dotted
 
 # Examples for settings whose default is not the value that a user wants who sets them.
 _USUAL = {
@@ -25,7 +25,7 @@ _USUAL = {
 }
 
 
-def example(path: Path, value: Any) -> str:
+def example(path: KeyPath, value: Any) -> str:
     """Return a hint with a valid example: a usual value, the default, or a section with the given name."""
     path = tuple(part for part in path if isinstance(part, str))  # the example shows the whole list, not one entry
     members = section_models(Config, str(path[0]))

@@ -37,7 +37,7 @@ def read_source(source: str) -> Source:
     """Return the text of a config file or preset.
 
     Args:
-        source: Path of a file or name of a preset; a preset takes precedence over a file of the same bare name.
+        source: KeyPath of a file or name of a preset; a preset takes precedence over a file of the same bare name.
 
     Raises:
         UsageError: If no such file or preset exists, or it cannot be read.

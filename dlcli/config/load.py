@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path as FilePath
+from pathlib import Path
 
 from dlcli.config.compose import (
     COMMAND_LINE,
@@ -19,7 +19,7 @@ from dlcli.config.files import read_source
 from dlcli.config.paths import expand_path
 from dlcli.config.problems import validate
 from dlcli.config.schema import Config, is_run_name
-from dlcli.config.tree import Path, Place
+from dlcli.config.tree import KeyPath, Place
 from dlcli.errors import ConfigError, Problem
 
 
@@ -35,9 +35,9 @@ class LoadedConfig:
 
     config: Config
     text: str
-    places: Mapping[Path, Place]
+    places: Mapping[KeyPath, Place]
 
-    def origin(self, path: Path) -> str:
+    def origin(self, path: KeyPath) -> str:
         """Return the origin of a value: `default`, `file:line` or `command line`."""
         place = self.places.get(path)
         if place is None:
@@ -72,7 +72,7 @@ def load_config(source: str | os.PathLike[str] | LoadedConfig, overrides: Sequen
         apply_override(override, document)
     tree = without_nulls(document.tree)
     if "name" not in tree:
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", FilePath(file).stem)[:64].strip("-._")
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file).stem)[:64].strip("-._")
         tree["name"] = name if is_run_name(name) else "run"
     config, problems = validate(tree, document, document.problems + resolve_paths(tree, document))
     if config is None or problems:

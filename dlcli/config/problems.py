@@ -12,7 +12,7 @@ from dlcli.config.examples import example, show
 from dlcli.config.rules import violations
 from dlcli.config.schema import Config, section_models, section_name
 from dlcli.config.suggest import SOFTMAX_HINT, closest, unknown_key
-from dlcli.config.tree import Document, Path, dotted, value_at
+from dlcli.config.tree import Document, KeyPath, dotted, value_at
 from dlcli.errors import Problem
 
 # Requirements in messages, by pydantic's error type.
@@ -131,7 +131,7 @@ def _is_setting_of_any_variant(detail: ErrorDetails) -> bool:
 
 def _translate_all(details: Sequence[ErrorDetails], tree: dict[str, Any], document: Document) -> list[Problem]:
     """Return one problem per setting; pydantic reports one error per list entry and per allowed type."""
-    by_setting: dict[Path, list[ErrorDetails]] = {}
+    by_setting: dict[KeyPath, list[ErrorDetails]] = {}
     for detail in details:
         by_setting.setdefault(_whole_list(_path(detail, tree)), []).append(detail)
     problems = []
@@ -144,13 +144,13 @@ def _translate_all(details: Sequence[ErrorDetails], tree: dict[str, Any], docume
     return problems
 
 
-def _whole_list(path: Path) -> Path:
+def _whole_list(path: KeyPath) -> KeyPath:
     """Return the path of the setting that `path` belongs to; `path` may be an entry of a list."""
     return next((path[:i] for i, part in enumerate(path) if isinstance(part, int)), path)
 
 
 def _translate_several(
-    setting: Path, details: Sequence[ErrorDetails], tree: dict[str, Any], document: Document, *, of_entries: bool
+    setting: KeyPath, details: Sequence[ErrorDetails], tree: dict[str, Any], document: Document, *, of_entries: bool
 ) -> Problem:
     """Return one problem for a setting with several invalid entries or without a matching type."""
     expected = dict.fromkeys(_expected(detail).removeprefix("must be ") for detail in details)
@@ -181,7 +181,7 @@ def _translate(detail: ErrorDetails, tree: dict[str, Any], document: Document) -
             return _not_accepted(path, kind, detail["input"], detail, document)
 
 
-def _not_accepted(path: Path, kind: str, value: Any, detail: ErrorDetails, document: Document) -> Problem:
+def _not_accepted(path: KeyPath, kind: str, value: Any, detail: ErrorDetails, document: Document) -> Problem:
     """Return the problem of an invalid value, with a valid value as the hint."""
     expected, hint = _expected(detail), example(path, value)
     if kind in ("union_tag_invalid", "literal_error"):
@@ -211,7 +211,7 @@ def _expected(detail: ErrorDetails) -> str:
     return expected
 
 
-def _path(detail: ErrorDetails, tree: dict[str, Any]) -> Path:
+def _path(detail: ErrorDetails, tree: dict[str, Any]) -> KeyPath:
     """Return pydantic's location without the tags of unions, which are not keys of the config."""
     path: list[str | int] = []
     branch: Any = tree

@@ -12,13 +12,13 @@ from pydantic import BaseModel
 from dlcli.config.paths import escape_path
 from dlcli.config.scalars import read_scalar
 from dlcli.config.schema import Config, is_path_setting
-from dlcli.config.tree import Path, Value
+from dlcli.config.tree import KeyPath, Value
 from dlcli.errors import one_line
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./:-]*")
 
 
-def render_yaml(model: BaseModel, comment: Callable[[BaseModel, str, Path], str]) -> str:
+def render_yaml(model: BaseModel, comment: Callable[[BaseModel, str, KeyPath], str]) -> str:
     """Return `model` as YAML.
 
     Args:
@@ -49,7 +49,9 @@ def render_explained(model: BaseModel, explain: Callable[[type[BaseModel], str],
     return "\n".join(lines) + "\n"
 
 
-def _rows(model: BaseModel, path: Path, comment: Callable[[BaseModel, str, Path], str]) -> Iterator[tuple[str, str]]:
+def _rows(
+    model: BaseModel, path: KeyPath, comment: Callable[[BaseModel, str, KeyPath], str]
+) -> Iterator[tuple[str, str]]:
     for field in sorted(type(model).model_fields, key=lambda field: field not in ("schema_version", "name")):
         value = getattr(model, field)
         inner_path = (*path, field)
@@ -104,7 +106,7 @@ def _render_text(text: str) -> str:
     return f'"{escaped}"'
 
 
-def flatten(model: BaseModel, path: Path = ()) -> dict[str, Value]:
+def flatten(model: BaseModel, path: KeyPath = ()) -> dict[str, Value]:
     """Return the value of every setting of `model`, by dotted name."""
     settings: dict[str, Value] = {}
     for field in type(model).model_fields:

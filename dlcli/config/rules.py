@@ -15,7 +15,7 @@ from dlcli.config.schema import (
     SyntheticRegressionData,
 )
 from dlcli.config.suggest import closest
-from dlcli.config.tree import Path
+from dlcli.config.tree import KeyPath
 
 
 class Violation(NamedTuple):
@@ -28,7 +28,7 @@ class Violation(NamedTuple):
         depends_on: Dotted names of the other settings that the rule depends on.
     """
 
-    path: Path
+    path: KeyPath
     message: str
     hint: str
     depends_on: tuple[str, ...]

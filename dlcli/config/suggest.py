@@ -10,7 +10,7 @@ from functools import cache
 from pydantic import BaseModel
 
 from dlcli.config.schema import Config, section_models, section_name
-from dlcli.config.tree import Path, dotted
+from dlcli.config.tree import KeyPath, dotted
 
 # Names that other tools (Lightning, Keras, scikit-learn, skorch, Ultralytics, Hugging Face) use for our settings.
 OTHER_TOOLS = {
@@ -94,7 +94,7 @@ SOFTMAX_KEYS = {"softmax", "output_activation", "final_activation", "last_activa
 SOFTMAX_HINT = "delete it: a classifier applies softmax to its outputs already, in the loss and in predictions"
 
 
-def unknown_key(path: Path, model: type[BaseModel] | None) -> tuple[str, str]:
+def unknown_key(path: KeyPath, model: type[BaseModel] | None) -> tuple[str, str]:
     """Return the message and the hint for a key that its section does not have.
 
     The hint suggests, in this order: a setting of another variant of the section, a setting with the same name in
@@ -102,7 +102,7 @@ def unknown_key(path: Path, model: type[BaseModel] | None) -> tuple[str, str]:
     Otherwise it lists the settings of the section.
 
     Args:
-        path: Path of the key as it was written.
+        path: KeyPath of the key as it was written.
         model: Section that contains the key; None if the section cannot be determined.
     """
     key, parent = str(path[-1]), path[:-1]
@@ -141,9 +141,9 @@ def closest(word: str, choices: Sequence[str], cutoff: float = 0.5) -> str | Non
 
 
 @cache
-def all_settings() -> tuple[Path, ...]:
+def all_settings() -> tuple[KeyPath, ...]:
     """Return the path of every section and setting, each once."""
-    paths: dict[Path, None] = {}
+    paths: dict[KeyPath, None] = {}
     for field in Config.model_fields:
         paths[(field,)] = None
         for model in section_models(Config, field):

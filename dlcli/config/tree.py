@@ -8,11 +8,11 @@ from typing import NamedTuple, TypeAlias
 
 from dlcli.errors import Problem
 
-Path: TypeAlias = tuple[str | int, ...]
+KeyPath: TypeAlias = tuple[str | int, ...]
 Value: TypeAlias = "bool | int | float | str | tuple[Value, ...] | dict[str, Value] | None"
 
 
-def dotted(path: Path) -> str:
+def dotted(path: KeyPath) -> str:
     """Return the dotted name of a setting, e.g. `optimizer.lr`."""
     return ".".join(str(part) for part in path)
 
@@ -47,20 +47,20 @@ class Document:
 
     file: str
     tree: dict[str, Value] = field(default_factory=dict)
-    places: dict[Path, Place] = field(default_factory=dict)
+    places: dict[KeyPath, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
-    def places_below(self, path: Path) -> dict[Path, Place]:
+    def places_below(self, path: KeyPath) -> dict[KeyPath, Place]:
         """Return the locations of `path` and of everything below it."""
         return {inner: place for inner, place in self.places.items() if inner[: len(path)] == path}
 
-    def problem(self, path: Path, message: str, hint: str | None = None) -> Problem:
+    def problem(self, path: KeyPath, message: str, hint: str | None = None) -> Problem:
         """Return a problem at the innermost written part of `path`, or at the start of the file."""
         written = (self.places[path[:length]] for length in range(len(path), 0, -1) if path[:length] in self.places)
         return next(written, Place(self.file, 1, 1)).problem(dotted(path), message, hint)
 
 
-def value_at(tree: dict[str, Value], path: Path) -> Value:
+def value_at(tree: dict[str, Value], path: KeyPath) -> Value:
     """Return the value at `path`; None if it does not exist."""
     value: Value = tree
     for part in path:
@@ -68,7 +68,7 @@ def value_at(tree: dict[str, Value], path: Path) -> Value:
     return value
 
 
-def set_value(document: Document, path: Path, value: Value, places: Mapping[Path, Place]) -> None:
+def set_value(document: Document, path: KeyPath, value: Value, places: Mapping[KeyPath, Place]) -> None:
     """Set a value whose parents are sections, and replace the locations of the old value."""
     parent = value_at(document.tree, path[:-1])
     assert isinstance(parent, dict)
@@ -78,7 +78,7 @@ def set_value(document: Document, path: Path, value: Value, places: Mapping[Path
     document.places.update(places)
 
 
-def paths_below(value: Value, path: Path) -> list[Path]:
+def paths_below(value: Value, path: KeyPath) -> list[KeyPath]:
     """Return `path` and the paths of everything below it in `value`."""
     children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, tuple) else ()
     return [path, *(inner for key, child in children for inner in paths_below(child, (*path, key)))]

@@ -10,7 +10,7 @@ from dlcli.evaluation.baselines import describe_against_baselines
 from dlcli.evaluation.metrics import evaluate_in_full, evaluate_model
 from dlcli.evaluation.predictions import predict_examples
 from dlcli.evaluation.stored_baselines import find_baselines
-from dlcli.experiment import Setup
+from dlcli.experiment import Experiment
 from dlcli.runs.run import Run, open_run
 from dlcli.runs.trained_run import CheckpointName, SplitName, TrainedRun, load_trained_run
 
@@ -104,15 +104,15 @@ def evaluate_trained(
     )
 
 
-def evaluate_best(run: Run, device: str, setup: Setup | None) -> dict[str, Any]:
+def evaluate_best(run: Run, device: str, experiment: Experiment | None) -> dict[str, Any]:
     """Return the task's metrics of the best checkpoint on the test split, without intervals and baselines.
 
     Args:
         run: The run.
         device: Device to compute on.
-        setup: Data and model of the run, if they are in memory already; the model's parameters are overwritten.
+        experiment: Data and model of the run, if they are in memory already; the model's parameters are overwritten.
     """
-    trained = load_trained_run(run, device=device, setup=setup)
+    trained = load_trained_run(run, device=device, experiment=experiment)
     return evaluate_model(trained.model, trained.task, trained.split, trained.info.class_names)
 
 

@@ -11,7 +11,7 @@ import torch
 
 from dlcli.config.load import LoadedConfig, load_config
 from dlcli.config.schema import Config
-from dlcli.experiment import first_batch, set_up_float32_cpu
+from dlcli.experiment import build_float32_cpu_experiment, first_batch
 from dlcli.overview import HEAVISIDE_NOTE, describe_layers
 
 if TYPE_CHECKING:  # imported late: rarely used
@@ -79,19 +79,19 @@ def gradcheck(source: str | os.PathLike[str] | LoadedConfig, overrides: Sequence
     )
     from dlcli.lecture.identities import check_identities
 
-    setup = set_up_float32_cpu(loaded.config)
-    config, train = setup.config, setup.splits.train
-    batch = first_batch(setup, EXAMPLES).to(setup.device, torch.float64)
-    model = setup.model.double()
-    check = check_gradients(model, setup.task, batch, seed=config.seed)
-    identities = tuple(check_identities(model, setup.task, batch, config))
+    experiment = build_float32_cpu_experiment(loaded.config)
+    config, train = experiment.config, experiment.splits.train
+    batch = first_batch(experiment, EXAMPLES).to(experiment.device, torch.float64)
+    model = experiment.model.double()
+    check = check_gradients(model, experiment.task, batch, seed=config.seed)
+    identities = tuple(check_identities(model, experiment.task, batch, config))
     failures = [
         *check.failures,
         *(f"{identity.formula} does not hold" for identity in identities if not identity.holds),
     ]
     return GradcheckResult(
         config=config.name,
-        model=describe_layers(config, setup.splits.info),
+        model=describe_layers(config, experiment.splits.info),
         loss_name=config.loss.name,
         loss=check.loss,
         examples=len(batch),

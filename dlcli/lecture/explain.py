@@ -15,7 +15,7 @@ from dlcli.config.load import LoadedConfig, load_config
 from dlcli.config.render import flatten, render_value
 from dlcli.config.schema import Config
 from dlcli.data.splits import Split
-from dlcli.experiment import Setup, first_batch, set_up_float32_cpu
+from dlcli.experiment import Experiment, build_float32_cpu_experiment, first_batch
 from dlcli.model import count_parameters, layer_sizes
 from dlcli.overview import describe_layers
 from dlcli.training.batches import count_batches, examples_per_batch
@@ -111,17 +111,17 @@ def explain(source: str | os.PathLike[str] | LoadedConfig, overrides: Sequence[s
     loaded = load_config(source, overrides)
     from dlcli.lecture import explanation, notation
 
-    setup = set_up_float32_cpu(loaded.config)
-    config, task, info, n = setup.config, setup.task, setup.splits.info, len(setup.splits.train)
+    experiment = build_float32_cpu_experiment(loaded.config)
+    config, task, info, n = experiment.config, experiment.task, experiment.splits.info, len(experiment.splits.train)
     batch_size = min(n, examples_per_batch(n, config.training.batch_size))
     steps_per_epoch = count_batches(n, config.training.batch_size)
-    outputs, targets = _outputs(setup, first_batch(setup, batch_size))
-    is_classification, sizes = config.task == "classification", layer_sizes(setup.model)
+    outputs, targets = _outputs(experiment, first_batch(experiment, batch_size))
+    is_classification, sizes = config.task == "classification", layer_sizes(experiment.model)
     settings = tuple(_given_settings(loaded))
     return ExplainResult(
         config=config.name,
         model=describe_layers(config, info),
-        parameters=count_parameters(setup.model),
+        parameters=count_parameters(experiment.model),
         layers=explanation.describe_layers(sizes, config.model.activation),
         flops=explanation.count_flops(sizes, batch_size, n),
         batch_size=batch_size,
@@ -141,11 +141,11 @@ def explain(source: str | os.PathLike[str] | LoadedConfig, overrides: Sequence[s
     )
 
 
-def _outputs(setup: Setup, batch: Split) -> tuple[Tensor, Tensor]:
+def _outputs(experiment: Experiment, batch: Split) -> tuple[Tensor, Tensor]:
     """Return the outputs of a batch in float64, and its targets."""
-    parts = zip(*compute_outputs(setup.model, batch), strict=True)
+    parts = zip(*compute_outputs(experiment.model, batch), strict=True)
     outputs, targets = (torch.cat(part) for part in parts)
-    return outputs.double(), targets if setup.config.task == "classification" else targets.double()
+    return outputs.double(), targets if experiment.config.task == "classification" else targets.double()
 
 
 def _given_settings(loaded: LoadedConfig) -> list[GivenSetting]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dlcli.config.suggest import closest
 from dlcli.errors import DataError, UsageError
-from dlcli.experiment import Setup
+from dlcli.experiment import Experiment
 from dlcli.plots.gallery import NAMES, Picture, cheap_names, pictures
 from dlcli.plots.style import Format
 from dlcli.runs.files import write_whole
@@ -77,18 +77,18 @@ def list_pictures(
     return {picture.name: picture.title for picture in pictures(trained)}
 
 
-def draw_after_training(run: Run, setup: Setup, note: Callable[[str], None]) -> None:
+def draw_after_training(run: Run, experiment: Experiment, note: Callable[[str], None]) -> None:
     """Draw the cheap pictures of a finished run; errors are reported and never raised.
 
     The pictures show the validation split, because training never uses the test split.
 
     Args:
         run: The run.
-        setup: Data and model of the run; the model is overwritten with the best checkpoint.
+        experiment: Data and model of the run; the model is overwritten with the best checkpoint.
         note: Called with a one-line message about the result.
     """
     try:
-        trained = load_trained_run(run, "val", setup=setup)
+        trained = load_trained_run(run, "val", experiment=experiment)
         target = _make_folder(run.folder, None)
         files = _write(pictures(trained, cheap_names()), ("png",), target)
         note(f"saved {len(files)} pictures of the validation split in {target}")

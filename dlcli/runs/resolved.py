@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping
 from dlcli.config.load import LoadedConfig
 from dlcli.config.render import read_origins, render_yaml
 from dlcli.config.schema import Config
-from dlcli.config.tree import Path
+from dlcli.config.tree import KeyPath
 from dlcli.runs.files import encode_text, write_whole
 from dlcli.runs.folder import RunFolder
 
 _RAISED = "raised when the run was resumed"
-_PLACES: dict[str, Path] = {"epochs": ("training", "epochs"), "patience": ("early_stopping", "patience")}
+_PLACES: dict[str, KeyPath] = {"epochs": ("training", "epochs"), "patience": ("early_stopping", "patience")}
 
 
-def write_resolved(folder: RunFolder, config: Config, origin: Callable[[Path], str]) -> None:
+def write_resolved(folder: RunFolder, config: Config, origin: Callable[[KeyPath], str]) -> None:
     """Write resolved.yaml.
 
     Args:

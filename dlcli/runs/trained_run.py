@@ -15,7 +15,7 @@ from dlcli.config.render import render_value
 from dlcli.config.schema import Config
 from dlcli.data.splits import DataInfo, Split, Splits
 from dlcli.errors import DataError
-from dlcli.experiment import Setup, set_up
+from dlcli.experiment import Experiment, build_experiment
 from dlcli.runs.checkpoint import Checkpoint
 from dlcli.runs.folder import RunFolder
 from dlcli.runs.run import Run
@@ -117,7 +117,7 @@ def load_trained_run(
     *,
     device: str = "auto",
     data_root: str | None = None,
-    setup: Setup | None = None,
+    experiment: Experiment | None = None,
 ) -> TrainedRun:
     """Return a run with its data and its model in memory.
 
@@ -127,28 +127,28 @@ def load_trained_run(
         checkpoint: Checkpoint to load the parameters from.
         device: Device to compute on.
         data_root: Folder with the data set, if it has moved since training.
-        setup: Data and model of the run, if they are in memory already; the model's parameters are overwritten.
+        experiment: Data and model of the run, if they are in memory already; the model's parameters are overwritten.
 
     Raises:
         DataError: If the run, its checkpoint or its data cannot be used.
     """
     saved = run.load_checkpoint(checkpoint)
-    if setup is None:
+    if experiment is None:
         config = load_run_config(run, device=device, data_root=data_root)
         if config.training.precision == "tf32":  # faster but rounded products, which evaluation does not need
             config = config.model_copy(update={"training": config.training.model_copy(update={"precision": "float32"})})
-        setup = set_up(config)
-    check_data(run.folder, saved, setup.splits)
-    check_fit(run.folder, saved, setup)
-    setup.model.load_state_dict(dict(saved.parameters))
+        experiment = build_experiment(config)
+    check_data(run.folder, saved, experiment.splits)
+    check_fit(run.folder, saved, experiment)
+    experiment.model.load_state_dict(dict(saved.parameters))
     return TrainedRun(
         title=run.path,
-        config=setup.config,
+        config=experiment.config,
         rows=run.rows,
         traces=run.traces,
-        splits=setup.splits,
-        model=setup.model,
-        task=setup.task,
+        splits=experiment.splits,
+        model=experiment.model,
+        task=experiment.task,
         epoch=saved.epoch,
         status=run.status,
         split_name=split,
@@ -175,16 +175,16 @@ def check_data(folder: RunFolder, saved: Checkpoint | None, splits: Splits) -> N
         raise DataError(f"the data has changed since {folder.path} was trained", hint="train again")
 
 
-def check_fit(folder: RunFolder, checkpoint: Checkpoint, setup: Setup) -> None:
+def check_fit(folder: RunFolder, checkpoint: Checkpoint, experiment: Experiment) -> None:
     """Check that the shapes and the position in a checkpoint fit the model and the data.
 
     Raises:
         DataError: If they do not fit.
     """
     shapes = {name: tensor.shape for name, tensor in checkpoint.parameters.items()}
-    fits = shapes == {name: tensor.shape for name, tensor in setup.model.state_dict().items()}
+    fits = shapes == {name: tensor.shape for name, tensor in experiment.model.state_dict().items()}
     if (state := checkpoint.training) is not None:
-        n, batch_size = len(setup.splits.train), setup.config.training.batch_size
+        n, batch_size = len(experiment.splits.train), experiment.config.training.batch_size
         position = state.position
         steps = position.epochs * count_batches(n, batch_size)
         steps += count_batches(position.examples, batch_size) if position.examples else 0

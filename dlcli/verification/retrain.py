@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from dlcli.errors import Interrupted
-from dlcli.experiment import Setup
+from dlcli.experiment import Experiment
 from dlcli.overview import describe_run
 from dlcli.runs.checkpoint import Checkpoint
 from dlcli.runs.checkpoint_maker import CheckpointMaker
@@ -61,11 +61,11 @@ class RetrainedRun:
     status: str | None = None
 
 
-def retrain(setup: Setup, target: Target, listeners: Listeners) -> RetrainedRun:
-    """Train up to a target; trains the model of `setup` in place.
+def retrain(experiment: Experiment, target: Target, listeners: Listeners) -> RetrainedRun:
+    """Train up to a target; trains the model of `experiment` in place.
 
     Args:
-        setup: Data and untrained model of the run.
+        experiment: Data and untrained model of the run.
         target: End of the retraining and checkpoints to keep.
         listeners: Callbacks.
 
@@ -74,20 +74,22 @@ def retrain(setup: Setup, target: Target, listeners: Listeners) -> RetrainedRun:
         Interrupted: If `listeners.should_stop` returns a signal number.
     """
     threads = target.arithmetic.threads
-    listeners.listen(describe_run(setup.config, setup.splits, setup.model, setup.device, threads, run=""))
+    listeners.listen(
+        describe_run(experiment.config, experiment.splits, experiment.model, experiment.device, threads, run="")
+    )
     within_epochs = any(position.examples for position in target.states.values())
     report_seconds = 0.0 if within_epochs else None  # only a report after every step reaches such positions
     retrained, is_reached = RetrainedRun(), False
-    with memory_errors_named(setup.config):
+    with memory_errors_named(experiment.config):
         fit = Fit(
-            setup.model,
-            setup.task,
-            setup.splits,
-            setup.config,
+            experiment.model,
+            experiment.task,
+            experiment.splits,
+            experiment.config,
             arithmetic=target.arithmetic,
             report_seconds=report_seconds,
         )
-        make = CheckpointMaker(fit, setup.splits, setup.config)
+        make = CheckpointMaker(fit, experiment.splits, experiment.config)
         for event in fit:
             if isinstance(event, FitEnded):
                 retrained.status = "finished" if event.reason == "epochs" else "stopped early"

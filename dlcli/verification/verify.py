@@ -8,7 +8,7 @@ from typing import Any
 
 from dlcli.errors import UsageError
 from dlcli.evaluation.metrics import evaluate_model
-from dlcli.experiment import Setup, set_up
+from dlcli.experiment import Experiment, build_experiment
 from dlcli.runs.manifest import build_manifest, environment_changes
 from dlcli.runs.run import Run, open_run
 from dlcli.runs.trained_run import load_run_config
@@ -78,13 +78,13 @@ def verify(
             f"{folder.path} has no checkpoint to compare yet", hint=f"continue it: `dlcli train --resume {folder.path}`"
         )
     arithmetic = next(iter(files.checkpoints.values())).arithmetic
-    setup = replace(set_up(load_run_config(run, data_root=data_root)), arithmetic=arithmetic)
-    environment = environment_changes(files.manifest, setup.device)
-    retrained = retrain(setup, _target(files), listeners)
+    experiment = replace(build_experiment(load_run_config(run, data_root=data_root)), arithmetic=arithmetic)
+    environment = environment_changes(files.manifest, experiment.device)
+    retrained = retrain(experiment, _target(files), listeners)
     differences = [
-        *_compare_manifest(files.manifest, setup),
-        *compare_files(files, retrained, setup.config),
-        *_compare_test(files, retrained, setup),
+        *_compare_manifest(files.manifest, experiment),
+        *compare_files(files, retrained, experiment.config),
+        *_compare_test(files, retrained, experiment),
     ]
     compared, not_compared = find_not_compared(folder, files)
     return VerifyResult(
@@ -117,19 +117,21 @@ def _target(files: RunFiles) -> Target:
     )
 
 
-def _compare_manifest(manifest: Mapping[str, Any], setup: Setup) -> list[str]:
-    expected = build_manifest(setup.config, setup.splits.info, setup.device, setup.arithmetic, ())
+def _compare_manifest(manifest: Mapping[str, Any], experiment: Experiment) -> list[str]:
+    expected = build_manifest(experiment.config, experiment.splits.info, experiment.device, experiment.arithmetic, ())
     before, after = ({key: record.get(key) for key in MANIFEST_COMPARED} for record in (manifest, expected))
     return compare_records("manifest.json", before, after)
 
 
-def _compare_test(files: RunFiles, retrained: RetrainedRun, setup: Setup) -> list[str]:
+def _compare_test(files: RunFiles, retrained: RetrainedRun, experiment: Experiment) -> list[str]:
     """Compare the metrics on the test split, if the run recorded them."""
     if files.summary.get("test") is None:
         return []
     best = retrained.bests.get(retrained.best_epoch)
     if best is None:
         return ["summary.json: test has no matching best checkpoint"]
-    setup.model.load_state_dict(dict(best.parameters))
-    metrics = evaluate_model(setup.model, setup.task, setup.splits.test, setup.splits.info.class_names)
+    experiment.model.load_state_dict(dict(best.parameters))
+    metrics = evaluate_model(
+        experiment.model, experiment.task, experiment.splits.test, experiment.splits.info.class_names
+    )
     return compare_records("summary.json", {"test": files.summary["test"]}, {"test": as_json(metrics)})

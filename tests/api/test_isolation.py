@@ -145,7 +145,7 @@ def calls(run: str, folder: Path) -> dict[str, Callable[[], object]]:
         "predict": lambda: api.predict(run),
         "report": lambda: api.report(run),
         "resume": lambda: api.resume(run),
-        "set_up": lambda: api.set_up(loaded.config),
+        "build_experiment": lambda: api.build_experiment(loaded.config),
         "study": None,  # type: ignore[dict-item]  # takes a minute; training is covered above
         "train": lambda: api.train(loaded, run_dir=folder / "train"),
         "verify": lambda: api.verify(run),

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from dlcli.api import set_up
+from dlcli.api import build_experiment
 from dlcli.bench import matmul_floor as products
 from dlcli.config.load import load_config
 
@@ -20,5 +20,5 @@ def test_the_products_of_a_step_are_timed(monkeypatch: pytest.MonkeyPatch) -> No
         return float(threads)  # so that one thread is fastest
 
     monkeypatch.setattr(products, "_best_seconds", time_)
-    assert products.product_seconds(set_up(load_config("digits").config).model, 8) == 5.0
+    assert products.product_seconds(build_experiment(load_config("digits").config).model, 8) == 5.0
     assert timed == ["forward", "update", "forward", "update", "backward_input"]

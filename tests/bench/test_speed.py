@@ -4,7 +4,7 @@ import pytest
 import torch
 from modelled_gpu import CUDA, modelled_gpu
 
-from dlcli.api import set_up
+from dlcli.api import build_experiment
 from dlcli.bench.matmul_floor import _CALLS_AT_ONCE
 from dlcli.bench.speed import Speed, Workload, built_in_workloads, measure_speed
 from dlcli.config.load import load_config
@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 def test_a_workload_is_timed_alternately_with_the_tutorial_loop() -> None:
     config = load_config("digits", ["early_stopping.patience=1", "training.batch_size=200"]).config
     threads = torch.get_num_threads()
-    speed = measure_speed(Workload("digits", config, set_up(config).splits), rounds=3, against="tutorial")
+    speed = measure_speed(Workload("digits", config, build_experiment(config).splits), rounds=3, against="tutorial")
     median, minimum, maximum = speed.microseconds_per_step
     assert 0 < minimum <= median <= maximum
     assert speed.step == "manual"
@@ -32,7 +32,7 @@ def test_a_gpu_workload_is_timed_as_graphs_of_steps_and_products(monkeypatch: py
     with modelled_gpu(monkeypatch, "at once") as gpu:
         settings = ["training.batch_size=1000", f"training.device={CUDA}"]
         config = load_config("digits", settings).config
-        speed = measure_speed(Workload("digits", config, set_up(config).splits), rounds=1, against="tutorial")
+        speed = measure_speed(Workload("digits", config, build_experiment(config).splits), rounds=1, against="tutorial")
         of_products, of_steps = _CALLS_AT_ONCE, 2 * 11
         assert set(gpu.replays) == {of_products, of_steps}, "two batches an epoch, a step of eleven kernels"
     assert speed.product_share > 0

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dlcli.api import set_up
+from dlcli.api import build_experiment
 from dlcli.config.load import load_config
 from dlcli.config.schema import DigitsData
 from dlcli.data import SOURCES, load_splits
@@ -57,8 +57,8 @@ def test_too_few_examples_and_non_finite_values_are_refused() -> None:
 
 
 def test_pixels_share_one_scale_and_features_have_one_each() -> None:
-    assert len(set_up(load_config("digits").config).splits.input_scaling.shift) == 1
-    assert len(set_up(load_config("diabetes").config).splits.input_scaling.shift) == 10
+    assert len(build_experiment(load_config("digits").config).splits.input_scaling.shift) == 1
+    assert len(build_experiment(load_config("diabetes").config).splits.input_scaling.shift) == 10
 
 
 @pytest.mark.parametrize("how", ["none", "unit", "standard"])

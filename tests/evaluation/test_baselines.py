@@ -8,7 +8,7 @@ import sklearn.dummy
 import sklearn.linear_model
 import torch
 
-from dlcli.api import set_up
+from dlcli.api import build_experiment
 from dlcli.config.load import load_config
 from dlcli.data.splits import Split
 from dlcli.evaluation.baselines import (
@@ -23,8 +23,10 @@ from dlcli.runs.trained_run import SplitName, TrainedRun
 
 def make_run(preset: str, *overrides: str, split: SplitName = "test") -> TrainedRun:
     """Return a run that has not been trained."""
-    setup = set_up(load_config(preset, overrides).config)
-    return TrainedRun("here", setup.config, (), {}, setup.splits, setup.model, setup.task, 1, "finished", split)
+    experiment = build_experiment(load_config(preset, overrides).config)
+    return TrainedRun(
+        "here", experiment.config, (), {}, experiment.splits, experiment.model, experiment.task, 1, "finished", split
+    )
 
 
 def with_train(run: TrainedRun, train: Split) -> TrainedRun:

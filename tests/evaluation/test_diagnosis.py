@@ -19,8 +19,8 @@ import torch
 from conftest import Finished
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
+from dlcli.api import build_experiment, train
 from dlcli.api import diagnose as diagnose_run
-from dlcli.api import set_up, train
 from dlcli.config.load import load_config
 from dlcli.data import SOURCES
 from dlcli.data.splits import RawData, Split, make_splits
@@ -326,8 +326,8 @@ def test_best_step_is_the_minimum_of_the_parabola(clean_place: Path) -> None:
     """The squared error of a linear model along its gradient g is a parabola with its minimum at gᵀg / gᵀHg."""
     train(load_config("linear_regression", ["training.epochs=1"]), run_dir=Path("run"))
     run = load_trained_run(open_run("run"))
-    setup = set_up(run.config)
-    weight, bias = (parameter.detach().double().numpy() for parameter in setup.model.parameters())
+    experiment = build_experiment(run.config)
+    weight, bias = (parameter.detach().double().numpy() for parameter in experiment.model.parameters())
     inputs, targets = (part.double().numpy() for part in (run.splits.train.inputs, run.splits.train.targets))
     ones = np.hstack([inputs, np.ones((len(inputs), 1))])
     theta = np.hstack([weight.flatten(), bias])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dlcli.api import set_up
+from dlcli.api import build_experiment
 from dlcli.config.load import load_config
 from dlcli.data.splits import Split
 from dlcli.errors import DataError, UsageError
@@ -14,51 +14,53 @@ from dlcli.training import evaluation as training_evaluation
 
 
 def test_results_do_not_depend_on_the_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    setup = set_up(load_config("digits").config)
-    names = setup.splits.info.class_names
-    in_one_batch = evaluate_model(setup.model, setup.task, setup.splits.test, names)
+    experiment = build_experiment(load_config("digits").config)
+    names = experiment.splits.info.class_names
+    in_one_batch = evaluate_model(experiment.model, experiment.task, experiment.splits.test, names)
     monkeypatch.setattr(training_evaluation, "BATCH_SIZE", 7)
-    in_small_batches = evaluate_model(setup.model, setup.task, setup.splits.test, names)
+    in_small_batches = evaluate_model(experiment.model, experiment.task, experiment.splits.test, names)
     assert in_small_batches["per_class"] == in_one_batch["per_class"]
     assert in_small_batches["loss"] == pytest.approx(in_one_batch["loss"], rel=1e-6)
 
 
 def test_a_split_without_examples_has_no_metrics() -> None:
-    setup = set_up(load_config("digits").config)
+    experiment = build_experiment(load_config("digits").config)
     with pytest.raises(ValueError, match="without examples"):
-        evaluate_model(setup.model, setup.task, Split(torch.zeros(0, 64), torch.zeros(0).long()), ())
+        evaluate_model(experiment.model, experiment.task, Split(torch.zeros(0, 64), torch.zeros(0).long()), ())
 
 
 def test_predictions_are_sorted_distributions_in_the_requested_order() -> None:
-    setup = set_up(load_config("digits").config)
-    records = predict_examples(setup.model, setup.task, setup.splits.test, setup.splits.info, [5, 0])
+    experiment = build_experiment(load_config("digits").config)
+    records = predict_examples(
+        experiment.model, experiment.task, experiment.splits.test, experiment.splits.info, [5, 0]
+    )
     assert [record["index"] for record in records] == [5, 0]
-    expected = setup.model(setup.splits.test.inputs[5]).softmax(0)
+    expected = experiment.model(experiment.splits.test.inputs[5]).softmax(0)
     for record in records:
         probs = list(record["probs"].values())
         assert probs == sorted(probs, reverse=True)
         assert sum(probs) == pytest.approx(1, abs=1e-12)
         assert record["pred"] == next(iter(record["probs"]))
     assert records[0]["probs"]["3"] == pytest.approx(expected[3].item(), rel=1e-5)
-    assert records[0]["label"] == str(setup.splits.test.targets[5].item())
+    assert records[0]["label"] == str(experiment.splits.test.targets[5].item())
 
 
 def test_regression_predictions_are_in_the_original_unit() -> None:
-    setup = set_up(load_config("diabetes").config)
-    (record,) = predict_examples(setup.model, setup.task, setup.splits.test, setup.splits.info, [3])
+    experiment = build_experiment(load_config("diabetes").config)
+    (record,) = predict_examples(experiment.model, experiment.task, experiment.splits.test, experiment.splits.info, [3])
     assert 25 <= record["target"] <= 346, "the range of the published targets"
     assert record["target"] == pytest.approx(round(record["target"]), abs=1e-3)
 
 
 def test_an_index_outside_the_split_is_reported() -> None:
-    setup = set_up(load_config("digits").config)
+    experiment = build_experiment(load_config("digits").config)
     with pytest.raises(UsageError, match="example 359 does not exist; the split has examples 0 to 358"):
-        predict_examples(setup.model, setup.task, setup.splits.test, setup.splits.info, [0, 359])
+        predict_examples(experiment.model, experiment.task, experiment.splits.test, experiment.splits.info, [0, 359])
 
 
 def test_the_probability_of_an_event_is_the_sum_over_its_classes() -> None:
-    setup = set_up(load_config("digits").config)
-    arguments = (setup.model, setup.task, setup.splits.test, setup.splits.info, [5, 0])
+    experiment = build_experiment(load_config("digits").config)
+    arguments = (experiment.model, experiment.task, experiment.splits.test, experiment.splits.info, [5, 0])
     for event in (["3"], ["1", "7"], ["7", "1", "7", "7"], [str(i) for i in range(10)]):
         for record in predict_examples(*arguments, event):
             assert record["event"]["classes"] == list(dict.fromkeys(event))
@@ -74,9 +76,18 @@ def test_the_probability_of_an_event_is_the_sum_over_its_classes() -> None:
 
 def make_run(preset: str, *overrides: str) -> TrainedRun:
     """Return a run with an untrained model."""
-    setup = set_up(load_config(preset, overrides).config)
+    experiment = build_experiment(load_config(preset, overrides).config)
     return TrainedRun(
-        "here", setup.config, (), {}, setup.splits, setup.model, setup.task, 1, "finished", split_name="test"
+        "here",
+        experiment.config,
+        (),
+        {},
+        experiment.splits,
+        experiment.model,
+        experiment.task,
+        1,
+        "finished",
+        split_name="test",
     )
 
 

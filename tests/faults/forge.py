@@ -125,8 +125,8 @@ def _serve() -> None:
 
     cores = threads.machine_cores
     isolation.machine_cores = threads.machine_cores = lambda: 1  # type: ignore[assignment]  # no thread pool before a fork
-    setup = dlcli.api.set_up(load_config("digits", ["training.epochs=1"]).config)
-    list(Fit(setup.model, setup.task, setup.splits, setup.config))
+    experiment = dlcli.api.build_experiment(load_config("digits", ["training.epochs=1"]).config)
+    list(Fit(experiment.model, experiment.task, experiment.splits, experiment.config))
     isolation.machine_cores = threads.machine_cores = cores
     _answer("ready")
     pid = 0

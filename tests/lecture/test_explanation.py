@@ -33,21 +33,21 @@ LOSSES = [
 ]
 
 
-def set_up(*settings: str) -> tuple[api.Setup, Split, torch.Tensor]:
+def build_experiment(*settings: str) -> tuple[api.Experiment, Split, torch.Tensor]:
     """Return data and model, the first batch, and its outputs, in float64."""
     preset, *rest = settings
-    setup = api.set_up(load_config(preset, [*rest, "training.precision=float64"]).config)
+    experiment = api.build_experiment(load_config(preset, [*rest, "training.precision=float64"]).config)
     order = torch.Generator().manual_seed(0)
-    batch = setup.splits.train.select(torch.randperm(len(setup.splits.train), generator=order)[:50])
+    batch = experiment.splits.train.select(torch.randperm(len(experiment.splits.train), generator=order)[:50])
     with torch.no_grad():
-        return setup, batch, setup.model(batch.inputs)
+        return experiment, batch, experiment.model(batch.inputs)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize("head", ["softmax", "l1"])
 def test_kl_divergence_and_its_parts_match_scipy(smoothing: float, head: str) -> None:
-    setup, batch, outputs = set_up("digits", f"loss.label_smoothing={smoothing}", f"model.head={head}")
-    divergence = measure_divergence(setup.task, outputs, batch.targets, setup.config)
+    experiment, batch, outputs = build_experiment("digits", f"loss.label_smoothing={smoothing}", f"model.head={head}")
+    divergence = measure_divergence(experiment.task, outputs, batch.targets, experiment.config)
     z = outputs.numpy()
     q = np.exp(z) / np.exp(z).sum(1, keepdims=True) if head == "softmax" else np.abs(z) / np.abs(z).sum(1)[:, None]
     p = (1 - smoothing) * np.eye(10)[batch.targets] + smoothing / 10
@@ -57,13 +57,13 @@ def test_kl_divergence_and_its_parts_match_scipy(smoothing: float, head: str) ->
     assert divergence.gap < 1e-14
     assert (divergence.entropy == 0) == (smoothing == 0)
     assert math.copysign(1, divergence.entropy) == 1
-    assert divergence.cross_entropy == pytest.approx(setup.task.loss(outputs, batch.targets).item(), rel=1e-12)
+    assert divergence.cross_entropy == pytest.approx(experiment.task.loss(outputs, batch.targets).item(), rel=1e-12)
 
 
 def test_kl_is_finite_for_probabilities_that_round_to_0() -> None:
-    setup, _, _ = set_up("digits")
+    experiment, _, _ = build_experiment("digits")
     outputs = torch.tensor([[0.0, 2000.0, *[0.0] * 8]], dtype=torch.float64)
-    divergence = measure_divergence(setup.task, outputs, torch.tensor([0]), setup.config)
+    divergence = measure_divergence(experiment.task, outputs, torch.tensor([0]), experiment.config)
     assert divergence.kl == divergence.cross_entropy == 2000
 
 
@@ -71,10 +71,10 @@ def test_kl_is_finite_for_probabilities_that_round_to_0() -> None:
 @pytest.mark.parametrize(("preset", "loss"), LOSSES)
 def test_loss_terms_add_up_to_the_loss(preset: str, loss: str, head: str) -> None:
     settings = [f"loss={loss}", *([f"model.head={head}"] if preset == "digits" else [])]
-    setup, batch, outputs = set_up(preset, *settings)
-    terms = loss_terms(setup.task, outputs, batch.targets, setup.config)
-    written_out = terms.sum() / setup.task.weight(batch.targets)
-    assert written_out.item() == pytest.approx(setup.task.loss(outputs, batch.targets).item(), rel=1e-6)
+    experiment, batch, outputs = build_experiment(preset, *settings)
+    terms = loss_terms(experiment.task, outputs, batch.targets, experiment.config)
+    written_out = terms.sum() / experiment.task.weight(batch.targets)
+    assert written_out.item() == pytest.approx(experiment.task.loss(outputs, batch.targets).item(), rel=1e-6)
 
 
 @pytest.mark.parametrize(("loss", "expected"), [("mse", 0.32), ("cross_entropy", -math.log(0.6))])
@@ -156,10 +156,10 @@ def test_many_classes_and_many_layers_fit_80_columns(dlcli: Callable[..., Finish
 
 def test_regression_is_also_shown_in_the_original_unit(dlcli: Callable[..., Finished]) -> None:
     result = json.loads(dlcli("explain", "-c", "diabetes", "--json").out)
-    setup = api.set_up(load_config("diabetes").config)
+    experiment = api.build_experiment(load_config("diabetes").config)
     for error in result["errors"]:
         assert error["term"] == pytest.approx((error["output"] - error["target"]) ** 2)
-        scale, shift = setup.splits.target_scaling.scale.item(), setup.splits.target_scaling.shift.item()
+        scale, shift = experiment.splits.target_scaling.scale.item(), experiment.splits.target_scaling.shift.item()
         assert error["own_target"] == pytest.approx(error["target"] * scale + shift, rel=1e-6)
         assert error["own_target"] == pytest.approx(round(error["own_target"]), abs=1e-3), "as published"
 

@@ -208,12 +208,12 @@ def test_a_kink_beyond_the_step_is_ignored() -> None:
 
 def test_units_at_their_kink_are_skipped_and_do_not_fail() -> None:
     loaded = load_config("moons", ["model={hidden_sizes: [8, 8], activation: relu, init: kaiming_normal}"])
-    setup = api.set_up(loaded.config)
-    model = copy.deepcopy(setup.model).double()
+    experiment = api.build_experiment(loaded.config)
+    model = copy.deepcopy(experiment.model).double()
     with torch.no_grad():
         model[0].weight[0] = 0  # type: ignore[index, operator]  # z = b = 0 for every example
-    batch = setup.splits.train.select(torch.arange(32)).to(torch.device("cpu"), torch.float64)
-    result = module.check_gradients(model, setup.task, batch, seed=0)
+    batch = experiment.splits.train.select(torch.arange(32)).to(torch.device("cpu"), torch.float64)
+    result = module.check_gradients(model, experiment.task, batch, seed=0)
     assert result.failures == []
     skipped = {(parameter.layer, parameter.parameter): parameter.skipped for parameter in result.parameters}
     assert skipped[1, "bias"] >= 1

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dlcli.api import set_up
+from dlcli.api import build_experiment
 from dlcli.config.load import load_config
 from dlcli.errors import DataError, DivergedError
 from dlcli.runs import recorder as recorder_module
@@ -24,12 +24,12 @@ class Recording:
 
     def __init__(self, *overrides: str) -> None:
         config = load_config("digits", ["training.epochs=4", *overrides]).config
-        setup = set_up(config)
+        experiment = build_experiment(config)
         self.folder: RunFolder = create_run("a")
         self.folder.checkpoint("last").parent.mkdir()
-        self.model = setup.model
-        self.fit = Fit(setup.model, setup.task, setup.splits, config, report_seconds=0.0)
-        self.recorder = Recorder(self.folder, self.fit, setup.splits, config)
+        self.model = experiment.model
+        self.fit = Fit(experiment.model, experiment.task, experiment.splits, config, report_seconds=0.0)
+        self.recorder = Recorder(self.folder, self.fit, experiment.splits, config)
 
     def parameters(self, which: str) -> dict[str, torch.Tensor]:
         return dict(load_checkpoint(self.folder.checkpoint(which)).parameters)

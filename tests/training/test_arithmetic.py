@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dlcli.api import set_up
+from dlcli.api import build_experiment
 from dlcli.config.load import load_config
 from dlcli.training import threads
 from dlcli.training.arithmetic import Arithmetic, choose_arithmetic
@@ -32,9 +32,9 @@ def _four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_it_follows_from_config_sizes_and_hardware(settings: list[str], step: str, count: int) -> None:
     config = load_config("digits", settings).config
-    setup = set_up(config)
-    assert setup.arithmetic == Arithmetic(step, count, setup.arithmetic.library)  # type: ignore[arg-type]
-    assert choose_arithmetic(config, setup.model, len(setup.splits.train)) == setup.arithmetic
+    experiment = build_experiment(config)
+    assert experiment.arithmetic == Arithmetic(step, count, experiment.arithmetic.library)  # type: ignore[arg-type]
+    assert choose_arithmetic(config, experiment.model, len(experiment.splits.train)) == experiment.arithmetic
 
 
 def test_large_products_are_onednns_where_the_processor_is_faster_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,21 +42,21 @@ def test_large_products_are_onednns_where_the_processor_is_faster_by_it(monkeypa
     double = load_config("digits", ["model.hidden_sizes=[256]", "training.precision=float64"]).config
     for faster_from, library in ((2**20, "onednn"), (2**21, "torch")):
         monkeypatch.setattr(onednn, "_faster_from", lambda faster_from=faster_from: faster_from)
-        assert set_up(config).arithmetic.library == library
-        assert set_up(double).arithmetic.library == "torch"
+        assert build_experiment(config).arithmetic.library == library
+        assert build_experiment(double).arithmetic.library == "torch"
 
 
 def test_a_run_trains_with_its_own_number_of_threads_and_leaves_the_callers() -> None:
     config = load_config("digits", ["training.epochs=1", "training.threads=3"]).config
-    setup = set_up(config)
+    experiment = build_experiment(config)
     before, seen = torch.get_num_threads(), []
-    take = setup.task.loss_gradient
+    take = experiment.task.loss_gradient
 
     def loss_gradient(*arguments: torch.Tensor) -> float:
         seen.append(torch.get_num_threads())
         return take(*arguments)
 
-    setup.task.loss_gradient = loss_gradient  # type: ignore[method-assign]
-    for _ in Fit(setup.model, setup.task, setup.splits, config):
+    experiment.task.loss_gradient = loss_gradient  # type: ignore[method-assign]
+    for _ in Fit(experiment.model, experiment.task, experiment.splits, config):
         assert torch.get_num_threads() == before
     assert set(seen) == {3}

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from dlcli.api import set_up
+from dlcli.api import build_experiment
 from dlcli.config.load import load_config
 from dlcli.errors import DivergedError
 from dlcli.training import batches
@@ -17,11 +17,11 @@ from dlcli.training.state import Monitor
 
 def train(*overrides: str, preset: str = "digits") -> tuple[list[EpochEnded], FitEnded, torch.nn.Sequential]:
     config = load_config(preset, overrides).config
-    setup = set_up(config)
-    events = list(Fit(setup.model, setup.task, setup.splits, config))
+    experiment = build_experiment(config)
+    events = list(Fit(experiment.model, experiment.task, experiment.splits, config))
     epochs = [event for event in events if isinstance(event, EpochEnded)]
     assert isinstance(events[-1], FitEnded)
-    return epochs, events[-1], setup.model
+    return epochs, events[-1], experiment.model
 
 
 def test_epochs_and_steps_are_counted_from_one_and_the_best_is_marked() -> None:
@@ -36,7 +36,7 @@ def test_epochs_and_steps_are_counted_from_one_and_the_best_is_marked() -> None:
 def test_train_loss_is_the_mean_over_examples_not_over_batches() -> None:
     """With no learning to speak of, it must be what the whole split gives; a short last batch counts less."""
     epochs, _, model = train("training.epochs=1", "training.batch_size=1000", "optimizer.lr=1e-12")
-    splits = set_up(load_config("digits").config).splits
+    splits = build_experiment(load_config("digits").config).splits
     expected = torch.nn.functional.cross_entropy(model(splits.train.inputs), splits.train.targets).item()
     assert epochs[0].train_loss == pytest.approx(expected, rel=1e-6)
 
@@ -74,20 +74,24 @@ def test_looking_in_while_training_changes_no_bit(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(fit_module, "REPORT_SECONDS", 0.0)
     monkeypatch.setattr(batches, "MOST_BATCHES", 1)  # a look after every step
     config = load_config("digits", settings).config
-    setup = set_up(config)
-    looks = [event for event in Fit(setup.model, setup.task, setup.splits, config) if isinstance(event, StepEnded)]
+    experiment = build_experiment(config)
+    looks = [
+        event
+        for event in Fit(experiment.model, experiment.task, experiment.splits, config)
+        if isinstance(event, StepEnded)
+    ]
     assert [look.step for look in looks] == list(range(1, 43))
-    for a, b in zip(setup.model.parameters(), expected.parameters(), strict=True):
+    for a, b in zip(experiment.model.parameters(), expected.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
 def test_heaviside_leaves_all_but_the_last_layer_as_they_were() -> None:
     config = load_config("digits", ["model.activation=heaviside", "training.epochs=1"]).config
-    setup = set_up(config)
-    before = {name: value.clone() for name, value in setup.model.state_dict().items()}
-    for _ in Fit(setup.model, setup.task, setup.splits, config):
+    experiment = build_experiment(config)
+    before = {name: value.clone() for name, value in experiment.model.state_dict().items()}
+    for _ in Fit(experiment.model, experiment.task, experiment.splits, config):
         pass
-    changed = {name for name, value in setup.model.state_dict().items() if not torch.equal(value, before[name])}
+    changed = {name for name, value in experiment.model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"2.weight", "2.bias"}
 
 
@@ -114,7 +118,7 @@ def test_bf16_rounds_the_products_and_keeps_the_parameters_whole() -> None:
 
 def test_losses_whose_sum_alone_is_too_large_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     config = load_config("diabetes", ["training.epochs=1", "training.device=cpu", "training.step=eager"]).config
-    setup = set_up(config)
-    monkeypatch.setattr(type(setup.task), "loss", lambda self, outputs, targets: (outputs * 0).sum() + 3e38)
+    experiment = build_experiment(config)
+    monkeypatch.setattr(type(experiment.task), "loss", lambda self, outputs, targets: (outputs * 0).sum() + 3e38)
     with pytest.raises(DivergedError, match="train/loss is inf in epoch 1, step 9"):
-        list(Fit(setup.model, setup.task, setup.splits, config))
+        list(Fit(experiment.model, experiment.task, experiment.splits, config))

@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import nn
 
-from dlcli.api import Setup, set_up, train
+from dlcli.api import Experiment, build_experiment, train
 from dlcli.config.load import load_config
 from dlcli.runs.log import read_traces
 from dlcli.training.trace import Tracer, is_traced
 
 
-def setup_of(preset: str, *settings: str) -> Setup:
-    return set_up(load_config(preset, ["training.device=cpu", *settings]).config)
+def setup_of(preset: str, *settings: str) -> Experiment:
+    return build_experiment(load_config(preset, ["training.device=cpu", *settings]).config)
 
 
 def test_epochs_are_looked_at_ever_more_seldom() -> None:
@@ -28,12 +28,12 @@ def test_epochs_are_looked_at_ever_more_seldom() -> None:
 
 
 def test_gradients_and_saturation_are_what_autograd_and_the_definition_say() -> None:
-    setup = setup_of("digits", "model.hidden_sizes=[12, 7]", "model.init=normal", "model.dropout=0.4")
-    layers = Tracer(setup.model, setup.task, setup.splits).look().layers
-    model, n = copy.deepcopy(setup.model).eval(), len(setup.splits.train)
+    experiment = setup_of("digits", "model.hidden_sizes=[12, 7]", "model.init=normal", "model.dropout=0.4")
+    layers = Tracer(experiment.model, experiment.task, experiment.splits).look().layers
+    model, n = copy.deepcopy(experiment.model).eval(), len(experiment.splits.train)
     index = torch.tensor([round(i * (n - 1) / 255) for i in range(256)])
-    inputs = setup.splits.train.inputs[index]
-    nn.functional.cross_entropy(model(inputs), setup.splits.train.targets[index]).backward()
+    inputs = experiment.splits.train.inputs[index]
+    nn.functional.cross_entropy(model(inputs), experiment.splits.train.targets[index]).backward()
     linears = [module for module in model if isinstance(module, nn.Linear)]
     for layer, linear in zip(layers, linears, strict=True):
         assert linear.weight.grad is not None
@@ -48,8 +48,8 @@ def test_gradients_and_saturation_are_what_autograd_and_the_definition_say() -> 
 
 @pytest.mark.parametrize(("activation", "saturates"), [("tanh", True), ("relu", True), ("gelu", False)])
 def test_only_what_can_saturate_is_said_to(activation: str, saturates: bool) -> None:
-    setup = setup_of("digits", f"model.activation={activation}")
-    first, last = Tracer(setup.model, setup.task, setup.splits).look().layers
+    experiment = setup_of("digits", f"model.activation={activation}")
+    first, last = Tracer(experiment.model, experiment.task, experiment.splits).look().layers
     assert (first.saturated is not None, last.saturated) == (saturates, None)
 
 
@@ -62,8 +62,8 @@ def test_three_classes_have_followed_examples_and_others_none(clean_place: Path)
         assert len(trace.paths) == 6
         assert all(len(path) == 3 and math.isclose(sum(path), 1) for path in trace.paths)
     assert traces[8].paths != traces[1].paths
-    setup = setup_of("moons")
-    assert Tracer(setup.model, setup.task, setup.splits).look().paths == ()
+    experiment = setup_of("moons")
+    assert Tracer(experiment.model, experiment.task, experiment.splits).look().paths == ()
 
 
 def test_a_damaged_trace_is_read_up_to_the_damage(clean_place: Path) -> None:

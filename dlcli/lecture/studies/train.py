@@ -13,7 +13,7 @@ from dlcli.config.render import flatten
 from dlcli.config.schema import Config
 from dlcli.data.splits import Splits
 from dlcli.errors import DivergedError, Interrupted
-from dlcli.experiment import Setup, set_up
+from dlcli.experiment import Experiment, build_experiment
 from dlcli.lecture.studies.measures import (
     LinearSolution,
     distinct_units,
@@ -144,26 +144,28 @@ class PairedTraining:
     ) -> tuple[Training, Splits]:
         """Train or solve a variant; return its measurements, and the splits for the next variant with the same seed."""
         self._advance(activity, 0)
-        setup = set_up(config, notify=self._spectators.notify, splits=splits)
-        self._unit, self.device = setup.splits.info.target_unit, setup.device
+        experiment = build_experiment(config, notify=self._spectators.notify, splits=splits)
+        self._unit, self.device = experiment.splits.info.target_unit, experiment.device
         is_distance = self._plan.study.curve == "distance"
-        solution = solve_least_squares(setup.splits.train) if is_distance else None
+        solution = solve_least_squares(experiment.splits.train) if is_distance else None
         with memory_errors_named(config):
             if variant.is_solved:
                 assert solution is not None, "only the reference of distances is solved"
-                solution.write_to(setup.model)
-                return self._follow(setup, solution, None, tests=tests), setup.splits
-            return self._follow(setup, solution, activity, tests=tests), setup.splits
+                solution.write_to(experiment.model)
+                return self._follow(experiment, solution, None, tests=tests), experiment.splits
+            return self._follow(experiment, solution, activity, tests=tests), experiment.splits
 
-    def _follow(self, setup: Setup, solution: LinearSolution | None, activity: str | None, *, tests: bool) -> Training:
+    def _follow(
+        self, experiment: Experiment, solution: LinearSolution | None, activity: str | None, *, tests: bool
+    ) -> Training:
         """Train a model and record its curve; without an `activity`, measure it without training."""
-        model, splits = setup.model, setup.splits
-        norms, before = gradient_norms(model, setup.task, splits), weights_of(model)
+        model, splits = experiment.model, experiment.splits
+        norms, before = gradient_norms(model, experiment.task, splits), weights_of(model)
         epochs: list[EpochEnded] = []
         curve: list[float] = []
         diverged: str | None = None
         try:
-            for event in Fit(model, setup.task, splits, setup.config) if activity else ():
+            for event in Fit(model, experiment.task, splits, experiment.config) if activity else ():
                 if isinstance(event, EpochEnded):
                     epochs.append(event)
                     curve.append(solution.distance_of(model) if solution else event.val[self._plan.metric])
@@ -174,20 +176,22 @@ class PairedTraining:
             self._advance(activity or "", self._plan.epochs - len(epochs))
         after = weights_of(model)
         return Training(
-            seed=setup.config.seed,
+            seed=experiment.config.seed,
             curve=tuple(curve),
             train_loss=tuple(epoch.train_loss for epoch in epochs),
             seconds=tuple(itertools.accumulate(epoch.epoch_seconds for epoch in epochs)),
-            test=self._measure(setup) if tests and diverged is None else None,
+            test=self._measure(experiment) if tests and diverged is None else None,
             diverged=diverged,
             gradient_norms=norms,
             moved=relative_movement(before, after),
             distinct_units=distinct_units(after),
         )
 
-    def _measure(self, setup: Setup) -> float:
+    def _measure(self, experiment: Experiment) -> float:
         """Return the task's metric on the test split, which is used only once, after training."""
-        return setup.task.metrics(evaluate_split(setup.model, setup.task, setup.splits.test))[self._plan.metric]
+        return experiment.task.metrics(evaluate_split(experiment.model, experiment.task, experiment.splits.test))[
+            self._plan.metric
+        ]
 
     def _advance(self, activity: str, epochs: int) -> None:
         self._done += epochs

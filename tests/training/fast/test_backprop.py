@@ -7,16 +7,16 @@ import copy
 import pytest
 import torch
 
-from dlcli.api import Setup, set_up
+from dlcli.api import Experiment, build_experiment
 from dlcli.config.load import load_config
 from dlcli.config.schema import Config
 from dlcli.model import ACTIVATIONS
 from dlcli.training.fit import Fit
 
 
-def fitted(setup: Setup, config: Config) -> dict[str, torch.Tensor]:
-    model = copy.deepcopy(setup.model)
-    events = list(Fit(model, setup.task, setup.splits, config))
+def fitted(experiment: Experiment, config: Config) -> dict[str, torch.Tensor]:
+    model = copy.deepcopy(experiment.model)
+    events = list(Fit(model, experiment.task, experiment.splits, config))
     assert len(events) > config.training.epochs
     return {**model.state_dict(), "train_loss": torch.tensor(events[-2].train_loss)}  # type: ignore[union-attr]
 
@@ -25,8 +25,8 @@ def largest_difference(preset: str, *settings: str) -> float:
     """Return how far the parameters of the two steps are apart after an epoch, relative to each tensor's largest."""
     shared = ["training.batch_size=50", "training.epochs=1", "model.hidden_sizes=[16, 8]", "optimizer.lr=0.05"]
     loaded = [load_config(preset, [*shared, *settings, f"training.step={step}"]).config for step in ("eager", "manual")]
-    setup = set_up(loaded[0])
-    eager, manual = (fitted(setup, config) for config in loaded)
+    experiment = build_experiment(loaded[0])
+    eager, manual = (fitted(experiment, config) for config in loaded)
     return max(float((eager[name] - manual[name]).abs().max() / eager[name].abs().max()) for name in eager)
 
 

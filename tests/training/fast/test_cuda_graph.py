@@ -8,7 +8,7 @@ import pytest
 import torch
 from modelled_gpu import CUDA, modelled_gpu
 
-from dlcli.api import set_up
+from dlcli.api import build_experiment
 from dlcli.config.load import load_config
 from dlcli.training.events import StepEnded
 from dlcli.training.fast.backprop import Batch
@@ -63,8 +63,8 @@ def test_a_run_by_graphs_goes_on_from_within_an_epoch_as_if_it_had_not_stopped(
 
     def train(state: TrainingState | None = None) -> tuple[list[object], list[TrainingState]]:
         with modelled_gpu(monkeypatch):
-            setup = set_up(config)
-            fitted = Fit(setup.model, setup.task, setup.splits, config, state, report_seconds=0.0)
+            experiment = build_experiment(config)
+            fitted = Fit(experiment.model, experiment.task, experiment.splits, config, state, report_seconds=0.0)
             states = [fitted.state() for event in fitted if isinstance(event, StepEnded)]
             return [one.tolist() for one in fitted.parameters().values()], states
 
@@ -81,9 +81,9 @@ def test_a_run_by_graphs_is_that_of_autograd(settings: list[str]) -> None:
     states = []
     for step in ("eager", "manual"):
         config = load_config("digits", [*shared, *settings, f"training.step={step}"]).config
-        setup = set_up(config)
-        model = copy.deepcopy(setup.model)
-        for _ in Fit(model, setup.task, setup.splits, config):
+        experiment = build_experiment(config)
+        model = copy.deepcopy(experiment.model)
+        for _ in Fit(model, experiment.task, experiment.splits, config):
             pass
         states.append(model.state_dict())
     for name, expected in states[0].items():
@@ -93,8 +93,8 @@ def test_a_run_by_graphs_is_that_of_autograd(settings: list[str]) -> None:
 @needs_cuda
 def test_steps_are_captured() -> None:
     config = load_config("digits", ["training.device=cuda"]).config
-    setup = set_up(config)
-    step = ManualStep(setup.model, setup.task, setup.splits.train, config, "torch")
+    experiment = build_experiment(config)
+    step = ManualStep(experiment.model, experiment.task, experiment.splits.train, config, "torch")
     step.run(torch.arange(128, device="cuda"), [0.1, 0.1])
     replays = step._run_batches._replays.values()  # type: ignore[attr-defined]
     assert replays

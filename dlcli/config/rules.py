@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -93,7 +94,8 @@ def _training_rules(config: Config) -> Iterator[Violation]:
         hint = f"write it like `scheduler.warmup_epochs={min(1, training.epochs / 2):g}`"
         yield Violation(("scheduler", "warmup_epochs"), message, hint, ("training.epochs",))
     n_train = _about_training_examples(config.data)
-    if training.batch_size != "full" and training.batch_size > 1.01 * n_train + 10:  # splits are rounded per class
+    most = math.inf if n_train is None else 1.01 * n_train + 10  # splits are rounded per class
+    if training.batch_size != "full" and training.batch_size > most:
         message = (
             f"must be at most the number of training examples, about {n_train:,}. Got {training.batch_size} instead"
         )
@@ -102,6 +104,6 @@ def _training_rules(config: Config) -> Iterator[Violation]:
         yield Violation(("training", "batch_size"), message, hint, sizes)
 
 
-def _about_training_examples(data: DataSection) -> int:
-    total = getattr(data, "n_samples", data.examples)
-    return round(total * (1 - getattr(data, "test_fraction", 0)) * (1 - data.val_fraction))
+def _about_training_examples(data: DataSection) -> int | None:
+    total = data.count_examples()
+    return None if total is None else round(total * (1 - data.fraction_for_test()) * (1 - data.val_fraction))

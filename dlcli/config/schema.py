@@ -126,7 +126,7 @@ class DataSection(Section):
     """Settings of every data source."""
 
     tasks: ClassVar[tuple[TaskName, ...]]
-    examples: ClassVar[int] = 0  # excluding an official test split; 0 if `n_samples` sets it
+    examples: ClassVar[int | None] = None  # without an official test split; None if unknown before loading
 
     val_fraction: Fraction = 0.1
     """Fraction of the training examples held out for validation, stratified by class and drawn with `seed`."""
@@ -135,12 +135,24 @@ class DataSection(Section):
     `standard` to mean 0 and standard deviation 1. `none` keeps the original values: pixels of fashion_mnist 0..255,
     of digits 0..16, features of other sources in their original units."""
 
+    def count_examples(self) -> int | None:
+        """Return the number of examples without an official test split; None if it is unknown before loading."""
+        return self.examples
+
+    def fraction_for_test(self) -> float:
+        """Return the fraction of the examples to split off for testing; 0 for sources with an official test split."""
+        return 0.0
+
 
 class TestFraction(DataSection):
     """Settings of a data source without an official test split."""
 
     test_fraction: Fraction = 0.2
     """Fraction of all examples held out as the test split, which does not depend on `seed`."""
+
+    def fraction_for_test(self) -> float:
+        """Return `test_fraction`."""
+        return self.test_fraction
 
 
 class FashionMnistData(DataSection):
@@ -196,6 +208,10 @@ class SyntheticRegressionData(TestFraction):
     seed: Seed = 0
     """Seed of the generated data. The top-level `seed` draws the validation split and is used for training."""
 
+    def count_examples(self) -> int:
+        """Return `n_samples`."""
+        return self.n_samples
+
 
 class SyntheticClassificationData(TestFraction):
     """Synthetic classification data: points in classes; two-dimensional except for `blobs`."""
@@ -216,6 +232,10 @@ class SyntheticClassificationData(TestFraction):
     """Standard deviation of the noise. `blobs` have centres within -10..10; other patterns have a radius of about 1."""
     seed: Seed = 0
     """Seed of the generated data. The top-level `seed` draws the validation split and is used for training."""
+
+    def count_examples(self) -> int:
+        """Return `n_samples`."""
+        return self.n_samples
 
 
 AnyData = Annotated[

@@ -170,8 +170,7 @@ def make_splits(raw: RawData, config: DataSection, seed: int) -> Splits:
     info, train, test = raw.info, raw.train, raw.test
     del raw  # saves one copy of the examples if the caller keeps no reference either
     if test is None:
-        fraction = getattr(config, "test_fraction")  # noqa: B009  # only sources without a test split have it
-        train, test = _split_off(train, fraction, _TEST_SEED, "test")
+        train, test = _split_off(train, config.fraction_for_test(), _TEST_SEED, "test")
     train, val = _split_off(train, config.val_fraction, seed, "validation")
     per_image = info.image_shape is not None  # one scale for all pixels, or one per feature
     input_scaling = fit_scaling(train.stored, config.normalize, jointly=per_image)

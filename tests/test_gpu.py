@@ -1,4 +1,4 @@
-"""Commands on a modelled GPU: tensors of two devices that meet are an error, as they are on a real one."""
+"""Commands on a simulated GPU, which raises an error for operations on tensors of different devices."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from modelled_gpu import CUDA, modelled_gpu
 @pytest.mark.parametrize(
     "settings", ["digits training.batch_size=100", "digits training.step=eager", "sine_regression"]
 )
-def test_a_run_is_trained_measured_verified_and_reported(
+def test_train_eval_verify_and_report_work_on_a_simulated_gpu(
     settings: str, dlcli: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    figures = {}
+    metrics = {}
     for device in ("cpu", str(CUDA)):
         with modelled_gpu(monkeypatch, 1) as gpu:
             trained = dlcli(
@@ -27,5 +27,5 @@ def test_a_run_is_trained_measured_verified_and_reported(
                 assert done.code == 0, done.err
         assert bool(gpu.replays) == (device != "cpu" and "eager" not in settings), "steps are captured"
         test = json.loads(trained.out)["test"]
-        figures[device] = {name: value for name, value in test.items() if isinstance(value, float)}
-    assert figures[str(CUDA)] == pytest.approx(figures["cpu"], rel=1e-4)
+        metrics[device] = {name: value for name, value in test.items() if isinstance(value, float)}
+    assert metrics[str(CUDA)] == pytest.approx(metrics["cpu"], rel=1e-4)

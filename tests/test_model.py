@@ -17,24 +17,24 @@ from dlcli.model import (
 )
 
 
-def test_no_hidden_layer_is_the_linear_model() -> None:
+def test_no_hidden_layers_gives_the_linear_model() -> None:
     assert [type(layer) for layer in build_mlp(4, 3, ModelSection(hidden_sizes=()), seed=0)] == [nn.Linear]
 
 
-def test_layers_follow_the_config_and_end_in_linear() -> None:
+def test_layers_match_the_config_and_end_with_linear() -> None:
     model = build_mlp(4, 3, ModelSection(hidden_sizes=(8, 5), dropout=0.5), seed=0)
     kinds = [nn.Linear, nn.Sigmoid, nn.Dropout, nn.Linear, nn.Sigmoid, nn.Dropout, nn.Linear]
     assert [type(layer) for layer in model] == kinds
     assert count_parameters(model) == (4 * 8 + 8) + (8 * 5 + 5) + (5 * 3 + 3)
 
 
-def test_every_activation_and_initialisation_of_the_schema_is_there() -> None:
+def test_every_activation_and_initialisation_of_the_schema_exists() -> None:
     fields = ModelSection.model_fields
     assert set(ACTIVATIONS) == set(fields["activation"].annotation.__args__)  # type: ignore[union-attr]
     assert {"default", *INITIALISATIONS} == set(fields["init"].annotation.__args__)  # type: ignore[union-attr]
 
 
-def test_default_initialisation_is_torch_s_own_bit_for_bit() -> None:
+def test_default_initialisation_is_bit_identical_to_torch() -> None:
     ours = build_mlp(10, 3, ModelSection(hidden_sizes=(7,)), seed=5)
     torch.manual_seed(5)
     theirs = nn.Sequential(nn.Linear(10, 7), nn.Sigmoid(), nn.Linear(7, 3))
@@ -52,14 +52,14 @@ def test_default_initialisation_is_torch_s_own_bit_for_bit() -> None:
         ("zeros", 0.0, 0.0),
     ],
 )
-def test_initialisations_have_their_published_spread(init: str, weight_std: float, bias_std: float) -> None:
+def test_initialisations_have_the_published_standard_deviations(init: str, weight_std: float, bias_std: float) -> None:
     first = build_mlp(400, 2, ModelSection(hidden_sizes=(300,), init=init), seed=0)[0]
     assert isinstance(first, nn.Linear)
     assert first.weight.std().item() == pytest.approx(weight_std, rel=0.02)
     assert first.bias.std().item() == pytest.approx(bias_std, rel=0.15)
 
 
-def test_heaviside_steps_and_lets_no_gradient_through() -> None:
+def test_heaviside_returns_zero_or_one_and_has_zero_gradient() -> None:
     z = torch.tensor([-2.0, 0.0, 3.0], requires_grad=True)
     step = ACTIVATIONS["heaviside"]()(z)
     step.sum().backward()
@@ -69,7 +69,7 @@ def test_heaviside_steps_and_lets_no_gradient_through() -> None:
 
 
 @pytest.mark.parametrize("hidden_sizes", [(), (8,), (8, 5), (5, 5, 5)])
-def test_parameters_and_flops_are_those_that_torch_counts(hidden_sizes: tuple[int, ...]) -> None:
+def test_parameter_and_flop_counts_match_torch(hidden_sizes: tuple[int, ...]) -> None:
     model = build_mlp(4, 3, ModelSection(hidden_sizes=hidden_sizes), seed=0)
     sizes = layer_sizes(model)
     assert sum(size.parameters for size in sizes) == count_parameters(model)

@@ -1,4 +1,4 @@
-"""What training computes, held against loops anyone can read: plain torch, NumPy, the closed form."""
+"""Training results, compared with a torch loop, NumPy and a closed form."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dlcli.training.fit import Fit
 
 
 def plain_torch_loop(model: nn.Sequential, experiment: Experiment, config: Config) -> None:
-    """Train as any tutorial does, on the same batches."""
+    """Train with a standard torch loop on the same batches."""
     optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer.name](
         model.parameters(), **config.optimizer.model_dump(exclude={"name"})
     )
@@ -54,7 +54,7 @@ def plain_torch_loop(model: nn.Sequential, experiment: Experiment, config: Confi
     ids=lambda settings: " ".join(settings),
 )
 @pytest.mark.parametrize("preset", ["digits", "diabetes"])
-def test_fit_ends_in_the_same_bits_as_a_plain_torch_loop(preset: str, settings: list[str]) -> None:
+def test_eager_training_is_bit_identical_to_a_torch_loop(preset: str, settings: list[str]) -> None:
     shared = [
         "training.step=eager",
         "training.epochs=3",
@@ -76,7 +76,7 @@ def test_fit_ends_in_the_same_bits_as_a_plain_torch_loop(preset: str, settings: 
 
 
 @pytest.mark.parametrize("step", ["eager", "manual"])
-def test_gradient_descent_agrees_with_ten_lines_of_numpy(step: str) -> None:
+def test_gradient_descent_matches_ten_lines_of_numpy(step: str) -> None:
     config = load_config("gradient_descent", ["training.precision=float64", f"training.step={step}"]).config
     experiment = build_experiment(config)
     w1, b1, w2, b2 = (parameter.detach().numpy().copy() for parameter in experiment.model.parameters())
@@ -98,7 +98,7 @@ def test_gradient_descent_agrees_with_ten_lines_of_numpy(step: str) -> None:
         np.testing.assert_allclose(parameter.detach().numpy(), expected, rtol=0, atol=1e-10)
 
 
-def test_linear_regression_ends_within_a_percent_of_the_closed_form() -> None:
+def test_linear_regression_is_within_one_percent_of_the_closed_form() -> None:
     config = load_config("linear_regression").config
     experiment = build_experiment(config)
     train = experiment.splits.train

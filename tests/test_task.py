@@ -21,48 +21,48 @@ CROSS_ENTROPY, MSE = CrossEntropyLoss(name="cross_entropy"), MseLoss(name="mse")
 
 def metrics_over(task: Task, outputs: torch.Tensor, targets: torch.Tensor, batch_size: int) -> dict[str, float]:
     total: dict[str, torch.Tensor] = {}
-    for one, truth in zip(outputs.split(batch_size), targets.split(batch_size), strict=True):
-        total = {name: total.get(name, 0) + value for name, value in task.sums(one, truth).items()}
+    for batch, truth in zip(outputs.split(batch_size), targets.split(batch_size), strict=True):
+        total = {name: total.get(name, 0) + value for name, value in task.sums(batch, truth).items()}
     return task.metrics(total)
 
 
-def test_the_lecture_s_worked_numbers() -> None:
+def test_losses_match_the_lectures_worked_examples() -> None:
     logits, label = torch.log(torch.tensor([[0.6, 0.4]])), torch.tensor([0])
     assert Classification(CROSS_ENTROPY, 2).loss(logits, label).item() == pytest.approx(-math.log(0.6))
     assert Classification(MSE, 2).loss(logits, label).item() == pytest.approx(0.32)
 
 
 @pytest.mark.parametrize("batch_size", [7, 100])
-def test_classification_metrics_are_scikit_learn_s_over_the_whole_split(batch_size: int) -> None:
+def test_classification_metrics_match_scikit_learn_for_any_batch_size(batch_size: int) -> None:
     torch.manual_seed(0)
     outputs, labels = torch.randn(100, 5), torch.randint(0, 4, (100,))  # class 4 never occurs
     outputs[:, 3] = -9  # class 3 is never predicted
-    found = metrics_over(Classification(CROSS_ENTROPY, 5), outputs, labels, batch_size)
+    metrics = metrics_over(Classification(CROSS_ENTROPY, 5), outputs, labels, batch_size)
     preds = outputs.argmax(1)
-    assert tuple(found) == METRICS["classification"]
-    assert found["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(labels, preds))
-    assert found["macro_f1"] == pytest.approx(
+    assert tuple(metrics) == METRICS["classification"]
+    assert metrics["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(labels, preds))
+    assert metrics["macro_f1"] == pytest.approx(
         sklearn.metrics.f1_score(labels, preds, average="macro", zero_division=0.0)
     )
     probs = outputs.double().softmax(1)
-    assert found["loss"] == pytest.approx(sklearn.metrics.log_loss(labels, probs, labels=range(5)))
+    assert metrics["loss"] == pytest.approx(sklearn.metrics.log_loss(labels, probs, labels=range(5)))
 
 
 @pytest.mark.parametrize("batch_size", [7, 100])
-def test_regression_metrics_are_scikit_learn_s_in_the_target_s_own_unit(batch_size: int) -> None:
+def test_regression_metrics_match_scikit_learn_in_the_targets_unit(batch_size: int) -> None:
     torch.manual_seed(0)
     scaling = Scaling(torch.tensor([150.0, -3.0]).double(), torch.tensor([75.0, 0.5]).double())
     outputs, targets = torch.randn(100, 2), torch.randn(100, 2)
-    found = metrics_over(Regression(MSE, scaling), outputs, targets, batch_size)
+    metrics = metrics_over(Regression(MSE, scaling), outputs, targets, batch_size)
     truth, guess = scaling.invert(targets.double()), scaling.invert(outputs.double())
-    assert tuple(found) == METRICS["regression"]
-    assert found["mse"] == pytest.approx(sklearn.metrics.mean_squared_error(truth, guess))
-    assert found["rmse"] == pytest.approx(math.sqrt(found["mse"]))
-    assert found["mae"] == pytest.approx(sklearn.metrics.mean_absolute_error(truth, guess))
-    assert found["r2"] == pytest.approx(sklearn.metrics.r2_score(truth, guess))
+    assert tuple(metrics) == METRICS["regression"]
+    assert metrics["mse"] == pytest.approx(sklearn.metrics.mean_squared_error(truth, guess))
+    assert metrics["rmse"] == pytest.approx(math.sqrt(metrics["mse"]))
+    assert metrics["mae"] == pytest.approx(sklearn.metrics.mean_absolute_error(truth, guess))
+    assert metrics["r2"] == pytest.approx(sklearn.metrics.r2_score(truth, guess))
 
 
-def test_r2_of_a_constant_target_is_not_a_number() -> None:
+def test_r2_of_a_constant_target_is_nan() -> None:
     targets = torch.ones(9, 1)
     assert math.isnan(metrics_over(Regression(MSE, Scaling.identity()), torch.zeros(9, 1), targets, 9)["r2"])
 
@@ -75,7 +75,9 @@ def test_r2_of_a_constant_target_is_not_a_number() -> None:
         (HuberLoss(name="huber", delta=0.3), lambda a, b: F.huber_loss(a, b, delta=0.3)),
     ],
 )
-def test_reported_regression_loss_is_the_trained_one(loss: MseLoss | L1Loss | HuberLoss, expected: object) -> None:
+def test_reported_regression_loss_equals_the_training_loss(
+    loss: MseLoss | L1Loss | HuberLoss, expected: object
+) -> None:
     torch.manual_seed(0)
     outputs, targets = torch.randn(50, 3), torch.randn(50, 3)
     task = Regression(loss, Scaling.identity())
@@ -86,7 +88,9 @@ def test_reported_regression_loss_is_the_trained_one(loss: MseLoss | L1Loss | Hu
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 2.0, 0.5, 4.0])])
-def test_reported_cross_entropy_is_torch_s_over_the_whole_split(smoothing: float, weights: torch.Tensor | None) -> None:
+def test_reported_cross_entropy_matches_torch_for_the_whole_split(
+    smoothing: float, weights: torch.Tensor | None
+) -> None:
     torch.manual_seed(0)
     outputs, labels = torch.randn(50, 4), torch.randint(0, 4, (50,))
     task = Classification(CrossEntropyLoss(name="cross_entropy", label_smoothing=smoothing), 4, weights)
@@ -101,7 +105,7 @@ def test_probabilities_sum_to_one() -> None:
     assert probs.min() >= 0
 
 
-def test_balanced_class_weights_are_scikit_learn_s() -> None:
+def test_balanced_class_weights_match_scikit_learn() -> None:
     experiment = build_experiment(load_config("digits", ["loss.class_weights=balanced"]).config)
     labels = experiment.splits.train.targets.numpy()
     expected = sklearn.utils.class_weight.compute_class_weight("balanced", classes=np.arange(10), y=labels)
@@ -109,12 +113,12 @@ def test_balanced_class_weights_are_scikit_learn_s() -> None:
     torch.testing.assert_close(experiment.task._class_weights, torch.tensor(expected).float())
 
 
-def test_as_many_class_weights_as_classes() -> None:
+def test_wrong_number_of_class_weights_is_rejected() -> None:
     with pytest.raises(ConfigError, match="has 2 entries, digits has 10 classes"):
         build_experiment(load_config("digits", ["loss.class_weights=[1, 2]"]).config)
 
 
-def test_class_weights_of_another_type_that_were_used_without_autograd_can_be_trained_with() -> None:
+def test_class_weights_cached_in_inference_mode_work_with_autograd() -> None:
     task = Classification(CrossEntropyLoss(name="cross_entropy"), 3, torch.tensor([1.0, 2.0, 3.0]))
     outputs, labels = torch.zeros(3, 3, dtype=torch.float64), torch.arange(3)
     with torch.inference_mode():
@@ -125,7 +129,7 @@ def test_class_weights_of_another_type_that_were_used_without_autograd_can_be_tr
 
 
 @pytest.mark.parametrize("loss", [CROSS_ENTROPY, MSE])
-def test_the_l1_head_divides_by_the_l1_norm(loss: CrossEntropyLoss | MseLoss) -> None:
+def test_l1_head_divides_by_the_l1_norm(loss: CrossEntropyLoss | MseLoss) -> None:
     torch.manual_seed(0)
     outputs, labels = torch.randn(50, 4, dtype=torch.float64), torch.randint(0, 4, (50,))
     probs = outputs.abs() / outputs.abs().sum(1, keepdim=True)

@@ -1,4 +1,4 @@
-"""Which one: softmax or L1 head, cross-entropy or squared error."""
+"""Classification with cross-entropy or squared error, and a softmax or L1 head."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _LEAST_OUTPUT = 1e-6  # of the L1 head: below, log |z| is cut off and passes no 
 
 
 class Classification(Task):
-    """Which one: labels in, probabilities out.
+    """Classification of labelled examples; predictions are class probabilities.
 
     Args:
         loss: Cross-entropy, or squared error of probabilities.
         n_classes: Number of classes k.
-        class_weights: Weight of each class in the cross-entropy, shape (k,); None for equal ones.
-        head: What makes probabilities of outputs z: softmax, or z divided by its L1 norm, |z| / Σ |z|.
+        class_weights: Weight of each class in the cross-entropy, shape (k,); None for equal weights.
+        head: Map from outputs z to probabilities: softmax, or `l1` for |z| / Σ |z|.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Classification(Task):
         self._is_l1 = head == "l1"
         self._n_classes = n_classes
         self._class_weights = class_weights
-        self._weights_there: dict[tuple[torch.device, torch.dtype], Tensor] = {}
+        self._weights_on_device: dict[tuple[torch.device, torch.dtype], Tensor] = {}
         self._columns: dict[tuple[torch.device, torch.dtype], Tensor] = {}
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ class Classification(Task):
         return F.cross_entropy(logits, targets, weights, label_smoothing=smoothing)
 
     def total_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the sum of the losses; each times its class's weight, where classes weigh."""
+        """Return the sum of the losses, each multiplied by its class weight if there are class weights."""
         logits = self._logits(outputs)
         if isinstance(self._config, MseLoss):
             return self._squared_error(logits, targets)
@@ -119,10 +119,10 @@ class Classification(Task):
         if self._class_weights is None:
             return None
         key = (device, dtype)
-        if key not in self._weights_there:
+        if key not in self._weights_on_device:
             with torch.inference_mode(False):  # autograd may use them later
-                self._weights_there[key] = self._class_weights.to(device, dtype)
-        return self._weights_there[key]
+                self._weights_on_device[key] = self._class_weights.to(device, dtype)
+        return self._weights_on_device[key]
 
     def sums(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Return the loss, the weight it is divided by, and the confusion matrix (true, predicted)."""

@@ -1,1 +1,1 @@
-"""Splits + model -> a stream of events. Nothing in here prints, opens a path or sees YAML."""
+"""Training of a model as a stream of events, without output, run files or YAML."""

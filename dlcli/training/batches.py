@@ -39,12 +39,12 @@ def draw_order(n: int, seed: int, epoch: int) -> Tensor:
 
 
 def examples_per_batch(n: int, batch_size: BatchSize) -> int:
-    """Return the number of examples in a batch, other than a shorter last one."""
+    """Return the number of examples in a batch; the last batch may be shorter."""
     return n if batch_size == "full" else batch_size
 
 
 def count_batches(n: int, batch_size: BatchSize) -> int:
-    """Return the number of batches in an epoch, including a shorter last one."""
+    """Return the number of batches in an epoch, including a shorter last batch."""
     return -(-n // examples_per_batch(n, batch_size))
 
 

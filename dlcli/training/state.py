@@ -68,7 +68,7 @@ class TrainingState:
     The order of an epoch's examples is not stored: it is a function of `seed` and the epoch.
 
     Attributes:
-        position: How far it has come.
+        position: Completed epochs, steps, and examples of the current epoch.
         parameters: Parameters of the model, by their names in its state dict.
         optimizer: Optimizer state, with names such as `velocity.0.weight`.
         sums: Sums over the examples of the current epoch: `loss` and `weight`.

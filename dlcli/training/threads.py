@@ -46,7 +46,7 @@ def thread_count(threads: int) -> Iterator[None]:
     """
     if threads > 1:
         _check_threads(threads)
-    before, callers = torch.get_num_threads(), [(one.omp_get_dynamic(), _levels(one)) for one in _openmp()]
+    before, callers = torch.get_num_threads(), [(library.omp_get_dynamic(), _levels(library)) for library in _openmp()]
     torch.set_num_threads(threads)  # even if it is unchanged: MKL keeps a number for each calling thread
     for library in _openmp():
         library.omp_set_dynamic(0)  # otherwise the load may reduce the number

@@ -30,14 +30,14 @@ def _four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
         (["model.hidden_sizes=[256]", "training.precision=float64"], "manual", 2),
     ],
 )
-def test_it_follows_from_config_sizes_and_hardware(settings: list[str], step: str, count: int) -> None:
+def test_arithmetic_depends_on_config_sizes_and_hardware(settings: list[str], step: str, count: int) -> None:
     config = load_config("digits", settings).config
     experiment = build_experiment(config)
     assert experiment.arithmetic == Arithmetic(step, count, experiment.arithmetic.library)  # type: ignore[arg-type]
     assert choose_arithmetic(config, experiment.model, len(experiment.splits.train)) == experiment.arithmetic
 
 
-def test_large_products_are_onednns_where_the_processor_is_faster_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_products_use_onednn_if_it_is_faster_on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     config = load_config("digits", ["model.hidden_sizes=[256]", "training.device=cpu"]).config
     double = load_config("digits", ["model.hidden_sizes=[256]", "training.precision=float64"]).config
     for faster_from, library in ((2**20, "onednn"), (2**21, "torch")):
@@ -46,7 +46,7 @@ def test_large_products_are_onednns_where_the_processor_is_faster_by_it(monkeypa
         assert build_experiment(double).arithmetic.library == "torch"
 
 
-def test_a_run_trains_with_its_own_number_of_threads_and_leaves_the_callers() -> None:
+def test_run_uses_configured_threads_and_restores_the_callers_threads() -> None:
     config = load_config("digits", ["training.epochs=1", "training.threads=3"]).config
     experiment = build_experiment(config)
     before, seen = torch.get_num_threads(), []

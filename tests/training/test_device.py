@@ -12,12 +12,12 @@ from dlcli.training.device import check_memory, dtype_for, pick_device
 CUDA, MPS = torch.cuda.is_available(), torch.backends.mps.is_available()
 
 
-def test_auto_takes_cuda_then_mps_then_the_cpu() -> None:
+def test_auto_prefers_cuda_then_mps_then_cpu() -> None:
     assert pick_device("auto").type == ("cuda" if CUDA else "mps" if MPS else "cpu")
 
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:7", "mps"])
-def test_a_device_this_machine_lacks_is_named(name: str) -> None:
+def test_error_names_a_missing_device(name: str) -> None:
     if (name == "mps" and MPS) or (name == "cuda" and CUDA) or torch.cuda.device_count() > 7:
         pytest.skip(f"this machine has {name}")
     with pytest.raises(DeviceError, match=f"cannot use device {name}") as caught:
@@ -25,7 +25,7 @@ def test_a_device_this_machine_lacks_is_named(name: str) -> None:
     assert "--device" in str(caught.value.hint)
 
 
-def test_the_precision_gives_the_type_of_parameters() -> None:
+def test_precision_determines_the_parameter_dtype() -> None:
     cpu = torch.device("cpu")
     assert [dtype_for(precision, cpu) for precision in ("float32", "bf16", "float64")] == [
         torch.float32,
@@ -37,7 +37,7 @@ def test_the_precision_gives_the_type_of_parameters() -> None:
 
 
 @pytest.mark.skipif(not CUDA, reason="needs a CUDA device")
-def test_cuda_trains_to_what_the_cpu_does() -> None:
+def test_training_on_cuda_matches_the_cpu() -> None:
     from dlcli.api import train
     from dlcli.config.load import load_config
 
@@ -49,7 +49,7 @@ def test_cuda_trains_to_what_the_cpu_does() -> None:
     assert losses[1] == losses[2], "the same seed must give the same bits"
 
 
-def test_what_cannot_fit_is_refused_before_it_is_tried_with_the_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_too_large_for_memory_is_rejected_with_its_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     config = load_config("digits", ["model.hidden_sizes=[20000, 20000]", "optimizer={name: adam}"]).config
     splits = load_splits(config)
     cpu = torch.device("cpu")
@@ -61,7 +61,7 @@ def test_what_cannot_fit_is_refused_before_it_is_tried_with_the_sizes(monkeypatc
     assert caught.value.message.endswith("parameters need 6.4 GB, cpu has 1.0 GB")
 
 
-def test_the_memory_of_this_machine_is_known() -> None:
-    there = device_module._memory_bytes(torch.device("cpu"))
-    assert there is not None
-    assert 10**8 < there < 10**14
+def test_memory_size_of_this_machine_is_plausible() -> None:
+    memory = device_module._memory_bytes(torch.device("cpu"))
+    assert memory is not None
+    assert 10**8 < memory < 10**14

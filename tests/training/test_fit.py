@@ -24,7 +24,7 @@ def train(*overrides: str, preset: str = "digits") -> tuple[list[EpochEnded], Fi
     return epochs, events[-1], experiment.model
 
 
-def test_epochs_and_steps_are_counted_from_one_and_the_best_is_marked() -> None:
+def test_epochs_and_steps_count_from_one_and_best_epoch_is_marked() -> None:
     epochs, end, _ = train("training.epochs=6")
     steps = math.ceil(1295 / 64)
     assert [(event.epoch, event.step) for event in epochs] == [(epoch, epoch * steps) for epoch in range(1, 7)]
@@ -34,14 +34,14 @@ def test_epochs_and_steps_are_counted_from_one_and_the_best_is_marked() -> None:
 
 
 def test_train_loss_is_the_mean_over_examples_not_over_batches() -> None:
-    """With no learning to speak of, it must be what the whole split gives; a short last batch counts less."""
+    """With a negligible learning rate, it equals the loss of the whole split; a shorter last batch counts less."""
     epochs, _, model = train("training.epochs=1", "training.batch_size=1000", "optimizer.lr=1e-12")
     splits = build_experiment(load_config("digits").config).splits
     expected = torch.nn.functional.cross_entropy(model(splits.train.inputs), splits.train.targets).item()
     assert epochs[0].train_loss == pytest.approx(expected, rel=1e-6)
 
 
-def test_early_stopping_waits_for_its_patience() -> None:
+def test_early_stopping_respects_patience() -> None:
     epochs, end, _ = train("training.epochs=100", "early_stopping={patience: 3, min_delta: 0.01}", "optimizer.lr=0.3")
     assert end.reason == "early_stopping"
     best = 0
@@ -51,7 +51,7 @@ def test_early_stopping_waits_for_its_patience() -> None:
     assert len(epochs) == best + 1 + 3
 
 
-def test_a_higher_accuracy_is_better_and_a_lower_loss() -> None:
+def test_monitor_maximises_accuracy_and_minimises_loss() -> None:
     accuracy, loss = Monitor.of("val/accuracy"), Monitor.of("val/loss", min_delta=0.1)
     assert [accuracy.update(i, {"accuracy": value}) for i, value in enumerate((0.5, 0.6, 0.6), 1)] == [
         True,
@@ -62,17 +62,17 @@ def test_a_higher_accuracy_is_better_and_a_lower_loss() -> None:
     assert (accuracy.best_epoch, loss.best_epoch, loss.best_value) == (2, 3, 0.3)
 
 
-def test_the_first_loss_that_is_not_finite_stops_the_run_and_its_step_is_named() -> None:
+def test_first_non_finite_loss_stops_the_run_and_error_names_its_step() -> None:
     for step in ("manual", "eager"):
         with pytest.raises(DivergedError, match=r"train/loss is nan in epoch 1, step 3"):
             train("optimizer.lr=1e18", "model.activation=relu", f"training.step={step}")
 
 
-def test_looking_in_while_training_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frequent_reports_leave_results_bit_identical(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = ("training.epochs=2", "model.dropout=0.3")
     _, _, expected = train(*settings)
     monkeypatch.setattr(fit_module, "REPORT_SECONDS", 0.0)
-    monkeypatch.setattr(batches, "MOST_BATCHES", 1)  # a look after every step
+    monkeypatch.setattr(batches, "MOST_BATCHES", 1)  # report after every step
     config = load_config("digits", settings).config
     experiment = build_experiment(config)
     looks = [
@@ -85,7 +85,7 @@ def test_looking_in_while_training_changes_no_bit(monkeypatch: pytest.MonkeyPatc
         assert torch.equal(a, b)
 
 
-def test_heaviside_leaves_all_but_the_last_layer_as_they_were() -> None:
+def test_heaviside_trains_only_the_last_layer() -> None:
     config = load_config("digits", ["model.activation=heaviside", "training.epochs=1"]).config
     experiment = build_experiment(config)
     before = {name: value.clone() for name, value in experiment.model.state_dict().items()}
@@ -108,7 +108,7 @@ def test_every_regression_loss_learns(loss: str) -> None:
     assert epochs[-1].val["r2"] > 0.8
 
 
-def test_bf16_rounds_the_products_and_keeps_the_parameters_whole() -> None:
+def test_bf16_rounds_products_but_keeps_float32_parameters() -> None:
     exact, _, model = train("training.epochs=5", "training.step=eager")
     rounded, _, rounded_model = train("training.epochs=5", "training.precision=bf16")
     assert {parameter.dtype for parameter in rounded_model.parameters()} == {torch.float32}
@@ -116,7 +116,7 @@ def test_bf16_rounds_the_products_and_keeps_the_parameters_whole() -> None:
     assert rounded[-1].train_loss == pytest.approx(exact[-1].train_loss, rel=0.05)
 
 
-def test_losses_whose_sum_alone_is_too_large_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overflow_of_the_loss_sum_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     config = load_config("diabetes", ["training.epochs=1", "training.device=cpu", "training.step=eager"]).config
     experiment = build_experiment(config)
     monkeypatch.setattr(type(experiment.task), "loss", lambda self, outputs, targets: (outputs * 0).sum() + 3e38)

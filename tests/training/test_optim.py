@@ -1,4 +1,4 @@
-"""Schedules, held against torch's own."""
+"""Learning-rate schedules, compared with torch.optim."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ EPOCHS, STEPS = 8, 5
 def factors(settings: str, val_losses: list[float] | None = None) -> list[float]:
     config = load_config("digits", [f"scheduler={settings}"]).config.scheduler
     schedule = Schedule(config, EPOCHS, STEPS)
-    found = []
+    factors_by_step = []
     for epoch in range(EPOCHS):
-        found += [schedule.factor(epoch * STEPS + step) for step in range(1, STEPS + 1)]
+        factors_by_step += [schedule.factor(epoch * STEPS + step) for step in range(1, STEPS + 1)]
         schedule.epoch_ended(val_losses[epoch] if val_losses else 0.0)
-    return found
+    return factors_by_step
 
 
 def torch_factors(make: Callable[[torch.optim.Optimizer], object], *, each: str) -> list[float]:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     scheduler = make(optimizer)
-    found = []
+    factors_by_step = []
     for _ in range(EPOCHS):
         for _ in range(STEPS):
-            found.append(optimizer.param_groups[0]["lr"])
+            factors_by_step.append(optimizer.param_groups[0]["lr"])
             optimizer.step()
-            if each == "step" and len(found) < EPOCHS * STEPS:
+            if each == "step" and len(factors_by_step) < EPOCHS * STEPS:
                 scheduler.step()  # type: ignore[attr-defined]
         if each == "epoch":
             scheduler.step()  # type: ignore[attr-defined]
-    return found
+    return factors_by_step
 
 
 @pytest.mark.parametrize(
@@ -58,11 +58,11 @@ def torch_factors(make: Callable[[torch.optim.Optimizer], object], *, each: str)
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_schedules_are_torch_s(settings: str, make: Callable[[torch.optim.Optimizer], object], each: str) -> None:
+def test_schedules_match_torch(settings: str, make: Callable[[torch.optim.Optimizer], object], each: str) -> None:
     assert factors(settings) == pytest.approx(torch_factors(make, each=each), abs=1e-12)
 
 
-def test_plateau_is_torch_s() -> None:
+def test_plateau_matches_torch() -> None:
     losses = [1.0, 0.5, 0.6, 0.5, 0.7, 0.4, 0.4, 0.4]
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     scheduler = torch_schedulers.ReduceLROnPlateau(optimizer, factor=0.5, patience=1, threshold=0.0)
@@ -75,9 +75,9 @@ def test_plateau_is_torch_s() -> None:
 
 
 @pytest.mark.parametrize("name", ["none", "cosine", "step", "exponential", "one_cycle", "plateau"])
-def test_warm_up_rises_linearly_to_where_the_schedule_begins(name: str) -> None:
-    found = factors(f"{{name: {name}, warmup_epochs: 2}}")
-    start = found[10] if name != "one_cycle" else 0.04
+def test_warmup_rises_linearly_to_the_start_of_the_schedule(name: str) -> None:
+    factors_by_step = factors(f"{{name: {name}, warmup_epochs: 2}}")
+    start = factors_by_step[10] if name != "one_cycle" else 0.04
     rise = [start * step / 10 for step in range(1, 11)]
-    assert found[:10] == pytest.approx(rise, rel=1e-6)
-    assert max(found) <= 1
+    assert factors_by_step[:10] == pytest.approx(rise, rel=1e-6)
+    assert max(factors_by_step) <= 1

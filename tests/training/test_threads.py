@@ -14,7 +14,7 @@ from dlcli.training.threads import machine_cores, thread_count, threads_for
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine of files: 8 cores with two hardware threads each, in no container."""
+    """Fake /sys files of a machine with 8 cores, two hardware threads each, outside a container."""
     monkeypatch.setattr(threads, "_CPUS", tmp_path / "cpu")
     monkeypatch.setattr(threads, "_CGROUP", tmp_path / "cgroup")
     for i in range(16):
@@ -29,7 +29,7 @@ def write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def test_the_number_follows_from_the_size_of_the_work_up_to_the_machines_cores(machine: Path) -> None:
+def test_thread_count_grows_with_the_work_up_to_the_number_of_cores(machine: Path) -> None:
     assert [threads_for(2**power) for power in (10, 18, 19, 20, 21, 22, 23, 30)] == [1, 1, 1, 2, 2, 4, 8, 8]
 
 
@@ -48,14 +48,14 @@ def test_the_number_follows_from_the_size_of_the_work_up_to_the_machines_cores(m
         ({"cpu.max": "nonsense", "cpuset.cpus.effective": "\n"}, 8),
     ],
 )
-def test_a_container_has_the_cores_that_it_is_granted(machine: Path, files: dict[str, str], cores: int) -> None:
+def test_container_limits_reduce_the_number_of_cores(machine: Path, files: dict[str, str], cores: int) -> None:
     for name, text in files.items():
         write(machine / "cgroup" / name, text)
     assert threads.machine_cores() == cores
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs processor affinity")
-def test_neither_affinity_nor_omp_variables_change_the_number() -> None:
+def test_affinity_and_omp_variables_do_not_change_the_number_of_cores() -> None:
     program = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
         "from dlcli.training.threads import machine_cores; print(machine_cores())"
@@ -65,7 +65,7 @@ def test_neither_affinity_nor_omp_variables_change_the_number() -> None:
     assert int(done.stdout) == machine_cores()
 
 
-def test_the_callers_number_is_restored() -> None:
+def test_callers_thread_count_is_restored() -> None:
     before = torch.get_num_threads()
     with thread_count(before + 3):
         assert torch.get_num_threads() == before + 3
@@ -95,12 +95,12 @@ with thread_count(2):
 
 
 @pytest.mark.parametrize(("name", "value"), [("OMP_MAX_ACTIVE_LEVELS", "0"), ("OMP_DYNAMIC", "true")])
-def test_openmp_s_variables_change_no_bit(name: str, value: str) -> None:
-    """With OMP_MAX_ACTIVE_LEVELS=0 one thread did the work of one of two: sums were wrong."""
+def test_openmp_variables_leave_results_bit_identical(name: str, value: str) -> None:
+    """Regression test: with OMP_MAX_ACTIVE_LEVELS=0, only one of two threads ran, so sums were wrong."""
     assert run(NORM, **{name: value}) == run(NORM)
 
 
-def test_a_limit_of_openmp_is_refused_where_it_is_too_low(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openmp_thread_limit_below_the_thread_count_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     program = (
         "from dlcli.errors import UsageError\n"
         "from dlcli.training.threads import thread_count\n"
@@ -112,7 +112,7 @@ def test_a_limit_of_openmp_is_refused_where_it_is_too_low(monkeypatch: pytest.Mo
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_fork_of_a_process_that_has_used_threads_is_refused_and_does_not_hang() -> None:
+def test_fork_of_a_process_that_used_threads_is_rejected_without_deadlock() -> None:
     program = (
         "import os\nfrom dlcli.errors import UsageError\nfrom dlcli.training.threads import thread_count\n"
         "with thread_count(2): pass\n"

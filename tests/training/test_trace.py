@@ -1,4 +1,4 @@
-"""What is seen inside a model, held against autograd and written-out definitions."""
+"""Traces of gradients and saturation, compared with autograd and explicit definitions."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from dlcli.runs.log import read_traces
 from dlcli.training.trace import Tracer, is_traced
 
 
-def setup_of(preset: str, *settings: str) -> Experiment:
+def experiment_for(preset: str, *settings: str) -> Experiment:
     return build_experiment(load_config(preset, ["training.device=cpu", *settings]).config)
 
 
-def test_epochs_are_looked_at_ever_more_seldom() -> None:
-    looked = [epoch for epoch in range(1, 41) if is_traced(epoch)]
-    assert looked == [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40]
+def test_traces_become_less_frequent_with_the_epoch() -> None:
+    traced = [epoch for epoch in range(1, 41) if is_traced(epoch)]
+    assert traced == [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40]
     assert sum(map(is_traced, range(1, 100_001))) < 70
 
 
-def test_gradients_and_saturation_are_what_autograd_and_the_definition_say() -> None:
-    experiment = setup_of("digits", "model.hidden_sizes=[12, 7]", "model.init=normal", "model.dropout=0.4")
+def test_gradients_match_autograd_and_saturation_matches_its_definition() -> None:
+    experiment = experiment_for("digits", "model.hidden_sizes=[12, 7]", "model.init=normal", "model.dropout=0.4")
     layers = Tracer(experiment.model, experiment.task, experiment.splits).look().layers
     model, n = copy.deepcopy(experiment.model).eval(), len(experiment.splits.train)
     index = torch.tensor([round(i * (n - 1) / 255) for i in range(256)])
@@ -47,13 +47,13 @@ def test_gradients_and_saturation_are_what_autograd_and_the_definition_say() -> 
 
 
 @pytest.mark.parametrize(("activation", "saturates"), [("tanh", True), ("relu", True), ("gelu", False)])
-def test_only_what_can_saturate_is_said_to(activation: str, saturates: bool) -> None:
-    experiment = setup_of("digits", f"model.activation={activation}")
+def test_saturation_is_measured_only_for_saturating_activations(activation: str, saturates: bool) -> None:
+    experiment = experiment_for("digits", f"model.activation={activation}")
     first, last = Tracer(experiment.model, experiment.task, experiment.splits).look().layers
     assert (first.saturated is not None, last.saturated) == (saturates, None)
 
 
-def test_three_classes_have_followed_examples_and_others_none(clean_place: Path) -> None:
+def test_prediction_paths_are_recorded_only_for_three_classes(clean_place: Path) -> None:
     data = "data={name: synthetic_classification, pattern: spirals, n_classes: 3}"
     train(load_config("moons", [data, "training.epochs=9"]), run_dir=Path("three"))
     traces = read_traces(Path("three"), 9)
@@ -62,11 +62,11 @@ def test_three_classes_have_followed_examples_and_others_none(clean_place: Path)
         assert len(trace.paths) == 6
         assert all(len(path) == 3 and math.isclose(sum(path), 1) for path in trace.paths)
     assert traces[8].paths != traces[1].paths
-    experiment = setup_of("moons")
+    experiment = experiment_for("moons")
     assert Tracer(experiment.model, experiment.task, experiment.splits).look().paths == ()
 
 
-def test_a_damaged_trace_is_read_up_to_the_damage(clean_place: Path) -> None:
+def test_damaged_trace_is_read_up_to_the_damage(clean_place: Path) -> None:
     train(load_config("digits", ["training.epochs=4"]), run_dir=Path("run"))
     lines = Path("run/trace.jsonl").read_text().splitlines()
     for third in (

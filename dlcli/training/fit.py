@@ -186,7 +186,7 @@ class Fit:
         if not math.isfinite(value):
             raise DivergedError(
                 f"training diverged: {name} is {value} in epoch {self._epochs + 1}, step {step}",
-                hint="a smaller optimizer.lr, or training.gradient_clip_norm=1, keeps updates in bounds",
+                hint="reduce optimizer.lr or set training.gradient_clip_norm=1",
             )
 
     @property

@@ -1,4 +1,4 @@
-"""Activations and their derivatives, computed in place."""
+"""Activations and their derivatives, computed in preallocated memory."""
 
 from __future__ import annotations
 

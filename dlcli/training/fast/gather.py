@@ -30,9 +30,9 @@ class Gatherer:
         self._train = train
         self.inputs = ones_beside(n, train.stored.shape[1], dtype=train.dtype, device=device)
         self._scaling = train.scaling and train.scaling.to(device, train.dtype)
-        is_here = train.device == device
-        self._stored = empty_like(train.stored, n, device) if is_here and self._scaling else self.inputs[:, :-1]
-        self._transfers = None if is_here else itertools.cycle(_build_transfers(train, device, n))
+        is_on_device = train.device == device
+        self._stored = empty_like(train.stored, n, device) if is_on_device and self._scaling else self.inputs[:, :-1]
+        self._transfers = None if is_on_device else itertools.cycle(_build_transfers(train, device, n))
         self._has_all = False
 
     def __call__(self, index: Tensor | None, targets: Tensor) -> None:
@@ -49,16 +49,16 @@ class Gatherer:
             transfer = next(self._transfers)
             stored, sent_targets = transfer.send(index, len(targets))
             targets.copy_(sent_targets)
-            self._put(stored, inputs)
+            self._copy(stored, inputs)
             transfer.received()
         else:
             stored = self._stored[: len(targets)]
             _gather(self._train, index, stored, targets)
             if self._scaling is not None:
-                self._put(stored, inputs)
+                self._copy(stored, inputs)
         self._has_all = index is None
 
-    def _put(self, stored: Tensor, inputs: Tensor) -> None:
+    def _copy(self, stored: Tensor, inputs: Tensor) -> None:
         if self._scaling is None:
             inputs.copy_(stored)
         else:

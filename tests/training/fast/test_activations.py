@@ -21,7 +21,7 @@ def applied(activation: Elementwise) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("kind", KERNELS)
-def test_a_kernel_of_torch_does_what_the_formula_says(kind: type[nn.Module]) -> None:
+def test_torch_kernels_agree_with_the_formula(kind: type[nn.Module]) -> None:
     activation = KERNELS[kind]
     assert activation.pull_back is not activation.formula, f"torch.ops.aten.{activation.kernel} is gone"
     z, h = applied(activation)
@@ -38,6 +38,6 @@ def test_a_kernel_of_torch_does_what_the_formula_says(kind: type[nn.Module]) -> 
     [("sigmoid_backward_of_the_past", ()), ("sigmoid_backward", (0.5,)), ("tanh_backward", ())],
     ids=["gone", "with other arguments", "another"],
 )
-def test_a_kernel_that_is_not_what_it_was_is_done_without(kernel: str, settings: tuple[float, ...]) -> None:
+def test_a_changed_kernel_falls_back_to_the_formula(kernel: str, settings: tuple[float, ...]) -> None:
     activation = dataclasses.replace(ELEMENTWISE[nn.Sigmoid], kernel=kernel, settings=settings)
     assert activation.pull_back is activation.formula

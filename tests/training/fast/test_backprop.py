@@ -31,7 +31,7 @@ def largest_difference(preset: str, *settings: str) -> float:
 
 
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
-def test_every_activation_learns_as_by_autograd(activation: str) -> None:
+def test_every_activation_matches_autograd(activation: str) -> None:
     settings = [f"model.activation={activation}", "training.precision=float64"]
     assert largest_difference("digits", *settings) < 1e-12
 
@@ -48,12 +48,12 @@ def test_every_activation_learns_as_by_autograd(activation: str) -> None:
         ("diabetes", "{name: huber, delta: 0.3}"),
     ],
 )
-def test_every_loss_learns_as_by_autograd(preset: str, loss: str) -> None:
+def test_every_loss_matches_autograd(preset: str, loss: str) -> None:
     assert largest_difference(preset, f"loss={loss}", "training.precision=float64") < 1e-12
 
 
 @pytest.mark.parametrize("loss", ["{name: cross_entropy, label_smoothing: 0.1}", "{name: mse}"])
-def test_the_l1_head_learns_as_by_autograd(loss: str) -> None:
+def test_the_l1_head_matches_autograd(loss: str) -> None:
     settings = ["model.head=l1", "training.precision=float64", "optimizer.lr=0.01"]
     assert largest_difference("digits", f"loss={loss}", *settings) < 1e-10
 
@@ -75,7 +75,7 @@ def test_the_l1_head_learns_as_by_autograd(loss: str) -> None:
     ],
     ids=" ".join,
 )
-def test_every_way_of_training_is_that_of_autograd(settings: list[str]) -> None:
+def test_all_training_options_match_autograd(settings: list[str]) -> None:
     assert largest_difference("digits", *settings, "training.precision=float64") < 1e-11
 
 

@@ -20,7 +20,7 @@ from dlcli.training.state import TrainingState
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
-def test_steps_that_cannot_be_captured_or_lead_elsewhere_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_run_uncaptured_if_capture_fails_or_results_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     with modelled_gpu(monkeypatch) as gpu:
         state, numbers = torch.ones(3, device=CUDA), itertools.count(1)
 
@@ -43,7 +43,7 @@ def test_steps_that_cannot_be_captured_or_lead_elsewhere_are_taken_as_they_are(m
         assert gpu.replays == [1, 1], "one to try it, and one for good"
 
 
-def test_the_host_is_a_few_calls_ahead_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_host_is_at_most_a_few_calls_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     with modelled_gpu(monkeypatch, "late"):
         taken, batch = torch.zeros(1, device=CUDA), Batch(*(torch.zeros(1, device=CUDA) for _ in Batch._fields))
         steps = CapturedSteps(lambda _, lrs: [taken.add_(lr) for lr in lrs], [taken], most=1)
@@ -55,7 +55,7 @@ def test_the_host_is_a_few_calls_ahead_and_no_more(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("setting", ["optimizer={name: adam, lr: 0.01}", "optimizer.momentum=0.9"])
-def test_a_run_by_graphs_goes_on_from_within_an_epoch_as_if_it_had_not_stopped(
+def test_a_run_with_graphs_resumes_within_an_epoch_with_identical_results(
     setting: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = [f"training.device={CUDA}", "training.epochs=3", "training.batch_size=10", "model.dropout=0.2", setting]
@@ -76,7 +76,7 @@ def test_a_run_by_graphs_goes_on_from_within_an_epoch_as_if_it_had_not_stopped(
 
 @needs_cuda
 @pytest.mark.parametrize("settings", [["optimizer.momentum=0"], ["optimizer={name: adam, lr: 0.01}"]], ids=" ".join)
-def test_a_run_by_graphs_is_that_of_autograd(settings: list[str]) -> None:
+def test_a_run_with_graphs_matches_autograd(settings: list[str]) -> None:
     shared = ["training.device=cuda", "training.epochs=3", "training.batch_size=50"]
     states = []
     for step in ("eager", "manual"):

@@ -35,7 +35,7 @@ def take(optimizer: Optimizer, steps: range) -> None:
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_the_kernels_do_what_is_written_out(setting: str) -> None:
+def test_kernels_agree_with_the_reference_optimizers(setting: str) -> None:
     fused_parameters, expected = parameters(), parameters()
     fused, written_out = (
         build_fused_optimizer(fused_parameters, read(setting)),
@@ -51,7 +51,7 @@ def test_the_kernels_do_what_is_written_out(setting: str) -> None:
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_one_goes_on_in_its_own_memory_from_what_another_remembered(setting: str) -> None:
+def test_load_state_copies_in_place_and_continues(setting: str) -> None:
     expected = parameters()
     written_out = build_optimizer(expected, read(setting))
     take(written_out, range(1, 3))
@@ -66,14 +66,14 @@ def test_one_goes_on_in_its_own_memory_from_what_another_remembered(setting: str
     torch.testing.assert_close(own, expected)
 
 
-def test_one_goes_on_from_before_the_first_step() -> None:
+def test_load_state_accepts_an_empty_state() -> None:
     fused = build_fused_optimizer(parameters(), read("{name: sgd, momentum: 0.9}"))
     assert fused is not None
     fused.load_state({}, steps=0)
     assert all(one.eq(0).all() for one in fused.state()["velocity"])
 
 
-def test_kernels_that_torch_has_changed_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_kernels_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     config = read("{name: sgd}")
     monkeypatch.setattr(torch, "_fused_sgd_", lambda *_, **__: None)
     assert build_fused_optimizer(parameters(), config) is None

@@ -16,7 +16,7 @@ BYTES = Split(torch.arange(20, dtype=torch.uint8).view(10, 2), torch.arange(10),
 @pytest.mark.parametrize("schedule", ["at once", "late", 1, 2, 3])
 @pytest.mark.parametrize("train", [FLOATS, BYTES], ids=["floats", "bytes"])
 @pytest.mark.parametrize(("device", "data_device"), [(CPU, CPU), (CUDA, CUDA), (CUDA, CPU)], ids=str)
-def test_examples_come_in_the_order_asked_for(
+def test_examples_are_gathered_in_index_order(
     device: torch.device, data_device: torch.device, train: Split, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     orders = [[3, 1, 4, 0], [9, 8], [5], None, None, [2, 6]]
@@ -34,7 +34,7 @@ def test_examples_come_in_the_order_asked_for(
             assert own_targets.to(CPU).tolist() == list(order or range(10))
 
 
-def test_bytes_are_scaled_as_whole_tensors_are() -> None:
+def test_bytes_are_scaled_like_whole_tensors() -> None:
     scaled = SCALING.apply(BYTES.stored)
     assert scaled.dtype == torch.float32
     assert torch.equal(scaled, (BYTES.stored.float() - 3) / 7)

@@ -21,7 +21,7 @@ def linears(*sizes: int) -> list[nn.Linear]:
 
 @pytest.mark.parametrize("unit_major", [True, False])
 @pytest.mark.parametrize("sizes", [(3, 1), (7, 10), (300, 300)], ids=str)
-def test_parameters_come_back_as_they_went_in(sizes: tuple[int, int], unit_major: bool) -> None:
+def test_unpack_inverts_pack(sizes: tuple[int, int], unit_major: bool) -> None:
     linear = nn.Linear(*sizes)
     layer = Layer(linear, unit_major)
     expected = [parameter.detach().clone() for parameter in linear.parameters()]
@@ -36,17 +36,17 @@ def test_parameters_come_back_as_they_went_in(sizes: tuple[int, int], unit_major
 
 
 @pytest.mark.parametrize("n", [64, 512])
-def test_units_or_examples_lie_side_by_side_whichever_are_more(n: int) -> None:
+def test_the_larger_dimension_is_contiguous(n: int) -> None:
     assert choose_layout(linears(784, 256, 128, 10), n) == [n < 256, n < 256, True]
 
 
-def test_what_one_thread_does_lies_by_examples_and_so_do_few_hidden_units() -> None:
+def test_small_layers_and_few_hidden_units_are_example_major() -> None:
     assert choose_layout(linears(1, 64, 64, 1), 32) == [False, False, True]
     assert choose_layout(linears(784, 256, 10, 10), 64) == [True, False, True]
     assert choose_layout(linears(784, 10), 64) == [True]
 
 
-def test_idle_units_stay_idle() -> None:
+def test_padding_units_stay_zero() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(5, 20), nn.Sigmoid(), nn.Linear(20, 10))
     layers, n = read_layers(model, 8), 8

@@ -46,7 +46,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, *, family: int | None, accurate: bo
         (26, True, "torch", []),
     ],
 )
-def test_large_layers_are_onednns_on_processors_where_it_is_faster(
+def test_large_layers_use_onednn_on_processors_where_it_is_faster(
     monkeypatch: pytest.MonkeyPatch, family: int | None, accurate: bool, library: Library, batch_sizes: list[int]
 ) -> None:
     pretend(monkeypatch, family=family, accurate=accurate)
@@ -65,7 +65,7 @@ def test_large_layers_are_onednns_on_processors_where_it_is_faster(
         ("", None),
     ],
 )
-def test_the_processors_family_is_read_from_what_the_system_says(
+def test_the_processor_family_is_read_from_the_system(
     monkeypatch: pytest.MonkeyPatch, text: str, family: int | None
 ) -> None:
     monkeypatch.setattr(Path, "read_text", lambda *_arguments, **_options: text)
@@ -73,7 +73,7 @@ def test_the_processors_family_is_read_from_what_the_system_says(
 
 
 @needs_onednn
-def test_torch_still_multiplies_by_onednn_where_it_may_round_and_only_there(capfd: pytest.CaptureFixture[str]) -> None:
+def test_torch_uses_onednn_only_if_it_may_round(capfd: pytest.CaptureFixture[str]) -> None:
     """If this fails after an update of torch, the usual library is used; see how oneDNN is chosen now."""
     left, right = torch.randn(64, 512), torch.randn(512, 256)
     with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
@@ -84,7 +84,7 @@ def test_torch_still_multiplies_by_onednn_where_it_may_round_and_only_there(capf
 
 
 @needs_onednn
-def test_it_is_as_accurate_as_float32_and_a_reduced_precision_would_be_noticed() -> None:
+def test_onednn_is_as_accurate_as_float32_and_lower_precision_is_detected() -> None:
     torch.manual_seed(0)
     left, right = torch.randn(64, 512), torch.randn(512, 256)
     assert onednn._error(left, right) < 3e-6
@@ -93,14 +93,14 @@ def test_it_is_as_accurate_as_float32_and_a_reduced_precision_would_be_noticed()
     assert rounded / (left @ right).abs().max() > 10 * onednn._MAX_ERROR
 
 
-def test_where_it_rounds_the_usual_library_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_library_is_used_if_onednn_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onednn, "_error", lambda *_: 1e-3)
     most = torch.get_num_threads()
     assert not onednn._is_accurate()
     assert torch.get_num_threads() == most
 
 
-def test_where_torch_cannot_be_told_the_usual_library_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_library_is_used_if_torch_has_no_switch(monkeypatch: pytest.MonkeyPatch) -> None:
     def onednn_() -> None:
         raise AttributeError("Unknown attribute fp32_precision")
 
@@ -110,7 +110,7 @@ def test_where_torch_cannot_be_told_the_usual_library_is_taken(monkeypatch: pyte
 
 @needs_onednn
 @torch.inference_mode()
-def test_its_products_are_those_of_the_usual_library() -> None:
+def test_onednn_products_agree_with_the_default_library() -> None:
     torch.manual_seed(0)
     original, n = nn.Linear(100, 50), 32
     h, delta = ones_beside(n, 100, dtype=torch.float32, device=torch.device("cpu")), torch.randn(n, 50)

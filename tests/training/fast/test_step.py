@@ -82,7 +82,7 @@ class Training:
 @pytest.mark.parametrize("schedule", ["at once", "late", 1, 2])
 @pytest.mark.parametrize("data_device", [CUDA, CPU], ids=["resident", "too large"])
 @pytest.mark.parametrize(("preset", "setting"), CASES)
-def test_graphs_on_a_gpu_take_the_steps_of_a_cpu_and_nothing_waits(
+def test_gpu_graphs_match_cpu_steps_without_host_waits(
     preset: str, setting: str, data_device: torch.device, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(batches._GATHERED_BYTES, "cuda", 3 * BATCH_SIZE * FEATURES * 4)  # three batches at once

@@ -19,9 +19,9 @@ if __name__ == "__main__" and not sys.flags.safe_path:
     _exclude_working_folder()
 
 from dlcli.openmp import prepare_process  # noqa: E402
-from dlcli.signals import leave_at_signals  # noqa: E402
+from dlcli.signals import exit_on_signals  # noqa: E402
 
-leave_at_signals()  # before anything slow is imported
+exit_on_signals()  # before anything slow is imported
 prepare_process()
 
 

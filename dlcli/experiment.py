@@ -15,7 +15,7 @@ from dlcli.model import build_mlp
 from dlcli.task import Task, build_task
 from dlcli.training.arithmetic import Arithmetic, choose_arithmetic
 from dlcli.training.batches import draw_order
-from dlcli.training.device import check_memory, dtype_for, memory_errors_named, pick_device, place_splits
+from dlcli.training.device import check_memory, convert_memory_errors, dtype_for, pick_device, place_splits
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def build_experiment(
     splits = load_splits(config, notify=notify) if splits is None else splits
     info = splits.info
     check_memory(config, splits, device, dtype)
-    with memory_errors_named(config):
+    with convert_memory_errors(config):
         model = build_mlp(info.in_features, info.out_features, config.model, seed=config.seed, dtype=dtype).to(device)
         task = build_task(config, splits)
         arithmetic = choose_arithmetic(config, model, len(splits.train))

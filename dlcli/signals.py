@@ -11,7 +11,7 @@ from typing import Any
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
-def leave_at_signals() -> None:
+def exit_on_signals() -> None:
     """Make signals end the process with 128 + their number and no traceback, while nothing needs saving."""
     for number in _handled_signals():
         signal.signal(number, lambda signum, _frame: os._exit(128 + signum))
@@ -35,13 +35,13 @@ class StopSignals:
         self._only_ctrl_c = only_ctrl_c
         self._previous: dict[signal.Signals, Any] = {}
 
-    def take(self) -> None:
+    def install(self) -> None:
         """Install the handlers; do nothing outside the main thread, where Python allows no handlers."""
         if threading.current_thread() is threading.main_thread():
             chosen = [number for number in _handled_signals() if number == signal.SIGINT or not self._only_ctrl_c]
             self._previous = {number: signal.signal(number, self._record) for number in chosen}
 
-    def give_back(self) -> None:
+    def restore(self) -> None:
         """Restore the previous handlers; do nothing if none were replaced."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)

@@ -24,12 +24,12 @@ def _handlers() -> Iterator[None]:
 def test_first_signal_requests_a_stop_and_second_ends_the_process() -> None:
     before = signal.getsignal(signal.SIGTERM)
     signals = StopSignals()
-    signals.take()
+    signals.install()
     assert signals.received is None
     os.kill(os.getpid(), signal.SIGTERM)
     assert signals.received == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == signal.getsignal(signal.SIGINT) == signal.SIG_DFL
-    signals.give_back()
+    signals.restore()
     assert signal.getsignal(signal.SIGTERM) == before
 
 
@@ -37,10 +37,10 @@ def test_first_signal_requests_a_stop_and_second_ends_the_process() -> None:
 def test_initially_ignored_signals_stay_ignored() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signals = StopSignals()
-    signals.take()
+    signals.install()
     os.kill(os.getpid(), signal.SIGHUP)
     assert signals.received is None
-    signals.give_back()
+    signals.restore()
     assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
 
 

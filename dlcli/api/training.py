@@ -26,7 +26,7 @@ from dlcli.runs.recorder import Recorder
 from dlcli.runs.resume import ResumePoint, check_changes, check_summary, find_resume_point, reopen_run
 from dlcli.runs.run import Run
 from dlcli.runs.trained_run import check_data, check_fit
-from dlcli.training.device import memory_errors_named
+from dlcli.training.device import convert_memory_errors
 from dlcli.training.events import RunStarted
 from dlcli.training.fit import Fit
 from dlcli.training.listeners import NO_LISTENERS, Listeners, stop_requests
@@ -196,7 +196,7 @@ def _train_in(
         config, splits, experiment.model, experiment.device, arithmetic.threads, str(folder.path), step
     )
     listeners.listen(started)
-    with memory_errors_named(config), stop_requests(listeners) as should_stop:
+    with convert_memory_errors(config), stop_requests(listeners) as should_stop:
         fit = Fit(experiment.model, experiment.task, splits, config, state)
         with Recorder(folder, fit, splits, config, point) as recorder:
             for event in fit:

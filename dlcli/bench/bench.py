@@ -9,7 +9,7 @@ import torch
 
 from dlcli.config.load import load_config
 from dlcli.experiment import build_experiment
-from dlcli.training.device import describe_device, memory_errors_named, pick_device
+from dlcli.training.device import convert_memory_errors, describe_device, pick_device
 from dlcli.training.threads import machine_cores
 
 if TYPE_CHECKING:  # imported late: rarely used
@@ -53,7 +53,7 @@ def bench(
         workloads = [Workload(config, experiment.config, experiment.splits)]
     speeds: list[Speed] = []
     for workload in workloads:
-        with memory_errors_named(workload.config):
+        with convert_memory_errors(workload.config):
             speeds.append(measure_speed(workload, rounds=rounds, against=against))
         listen(speeds[-1])
     device_name = describe_device(workloads[0].splits.train.device, machine_cores())

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.training.fast.cuda_graph import capture
-from dlcli.training.fast.layers import choose_layout, ones_beside
+from dlcli.training.fast.layers import choose_layout, with_ones_column
 from dlcli.training.fast.onednn import build_layer, choose_library
 from dlcli.training.threads import machine_cores, thread_count
 
@@ -25,7 +25,7 @@ def product_seconds(model: nn.Sequential, batch_size: int) -> float:
     """
     linears = [module for module in model if isinstance(module, nn.Linear)]
     weight = linears[0].weight
-    h = ones_beside(batch_size, linears[0].in_features, dtype=weight.dtype, device=weight.device)
+    h = with_ones_column(batch_size, linears[0].in_features, dtype=weight.dtype, device=weight.device)
     products: list[Callable[[], object]] = []
     for linear, unit_major in zip(linears, choose_layout(linears, batch_size), strict=True):
         layer = build_layer(

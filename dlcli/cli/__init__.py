@@ -29,7 +29,7 @@ from dlcli.cli.output import JsonOption, ProgressOption, QuietOption, print_erro
 from dlcli.cli.room import guard_torch_import
 from dlcli.cli.streams import open_streams
 from dlcli.errors import DlcliError, UsageError
-from dlcli.plots.importing import ignore_settings_of_users
+from dlcli.plots.importing import ignore_user_settings
 
 _TYPER_ERROR: Any = typer.BadParameter.__mro__[1]  # base class of Typer's usage errors; it has no public name
 
@@ -84,7 +84,7 @@ def _root(
 def main() -> None:
     """Run the command line; a user error ends with a message and its exit code."""
     open_streams()
-    ignore_settings_of_users()
+    ignore_user_settings()
     guard_torch_import()
     try:
         code = _run()

@@ -82,16 +82,16 @@ def open_listeners(progress: Progress, *, quiet: bool) -> Iterator[Listeners]:
 
     def listen(event: Event) -> None:
         if isinstance(event, RunStarted):
-            signals.take()
+            signals.install()
             remember_run(event.run)
         elif isinstance(event, FitEnded):
-            signals.give_back()
+            signals.restore()
         reporter.handle(event)
 
     try:
         yield Listeners(listen, reporter.note, lambda: signals.received)
     finally:
-        signals.give_back()
+        signals.restore()
         reporter.close()
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from dlcli.api import StudyOutcome
     from dlcli.lecture.studies.results import StudyResults, VariantResults
-    from dlcli.lecture.studies.train import Spectators
+    from dlcli.lecture.studies.train import StudyListeners
     from dlcli.reporters.base import Progress
 
 
@@ -82,8 +82,8 @@ def study_command(
 
     from dlcli import api
 
-    with _open_spectators(progress, quiet=quiet) as spectators:
-        outcome = api.study(name, overrides or (), data=data, seeds=seeds, folder=output, spectators=spectators)
+    with _open_listeners(progress, quiet=quiet) as listeners:
+        outcome = api.study(name, overrides or (), data=data, seeds=seeds, folder=output, listeners=listeners)
     if json:
         print_json({**outcome.record, "folder": outcome.folder, "files": outcome.files}, kept=outcome.folder)
     else:
@@ -91,18 +91,18 @@ def study_command(
 
 
 @contextmanager
-def _open_spectators(progress: Progress, *, quiet: bool) -> Iterator[Spectators]:
-    """Yield spectators that show the progress of a study and stop it cleanly at a signal."""
-    from dlcli.lecture.studies.train import Spectators
+def _open_listeners(progress: Progress, *, quiet: bool) -> Iterator[StudyListeners]:
+    """Yield listeners that show the progress of a study and stop it cleanly at a signal."""
+    from dlcli.lecture.studies.train import StudyListeners
     from dlcli.reporters.series import choose_series_reporter
     from dlcli.signals import StopSignals
 
     reporter, signals = choose_series_reporter("none" if quiet else progress), StopSignals()
-    signals.take()
+    signals.install()
     try:
-        yield Spectators(reporter.advance, reporter.tell, reporter.tell, lambda: signals.received)
+        yield StudyListeners(reporter.advance, reporter.tell, reporter.tell, lambda: signals.received)
     finally:
-        signals.give_back()
+        signals.restore()
         reporter.close()
 
 

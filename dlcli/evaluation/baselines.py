@@ -142,7 +142,7 @@ def describe_against_baselines(
     than 0.5 %.
 
     Args:
-        metrics: Metrics of the run, from `evaluate_in_full`.
+        metrics: Metrics of the run, from `evaluate_fully`.
         baselines: Baselines evaluated on the same examples.
         unit: Unit of the target; empty if it has none.
     """

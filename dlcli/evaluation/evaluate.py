@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlcli.evaluation.baselines import describe_against_baselines
-from dlcli.evaluation.metrics import evaluate_in_full, evaluate_model
+from dlcli.evaluation.metrics import evaluate_fully, evaluate_model
 from dlcli.evaluation.predictions import predict_examples
-from dlcli.evaluation.stored_baselines import find_baselines
+from dlcli.evaluation.stored_baselines import load_or_fit_baselines
 from dlcli.experiment import Experiment
 from dlcli.runs.run import Run, open_run
 from dlcli.runs.trained_run import CheckpointName, SplitName, TrainedRun, load_trained_run
@@ -25,7 +25,7 @@ class EvalResult:
         checkpoint: Evaluated checkpoint.
         epoch: Epoch of the checkpoint.
         examples: Number of evaluated examples.
-        metrics: Metrics as returned by `evaluate_in_full`.
+        metrics: Metrics as returned by `evaluate_fully`.
         baselines: Results of the baselines on the same examples, by name.
         statements: Sentences that compare the run with the baselines.
     """
@@ -90,8 +90,8 @@ def evaluate_trained(
     notify: Callable[[str], None] = lambda text: None,
 ) -> EvalResult:
     """Evaluate a run whose model is in memory; see `evaluate`."""
-    metrics = evaluate_in_full(trained)
-    fitted = find_baselines(run.folder, trained, notify) if baselines else []
+    metrics = evaluate_fully(trained)
+    fitted = load_or_fit_baselines(run.folder, trained, notify) if baselines else []
     return EvalResult(
         run=run.path,
         split=trained.split_name,

@@ -35,7 +35,7 @@ def _name_metrics(task: Task, sums: dict[str, Tensor], class_names: Sequence[str
     return metrics
 
 
-def evaluate_in_full(run: TrainedRun) -> dict[str, Any]:
+def evaluate_fully(run: TrainedRun) -> dict[str, Any]:
     """Return `evaluate_model` of the run's split, and all metrics computed from its single predictions.
 
     Raises:

@@ -23,7 +23,7 @@ from dlcli.runs.trained_run import SplitName, TrainedRun
 _MUCH_WORK = 20_000_000  # input values in train × classes; takes about a second
 
 
-def find_baselines(folder: RunFolder, run: TrainedRun, notify: Callable[[str], None]) -> list[Baseline]:
+def load_or_fit_baselines(folder: RunFolder, run: TrainedRun, notify: Callable[[str], None]) -> list[Baseline]:
     """Return the baselines of a run on its split.
 
     Reads logistic regression from `baselines.json` if that file has a valid entry. Otherwise fits it and saves the

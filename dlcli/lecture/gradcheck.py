@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from dlcli.data.splits import Split
 from dlcli.task import Task
 from dlcli.training.fast.backprop import Batch, Propagation, is_supported, read_layers
-from dlcli.training.fast.layers import ones_beside
+from dlcli.training.fast.layers import with_ones_column
 
 EXAMPLES = 32
 SAMPLED_ENTRIES = 40  # per tensor, for finite differences: each entry takes four forward passes
@@ -176,7 +176,7 @@ def formula_gradients(model: nn.Sequential, task: Task, batch: Split) -> list[Te
     for layer in layers:
         layer.dropout = 0.0
         gradients += layer.unpack(layer.keep_gradient())
-    inputs = ones_beside(n, features, dtype=batch.dtype, device=batch.device)
+    inputs = with_ones_column(n, features, dtype=batch.dtype, device=batch.device)
     inputs[:, :-1] = batch.inputs
     outputs = layers[-1].outputs(n)
     Propagation(layers, task.loss_gradient, n)(Batch(inputs, batch.targets, outputs), lr=1.0, keep=1.0)

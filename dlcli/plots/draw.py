@@ -11,7 +11,7 @@ from dlcli.errors import DataError, UsageError
 from dlcli.experiment import Experiment
 from dlcli.plots.gallery import NAMES, Picture, cheap_names, pictures
 from dlcli.plots.style import Format
-from dlcli.runs.files import write_whole
+from dlcli.runs.files import write_atomic
 from dlcli.runs.folder import RunFolder, find_run
 from dlcli.runs.run import Run, open_run
 from dlcli.runs.trained_run import CheckpointName, SplitName, TrainedRun, load_trained_run
@@ -158,7 +158,7 @@ def _write(selected: Sequence[Picture], formats: Sequence[Format], folder: Path)
         for format_ in dict.fromkeys(formats):
             path = folder / f"{picture.name}.{format_}"
             try:
-                write_whole(path, picture.render(format_))
+                write_atomic(path, picture.render(format_))
             except DataError as error:
                 raise DataError(
                     error.message, hint="free some disk space, or choose another folder with -o DIR"

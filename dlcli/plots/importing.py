@@ -18,7 +18,7 @@ from types import ModuleType
 _process = {"is_own": False}
 
 
-def ignore_settings_of_users() -> None:
+def ignore_user_settings() -> None:
     """Make a later import of matplotlib ignore user settings and system fonts, in a process that belongs to dlcli."""
     _process["is_own"] = True
 

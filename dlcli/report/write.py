@@ -12,13 +12,13 @@ from torch import nn
 
 from dlcli.errors import DataError
 from dlcli.evaluation.diagnosis.measurements import measure
-from dlcli.evaluation.diagnosis.rules import LOOKED_FOR, find_problems
+from dlcli.evaluation.diagnosis.rules import RULE_NAMES, find_problems
 from dlcli.evaluation.evaluate import evaluate_trained
 from dlcli.model import count_parameters
 from dlcli.overview import describe_run
 from dlcli.plots.gallery import pictures
 from dlcli.runs.comparison import compare_runs
-from dlcli.runs.files import write_whole
+from dlcli.runs.files import write_atomic
 from dlcli.runs.run import Run, open_run
 from dlcli.runs.trained_run import CheckpointName, SplitName, TrainedRun, load_trained_run
 
@@ -96,7 +96,7 @@ def _contents(run: Run, trained: TrainedRun, checkpoint: CheckpointName, notify:
         essentials=describe_run(trained.config, trained.splits, trained.model, device, threads, run="").essentials,
         measured=asdict(evaluate_trained(run, trained, checkpoint, notify=notify)),
         findings=find_problems(trained, measure(trained)),
-        looked_for=LOOKED_FOR,
+        looked_for=RULE_NAMES,
         curves=[image for name, image in images if name in _CURVES],
         pictures=[image for name, image in images if name not in _CURVES],
         layers=_layers(trained.model, trained.info.in_features),
@@ -144,7 +144,7 @@ def _write_page(file: Path, page: bytes) -> None:
     try:
         if file.exists() and not file.is_file():
             raise DataError(f"cannot write {file}: it exists and is not a regular file", hint=_ANOTHER_FILE)
-        write_whole(file, page)
+        write_atomic(file, page)
     except ValueError as error:  # such as a NUL character in the path
         raise DataError(f"cannot write {str(file)!r}: not a valid file name", hint=_ANOTHER_FILE) from error
     except DataError as error:

@@ -11,7 +11,7 @@ import torch
 from dlcli.config.load import LoadedConfig
 from dlcli.data.splits import DataInfo
 from dlcli.errors import DataError, UsageError
-from dlcli.runs.files import encode_text, write_json, write_whole
+from dlcli.runs.files import encode_text, write_atomic, write_json
 from dlcli.runs.folder import RunFolder, create_run
 from dlcli.runs.lock import LOCK, OWNER, lock_run
 from dlcli.runs.manifest import build_manifest
@@ -50,7 +50,7 @@ def begin_run(
     folder = create_run(loaded.config.name, run_dir)
     with lock_run(folder.path):
         _make_checkpoints_folder(folder)
-        write_whole(folder.config, encode_text(loaded.text))
+        write_atomic(folder.config, encode_text(loaded.text))
         write_resolved(folder, loaded.config, loaded.origin)
         write_json(folder.manifest, build_manifest(loaded.config, info, device, arithmetic, command))
         yield folder

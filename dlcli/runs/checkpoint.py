@@ -21,7 +21,7 @@ from torch import Tensor
 
 from dlcli.data.scaling import Scaling
 from dlcli.errors import DataError
-from dlcli.runs.files import read_file, to_json, write_whole
+from dlcli.runs.files import read_file, to_json, write_atomic
 from dlcli.runs.header import SCHEMA, ArithmeticPart, Header, TrainingPart, fingerprint, read_header
 from dlcli.runs.soundness import find_problem, part
 from dlcli.training.arithmetic import Arithmetic
@@ -97,7 +97,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, previous: Path | None
     content = safetensors.torch.save(tensors_of(checkpoint), metadata={"dlcli": to_json(header)})
     digest = hashlib.sha256(content).hexdigest()
     start = content.index(_DIGEST_FOLLOWS) + len(_DIGEST_FOLLOWS)
-    write_whole(path, content[:start] + digest.encode() + content[start + len(digest) :], previous=previous)
+    write_atomic(path, content[:start] + digest.encode() + content[start + len(digest) :], previous=previous)
     return digest
 
 

@@ -67,7 +67,7 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def write_whole(path: Path, content: bytes, *, previous: Path | None = None) -> None:
+def write_atomic(path: Path, content: bytes, *, previous: Path | None = None) -> None:
     """Replace a file atomically: a crash or a power cut leaves either the old file or the new file.
 
     The caller must hold the lock of the run; concurrent writers are not supported.
@@ -180,7 +180,7 @@ def write_json(path: Path, value: Any) -> None:
     Raises:
         DataError: If the file cannot be written; the old file is kept.
     """
-    write_whole(path, (to_json(value, indent=2) + "\n").encode())
+    write_atomic(path, (to_json(value, indent=2) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from dlcli.errors import DataError
-from dlcli.runs.files import append_text, read_file, sync_file, sync_folder, to_json, write_whole
+from dlcli.runs.files import append_text, read_file, sync_file, sync_folder, to_json, write_atomic
 from dlcli.training.events import EpochEnded, LayerTrace, Trace
 
 JSONL, CSV, TRACE = "metrics.jsonl", "metrics.csv", "trace.jsonl"
@@ -99,10 +99,10 @@ def rewrite_log(folder: Path, rows: Sequence[Row]) -> None:
     Raises:
         DataError: If a file cannot be written.
     """
-    write_whole(folder / JSONL, "".join(f"{to_json(row)}\n" for row in rows).encode())
-    write_whole(folder / CSV, csv_text(rows, heading=True).encode() if rows else b"")
+    write_atomic(folder / JSONL, "".join(f"{to_json(row)}\n" for row in rows).encode())
+    write_atomic(folder / CSV, csv_text(rows, heading=True).encode() if rows else b"")
     traces = read_traces(folder, len(rows))
-    write_whole(folder / TRACE, "".join(trace_line(*item) for item in traces.items()).encode())
+    write_atomic(folder / TRACE, "".join(trace_line(*item) for item in traces.items()).encode())
 
 
 def read_rows(folder: Path) -> list[Row]:

@@ -8,7 +8,7 @@ from dlcli.config.load import LoadedConfig
 from dlcli.config.render import read_origins, render_yaml
 from dlcli.config.schema import Config
 from dlcli.config.tree import KeyPath
-from dlcli.runs.files import encode_text, write_whole
+from dlcli.runs.files import encode_text, write_atomic
 from dlcli.runs.folder import RunFolder
 
 _RAISED = "raised when the run was resumed"
@@ -27,7 +27,7 @@ def write_resolved(folder: RunFolder, config: Config, origin: Callable[[KeyPath]
         DataError: If the file cannot be written.
     """
     text = render_yaml(config, lambda _section, _field, path: origin(path))
-    write_whole(folder.resolved, encode_text(f"# Every setting of this run, and where it came from.\n{text}"))
+    write_atomic(folder.resolved, encode_text(f"# Every setting of this run, and where it came from.\n{text}"))
 
 
 def record_limits(folder: RunFolder, resolved: LoadedConfig, limits: Mapping[str, int | None]) -> None:

@@ -112,7 +112,7 @@ def _too_large(config: Config, reason: str) -> DeviceError:
 
 
 @contextmanager
-def memory_errors_named(config: Config) -> Iterator[None]:
+def convert_memory_errors(config: Config) -> Iterator[None]:
     """Convert out-of-memory errors into a DeviceError with a hint.
 
     Raises:

@@ -56,10 +56,10 @@ def stop_requests(listeners: Listeners) -> Iterator[Callable[[], int | None]]:
         yield listeners.should_stop
         return
     signals = StopSignals(only_ctrl_c=True)
-    signals.take()
+    signals.install()
     try:
         yield lambda: signals.received
     except Interrupted as error:
         raise KeyboardInterrupt(f"{error.message}; {error.hint}") from error
     finally:
-        signals.give_back()
+        signals.restore()

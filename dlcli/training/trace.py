@@ -11,7 +11,7 @@ from dlcli.data.splits import Split, Splits
 from dlcli.task import Task
 from dlcli.training.events import LayerTrace, Trace
 
-PROBE_EXAMPLES = 256  # evenly spaced training examples: enough for a mean, fast compared with an epoch
+TRACE_EXAMPLES = 256  # evenly spaced training examples: enough for a mean, fast compared with an epoch
 FOLLOWED_PER_CLASS = 2
 FLAT = 0.05  # fraction of the steepest slope; flatter activations pass back almost no gradient
 # Steepest slope, and slope as a function of the activation's value.
@@ -41,7 +41,7 @@ class Tracer:
 
     def __init__(self, model: nn.Sequential, task: Task, splits: Splits) -> None:
         self._model, self._task = model, task
-        self._probe = splits.train.evenly_spaced(PROBE_EXAMPLES)
+        self._probe = splits.train.evenly_spaced(TRACE_EXAMPLES)
         self._followed = followed_examples(splits) if splits.info.out_features == 3 else None
 
     def look(self) -> Trace:

@@ -12,7 +12,7 @@ from dlcli.runs.checkpoint import Checkpoint
 from dlcli.runs.checkpoint_maker import CheckpointMaker
 from dlcli.runs.log import Row, epoch_row, log_digest, trace_line
 from dlcli.training.arithmetic import Arithmetic
-from dlcli.training.device import memory_errors_named
+from dlcli.training.device import convert_memory_errors
 from dlcli.training.events import EpochEnded, Event, FitEnded
 from dlcli.training.fit import Fit
 from dlcli.training.listeners import Listeners
@@ -80,7 +80,7 @@ def retrain(experiment: Experiment, target: Target, listeners: Listeners) -> Ret
     within_epochs = any(position.examples for position in target.states.values())
     report_seconds = 0.0 if within_epochs else None  # only a report after every step reaches such positions
     retrained, is_reached = RetrainedRun(), False
-    with memory_errors_named(experiment.config):
+    with convert_memory_errors(experiment.config):
         fit = Fit(
             experiment.model,
             experiment.task,

@@ -7,7 +7,7 @@ from dlcli.api import build_experiment
 from dlcli.config.load import load_config
 from dlcli.data.splits import Split
 from dlcli.errors import DataError, UsageError
-from dlcli.evaluation.metrics import evaluate_in_full, evaluate_model
+from dlcli.evaluation.metrics import evaluate_fully, evaluate_model
 from dlcli.evaluation.predictions import predict_examples
 from dlcli.runs.trained_run import TrainedRun
 from dlcli.training import evaluation as training_evaluation
@@ -95,7 +95,7 @@ def test_full_evaluation_contains_the_basic_metrics() -> None:
     for preset in ("digits", "moons", "diabetes"):
         run = make_run(preset)
         basic = evaluate_model(run.model, run.task, run.split, run.info.class_names)
-        full = evaluate_in_full(run)
+        full = evaluate_fully(run)
         assert {name: full[name] for name in basic} == basic
         assert len(full) > len(basic)
 
@@ -105,4 +105,4 @@ def test_outputs_that_are_not_finite_are_refused(preset: str) -> None:
     run = make_run(preset)
     torch.nn.init.constant_(run.model[-1].bias, torch.nan)
     with pytest.raises(DataError, match="the model of here gives outputs that are not finite"):
-        evaluate_in_full(run)
+        evaluate_fully(run)

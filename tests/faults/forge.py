@@ -119,7 +119,7 @@ def _serve() -> None:
     import dlcli.api
     import dlcli.cli
     from dlcli.config.load import load_config
-    from dlcli.signals import leave_at_signals
+    from dlcli.signals import exit_on_signals
     from dlcli.training import isolation, threads
     from dlcli.training.fit import Fit
 
@@ -130,7 +130,7 @@ def _serve() -> None:
     isolation.machine_cores = threads.machine_cores = cores
     _answer("ready")
     pid = 0
-    leave_at_signals()  # covers the time between the fork and the first line of dlcli, which does the same
+    exit_on_signals()  # covers the time between the fork and the first line of dlcli, which does the same
     for line in sys.stdin:
         request = json.loads(line)
         if request == "reap":

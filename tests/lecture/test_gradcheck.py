@@ -99,11 +99,11 @@ def test_a_layer_with_gradients_is_not_reported_as_flat() -> None:
 def planted(right: elementwise.Elementwise, factor: float) -> elementwise.Elementwise:
     """Return an activation whose derivative is wrong by a factor."""
 
-    def pull_back(gradient: Tensor, z: Tensor, h: Tensor) -> None:
-        right.pull_back(gradient, z, h)
+    def backward(gradient: Tensor, z: Tensor, h: Tensor) -> None:
+        right.backward(gradient, z, h)
         gradient.mul_(factor)
 
-    return elementwise.Elementwise(right.apply, pull_back, right.in_place)
+    return elementwise.Elementwise(right.apply, backward, right.in_place)
 
 
 @pytest.mark.parametrize("name", sorted(set(ACTIVATIONS) - {"heaviside"}))

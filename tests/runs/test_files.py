@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dlcli.errors import DataError
-from dlcli.runs.files import append_text, read_file, read_json, sync_file, to_json, write_json, write_whole
+from dlcli.runs.files import append_text, read_file, read_json, sync_file, to_json, write_atomic, write_json
 
 
 def test_json_replaces_nan_and_infinity_by_null() -> None:
@@ -51,12 +51,12 @@ def test_irregular_files_are_rejected_without_blocking(clean_place: Path, kind: 
             use(path)
     if kind == "folder":
         with pytest.raises(DataError, match=r"cannot write a: Is a directory"):
-            write_whole(path, b"x")
+            write_atomic(path, b"x")
     else:
-        write_whole(path, b"x")
+        write_atomic(path, b"x")
         assert path.read_bytes() == b"x"
     os.mkfifo(".b.tmp")
-    write_whole(Path("b"), b"x")
+    write_atomic(Path("b"), b"x")
     assert Path("b").read_bytes() == b"x"
 
 
@@ -74,20 +74,20 @@ def test_links_are_followed_for_reading_but_not_for_writing(clean_place: Path) -
     assert read_file(Path("a")) == b"mine"
     with pytest.raises(DataError, match="cannot write a: "):
         append_text(Path("a"), "x")
-    write_whole(Path("a"), b"new")
+    write_atomic(Path("a"), b"new")
     assert Path("precious").read_text() == "mine"
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 def test_a_failed_write_keeps_the_old_file(clean_place: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
-    write_whole(Path("a"), b"old")
+    write_atomic(Path("a"), b"old")
 
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, call, fail)
     with pytest.raises(DataError, match="cannot write a: No space left on device"):
-        write_whole(Path("a"), b"new")
+        write_atomic(Path("a"), b"new")
     assert Path("a").read_bytes() == b"old"
     assert [file.name for file in Path().iterdir()] == ["a"]
 

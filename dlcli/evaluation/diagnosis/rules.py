@@ -24,7 +24,7 @@ _RULES = (
     training_rules.too_few_epochs,
     data_rules.miscalibration,
 )
-LOOKED_FOR = tuple(rule.__name__.replace("_", " ") for rule in (data_rules.leakage, *_RULES))
+RULE_NAMES = tuple(rule.__name__.replace("_", " ") for rule in (data_rules.leakage, *_RULES))
 
 
 def find_problems(log: RunLog, facts: Facts | None = None) -> list[Finding]:

@@ -13,22 +13,22 @@ from dlcli.lecture.studies.answers import (
     answer_settings,
     answer_symmetry,
 )
-from dlcli.lecture.studies.study import Ground, Study, Variant
+from dlcli.lecture.studies.study import BaseConfig, Study, Variant
 
 # Two sigmoid layers, Xavier initialisation, plain SGD at a constant learning rate. The validation split of digits is
 # larger than usual because the curves are measured on it, and a tenth of 1,438 examples is too coarse.
 _COMMON = ("model.init=xavier_uniform", "optimizer={name: sgd}", "scheduler=null", "early_stopping=null")
 _NETWORK = ("model.hidden_sizes=[64, 64]", "training.batch_size=64", *_COMMON)
-_DIGITS = Ground("digits", ("data.val_fraction=0.2", "training.epochs=30", *_NETWORK), level=0.9)
-_FASHION = Ground("fashion_mnist", ("training.epochs=5", *_NETWORK), level=0.85)
+_DIGITS = BaseConfig("digits", ("data.val_fraction=0.2", "training.epochs=30", *_NETWORK), level=0.9)
+_FASHION = BaseConfig("fashion_mnist", ("training.epochs=5", *_NETWORK), level=0.85)
 _IMAGES = {"digits": _DIGITS, "fashion_mnist": _FASHION}
 _LRS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 
 
-def _extend(grounds: dict[str, Ground], *settings: str) -> dict[str, Ground]:
-    """Return the grounds with additional settings, which take precedence."""
+def _extend(base_configs: dict[str, BaseConfig], *settings: str) -> dict[str, BaseConfig]:
+    """Return the base configs with additional settings, which take precedence."""
     return {
-        data: Ground(ground.preset, (*ground.settings, *settings), ground.level) for data, ground in grounds.items()
+        data: BaseConfig(base.preset, (*base.settings, *settings), base.level) for data, base in base_configs.items()
     }
 
 
@@ -36,7 +36,7 @@ _LOSSES = Study(
     name="mse-vs-cross-entropy",
     question="How much worse is squared error on probabilities?",
     lecture="Squared error on the probabilities can work, but in reality does not work well.",
-    grounds=_IMAGES,
+    base_configs=_IMAGES,
     variants=(
         Variant("cross-entropy", ("loss.name=cross_entropy",)),
         Variant("squared error", ("loss.name=mse",)),
@@ -50,7 +50,7 @@ _HEADS = Study(
     name="softmax-vs-l1",
     question="Is learning faster with softmax than with the L1 norm?",
     lecture="Many maps reach the simplex; with softmax the gradient is linear, so learning is faster.",
-    grounds=_IMAGES,
+    base_configs=_IMAGES,
     variants=(Variant("softmax", ("model.head=softmax",)), Variant("L1 norm", ("model.head=l1",))),
     reference="softmax",
     answer=answer_pair,
@@ -61,7 +61,7 @@ _STEPS = Study(
     name="sigmoid-vs-heaviside",
     question="What do the layers below a step function learn?",
     lecture="The Heaviside step has a useless gradient, so it is replaced by the sigmoid.",
-    grounds=_IMAGES,
+    base_configs=_IMAGES,
     variants=(
         Variant("sigmoid", ("model.activation=sigmoid",)),
         Variant("Heaviside", ("model.activation=heaviside",)),
@@ -76,7 +76,7 @@ _DEPTHS = Study(
     name="depth",
     question="Do more sigmoid layers learn better?",
     lecture="Each sigmoid layer multiplies the gradient by σ(1 − σ), which is at most 1/4.",
-    grounds=_IMAGES,
+    base_configs=_IMAGES,
     variants=tuple(
         Variant(f"{n} layer{'' if n == 1 else 's'}", (f"model.hidden_sizes=[{', '.join(['64'] * n)}]",), n)
         for n in (1, 2, 4, 8)
@@ -92,7 +92,7 @@ _RATES = Study(
     question="What if the learning rate is too low or too high?",
     lecture="θ ← θ − α J: the learning rate α is ours to choose.",
     # Unlike sigmoid, ReLU has no upper bound, so training diverges visibly if steps are too large.
-    grounds=_extend(_IMAGES, "model.activation=relu"),
+    base_configs=_extend(_IMAGES, "model.activation=relu"),
     variants=tuple(Variant(f"α={lr:g}", (f"optimizer.lr={lr}",), lr) for lr in (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)),
     reference="α=0.1",
     answer=answer_settings,
@@ -103,7 +103,7 @@ _BATCHES = Study(
     name="batch-size",
     question="Do smaller batches, with more steps per epoch, help?",
     lecture="Gradient descent takes the gradient over the whole set (X, Y) in each step.",
-    grounds=_extend(_IMAGES, "training.epochs=20") | {"fashion_mnist": _FASHION},
+    base_configs=_extend(_IMAGES, "training.epochs=20") | {"fashion_mnist": _FASHION},
     variants=(
         Variant("the whole set", ("training.batch_size=full",)),
         *(Variant(f"batches of {n}", (f"training.batch_size={n}",), n) for n in (512, 64, 8, 1)),
@@ -118,7 +118,7 @@ _STARTS = Study(
     name="initialisation",
     question="Does the starting point of gradient descent matter?",
     lecture="Gradient descent begins with θ ← N(0, 1).",
-    grounds=_IMAGES,
+    base_configs=_IMAGES,
     variants=(
         Variant("N(0, 1)", ("model.init=normal",)),
         Variant("zeros", ("model.init=zeros",)),
@@ -137,9 +137,9 @@ _SOLUTIONS = Study(
     name="closed-form-vs-sgd",
     question="Does gradient descent reach the least-squares solution?",
     lecture="Linear regression with squared error has one minimum, θ = (Xᵀ X)⁻¹ Xᵀ Y.",
-    grounds={
-        "diabetes": Ground("diabetes", _LINEAR, level=0.2),
-        "synthetic_regression": Ground("linear_regression", _LINEAR, level=0.01),
+    base_configs={
+        "diabetes": BaseConfig("diabetes", _LINEAR, level=0.2),
+        "synthetic_regression": BaseConfig("linear_regression", _LINEAR, level=0.01),
     },
     variants=(
         Variant("least squares", is_solved=True),

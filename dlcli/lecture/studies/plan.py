@@ -79,12 +79,12 @@ def make_plan(chosen: Study, settings: tuple[str, ...], data: str | None, n_seed
     """
     if n_seeds < 2:
         raise UsageError("a study needs at least 2 seeds to estimate the spread", hint="use `--seeds 5`")
-    data = data or next(iter(chosen.grounds))
-    if data not in chosen.grounds:
-        hint = f"use `--data {closest(data, list(chosen.grounds)) or next(iter(chosen.grounds))}`"
-        raise UsageError(f"{chosen.name} runs on {' or '.join(chosen.grounds)}, not on {data}", hint=hint)
+    data = data or next(iter(chosen.base_configs))
+    if data not in chosen.base_configs:
+        hint = f"use `--data {closest(data, list(chosen.base_configs)) or next(iter(chosen.base_configs))}`"
+        raise UsageError(f"{chosen.name} runs on {' or '.join(chosen.base_configs)}, not on {data}", hint=hint)
     _check_settings(chosen, settings)
-    base = chosen.grounds[data]
+    base = chosen.base_configs[data]
     configs = {
         variant.label: load_config(base.preset, [*base.settings, *settings, *variant.settings]).config
         for variant in chosen.variants

@@ -14,8 +14,8 @@ from dlcli.lecture.studies.catalogue import find_study
 from dlcli.lecture.studies.plan import make_plan
 from dlcli.lecture.studies.record import make_record
 from dlcli.lecture.studies.results import StudyResults
-from dlcli.lecture.studies.train import PairedTraining, Spectators
-from dlcli.runs.files import read_json, write_json, write_whole
+from dlcli.lecture.studies.train import PairedTraining, StudyListeners
+from dlcli.runs.files import read_json, write_atomic, write_json
 from dlcli.runs.manifest import describe_environment, describe_start
 
 RECORD = "results.json"
@@ -45,7 +45,7 @@ def study(
     data: str | None = None,
     seeds: int = 5,
     folder: Path | None = None,
-    spectators: Spectators | None = None,
+    listeners: StudyListeners | None = None,
 ) -> StudyOutcome:
     """Run a study and save its figure and results.
 
@@ -55,17 +55,17 @@ def study(
         data: Name of the data source; None selects the study's first.
         seeds: Number of seeds per variant, at least 2, counted from the seed after the config's `seed`.
         folder: Output folder; None uses `studies/NAME`.
-        spectators: Callbacks; None uses no callbacks.
+        listeners: Callbacks; None uses no callbacks.
 
     Raises:
         UsageError: If the study does not exist, cannot run with these arguments, or the folder holds other files.
         DataError: If the data is missing, damaged or unsuitable, or a file cannot be written.
         DeviceError: If the device is missing, or its memory is too small.
-        Interrupted: If `spectators.should_stop` returns a signal number; no files are written.
+        Interrupted: If `listeners.should_stop` returns a signal number; no files are written.
     """
     plan = make_plan(find_study(name), tuple(settings), data, seeds)
     start = describe_start(sys.argv)
-    training = PairedTraining(plan, spectators or Spectators())
+    training = PairedTraining(plan, listeners or StudyListeners())
     with _folder_for(name, Path("studies") / name if folder is None else folder) as folder:
         results = training.run()
         return _write(folder, results, {**start, **describe_environment(training.device)})
@@ -79,7 +79,7 @@ def _write(folder: Path, results: StudyResults, environment: Mapping[str, Any]) 
     pictures = draw_study(results)
     write_json(folder / RECORD, record)
     for file, content in pictures.items():
-        write_whole(folder / file, content)
+        write_atomic(folder / file, content)
     return StudyOutcome(str(folder), (*pictures, RECORD), results, record)
 
 

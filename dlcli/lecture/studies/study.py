@@ -31,7 +31,7 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Ground:
+class BaseConfig:
     """Common settings of a study's variants on one data source.
 
     Attributes:
@@ -53,7 +53,7 @@ class Study:
         name: Name on the command line.
         question: Question in one line.
         lecture: Claim of the lecture to be tested.
-        grounds: Common settings by data source; the first data source is the default.
+        base_configs: Common settings by data source; the first data source is the default.
         variants: Variants to compare.
         reference: Label of the variant that the others are compared with.
         answer: Function that returns sentences answering the question from the results.
@@ -66,7 +66,7 @@ class Study:
     name: str
     question: str
     lecture: str
-    grounds: Mapping[str, Ground]
+    base_configs: Mapping[str, BaseConfig]
     variants: tuple[Variant, ...]
     reference: str
     answer: Callable[[StudyResults], Sequence[str]]

@@ -26,14 +26,14 @@ from dlcli.lecture.studies.plan import Plan
 from dlcli.lecture.studies.results import StudyResults, Training, VariantResults, first_epoch
 from dlcli.lecture.studies.sentences import format_number
 from dlcli.lecture.studies.study import Variant
-from dlcli.training.device import memory_errors_named
+from dlcli.training.device import convert_memory_errors
 from dlcli.training.evaluation import evaluate_split
 from dlcli.training.events import EpochEnded
 from dlcli.training.fit import Fit
 
 
 @dataclass(frozen=True)
-class Spectators:
+class StudyListeners:
     """Callbacks of a running study.
 
     Attributes:
@@ -56,11 +56,11 @@ class PairedTraining:
 
     Args:
         plan: Plan of the study.
-        spectators: Callbacks.
+        listeners: Callbacks.
     """
 
-    def __init__(self, plan: Plan, spectators: Spectators) -> None:
-        self._plan, self._spectators = plan, spectators
+    def __init__(self, plan: Plan, listeners: StudyListeners) -> None:
+        self._plan, self._listeners = plan, listeners
         trained = sum(not variant.is_solved for variant in plan.study.variants)
         self._total, self._done = trained * (len(plan.lrs) + len(plan.seeds)) * plan.epochs, 0
         self._unit = ""
@@ -121,7 +121,7 @@ class PairedTraining:
             training, splits = self._train(variant, config, splits, f"{variant.label}, lr {lr:g}", tests=False)
             scores[lr] = None if training.diverged else sum(training.curve) / len(training.curve)
         choice = ", ".join(f"{lr:g}" for lr in scores)
-        self._spectators.tell(f"{variant.label}: lr {plan.best_lr(scores):g} is the best of {choice}")
+        self._listeners.tell(f"{variant.label}: lr {plan.best_lr(scores):g} is the best of {choice}")
         return scores
 
     def _train_seed(self, seed: int, configs: Mapping[str, Config]) -> dict[str, Training]:
@@ -136,7 +136,7 @@ class PairedTraining:
             for label, training in trainings.items()
         ]
         seconds = time.perf_counter() - start
-        self._spectators.tell(f"seed {seed}: test {self._plan.metric} {', '.join(scores)}; {seconds:.1f} s")
+        self._listeners.tell(f"seed {seed}: test {self._plan.metric} {', '.join(scores)}; {seconds:.1f} s")
         return trainings
 
     def _train(
@@ -144,11 +144,11 @@ class PairedTraining:
     ) -> tuple[Training, Splits]:
         """Train or solve a variant; return its measurements, and the splits for the next variant with the same seed."""
         self._advance(activity, 0)
-        experiment = build_experiment(config, notify=self._spectators.notify, splits=splits)
+        experiment = build_experiment(config, notify=self._listeners.notify, splits=splits)
         self._unit, self.device = experiment.splits.info.target_unit, experiment.device
         is_distance = self._plan.study.curve == "distance"
         solution = solve_least_squares(experiment.splits.train) if is_distance else None
-        with memory_errors_named(config):
+        with convert_memory_errors(config):
             if variant.is_solved:
                 assert solution is not None, "only the reference of distances is solved"
                 solution.write_to(experiment.model)
@@ -195,10 +195,10 @@ class PairedTraining:
 
     def _advance(self, activity: str, epochs: int) -> None:
         self._done += epochs
-        self._spectators.advance(activity, self._done, self._total)
+        self._listeners.advance(activity, self._done, self._total)
 
     def _raise_if_stopped(self) -> None:
-        if signum := self._spectators.should_stop():
+        if signum := self._listeners.should_stop():
             raise Interrupted("interrupted: an unfinished study saves no results", signum=signum)
 
 

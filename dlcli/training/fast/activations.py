@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812  # as all of torch's users wr
 
 from dlcli.model import Heaviside
 
-PullBack: TypeAlias = Callable[[Tensor, Tensor, Tensor], object]
+Backward: TypeAlias = Callable[[Tensor, Tensor, Tensor], object]
 
 _SLOPE = 0.01  # slope of leaky_relu below 0, nn.LeakyReLU's default
 _ROUNDING = 1e-5  # rounding of derivatives around 1 in float32
@@ -33,13 +33,13 @@ class Elementwise:
     """
 
     apply: Callable[[Tensor, Tensor], object]
-    formula: PullBack
+    formula: Backward
     in_place: bool = True
     kernel: str | None = None
     settings: tuple[object, ...] = ()
 
     @cached_property
-    def pull_back(self) -> PullBack:
+    def backward(self) -> Backward:
         """`formula`, or the kernel if it gives the same results; torch does not document these kernels."""
         if self.kernel is None:
             return self.formula
@@ -49,13 +49,13 @@ class Elementwise:
         except (AttributeError, RuntimeError, TypeError):  # another version of torch
             return self.formula
 
-    def _load(self, name: str) -> PullBack:
+    def _load(self, name: str) -> Backward:
         kernel, settings = getattr(torch.ops.aten, name).grad_input, self.settings
         if self.in_place:
             return lambda gradient, _z, h: kernel(gradient, h, *settings, grad_input=gradient)
         return lambda gradient, z, _h: kernel(gradient, z, *settings, grad_input=gradient)
 
-    def _agrees(self, kernel: PullBack) -> bool:
+    def _agrees(self, kernel: Backward) -> bool:
         """Return whether a kernel agrees with the formula at a few points."""
         z = torch.linspace(-3, 3, 12)
         h = z if self.in_place else torch.empty_like(z)

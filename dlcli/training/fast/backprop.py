@@ -29,7 +29,7 @@ class Batch(NamedTuple):
     """Data of a step, and memory for the outputs before it.
 
     Attributes:
-        inputs: Inputs with a last column of ones: (n, in_features + 1); see `ones_beside`.
+        inputs: Inputs with a last column of ones: (n, in_features + 1); see `with_ones_column`.
         targets: Labels (n,) or values (n, out_features).
         outputs: Memory for the outputs: (n, units); see `Layer.outputs`.
     """
@@ -92,7 +92,7 @@ class _Unit:
     """Activations between two layers: h = σ(z) with dropout going forward, ∂loss/∂h and δ going backward."""
 
     def __init__(self, layer: Layer, n: int) -> None:
-        self._apply, self._pull_back = layer.activation.apply, layer.activation.pull_back
+        self._apply, self._apply_backward = layer.activation.apply, layer.activation.backward
         self._dropout = layer.dropout
         self._h = layer.activations(n)
         self.h_t = self._h.t()
@@ -114,7 +114,7 @@ class _Unit:
         """Return δ, which replaces the current `gradient`."""
         if self._dropout:
             self.gradient.mul_(self._mask)
-        self._pull_back(self.gradient, self.z, self._activated)
+        self._apply_backward(self.gradient, self.z, self._activated)
         return self.gradient
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dlcli.data.splits import Split
-from dlcli.training.fast.layers import ones_beside
+from dlcli.training.fast.layers import with_ones_column
 
 
 class Gatherer:
@@ -28,7 +28,7 @@ class Gatherer:
 
     def __init__(self, train: Split, device: torch.device, n: int) -> None:
         self._train = train
-        self.inputs = ones_beside(n, train.stored.shape[1], dtype=train.dtype, device=device)
+        self.inputs = with_ones_column(n, train.stored.shape[1], dtype=train.dtype, device=device)
         self._scaling = train.scaling and train.scaling.to(device, train.dtype)
         is_on_device = train.device == device
         self._stored = empty_like(train.stored, n, device) if is_on_device and self._scaling else self.inputs[:, :-1]

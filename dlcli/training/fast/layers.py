@@ -72,7 +72,7 @@ class Layer:
         like = self._linear.weight
         if self._unit_major:
             return like.new_ones(self.units + 1, n).t()
-        return ones_beside(n, self.units, dtype=like.dtype, device=like.device)
+        return with_ones_column(n, self.units, dtype=like.dtype, device=like.device)
 
     def outputs(self, n: int) -> Tensor:
         """Return zero-initialised memory for the outputs of n examples: (n, units)."""
@@ -132,7 +132,7 @@ class Layer:
         self._linear.bias.copy_(bias)
 
 
-def ones_beside(n: int, features: int, *, dtype: torch.dtype, device: torch.device) -> Tensor:
+def with_ones_column(n: int, features: int, *, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return memory for n inputs with a last column of ones, (n, features + 1); each row starts a cache line."""
     return torch.ones(n, _in_lines(features + 1), dtype=dtype, device=device)[:, : features + 1]
 

@@ -9,13 +9,13 @@ from dlcli.config.render import deciding_settings
 from dlcli.errors import UsageError
 from dlcli.lecture.studies.catalogue import STUDIES, find_study
 
-GROUNDS = [(name, data) for name, study in STUDIES.items() for data in study.grounds]
+GROUNDS = [(name, data) for name, study in STUDIES.items() for data in study.base_configs]
 
 
 @pytest.mark.parametrize(("name", "data"), GROUNDS)
 def test_variants_are_valid_configs_that_differ_only_in_varied_settings(name: str, data: str) -> None:
     study = STUDIES[name]
-    ground = study.grounds[data]
+    ground = study.base_configs[data]
     learned = [variant for variant in study.variants if not variant.is_solved]
     settings = [
         deciding_settings(load_config(ground.preset, [*ground.settings, *variant.settings]).config)

@@ -13,8 +13,8 @@ from dlcli.errors import Interrupted
 from dlcli.lecture.studies import train as paired_training
 from dlcli.lecture.studies.plan import Plan
 from dlcli.lecture.studies.results import StudyResults
-from dlcli.lecture.studies.study import Ground, Study, Variant
-from dlcli.lecture.studies.train import PairedTraining, Spectators
+from dlcli.lecture.studies.study import BaseConfig, Study, Variant
+from dlcli.lecture.studies.train import PairedTraining, StudyListeners
 from dlcli.training import batches
 
 SMALL = (
@@ -28,14 +28,14 @@ SMALL = (
 
 def make_plan(*variants: Variant, lrs: tuple[float, ...] = (), seeds: tuple[int, ...] = (1, 2)) -> Plan:
     study = Study(
-        "s", "?", "", {"digits": Ground("digits", SMALL, 0.5)}, variants, variants[0].label, lambda _: [], lrs
+        "s", "?", "", {"digits": BaseConfig("digits", SMALL, 0.5)}, variants, variants[0].label, lambda _: [], lrs
     )
     configs = {variant.label: load_config("digits", [*SMALL, *variant.settings]).config for variant in variants}
     return Plan(study, "digits", 0.5, (), configs, lrs, 0, seeds)
 
 
-def run(plan: Plan, **spectators: Callable[..., object]) -> StudyResults:
-    return PairedTraining(plan, Spectators(**spectators)).run()  # type: ignore[arg-type]
+def run(plan: Plan, **listeners: Callable[..., object]) -> StudyResults:
+    return PairedTraining(plan, StudyListeners(**listeners)).run()  # type: ignore[arg-type]
 
 
 def test_variants_of_a_seed_share_splits_initial_parameters_and_order(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,11 +23,11 @@ def applied(activation: Elementwise) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("kind", KERNELS)
 def test_torch_kernels_agree_with_the_formula(kind: type[nn.Module]) -> None:
     activation = KERNELS[kind]
-    assert activation.pull_back is not activation.formula, f"torch.ops.aten.{activation.kernel} is gone"
+    assert activation.backward is not activation.formula, f"torch.ops.aten.{activation.kernel} is gone"
     z, h = applied(activation)
     by_kernel = torch.ones_like(z)
     by_formula = by_kernel.clone()
-    activation.pull_back(by_kernel, z, h)
+    activation.backward(by_kernel, z, h)
     activation.formula(by_formula, z, h)
     assert not torch.equal(by_kernel, torch.ones_like(z))
     torch.testing.assert_close(by_kernel, by_formula, rtol=1e-13, atol=1e-13)
@@ -40,4 +40,4 @@ def test_torch_kernels_agree_with_the_formula(kind: type[nn.Module]) -> None:
 )
 def test_a_changed_kernel_falls_back_to_the_formula(kernel: str, settings: tuple[float, ...]) -> None:
     activation = dataclasses.replace(ELEMENTWISE[nn.Sigmoid], kernel=kernel, settings=settings)
-    assert activation.pull_back is activation.formula
+    assert activation.backward is activation.formula

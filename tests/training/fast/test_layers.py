@@ -11,7 +11,7 @@ from torch import nn
 from dlcli.config.schema import AdamWOptimizer, CrossEntropyLoss
 from dlcli.task import Classification
 from dlcli.training.fast.backprop import Batch, Propagation, read_layers
-from dlcli.training.fast.layers import Layer, choose_layout, ones_beside
+from dlcli.training.fast.layers import Layer, choose_layout, with_ones_column
 from dlcli.training.optim import build_optimizer
 
 
@@ -53,7 +53,7 @@ def test_padding_units_stay_zero() -> None:
     top = layers[-1]
     assert top.padding_units == 2
     optimizer = build_optimizer([layer.memory for layer in layers], AdamWOptimizer(name="adamw", weight_decay=0.1))
-    inputs, outputs = ones_beside(n, 5, dtype=torch.float32, device=torch.device("cpu")), top.outputs(n)
+    inputs, outputs = with_ones_column(n, 5, dtype=torch.float32, device=torch.device("cpu")), top.outputs(n)
     inputs[:, :-1].normal_()
     gradients = [layer.keep_gradient() for layer in layers]
     propagation = Propagation(layers, Classification(CrossEntropyLoss(name="cross_entropy"), 10).loss_gradient, n)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from dlcli.training.fast import onednn
-from dlcli.training.fast.layers import Layer, ones_beside
+from dlcli.training.fast.layers import Layer, with_ones_column
 from dlcli.training.fast.onednn import Library, OneDnnLayer, build_layer
 
 CPU_INFO = Path("/proc/cpuinfo").read_text() if sys.platform == "linux" else ""
@@ -113,7 +113,7 @@ def test_the_default_library_is_used_if_torch_has_no_switch(monkeypatch: pytest.
 def test_onednn_products_agree_with_the_default_library() -> None:
     torch.manual_seed(0)
     original, n = nn.Linear(100, 50), 32
-    h, delta = ones_beside(n, 100, dtype=torch.float32, device=torch.device("cpu")), torch.randn(n, 50)
+    h, delta = with_ones_column(n, 100, dtype=torch.float32, device=torch.device("cpu")), torch.randn(n, 50)
     h[:, :-1].normal_()
     results = []
     for build in (lambda linear: Layer(linear, unit_major=False), OneDnnLayer):

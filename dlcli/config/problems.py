@@ -24,6 +24,7 @@ _EXPECTED = {
     "float_type": "must be a number",
     "bool_type": "must be true or false",
     "tuple_type": "must be a list, like [256, 128]",
+    "missing": "must be a list of 2 entries",  # only entries of lists get here
     "too_long": "must have at most {max_length} entries",
     "model_type": "must be a section with settings",
     "model_attributes_type": "must be a section with settings",

@@ -35,6 +35,7 @@ from dlcli.training.state import (
 )
 from dlcli.training.step import build_step
 from dlcli.training.trace import Tracer, is_traced
+from dlcli.training.turns import Turns
 
 REPORT_SECONDS = 0.1  # between two StepEnded events; each one waits for the device
 
@@ -86,6 +87,7 @@ class Fit:
         self._report_seconds = REPORT_SECONDS if report_seconds is None else report_seconds
         self._epochs = 0  # completed
         self._running = Running(steps_before=0)
+        self._turns = Turns(self.arithmetic.threads, self._device)
         self._settings = RunSettings(self.arithmetic.threads, self._device, tf32=settings.precision == "tf32")
         with self._settings.entered():
             self._step = build_step(model, task, splits.train, config, self.arithmetic)
@@ -101,7 +103,7 @@ class Fit:
         """
         events = self._train()
         while True:
-            with self._settings.entered():
+            with self._settings.entered(), self._turns.taken():
                 event = next(events, None)
             if event is None:
                 return
@@ -128,6 +130,7 @@ class Fit:
             self._seed_epoch()
         running.restart_clock()
         for chunk in draw_chunks(train, batch_size, self._batches, config.seed, epoch, done=running.examples):
+            self._turns.pass_on()
             examples = len(train) if chunk is None else len(chunk)
             steps = range(running.step + 1, running.step + 1 + count_batches(examples, batch_size))
             loss_sum, weight = self._step.run(chunk, [self._lr(step) for step in steps])

@@ -51,7 +51,7 @@ def build_experiment(
     check_memory(config, splits, device, dtype)
     with convert_memory_errors(config):
         model = build_mlp(info.in_features, info.out_features, config.model, seed=config.seed, dtype=dtype).to(device)
-        task = build_task(config, splits)
+        task = build_task(config, info, splits.target_scaling, splits.train.targets)
         arithmetic = choose_arithmetic(config, model, len(splits.train))
         return Experiment(config, place_splits(splits, device, dtype), model, task, device, arithmetic)
 

@@ -203,5 +203,5 @@ def test_row_17_all_examples_have_equal_weight_in_the_loss(clean_place: Path) ->
 def test_row_8_padded_images_have_32_by_32_pixels(fashion_root: Path) -> None:
     config = load_config("fashion_mnist", [f"data.root={fashion_root}", "data.pad=2"]).config
     splits = build_experiment(config).splits
-    assert (splits.info.image_shape, splits.train.inputs.shape[1]) == ((32, 32), 1024)
+    assert (splits.info.image_shape, splits.train.inputs.shape[1]) == ((1, 32, 32), 1024)
     assert splits.info.class_names[:2] == ("T-shirt", "Trouser")

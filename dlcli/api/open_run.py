@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from dlcli.evaluation.diagnosis.diagnose import diagnose
 from dlcli.evaluation.evaluate import evaluate, predict
 from dlcli.plots.draw import draw
+from dlcli.predictor import Predictor, build_predictor
 from dlcli.report.write import report
 from dlcli.runs.folder import find_run
 from dlcli.runs.run import Run
@@ -24,6 +27,11 @@ class OpenRun(Run):
     report = isolated_function(report)
     diagnose = isolated_function(diagnose)
     verify = isolated_function(verify)
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """Best model with its scaling, for new inputs; it needs no data set."""
+        return build_predictor(self.load_checkpoint("best"))
 
 
 def open_run(run: str | None = None) -> OpenRun:

@@ -25,7 +25,7 @@ from dlcli.runs.manifest import environment_changes
 from dlcli.runs.recorder import Recorder
 from dlcli.runs.resume import ResumePoint, check_changes, check_summary, find_resume_point, reopen_run
 from dlcli.runs.run import Run
-from dlcli.runs.trained_run import check_data, check_fit
+from dlcli.runs.trained_run import check_data, check_position
 from dlcli.training.device import convert_memory_errors
 from dlcli.training.events import RunStarted
 from dlcli.training.fit import Fit
@@ -146,7 +146,7 @@ def resume(
         experiment = build_experiment(loaded.config, notify=listeners.notify)
         check_data(folder, point.checkpoint, experiment.splits)
         if point.checkpoint is not None:
-            check_fit(folder, point.checkpoint, experiment)
+            check_position(folder, point.checkpoint, experiment)
         for note in point.notes:
             listeners.note(note)
         for name, (before, current) in environment_changes(folder.read_manifest(), experiment.device).items():

@@ -16,7 +16,7 @@ from dlcli.config.schema import Config, EarlyStoppingSection
 from dlcli.data.scaling import Scaling
 from dlcli.data.splits import DataInfo, Split, Splits
 from dlcli.model import build_mlp
-from dlcli.task import build_task
+from dlcli.task import Task, build_task
 from dlcli.training.arithmetic import choose_arithmetic
 from dlcli.training.batches import count_batches, examples_per_batch
 from dlcli.training.events import EpochEnded
@@ -166,6 +166,11 @@ def _build(workload: Workload) -> nn.Sequential:
     return model.to(train.device)
 
 
+def _task(workload: Workload) -> Task:
+    splits = workload.splits
+    return build_task(workload.config, splits.info, splits.target_scaling, splits.train.targets)
+
+
 def _dlcli_rounds(workload: Workload) -> Iterator[float]:
     """Yield the seconds per step of `fit` for each round; a round has at least one epoch."""
     endless = {
@@ -174,7 +179,7 @@ def _dlcli_rounds(workload: Workload) -> Iterator[float]:
     }
     config, splits = workload.config.model_copy(update=endless), workload.splits
     seconds, steps = 0.0, 0
-    for event in Fit(_build(workload), build_task(config, splits), splits, config):
+    for event in Fit(_build(workload), _task(workload), splits, config):
         if isinstance(event, EpochEnded):
             seconds += len(splits.train) / event.examples_per_second
             steps += count_batches(len(splits.train), config.training.batch_size)
@@ -188,7 +193,7 @@ def _tutorial_rounds(workload: Workload) -> Iterator[float]:
     from torch.utils.data import DataLoader, TensorDataset
 
     config, train = workload.config, workload.splits.train
-    model, task = _build(workload), build_task(config, workload.splits)
+    model, task = _build(workload), _task(workload)
     batch_size = examples_per_batch(len(train), config.training.batch_size)
     loader = DataLoader(TensorDataset(train.inputs.cpu(), train.targets.cpu()), batch_size, shuffle=True)
     optimizer = _torch_optimizer(model, config)

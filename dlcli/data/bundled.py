@@ -24,7 +24,7 @@ def load_digits(config: DigitsData) -> RawData:
         in_features=64,
         out_features=10,
         class_names=tuple(str(digit) for digit in range(10)),
-        image_shape=(8, 8),
+        image_shape=(1, 8, 8),
     )
     return RawData(info, Split(inputs, labels.long()))
 

@@ -86,7 +86,7 @@ def load_fashion_mnist(config: FashionMnistData) -> RawData:
         in_features=size * size,
         out_features=len(CLASS_NAMES),
         class_names=CLASS_NAMES,
-        image_shape=(size, size),
+        image_shape=(1, size, size),
         checksums={name: file.sha256 for name, file in FILES.items()},
     )
     train, test = (

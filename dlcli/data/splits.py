@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -97,7 +97,7 @@ class Split:
 
 @dataclass(frozen=True)
 class DataInfo:
-    """Description of a data set.
+    """Description of a data set, stored in every checkpoint.
 
     Attributes:
         name: Name of the data source.
@@ -108,9 +108,8 @@ class DataInfo:
         feature_names: Names in input order; empty if the features are pixels.
         target_name: Name of the predicted quantity.
         target_unit: Unit of regression results; empty if they have no unit.
-        image_shape: (height, width) if the inputs are images.
-        true_function: For synthetic regression, map from unscaled inputs to noise-free targets of shape (N, 1).
-        formula: Formula of `true_function`.
+        image_shape: (channels, height, width) if the inputs are images.
+        formula: Formula of the noise-free target of synthetic regression data.
         noise: Standard deviation of the noise in synthetic data; its square is the smallest possible MSE.
         checksums: SHA-256 by file name, if the data was read from files.
     """
@@ -123,8 +122,7 @@ class DataInfo:
     feature_names: tuple[str, ...] = ()
     target_name: str = "class"
     target_unit: str = ""
-    image_shape: tuple[int, int] | None = None
-    true_function: Callable[[Tensor], Tensor] | None = None
+    image_shape: tuple[int, int, int] | None = None
     formula: str = ""
     noise: float | None = None
     checksums: Mapping[str, str] = field(default_factory=dict)
@@ -161,7 +159,7 @@ class Splits:
 
 
 def make_splits(raw: RawData, config: DataSection, seed: int) -> Splits:
-    """Split off validation examples (and test examples, without an official test split), then scale.
+    """Split off validation examples, and test examples if there is no official test split; then scale.
 
     Raises:
         DataError: If the data has too few examples for the splits, or a value that is not finite.

@@ -24,8 +24,7 @@ class TrueFunction(NamedTuple):
 
 def load_synthetic_regression(config: SyntheticRegressionData) -> RawData:
     """Generate inputs uniformly in the function's range, and targets with added Gaussian noise."""
-    generator = torch.Generator().manual_seed(config.seed)
-    truth = _true_function(config, generator)
+    truth, generator = true_function(config)
     shape = (config.n_samples, config.in_features)
     inputs = torch.rand(shape, generator=generator) * (truth.high - truth.low) + truth.low
     noise = torch.randn(config.n_samples, 1, generator=generator) * config.noise
@@ -36,14 +35,19 @@ def load_synthetic_regression(config: SyntheticRegressionData) -> RawData:
         out_features=1,
         feature_names=tuple(f"x{i}" for i in range(1, config.in_features + 1)),
         target_name="y",
-        true_function=truth.function,
         formula=truth.formula,
         noise=config.noise,
     )
     return RawData(info, Split(inputs, truth.function(inputs) + noise))
 
 
-def _true_function(config: SyntheticRegressionData, generator: torch.Generator) -> TrueFunction:
+def true_function(config: SyntheticRegressionData) -> tuple[TrueFunction, torch.Generator]:
+    """Return the noise-free function of a data set, and the generator that draws the data next."""
+    generator = torch.Generator().manual_seed(config.seed)
+    return _draw_function(config, generator), generator
+
+
+def _draw_function(config: SyntheticRegressionData, generator: torch.Generator) -> TrueFunction:
     match config.function:
         case "linear":
             weights = torch.randn(config.in_features, 1, generator=generator)
@@ -71,7 +75,7 @@ def _friedman1(x: Tensor) -> Tensor:
 
 
 def load_synthetic_classification(config: SyntheticClassificationData) -> RawData:
-    """Generate points of `n_classes` equally large classes in random order."""
+    """Generate points in `n_classes` classes of equal size, in random order."""
     inputs, labels = _spirals(config) if config.pattern == "spirals" else _from_sklearn(config)
     info = DataInfo(
         name=config.name,

@@ -86,8 +86,8 @@ def _probability_metrics(probs: Tensor, labels: Tensor) -> dict[str, float]:
 def regression_baselines(run: TrainedRun) -> list[Baseline]:
     """Return the mean, least squares and, if the true function is available, the noise floor."""
     baselines = [_target_mean(run), _least_squares(run)]
-    if run.info.true_function is not None:
-        ideal = run.info.true_function(run.inputs(run.split).float()).double()
+    if run.true_function:
+        ideal = run.true_function(run.inputs(run.split).float()).double()
         rmse = regression_metrics(ideal, run.truth(run.split))["rmse"]
         baselines.append(Baseline("noise_floor", "the noise floor", {"rmse": rmse}))
     return baselines

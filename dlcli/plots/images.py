@@ -71,7 +71,7 @@ def examples(run: TrainedRun) -> Sketch | None:
             axes.text(0, top + 0.07, heading, fontsize=10, va="bottom")
             for column, i in enumerate(indices):
                 left = column * _CELL_WIDTH
-                draw_tile(axes, pixels[i].reshape(run.info.image_shape or ()).numpy(), left, top, low, high, "gray")
+                draw_tile(axes, pixels[i].reshape(_size(run)).numpy(), left, top, low, high, "gray")
                 _draw_distribution(axes, left, top - 1.06, probs[i], int(labels[i]), shorten(run.info.class_names, 11))
         bottom = -len(headed) * (_CELL_HEIGHT + 0.3) + 0.2
         axes.text(0, bottom, _EXPLANATION, fontsize=8, color=MUTED)
@@ -157,19 +157,24 @@ def weights(run: TrainedRun) -> Sketch | None:
     heading = "Weights of each output" if is_linear else "First-layer weights"
     title = f"{heading} as images{which}"
     limit = float(np.quantile(np.abs(values[chosen]), _MOST_COLOURED)) or 1.0
+    height, width = _size(run)
     alt = (
-        f"{len(chosen)} images of {run.info.image_shape[0]} by {run.info.image_shape[1]} weights, from {-limit:.3g} "
+        f"{len(chosen)} images of {height} by {width} weights, from {-limit:.3g} "
         f"(dark blue) to {limit:.3g} (yellow); norms from {norms[chosen].min():.3g} to {norms[chosen].max():.3g}."
     )
     labels = shorten(run.info.class_names or [f"output {i}" for i in range(len(norms))]) if is_linear else None
 
     def draw() -> Figure:
-        shape = run.info.image_shape or ()
         return _draw_weights(
-            title, [values[i].reshape(shape) for i in chosen], limit, labels and [labels[i] for i in chosen]
+            title, [values[i].reshape(height, width) for i in chosen], limit, labels and [labels[i] for i in chosen]
         )
 
     return Sketch(title, alt, draw)
+
+
+def _size(run: TrainedRun) -> tuple[int, int]:
+    assert run.info.image_shape is not None
+    return run.info.image_shape[1:]
 
 
 def _draw_weights(title: str, images: Sequence[Floats], limit: float, labels: Sequence[str] | None) -> Figure:

@@ -97,7 +97,7 @@ def fit(run: TrainedRun) -> Sketch | None:
     x = torch.linspace(low, high, _FINE, dtype=torch.float64).unsqueeze(1)
     scaled = run.splits.input_scaling.apply(x).to(run.split.dtype)
     learned = run.predict(Split(scaled, run.split.targets.new_zeros(_FINE, info.out_features))).numpy()
-    true = info.true_function(x.float()).double().numpy() if info.true_function is not None else None
+    true = run.true_function(x.float()).double().numpy() if run.true_function else None
     if true is None:
         title = f"Fit: learned function, {run.split_name}{_selection_note(run)}"
     else:

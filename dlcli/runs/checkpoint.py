@@ -20,9 +20,10 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from dlcli.data.scaling import Scaling
+from dlcli.data.splits import DataInfo
 from dlcli.errors import DataError
 from dlcli.runs.files import read_file, to_json, write_atomic
-from dlcli.runs.header import SCHEMA, ArithmeticPart, Header, TrainingPart, fingerprint, read_header
+from dlcli.runs.header import SCHEMA, ArithmeticPart, Header, TrainingPart, read_header
 from dlcli.runs.soundness import find_problem, part
 from dlcli.training.arithmetic import Arithmetic
 from dlcli.training.optim import Plateau
@@ -41,7 +42,7 @@ class DamagedError(DataError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Model parameters and scaling, the identity of the run, and the training state to resume from.
+    """Model parameters, description and scaling of the data, settings, and the training state to resume from.
 
     Attributes:
         parameters: Model parameters by their names in the state dict.
@@ -52,8 +53,8 @@ class Checkpoint:
         monitor: Metric that selects the best checkpoint.
         val: Validation metrics at the end of the last completed epoch.
         arithmetic: Choices that affect the last bits of the results.
+        info: Description of the data.
         settings: Settings that determine the result, as JSON values by dotted name.
-        data: SHA-256 of the data by file name.
         training: Training state to resume from; None in the best checkpoint, which also has no values below.
         limits: Limits that end training: `epochs` and `patience`.
         best_sha256: SHA-256 of the matching best checkpoint; None before the end of the first epoch.
@@ -69,8 +70,8 @@ class Checkpoint:
     monitor: str
     val: Mapping[str, float | None]
     arithmetic: Arithmetic
+    info: DataInfo
     settings: Mapping[str, Any]
-    data: Mapping[str, str] = field(default_factory=dict)
     training: TrainingState | None = None
     limits: Mapping[str, int | None] = field(default_factory=dict)
     best_sha256: str | None = None
@@ -144,8 +145,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "monitor": checkpoint.monitor,
         "val": dict(checkpoint.val),
         "settings": dict(checkpoint.settings),
-        "fingerprint": fingerprint(checkpoint.settings),
-        "data": dict(checkpoint.data),
+        "data": asdict(checkpoint.info),
         "arithmetic": asdict(checkpoint.arithmetic),
         "training": states,
     }
@@ -175,7 +175,7 @@ def _from_parts(tensors: Mapping[str, Tensor], header: Header) -> Checkpoint:
         val=header.val,
         arithmetic=Arithmetic(**header.arithmetic.model_dump()),
         settings=header.settings,
-        data=header.data,
+        info=header.data,
         training=_state(tensors, header.arithmetic, training) if training else None,
         limits=training.limits.model_dump() if training else {},
         best_sha256=training.best_sha256 if training else None,

@@ -21,7 +21,7 @@ class CheckpointMaker:
 
     Args:
         fit: Training to read parameters and position from, between two events.
-        splits: Data splits, for their scaling and checksums.
+        splits: Data splits, for their scaling and description.
         config: Config of the run.
     """
 
@@ -33,7 +33,7 @@ class CheckpointMaker:
             "target_scaling": splits.target_scaling,
             "monitor": config.checkpoint.monitor,
             "settings": identifying_settings(config),
-            "data": dict(splits.info.checksums),
+            "info": splits.info,
             "arithmetic": fit.arithmetic,
         }
 

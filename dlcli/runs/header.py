@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
-from dlcli.runs.files import to_json
+from dlcli.data.splits import DataInfo
 from dlcli.training.arithmetic import StepName
 from dlcli.training.fast.onednn import Library
 
-SCHEMA = 4
+SCHEMA = 5
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -106,15 +104,16 @@ class Header(_Part):
     monitor: Annotated[str, Field(pattern="^val/")]
     val: dict[str, float | None]
     settings: dict[str, JsonValue]
-    fingerprint: Sha256
-    data: dict[str, str]
+    data: DataInfo
     arithmetic: ArithmeticPart
     training: TrainingPart | None
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if self.fingerprint != fingerprint(self.settings):
-            raise ValueError("the settings do not match their fingerprint")
+        if self.data.task == "classification" and len(self.data.class_names) != self.data.out_features:
+            raise ValueError("the number of class names differs from the number of outputs")
+        if len(self.data.feature_names) not in (0, self.data.in_features):
+            raise ValueError("the number of feature names differs from the number of inputs")
         if self.training is not None:
             position = self.training.position
             if (self.epoch, self.step) != (position.epochs + (position.examples > 0), position.step):
@@ -122,11 +121,6 @@ class Header(_Part):
             if self.training.best.metric != self.monitor.removeprefix("val/"):
                 raise ValueError("the monitored metric differs from the metric of the best checkpoint")
         return self
-
-
-def fingerprint(settings: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of settings, independent of their order."""
-    return hashlib.sha256(to_json(dict(sorted(settings.items()))).encode()).hexdigest()
 
 
 def read_header(text: str) -> Header:

@@ -85,7 +85,7 @@ def check_identity(folder: RunFolder, name: str, checkpoint: Checkpoint, config:
         saved, current = (render_setting(values[limit]) for values in (checkpoint.limits, limits(config)))
         problems.append(f"{key} is {saved} in {name} and {current} in resolved.yaml")
     manifest = folder.read_manifest()
-    if manifest.get("data", {}).get("sha256") != checkpoint.data:
+    if manifest.get("data", {}).get("sha256") != checkpoint.info.checksums:
         problems.append(f"{name} and manifest.json record different data")
     if manifest.get("arithmetic") != asdict(checkpoint.arithmetic):
         problems.append(f"{name} and manifest.json record different arithmetic: step, threads or library")

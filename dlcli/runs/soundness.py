@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,7 +34,7 @@ def part(prefix: str, tensors: Tensors) -> dict[str, Tensor]:
 def _problems(tensors: Tensors, header: Header) -> Iterator[str]:
     parts = {"model", *_SCALINGS} | ({"optimizer", "sums", "generators"} if header.training else set())
     yield from (f"unexpected tensor {name}" for name in tensors if name.partition(".")[0] not in parts)
-    yield from _model_problems(part("model", tensors), header.settings)
+    yield from _model_problems(part("model", tensors), header)
     for name in _SCALINGS:
         yield from _scaling_problems(name, part(name, tensors))
     if header.training is not None:
@@ -44,8 +43,9 @@ def _problems(tensors: Tensors, header: Header) -> Iterator[str]:
         yield from _generator_problems(part("generators", tensors))
 
 
-def _model_problems(parameters: Tensors, settings: Mapping[str, Any]) -> Iterator[str]:
-    """Yield differences between the parameters and the model in the settings, and non-finite parameters."""
+def _model_problems(parameters: Tensors, header: Header) -> Iterator[str]:
+    """Yield differences between the parameters and the model in the header, and non-finite parameters."""
+    settings = header.settings
     hidden, dropout = settings.get("model.hidden_sizes"), settings.get("model.dropout")
     if not isinstance(hidden, list) or not all(isinstance(size, int) for size in hidden):
         yield "its settings do not contain a valid model.hidden_sizes"
@@ -56,8 +56,8 @@ def _model_problems(parameters: Tensors, settings: Mapping[str, Any]) -> Iterato
     if sorted(parameters) != sorted(names):
         yield f"its parameters do not match a model with hidden_sizes {hidden}"
         return
-    first, last = parameters[weights[0]], parameters[weights[-1]]
-    sizes = [first.shape[-1] if first.dim() else 0, *hidden, last.shape[0] if last.dim() else 0]
+    widths = [size for size in hidden if isinstance(size, int)]
+    sizes = [header.data.in_features, *widths, header.data.out_features]
     dtype = torch.float64 if settings.get("training.precision") == "float64" else torch.float32
     for name, (fan_in, fan_out) in zip(weights, pairwise(sizes), strict=True):
         bias = name.replace("weight", "bias")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeAlias
@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from dlcli.config.load import load_config
 from dlcli.config.render import render_value
-from dlcli.config.schema import Config
+from dlcli.config.schema import Config, SyntheticRegressionData
 from dlcli.data.splits import DataInfo, Split, Splits
+from dlcli.data.synthetic import true_function
 from dlcli.errors import DataError
 from dlcli.experiment import Experiment, build_experiment
 from dlcli.runs.checkpoint import Checkpoint
@@ -62,8 +63,14 @@ class TrainedRun:
         return self.splits.info
 
     @property
+    def true_function(self) -> Callable[[Tensor], Tensor] | None:
+        """Noise-free function of synthetic regression data: unscaled inputs (N, in_features) -> targets (N, 1)."""
+        data = self.config.data
+        return true_function(data)[0].function if isinstance(data, SyntheticRegressionData) else None
+
+    @property
     def split(self) -> Split:
-        """Examples that plots and metrics use."""
+        """The split that plots and metrics describe: the one named by `split_name`."""
         return self.examples(self.split_name)
 
     def examples(self, name: SplitName) -> Split:
@@ -89,8 +96,7 @@ class TrainedRun:
 
     def truth(self, split: Split) -> Tensor:
         """Return labels, int64 of shape (N,), or targets in their original unit, float64 of shape (N, out_features)."""
-        targets = split.targets.cpu()
-        return targets if self.info.task == "classification" else self.splits.target_scaling.invert(targets.double())
+        return self.task.truth(split.targets)
 
     def inputs(self, split: Split) -> Tensor:
         """Return the inputs (pixels or features) in their original unit, float64 on the CPU."""
@@ -139,7 +145,7 @@ def load_trained_run(
             config = config.model_copy(update={"training": config.training.model_copy(update={"precision": "float32"})})
         experiment = build_experiment(config)
     check_data(run.folder, saved, experiment.splits)
-    check_fit(run.folder, saved, experiment)
+    check_position(run.folder, saved, experiment)
     experiment.model.load_state_dict(dict(saved.parameters))
     return TrainedRun(
         title=run.path,
@@ -156,7 +162,7 @@ def load_trained_run(
 
 
 def check_data(folder: RunFolder, saved: Checkpoint | None, splits: Splits) -> None:
-    """Check that the data has the checksums and the scaling of the run.
+    """Check that the data has the checksums, the description and the scaling of the run.
 
     Args:
         folder: Run folder.
@@ -166,31 +172,29 @@ def check_data(folder: RunFolder, saved: Checkpoint | None, splits: Splits) -> N
     Raises:
         DataError: If the data has changed since training.
     """
-    sha256 = saved.data if saved else folder.read_manifest().get("data", {}).get("sha256")
-    is_same = sha256 == splits.info.checksums
-    if saved is not None:
-        is_same = is_same and saved.input_scaling.is_close(splits.input_scaling)
+    if saved is None:
+        is_same = folder.read_manifest().get("data", {}).get("sha256") == splits.info.checksums
+    else:
+        is_same = saved.info == splits.info and saved.input_scaling.is_close(splits.input_scaling)
         is_same = is_same and saved.target_scaling.is_close(splits.target_scaling)
     if not is_same:
         raise DataError(f"the data has changed since {folder.path} was trained", hint="train again")
 
 
-def check_fit(folder: RunFolder, checkpoint: Checkpoint, experiment: Experiment) -> None:
-    """Check that the shapes and the position in a checkpoint fit the model and the data.
+def check_position(folder: RunFolder, checkpoint: Checkpoint, experiment: Experiment) -> None:
+    """Check that the position in a checkpoint exists in the data.
 
     Raises:
-        DataError: If they do not fit.
+        DataError: If it does not.
     """
-    shapes = {name: tensor.shape for name, tensor in checkpoint.parameters.items()}
-    fits = shapes == {name: tensor.shape for name, tensor in experiment.model.state_dict().items()}
-    if (state := checkpoint.training) is not None:
-        n, batch_size = len(experiment.splits.train), experiment.config.training.batch_size
-        position = state.position
-        steps = position.epochs * count_batches(n, batch_size)
-        steps += count_batches(position.examples, batch_size) if position.examples else 0
-        fits &= position.examples <= n and position.step == steps
-    if not fits:
+    if (state := checkpoint.training) is None:
+        return
+    n, batch_size = len(experiment.splits.train), experiment.config.training.batch_size
+    position = state.position
+    steps = position.epochs * count_batches(n, batch_size)
+    steps += count_batches(position.examples, batch_size) if position.examples else 0
+    if position.examples > n or position.step != steps:
         raise DataError(
-            f"the checkpoint of step {checkpoint.step} does not fit the model and the data of {folder.resolved}",
+            f"the checkpoint of step {checkpoint.step} does not fit the data of {folder.resolved}",
             hint="one of these files was changed after training; restore it or train again",
         )

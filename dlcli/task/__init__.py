@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from dlcli.config.schema import Config, CrossEntropyLoss, MseLoss
-from dlcli.data.splits import DataInfo, Splits
+from dlcli.data.scaling import Scaling
+from dlcli.data.splits import DataInfo
 from dlcli.errors import ConfigError, Problem
 from dlcli.task.base import Task
 from dlcli.task.classification import Classification
@@ -17,8 +18,14 @@ from dlcli.task.regression import Regression
 __all__ = ["Classification", "Regression", "Task", "build_task"]
 
 
-def build_task(config: Config, splits: Splits) -> Task:
+def build_task(config: Config, info: DataInfo, target_scaling: Scaling, labels: Tensor | None = None) -> Task:
     """Return the task of a config for this data.
+
+    Args:
+        config: Config; `loss` and `model.head` define the task.
+        info: Description of the data.
+        target_scaling: Scaling of the targets.
+        labels: Training labels, for balanced class weights; None leaves these out, which only changes the loss.
 
     Raises:
         ConfigError: If the number of class weights differs from the number of classes.
@@ -26,22 +33,24 @@ def build_task(config: Config, splits: Splits) -> Task:
     loss = config.loss
     if config.task == "regression":
         assert not isinstance(loss, CrossEntropyLoss), "config.rules rejects such configs"
-        return Regression(loss, splits.target_scaling)
+        return Regression(loss, target_scaling)
     assert isinstance(loss, (CrossEntropyLoss, MseLoss)), "config.rules rejects such configs"
-    weights = _class_weights(loss, splits.info, splits.train.targets) if isinstance(loss, CrossEntropyLoss) else None
-    return Classification(loss, splits.info.out_features, weights, config.model.head)
+    weights = _class_weights(loss, info, labels) if isinstance(loss, CrossEntropyLoss) else None
+    return Classification(loss, info.out_features, weights, config.model.head)
 
 
-def _class_weights(loss: CrossEntropyLoss, info: DataInfo, labels: Tensor) -> Tensor | None:
+def _class_weights(loss: CrossEntropyLoss, info: DataInfo, labels: Tensor | None) -> Tensor | None:
     weights = loss.class_weights
     if weights is None:
         return None
-    k = info.out_features
     if isinstance(weights, str):  # balanced, as in scikit-learn: n / (k · count)
-        counts = torch.bincount(labels, minlength=k).clamp(min=1)
-        return len(labels) / (k * counts)
+        return None if labels is None else _balanced_weights(labels, info.out_features)
     _check_length(weights, info)
     return torch.tensor(weights)
+
+
+def _balanced_weights(labels: Tensor, k: int) -> Tensor:
+    return len(labels) / (k * torch.bincount(labels, minlength=k).clamp(min=1))
 
 
 def _check_length(weights: Sequence[float], info: DataInfo) -> None:

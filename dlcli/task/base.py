@@ -58,9 +58,16 @@ class Task(ABC):
         The result is float64 on the CPU.
         """
 
+    @abstractmethod
+    def truth(self, targets: Tensor) -> Tensor:
+        """Return labels, int64 of shape (N,), or values in the target's unit, float64 of shape (N, out_features).
+
+        The result is on the CPU.
+        """
+
 
 def accurate(values: Tensor) -> Tensor:
-    """Return `values` in float64, so that sums over a split do not round; MPS has float32 only."""
+    """Return `values` in float64, so that sums lose little to rounding; unchanged on MPS, which has no float64."""
     return values if values.device.type == "mps" else values.double()
 
 

@@ -150,3 +150,7 @@ class Classification(Task):
     def predictions(self, outputs: Tensor) -> Tensor:
         """Return P(class | x) in float64, so that it sums to 1."""
         return self._logits(outputs.cpu().double()).softmax(1)
+
+    def truth(self, targets: Tensor) -> Tensor:
+        """Return the labels."""
+        return targets.cpu()

@@ -85,3 +85,7 @@ class Regression(Task):
     def predictions(self, outputs: Tensor) -> Tensor:
         """Return the outputs in the target's unit."""
         return self._scaling.invert(outputs.cpu().double())
+
+    def truth(self, targets: Tensor) -> Tensor:
+        """Return the targets in their unit."""
+        return self.predictions(targets)

@@ -97,7 +97,7 @@ def test_padding_adds_a_black_frame(mirror: Path, config: FashionMnistData) -> N
     images = padded.train.inputs.view(TRAIN, 32, 32)
     assert torch.equal(images[:, 2:30, 2:30].flatten(1), plain.train.inputs)
     assert images.sum() == plain.train.inputs.sum()
-    assert padded.info.image_shape == (32, 32)
+    assert padded.info.image_shape == (1, 32, 32)
 
 
 def flip_pixel(content: bytearray) -> None:

@@ -66,7 +66,7 @@ def test_images_stay_bytes_and_are_scaled_on_access(how: str) -> None:
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 200, (60, 784), dtype=torch.uint8, generator=generator)
     labels = torch.arange(60) % 3
-    info = DataInfo("made", "classification", 784, 3, image_shape=(28, 28))
+    info = DataInfo("made", "classification", 784, 3, image_shape=(1, 28, 28))
     config = DigitsData(name="digits", normalize=how)
     kept, whole = (
         make_splits(RawData(info, Split(values, labels)), config, seed=0) for values in (pixels, pixels.float())
@@ -94,7 +94,7 @@ def test_images_stay_bytes_and_are_scaled_on_access(how: str) -> None:
 def test_input_range_of_bytes_is_computed_without_scaling_all_of_them(how: str, is_bytes: bool) -> None:
     images = torch.arange(250, dtype=torch.uint8).reshape(50, 5)
     stored = images if is_bytes else images.float()
-    info = DataInfo("made", "classification", 5, 2, image_shape=(1, 5))
+    info = DataInfo("made", "classification", 5, 2, image_shape=(1, 1, 5))
     labels = torch.arange(50) % 2
     raw = RawData(info, Split(stored, labels), Split(stored, labels))
     train = make_splits(raw, DigitsData(name="digits", normalize=how), seed=0).train

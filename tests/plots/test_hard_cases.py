@@ -153,7 +153,7 @@ def test_any_number_of_classes_is_readable(trained: Get, k: int) -> None:
     names = tuple(f"category {i}" for i in range(k))
     splits = Splits(DataInfo("many", "classification", 2, k, names), *parts, Scaling.identity(), Scaling.identity())
     model = nn.Sequential(nn.Linear(2, k))
-    many = replace(run, splits=splits, model=model, task=build_task(run.config, splits))
+    many = replace(run, splits=splits, model=model, task=build_task(run.config, splits.info, Scaling.identity()))
     assert "simplex" not in lay_out(many, ["confusion", "regions", "simplex", "distribution"])
     axes = pictures(many, ["confusion"])[0].draw().axes[0]
     assert bool(axes.texts) == (k <= 20)

@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 
 from dlcli.data.scaling import Scaling
+from dlcli.data.splits import DataInfo
 from dlcli.errors import DataError
 from dlcli.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from dlcli.training.arithmetic import Arithmetic
@@ -24,6 +25,7 @@ CHECKPOINT = Checkpoint(
     monitor="val/loss",
     val={"loss": 0.25, "r2": float("nan")},
     arithmetic=Arithmetic("manual", 2, "torch"),
+    info=DataInfo("made up", "regression", 2, 3),
     settings={"model.hidden_sizes": [], "model.dropout": 0.0, "training.precision": "float32"},
 )
 
@@ -60,7 +62,7 @@ def truncated(path: Path) -> None:
 
 def other_schema(path: Path, schema: int) -> None:
     save_checkpoint(path, CHECKPOINT)
-    content = path.read_bytes().replace(b'schema\\": 4', b'schema\\": %d' % schema)
+    content = path.read_bytes().replace(b'schema\\": 5', b'schema\\": %d' % schema)
     digest = re.search(rb"[0-9a-f]{64}", content)
     assert digest is not None
     blank = content.replace(digest.group(), b"0" * 64, 1)
@@ -80,11 +82,11 @@ def other_schema(path: Path, schema: int) -> None:
         (truncated, "damaged: its content does not match its SHA-256"),
         (
             lambda path: other_schema(path, 7),
-            r"cannot use a: it was written by a newer dlcli \(schema 7; this version reads 4\)",
+            r"cannot use a: it was written by a newer dlcli \(schema 7; this version reads 5\)",
         ),
         (
             lambda path: other_schema(path, 3),
-            r"cannot use a: it was written by an older dlcli \(schema 3; this version reads 4\)",
+            r"cannot use a: it was written by an older dlcli \(schema 3; this version reads 5\)",
         ),
     ],
     ids=["missing", "folder", "pipe", "device", "empty", "text", "other tensors", "truncated", "newer", "older"],

@@ -12,7 +12,7 @@ from torch import Tensor
 from dlcli.config.load import load_config
 from dlcli.config.schema import Config
 from dlcli.data.scaling import Scaling
-from dlcli.data.splits import DataInfo, Split, Splits
+from dlcli.data.splits import DataInfo, Split
 from dlcli.model import build_mlp
 from dlcli.task import build_task
 from dlcli.training import batches
@@ -58,10 +58,10 @@ class Training:
             train = Split(torch.randn(EXAMPLES, FEATURES), torch.randn(EXAMPLES, k))
         self._train = train.to(data_device, torch.float32)
         info = DataInfo("made up", self._config.task, FEATURES, k)
-        splits = Splits(info, train, train, train, Scaling.identity(), Scaling.identity())
         self._model = build_mlp(FEATURES, k, self._config.model, seed=0).to(device)
         self._device = device
-        self.step = ManualStep(self._model, build_task(self._config, splits), self._train, self._config, "torch")
+        task = build_task(self._config, info, Scaling.identity(), train.targets)
+        self.step = ManualStep(self._model, task, self._train, self._config, "torch")
 
     def run(self, epochs: Sequence[int]) -> list[Tensor]:
         """Return the sums of the losses, on the device."""

@@ -50,6 +50,7 @@ class TrainResult:
         seconds: Time from the first step to the last checkpoint, without pauses between a stop and the resumption.
         test: Metrics of the best checkpoint on the test split, if requested.
         recovered: Messages about damaged or missing files that the resumed run ignored.
+        warning: Set if the model is no better than a constant prediction; None otherwise.
         nothing_left: Reason why the run was already complete, and the setting to raise; None if steps were trained.
     """
 
@@ -60,10 +61,11 @@ class TrainResult:
     best_epoch: int
     best_because: str
     checkpoints: dict[str, str]
-    val: dict[str, float]
+    val: dict[str, float | None]
     seconds: float
     test: dict[str, Any] | None = None
     recovered: tuple[str, ...] = ()
+    warning: str | None = None
     nothing_left: str | None = None
 
 
@@ -212,7 +214,25 @@ def _train_in(
         draw_after_training(Run(folder), experiment, listeners.note)
     result = _train_result(folder, experiment, evaluate_test)
     recovered = tuple(point.notes) if point else ()
-    return replace(result, steps_trained=fit.position.step - (step or 0), recovered=recovered)
+    return replace(
+        result,
+        steps_trained=fit.position.step - (step or 0),
+        recovered=recovered,
+        warning=_warn_of_guessing(result, experiment),
+    )
+
+
+def _warn_of_guessing(result: TrainResult, experiment: Experiment) -> str | None:
+    """Return a warning if the best epoch is no better than a constant prediction on the validation split."""
+    splits = experiment.splits
+    metric, constant = experiment.task.constant_score(splits.train.targets, splits.val.targets)
+    value = result.val[metric]
+    if value is None or value > constant:  # None: R² of a constant target
+        return None
+    return (
+        f"the model is no better than guessing: val {metric} {value:.3f}; "
+        f"`dlcli runs show {as_argument(result.run)} --diagnose` looks for the reason"
+    )
 
 
 def _should_draw(folder: RunFolder, config: Config) -> bool:

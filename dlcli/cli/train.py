@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -123,7 +123,9 @@ def _show_plan(loaded: LoadedConfig, *, json: bool) -> None:
 
 def _json_object(result: TrainResult) -> dict[str, object]:
     return {
-        key: value for key, value in asdict(result).items() if value is not None or key not in ("test", "nothing_left")
+        key: value
+        for key, value in asdict(result).items()
+        if value is not None or key not in ("test", "warning", "nothing_left")
     }
 
 
@@ -135,6 +137,8 @@ def _summary(result: TrainResult) -> list[str]:
         f"best      epoch {result.best_epoch} of {result.epochs}, {result.best_because}",
         f"val       {_format_metrics(result.val)}",
     ]
+    if result.warning:
+        lines.append(f"warning   {result.warning}")
     if result.test is None:
         lines.append(f"next      dlcli eval {as_argument(result.run)}")
     else:
@@ -143,5 +147,5 @@ def _summary(result: TrainResult) -> list[str]:
     return lines
 
 
-def _format_metrics(metrics: dict[str, float]) -> str:
+def _format_metrics(metrics: Mapping[str, float | None]) -> str:
     return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if isinstance(value, float))

@@ -7,7 +7,16 @@ from typing import Any
 from pydantic import BaseModel
 
 from dlcli.config.render import render_value
-from dlcli.config.schema import DEFAULT_LOSS, Config, explain_setting, section_models, section_name
+from dlcli.config.schema import (
+    DEFAULT_LOSS,
+    LEAST_EPOCHS,
+    MOST_EPOCHS,
+    USUAL_STEPS,
+    Config,
+    explain_setting,
+    section_models,
+    section_name,
+)
 from dlcli.config.suggest import all_settings, closest
 from dlcli.config.tree import KeyPath, dotted
 from dlcli.errors import UsageError
@@ -120,6 +129,8 @@ def _contents(section: type[BaseModel]) -> str:
 def _default(path: KeyPath, owners: list[type[BaseModel]]) -> str:
     if dotted(path) == "loss.name":
         return ", ".join(f"{loss} for {task}" for task, loss in DEFAULT_LOSS.items())
+    if dotted(path) == "training.epochs":
+        return f"{LEAST_EPOCHS} to {MOST_EPOCHS:,}, for about {USUAL_STEPS:,} steps"
     defaults: dict[str, list[type[BaseModel]]] = {}
     for model in owners:
         info = model.model_fields[str(path[-1])]

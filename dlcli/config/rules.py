@@ -93,7 +93,7 @@ def _training_rules(config: Config) -> Iterator[Violation]:
         message = f"must be less than {limit}. Got {warmup:g} instead"
         hint = f"write it like `scheduler.warmup_epochs={min(1, training.epochs / 2):g}`"
         yield Violation(("scheduler", "warmup_epochs"), message, hint, ("training.epochs",))
-    n_train = _about_training_examples(config.data)
+    n_train = config.data.count_training_examples()
     most = math.inf if n_train is None else 1.01 * n_train + 10  # splits are rounded per class
     if training.batch_size != "full" and training.batch_size > most:
         message = (
@@ -102,8 +102,3 @@ def _training_rules(config: Config) -> Iterator[Violation]:
         hint = "use all of them with `training.batch_size=full`"
         sizes = ("data.name", "data.n_samples", "data.test_fraction", "data.val_fraction")
         yield Violation(("training", "batch_size"), message, hint, sizes)
-
-
-def _about_training_examples(data: DataSection) -> int | None:
-    total = data.count_examples()
-    return None if total is None else round(total * (1 - data.fraction_for_test()) * (1 - data.val_fraction))

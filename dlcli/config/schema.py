@@ -7,11 +7,12 @@ per name. Field docstrings are shown to users.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -143,6 +144,11 @@ class DataSection(Section):
         """Return the fraction of the examples to split off for testing; 0 for sources with an official test split."""
         return 0.0
 
+    def count_training_examples(self) -> int | None:
+        """Return the number of training examples, about, because splits are rounded; None if it is unknown."""
+        total = self.count_examples()
+        return None if total is None else round(total * (1 - self.fraction_for_test()) * (1 - self.val_fraction))
+
 
 class TestFraction(DataSection):
     """Settings of a data source without an official test split."""
@@ -253,7 +259,7 @@ Head: TypeAlias = Literal["softmax", "l1"]
 class ModelSection(Section):
     """Fully connected network: Linear, activation, Linear, activation, …, Linear."""
 
-    hidden_sizes: tuple[PositiveInt, ...] = (256, 128)
+    hidden_sizes: tuple[PositiveInt, ...] = (64, 32)
     """Number of units in each hidden layer, first to last; [] is the linear model."""
     activation: Literal[
         "sigmoid", "heaviside", "identity", "relu", "leaky_relu", "tanh", "gelu", "silu", "softplus"
@@ -267,7 +273,7 @@ class ModelSection(Section):
         "kaiming_uniform",
         "kaiming_normal",
         "zeros",
-    ] = "default"
+    ] = "xavier_uniform"
     """Initial values of the parameters: `normal` draws all of them from N(0, 1), `default` is torch's U(±1/√fan_in).
     The other choices set biases to 0."""
     dropout: FractionOrZero = 0.0
@@ -344,9 +350,9 @@ class SgdOptimizer(OptimizerSection):
 
     name: Literal["sgd"] = "sgd"
     """Optimization algorithm."""
-    lr: PositiveFloat = 0.1
+    lr: PositiveFloat = 0.05
     """Peak learning rate; the scheduler multiplies it by a factor of at most 1."""
-    momentum: FractionOrZero = 0.0
+    momentum: FractionOrZero = 0.9
     """Fraction of the previous update that is added to the next one."""
     weight_decay: NonNegativeFloat = 0.0
     """L2 penalty: the parameters times this factor are added to their gradient."""
@@ -515,11 +521,14 @@ RunName = Annotated[
 ]
 
 
+LEAST_EPOCHS, MOST_EPOCHS, USUAL_STEPS = 10, 1000, 5000  # of the default number of epochs
+
+
 class TrainingSection(Section):
     """Duration, batch size and hardware of the training."""
 
-    epochs: PositiveInt = 10
-    """Number of passes over the training examples."""
+    epochs: Annotated[PositiveInt, Field(json_schema_extra=lambda schema: schema.pop("default"))] = LEAST_EPOCHS
+    """Number of passes over the training examples. The default gives about 5,000 steps, with 10 to 1,000 epochs."""
     batch_size: BatchSize = 64
     """Number of examples per step; `full` uses all of them, which is plain gradient descent."""
     device: Device = "auto"
@@ -596,6 +605,15 @@ class Config(Section):
         name = DEFAULT_LOSS["regression" if values.get("task") == "regression" else "classification"]
         loss = values.get("loss", {})
         return {**values, "loss": {"name": name, **loss} if isinstance(loss, dict) else loss}
+
+    @model_validator(mode="after")
+    def _epochs_follow_data(self) -> Self:
+        n, training = self.data.count_training_examples(), self.training
+        if n is None or "epochs" in training.model_fields_set:
+            return self
+        steps = 1 if training.batch_size == "full" else math.ceil(n / training.batch_size)
+        epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, math.ceil(USUAL_STEPS / steps)))
+        return self.model_copy(update={"training": training.model_copy(update={"epochs": epochs})})
 
 
 def section_models(model: type[BaseModel], field: str) -> tuple[type[BaseModel], ...]:

@@ -52,6 +52,15 @@ class Task(ABC):
         """Return the metrics of `METRICS[task]` from sums over a whole split."""
 
     @abstractmethod
+    def constant_score(self, train_targets: Tensor, targets: Tensor) -> tuple[str, float]:
+        """Return a metric and its value on `targets` for the best constant prediction, with a margin for chance.
+
+        Args:
+            train_targets: Targets that determine the constant.
+            targets: Targets to predict.
+        """
+
+    @abstractmethod
     def predictions(self, outputs: Tensor) -> Tensor:
         """Return class probabilities (N, classes), or values (N, out_features) in the target's unit.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # as all of torch's users write it
@@ -146,6 +148,12 @@ class Classification(Task):
             "accuracy": (confusion.trace() / confusion.sum()).item(),
             "macro_f1": f1.mean().item(),
         }
+
+    def constant_score(self, train_targets: Tensor, targets: Tensor) -> tuple[str, float]:
+        """Return the accuracy of always predicting the most frequent class, plus two standard errors."""
+        most_frequent = torch.bincount(train_targets, minlength=self._n_classes).argmax()
+        share = (targets == most_frequent).double().mean().item()
+        return "accuracy", share + 2 * math.sqrt(share * (1 - share) / len(targets))
 
     def predictions(self, outputs: Tensor) -> Tensor:
         """Return P(class | x) in float64, so that it sums to 1."""

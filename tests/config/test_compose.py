@@ -14,7 +14,7 @@ from dlcli.errors import ConfigError
 def files(clean_place: Path) -> Path:
     (clean_place / "base").mkdir()
     Path("base/root.yaml").write_text(
-        "data: {name: digits}\nmodel: {hidden_sizes: [64, 32], dropout: 0.5}\noptimizer: {lr: 0.5, momentum: 0.9}\n"
+        "data: {name: digits}\nmodel: {hidden_sizes: [64, 32], dropout: 0.5}\noptimizer: {lr: 0.5, momentum: 0.5}\n"
     )
     Path("base/middle.yaml").write_text("extends: root.yaml\nmodel:\n  hidden_sizes: [8]\ntraining: {epochs: 3}\n")
     Path("mine.yaml").write_text("extends: base/middle.yaml\noptimizer:\n  lr: 0.25\nmodel: {dropout: null}\n")
@@ -25,7 +25,7 @@ def test_later_sources_override_earlier_ones_by_key_and_origins_are_recorded(fil
     loaded = load_config("mine.yaml", ["training.epochs=5"])
     config = loaded.config
     assert (config.optimizer.lr, config.training.epochs, config.name) == (0.25, 5, "mine")
-    assert config.optimizer.model_dump()["momentum"] == 0.9
+    assert config.optimizer.model_dump()["momentum"] == 0.5
     assert config.model.hidden_sizes == (8,), "a list is replaced as a whole"
     assert config.model.dropout == 0.0, "null resets to the default, not to the base"
     assert loaded.origin(("optimizer", "lr")) == "mine.yaml:3"
@@ -37,8 +37,8 @@ def test_later_sources_override_earlier_ones_by_key_and_origins_are_recorded(fil
 
 def test_an_empty_section_changes_nothing_and_an_override_replaces_a_whole_section(files: Path) -> None:
     Path("mine.yaml").write_text("extends: base/middle.yaml\noptimizer: {}\n")
-    assert load_config("mine.yaml").config.optimizer.model_dump()["momentum"] == 0.9
-    assert load_config("mine.yaml", ["optimizer={lr: 0.1}"]).config.optimizer.model_dump()["momentum"] == 0.0
+    assert load_config("mine.yaml").config.optimizer.model_dump()["momentum"] == 0.5
+    assert load_config("mine.yaml", ["optimizer={lr: 0.1}"]).config.optimizer.model_dump()["momentum"] == 0.9
 
 
 def test_a_preset_can_be_extended(clean_place: Path) -> None:

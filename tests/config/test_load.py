@@ -61,7 +61,22 @@ def test_overrides_are_read_as_yaml_and_the_last_one_wins() -> None:
 
 def test_null_resets_a_setting_or_a_section_to_its_default() -> None:
     config = load_config("digits", ["optimizer=null", "training.epochs=null"]).config
-    assert (config.optimizer.lr, config.training.epochs) == (0.1, 10)
+    assert (config.optimizer.lr, config.training.epochs) == (0.05, 239)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "epochs"),
+    [
+        ([], 239),  # 1,294 examples: 21 steps of 64
+        (["training.batch_size=10"], 39),
+        (["training.batch_size=1"], 10),
+        (["training.batch_size=full"], 1000),
+        (["data.val_fraction=0.5"], 417),
+        (["training.epochs=3"], 3),
+    ],
+)
+def test_the_default_number_of_epochs_follows_the_size_of_the_data(overrides: list[str], epochs: int) -> None:
+    assert load_config("digits", ["training.epochs=null", *overrides]).config.training.epochs == epochs
 
 
 def test_the_loss_follows_the_task_unless_named(clean_place: Path) -> None:

@@ -163,7 +163,11 @@ def test_a_planted_data_fault_is_the_first_finding(
         ("digits", ["loss.label_smoothing=0.3"], "miscalibration", "hint"),
         (
             "digits",
-            ["model={hidden_sizes: [64, 64, 64]}", "optimizer={lr: 0.1}", "early_stopping.patience=3"],
+            [
+                "model={hidden_sizes: [64, 64, 64], init: default}",
+                "optimizer={lr: 0.1, momentum: 0}",
+                "early_stopping.patience=3",
+            ],
             "stopped-on-plateau",
             "problem",
         ),

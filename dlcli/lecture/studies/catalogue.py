@@ -17,7 +17,7 @@ from dlcli.lecture.studies.study import BaseConfig, Study, Variant
 
 # Two sigmoid layers, Xavier initialisation, plain SGD at a constant learning rate. The validation split of digits is
 # larger than usual because the curves are measured on it, and a tenth of 1,438 examples is too coarse.
-_COMMON = ("model.init=xavier_uniform", "optimizer={name: sgd}", "scheduler=null", "early_stopping=null")
+_COMMON = ("model.init=xavier_uniform", "optimizer={name: sgd, momentum: 0}", "scheduler=null", "early_stopping=null")
 _NETWORK = ("model.hidden_sizes=[64, 64]", "training.batch_size=64", *_COMMON)
 _DIGITS = BaseConfig("digits", ("data.val_fraction=0.2", "training.epochs=30", *_NETWORK), level=0.9)
 _FASHION = BaseConfig("fashion_mnist", ("training.epochs=5", *_NETWORK), level=0.85)

@@ -31,7 +31,7 @@ class LeastSquares:
         return self.rank == len(self.coefficients) + 1
 
     def predict(self, inputs: Tensor) -> Tensor:
-        """Return ŷ for inputs of shape (N, in_features), float64 of shape (N, out_features)."""
+        """Return ŷ, float64 of shape (N, out_features), for inputs of shape (N, in_features)."""
         return self.intercept + inputs.double() @ self.coefficients
 
     def undo_scaling(self, inputs: Scaling, targets: Scaling) -> LeastSquares:

@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 
 from dlcli.config.load import load_config
 from dlcli.config.render import flatten
+from dlcli.model import build_mlp
 from dlcli.plots import style
-from dlcli.report.images import Image, embed
+from dlcli.report.html import Image, embed
 from dlcli.report.page import Contents
-from dlcli.report.record import Layer
+from dlcli.report.record import layers_table
 
 FASHION = ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 HOSTILE = [
@@ -230,9 +231,5 @@ def contents(measured: dict[str, Any], hostile: str = "") -> Contents:
         looked_for=("overfitting", "saturated units"),
         curves=curves,
         pictures=others,
-        layers=[
-            Layer("Linear", 64, "weight 64 × 64, bias 64", 4160),
-            Layer("Sigmoid", 64, "", 0),
-            Layer("Linear", 10, "weight 10 × 64, bias 10", 650),
-        ],
+        layers=layers_table(build_mlp(64, 10, load_config("digits").config.model, seed=0), 64),
     )

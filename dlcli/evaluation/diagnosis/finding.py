@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, TypeAlias
 
-from dlcli.config.schema import Config
 from dlcli.evaluation.diagnosis.measurements import Facts
-from dlcli.training.events import Trace
+from dlcli.runs.run import Run
+from dlcli.runs.trained_run import TrainedRun
+
+RunLog: TypeAlias = Run | TrainedRun  # both have config, rows, traces and status
 
 SURE = 3.0  # standard errors; chance exceeds them with a probability of 1 in 700
 FAILING = 0.5  # fraction of the k-NN baseline's skill. Healthy presets: at least 0.91
@@ -31,26 +32,6 @@ class Finding:
     statement: str
     evidence: tuple[str, ...]
     advice: str
-
-
-class RunLog(Protocol):
-    """Settings and log of a run: `Run` and `TrainedRun` have them."""
-
-    @property
-    def config(self) -> Config:
-        """Settings."""
-
-    @property
-    def rows(self) -> Sequence[Mapping[str, float | int]]:
-        """Rows of metrics.jsonl, one per epoch."""
-
-    @property
-    def traces(self) -> Mapping[int, Trace]:
-        """Traces of the model's layers, by epoch."""
-
-    @property
-    def status(self) -> str:
-        """How training ended."""
 
 
 @dataclass(frozen=True)

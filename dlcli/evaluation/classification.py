@@ -45,7 +45,7 @@ def classification_metrics(probs: Tensor, labels: Tensor, class_names: Sequence[
         "macro_precision": _macro(per_class, "precision"),
         "macro_recall": _macro(per_class, "recall"),
         "log_loss": log_loss(probs, labels),
-        "brier_score": brier_score(probs, labels),
+        "brier_score": _brier_score(probs, labels),
         "ece": reliability.ece,
         "mean_entropy": _entropy(probs).mean().item(),
         "top_k": top_k_accuracy(probs, labels),
@@ -59,7 +59,7 @@ def classification_metrics(probs: Tensor, labels: Tensor, class_names: Sequence[
         "most_confused": _most_confused(confusion, class_names),
         "most_certain": _by_certainty(probs, labels, class_names, descending=False),
         "least_certain": _by_certainty(probs, labels, class_names, descending=True),
-        "reliability": reliability_bins(reliability),
+        "reliability": _reliability_bins(reliability),
     }
 
 
@@ -83,7 +83,7 @@ def log_loss(probs: Tensor, labels: Tensor) -> float:
     return float(metrics.log_loss(labels.numpy(), probs.numpy(), labels=range(probs.shape[1])))
 
 
-def brier_score(probs: Tensor, labels: Tensor) -> float:
+def _brier_score(probs: Tensor, labels: Tensor) -> float:
     """Return the mean over examples of Σ over classes of (p − y)² (Brier 1950), from 0 (best) to 2."""
     from sklearn import metrics
 
@@ -91,22 +91,13 @@ def brier_score(probs: Tensor, labels: Tensor) -> float:
     return float(metrics.brier_score_loss(labels.numpy(), probs.numpy(), labels=classes, scale_by_half=False))
 
 
-def reliability_bins(measured: Reliability) -> list[dict[str, float | int | None]]:
+def _reliability_bins(measured: Reliability) -> list[dict[str, float | None]]:
     """Return the example count, confidence and accuracy of each bin (low, high] of the highest probability."""
-    edges = torch.linspace(0, 1, BINS + 1, dtype=torch.float64).tolist()
-    columns = (measured.counts, measured.confidence, measured.accuracy)
-    return [
-        {
-            "low": low,
-            "high": high,
-            "examples": n,
-            "confidence": confidence if n else None,
-            "accuracy": accuracy if n else None,
-        }
-        for low, high, n, confidence, accuracy in zip(
-            edges[:-1], edges[1:], *(column.tolist() for column in columns), strict=True
-        )
-    ]
+    edges = torch.linspace(0, 1, BINS + 1, dtype=torch.float64)
+    names = ("low", "high", "examples", "confidence", "accuracy")
+    columns = (edges[:-1], edges[1:], measured.counts, measured.confidence, measured.accuracy)
+    rows = zip(*(map(_defined, column.tolist()) for column in columns), strict=True)
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def top_k_accuracy(probs: Tensor, labels: Tensor) -> dict[str, float]:
@@ -153,8 +144,12 @@ def _macro(per_class: PerClass, metric: str) -> float:
 
 def _fractions(confusion: Tensor, total: Tensor) -> list[list[float | None]]:
     """Return counts as fractions of `total`; None where the total is 0."""
-    fractions = confusion.double() / total
-    return [[None if math.isnan(fraction) else fraction for fraction in row] for row in fractions.tolist()]
+    return [[_defined(fraction) for fraction in row] for row in (confusion.double() / total).tolist()]
+
+
+def _defined(value: float) -> float | None:
+    """Return None for 0 / 0."""
+    return None if math.isnan(value) else value
 
 
 def _most_confused(confusion: Tensor, class_names: Sequence[str]) -> list[dict[str, Any]]:

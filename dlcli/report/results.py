@@ -100,9 +100,7 @@ def _class_tables(metrics: Mapping[str, Any]) -> list[Table]:
         records_table("Most frequently confused pairs", metrics["most_confused"]),
         _examples_table("The most certain predictions", metrics["most_certain"]),
         _examples_table("The least certain predictions", metrics["least_certain"]),
-        records_table(
-            "Reliability: accuracy of predictions by confidence", metrics["reliability"], is_folded=True
-        ),
+        records_table("Reliability: accuracy of predictions by confidence", metrics["reliability"], is_folded=True),
     ]
 
 

@@ -10,7 +10,6 @@ from dlcli.evaluation.diagnosis.measurements import Facts, measure
 from dlcli.runs.run import Run, open_run
 from dlcli.runs.trained_run import load_trained_run
 
-
 # Causes come before their consequences: a learning rate that is too high saturates units, saturated units learn little,
 # and a model that has learned little is not calibrated.
 _RULES = (

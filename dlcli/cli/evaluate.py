@@ -133,7 +133,7 @@ def _check_names(metrics: Mapping[str, Any], thresholds: Mapping[str, float]) ->
 
 
 def evaluation_page(result: EvalResult, matrix: Matrix) -> Iterator[RenderableType]:
-    """Yield the parts of the page, 80 columns wide, with counts or conditional probabilities in the confusion matrix."""
+    """Yield the parts of the page, 80 columns wide."""
     metrics = result.metrics
     yield result.run
     yield f"{result.checkpoint} checkpoint (epoch {result.epoch}), {result.split}: {result.examples:,} examples\n"

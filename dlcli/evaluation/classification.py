@@ -19,10 +19,7 @@ _NORMAL_QUANTILE = 1.959963984540054  # the 97.5 % quantile, for a 95 % interval
 
 
 def classification_metrics(probs: Tensor, labels: Tensor, class_names: Sequence[str]) -> dict[str, Any]:
-    """Return all metrics of predicted class probabilities.
-
-    A class that is never predicted has no precision, and a class that never occurs has no recall: both are None, not 0.
-    Macro averages leave these classes out.
+    """Return all metrics of predicted class probabilities; see `per_class_metrics` for classes without examples.
 
     Args:
         probs: P(class | x), float64 of shape (N, classes); of equally likely classes, the first is the prediction.
@@ -119,6 +116,7 @@ def per_class_metrics(confusion: Tensor, class_names: Sequence[str]) -> PerClass
     """Return precision, recall, F1 and support of each class.
 
     A class that is never predicted has no precision, and a class that never occurs has no recall: both are None, not 0.
+    Macro averages leave these classes out.
 
     Args:
         confusion: Counts, shape (classes, classes), rows true, columns predicted.

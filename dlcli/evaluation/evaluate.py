@@ -26,9 +26,6 @@ class EvalResult:
     """Evaluation of a run on a split; `dlcli eval --json` prints it with `asdict`.
 
     Attributes:
-        run: Run folder.
-        split: Evaluated split.
-        checkpoint: Evaluated checkpoint.
         epoch: Epoch of the checkpoint.
         examples: Number of evaluated examples.
         metrics: Metrics as returned by `evaluate_fully`.
@@ -132,16 +129,9 @@ def predict(
     data_root: str | None = None,
     event: Sequence[str] | None = None,
 ) -> PredictResult:
-    """Return the predictions of a run for examples of a split.
+    """Return the predictions of a run for examples of a split, given by their positions, counted from 0.
 
-    Args:
-        run: Run, run folder or name; None selects the newest run.
-        indices: Positions of the examples in the split, counted from 0.
-        split: Split of the examples.
-        checkpoint: Checkpoint to load the parameters from.
-        device: Device to compute on.
-        data_root: Folder with the data set, if it has moved since training.
-        event: Class names, to compute P(any of them | x) too.
+    An `event` is a list of class names, to compute P(any of them | x) too. The other arguments are those of `evaluate`.
 
     Raises:
         UsageError: If there is no such run, example or class.

@@ -19,10 +19,6 @@ from dlcli.runs.run import Run, open_run
 def compare_page(runs: Sequence[str | Run], output: str | os.PathLike[str]) -> None:
     """Write one self-contained HTML page that compares runs: differing settings, metrics and curves.
 
-    Args:
-        runs: Run folders or names.
-        output: Output file.
-
     Raises:
         UsageError: If the run does not exist.
         DataError: If a run cannot be read, or the file cannot be written.

@@ -34,13 +34,7 @@ _COMPLETED = ("finished", "stopped early")
 
 @dataclass(frozen=True)
 class ReportResult:
-    """Report file; `dlcli report --json` prints it with `asdict`.
-
-    Attributes:
-        run: Run folder.
-        file: Path of the HTML file.
-        bytes: Size of the file.
-    """
+    """Run folder, HTML file and its size; `dlcli report --json` prints them with `asdict`."""
 
     run: str
     file: str
@@ -59,14 +53,7 @@ def report(
 ) -> ReportResult:
     """Write a self-contained HTML page about a run; one that ended before its first checkpoint has only its log.
 
-    Args:
-        run: Run, run folder or name; None selects the newest run.
-        output: File to write; None means `report.html` in the run folder.
-        split: Split that metrics and plots refer to.
-        checkpoint: Checkpoint to load the parameters from.
-        device: Device to compute on.
-        data_root: Folder with the data set, if it has moved since training.
-        notify: Called with a one-line message before a slow step.
+    The file is `output`; None means `report.html` in the run folder. The other arguments are those of `evaluate`.
 
     Raises:
         UsageError: If there is no such run.

@@ -105,16 +105,10 @@ def _class_tables(metrics: Mapping[str, Any]) -> list[Table]:
 
 
 def _examples_table(caption: str, examples: Sequence[Mapping[str, Any]]) -> Table:
-    rows = [
-        [
-            str(example["index"]),
-            example["label"],
-            Cell(example["pred"], mark="correct" if example["pred"] == example["label"] else "wrong"),
-            example["probability"],
-            example["entropy"],
-        ]
-        for example in examples
-    ]
+    rows = []
+    for index, pred, label, probability, entropy in (example.values() for example in examples):
+        mark = "correct" if pred == label else "wrong"
+        rows.append([str(index), label, Cell(pred, mark=mark), probability, entropy])
     return Table(caption, ["example", "true", "predicted", "probability", "entropy"], rows)
 
 

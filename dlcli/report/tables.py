@@ -44,7 +44,6 @@ class Table:
         caption: Caption of the table.
         headings: Column headings; the first is above the row headings.
         rows: Rows of values; the first value of each row is its heading.
-        over: Heading above all columns except the first.
         is_folded: Whether the table is collapsed until the reader opens it.
         kind: Confusion matrix, models with bars (the run itself is the first), or any other table.
     """
@@ -52,7 +51,6 @@ class Table:
     caption: str
     headings: Sequence[str]
     rows: Sequence[Sequence[Value]]
-    over: str = ""
     is_folded: bool = False
     kind: Literal["matrix", "bars", ""] = ""
 
@@ -82,20 +80,12 @@ def matrix_table(
     *,
     is_folded: bool = False,
 ) -> Table:
-    """Return a matrix of true by predicted classes.
-
-    Args:
-        caption: Caption of the table.
-        classes: Class names, in the order of rows and columns.
-        matrix: Values of the cells.
-        shades: Darkness of the cell backgrounds, 0 to 1.
-        is_folded: Whether the table is collapsed until the reader opens it.
-    """
+    """Return a matrix of true by predicted classes; `shades` are the darkness of the cell backgrounds, 0 to 1."""
     rows: list[list[Value]] = [
         [name, *(Cell(matrix[i][j], _tint(shades[i][j]), is_hit=i == j) for j in range(len(classes)))]
         for i, name in enumerate(classes)
     ]
-    return Table(caption, ["true class", *classes], rows, "predicted class", is_folded, "matrix")
+    return Table(caption, ["true class", *classes], rows, is_folded, "matrix")
 
 
 def _tint(shade: float | None) -> int:

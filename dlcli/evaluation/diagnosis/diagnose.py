@@ -53,10 +53,7 @@ class DiagnoseResult:
 def diagnose(run: str | Run | None = None, *, device: str = "auto", data_root: str | None = None) -> DiagnoseResult:
     """Diagnose a run from its log and, if it has a best checkpoint, from its model and data.
 
-    Args:
-        run: Run folder or name; None selects the newest run.
-        device: Device to compute on.
-        data_root: Folder with the data set, if it has moved since training.
+    The arguments are those of `evaluate`.
 
     Raises:
         UsageError: If the run does not exist.

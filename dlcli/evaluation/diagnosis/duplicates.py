@@ -43,14 +43,12 @@ def find_overlaps(splits: Splits) -> tuple[Overlap, Overlap]:
     targets: dict[int, set[int]] = {}
     for row, target in _hashes(splits.train):
         targets.setdefault(row, set()).add(target)
-    val, test = (
-        [target in targets[row] for row, target in _hashes(split) if row in targets]
-        for split in (splits.val, splits.test)
-    )
-    return (
-        Overlap("val", len(splits.val), len(val), sum(val)),
-        Overlap("test", len(splits.test), len(test), sum(test)),
-    )
+
+    def overlap(name: str, split: Split) -> Overlap:
+        is_same = [target in targets[row] for row, target in _hashes(split) if row in targets]
+        return Overlap(name, len(split), len(is_same), sum(is_same))
+
+    return overlap("val", splits.val), overlap("test", splits.test)
 
 
 def is_coarse(split: Split) -> bool:

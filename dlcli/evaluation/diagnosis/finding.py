@@ -68,13 +68,13 @@ class Case:
         return "problem" if self.facts is None or self.relative_to_knn < FAILING else "hint"
 
     @property
-    def comparison(self) -> str:
-        """Scores on val of the model, the k-NN baseline and a constant prediction, as a sentence."""
-        assert self.facts is not None
-        score = "accuracy" if self.facts.class_counts else "R²"
-        scores = (self.facts.model.score, self.facts.knn.score, self.facts.constant_score)
-        model, knn, constant = (f"{value:.3f}" for value in scores)
-        return f"val {score} {model}; the 5-nearest-neighbour baseline reaches {knn}, a constant prediction {constant}"
+    def comparison(self) -> tuple[str, ...]:
+        """Sentence with the val scores of the model, the k-NN baseline and a constant prediction; () without facts."""
+        if (facts := self.facts) is None:
+            return ()
+        score = f"{'accuracy' if facts.class_counts else 'R²'} {facts.model.score:.3f}"
+        baselines = f"baseline reaches {facts.knn.score:.3f}, a constant prediction {facts.constant_score:.3f}"
+        return (f"val {score}; the 5-nearest-neighbour {baselines}",)
 
 
 def number(value: float) -> str:

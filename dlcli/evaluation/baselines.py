@@ -54,10 +54,7 @@ def load_or_fit_baselines(folder: RunFolder, run: TrainedRun, notify: Callable[[
     Reads logistic regression from `baselines.json` if that file has a valid entry. Otherwise fits it and saves the
     result, if the folder is writable.
 
-    Args:
-        folder: Run folder.
-        run: Loaded run of that folder.
-        notify: Called with a one-line message before a slow step.
+    `notify` is called with a one-line message before a slow step.
     """
     if run.info.task == "regression":
         return regression_baselines(run)
@@ -66,11 +63,9 @@ def load_or_fit_baselines(folder: RunFolder, run: TrainedRun, notify: Callable[[
         if run.splits.train.stored.numel() * run.info.out_features > _MUCH_WORK:
             notify("fitting logistic regression as a baseline; the result is cached in the run folder")
         cached[run.split_name] = fit_logistic_regression(run)
-        settings = {"settings": LOGISTIC_SETTINGS}
+        entries = {name: {"settings": LOGISTIC_SETTINGS, "logistic_regression": cached[name]} for name in cached}
         with suppress(DataError):  # the folder may be read-only
-            write_json(
-                folder.baselines, {name: {**settings, "logistic_regression": entry} for name, entry in cached.items()}
-            )
+            write_json(folder.baselines, entries)
     return [majority_class(run), Baseline("logistic_regression", "logistic regression", cached[run.split_name])]
 
 

@@ -106,9 +106,10 @@ def _class_tables(metrics: Mapping[str, Any]) -> list[Table]:
 
 def _examples_table(caption: str, examples: Sequence[Mapping[str, Any]]) -> Table:
     rows = []
-    for index, pred, label, probability, entropy in (example.values() for example in examples):
-        mark = "correct" if pred == label else "wrong"
-        rows.append([str(index), label, Cell(pred, mark=mark), probability, entropy])
+    for example in examples:
+        pred, true = example["pred"], example["label"]
+        cell = Cell(pred, mark="correct" if pred == true else "wrong")
+        rows.append([str(example["index"]), true, cell, example["probability"], example["entropy"]])
     return Table(caption, ["example", "true", "predicted", "probability", "entropy"], rows)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dlcli.evaluation.calibration import BINS, Reliability, measure_reliability
 
-PerClass: TypeAlias = dict[str, dict[str, float | int | None]]
+PerClass: TypeAlias = dict[str, dict[str, float | None]]
 
 _TOP_K = (2, 3, 5)
 _SHOWN = 10  # most confused pairs, most certain and least certain examples
@@ -91,10 +91,23 @@ def _brier_score(probs: Tensor, labels: Tensor) -> float:
 def _reliability_bins(measured: Reliability) -> list[dict[str, float | None]]:
     """Return the example count, confidence and accuracy of each bin (low, high] of the highest probability."""
     edges = torch.linspace(0, 1, BINS + 1, dtype=torch.float64)
-    names = ("low", "high", "examples", "confidence", "accuracy")
-    columns = (edges[:-1], edges[1:], measured.counts, measured.confidence, measured.accuracy)
-    rows = zip(*(map(_defined, column.tolist()) for column in columns), strict=True)
-    return [dict(zip(names, row, strict=True)) for row in rows]
+    return _records(
+        low=edges[:-1],
+        high=edges[1:],
+        examples=measured.counts,
+        confidence=measured.confidence,
+        accuracy=measured.accuracy,
+    )
+
+
+def _records(**columns: Tensor) -> list[dict[str, float | None]]:
+    """Return columns as one record per row; 0 / 0 becomes None."""
+    rows = zip(*(map(_defined, column.tolist()) for column in columns.values()), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def _defined(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def top_k_accuracy(probs: Tensor, labels: Tensor) -> dict[str, float]:
@@ -122,17 +135,10 @@ def per_class_metrics(confusion: Tensor, class_names: Sequence[str]) -> PerClass
         confusion: Counts, shape (classes, classes), rows true, columns predicted.
         class_names: Names in the order of the rows.
     """
-    hits = confusion.diag().tolist()
-    support, predicted = confusion.sum(1).tolist(), confusion.sum(0).tolist()
-    return {
-        name: {
-            "precision": hits[i] / predicted[i] if predicted[i] else None,
-            "recall": hits[i] / support[i] if support[i] else None,
-            "f1": 2 * hits[i] / (support[i] + predicted[i]) if support[i] + predicted[i] else None,
-            "support": support[i],
-        }
-        for i, name in enumerate(class_names)
-    }
+    hits, support, predicted = confusion.diag().double(), confusion.sum(1), confusion.sum(0)
+    f1 = 2 * hits / (support + predicted)
+    records = _records(precision=hits / predicted, recall=hits / support, f1=f1, support=support)
+    return dict(zip(class_names, records, strict=True))
 
 
 def _macro(per_class: PerClass, metric: str) -> float:
@@ -143,11 +149,6 @@ def _macro(per_class: PerClass, metric: str) -> float:
 def _fractions(confusion: Tensor, total: Tensor) -> list[list[float | None]]:
     """Return counts as fractions of `total`; None where the total is 0."""
     return [[_defined(fraction) for fraction in row] for row in (confusion.double() / total).tolist()]
-
-
-def _defined(value: float) -> float | None:
-    """Return None for 0 / 0."""
-    return None if math.isnan(value) else value
 
 
 def _most_confused(confusion: Tensor, class_names: Sequence[str]) -> list[dict[str, Any]]:

@@ -110,10 +110,7 @@ def evaluate_trained(
 def evaluate_best(run: Run, device: str, experiment: Experiment | None) -> dict[str, Any]:
     """Return the task's metrics of the best checkpoint on the test split, without intervals and baselines.
 
-    Args:
-        run: The run.
-        device: Device to compute on.
-        experiment: Data and model of the run, if they are in memory already; the model's parameters are overwritten.
+    If the run's data and model are in memory already, in `experiment`, the model's parameters are overwritten.
     """
     trained = load_trained_run(run, device=device, experiment=experiment)
     return evaluate_model(trained.model, trained.task, trained.split, trained.info.class_names)
@@ -146,11 +143,7 @@ def predict(
 def evaluate_model(model: nn.Module, task: Task, split: Split, class_names: Sequence[str]) -> dict[str, Any]:
     """Return the task's metrics over every example of the split, and `per_class` metrics for classification.
 
-    Args:
-        model: Model on the split's device.
-        task: Task that defines the metrics.
-        split: Examples scaled as in training.
-        class_names: Names in the order of the labels; empty for regression.
+    The model is on the split's device, the examples are scaled as in training, and regression has no class names.
     """
     return _name_metrics(task, evaluate_split(model, task, split), class_names)
 

@@ -41,17 +41,9 @@ def render_page(template: str, sections: Sequence[tuple[str, str, Any]], **conte
         content: Variables of the template.
     """
     css = files(_PACKAGE).joinpath("style.css").read_text(encoding="utf-8")
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            **content,
-            sections=[(id_, heading) for id_, heading, is_present in sections if is_present],
-            style=Markup(css),  # noqa: S704  # our own file
-            policy=_policy(css),
-            version=version("dlcli"),
-        )
-    )
+    present = [(id_, heading) for id_, heading, is_present in sections if is_present]
+    shared = {"sections": present, "policy": _policy(css), "version": version("dlcli")}
+    return _environment().get_template(template).render(**content, **shared, style=Markup(css))  # noqa: S704  # our own file
 
 
 def write_page(file: Path, page: bytes) -> None:
@@ -128,15 +120,7 @@ def as_text(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Image:
-    """A plot as embedded in a page.
-
-    Attributes:
-        title: Caption.
-        alt: Alternative text that describes the plot.
-        source: Image file as a `data:` URL.
-        width: Width in CSS pixels.
-        height: Height in CSS pixels.
-    """
+    """A plot as embedded in a page: caption, alternative text, file as a `data:` URL, and size in CSS pixels."""
 
     title: str
     alt: str

@@ -82,7 +82,6 @@ class Contents:
         looked_for: Problems that the diagnosis checked for; empty without a diagnosis.
         curves: Plots of the training.
         pictures: Plots of the result.
-        layers: Layers of the model, from inputs to outputs.
         unit: Unit of the headline metric; "" if it has none.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,11 +36,11 @@ def compare_models(measured: Mapping[str, Any]) -> Table:
     models += [(_baseline_name(key, baseline), baseline["metrics"]) for key, baseline in baselines.items()]
     names = [name for name in _COMPARED if name in metrics]
     headline = names[0]
-    known = [values[headline] for _, values in models if _is_finite(values.get(headline))]
+    known = [values[headline] for _, values in models if math.isfinite(values.get(headline, math.nan))]
     full = 1.0 if headline in HIGHER_IS_BETTER else max(known, default=0) or 1.0
 
     def bar(values: Mapping[str, Any]) -> Bar | None:
-        if not _is_finite(values.get(headline)):
+        if not math.isfinite(values.get(headline, math.nan)):
             return None
         interval = values.get(f"{headline}_interval")
         ends = (100 * interval[0] / full, 100 * interval[1] / full) if interval else None
@@ -54,10 +55,6 @@ def compare_models(measured: Mapping[str, Any]) -> Table:
     )
 
 
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and abs(value) < float("inf")
-
-
 def _baseline_name(key: str, baseline: Mapping[str, Any]) -> str:
     detail = baseline.get("class", baseline.get("value"))
     name = _BASELINES.get(key, key.replace("_", " "))
@@ -65,7 +62,7 @@ def _baseline_name(key: str, baseline: Mapping[str, Any]) -> str:
 
 
 def metric_tables(measured: Mapping[str, Any]) -> list[Table]:
-    """Return the tables of the section "Metrics", in page order."""
+    """Return the tables of the metrics section, in the order in which the page shows them."""
     metrics, baselines = measured["metrics"], measured["baselines"]
     tables = [
         Table("All metrics", ["metric", "value"], _metric_rows(metrics)),

@@ -19,7 +19,6 @@ class Cell:
     """A table cell with optional shading, mark and bar.
 
     Attributes:
-        value: Value to show.
         tint: Darkness of the background, 0 to 10; None for no background.
         mark: Word after the value, such as `best`.
         is_hit: Whether the cell counts correct predictions in a confusion matrix.
@@ -34,6 +33,7 @@ class Cell:
 
 
 Value: TypeAlias = "Cell | str | float | int | None"
+Matrix: TypeAlias = Sequence[Sequence[float | None]]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,6 @@ class Table:
     """A table whose first column contains the row headings.
 
     Attributes:
-        caption: Caption of the table.
         headings: Column headings; the first is above the row headings.
         rows: Rows of values; the first value of each row is its heading.
         is_folded: Whether the table is collapsed until the reader opens it.
@@ -72,14 +71,7 @@ def records_table(caption: str, records: Sequence[Mapping[str, Any]], *, is_fold
     return Table(caption, [label(name) for name in names], rows, is_folded=is_folded)
 
 
-def matrix_table(
-    caption: str,
-    classes: Sequence[str],
-    matrix: Sequence[Sequence[float | None]],
-    shades: Sequence[Sequence[float | None]],
-    *,
-    is_folded: bool = False,
-) -> Table:
+def matrix_table(caption: str, classes: Sequence[str], matrix: Matrix, shades: Matrix, *, is_folded: bool) -> Table:
     """Return a matrix of true by predicted classes; `shades` are the darkness of the cell backgrounds, 0 to 1."""
     rows: list[list[Value]] = [
         [name, *(Cell(matrix[i][j], _tint(shades[i][j]), is_hit=i == j) for j in range(len(classes)))]

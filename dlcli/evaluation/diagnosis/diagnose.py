@@ -36,8 +36,6 @@ class DiagnoseResult:
     """Result of a diagnosis; `dlcli runs show --diagnose --json` prints its findings with `asdict`.
 
     Attributes:
-        run: Run folder.
-        status: How training ended, such as `finished`.
         epochs: Number of completed epochs.
         epoch: Epoch of the best checkpoint; None if the run has none and only its log was examined.
         findings: Problems, the most severe first; empty for a healthy run.

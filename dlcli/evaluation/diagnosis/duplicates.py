@@ -17,7 +17,6 @@ class Overlap:
     """Number of examples in a split whose inputs are bit-identical to those of a training example.
 
     Attributes:
-        split: Name of the split.
         examples: Number of examples in the split.
         copies: Number of examples that also occur in train.
         same_label: Number of copies with the same label, or target, as at least one of their duplicates in train.

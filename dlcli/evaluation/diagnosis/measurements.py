@@ -48,15 +48,13 @@ class Facts:
         constant_loss: val/loss of the best constant prediction: the class frequencies or the mean target of train.
         constant_score: Accuracy, or R², of the best constant prediction on val.
         best_step: Step along the first gradient that lowers the loss most, in multiples of the optimizer's step.
-        model: Skill of the model on val.
-        knn: Skill of the 5-nearest-neighbour baseline on val.
+        model, knn: Skill of the model and of the 5-nearest-neighbour baseline on val.
         gap: Loss on val minus loss on train, as a fraction of the loss reduction on train.
         gap_sigmas: The gap in standard errors.
         overlaps: Overlap of val and of test with train.
         is_coarse: Whether equal inputs are expected, because inputs take few values.
         dead: Fraction of ReLU units per layer that output 0 for every sampled training example.
         examples: Number of examples per split.
-        parameters: Number of trainable parameters.
         class_counts: Number of training examples per class; empty for regression.
         predicted_counts: Number of predictions of each class on train and val together.
         calibration: Calibration on val; None for regression.

@@ -28,22 +28,18 @@ _STILL_FALLING = 0.1  # fall of val/loss in the last tenth of the epochs. Preset
 def learning_rate_too_high(case: Case) -> Finding | None:
     """Report a loss that diverged, or that rose far above its value before training."""
     log, facts = case.log, case.facts
-    losses = case.column("train/loss")
-    evidence = []
-    if facts is not None and losses:
-        before = max(facts.start_loss, facts.constant_loss, 1e-12)
-        climb = max(losses) / before
-        if log.status != "diverged" and climb < _CLIMB:
-            return None
-        peak_epoch = losses.index(max(losses)) + 1
-        evidence.append(
-            f"train/loss reached {number(max(losses))} in epoch {peak_epoch}; the val/loss of the untrained model, "
-            f"or of a constant prediction if that is higher, is {number(before)}"
-        )
-    elif log.status != "diverged":
-        return None
+    losses, evidence = case.column("train/loss"), []
     if log.status == "diverged":
-        evidence.insert(0, f"the loss became NaN or infinite in epoch {len(losses) + 1} (summary.json: diverged)")
+        evidence.append(f"the loss became NaN or infinite in epoch {len(losses) + 1} (summary.json: diverged)")
+    if facts is not None and losses:
+        before, peak = max(facts.start_loss, facts.constant_loss, 1e-12), max(losses)
+        if log.status == "diverged" or peak / before >= _CLIMB:
+            evidence.append(
+                f"train/loss reached {number(peak)} in epoch {losses.index(peak) + 1}; the val/loss of the untrained "
+                f"model, or of a constant prediction if that is higher, is {number(before)}"
+            )
+    if not evidence:
+        return None
     lr, factor = log.config.optimizer.lr, 0.1
     if facts is not None:
         factor = min(factor, facts.best_step)

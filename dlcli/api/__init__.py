@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from dlcli.lecture.explain import ExplainResult, explain
     from dlcli.lecture.studies.run import StudyOutcome, study
     from dlcli.plots.draw import DrawResult, draw, list_pictures
-    from dlcli.report.write import ReportResult, compare_page, report
+    from dlcli.report.compare import compare_page
+    from dlcli.report.page import ReportResult, report
     from dlcli.verification.verify import VerifyResult, verify
 
 __all__ = [
@@ -70,7 +71,8 @@ _MODULES = {
     "lecture.explain": ("ExplainResult", "explain"),
     "lecture.studies.run": ("StudyOutcome", "study"),
     "plots.draw": ("DrawResult", "draw", "list_pictures"),
-    "report.write": ("ReportResult", "compare_page", "report"),
+    "report.compare": ("compare_page",),
+    "report.page": ("ReportResult", "report"),
     "verification.verify": ("VerifyResult", "verify"),
 }
 

@@ -8,7 +8,7 @@ from dlcli.evaluation.diagnosis.diagnose import diagnose
 from dlcli.evaluation.evaluate import evaluate, predict
 from dlcli.plots.draw import draw
 from dlcli.predictor import Predictor, build_predictor
-from dlcli.report.write import report
+from dlcli.report.page import report
 from dlcli.runs.folder import find_run
 from dlcli.runs.run import Run
 from dlcli.training.isolation import isolated_function

@@ -1,14 +1,15 @@
-"""The `dlcli eval` command: metrics of a trained run on a split."""
+"""The `dlcli eval` command: metrics of a trained run on a split, beside baselines."""
 
 from __future__ import annotations
 
 import math
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
-from dlcli.cli.evaluation_page import Matrix, evaluation_page, metric_lines
 from dlcli.cli.output import (
     CheckpointOption,
     DataRootOption,
@@ -17,13 +18,37 @@ from dlcli.cli.output import (
     QuietOption,
     RunArgument,
     SplitOption,
+    make_table,
     open_reporter,
     print_json,
     print_result,
 )
 from dlcli.errors import CheckFailed, UsageError
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from dlcli.api import EvalResult
+
+Matrix: TypeAlias = Literal["counts", "given-true", "given-predicted"]
+
 _LOWER_IS_BETTER = frozenset({"log_loss", "brier_score", "ece"})  # in addition to the metrics logged in training
+_MATRICES = {
+    "counts": ("counts", "confusion matrix: rows are true classes, columns predicted classes"),
+    "given-true": (
+        "predicted_given_true",
+        "P(predicted | true): rows are true classes, columns predicted; rows sum to 1",
+    ),
+    "given-predicted": (
+        "true_given_predicted",
+        "P(true | predicted): rows are true classes, columns predicted; columns sum to 1",
+    ),
+}
+_WIDTH = 80
+_MAX_CLASSES = 12  # largest confusion matrix shown
+_MAX_NAME_LENGTH = 14  # class names up to this length are not wrapped in the matrix
+_MAX_ROWS = 5  # of confused pairs and of uncertain examples
+_MAX_COEFFICIENTS = 12
 
 
 def eval_command(
@@ -69,17 +94,13 @@ def eval_command(
         baselines=baselines and (json or not quiet),
         notify=open_reporter("plain", quiet=quiet).note,
     )
-    unknown = [name for name in thresholds if not isinstance(result.metrics.get(name), float)]
-    if unknown:
-        known = ", ".join(name for name, value in result.metrics.items() if isinstance(value, float))
-        raise UsageError(f"this run has no metric {unknown[0]!r}", hint=f"choose one of {known}")
+    _check_names(result.metrics, thresholds)
     if json:
         print_json(asdict(result))
-    elif quiet:
-        print_result(*metric_lines(result.metrics))
     else:
-        print_result(*evaluation_page(result, confusion))
-    _check(result.metrics, thresholds)
+        print_result(*(metric_lines(result.metrics) if quiet else evaluation_page(result, confusion)))
+    if low := [name for name, threshold in thresholds.items() if not result.metrics[name] >= threshold]:
+        raise CheckFailed("; ".join(f"{name} {result.metrics[name]:.4f} is below {thresholds[name]:g}" for name in low))
 
 
 def _parse_threshold(text: str) -> tuple[str, float]:
@@ -104,11 +125,103 @@ def _parse_threshold(text: str) -> tuple[str, float]:
     return name, threshold
 
 
-def _check(metrics: dict[str, Any], thresholds: dict[str, float]) -> None:
-    low = [
-        f"{name} {metrics[name]:.4f} is below {threshold:g}"
-        for name, threshold in thresholds.items()
-        if not metrics[name] >= threshold
+def _check_names(metrics: Mapping[str, Any], thresholds: Mapping[str, float]) -> None:
+    known = [name for name, value in metrics.items() if isinstance(value, float)]
+    for name in thresholds:
+        if name not in known:
+            raise UsageError(f"this run has no metric {name!r}", hint=f"choose one of {', '.join(known)}")
+
+
+def evaluation_page(result: EvalResult, matrix: Matrix) -> Iterator[RenderableType]:
+    """Yield the parts of the page, 80 columns wide."""
+    metrics = result.metrics
+    yield result.run
+    yield f"{result.checkpoint} checkpoint (epoch {result.epoch}), {result.split}: {result.examples:,} examples\n"
+    yield _headline(metrics, result.baselines)
+    if result.statements:
+        yield ""
+    for statement in result.statements:
+        yield textwrap.fill(statement, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+    for part in _class_parts(metrics, matrix) if "confusion" in metrics else _value_parts(metrics, result.baselines):
+        yield from ("", *part)
+
+
+def metric_lines(metrics: Mapping[str, Any]) -> list[str]:
+    """Return one line per scalar metric."""
+    numbers = {name: value for name, value in metrics.items() if isinstance(value, float)}
+    width = max(10, *(len(name) for name in numbers))
+    return [f"{name:<{width}} {value:.4f}" for name, value in numbers.items()]
+
+
+def _headline(metrics: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]) -> RenderableType:
+    others = [baseline["metrics"] for baseline in baselines.values()]
+    rows = []
+    for name, value in metrics.items():
+        if isinstance(value, float):
+            rows.append([name, f"{value:.4f}", *(f"{other[name]:.4f}" if name in other else "" for other in others)])
+        if name == "accuracy":
+            low, high = metrics["accuracy_interval"]
+            rows.append(["  95 % interval", f"{low:.4f} to {high:.4f}", *("" for _ in others)])
+    rows += [[f"top {k}", f"{value:.4f}", *("" for _ in others)] for k, value in metrics.get("top_k", {}).items()]
+    return make_table(["", "this run", *(name.replace("_", " ") for name in baselines)], rows)
+
+
+def _class_parts(metrics: Mapping[str, Any], matrix: Matrix) -> Iterator[list[RenderableType]]:
+    rows = [
+        [name, *(_number(scores[key], ".4f") for key in ("precision", "recall", "f1")), f"{scores['support']:,}"]
+        for name, scores in metrics["per_class"].items()
     ]
-    if low:
-        raise CheckFailed("; ".join(low))
+    yield [make_table(["class", "precision", "recall", "f1", "examples"], rows)]
+    key, title = _MATRICES[matrix]
+    classes = metrics["confusion"]["classes"]
+    if len(classes) <= _MAX_CLASSES:
+        yield [f"{title}\n", _matrix_table(classes, metrics["confusion"][key])]
+    else:
+        yield [f"The confusion matrix of {len(classes)} classes is too wide to show; use --json to print it"]
+    pairs = [
+        [pair["true"], pair["predicted"], f"{pair['count']:,}", f"{100 * pair['share']:.1f} %"]
+        for pair in metrics["most_confused"][:_MAX_ROWS]
+    ]
+    if pairs:
+        yield [make_table(["most confused: true", "predicted", "examples", "of the true class"], pairs)]
+    examples = [
+        [str(item["index"]), item["pred"], item["label"], f"{item['probability']:.4f}", f"{item['entropy']:.4f}"]
+        for item in metrics["least_certain"][:_MAX_ROWS]
+    ]
+    yield [make_table(["least certain: example", "predicted", "label", "P(predicted)", "entropy"], examples)]
+
+
+def _matrix_table(classes: Sequence[str], matrix: Sequence[Sequence[float | None]]) -> RenderableType:
+    rows = [
+        [name, *(str(cell) if isinstance(cell, int) else _number(cell, ".2f") for cell in row)]
+        for name, row in zip(classes, matrix, strict=True)
+    ]
+    table = make_table(["", *classes], rows, gap=1)  # cells that are too wide are wrapped
+    table.columns[0].no_wrap = max(len(name) for name in classes) <= _MAX_NAME_LENGTH
+    return table
+
+
+def _number(value: float | None, spec: str) -> str:
+    return "–" if value is None else f"{value:{spec}}"
+
+
+def _value_parts(
+    metrics: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]
+) -> Iterator[list[RenderableType]]:
+    quantiles = metrics["residual_quantiles"]
+    names = {"0": "min", "50": "median", "100": "max"}
+    headings = ["target − output", *(names.get(percent, f"{percent} %") for percent in quantiles)]
+    yield [make_table(headings, [["", *(f"{value:.4g}" for value in quantiles.values())]])]
+    if (least_squares := baselines.get("least_squares")) is None:
+        return
+    coefficients = [("intercept", least_squares["intercept"]), *least_squares["coefficients"].items()]
+    rows = [
+        [name, ", ".join(f"{number:.6g}" for number in (value if isinstance(value, list) else [value]))]
+        for name, value in coefficients[:_MAX_COEFFICIENTS]
+    ]
+    notes = []
+    if len(coefficients) > len(rows):
+        notes.append(f"… use --json to print all {len(coefficients) - 1:,} coefficients")
+    if least_squares["rank"] < len(coefficients):
+        notes.append(f"rank {least_squares['rank']} of {len(coefficients)} columns: the coefficients are not unique")
+    yield [make_table(["least squares", "coefficient per unit of the feature"], rows), *notes]

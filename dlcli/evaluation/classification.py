@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dlcli.evaluation.calibration import BINS, Reliability, measure_reliability
 
-PerClass: TypeAlias = dict[str, dict[str, float | int | None]]
+PerClass: TypeAlias = dict[str, dict[str, float | None]]
 
 _TOP_K = (2, 3, 5)
 _SHOWN = 10  # most confused pairs, most certain and least certain examples
@@ -19,10 +19,7 @@ _NORMAL_QUANTILE = 1.959963984540054  # the 97.5 % quantile, for a 95 % interval
 
 
 def classification_metrics(probs: Tensor, labels: Tensor, class_names: Sequence[str]) -> dict[str, Any]:
-    """Return all metrics of predicted class probabilities.
-
-    A class that is never predicted has no precision, and a class that never occurs has no recall: both are None, not 0.
-    Macro averages leave these classes out.
+    """Return all metrics of predicted class probabilities; see `per_class_metrics` for classes without examples.
 
     Args:
         probs: P(class | x), float64 of shape (N, classes); of equally likely classes, the first is the prediction.
@@ -45,7 +42,7 @@ def classification_metrics(probs: Tensor, labels: Tensor, class_names: Sequence[
         "macro_precision": _macro(per_class, "precision"),
         "macro_recall": _macro(per_class, "recall"),
         "log_loss": log_loss(probs, labels),
-        "brier_score": brier_score(probs, labels),
+        "brier_score": _brier_score(probs, labels),
         "ece": reliability.ece,
         "mean_entropy": _entropy(probs).mean().item(),
         "top_k": top_k_accuracy(probs, labels),
@@ -59,7 +56,7 @@ def classification_metrics(probs: Tensor, labels: Tensor, class_names: Sequence[
         "most_confused": _most_confused(confusion, class_names),
         "most_certain": _by_certainty(probs, labels, class_names, descending=False),
         "least_certain": _by_certainty(probs, labels, class_names, descending=True),
-        "reliability": reliability_bins(reliability),
+        "reliability": _reliability_bins(reliability),
     }
 
 
@@ -83,7 +80,7 @@ def log_loss(probs: Tensor, labels: Tensor) -> float:
     return float(metrics.log_loss(labels.numpy(), probs.numpy(), labels=range(probs.shape[1])))
 
 
-def brier_score(probs: Tensor, labels: Tensor) -> float:
+def _brier_score(probs: Tensor, labels: Tensor) -> float:
     """Return the mean over examples of Σ over classes of (p − y)² (Brier 1950), from 0 (best) to 2."""
     from sklearn import metrics
 
@@ -91,22 +88,26 @@ def brier_score(probs: Tensor, labels: Tensor) -> float:
     return float(metrics.brier_score_loss(labels.numpy(), probs.numpy(), labels=classes, scale_by_half=False))
 
 
-def reliability_bins(measured: Reliability) -> list[dict[str, float | int | None]]:
+def _reliability_bins(measured: Reliability) -> list[dict[str, float | None]]:
     """Return the example count, confidence and accuracy of each bin (low, high] of the highest probability."""
-    edges = torch.linspace(0, 1, BINS + 1, dtype=torch.float64).tolist()
-    columns = (measured.counts, measured.confidence, measured.accuracy)
-    return [
-        {
-            "low": low,
-            "high": high,
-            "examples": n,
-            "confidence": confidence if n else None,
-            "accuracy": accuracy if n else None,
-        }
-        for low, high, n, confidence, accuracy in zip(
-            edges[:-1], edges[1:], *(column.tolist() for column in columns), strict=True
-        )
-    ]
+    edges = torch.linspace(0, 1, BINS + 1, dtype=torch.float64)
+    return _records(
+        low=edges[:-1],
+        high=edges[1:],
+        examples=measured.counts,
+        confidence=measured.confidence,
+        accuracy=measured.accuracy,
+    )
+
+
+def _records(**columns: Tensor) -> list[dict[str, float | None]]:
+    """Return columns as one record per row; 0 / 0 becomes None."""
+    rows = zip(*(map(_defined, column.tolist()) for column in columns.values()), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def _defined(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def top_k_accuracy(probs: Tensor, labels: Tensor) -> dict[str, float]:
@@ -128,22 +129,16 @@ def per_class_metrics(confusion: Tensor, class_names: Sequence[str]) -> PerClass
     """Return precision, recall, F1 and support of each class.
 
     A class that is never predicted has no precision, and a class that never occurs has no recall: both are None, not 0.
+    Macro averages leave these classes out.
 
     Args:
         confusion: Counts, shape (classes, classes), rows true, columns predicted.
         class_names: Names in the order of the rows.
     """
-    hits = confusion.diag().tolist()
-    support, predicted = confusion.sum(1).tolist(), confusion.sum(0).tolist()
-    return {
-        name: {
-            "precision": hits[i] / predicted[i] if predicted[i] else None,
-            "recall": hits[i] / support[i] if support[i] else None,
-            "f1": 2 * hits[i] / (support[i] + predicted[i]) if support[i] + predicted[i] else None,
-            "support": support[i],
-        }
-        for i, name in enumerate(class_names)
-    }
+    hits, support, predicted = confusion.diag().double(), confusion.sum(1), confusion.sum(0)
+    f1 = 2 * hits / (support + predicted)
+    records = _records(precision=hits / predicted, recall=hits / support, f1=f1, support=support)
+    return dict(zip(class_names, records, strict=True))
 
 
 def _macro(per_class: PerClass, metric: str) -> float:
@@ -153,8 +148,7 @@ def _macro(per_class: PerClass, metric: str) -> float:
 
 def _fractions(confusion: Tensor, total: Tensor) -> list[list[float | None]]:
     """Return counts as fractions of `total`; None where the total is 0."""
-    fractions = confusion.double() / total
-    return [[None if math.isnan(fraction) else fraction for fraction in row] for row in fractions.tolist()]
+    return [[_defined(fraction) for fraction in row] for row in (confusion.double() / total).tolist()]
 
 
 def _most_confused(confusion: Tensor, class_names: Sequence[str]) -> list[dict[str, Any]]:

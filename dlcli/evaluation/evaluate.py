@@ -1,4 +1,4 @@
-"""Evaluation and prediction of trained runs."""
+"""Evaluation and prediction of trained runs, and of models on a split."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dlcli.evaluation.baselines import describe_against_baselines
-from dlcli.evaluation.metrics import evaluate_fully, evaluate_model
+from torch import Tensor, nn
+
+from dlcli.data.splits import Split
+from dlcli.errors import DataError
+from dlcli.evaluation.baselines import describe_against_baselines, load_or_fit_baselines
+from dlcli.evaluation.classification import classification_metrics, per_class_metrics
 from dlcli.evaluation.predictions import predict_examples
-from dlcli.evaluation.stored_baselines import load_or_fit_baselines
+from dlcli.evaluation.regression import residual_quantiles
 from dlcli.experiment import Experiment
 from dlcli.runs.run import Run, open_run
 from dlcli.runs.trained_run import CheckpointName, SplitName, TrainedRun, load_trained_run
+from dlcli.task import Task
+from dlcli.training.evaluation import add_sums, evaluate_split
 
 
 @dataclass(frozen=True)
@@ -20,9 +26,6 @@ class EvalResult:
     """Evaluation of a run on a split; `dlcli eval --json` prints it with `asdict`.
 
     Attributes:
-        run: Run folder.
-        split: Evaluated split.
-        checkpoint: Evaluated checkpoint.
         epoch: Epoch of the checkpoint.
         examples: Number of evaluated examples.
         metrics: Metrics as returned by `evaluate_fully`.
@@ -107,10 +110,7 @@ def evaluate_trained(
 def evaluate_best(run: Run, device: str, experiment: Experiment | None) -> dict[str, Any]:
     """Return the task's metrics of the best checkpoint on the test split, without intervals and baselines.
 
-    Args:
-        run: The run.
-        device: Device to compute on.
-        experiment: Data and model of the run, if they are in memory already; the model's parameters are overwritten.
+    If the run's data and model are in memory already, in `experiment`, the model's parameters are overwritten.
     """
     trained = load_trained_run(run, device=device, experiment=experiment)
     return evaluate_model(trained.model, trained.task, trained.split, trained.info.class_names)
@@ -126,16 +126,9 @@ def predict(
     data_root: str | None = None,
     event: Sequence[str] | None = None,
 ) -> PredictResult:
-    """Return the predictions of a run for examples of a split.
+    """Return the predictions of a run for examples of a split, given by their positions, counted from 0.
 
-    Args:
-        run: Run, run folder or name; None selects the newest run.
-        indices: Positions of the examples in the split, counted from 0.
-        split: Split of the examples.
-        checkpoint: Checkpoint to load the parameters from.
-        device: Device to compute on.
-        data_root: Folder with the data set, if it has moved since training.
-        event: Class names, to compute P(any of them | x) too.
+    An `event` is a list of class names, to compute P(any of them | x) too. The other arguments are those of `evaluate`.
 
     Raises:
         UsageError: If there is no such run, example or class.
@@ -145,3 +138,36 @@ def predict(
     trained = load_trained_run(run, split, checkpoint, device=device, data_root=data_root)
     predictions = predict_examples(trained.model, trained.task, trained.split, trained.info, indices, event)
     return PredictResult(run.path, split, checkpoint, trained.info.target_unit, predictions)
+
+
+def evaluate_model(model: nn.Module, task: Task, split: Split, class_names: Sequence[str]) -> dict[str, Any]:
+    """Return the task's metrics over every example of the split, and `per_class` metrics for classification.
+
+    The model is on the split's device, the examples are scaled as in training, and regression has no class names.
+    """
+    return _name_metrics(task, evaluate_split(model, task, split), class_names)
+
+
+def _name_metrics(task: Task, sums: dict[str, Tensor], class_names: Sequence[str]) -> dict[str, Any]:
+    metrics: dict[str, Any] = dict(task.metrics(sums))
+    if "confusion" in sums:
+        metrics["per_class"] = per_class_metrics(sums["confusion"], class_names)
+    return metrics
+
+
+def evaluate_fully(run: TrainedRun) -> dict[str, Any]:
+    """Return `evaluate_model` of the run's split, and all metrics computed from its single predictions.
+
+    Raises:
+        DataError: If a prediction is not a finite number.
+    """
+    predictions, truth = run.predictions, run.truth(run.split)
+    if not predictions.isfinite().all():
+        raise DataError(
+            f"the model of {run.title} gives outputs that are not finite numbers",
+            hint="train again with a lower learning rate: `dlcli train -c CONFIG optimizer.lr=LR`",
+        )
+    metrics = _name_metrics(run.task, add_sums(run.task, run.outputs), run.info.class_names)
+    if run.info.task == "classification":
+        return {**metrics, **classification_metrics(predictions, truth, run.info.class_names)}
+    return {**metrics, "residual_quantiles": residual_quantiles(predictions, truth)}

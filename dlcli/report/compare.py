@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 from dlcli.config.schema import HEADLINE, HIGHER_IS_BETTER
 from dlcli.plots.comparison import draw_comparison
-from dlcli.report.html import number, render_page
-from dlcli.report.images import Image, embed
+from dlcli.report.html import Image, embed, number, render_page, write_page
 from dlcli.report.tables import Cell, Table, Value
+from dlcli.runs.comparison import compare_runs
 from dlcli.runs.log import Row
-from dlcli.runs.run import Run
+from dlcli.runs.run import Run, open_run
+
+
+def compare_page(runs: Sequence[str | Run], output: str | os.PathLike[str]) -> None:
+    """Write one self-contained HTML page that compares runs: differing settings, metrics and curves.
+
+    Raises:
+        UsageError: If the run does not exist.
+        DataError: If a run cannot be read, or the file cannot be written.
+    """
+    opened = [open_run(run) for run in runs]
+    comparison = compare_runs(opened)
+    write_page(Path(output), render_comparison(opened, comparison.settings, comparison.metrics).encode())
 
 
 def render_comparison(
@@ -26,26 +40,26 @@ def render_comparison(
         settings: Settings that differ, with one value per run.
         metrics: Metrics with one value per run; None where unknown.
     """
-    labels = [f"run {i}" for i in range(1, len(runs) + 1)]
-    images = _curves(runs, labels)
-    candidates = [
-        ("runs", "Runs", True),
-        ("figures", "Metrics", True),
-        ("curves", "Curves", bool(images)),
-        ("config", "Config", True),
-    ]
+    logs = {f"run {i}": run.rows for i, run in enumerate(runs, 1)}
+    headlines = dict.fromkeys(HEADLINE[run.config.task] for run in runs)
+    images = _curves(logs, ["train/loss", "val/loss", *(f"val/{name}" for name in headlines)])
     return render_page(
         "compare.html.j2",
-        sections=[(name, heading) for name, heading, is_present in candidates if is_present],
+        [
+            ("runs", "Runs", True),
+            ("figures", "Metrics", True),
+            ("curves", "Curves", images),
+            ("config", "Config", True),
+        ],
         names=[run.config.name for run in runs],
         runs=Table(
             "Runs",
             ["run", "folder", "status", "epochs"],
-            [[label, run.path, run.status, len(run.rows)] for label, run in zip(labels, runs, strict=True)],
+            [[label, run.path, run.status, len(run.rows)] for label, run in zip(logs, runs, strict=True)],
         ),
-        metrics=Table("Metrics; ★ marks the best value", ["metric", *labels], _metric_rows(metrics)),
+        metrics=Table("Metrics; ★ marks the best value", ["metric", *logs], _metric_rows(metrics)),
         images=images,
-        settings=Table("Settings that differ", ["setting", *labels], [[key, *row] for key, row in settings.items()]),
+        settings=Table("Settings that differ", ["setting", *logs], [[key, *row] for key, row in settings.items()]),
     )
 
 
@@ -60,25 +74,16 @@ def _metric_rows(metrics: Mapping[str, Sequence[float | None]]) -> list[list[Val
     return rows
 
 
-def _curves(runs: Sequence[Run], labels: Sequence[str]) -> list[Image]:
-    """Return plots of the loss and of each task's headline metric by epoch."""
-    metrics = [
-        "train/loss",
-        "val/loss",
-        *(f"val/{HEADLINE[task]}" for task in dict.fromkeys(run.config.task for run in runs)),
-    ]
+def _curves(logs: Mapping[str, Sequence[Row]], metrics: Sequence[str]) -> list[Image]:
+    """Return a plot by epoch of each metric that is in one of the logs."""
     images = []
     for metric in metrics:
-        logs = {label: run.rows for label, run in zip(labels, runs, strict=True)}
         shown = {label: rows for label, rows in logs.items() if any(metric in row for row in rows)}
         if shown:
-            images.append(embed(f"{metric} by epoch", _alt(shown, metric), partial(draw_comparison, logs, metric)))
+            lines = (
+                f"{label} from {number(rows[0].get(metric))} to {number(rows[-1].get(metric))} in {len(rows)} epochs"
+                for label, rows in shown.items()
+            )
+            alt = f"{metric}, one line per run: {'; '.join(lines)}."
+            images.append(embed(f"{metric} by epoch", alt, partial(draw_comparison, logs, metric)))
     return images
-
-
-def _alt(logs: Mapping[str, Sequence[Row]], metric: str) -> str:
-    parts = (
-        f"{name} from {number(rows[0].get(metric))} to {number(rows[-1].get(metric))} in {len(rows)} epochs"
-        for name, rows in logs.items()
-    )
-    return f"{metric}, one line per run: {'; '.join(parts)}."

@@ -2,23 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from dlcli.evaluation.diagnosis.diagnose import RULE_NAMES, find_problems
 from dlcli.evaluation.diagnosis.finding import Finding
-from dlcli.report.html import render_page
-from dlcli.report.images import Image
+from dlcli.evaluation.diagnosis.measurements import measure
+from dlcli.evaluation.evaluate import evaluate_trained
+from dlcli.overview import describe_run
+from dlcli.plots.gallery import pictures
+from dlcli.report.html import Image, embed, render_page, write_page
 from dlcli.report.record import (
-    Layer,
     environment_facts,
     epochs_table,
     layers_table,
     reproduction_commands,
     settings_tables,
 )
-from dlcli.report.results import Results, present_results
-from dlcli.runs.run import Run
+from dlcli.report.results import compare_models, metric_tables
+from dlcli.report.tables import Table
+from dlcli.runs.run import Run, open_run
+from dlcli.runs.trained_run import CheckpointName, SplitName, TrainedRun, load_trained_run
+
+REPORT = "report.html"
+_CURVES = ("loss", "metrics", "learning_rate")  # pictures of the training progress
+_COMPLETED = ("finished", "stopped early")
+
+
+@dataclass(frozen=True)
+class ReportResult:
+    """Run folder, HTML file and its size; `dlcli report --json` prints them with `asdict`."""
+
+    run: str
+    file: str
+    bytes: int
+
+
+def report(
+    run: str | Run | None = None,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    split: SplitName = "test",
+    checkpoint: CheckpointName = "best",
+    device: str = "auto",
+    data_root: str | None = None,
+    notify: Callable[[str], None] = lambda text: None,
+) -> ReportResult:
+    """Write a self-contained HTML page about a run; one that ended before its first checkpoint has only its log.
+
+    The file is `output`; None means `report.html` in the run folder. The other arguments are those of `evaluate`.
+
+    Raises:
+        UsageError: If there is no such run.
+        DataError: If the run, its checkpoint or its data cannot be used, or the file cannot be written.
+    """
+    run = open_run(run)
+    file = run.folder.path / REPORT if output is None else Path(output)
+    if run.has_checkpoint(checkpoint) or run.summary.get("best_epoch"):  # a checkpoint that is missing is an error
+        trained = load_trained_run(run, split, checkpoint, device=device, data_root=data_root)
+        contents = _contents(run, trained, checkpoint, notify)
+    else:
+        contents = Contents(findings=find_problems(run))
+    page = render_report(run, contents).encode()
+    write_page(file, page)
+    return ReportResult(run.path, str(file), len(page))
 
 
 @dataclass(frozen=True)
@@ -32,7 +82,6 @@ class Contents:
         looked_for: Problems that the diagnosis checked for; empty without a diagnosis.
         curves: Plots of the training.
         pictures: Plots of the result.
-        layers: Layers of the model, from inputs to outputs.
         unit: Unit of the headline metric; "" if it has none.
     """
 
@@ -42,44 +91,50 @@ class Contents:
     looked_for: Sequence[str] = ()
     curves: Sequence[Image] = ()
     pictures: Sequence[Image] = ()
-    layers: Sequence[Layer] = ()
+    layers: Table | None = None
     unit: str = ""
 
 
-_COMPLETED = ("finished", "stopped early")
+def _contents(run: Run, trained: TrainedRun, checkpoint: CheckpointName, notify: Callable[[str], None]) -> Contents:
+    """Return the contents of the page that need the model: metrics, findings and plots."""
+    device, threads = next(trained.model.parameters()).device, run.manifest.get("threads", 1)
+    images = [(picture.name, embed(picture.title, picture.alt, picture.draw)) for picture in pictures(trained)]
+    return Contents(
+        essentials=describe_run(trained.config, trained.splits, trained.model, device, threads, run="").essentials,
+        measured=asdict(evaluate_trained(run, trained, checkpoint, notify=notify)),
+        findings=find_problems(trained, measure(trained)),
+        looked_for=RULE_NAMES,
+        curves=[image for name, image in images if name in _CURVES],
+        pictures=[image for name, image in images if name not in _CURVES],
+        layers=layers_table(trained.model, trained.info.in_features),
+        unit=trained.info.target_unit,
+    )
 
 
 def render_report(run: Run, contents: Contents) -> str:
     """Return the HTML report of a run."""
-    summary = run.summary
-    results = present_results(contents.measured) if contents.measured else None
+    summary, measured = run.summary, contents.measured
     best = summary.get("best_epoch")
     return render_page(
         "report.html.j2",
+        [
+            ("result", "Result", True),
+            ("diagnosis", "Diagnosis", contents.findings or contents.looked_for),
+            ("curves", "Curves", contents.curves or run.rows),
+            ("figures", "Metrics", measured),
+            ("pictures", "Plots", contents.pictures),
+            ("model", "Model", contents.layers),
+            ("config", "Config", True),
+            ("environment", "Environment", True),
+            ("repeat", "How to reproduce this run", True),
+        ],
         record=run,
         contents=contents,
-        results=results,
-        sections=_sections(run, contents, results),
+        comparison=compare_models(measured) if measured else None,
+        tables=metric_tables(measured) if measured else (),
         trouble=None if summary["status"] in _COMPLETED else summary.get("error") or "",
         epochs=epochs_table(run.rows, best if isinstance(best, int) else None),
-        layers=layers_table(contents.layers),
         settings=settings_tables(run.config, run.origins),
         environment=environment_facts(run.manifest, summary),
         commands=reproduction_commands(run.path, run.manifest),
     )
-
-
-def _sections(run: Run, contents: Contents, results: Results | None) -> list[tuple[str, str]]:
-    """Return ids and headings of the sections present, in page order."""
-    candidates = [
-        ("result", "Result", True),
-        ("diagnosis", "Diagnosis", bool(contents.findings or contents.looked_for)),
-        ("curves", "Curves", bool(contents.curves or run.rows)),
-        ("figures", "Metrics", results is not None),
-        ("pictures", "Plots", bool(contents.pictures)),
-        ("model", "Model", bool(contents.layers)),
-        ("config", "Config", True),
-        ("environment", "Environment", True),
-        ("repeat", "How to reproduce this run", True),
-    ]
-    return [(name, heading) for name, heading, is_present in candidates if is_present]

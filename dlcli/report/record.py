@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePath
 from typing import Any
 
+from torch import nn
+
 from dlcli.config.render import flatten, render_value
 from dlcli.config.schema import Config
+from dlcli.model import count_parameters
 from dlcli.report.html import as_text
 from dlcli.report.tables import Cell, Table, Value
 
 _MOST_EPOCHS = 40  # most rows of the table; the log has all epochs
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One module of a model.
-
-    Attributes:
-        name: Type of the module.
-        outputs: Number of outputs.
-        shapes: Shapes of its parameters as text; "" for none.
-        parameters: Number of trainable parameters.
-    """
-
-    name: str
-    outputs: int
-    shapes: str
-    parameters: int
 
 
 def epochs_table(rows: Sequence[Mapping[str, float | int]], best_epoch: int | None) -> Table | None:
@@ -52,14 +37,16 @@ def epochs_table(rows: Sequence[Mapping[str, float | int]], best_epoch: int | No
     return Table(caption, [name.replace("_", " ") for name in names], cells, is_folded=True)
 
 
-def layers_table(layers: Sequence[Layer]) -> Table | None:
+def layers_table(model: nn.Sequential, in_features: int) -> Table:
     """Return a table of the model's layers and their parameters."""
-    if not layers:
-        return None
-    rows: list[list[Value]] = [
-        [str(i), layer.name, layer.outputs, layer.shapes or "–", layer.parameters] for i, layer in enumerate(layers, 1)
-    ]
-    rows.append(["total", "", "", "", sum(layer.parameters for layer in layers)])
+    rows: list[list[Value]] = []
+    size = in_features
+    for i, module in enumerate(model, 1):
+        if isinstance(module, nn.Linear):
+            size = module.out_features
+        shapes = (f"{name} {' × '.join(map(str, tensor.shape))}" for name, tensor in module.named_parameters())
+        rows.append([str(i), type(module).__name__, size, ", ".join(shapes) or "–", count_parameters(module)])
+    rows.append(["total", "", "", "", count_parameters(model)])
     return Table("Layers, from inputs to outputs", ["layer", "type", "outputs", "shapes", "parameters"], rows)
 
 
@@ -124,30 +111,18 @@ def _duration(seconds: Any) -> str:
 
 def reproduction_commands(path: str, manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return commands that reproduce a run, as (description, command) pairs."""
-    command = manifest.get("command")
     commands = [
-        (
-            "Train again from the settings recorded in this run",
-            _command("train", "-c", f"{path}/resolved.yaml"),
-        ),
-        ("Train again and compare with this run bit by bit", _command("verify", path)),
-        ("Evaluate this run again", _command("eval", path)),
-        ("Create this page again", _command("report", path)),
+        ("Train again from the settings recorded in this run", ["train", "-c", f"{path}/resolved.yaml"]),
+        ("Train again and compare with this run bit by bit", ["verify", path]),
+        ("Evaluate this run again", ["eval", path]),
+        ("Create this page again", ["report", path]),
     ]
+    lines = [(description, shlex.join(["dlcli", *command])) for description, command in commands]
+    command = manifest.get("command")
     if isinstance(command, (list, tuple)) and command:
         folder = manifest.get("working_folder")
         heading = f"Original command, run in {as_text(folder)}" if folder else "Original command"
-        commands.insert(0, (heading, " ".join([_program(as_text(command[0])), *_quoted(map(as_text, command[1:]))])))
-    return commands
-
-
-def _program(path: str) -> str:
-    return "dlcli" if PurePath(path).name in ("__main__.py", "dlcli") else shlex.quote(path)
-
-
-def _command(*words: str) -> str:
-    return " ".join(["dlcli", *_quoted(words)])
-
-
-def _quoted(words: Iterable[str]) -> list[str]:
-    return [shlex.quote(word) for word in words]
+        program, *arguments = map(as_text, command)
+        is_dlcli = PurePath(program).name in ("__main__.py", "dlcli")
+        lines.insert(0, (heading, shlex.join(["dlcli" if is_dlcli else program, *arguments])))
+    return lines

@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+
+class Bar(NamedTuple):
+    """A bar below a row heading, and the ends of its confidence interval; both on a scale of 0 to 100."""
+
+    length: float
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A table cell with optional shading and mark.
+    """A table cell with optional shading, mark and bar.
 
     Attributes:
-        value: Value to show.
         tint: Darkness of the background, 0 to 10; None for no background.
         mark: Word after the value, such as `best`.
         is_hit: Whether the cell counts correct predictions in a confusion matrix.
+        bar: Bar below the value.
     """
 
     value: Any
     tint: int | None = None
     mark: str = ""
     is_hit: bool = False
+    bar: Bar | None = None
 
 
 Value: TypeAlias = "Cell | str | float | int | None"
+Matrix: TypeAlias = Sequence[Sequence[float | None]]
 
 
 @dataclass(frozen=True)
@@ -32,18 +41,17 @@ class Table:
     """A table whose first column contains the row headings.
 
     Attributes:
-        caption: Caption of the table.
         headings: Column headings; the first is above the row headings.
         rows: Rows of values; the first value of each row is its heading.
-        over: Heading above all columns except the first.
         is_folded: Whether the table is collapsed until the reader opens it.
+        kind: Confusion matrix, models with bars (the run itself is the first), or any other table.
     """
 
     caption: str
     headings: Sequence[str]
     rows: Sequence[Sequence[Value]]
-    over: str = ""
     is_folded: bool = False
+    kind: Literal["matrix", "bars", ""] = ""
 
     @property
     def cells(self) -> list[list[Cell]]:
@@ -56,40 +64,6 @@ class Table:
         return column > 0 and bool(values & {int, float}) and values <= {int, float, type(None)}
 
 
-@dataclass(frozen=True)
-class Bar:
-    """A row of a bar chart.
-
-    Attributes:
-        name: Name of the model.
-        values: Metrics shown beside the bar.
-        length: Length of the bar, 0 to 100; None if unknown.
-        interval: Ends of the confidence interval, on the same scale.
-        is_own: Whether the bar shows the run itself, not a baseline.
-    """
-
-    name: str
-    values: Sequence[float | None]
-    length: float | None
-    interval: tuple[float, float] | None = None
-    is_own: bool = False
-
-
-@dataclass(frozen=True)
-class Bars:
-    """A bar chart of the first of several metrics.
-
-    Attributes:
-        caption: Caption, including the better direction.
-        headings: Names of the metrics.
-        bars: Bars, one per model.
-    """
-
-    caption: str
-    headings: Sequence[str]
-    bars: Sequence[Bar] = field(default=())
-
-
 def records_table(caption: str, records: Sequence[Mapping[str, Any]], *, is_folded: bool = False) -> Table:
     """Return records as a table; the values of the first key are the row headings."""
     names = list(dict.fromkeys(name for record in records for name in record))
@@ -97,28 +71,13 @@ def records_table(caption: str, records: Sequence[Mapping[str, Any]], *, is_fold
     return Table(caption, [label(name) for name in names], rows, is_folded=is_folded)
 
 
-def matrix_table(
-    caption: str,
-    classes: Sequence[str],
-    matrix: Sequence[Sequence[float | None]],
-    shades: Sequence[Sequence[float | None]],
-    *,
-    is_folded: bool = False,
-) -> Table:
-    """Return a matrix of true by predicted classes.
-
-    Args:
-        caption: Caption of the table.
-        classes: Class names, in the order of rows and columns.
-        matrix: Values of the cells.
-        shades: Darkness of the cell backgrounds, 0 to 1.
-        is_folded: Whether the table is collapsed until the reader opens it.
-    """
+def matrix_table(caption: str, classes: Sequence[str], matrix: Matrix, shades: Matrix, *, is_folded: bool) -> Table:
+    """Return a matrix of true by predicted classes; `shades` are the darkness of the cell backgrounds, 0 to 1."""
     rows: list[list[Value]] = [
         [name, *(Cell(matrix[i][j], _tint(shades[i][j]), is_hit=i == j) for j in range(len(classes)))]
         for i, name in enumerate(classes)
     ]
-    return Table(caption, ["true class", *classes], rows, over="predicted class", is_folded=is_folded)
+    return Table(caption, ["true class", *classes], rows, is_folded, "matrix")
 
 
 def _tint(shade: float | None) -> int:
@@ -128,12 +87,8 @@ def _tint(shade: float | None) -> int:
 
 _LABELS = {
     "macro_f1": "macro F1",
-    "macro_precision": "macro precision",
-    "macro_recall": "macro recall",
-    "log_loss": "log loss",
     "brier_score": "Brier score",
     "ece": "expected calibration error",
-    "mean_entropy": "mean entropy",
     "mse": "MSE",
     "rmse": "RMSE",
     "mae": "MAE",

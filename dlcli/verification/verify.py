@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dlcli.errors import UsageError
-from dlcli.evaluation.metrics import evaluate_model
+from dlcli.evaluation.evaluate import evaluate_model
 from dlcli.experiment import Experiment, build_experiment
 from dlcli.runs.manifest import build_manifest, environment_changes
 from dlcli.runs.run import Run, open_run

@@ -16,10 +16,10 @@ import torch
 from conftest import Finished
 
 from dlcli.api import EvalResult
-from dlcli.cli.evaluation_page import evaluation_page
+from dlcli.cli.evaluate import evaluation_page
 from dlcli.cli.output import print_result
 from dlcli.data.fashion_mnist import CLASS_NAMES
-from dlcli.evaluation import stored_baselines as comparing
+from dlcli.evaluation import baselines as comparing
 from dlcli.evaluation.baselines import LOGISTIC_SETTINGS, Baseline, describe_against_baselines
 from dlcli.evaluation.classification import classification_metrics
 

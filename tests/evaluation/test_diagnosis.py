@@ -27,8 +27,8 @@ from dlcli.data.splits import RawData, Split, make_splits
 from dlcli.errors import DivergedError
 from dlcli.evaluation.calibration import measure_calibration
 from dlcli.evaluation.diagnosis.duplicates import find_overlaps, is_coarse
+from dlcli.evaluation.diagnosis.finding import Finding
 from dlcli.evaluation.diagnosis.measurements import measure
-from dlcli.evaluation.diagnosis.rules import Finding
 from dlcli.runs.run import open_run
 from dlcli.runs.trained_run import load_trained_run
 

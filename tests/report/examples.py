@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
 from dlcli.config.load import load_config
 from dlcli.config.render import flatten
+from dlcli.evaluation.classification import classification_metrics
+from dlcli.evaluation.diagnosis.finding import Finding
+from dlcli.model import build_mlp
 from dlcli.plots import style
-from dlcli.report.images import Image, embed
+from dlcli.report.html import Image, embed
 from dlcli.report.page import Contents
-from dlcli.report.record import Layer
+from dlcli.report.record import layers_table
 
 FASHION = ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 HOSTILE = [
@@ -26,80 +29,13 @@ HOSTILE = [
 ]
 
 
-@dataclass(frozen=True)
-class ExampleFinding:
-    severity: str
-    statement: str
-    evidence: tuple[str, ...]
-    advice: str
-
-
 def classification(classes: list[str] = FASHION) -> dict[str, Any]:
-    """Return the metrics of an invented confusion matrix."""
-    k, rng = len(classes), np.random.default_rng(0)
-    probs = rng.dirichlet([0.35] * k, size=k) * 0.25 + np.eye(k) * 0.75
-    counts = np.stack([rng.multinomial(1000, row) for row in probs])
-    counts[:, -1] += counts[:, 1]
-    counts[:, 1] = 0  # a class never predicted
-    given_true = (counts / counts.sum(1, keepdims=True)).tolist()
-    totals = counts.sum(0)
-    given_predicted = [[float(n / t) if t else None for n, t in zip(row, totals, strict=True)] for row in counts]
-    accuracy = float(np.trace(counts) / counts.sum())
-    pairs = sorted(((counts[i, j], i, j) for i in range(k) for j in range(k) if i != j), reverse=True)[:5]
-    examples = [
-        {
-            "index": 11 * n,
-            "pred": classes[n % k],
-            "label": classes[n * 3 % k],
-            "probability": 0.999871 - n / 9,
-            "entropy": n / 7,
-        }
-        for n in range(5)
-    ]
-    metrics: dict[str, Any] = {
-        "loss": 0.52071,
-        "accuracy": accuracy,
-        "accuracy_interval": [accuracy - 0.00712, accuracy + 0.00693],
-        "macro_f1": 0.81231,
-        "macro_precision": 0.82342,
-        "macro_recall": 0.81453,
-        "log_loss": 0.52564,
-        "brier_score": 0.26175,
-        "ece": 0.03186,
-        "mean_entropy": 0.41297,
-        "top_k": {"2": 0.94308, "3": 0.97419},
-        "per_class": {
-            name: {
-                "precision": given_predicted[i][i],
-                "recall": given_true[i][i],
-                "f1": 2 * int(counts[i, i]) / int(counts[i].sum() + totals[i]),
-                "support": int(counts[i].sum()),
-            }
-            for i, name in enumerate(classes)
-        },
-        "confusion": {
-            "classes": classes,
-            "counts": counts.tolist(),
-            "predicted_given_true": given_true,
-            "true_given_predicted": given_predicted,
-        },
-        "most_confused": [
-            {"true": classes[i], "predicted": classes[j], "count": int(n), "share": given_true[i][j]}
-            for n, i, j in pairs
-        ],
-        "most_certain": examples,
-        "least_certain": examples[::-1],
-        "reliability": [
-            {
-                "low": i / 10,
-                "high": (i + 1) / 10,
-                "examples": 97 + i,
-                "confidence": i / 10 + 0.0531,
-                "accuracy": i / 10 + 0.0442,
-            }
-            for i in range(10)
-        ],
-    }
+    """Return the metrics of invented predictions; the second class is never predicted."""
+    k, generator = len(classes), torch.Generator().manual_seed(0)
+    labels = torch.arange(100 * k) % k
+    logits = torch.randn(len(labels), k, generator=generator) + 3 * torch.nn.functional.one_hot(labels, k)
+    logits[:, 1] = -torch.inf
+    metrics = {"loss": 0.52071, **classification_metrics(logits.double().softmax(1), labels, classes)}
     baselines = {
         "majority_class": {"class": classes[0], "metrics": {"accuracy": 0.1, "log_loss": 2.30259}},
         "logistic_regression": {"metrics": {"accuracy": 0.74321, "log_loss": 0.71234}},
@@ -142,13 +78,15 @@ def measured(metrics: dict[str, Any], baselines: dict[str, Any], statements: lis
 
 
 FINDINGS = (
-    ExampleFinding(
+    Finding(
+        "overfitting",
         "problem",
         "The model learns its training examples by heart: loss on validation rises from epoch 12 on",
         ("val/loss 0.3312 at epoch 12, 0.4120 at epoch 40", "train/loss 0.0213 at epoch 40"),
         "dlcli train -c fashion_mnist early_stopping.patience=5",
     ),
-    ExampleFinding(
+    Finding(
+        "saturated-units",
         "hint",
         "Layer 1 is saturated",
         ("0.61 of its units are flat",),
@@ -230,9 +168,5 @@ def contents(measured: dict[str, Any], hostile: str = "") -> Contents:
         looked_for=("overfitting", "saturated units"),
         curves=curves,
         pictures=others,
-        layers=[
-            Layer("Linear", 64, "weight 64 × 64, bias 64", 4160),
-            Layer("Sigmoid", 64, "", 0),
-            Layer("Linear", 10, "weight 10 × 64, bias 10", 650),
-        ],
+        layers=layers_table(build_mlp(64, 10, load_config("digits").config.model, seed=0), 64),
     )

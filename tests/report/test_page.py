@@ -284,6 +284,15 @@ def test_a_diverged_run_has_a_page(dlcli: Any, clean_place: Path) -> None:
     assert "This run did not finish (diverged)." in Page(Path("run/report.html").read_text()).text
 
 
+def test_a_run_with_a_deleted_checkpoint_has_no_page(dlcli: Any, clean_place: Path) -> None:
+    assert dlcli("train", "-c", "diabetes", "training.epochs=1", "--run-dir", "run", "--quiet").code == 0
+    for name in ("last", "best"):
+        Path(f"run/checkpoints/{name}.safetensors").unlink()
+        done = dlcli("report", "run", "--checkpoint", name)
+        assert done == dlcli("eval", "run", "--checkpoint", name)
+        assert (done.code, Path("run/report.html").exists()) == (3, False)
+
+
 def test_compared_runs_have_a_page(dlcli: Any, clean_place: Path) -> None:
     for lr in ("0.1", "0.01"):
         arguments = (

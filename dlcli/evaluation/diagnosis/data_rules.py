@@ -49,7 +49,7 @@ def labels_unrelated(case: Case) -> Finding | None:
     losses, val = case.column("train/loss"), case.column("val/loss")
     names = "labels" if facts.class_counts else "targets"
     evidence = [
-        case.comparison,
+        *case.comparison,
         f"the model is {number(facts.model.sigmas)} standard errors above chance, "
         f"the baseline {number(facts.knn.sigmas)}",
     ]

@@ -1,14 +1,34 @@
-"""Diagnosis of a run."""
+"""Diagnosis of a run: rules turn its measurements into findings with advice."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dlcli.evaluation.diagnosis.finding import Finding
-from dlcli.evaluation.diagnosis.measurements import measure
-from dlcli.evaluation.diagnosis.rules import find_problems
+from dlcli.evaluation.diagnosis import data_rules, training_rules
+from dlcli.evaluation.diagnosis.finding import Case, Finding, RunLog
+from dlcli.evaluation.diagnosis.measurements import Facts, measure
 from dlcli.runs.run import Run, open_run
 from dlcli.runs.trained_run import load_trained_run
+
+# Causes come before their consequences: a learning rate that is too high saturates units, saturated units learn little,
+# and a model that has learned little is not calibrated.
+_RULES = (
+    training_rules.learning_rate_too_high,
+    data_rules.labels_unrelated,
+    training_rules.zero_gradient,
+    training_rules.vanishing_gradient,
+    training_rules.saturated_units,
+    training_rules.dead_units,
+    training_rules.learning_rate_too_low,
+    training_rules.stopped_on_plateau,
+    data_rules.too_few_examples,
+    data_rules.overfitting,
+    training_rules.underfitting,
+    data_rules.class_imbalance,
+    training_rules.too_few_epochs,
+    data_rules.miscalibration,
+)
+RULE_NAMES = tuple(rule.__name__.replace("_", " ") for rule in (data_rules.leakage, *_RULES))
 
 
 @dataclass(frozen=True)
@@ -16,8 +36,6 @@ class DiagnoseResult:
     """Result of a diagnosis; `dlcli runs show --diagnose --json` prints its findings with `asdict`.
 
     Attributes:
-        run: Run folder.
-        status: How training ended, such as `finished`.
         epochs: Number of completed epochs.
         epoch: Epoch of the best checkpoint; None if the run has none and only its log was examined.
         findings: Problems, the most severe first; empty for a healthy run.
@@ -33,18 +51,37 @@ class DiagnoseResult:
 def diagnose(run: str | Run | None = None, *, device: str = "auto", data_root: str | None = None) -> DiagnoseResult:
     """Diagnose a run from its log and, if it has a best checkpoint, from its model and data.
 
-    Args:
-        run: Run folder or name; None selects the newest run.
-        device: Device to compute on.
-        data_root: Folder with the data set, if it has moved since training.
+    The arguments are those of `evaluate`.
 
     Raises:
         UsageError: If the run does not exist.
         DataError: If the run, its checkpoint or its data cannot be used.
     """
-    run = open_run(run)
+    run, epoch = open_run(run), None
     if run.has_checkpoint("best"):
         trained = load_trained_run(run, device=device, data_root=data_root)
-        findings = find_problems(trained, measure(trained))
-        return DiagnoseResult(run.path, run.status, len(run.rows), trained.epoch, tuple(findings))
-    return DiagnoseResult(run.path, run.status, len(run.rows), None, tuple(find_problems(run)))
+        epoch, findings = trained.epoch, find_problems(trained, measure(trained))
+    else:
+        findings = find_problems(run)
+    return DiagnoseResult(run.path, run.status, len(run.rows), epoch, tuple(findings))
+
+
+def find_problems(log: RunLog, facts: Facts | None = None) -> list[Finding]:
+    """Return what is wrong with a run, worst first; an empty list for a healthy run.
+
+    All findings up to the first problem are returned, and duplicates in any case. The test split is only searched for
+    copies of training examples, so that whoever follows the advice has not used it.
+
+    Args:
+        log: Settings and log of the run.
+        facts: Measurements of its best checkpoint; None if it has none.
+    """
+    case = Case(log, facts)
+    findings = [finding] if (finding := data_rules.leakage(case)) else []
+    for rule in _RULES:
+        finding = rule(case)
+        if finding is not None:
+            findings.append(finding)
+            if finding.severity == "problem":
+                break
+    return sorted(findings, key=lambda finding: finding.severity != "problem")

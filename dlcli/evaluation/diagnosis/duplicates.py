@@ -17,7 +17,6 @@ class Overlap:
     """Number of examples in a split whose inputs are bit-identical to those of a training example.
 
     Attributes:
-        split: Name of the split.
         examples: Number of examples in the split.
         copies: Number of examples that also occur in train.
         same_label: Number of copies with the same label, or target, as at least one of their duplicates in train.
@@ -43,14 +42,12 @@ def find_overlaps(splits: Splits) -> tuple[Overlap, Overlap]:
     targets: dict[int, set[int]] = {}
     for row, target in _hashes(splits.train):
         targets.setdefault(row, set()).add(target)
-    val, test = (
-        [target in targets[row] for row, target in _hashes(split) if row in targets]
-        for split in (splits.val, splits.test)
-    )
-    return (
-        Overlap("val", len(splits.val), len(val), sum(val)),
-        Overlap("test", len(splits.test), len(test), sum(test)),
-    )
+
+    def overlap(name: str, split: Split) -> Overlap:
+        is_same = [target in targets[row] for row, target in _hashes(split) if row in targets]
+        return Overlap(name, len(split), len(is_same), sum(is_same))
+
+    return overlap("val", splits.val), overlap("test", splits.test)
 
 
 def is_coarse(split: Split) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, TypeAlias
 
-from dlcli.config.schema import Config
 from dlcli.evaluation.diagnosis.measurements import Facts
-from dlcli.training.events import Trace
+from dlcli.runs.run import Run
+from dlcli.runs.trained_run import TrainedRun
+
+RunLog: TypeAlias = Run | TrainedRun  # both have config, rows, traces and status
 
 SURE = 3.0  # standard errors; chance exceeds them with a probability of 1 in 700
 FAILING = 0.5  # fraction of the k-NN baseline's skill. Healthy presets: at least 0.91
@@ -31,26 +32,6 @@ class Finding:
     statement: str
     evidence: tuple[str, ...]
     advice: str
-
-
-class RunLog(Protocol):
-    """Settings and log of a run: `Run` and `TrainedRun` have them."""
-
-    @property
-    def config(self) -> Config:
-        """Settings."""
-
-    @property
-    def rows(self) -> Sequence[Mapping[str, float | int]]:
-        """Rows of metrics.jsonl, one per epoch."""
-
-    @property
-    def traces(self) -> Mapping[int, Trace]:
-        """Traces of the model's layers, by epoch."""
-
-    @property
-    def status(self) -> str:
-        """How training ended."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +68,13 @@ class Case:
         return "problem" if self.facts is None or self.relative_to_knn < FAILING else "hint"
 
     @property
-    def comparison(self) -> str:
-        """Scores on val of the model, the k-NN baseline and a constant prediction, as a sentence."""
-        assert self.facts is not None
-        score = "accuracy" if self.facts.class_counts else "R²"
-        scores = (self.facts.model.score, self.facts.knn.score, self.facts.constant_score)
-        model, knn, constant = (f"{value:.3f}" for value in scores)
-        return f"val {score} {model}; the 5-nearest-neighbour baseline reaches {knn}, a constant prediction {constant}"
+    def comparison(self) -> tuple[str, ...]:
+        """Sentence with the val scores of the model, the k-NN baseline and a constant prediction; () without facts."""
+        if (facts := self.facts) is None:
+            return ()
+        score = f"{'accuracy' if facts.class_counts else 'R²'} {facts.model.score:.3f}"
+        baselines = f"baseline reaches {facts.knn.score:.3f}, a constant prediction {facts.constant_score:.3f}"
+        return (f"val {score}; the 5-nearest-neighbour {baselines}",)
 
 
 def number(value: float) -> str:

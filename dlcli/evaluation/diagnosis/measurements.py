@@ -13,7 +13,6 @@ from dlcli.config.schema import SgdOptimizer
 from dlcli.data.splits import Split
 from dlcli.evaluation.calibration import Calibration, measure_calibration
 from dlcli.evaluation.diagnosis.duplicates import Overlap, find_overlaps, is_coarse
-from dlcli.evaluation.diagnosis.skill import Skill, knn_skill, measure_skill
 from dlcli.model import build_mlp, count_parameters
 from dlcli.runs.trained_run import TrainedRun
 from dlcli.training.evaluation import evaluate_split
@@ -21,7 +20,23 @@ from dlcli.training.evaluation import evaluate_split
 SAMPLE_EXAMPLES = 5_000  # of train, evenly spaced: more examples take longer and do not change a finding
 _STEP_SAMPLE = 500  # examples for the search over 41 step lengths
 _VAL_SAMPLE = 1_000  # times 5,000 distances take a tenth of a second
+_NEIGHBOURS = 5
 _STEPS = tuple(10 ** (i / 4) for i in range(-20, 21))  # a quarter of a decade apart
+
+
+@dataclass(frozen=True)
+class Skill:
+    """Quality of predictions on the validation split.
+
+    Attributes:
+        score: Accuracy, or R².
+        fraction_explained: Score rescaled so that the best constant prediction has 0 and a perfect prediction 1.
+        sigmas: Number of standard errors above chance.
+    """
+
+    score: float
+    fraction_explained: float
+    sigmas: float
 
 
 @dataclass(frozen=True)
@@ -33,15 +48,13 @@ class Facts:
         constant_loss: val/loss of the best constant prediction: the class frequencies or the mean target of train.
         constant_score: Accuracy, or R², of the best constant prediction on val.
         best_step: Step along the first gradient that lowers the loss most, in multiples of the optimizer's step.
-        model: Skill of the model on val.
-        knn: Skill of the 5-nearest-neighbour baseline on val.
+        model, knn: Skill of the model and of the 5-nearest-neighbour baseline on val.
         gap: Loss on val minus loss on train, as a fraction of the loss reduction on train.
         gap_sigmas: The gap in standard errors.
         overlaps: Overlap of val and of test with train.
         is_coarse: Whether equal inputs are expected, because inputs take few values.
         dead: Fraction of ReLU units per layer that output 0 for every sampled training example.
         examples: Number of examples per split.
-        parameters: Number of trainable parameters.
         class_counts: Number of training examples per class; empty for regression.
         predicted_counts: Number of predictions of each class on train and val together.
         calibration: Calibration on val; None for regression.
@@ -82,8 +95,8 @@ def measure(run: TrainedRun) -> Facts:
         constant_loss=constant["loss"],
         constant_score=constant_score,
         best_step=_best_step(run, start, train.evenly_spaced(_STEP_SAMPLE)),
-        model=measure_skill(run, predictions, val, constant_score),
-        knn=knn_skill(run, train, val.evenly_spaced(_VAL_SAMPLE), constant_score),
+        model=_model_skill(run, predictions, val, constant_score),
+        knn=_knn_skill(run, train, val.evenly_spaced(_VAL_SAMPLE), constant_score),
         gap=gap,
         gap_sigmas=gap_sigmas,
         overlaps=overlaps,
@@ -168,3 +181,46 @@ def _count_classes(run: TrainedRun, labels: Tensor) -> dict[str, int]:
         return {}
     counts = torch.bincount(labels, minlength=run.info.out_features).tolist()
     return dict(zip(run.info.class_names, counts, strict=True))
+
+
+def _model_skill(run: TrainedRun, predictions: Tensor, split: Split, constant_score: float) -> Skill:
+    """Measure the skill of predictions from `TrainedRun.predict`; for R², the best constant prediction has score 0."""
+    truth = run.truth(split)
+    if run.info.task == "classification":
+        return _accuracy_skill((predictions.argmax(1) == truth).double().mean().item(), constant_score, len(split))
+    r2 = 1 - ((predictions - truth).square().sum() / (truth - truth.mean(0)).square().sum()).item()
+    return Skill(r2, r2, _sigmas(_correlation(predictions, truth), len(split)))
+
+
+def _accuracy_skill(accuracy: float, constant: float, count: int) -> Skill:
+    spread = math.sqrt(max(constant * (1 - constant), 1 / count) / count)
+    return Skill(accuracy, (accuracy - constant) / max(1 - constant, 1 / count), (accuracy - constant) / spread)
+
+
+def _knn_skill(run: TrainedRun, train: Split, val: Split, constant_score: float) -> Skill:
+    """Measure the skill of the nearest training examples: their majority vote, or the mean of their targets.
+
+    For regression, R² is the squared correlation, that is the R² of the best linear function of these means: a mean of
+    five noisy targets varies too much to be used directly.
+    """
+    nearest = torch.cdist(val.inputs, train.inputs).topk(min(_NEIGHBOURS, len(train)), largest=False).indices
+    targets, truth = train.targets[nearest].cpu(), val.targets.cpu()
+    if run.info.task == "classification":
+        accuracy = (targets.mode(1).values == truth).double().mean().item()
+        return _accuracy_skill(accuracy, constant_score, len(val))
+    correlation = _correlation(targets.double().mean(1), truth.double())
+    r2 = max(0.0, correlation) ** 2
+    return Skill(r2, r2, _sigmas(correlation, len(val)))
+
+
+def _correlation(a: Tensor, b: Tensor) -> float:
+    """Return the Pearson correlation; 0 if a tensor is constant."""
+    if a.numel() < 2:
+        return 0.0
+    value = torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1].item()
+    return value if math.isfinite(value) else 0.0
+
+
+def _sigmas(correlation: float, count: int) -> float:
+    """Convert a correlation to standard errors (Fisher, 1915: atanh r has variance 1 / (n − 3))."""
+    return math.atanh(max(-0.999999, min(0.999999, correlation))) * math.sqrt(max(count - 3, 0))

@@ -28,22 +28,18 @@ _STILL_FALLING = 0.1  # fall of val/loss in the last tenth of the epochs. Preset
 def learning_rate_too_high(case: Case) -> Finding | None:
     """Report a loss that diverged, or that rose far above its value before training."""
     log, facts = case.log, case.facts
-    losses = case.column("train/loss")
-    evidence = []
-    if facts is not None and losses:
-        before = max(facts.start_loss, facts.constant_loss, 1e-12)
-        climb = max(losses) / before
-        if log.status != "diverged" and climb < _CLIMB:
-            return None
-        peak_epoch = losses.index(max(losses)) + 1
-        evidence.append(
-            f"train/loss reached {number(max(losses))} in epoch {peak_epoch}; the val/loss of the untrained model, "
-            f"or of a constant prediction if that is higher, is {number(before)}"
-        )
-    elif log.status != "diverged":
-        return None
+    losses, evidence = case.column("train/loss"), []
     if log.status == "diverged":
-        evidence.insert(0, f"the loss became NaN or infinite in epoch {len(losses) + 1} (summary.json: diverged)")
+        evidence.append(f"the loss became NaN or infinite in epoch {len(losses) + 1} (summary.json: diverged)")
+    if facts is not None and losses:
+        before, peak = max(facts.start_loss, facts.constant_loss, 1e-12), max(losses)
+        if log.status == "diverged" or peak / before >= _CLIMB:
+            evidence.append(
+                f"train/loss reached {number(peak)} in epoch {losses.index(peak) + 1}; the val/loss of the untrained "
+                f"model, or of a constant prediction if that is higher, is {number(before)}"
+            )
+    if not evidence:
+        return None
     lr, factor = log.config.optimizer.lr, 0.1
     if facts is not None:
         factor = min(factor, facts.best_step)
@@ -68,15 +64,11 @@ def zero_gradient(case: Case) -> Finding | None:
     if model.activation != "heaviside" or not model.hidden_sizes:
         return None
     hidden = [layer.gradient_norm for trace in case.log.traces.values() for layer in trace.layers[:-1]]
-    evidence = []
-    if hidden:
-        evidence.append(f"largest gradient norm of a hidden layer in {_traced(case)}: {number(max(hidden))}")
-    if case.facts is not None:
-        evidence.append(case.comparison)
+    norms = (f"largest gradient norm of a hidden layer in {_traced(case)}: {number(max(hidden))}",) if hidden else ()
     statement = (
         "Hidden layers learn nothing: the Heaviside step is flat, so its gradient is 0. Only the last layer learns."
     )
-    return Finding("zero-gradient", "problem", statement, tuple(evidence), "model.activation=sigmoid")
+    return Finding("zero-gradient", "problem", statement, (*norms, *case.comparison), "model.activation=sigmoid")
 
 
 def vanishing_gradient(case: Case) -> Finding | None:
@@ -87,18 +79,17 @@ def vanishing_gradient(case: Case) -> Finding | None:
         return None
     epoch = min(ratios)
     layers = case.log.traces[epoch].layers
-    evidence = [
+    evidence = (
         f"relative to the weights, the gradient of layer 1 is {number(statistics.median(measured))} times "
         f"that of layer {len(layers)}: median over {_traced(case)}",
         f"gradient norms after epoch {epoch}: " + ", ".join(number(layer.gradient_norm) for layer in layers),
-    ]
-    if case.facts is not None:
-        evidence.append(case.comparison)
+        *case.comparison,
+    )
     name, depth = case.log.config.model.activation, len(layers) - 1
     statement = f"The gradient vanishes on its way back through {depth} {name} layers: the first layers hardly learn."
     lr = case.log.config.optimizer.lr / 10
     advice = f"model.hidden_sizes=[64], or model.activation=relu model.init=kaiming_uniform optimizer.lr={lr:.1g}"
-    return Finding("vanishing-gradient", case.severity, statement, tuple(evidence), advice)
+    return Finding("vanishing-gradient", case.severity, statement, evidence, advice)
 
 
 def _first_to_last(trace: Trace) -> float | None:
@@ -121,14 +112,12 @@ def saturated_units(case: Case) -> Finding | None:
     epoch = max(case.log.traces)
     fractions = [layer.saturated for layer in case.log.traces[epoch].layers]
     listing = ", ".join(percent(fraction) for fraction in fractions if fraction is not None)
-    evidence = [f"saturated units after epoch {epoch}, by layer: {listing} (trace.jsonl)"]
-    if case.facts is not None:
-        evidence.append(case.comparison)
+    evidence = (f"saturated units after epoch {epoch}, by layer: {listing} (trace.jsonl)", *case.comparison)
     name, config = case.log.config.model.activation, case.log.config
     statement = f"Nearly all {name} units of a layer are saturated: the curve is flat there, so they hardly learn."
     advice = f"model.init=xavier_uniform, or optimizer.lr={config.optimizer.lr / 10:.1g}"
     advice = f"data.normalize=standard; {advice}" if config.data.normalize == "none" else advice
-    return Finding("saturated-units", case.severity, statement, tuple(evidence), advice)
+    return Finding("saturated-units", case.severity, statement, evidence, advice)
 
 
 def _saturated(case: Case) -> float:
@@ -144,7 +133,7 @@ def dead_units(case: Case) -> Finding | None:
     if case.facts is None or max(case.facts.dead, default=0.0) < _DEAD:
         return None
     fractions = ", ".join(percent(fraction) for fraction in case.facts.dead)
-    evidence = (f"units that output 0 for every sampled training example, by layer: {fractions}", case.comparison)
+    evidence = (f"units that output 0 for every sampled training example, by layer: {fractions}", *case.comparison)
     statement = "Nearly all ReLU units of a layer are dead: they output 0 for every example and get no gradient."
     lr = case.log.config.optimizer.lr
     advice = f"optimizer.lr={lr / 10:.1g}, model.init=kaiming_uniform or model.activation=leaky_relu"
@@ -166,7 +155,7 @@ def learning_rate_too_low(case: Case) -> Finding | None:
         f"train/loss fell from {number(losses[0])} to {number(losses[-1])} and rose in {rises} of {len(losses)} "
         f"epochs; val/loss was lowest in epoch {best} (metrics.jsonl)",
         _best_step(case.facts.best_step),
-        case.comparison,
+        *case.comparison,
     )
     lr = case.log.config.optimizer.lr
     statement = "The learning rate is too low: the loss was still falling steadily when training ended."
@@ -184,7 +173,7 @@ def stopped_on_plateau(case: Case) -> Finding | None:
     evidence = (
         f"train/loss was {number(losses[-1])} when training stopped after {len(losses)} epochs (metrics.jsonl); "
         f"a constant prediction has {number(case.facts.constant_loss)}",
-        case.comparison,
+        *case.comparison,
     )
     statement = "Early stopping ended training on a plateau: sigmoid layers often need many epochs to leave it."
     advice = f"early_stopping.patience={10 * patience}, or a higher optimizer.lr"
@@ -206,7 +195,7 @@ def underfitting(case: Case) -> Finding | None:
         advice = "model.init=kaiming_uniform for ReLU, otherwise xavier_uniform; fewer layers in model.hidden_sizes"
     else:
         advice = f"training.epochs={2 * len(losses)}, or larger model.hidden_sizes"
-    return Finding("underfitting", case.severity, statement, (case.comparison,), advice)
+    return Finding("underfitting", case.severity, statement, case.comparison, advice)
 
 
 def too_few_epochs(case: Case) -> Finding | None:

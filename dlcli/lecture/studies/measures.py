@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.data.splits import Split, Splits
-from dlcli.evaluation.least_squares import fit_least_squares
+from dlcli.evaluation.regression import fit_least_squares
 from dlcli.task import Task
 from dlcli.training.trace import Tracer
 

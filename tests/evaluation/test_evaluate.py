@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from test_baselines import make_run
 
 from dlcli.api import build_experiment
 from dlcli.config.load import load_config
 from dlcli.data.splits import Split
 from dlcli.errors import DataError, UsageError
-from dlcli.evaluation.metrics import evaluate_fully, evaluate_model
+from dlcli.evaluation.evaluate import evaluate_fully, evaluate_model
 from dlcli.evaluation.predictions import predict_examples
-from dlcli.runs.trained_run import TrainedRun
 from dlcli.training import evaluation as training_evaluation
 
 
@@ -72,23 +72,6 @@ def test_the_probability_of_an_event_is_the_sum_over_its_classes() -> None:
         predict_examples(*arguments, ["1", "ten"])
     with pytest.raises(UsageError, match="needs at least one class"):
         predict_examples(*arguments, [])
-
-
-def make_run(preset: str, *overrides: str) -> TrainedRun:
-    """Return a run with an untrained model."""
-    experiment = build_experiment(load_config(preset, overrides).config)
-    return TrainedRun(
-        "here",
-        experiment.config,
-        (),
-        {},
-        experiment.splits,
-        experiment.model,
-        experiment.task,
-        1,
-        "finished",
-        split_name="test",
-    )
 
 
 def test_full_evaluation_contains_the_basic_metrics() -> None:

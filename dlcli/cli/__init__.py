@@ -23,15 +23,13 @@ from dlcli.cli import (
     train,
     verify,
 )
-from dlcli.cli.arguments import reject_repeated_options
+from dlcli.cli.arguments import USAGE_ERROR, reject_repeated_options
 from dlcli.cli.ending import check_stdout, check_working_folder, find_memory_shortage, record_output_errors
 from dlcli.cli.output import JsonOption, ProgressOption, QuietOption, print_error, print_result
 from dlcli.cli.room import guard_torch_import
 from dlcli.cli.streams import open_streams
 from dlcli.errors import DlcliError, UsageError
 from dlcli.plots.importing import ignore_user_settings
-
-_TYPER_ERROR: Any = typer.BadParameter.__mro__[1]  # base class of Typer's usage errors; it has no public name
 
 app = typer.Typer(
     name="dlcli",
@@ -103,7 +101,7 @@ def _run() -> int:
     except DlcliError as error:
         print_error(error)
         return error.exit_code
-    except _TYPER_ERROR as error:
+    except USAGE_ERROR as error:
         if type(error).__name__ != "NoArgsIsHelpError":  # this error has already printed the help
             hint = f"run `{error.ctx.command_path if error.ctx else 'dlcli'} --help` for usage"
             print_error(UsageError(error.format_message(), hint=hint))

@@ -1,4 +1,4 @@
-"""Command-line argument parsing: path expansion and rejection of repeated options."""
+"""Command-line argument parsing: path expansion, repeated options and unknown commands."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from dlcli.cli.mistakes import unknown_command, unknown_option
 from dlcli.config.paths import expand_path
 from dlcli.errors import UsageError
 
 
 def path_parser(argument: str) -> Callable[[str], Path]:
-    """Return a parser that expands `~` and variables in a path; messages call the path `argument`."""
+    """Return a parser that expands `~` and variables in a path; `argument` names the path in error messages."""
 
     def path(text: str) -> Path:
         return Path(expand_path(text, argument))
@@ -23,7 +24,7 @@ def path_parser(argument: str) -> Callable[[str], Path]:
 
 
 def name_or_path_parser(argument: str) -> Callable[[str], str]:
-    """Return a parser that expands `~` and variables in a name or path; messages call it `argument`."""
+    """Return a parser that expands `~` and variables in a name or path; `argument` names it in error messages."""
 
     def name_or_path(text: str) -> str:
         return expand_path(text, argument)
@@ -31,12 +32,24 @@ def name_or_path_parser(argument: str) -> Callable[[str], str]:
     return name_or_path
 
 
+USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # base class of Typer's usage errors; it has no public name
+
+
 class _Command(TyperCommand):
     """Command that rejects repeated options."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the arguments and reject repeated options."""
-        _reject_repeats(self, ctx, args)
+        """Parse the arguments, of which a config may be the first; reject repeated options and settings as options."""
+        takes_settings = any(parameter.name == "overrides" for parameter in self.params)
+        if takes_settings and args and not args[0].startswith("-") and "=" not in args[0]:
+            args = ["--config", *args]  # `dlcli train digits`
+        try:
+            _reject_repeats(self, ctx, args)
+        except USAGE_ERROR as error:
+            option = getattr(error, "option_name", None)
+            if option and takes_settings:
+                raise unknown_option(option, ctx.command_path) or error from error
+            raise
         return super().parse_args(ctx, args)
 
 
@@ -47,6 +60,12 @@ class _Group(TyperGroup):
         """Parse the arguments before the command and reject repeated options."""
         _reject_repeats(self, ctx, args)
         return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command to run; an unknown command is reported with the most similar one."""
+        if not ctx.resilient_parsing and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            raise unknown_command(args[0], self.list_commands(ctx), ctx.command_path)
+        return super().resolve_command(ctx, args)
 
 
 def _reject_repeats(command: TyperCommand | TyperGroup, context: Any, arguments: list[str]) -> None:

@@ -38,10 +38,14 @@ def complete_config(incomplete: str) -> list[str]:
     return [name for name in presets() if name.startswith(incomplete)]
 
 
-ConfigOption = Annotated[
-    str,
-    typer.Option("--config", "-c", metavar="CONFIG", help="YAML file or preset name.", autocompletion=complete_config),
-]
+CONFIG = typer.Option(
+    "--config",
+    "-c",
+    metavar="CONFIG",
+    help="YAML file, preset name, or - for stdin.",
+    autocompletion=complete_config,
+)
+ConfigOption = Annotated[str, CONFIG]
 RunArgument = Annotated[
     str | None,
     typer.Argument(

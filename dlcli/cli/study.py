@@ -52,7 +52,13 @@ def study_command(
         typer.Option("--data", metavar="NAME", help="Data source; most studies run on digits or fashion_mnist."),
     ] = None,
     seeds: Annotated[
-        int, typer.Option("--seeds", min=2, metavar="N", help="Number of seeds (1, 2, ...) to train each variant with.")
+        int,
+        typer.Option(
+            "--seeds",
+            min=2,
+            metavar="N",
+            help="Number of seeds to train each variant with; they follow the config's seed.",
+        ),
     ] = 5,
     output: Annotated[
         Path | None,

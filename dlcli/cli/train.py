@@ -11,12 +11,12 @@ import typer
 
 from dlcli.cli.arguments import name_or_path_parser, path_parser
 from dlcli.cli.output import (
+    CONFIG,
     DeviceOption,
     JsonOption,
     OverridesArgument,
     ProgressOption,
     QuietOption,
-    complete_config,
     open_listeners,
     print_json,
     print_result,
@@ -30,12 +30,7 @@ if TYPE_CHECKING:
 
 
 def train_command(
-    config: Annotated[
-        str | None,
-        typer.Option(
-            "--config", "-c", metavar="CONFIG", help="YAML file or preset name.", autocompletion=complete_config
-        ),
-    ] = None,
+    config: Annotated[str | None, CONFIG] = None,
     overrides: OverridesArgument = None,
     run_dir: Annotated[
         Path | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 from dlcli.config.document import read_document, read_value
@@ -81,7 +82,7 @@ def apply_override(override: str, document: Document) -> None:
         document.problems.append(COMMAND_LINE.problem(key, message, "write it like `optimizer.lr=0.5`"))
         return
     try:
-        value = read_value(text, COMMAND_LINE, key)
+        value = read_value(_as_list(key, text), COMMAND_LINE, key)
     except ConfigError as error:
         document.problems += error.problems
         return
@@ -96,6 +97,11 @@ def apply_override(override: str, document: Document) -> None:
             )
             return
     set_value(document, path, value, dict.fromkeys(paths_below(value, path), COMMAND_LINE))
+
+
+def _as_list(key: str, text: str) -> str:
+    """Return the value of `model.hidden_sizes` in brackets, which may be left out on the command line: `64,32`."""
+    return f"[{text}]" if key == "model.hidden_sizes" and re.fullmatch(r"\d+(,\d+)*", text) else text
 
 
 def without_nulls(tree: dict[str, Value], path: KeyPath = ()) -> dict[str, Any]:

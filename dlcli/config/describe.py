@@ -17,7 +17,7 @@ from dlcli.config.schema import (
     section_models,
     section_name,
 )
-from dlcli.config.suggest import all_settings, closest
+from dlcli.config.suggest import all_settings, closest, find_setting
 from dlcli.config.tree import KeyPath, dotted
 from dlcli.errors import UsageError
 
@@ -81,12 +81,14 @@ def explain(name: str) -> list[tuple[str, str]]:
     """Return the explanation of a setting or section as pairs of heading and text.
 
     Args:
-        name: Dotted name as on the command line, e.g. `optimizer.momentum`.
+        name: Dotted name as on the command line, e.g. `optimizer.momentum`; `momentum` alone is enough.
 
     Raises:
         UsageError: If the setting does not exist.
     """
     path: KeyPath = tuple(name.split("."))
+    if len(path) == 1 and path[0] not in Config.model_fields and (setting := find_setting(name)):
+        return explain(setting)
     owners = [model for model in _owners(path) if str(path[-1]) in model.model_fields]
     if not owners:
         guess = closest(name, [dotted(setting) for setting in all_settings()])

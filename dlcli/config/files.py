@@ -11,6 +11,7 @@ from dlcli.config.presets import presets
 from dlcli.config.tree import Place
 from dlcli.errors import ConfigError, UsageError
 
+STDIN = "-"
 MAX_BYTES = 64 * 1024  # the largest preset has 1 KiB; a config this long is a mistake
 
 
@@ -37,12 +38,15 @@ def read_source(source: str) -> Source:
     """Return the text of a config file or preset.
 
     Args:
-        source: KeyPath of a file or name of a preset; a preset takes precedence over a file of the same bare name.
+        source: Path of a file, name of a preset, `-` for standard input, or `/dev/fd/N`, which the shell makes of
+            `<(command)`. A preset takes precedence over a file of the same bare name.
 
     Raises:
         UsageError: If no such file or preset exists, or it cannot be read.
         ConfigError: If the file is too large or is not UTF-8 text.
     """
+    if source == STDIN or source.startswith("/dev/fd/"):
+        return Source("stdin", _decode("stdin", _read_stream(source)), "")
     available = presets()
     if is_path(source) or (source not in available and os.path.exists(source)):
         return Source(source, _read_file(source), os.path.dirname(source))
@@ -55,6 +59,15 @@ def read_source(source: str) -> Source:
     return Source(f"presets/{source}.yaml", available[source].read_text(encoding="utf-8"), "")
 
 
+def _read_stream(source: str) -> bytes:
+    """Return the content of standard input or of an open file of this process."""
+    try:
+        with open(0 if source == STDIN else source, "rb", closefd=source != STDIN) as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read {source}: {(error.strerror or str(error)).lower()}") from error
+
+
 def _read_file(name: str) -> str:
     try:
         with open_regular(name) as file:
@@ -65,6 +78,10 @@ def _read_file(name: str) -> str:
             f"cannot read {name}: {reason.lower()}",
             hint="run `dlcli config list` to see the presets, or `dlcli config init -o FILE` to create a config",
         ) from error
+    return _decode(name, content)
+
+
+def _decode(name: str, content: bytes) -> str:
     if len(content) > MAX_BYTES:
         message = f"the file is too large for a config: over {MAX_BYTES:,} bytes"
         raise ConfigError(

@@ -433,7 +433,7 @@ class ExponentialScheduler(SchedulerSection):
 
 
 class OneCycleScheduler(SchedulerSection):
-    """One cycle of cosine rise and cosine decay, updated every step (Smith and Topin, 2018)."""
+    """The learning rate rises and falls once, each along half a cosine wave, step by step (Smith and Topin, 2018)."""
 
     name: Literal["one_cycle"]
     """Learning-rate schedule."""

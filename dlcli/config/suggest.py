@@ -131,6 +131,12 @@ def unknown_key(path: KeyPath, model: type[BaseModel] | None) -> tuple[str, str]
     return message, f"available settings: {', '.join(names)}" if names else "delete it"
 
 
+def find_setting(name: str) -> str | None:
+    """Return the dotted setting with this last part, or behind this name in another tool; None if there is none."""
+    settings = [setting for setting in all_settings() if setting[-1] == name and setting[0] != "scheduler"]
+    return dotted(settings[0]) if settings else OTHER_TOOLS.get(name)
+
+
 def closest(word: str, choices: Sequence[str], cutoff: float = 0.5) -> str | None:
     """Return the choice most similar to `word`, ignoring case and separators; None if no choice is similar."""
     normalized: dict[str, str] = {}

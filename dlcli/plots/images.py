@@ -143,7 +143,7 @@ def _draw_distribution(axes: Axes, left: float, top: float, probs: Floats, label
 
 
 def weights(run: TrainedRun) -> Sketch | None:
-    """Return the weights of the first layer as images; None without images."""
+    """Return the plot of the first layer's weights, drawn as images; None if the inputs are not images."""
     if run.info.image_shape is None:
         return None
     layer = run.model[0]

@@ -20,7 +20,7 @@ _FINE = 400  # points per curve
 
 
 def predictions(run: TrainedRun) -> Sketch | None:
-    """Return predicted against true values; None for classification."""
+    """Return the plot of predicted against true values; None for classification."""
     if run.info.task != "regression":
         return None
     truth, predicted = run.truth(run.split).numpy(), run.predictions.numpy()

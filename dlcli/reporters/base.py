@@ -1,4 +1,4 @@
-"""Reporter interface, and selection of a reporter."""
+"""Interface of the reporters, which show the progress of training, and the choice of one."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import secrets
 from collections.abc import Mapping
@@ -189,7 +190,9 @@ def find_run(run: str | None) -> RunFolder:
             return folder
     if _exists(Path(run)):
         raise DataError(f"{run} is not a run folder: it has no {MANIFEST}", hint="list the runs with `dlcli runs list`")
-    raise UsageError(f"run {run!r} not found", hint="list the runs with `dlcli runs list`")
+    guess = difflib.get_close_matches(run, sorted({folder.path.parent.name for folder in list_runs()}), n=1)
+    hint = f"did you mean `{guess[0]}`?" if guess else "list the runs with `dlcli runs list`"
+    raise UsageError(f"run {run!r} not found", hint=hint)
 
 
 def _newest_run() -> RunFolder:

@@ -94,7 +94,7 @@ def sync_log(folder: Path) -> None:
 
 
 def rewrite_log(folder: Path, rows: Sequence[Row]) -> None:
-    """Replace the log by the given rows, and drop traces of later epochs.
+    """Replace the log with the given rows, and drop the traces of epochs after the last row.
 
     Raises:
         DataError: If a file cannot be written.

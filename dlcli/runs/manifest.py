@@ -16,7 +16,7 @@ import torch
 
 from dlcli.config.schema import Config
 from dlcli.data.splits import DataInfo
-from dlcli.runs.commit import find_commit
+from dlcli.runs.git_commit import find_commit
 from dlcli.training.arithmetic import Arithmetic
 
 # Environment variables that change the numerical results of torch and its libraries.

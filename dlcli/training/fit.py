@@ -178,7 +178,10 @@ class Fit:
         return self._config.optimizer.lr * self._schedule.factor(step)
 
     def _check_losses(self, loss_sum: Tensor, steps: range) -> None:
-        """Raise DivergedError at the first step with a non-finite loss; on a GPU, `_report` checks, to avoid a wait."""
+        """Raise DivergedError at the first step with a non-finite loss.
+
+        Only on the CPU: on a GPU, reading every loss would make the host wait, so `_report` checks instead.
+        """
         if self._device.type == "cpu" and not math.isfinite(float(loss_sum)):
             losses = zip(steps, self._step.losses().tolist(), strict=True)
             overflow = steps[-1], float(loss_sum)  # the sum of finite losses can overflow

@@ -29,7 +29,10 @@ class Listeners:
     should_stop: Callable[[], int | None] | None = None
 
     def emit(self, event: Event) -> int | None:
-        """Pass an event to `listen`; return SIGINT if Ctrl-C interrupts it, so that the run is saved first."""
+        """Pass an event to `listen`.
+
+        If Ctrl-C interrupts it, return SIGINT instead of raising, so that the run is saved before it ends.
+        """
         try:
             self.listen(event)
         except KeyboardInterrupt:

@@ -56,9 +56,9 @@ class EagerStep:
 
     Args:
         model: Model to train in place.
-        task: Task with the loss.
+        task: Defines the loss.
         train: Training split, on the model's device, or on the CPU if it does not fit there.
-        config: `optimizer` and `training`.
+        config: Only `optimizer` and `training` are used.
     """
 
     def __init__(self, model: nn.Sequential, task: Task, train: Split, config: Config) -> None:
@@ -85,7 +85,7 @@ class EagerStep:
         return torch.stack(sums).sum(), torch.stack(weights).sum()
 
     def _take(self, batch: Split, lr: float) -> Tensor:
-        """Take one step of the lecture's algorithm; return the mean loss of the batch before the step."""
+        """Take one step: forward, loss, backward, update. Return the mean loss of the batch before the update."""
         with self._rounding(batch):
             outputs = self._model(batch.inputs)  # forward: f(X, θ)
             loss = self._task.loss(outputs, batch.targets)  # loss: L(X, Y, θ)
@@ -125,9 +125,9 @@ def build_step(model: nn.Sequential, task: Task, train: Split, config: Config, a
 
     Args:
         model: Model to train in place.
-        task: Task with the loss.
+        task: Defines the loss.
         train: Training split, on the model's device, or on the CPU if it does not fit there.
-        config: `optimizer` and `training`.
+        config: Only `optimizer` and `training` are used.
         arithmetic: Result of `choose_arithmetic`, or the arithmetic of the resumed run.
     """
     if arithmetic.step == "eager":

@@ -63,7 +63,7 @@ def thread_count(threads: int) -> Iterator[None]:
 def _check_threads(threads: int) -> None:
     if _use["forked"]:
         message = "this process was forked from one that has used dlcli: OpenMP's threads are not copied by a fork"
-        raise UsageError(message, hint="start it with multiprocessing's `spawn` method")
+        raise UsageError(message, hint="start the process with multiprocessing's `spawn` method")
     _use["threads"] = True
     limit = min((int(library.omp_get_thread_limit()) for library in _openmp()), default=threads)
     if 0 < limit < threads:

@@ -40,7 +40,10 @@ class Elementwise:
 
     @cached_property
     def backward(self) -> Backward:
-        """`formula`, or the kernel if it gives the same results; torch does not document these kernels."""
+        """The kernel of torch if it agrees with `formula` at a few points, otherwise `formula`.
+
+        The kernels are undocumented and may change between versions.
+        """
         if self.kernel is None:
             return self.formula
         try:

@@ -103,7 +103,7 @@ class _Unit:
         self._mask = layer.weight.new_empty(n, layer.units if layer.dropout else 0)  # drawn as in nn.Dropout
 
     def forward(self) -> Tensor:
-        """Return h for the current `z`, with a last column of ones."""
+        """Return the layer's outputs h, computed from `z` by activation and dropout, followed by a column of ones."""
         self._apply(self.z, self._activated)
         if self._dropout:
             keep = 1 - self._dropout

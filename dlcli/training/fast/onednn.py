@@ -106,7 +106,7 @@ def _amd_family() -> int | None:
 
 
 def _is_accurate() -> bool:
-    """Return whether oneDNN computes in float32 precision, tested with a fixed product on one thread."""
+    """Return whether oneDNN computes with float32 precision, tested on a fixed matrix product with one thread."""
     generator = torch.Generator().manual_seed(0)
     left = torch.randn(_PROBE[0], _PROBE[1], generator=generator)
     right = torch.randn(_PROBE[1], _PROBE[2], generator=generator)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dlcli.runs.commit import find_commit
+from dlcli.runs.git_commit import find_commit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

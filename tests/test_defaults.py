@@ -13,7 +13,7 @@ import dlcli
 from dlcli.api import build_experiment
 from dlcli.config.load import load_config
 from dlcli.config.schema import Config
-from dlcli.evaluation.metrics import evaluate_model
+from dlcli.evaluation.evaluate import evaluate_model
 from dlcli.experiment import Experiment
 from dlcli.training.events import EpochEnded
 from dlcli.training.fit import Fit

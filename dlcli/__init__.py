@@ -4,8 +4,8 @@ In a notebook::
 
     import dlcli
 
-    result = dlcli.train("digits", ["training.epochs=5"])
-    run = dlcli.open_run(result.run)
+    result = dlcli.train("digits", {"training.epochs": 5})
+    run = dlcli.open_run(result)
     run.evaluate().metrics["accuracy"]
 
 Importing dlcli is fast: torch is imported on the first use of one of these functions.
@@ -44,3 +44,7 @@ def __getattr__(name: str) -> object:
         from dlcli import api
 
         return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -9,8 +9,8 @@ from dlcli.evaluation.evaluate import evaluate, predict
 from dlcli.plots.draw import draw
 from dlcli.predictor import Predictor, build_predictor
 from dlcli.report.page import report
-from dlcli.runs.folder import find_run
-from dlcli.runs.run import Run
+from dlcli.runs import run as run_module
+from dlcli.runs.run import Run, RunLike
 from dlcli.training.isolation import isolated_function
 from dlcli.verification.verify import verify
 
@@ -34,14 +34,14 @@ class OpenRun(Run):
         return build_predictor(self.load_checkpoint("best"))
 
 
-def open_run(run: str | None = None) -> OpenRun:
+def open_run(run: RunLike | None = None) -> OpenRun:
     """Open a run.
 
     Args:
-        run: Run folder or name; None selects the newest run.
+        run: Run folder, name or a result such as that of `train`; None selects the newest run.
 
     Raises:
         UsageError: If there is no such run.
         DataError: If the folder exists but holds no run.
     """
-    return OpenRun(find_run(run))
+    return OpenRun(run_module.open_run(run).folder)

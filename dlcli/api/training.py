@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dlcli.config.load import LoadedConfig, load_config
+from dlcli.config.load import ConfigSource, LoadedConfig, Overrides, load_config
 from dlcli.config.paths import as_argument
 from dlcli.config.schema import Config
 from dlcli.errors import DivergedError, Interrupted
@@ -18,7 +17,7 @@ from dlcli.experiment import Experiment, build_experiment
 from dlcli.overview import describe_run
 from dlcli.runs.begin import begin_run
 from dlcli.runs.files import write_json
-from dlcli.runs.folder import RunFolder, find_run
+from dlcli.runs.folder import RunFolder, RunName, find_run
 from dlcli.runs.identity import is_shaped_by_epochs
 from dlcli.runs.lock import lock_run
 from dlcli.runs.manifest import environment_changes
@@ -69,7 +68,7 @@ class TrainResult:
     nothing_left: str | None = None
 
 
-def plan(source: str | os.PathLike[str] | LoadedConfig, overrides: Sequence[str] = ()) -> RunStarted:
+def plan(source: ConfigSource, overrides: Overrides = ()) -> RunStarted:
     """Return a description of what `train` would do, without training or writing files."""
     experiment = build_experiment(load_config(source, overrides).config)
     return describe_run(
@@ -78,18 +77,18 @@ def plan(source: str | os.PathLike[str] | LoadedConfig, overrides: Sequence[str]
 
 
 def train(
-    source: str | os.PathLike[str] | LoadedConfig,
-    overrides: Sequence[str] = (),
+    source: ConfigSource,
+    overrides: Overrides = (),
     *,
-    run_dir: Path | None = None,
+    run_dir: str | os.PathLike[str] | None = None,
     evaluate_test: bool = False,
     listeners: Listeners = NO_LISTENERS,
 ) -> TrainResult:
     """Train the model of a config and save a run folder.
 
     Args:
-        source: YAML file, name of a preset, or a config from `load_config`.
-        overrides: Assignments such as `training.epochs=10`; only with a file or a preset.
+        source: YAML file, name of a preset, settings as a dict, or a config from `load_config`.
+        overrides: See `load_config`; not with a loaded config.
         run_dir: Path of the run folder; None creates one under the runs folder.
         evaluate_test: Whether to evaluate the best checkpoint on the test split afterwards.
         listeners: Callbacks.
@@ -102,14 +101,13 @@ def train(
     """
     loaded = load_config(source, overrides)
     experiment = build_experiment(loaded.config, notify=listeners.notify)
-    with begin_run(
-        loaded, experiment.splits.info, experiment.device, experiment.arithmetic, sys.argv, run_dir
-    ) as folder:
+    path = None if run_dir is None else Path(run_dir)
+    with begin_run(loaded, experiment.splits.info, experiment.device, experiment.arithmetic, sys.argv, path) as folder:
         return _train_in(folder, experiment, None, evaluate_test, listeners)
 
 
 def resume(
-    run: str,
+    run: RunName,
     loaded: LoadedConfig | None = None,
     *,
     evaluate_test: bool = False,
@@ -118,7 +116,7 @@ def resume(
     """Resume a run from its last checkpoint, bit-identical to an uninterrupted run.
 
     Args:
-        run: Run folder or name.
+        run: Run folder, name or result.
         loaded: Config to continue with. It may differ from the run's config in settings that do not affect results, and
             in higher values of `training.epochs` and `early_stopping.patience`. None uses the run's config.
         evaluate_test: Whether to evaluate the best checkpoint on the test split afterwards.

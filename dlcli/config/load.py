@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from dlcli.config.compose import (
     COMMAND_LINE,
@@ -15,12 +17,12 @@ from dlcli.config.compose import (
     resolve_paths,
     without_nulls,
 )
-from dlcli.config.files import read_source
+from dlcli.config.files import Source, read_source
 from dlcli.config.paths import expand_path
 from dlcli.config.problems import validate
 from dlcli.config.schema import Config, is_run_name
 from dlcli.config.tree import KeyPath, Place
-from dlcli.errors import ConfigError, Problem
+from dlcli.errors import ConfigError, Problem, UsageError
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,11 @@ class LoadedConfig:
         return f"{place.file}:{place.line}" if place.line else place.file
 
 
-def load_config(source: str | os.PathLike[str] | LoadedConfig, overrides: Sequence[str] = ()) -> LoadedConfig:
+ConfigSource: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | LoadedConfig
+Overrides: TypeAlias = Sequence[str] | Mapping[str, Any]
+
+
+def load_config(source: ConfigSource, overrides: Overrides = ()) -> LoadedConfig:
     """Load a config from a file or preset and apply overrides.
 
     Later sources take precedence: defaults, the file named by `extends`, the file, the overrides in their order.
@@ -53,9 +59,9 @@ def load_config(source: str | os.PathLike[str] | LoadedConfig, overrides: Sequen
     or a section to its default. Paths in a file are relative to that file, paths in overrides to the working folder.
 
     Args:
-        source: YAML file or name of a preset. A string is expanded by `expand_path`; a Path object is used unchanged.
-            A config that is loaded already is returned unchanged.
-        overrides: Assignments `key=value` with dotted keys and YAML values.
+        source: YAML file, name of a preset, or settings as a dict. A string is expanded by `expand_path`; a Path object
+            is used unchanged. A config that is loaded already is returned unchanged.
+        overrides: Assignments `key=value` with dotted keys and YAML values, or a dict of dotted keys and values.
 
     Raises:
         UsageError: If no such file or preset exists, or it cannot be read.
@@ -66,9 +72,9 @@ def load_config(source: str | os.PathLike[str] | LoadedConfig, overrides: Sequen
         if overrides:
             raise ValueError("overrides cannot be applied to a loaded config; pass them to load_config")
         return source
-    given = read_source(expand_path(source, "the config path") if isinstance(source, str) else os.fspath(source))
+    given = _read(source)
     file, document = given.name, read_with_bases(given)
-    for override in overrides:
+    for override in _assignments(overrides):
         apply_override(override, document)
     tree = without_nulls(document.tree)
     if "name" not in tree:
@@ -78,6 +84,36 @@ def load_config(source: str | os.PathLike[str] | LoadedConfig, overrides: Sequen
     if config is None or problems:
         raise ConfigError(file, _in_order(problems, file))
     return LoadedConfig(config, given.text, document.places)
+
+
+def _read(source: str | os.PathLike[str] | Mapping[str, Any]) -> Source:
+    if isinstance(source, Mapping):
+        return Source("config", _to_yaml(source, indent=2), "")
+    if isinstance(source, str):
+        return read_source(expand_path(source, "the config path"))
+    if isinstance(source, os.PathLike):
+        return read_source(os.fspath(source))
+    raise UsageError(
+        f"a config must be a file, the name of a preset or a dict. Got {type(source).__name__} instead",
+        hint="write it like `dlcli.train('digits')` or `dlcli.train({'data': {'name': 'digits'}})`",
+    )
+
+
+def _assignments(overrides: Overrides) -> Sequence[str]:
+    if isinstance(overrides, Mapping):
+        return [f"{key}={_to_yaml(value)}" for key, value in overrides.items()]
+    if isinstance(overrides, str) or not all(isinstance(override, str) for override in overrides):
+        message = f"overrides must be a list of key=value or a dict. Got {overrides!r} instead"
+        raise UsageError(message, hint="write it like `['optimizer.lr=0.5']` or `{'optimizer.lr': 0.5}`")
+    return overrides
+
+
+def _to_yaml(value: Any, indent: int | None = None) -> str:
+    """Return a value as JSON, which is YAML."""
+    try:
+        return json.dumps(value, default=os.fspath, indent=indent, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"a config cannot contain this value: {error}", hint="use numbers, text and lists") from error
 
 
 def _in_order(problems: Sequence[Problem], file: str) -> list[Problem]:

@@ -15,7 +15,7 @@ from dlcli.evaluation.classification import classification_metrics, per_class_me
 from dlcli.evaluation.predictions import predict_examples
 from dlcli.evaluation.regression import residual_quantiles
 from dlcli.experiment import Experiment
-from dlcli.runs.run import Run, open_run
+from dlcli.runs.run import Run, RunLike, open_run
 from dlcli.runs.trained_run import CheckpointName, SplitName, TrainedRun, load_trained_run
 from dlcli.task import Task
 from dlcli.training.evaluation import add_sums, evaluate_split
@@ -55,7 +55,7 @@ class PredictResult:
 
 
 def evaluate(
-    run: str | Run | None = None,
+    run: RunLike | None = None,
     *,
     split: SplitName = "test",
     checkpoint: CheckpointName = "best",
@@ -117,7 +117,7 @@ def evaluate_best(run: Run, device: str, experiment: Experiment | None) -> dict[
 
 
 def predict(
-    run: str | Run | None = None,
+    run: RunLike | None = None,
     indices: Sequence[int] = (0, 1, 2, 3, 4),
     *,
     split: SplitName = "test",

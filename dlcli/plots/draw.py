@@ -13,7 +13,7 @@ from dlcli.plots.gallery import NAMES, Picture, cheap_names, pictures
 from dlcli.plots.style import Format
 from dlcli.runs.files import write_atomic
 from dlcli.runs.folder import RunFolder, find_run
-from dlcli.runs.run import Run, open_run
+from dlcli.runs.run import Run, RunLike, open_run
 from dlcli.runs.trained_run import CheckpointName, SplitName, TrainedRun, load_trained_run
 
 
@@ -31,7 +31,7 @@ class DrawResult:
 
 
 def draw(
-    run: str | Run | None = None,
+    run: RunLike | None = None,
     names: Sequence[str] = (),
     *,
     formats: Sequence[Format] = ("png",),
@@ -65,7 +65,7 @@ def draw(
 
 
 def list_pictures(
-    run: str | Run | None = None,
+    run: RunLike | None = None,
     *,
     split: SplitName = "test",
     checkpoint: CheckpointName = "best",
@@ -96,7 +96,7 @@ def draw_after_training(run: Run, experiment: Experiment, note: Callable[[str], 
         note(f"could not draw pictures: {error}; try again with `dlcli plot {run.path}`")
 
 
-def _read_names(run: str | Run | None, names: Sequence[str]) -> tuple[Run, list[str]]:
+def _read_names(run: RunLike | None, names: Sequence[str]) -> tuple[Run, list[str]]:
     """Return the selected run and the names of the pictures."""
     picture_names = list(dict.fromkeys(names))
     if isinstance(run, str) and run in NAMES and not _is_run(run):

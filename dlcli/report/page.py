@@ -24,7 +24,7 @@ from dlcli.report.record import (
 )
 from dlcli.report.results import compare_models, metric_tables
 from dlcli.report.tables import Table
-from dlcli.runs.run import Run, open_run
+from dlcli.runs.run import Run, RunLike, open_run
 from dlcli.runs.trained_run import CheckpointName, SplitName, TrainedRun, load_trained_run
 
 REPORT = "report.html"
@@ -42,7 +42,7 @@ class ReportResult:
 
 
 def report(
-    run: str | Run | None = None,
+    run: RunLike | None = None,
     output: str | os.PathLike[str] | None = None,
     *,
     split: SplitName = "test",

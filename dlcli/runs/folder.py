@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 from dlcli.config.paths import expand_path
 from dlcli.errors import DataError, DlcliError, UsageError
@@ -170,18 +170,35 @@ def _started(folder: RunFolder) -> tuple[str, str]:
         return "", folder.path.name
 
 
-def find_run(run: str | None) -> RunFolder:
+class HasRun(Protocol):
+    """Result of a function, such as `TrainResult`, with the folder of its run."""
+
+    @property
+    def run(self) -> str:
+        """Run folder."""
+
+
+RunName: TypeAlias = str | os.PathLike[str] | HasRun
+
+
+def find_run(run: RunName | None) -> RunFolder:
     """Return the folder of a run.
 
     Args:
-        run: Run folder, or a name in the runs folder, which selects its newest run; None selects the newest run.
+        run: Run folder, or a name in the runs folder, which selects its newest run, or the result of a function with a
+            run; None selects the newest run.
 
     Raises:
         UsageError: If no such run exists.
         DataError: If the folder exists but is not a run folder.
     """
+    run = getattr(run, "run", run)
     if run is None:
         return _newest_run()
+    if not isinstance(run, (str, os.PathLike)):
+        message = f"a run must be a folder, a name or a result of dlcli. Got {type(run).__name__} instead"
+        raise UsageError(message, hint="write it like `dlcli.evaluate(result)` or `dlcli.evaluate('digits')`")
+    run = os.fspath(run)
     for path in (Path(run), runs_root() / run):
         if _exists(path / MANIFEST):
             return RunFolder(path)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dlcli.config.load import LoadedConfig, load_config
 from dlcli.config.render import read_origins
 from dlcli.config.schema import Config
 from dlcli.errors import ConfigError, DataError, UsageError
-from dlcli.runs.folder import RunFolder, find_run
+from dlcli.runs.folder import RunFolder, RunName, find_run
 from dlcli.runs.log import Row, read_rows, read_traces
 from dlcli.training.events import Trace
 
@@ -95,8 +95,11 @@ class Run:
         return load_run_checkpoint(self.folder, which, lambda: self.config)
 
 
-def open_run(run: str | Run | None) -> Run:
-    """Return a run by its folder or name; None selects the newest run, and a run that is open is returned as it is.
+RunLike: TypeAlias = Run | RunName
+
+
+def open_run(run: RunLike | None) -> Run:
+    """Return a run by its folder, its name or a result; None selects the newest run, and an open run is returned.
 
     Raises:
         UsageError: If there is no such run.

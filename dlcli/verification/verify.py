@@ -10,7 +10,7 @@ from dlcli.errors import UsageError
 from dlcli.evaluation.evaluate import evaluate_model
 from dlcli.experiment import Experiment, build_experiment
 from dlcli.runs.manifest import build_manifest, environment_changes
-from dlcli.runs.run import Run, open_run
+from dlcli.runs.run import RunLike, open_run
 from dlcli.runs.trained_run import load_run_config
 from dlcli.training.listeners import NO_LISTENERS, Listeners
 from dlcli.verification.compare import compare_records
@@ -51,7 +51,7 @@ class VerifyResult:
 
 
 def verify(
-    run: str | Run | None = None,
+    run: RunLike | None = None,
     *,
     data_root: str | None = None,
     listeners: Listeners = NO_LISTENERS,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dlcli.evaluation.diagnosis import data_rules, training_rules
 from dlcli.evaluation.diagnosis.finding import Case, Finding, RunLog
 from dlcli.evaluation.diagnosis.measurements import Facts, measure
-from dlcli.runs.run import Run, open_run
+from dlcli.runs.run import RunLike, open_run
 from dlcli.runs.trained_run import load_trained_run
 
 # Causes come before their consequences: a learning rate that is too high saturates units, saturated units learn little,
@@ -48,7 +48,7 @@ class DiagnoseResult:
     findings: tuple[Finding, ...]
 
 
-def diagnose(run: str | Run | None = None, *, device: str = "auto", data_root: str | None = None) -> DiagnoseResult:
+def diagnose(run: RunLike | None = None, *, device: str = "auto", data_root: str | None = None) -> DiagnoseResult:
     """Diagnose a run from its log and, if it has a best checkpoint, from its model and data.
 
     The arguments are those of `evaluate`.

@@ -40,14 +40,14 @@ class _Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments, of which a config may be the first; reject repeated options and settings as options."""
-        takes_settings = any(parameter.name == "overrides" for parameter in self.params)
-        if takes_settings and args and not args[0].startswith("-") and "=" not in args[0]:
+        arguments = [parameter.name for parameter in self.params if parameter.param_type_name == "argument"]
+        if arguments == ["overrides"] and args and not args[0].startswith("-") and "=" not in args[0]:
             args = ["--config", *args]  # `dlcli train digits`
         try:
             _reject_repeats(self, ctx, args)
         except USAGE_ERROR as error:
             option = getattr(error, "option_name", None)
-            if option and takes_settings:
+            if option and "overrides" in arguments:
                 raise unknown_option(option, ctx.command_path) or error from error
             raise
         return super().parse_args(ctx, args)

@@ -42,5 +42,5 @@ def unknown_option(option: str, command: str) -> UsageError | None:
     setting = find_setting(option.lstrip("-").replace("-", "_"))
     if setting is None:
         return None
-    message = f"{command} has no option {option}; settings are written without dashes"
-    return UsageError(message, hint=f"write it like `{command} -c CONFIG {setting}=VALUE`")
+    message = f"{command} has no option {option}"
+    return UsageError(message, hint=f"write it like `{setting}=VALUE`")

@@ -286,7 +286,7 @@ def make_unreadable_run(_: Path) -> None:
             2,
             "diabetes is a data source for regression",
         ),
-        (["nonsense"], 2, "No such command"),
+        (["nonsense"], 2, "dlcli has no command"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 # A waiting thread first spins, then sleeps. By default it spins so long that concurrent trainings are 20 or more times
 # slower, because each waits for a thread that waits for a core. If it spins too briefly, waking it slows down a single
 # training: 2.5 times as long with a spin count of 300. With 3,000 (about 150 microseconds), a single training takes
-# 4 to 12 % longer than by default, and two concurrent ones on 2 cores take 3 to 4 times as long as one
-# (benchmarks/beside_load.py).
+# 4 to 12 % longer than by default (benchmarks/beside_load.py). Concurrent trainings take turns: training/turns.py.
 # KMP_BLOCKTIME, for the OpenMP of LLVM and Intel, is in milliseconds; 1 is the smallest value above 0, not measured.
 _WAIT_POLICY = {"GOMP_SPINCOUNT": "3000", "KMP_BLOCKTIME": "1"}
 _USER_VARIABLES = ("OMP_WAIT_POLICY", *_WAIT_POLICY)

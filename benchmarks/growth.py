@@ -52,14 +52,18 @@ def measure(n: int, hidden: Sequence[int], batch_size: int) -> dict[str, float]:
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (n, 784), dtype=torch.uint8, generator=generator)
     labels = torch.randint(10, (n,), generator=generator)
-    info = DataInfo("random", "classification", 784, 10, image_shape=(28, 28))
+    info = DataInfo("random", "classification", 784, 10, image_shape=(1, 28, 28))
     train, test = Split(pixels, labels), Split(pixels[:100].clone(), labels[:100])
     del pixels
     parts = [train, test]
     del train, test
     splits = make_splits(RawData(info, parts.pop(0), parts.pop()), config.data, seed=0)
     model = build_mlp(784, 10, config.model, seed=0)
-    epochs = [e for e in Fit(model, build_task(config, splits), splits, config) if isinstance(e, EpochEnded)]
+    epochs = [
+        e
+        for e in Fit(model, build_task(config, info, splits.target_scaling), splits, config)
+        if isinstance(e, EpochEnded)
+    ]
     peak = peak_kilobytes()
     seconds = min(len(splits.train) / epoch.examples_per_second for epoch in epochs)
     return {"seconds": seconds, "data": n * 784 * 4 / 1e6, "memory": (peak - before) * 1024 / 1e6}

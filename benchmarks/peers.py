@@ -56,7 +56,7 @@ def dlcli(workload: Workload, epochs: int, stamp: Stamp) -> None:
             "task": task,
             "data": {"name": "fashion_mnist" if workload.is_classification else "synthetic_regression"},
             "model": {"hidden_sizes": workload.sizes[1:-1]},
-            "optimizer": {"lr": LR},
+            "optimizer": {"lr": LR, "momentum": 0},
             "training": {
                 "epochs": epochs,
                 "batch_size": workload.batch_size,
@@ -72,7 +72,7 @@ def dlcli(workload: Workload, epochs: int, stamp: Stamp) -> None:
     model = build_mlp(workload.sizes[0], workload.sizes[-1], config.model, seed=0).to(device)
     clock = 0.0
     stamp(clock)
-    for event in Fit(model, build_task(config, splits), splits, config):
+    for event in Fit(model, build_task(config, splits.info, splits.target_scaling), splits, config):
         if isinstance(event, EpochEnded):
             clock += workload.n / event.examples_per_second
             stamp(clock)

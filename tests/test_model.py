@@ -35,7 +35,7 @@ def test_every_activation_and_initialisation_of_the_schema_exists() -> None:
 
 
 def test_default_initialisation_is_bit_identical_to_torch() -> None:
-    ours = build_mlp(10, 3, ModelSection(hidden_sizes=(7,)), seed=5)
+    ours = build_mlp(10, 3, ModelSection(hidden_sizes=(7,), init="default"), seed=5)
     torch.manual_seed(5)
     theirs = nn.Sequential(nn.Linear(10, 7), nn.Sigmoid(), nn.Linear(7, 3))
     assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))

@@ -223,7 +223,7 @@ def _train_in(
 def _warn_of_guessing(result: TrainResult, experiment: Experiment) -> str | None:
     """Return a warning if the best epoch is no better than a constant prediction on the validation split."""
     splits = experiment.splits
-    metric, constant = experiment.task.constant_score(splits.train.targets, splits.val.targets)
+    metric, constant = experiment.task.constant_score(splits.train.targets.cpu(), splits.val.targets.cpu())
     value = result.val[metric]
     if value is None or value > constant:  # None: R² of a constant target
         return None

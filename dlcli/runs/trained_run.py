@@ -66,7 +66,9 @@ class TrainedRun:
     def true_function(self) -> Callable[[Tensor], Tensor] | None:
         """Noise-free function of synthetic regression data: unscaled inputs (N, in_features) -> targets (N, 1)."""
         data = self.config.data
-        return true_function(data)[0].function if isinstance(data, SyntheticRegressionData) else None
+        if not isinstance(data, SyntheticRegressionData) or not self.info.formula:
+            return None
+        return true_function(data)[0].function
 
     @property
     def split(self) -> Split:

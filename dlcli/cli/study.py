@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import typer
 
 from dlcli.cli.arguments import path_parser
 from dlcli.cli.output import (
+    CONFIG,
     JsonOption,
     ProgressOption,
     QuietOption,
@@ -40,12 +42,23 @@ def study_command(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="NAME", help="Study to run; without a name, the studies are listed.", autocompletion=_complete_study
+            metavar="[NAME]",
+            help="Study to run; without a name and --vary, the studies are listed.",
+            autocompletion=_complete_study,
         ),
     ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="KEY=VALUE", help="Override settings for all variants, e.g. training.epochs=10"),
+    ] = None,
+    config: Annotated[str | None, CONFIG] = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--vary",
+            metavar="KEY=V1,V2,...",
+            help="Setting to vary, with its values; use it twice for a grid of two settings.",
+        ),
     ] = None,
     data: Annotated[
         str | None,
@@ -77,23 +90,37 @@ def study_command(
 ) -> None:
     """Run a controlled experiment: vary one setting, keep the others fixed and measure the effect.
 
-    Example: dlcli study mse-vs-cross-entropy
+    Example: dlcli study --vary model.activation=sigmoid,relu,tanh -c digits --seeds 3
+
+    Example: dlcli study learning-rate -c digits --seeds 3
     """
     from dlcli.lecture.studies.catalogue import STUDIES, find_study
 
-    if list_all or name is None:
+    if name is not None and "=" in name:  # an override after --vary
+        overrides, name = [name, *(overrides or ())], None
+    if list_all or (name is None and not vary and config is None):
         print_listing("studies", {study.name: study.question for study in STUDIES.values()}, json=json)
         return
-    find_study(name)  # reject a wrong name before torch is imported
+    if name is not None:
+        find_study(name)  # reject a wrong name before torch is imported
 
     from dlcli import api
 
     with _open_listeners(progress, quiet=quiet) as listeners:
-        outcome = api.study(name, overrides or (), data=data, seeds=seeds, folder=output, listeners=listeners)
+        outcome = api.study(
+            name,
+            overrides or (),
+            config=config,
+            vary=vary or (),
+            data=data,
+            seeds=seeds,
+            folder=output,
+            listeners=listeners,
+        )
     if json:
         print_json({**outcome.record, "folder": outcome.folder, "files": outcome.files}, kept=outcome.folder)
     else:
-        print_result(*_summary(outcome), kept=outcome.folder)
+        print_result(*_summary(outcome, config), kept=outcome.folder)
 
 
 @contextmanager
@@ -112,20 +139,31 @@ def _open_listeners(progress: Progress, *, quiet: bool) -> Iterator[StudyListene
         reporter.close()
 
 
-def _summary(outcome: StudyOutcome) -> list[str | Table]:
+def _summary(outcome: StudyOutcome, config: str | None) -> list[str | Table]:
     study = outcome.results.study
     return [
         _wrap(f"study     {study.name}: {study.question}", indent=10),
-        _wrap(f"lecture   {study.lecture}", indent=10),
+        *([_wrap(f"lecture   {study.lecture}", indent=10)] if study.lecture else []),
         "",
         _table(outcome.results),
+        "",
+        _wrap(outcome.record["short"]),
         "",
         _wrap(outcome.record["paragraph"]),
         "",
         _wrap(outcome.record["method"]),
         "",
         f"files     {outcome.folder}: {', '.join(outcome.files)}",
+        *_use_line(outcome.results, config),
     ]
+
+
+def _use_line(results: StudyResults, config: str | None) -> list[str | Table]:
+    """Return the command that trains the user's config with the best settings, if there is one."""
+    if config is None or config.startswith(("-", "/dev/fd/")) or not results.leaders:
+        return []
+    best = next(variant for variant in results.study.variants if variant.label == results.leaders[0].label)
+    return [f"use it    dlcli train {shlex.join([config, *results.settings, *best.settings])}"]
 
 
 def _wrap(text: str, indent: int = 0) -> str:
@@ -135,23 +173,26 @@ def _wrap(text: str, indent: int = 0) -> str:
 def _table(results: StudyResults) -> Table:
     from dlcli.lecture.studies.sentences import name_metric
 
-    test, epochs = f"test {name_metric(results)}", f"epochs to {results.level:g}"
-    headings = ["variant", "lr", test, "difference", "same sign", epochs]
-    return make_table(headings, [_row(results, variant) for variant in results.variants])
+    metric = name_metric(results)
+    speed = f"val {metric}" if results.level is None else f"epochs to {results.level:g}"
+    has_lr = len({variant.lr for variant in results.learned}) > 1 and "optimizer.lr" not in results.study.varied
+    headings = ["variant", *(["lr"] if has_lr else []), speed, f"test {metric}", "difference", "same sign"]
+    return make_table(headings, [_row(results, variant, has_lr=has_lr) for variant in results.variants])
 
 
-def _row(results: StudyResults, variant: VariantResults) -> list[str]:
+def _row(results: StudyResults, variant: VariantResults, *, has_lr: bool) -> list[str]:
     from dlcli.lecture.studies.sentences import format_difference, format_spread
 
     comparison = results.compare_test(variant)
     difference = None if variant is results.reference else comparison.difference
+    lr = "" if variant.lr is None else f"{variant.lr:g}"
     return [
         variant.label,
-        "" if variant.lr is None else f"{variant.lr:g}",
+        *([lr] if has_lr else []),
+        format_spread(variant.end) if results.level is None else _epochs(results, variant),
         format_spread(variant.test) if variant.test else "diverged",
         "" if difference is None else format_difference(difference, sign=True),
         "" if difference is None else f"{comparison.same_sign} of {difference.n}",
-        _epochs(results, variant),
     ]
 
 

@@ -47,7 +47,7 @@ class LoadedConfig:
         return f"{place.file}:{place.line}" if place.line else place.file
 
 
-ConfigSource: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | LoadedConfig
+ConfigSource: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | Source | LoadedConfig
 Overrides: TypeAlias = Sequence[str] | Mapping[str, Any]
 
 
@@ -59,8 +59,8 @@ def load_config(source: ConfigSource, overrides: Overrides = ()) -> LoadedConfig
     or a section to its default. Paths in a file are relative to that file, paths in overrides to the working folder.
 
     Args:
-        source: YAML file, name of a preset, or settings as a dict. A string is expanded by `expand_path`; a Path object
-            is used unchanged. A config that is loaded already is returned unchanged.
+        source: YAML file, name of a preset, settings as a dict, or text that was read already. A string is expanded by
+            `expand_path`; a Path object is used unchanged. A config that is loaded already is returned unchanged.
         overrides: Assignments `key=value` with dotted keys and YAML values, or a dict of dotted keys and values.
 
     Raises:
@@ -86,7 +86,9 @@ def load_config(source: ConfigSource, overrides: Overrides = ()) -> LoadedConfig
     return LoadedConfig(config, given.text, document.places)
 
 
-def _read(source: str | os.PathLike[str] | Mapping[str, Any]) -> Source:
+def _read(source: str | os.PathLike[str] | Mapping[str, Any] | Source) -> Source:
+    if isinstance(source, Source):
+        return source
     if isinstance(source, Mapping):
         return Source("config", _to_yaml(source, indent=2), "")
     if isinstance(source, str):

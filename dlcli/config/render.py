@@ -125,3 +125,15 @@ _IRRELEVANT = ("name", "data.root", "training.device", "checkpoint.every_seconds
 def deciding_settings(config: Config) -> dict[str, Value]:
     """Return the settings that determine the results of a run, by dotted name."""
     return {key: value for key, value in flatten(config).items() if key not in _IRRELEVANT}
+
+
+# Settings whose values say by themselves what they set, such as `relu`.
+_SELF_EXPLANATORY = frozenset({"model.activation", "model.head", "optimizer.name", "loss.name"})
+
+
+def name_value(key: str, text: str) -> str:
+    """Return a short label for a setting with a value, such as `relu`, `lr 0.1` or `scheduler none`."""
+    if key in _SELF_EXPLANATORY:
+        return text
+    section, _, field = key.rpartition(".")
+    return f"{section if field == 'name' else field} {text}"

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Collection, Sequence
 
 from dlcli.lecture.studies.results import StudyResults, Training, VariantResults
-from dlcli.lecture.studies.sentences import count, in_some, join
+from dlcli.lecture.studies.sentences import capitalize, count, in_some, join, name_curve
 
 
 def answer_pair(results: StudyResults) -> list[str]:
@@ -115,16 +115,17 @@ def answer_settings(results: StudyResults) -> list[str]:
         best = min(reaching, key=lambda variant: variant.epochs.mean if variant.epochs else 0)
         sentences = [f"The level is reached in the fewest epochs with {best.label}."]
     else:
-        sign = 1 if results.is_higher_better else -1
-        best = max(finished, key=lambda variant: sign * variant.test.mean if variant.test else 0)
-        sentences = [f"No value reaches the level in every seed; {best.label} has the best test result."]
+        sign = 1 if results.is_curve_rising else -1
+        best = max(finished, key=lambda variant: sign * variant.end.mean if variant.end else 0)
+        why = "" if results.level is None else "No value reaches the level in every seed; "
+        sentences = [capitalize(f"{why}the last {name_curve(results)} is best with {best.label}.")]
     position = results.variants.index(best)
     for side, variants in (("smaller", results.variants[:position]), ("larger", results.variants[position + 1 :])):
         never = [
             variant.label for variant in variants if variant.epochs is None and variant.diverged < len(results.seeds)
         ]
         diverged = [f"{variant.label} ({_when(variant)})" for variant in variants if variant.diverged]
-        if never:
+        if never and results.level is not None:
             verb = "does" if len(never) == 1 else "do"
             sentences.append(f"Of the {side} values, {join(never)} {verb} not reach the level in any seed.")
         if diverged:
@@ -157,6 +158,13 @@ def answer_seconds(results: StudyResults) -> list[str]:
     if reached:
         sentences.append(f"The level is reached after {join(reached)}.")
     return sentences
+
+
+def answer_ends(results: StudyResults) -> list[str]:
+    """Return how many seeds diverged, and the time per epoch, for each variant."""
+    diverged = [f"{variant.label} ({_when(variant)})" for variant in results.variants if variant.diverged]
+    sentences = [f"Training diverges with {join(diverged)}: the loss becomes infinite or NaN."] if diverged else []
+    return [*sentences, *answer_seconds(results)]
 
 
 def answer_symmetry(results: StudyResults) -> list[str]:

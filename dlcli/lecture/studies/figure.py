@@ -10,15 +10,24 @@ import numpy as np
 
 from dlcli.lecture.studies.answers import gradient_means, movement_means
 from dlcli.lecture.studies.results import StudyResults, VariantResults
-from dlcli.lecture.studies.sentences import capitalize, count, name_curve, name_metric, write_title
+from dlcli.lecture.studies.sentences import (
+    FEW_SEEDS,
+    capitalize,
+    count,
+    format_number,
+    name_curve,
+    name_metric,
+    write_title,
+)
 from dlcli.plots.placing import spread_apart
-from dlcli.plots.style import COLOURS, LINES, MARKERS, MUTED, drawing, new_figure, render
+from dlcli.plots.style import COLOURS, LINES, MUTED, SEQUENTIAL, class_style, drawing, new_figure, render
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
+_WIDE = 20  # ratio of the largest to the smallest value from which an axis is logarithmic
 _MARKED = 8  # markers along a curve
 _GAP = 0.065  # minimum distance between two names, as a fraction of the height of the axes
 _SINGLE_SEED = "#A0A0A0"
@@ -39,6 +48,7 @@ def _compose(results: StudyResults) -> Figure:
     panels = {
         "seeds": _draw_seeds,
         "settings": _draw_settings,
+        "grid": _draw_grid,
         "seconds": _draw_seconds,
         "gradients": _draw_gradients,
         "moved": _draw_movement,
@@ -55,8 +65,8 @@ class _Look:
 
     def __init__(self, results: StudyResults, variant: VariantResults) -> None:
         number = results.variants.index(variant)
-        self.colour, self.marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-        self.line = LINES[number % len(LINES)]
+        self.colour, self.marker = class_style(number)
+        self.line = LINES[(number + number // len(COLOURS)) % len(LINES)]
 
 
 def _draw_curves(axes: Axes, results: StudyResults) -> None:
@@ -68,11 +78,8 @@ def _draw_curves(axes: Axes, results: StudyResults) -> None:
             continue
         mean = _draw_band(axes, results, variant, np.arange(1, curves.shape[1] + 1), curves)
         ends.append(float(mean[-1]))
-        if variant.epochs is not None and variant.epochs.n == len(
-            results.seeds
-        ):  # mark the epoch that reaches the level
-            epoch = variant.epochs.mean
-            colour = _Look(results, variant).colour
+        if results.level is not None and variant.epochs is not None and variant.epochs.n == len(results.seeds):
+            epoch, colour = variant.epochs.mean, _Look(results, variant).colour  # mark the epoch that reaches the level
             axes.plot([epoch, epoch], [0, results.level], color=colour, linewidth=1, linestyle=":", zorder=0)
     _scale_curve(axes, results)
     axes.set_xlim(0, results.epochs * 1.01)
@@ -89,7 +96,10 @@ def _finished_curves(variant: VariantResults) -> np.ndarray:
 def _draw_band(
     axes: Axes, results: StudyResults, variant: VariantResults, x: np.ndarray, curves: np.ndarray
 ) -> np.ndarray:
-    """Draw mean and standard deviation over the seeds, of logarithms on a logarithmic axis; return the mean."""
+    """Draw the mean over the seeds, of logarithms on a logarithmic axis, and return it.
+
+    A band shows the standard deviation; with few seeds, whose standard deviation is uncertain, thin lines show each.
+    """
     look, is_log = _Look(results, variant), results.study.curve == "distance"
     values = np.log(np.maximum(curves, 1e-12)) if is_log else curves
     sd = values.std(0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1])
@@ -106,7 +116,10 @@ def _draw_band(
         markevery=max(1, len(x) // _MARKED),
         linewidth=1.6,
     )
-    axes.fill_between(x, low, high, color=look.colour, alpha=0.16, linewidth=0)
+    if len(curves) < FEW_SEEDS:
+        axes.plot(x, curves.T, color=look.colour, linestyle=look.line, linewidth=0.5, alpha=0.6)
+    else:
+        axes.fill_between(x, low, high, color=look.colour, alpha=0.16, linewidth=0)
     return np.asarray(mean)
 
 
@@ -115,8 +128,10 @@ def _scale_curve(axes: Axes, results: StudyResults) -> None:
     if results.study.curve == "distance":
         axes.set_yscale("log")
         _label_decimals(axes.yaxis)
-    elif results.is_higher_better:
+    elif results.is_higher_better and results.level is not None:
         axes.set_ylim(0, 1)
+    if results.level is None:
+        return
     axes.axhline(results.level, color=MUTED, linewidth=0.8, linestyle=(0, (4, 4)), zorder=0)
     axes.annotate(
         f"{results.level:g}",
@@ -201,13 +216,30 @@ def _draw_settings(axes: Axes, results: StudyResults) -> None:
             text = f"{variant.diverged} of {len(results.seeds)}\ndiverge"
             height = 0.05 if variant.test is None else 0.16
             axes.text(value, height, text, ha="center", color=look.colour, fontsize=8.5, transform=bottom)
-    axes.set_xscale("log")
-    _label_decimals(axes.xaxis)
-    axes.set_xticks([value for _, value in variants])
+    values = [value for _, value in variants]
+    if min(values) > 0 and max(values) >= _WIDE * min(values):
+        axes.set_xscale("log")
+        _label_decimals(axes.xaxis)
+    axes.set_xticks(values, [f"{value:g}" for value in values])
     axes.margins(x=0.1)
-    if results.is_higher_better:
+    if results.is_higher_better and results.level is not None:
         axes.set_ylim(0, 1)
-    axes.set(xlabel="learning rate α", title=f"Test {name_metric(results)}")
+    (key,) = results.study.varied
+    axes.set(xlabel="learning rate α" if key == "optimizer.lr" else key, title=f"Test {name_metric(results)}")
+
+
+def _draw_grid(axes: Axes, results: StudyResults) -> None:
+    """Draw the mean test metric of two settings as a table with coloured cells."""
+    rows, columns = results.study.grid
+    means = np.array([np.nan if variant.test is None else variant.test.mean for variant in results.variants])
+    table = means.reshape(len(rows), len(columns))
+    axes.imshow(table, cmap=SEQUENTIAL if results.is_higher_better else f"{SEQUENTIAL}_r", aspect="auto", alpha=0.5)
+    for (row, column), value in np.ndenumerate(table):
+        text = "diverges" if np.isnan(value) else format_number(value, float(np.nanmax(np.abs(table))))
+        axes.text(column, row, text, ha="center", va="center", fontsize=10)
+    axes.set_xticks(range(len(columns)), [textwrap.fill(name, 10) for name in columns])
+    axes.set_yticks(range(len(rows)), [textwrap.fill(name, 12) for name in rows])
+    axes.set_title(f"Test {name_metric(results)}, mean")
 
 
 def _draw_seconds(axes: Axes, results: StudyResults) -> None:

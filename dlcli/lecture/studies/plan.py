@@ -22,7 +22,7 @@ class Plan:
     Attributes:
         study: Study to run.
         data: Name of the data source.
-        level: Value that counts as reached on a curve.
+        level: Value that counts as reached on a curve; None compares the ends of the curves.
         settings: User overrides for all variants.
         configs: Configs by variant label, before seed and learning rate are set.
         lrs: Candidate learning rates for each variant; empty keeps the learning rates of the configs.
@@ -32,7 +32,7 @@ class Plan:
 
     study: Study
     data: str
-    level: float
+    level: float | None
     settings: tuple[str, ...]
     configs: Mapping[str, Config]
     lrs: tuple[float, ...]

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dlcli.lecture.studies.results import Spread, StudyResults, VariantResults
-from dlcli.lecture.studies.sentences import write_method, write_paragraph, write_title
+from dlcli.lecture.studies.sentences import write_method, write_paragraph, write_short, write_title
 
 
 def make_record(results: StudyResults) -> dict[str, Any]:
@@ -18,6 +18,7 @@ def make_record(results: StudyResults) -> dict[str, Any]:
         "question": study.question,
         "lecture": study.lecture,
         "title": write_title(results),
+        "short": write_short(results),
         "paragraph": write_paragraph(results),
         "method": write_method(results),
         "data": results.data,

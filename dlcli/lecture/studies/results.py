@@ -99,6 +99,11 @@ class VariantResults:
         return spread_of([training.seconds[epoch - 1] for training, epoch in pairs if epoch is not None])
 
     @property
+    def end(self) -> Spread | None:
+        """The curve after the last epoch, over the seeds that did not diverge."""
+        return spread_of([training.curve[-1] for training in self.trainings if training.diverged is None])
+
+    @property
     def diverged(self) -> int:
         """Number of seeds whose training diverged."""
         return sum(training.diverged is not None for training in self.trainings)
@@ -161,7 +166,7 @@ class StudyResults:
         data: Name of the data source.
         metric: Name of the metric on the test split.
         unit: Unit of the metric; "" if it has none.
-        level: Value that the curve should reach.
+        level: Value that the curve should reach; None if the study compares the ends of the curves.
         epochs: Number of training epochs of each model.
         tuning_seed: Seed used to tune the learning rates.
         seeds: Seeds of the comparison, with one training per variant and seed.
@@ -173,7 +178,7 @@ class StudyResults:
     data: str
     metric: str
     unit: str
-    level: float
+    level: float | None
     epochs: int
     tuning_seed: int
     seeds: tuple[int, ...]
@@ -205,10 +210,39 @@ class StudyResults:
         """All trained variants, without the closed-form solution."""
         return tuple(variant for variant in self.variants if variant.lr is not None)
 
-    def compare_test(self, variant: VariantResults) -> Comparison:
-        """Compare a variant's test metric with the reference's."""
+    @property
+    def leaders(self) -> tuple[VariantResults, ...]:
+        """The best variant on the validation curves, followed by those that it does not beat in every seed.
+
+        The best needs the fewest epochs to the level on average, or without a level ends best. A variant can only lead
+        if it reaches the level, or ends, in every seed. Empty if no variant does.
+        """
+        costs = {variant.label: self._costs(variant) for variant in self.learned}
+        able = [variant for variant in self.learned if math.inf not in costs[variant.label]]
+        if not able:
+            return ()
+        best = min(able, key=lambda variant: statistics.fmean(costs[variant.label]))
+        return (
+            best,
+            *(
+                variant
+                for variant in able
+                if variant is not best
+                and any(b >= c for b, c in zip(costs[best.label], costs[variant.label], strict=True))
+            ),
+        )
+
+    def _costs(self, variant: VariantResults) -> list[float]:
+        """Return each seed's epochs to the level, or without a level the end of its curve; lower is better."""
+        if self.level is not None:
+            return [math.inf if epoch is None else epoch for epoch in variant.reached]
+        sign = -1 if self.is_curve_rising else 1
+        return [sign * run.curve[-1] if run.diverged is None else math.inf for run in variant.trainings]
+
+    def compare_test(self, variant: VariantResults, reference: VariantResults | None = None) -> Comparison:
+        """Compare a variant's test metric with that of another, by default the study's reference."""
         return compare(
-            [training.test for training in self.reference.trainings],
+            [training.test for training in (reference or self.reference).trainings],
             [training.test for training in variant.trainings],
         )
 

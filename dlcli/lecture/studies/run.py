@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -10,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.errors import DataError, UsageError
-from dlcli.lecture.studies.catalogue import find_study
-from dlcli.lecture.studies.plan import make_plan
+from dlcli.lecture.studies.plan import Plan, make_plan
 from dlcli.lecture.studies.record import make_record
 from dlcli.lecture.studies.results import StudyResults
 from dlcli.lecture.studies.train import PairedTraining, StudyListeners
+from dlcli.lecture.studies.vary import choose_study
 from dlcli.runs.files import read_json, write_atomic, write_json
 from dlcli.runs.manifest import describe_environment, describe_start
 
@@ -39,9 +41,11 @@ class StudyOutcome:
 
 
 def study(
-    name: str,
+    name: str | None = None,
     settings: Sequence[str] = (),
     *,
+    config: str | os.PathLike[str] | None = None,
+    vary: Sequence[str] = (),
     data: str | None = None,
     seeds: int = 5,
     folder: Path | None = None,
@@ -50,23 +54,27 @@ def study(
     """Run a study and save its figure and results.
 
     Args:
-        name: Name of the study.
+        name: Name of a study of the catalogue; None with `vary`.
         settings: Overrides `key=value` for all variants.
+        config: Config file or preset that all variants start from; None uses the study's own.
+        vary: Settings with the values to compare, such as `model.activation=sigmoid,relu`; several form a grid.
         data: Name of the data source; None selects the study's first.
         seeds: Number of seeds per variant, at least 2, counted from the seed after the config's `seed`.
-        folder: Output folder; None uses `studies/NAME`.
+        folder: Output folder; None uses `studies/NAME`, or `studies/NAME-2` if that holds results of another study.
         listeners: Callbacks; None uses no callbacks.
 
     Raises:
         UsageError: If the study does not exist, cannot run with these arguments, or the folder holds other files.
+        ConfigError: If the config of a variant is invalid.
         DataError: If the data is missing, damaged or unsuitable, or a file cannot be written.
         DeviceError: If the device is missing, or its memory is too small.
         Interrupted: If `listeners.should_stop` returns a signal number; no files are written.
     """
-    plan = make_plan(find_study(name), tuple(settings), data, seeds)
+    chosen = choose_study(name, tuple(settings), config=config, vary=vary, data=data)
+    plan = make_plan(chosen, tuple(settings), data, seeds)
     start = describe_start(sys.argv)
     training = PairedTraining(plan, listeners or StudyListeners())
-    with _folder_for(name, Path("studies") / name if folder is None else folder) as folder:
+    with _folder_for(plan, folder) as folder:
         results = training.run()
         return _write(folder, results, {**start, **describe_environment(training.device)})
 
@@ -84,12 +92,14 @@ def _write(folder: Path, results: StudyResults, environment: Mapping[str, Any]) 
 
 
 @contextmanager
-def _folder_for(name: str, folder: Path) -> Iterator[Path]:
+def _folder_for(plan: Plan, chosen: Path | None) -> Iterator[Path]:
     """Create the output folder; it may only hold earlier results of the same study. Remove a new folder on failure.
 
     Raises:
         UsageError: If the folder holds other files or cannot be created.
     """
+    name = plan.study.name
+    folder = _free_folder(plan) if chosen is None else chosen
     is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +107,7 @@ def _folder_for(name: str, folder: Path) -> Iterator[Path]:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UsageError(f"cannot write into {folder}: {reason}", hint="choose another folder with -o DIR") from error
-    if not is_empty and _study_in(folder) != name:
+    if not is_empty and _record_in(folder).get("study") != name:
         raise UsageError(
             f"{folder} holds files that are not results of {name}", hint="choose another folder with -o DIR"
         )
@@ -110,9 +120,22 @@ def _folder_for(name: str, folder: Path) -> Iterator[Path]:
         raise
 
 
-def _study_in(folder: Path) -> str | None:
-    """Return the name of the study with results in the folder, or None."""
+def _free_folder(plan: Plan) -> Path:
+    """Return `studies/NAME`, or with a number if that holds other results than a repetition of the plan would give."""
+    labels = [variant.label for variant in plan.study.variants]
+    design = (plan.study.name, plan.data, list(plan.seeds), list(plan.settings), labels)
+    for number in itertools.count(1):
+        folder = Path("studies") / (plan.study.name if number == 1 else f"{plan.study.name}-{number}")
+        record = _record_in(folder)
+        found = [variant.get("label") for variant in record.get("variants", ())]
+        if not record or design == (*(record.get(key) for key in ("study", "data", "seeds", "settings")), found):
+            return folder
+    raise AssertionError("unreachable")
+
+
+def _record_in(folder: Path) -> Mapping[str, Any]:
+    """Return the record of the study with results in the folder; empty if there is none."""
     try:
-        return str(read_json(folder / RECORD).get("study"))
+        return read_json(folder / RECORD)
     except DataError:
-        return None
+        return {}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from dlcli.lecture.studies.results import Comparison, Spread, StudyResults, VariantResults
 
 FEW_SEEDS = 5  # with fewer seeds, the standard deviation itself is very uncertain
 _FINEST = 4  # most decimals of a difference
+_TITLE = 84  # characters of a title that fit on one line of the figure
 _UNITS = {"accuracy": "accuracy", "rmse": "RMSE"}
 
 
@@ -50,7 +51,11 @@ def format_spread(spread: Spread | None, scale: float | None = None) -> str:
 
 def format_mean(spread: Spread) -> str:
     """Return a mean number of epochs, with one decimal unless it is an integer."""
-    return f"{spread.mean:.1f}".removesuffix(".0")
+    return _format_epochs(spread.mean)
+
+
+def _format_epochs(epochs: float) -> str:
+    return f"{epochs:.1f}".removesuffix(".0")
 
 
 def format_difference(difference: Spread, *, sign: bool) -> str:
@@ -80,7 +85,12 @@ def count(n: int, noun: str) -> str:
 
 
 def state_speed(results: StudyResults) -> str:
-    """Return the number of epochs in which each variant reaches the level, without a final full stop."""
+    """Return the number of epochs in which each variant reaches the level, without a final full stop.
+
+    Without a level, return the end of each variant's validation curve.
+    """
+    if results.level is None:
+        return _state_ends(results)
     goal = name_goal(results)
     reached = [(variant, variant.epochs) for variant in results.learned if variant.epochs is not None]
     others = [variant for variant in results.learned if variant.epochs is None]
@@ -100,6 +110,19 @@ def state_speed(results: StudyResults) -> str:
     if diverged:
         clauses.append(f"training diverges with {join(diverged)}")
     return capitalize("; ".join(clauses) + _disagreement(results))
+
+
+def _state_ends(results: StudyResults) -> str:
+    ended = [
+        f"{format_spread(variant.end)} with {variant.label}{_of_some(variant)}"
+        for variant in results.variants
+        if variant.end
+    ]
+    diverged = [variant.label for variant in results.variants if not variant.end]
+    clauses = [f"after {count(results.epochs, 'epoch')}, the {name_curve(results)} is {join(ended)}"] if ended else []
+    if diverged:
+        clauses.append(f"training diverges with {join(diverged)}")
+    return capitalize("; ".join(clauses))
 
 
 def in_some(results: StudyResults, epochs: Spread) -> str:
@@ -167,7 +190,8 @@ def state_result(results: StudyResults) -> str:
     if not parts:
         return "Training diverges with every variant and every seed, so nothing can be compared."
     spread = f"mean ± sd over {count(len(results.seeds), 'seed')}"
-    sentence = f"After {count(results.epochs, 'epoch')}, the test {name_metric(results)} is {join(parts)} ({spread})"
+    after = "The" if results.level is None else f"After {count(results.epochs, 'epoch')}, the"
+    sentence = f"{after} test {name_metric(results)} is {join(parts)} ({spread})"
     return f"{sentence}{f'; training diverges with {join(diverged)}' if diverged else ''}."
 
 
@@ -204,8 +228,53 @@ def _difference(label: str, comparison: Comparison, unit: str) -> str:
 
 
 def write_title(results: StudyResults) -> str:
-    """Return the main result in one line."""
-    return state_speed(results)
+    """Return the main result in one line: which variant leads on the validation curves."""
+    if not results.leaders:
+        if all(variant.test is None for variant in results.variants):
+            return "Training diverges with every variant"
+        if results.level is None:
+            return "With every variant, training diverges for at least one seed"
+        return f"No variant reaches {name_goal(results)} within {count(results.epochs, 'epoch')} in every seed"
+    best, *ties = results.leaders
+    if not ties:
+        return f"{best.label} is {'best' if results.level is None else 'fastest'}: {_lead(results, (best,))}"
+    start = f"No clear winner: {_lead(results, results.leaders)} with "
+    title = start + join(variant.label for variant in results.leaders)
+    return title if len(title) <= _TITLE else f"{start}{len(results.leaders)} variants"
+
+
+def _lead(results: StudyResults, variants: Sequence[VariantResults]) -> str:
+    """Return the epochs to the level, or the ends of the curves, of the variants that lead."""
+    if results.level is None:
+        ends = [variant.end.mean for variant in variants if variant.end]
+        return f"{name_curve(results)} {_range(ends, format_number)}"
+    epochs = [variant.epochs.mean for variant in variants if variant.epochs]
+    noun = "epoch" if max(epochs) == 1 else "epochs"
+    return f"{name_goal(results)} after {_range(epochs, _format_epochs)} {noun}"
+
+
+def _range(values: Sequence[float], form: Callable[[float], str]) -> str:
+    low, high = form(min(values)), form(max(values))
+    return low if low == high else f"{low} to {high}"
+
+
+def write_short(results: StudyResults) -> str:
+    """Return the main result in one sentence: the title, and the test metric of the best variant beside the others'."""
+    title = write_title(results)
+    if not results.leaders or len(results.leaders) > 1:
+        title = title[0].lower() + title[1:]
+    if not results.leaders:
+        return f"In short: {title}."
+    best = results.leaders[0]
+    sign = 1 if results.is_higher_better else -1
+    top = max(
+        (variant for variant in results.learned if variant.test),
+        key=lambda variant: sign * variant.test.mean if variant.test else 0,
+    )
+    clause = f"the test {name_metric(results)} of {best.label} is {format_spread(best.test)}"
+    if top is not best and results.compare_test(top, best).verdict == "clear":
+        clause += f"; {top.label} ends better, with {format_spread(top.test)}"
+    return f"In short: {title}; {clause}."
 
 
 def write_paragraph(results: StudyResults) -> str:

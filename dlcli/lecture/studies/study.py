@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    from dlcli.config.files import Source
     from dlcli.lecture.studies.results import StudyResults
 
 Curve: TypeAlias = Literal["val", "distance"]
-Panel: TypeAlias = Literal["seeds", "settings", "seconds", "gradients", "moved"]
+Panel: TypeAlias = Literal["seeds", "settings", "grid", "seconds", "gradients", "moved"]
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,15 @@ class BaseConfig:
     """Common settings of a study's variants on one data source.
 
     Attributes:
-        preset: Base config.
+        preset: Name of the preset, or text of the config, that all variants start from.
         settings: Overrides `key=value` of the preset.
-        level: Value that the curve should reach; the number of epochs until then measures the learning speed.
+        level: Value that the curve should reach; the number of epochs until then measures the learning speed. None
+            compares the ends of the curves instead.
     """
 
-    preset: str
+    preset: str | Source
     settings: tuple[str, ...]
-    level: float
+    level: float | None
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Study:
     Attributes:
         name: Name on the command line.
         question: Question in one line.
-        lecture: Claim of the lecture to be tested.
+        lecture: Claim of the lecture to be tested; "" for a question of the user's.
         base_configs: Common settings by data source; the first data source is the default.
         variants: Variants to compare.
         reference: Label of the variant that the others are compared with.
@@ -61,6 +63,7 @@ class Study:
         curve: Value measured after each epoch: the metric on val, or the distance from the least-squares parameters.
         panel: Content of the panel beside the curves.
         kept: Settings that the study depends on and users must not override.
+        grid: Names of the rows and columns of the panel `grid`; the variants are its cells, row by row.
     """
 
     name: str
@@ -74,6 +77,7 @@ class Study:
     curve: Curve = "val"
     panel: Panel = "seeds"
     kept: tuple[str, ...] = ()
+    grid: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
     @property
     def varied(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from dlcli.config.render import flatten
-from dlcli.config.schema import Config
+from dlcli.config.schema import Config, DataSection
 from dlcli.data.splits import Splits
 from dlcli.errors import DivergedError, Interrupted
 from dlcli.experiment import Experiment, build_experiment
@@ -64,6 +64,7 @@ class PairedTraining:
         trained = sum(not variant.is_solved for variant in plan.study.variants)
         self._total, self._done = trained * (len(plan.lrs) + len(plan.seeds)) * plan.epochs, 0
         self._unit = ""
+        self._data: DataSection | None = None
         self.device = torch.device("cpu")
 
     def run(self) -> StudyResults:
@@ -109,7 +110,9 @@ class PairedTraining:
             lr=None if variant.is_solved else config.optimizer.lr,
             tried=tried,
             trainings=trainings,
-            reached=tuple(first_epoch(training.curve, level, higher=higher) for training in trainings),
+            reached=tuple(
+                None if level is None else first_epoch(training.curve, level, higher=higher) for training in trainings
+            ),
         )
 
     def _try_lrs(self, variant: Variant) -> dict[float, float | None]:
@@ -144,6 +147,9 @@ class PairedTraining:
     ) -> tuple[Training, Splits]:
         """Train or solve a variant; return its measurements, and the splits for the next variant with the same seed."""
         self._advance(activity, 0)
+        if splits is not None and config.data != self._data:
+            splits = None  # the study varies a setting of the data
+        self._data = config.data
         experiment = build_experiment(config, notify=self._listeners.notify, splits=splits)
         self._unit, self.device = experiment.splits.info.target_unit, experiment.device
         is_distance = self._plan.study.curve == "distance"

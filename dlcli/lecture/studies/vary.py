@@ -1,0 +1,206 @@
+"""Studies of the user's own question: any setting of any config varied."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+from collections.abc import Iterator, Mapping, Sequence
+
+from dlcli.config.files import Source, read_source
+from dlcli.config.load import LoadedConfig, load_config
+from dlcli.config.paths import expand_path
+from dlcli.config.render import name_value
+from dlcli.errors import UsageError
+from dlcli.lecture.studies.answers import answer_ends
+from dlcli.lecture.studies.catalogue import find_study
+from dlcli.lecture.studies.study import BaseConfig, Panel, Study, Variant
+
+MAX_VARIANTS = 12  # more curves cannot be told apart in one figure
+_EXAMPLE = "--vary model.activation=sigmoid,relu,tanh"
+# Settings that cannot be varied, with the reason and the fix.
+_FIXED = {
+    "seed": ("every variant is trained with the same seeds", "use `--seeds N` to set their number"),
+    "name": ("the name has no effect on training", f"vary another setting, e.g. `{_EXAMPLE}`"),
+    "task": ("the metrics of two tasks cannot be compared", "run one study per task"),
+    "data.name": ("the metrics on two data sets cannot be compared", "run one study per data set, with -c CONFIG"),
+    "data.root": ("the metrics on two data sets cannot be compared", "run one study per data set, with -c CONFIG"),
+    "training.epochs": (
+        "the curves show the metric after each epoch already",
+        "set the largest number for all variants, e.g. training.epochs=20",
+    ),
+}
+# The learning rates that the study of a config's learning rate tries, in multiples of the config's.
+_LR_FACTORS = (0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
+
+
+def choose_study(
+    name: str | None,
+    settings: Sequence[str],
+    *,
+    config: str | os.PathLike[str] | None,
+    vary: Sequence[str],
+    data: str | None = None,
+) -> Study:
+    """Return a study of the catalogue, with the user's config if there is one, or the study that varies settings.
+
+    Raises:
+        UsageError: If the study does not exist, or the arguments contradict each other.
+        ConfigError: If the config is invalid.
+    """
+    if name is not None and vary:
+        raise UsageError(
+            f"the study {name} has its own variants; --vary defines others", hint="leave out the name or --vary"
+        )
+    if data is not None and (config is not None or vary):
+        raise UsageError("--data cannot be used with a config, which names its data", hint="remove `--data`")
+    if name is not None:
+        return find_study(name) if config is None else use_config(name, _read_config(config), settings)
+    if not vary:
+        raise UsageError(
+            "a study needs a name or --vary", hint=f"list the studies with `dlcli study`, or add {_EXAMPLE}"
+        )
+    if config is None:
+        raise UsageError("--vary needs a config to start from", hint="add `-c digits`, or your own config")
+    return vary_settings(vary, _read_config(config), settings)
+
+
+def _read_config(config: str | os.PathLike[str]) -> Source:
+    """Return the text of a config, which every variant is loaded from: standard input can be read only once."""
+    return read_source(expand_path(config, "the config path") if isinstance(config, str) else os.fspath(config))
+
+
+def vary_settings(vary: Sequence[str], config: Source, settings: Sequence[str] = ()) -> Study:
+    """Return the study that varies settings of a config; several settings are combined to a grid.
+
+    Args:
+        vary: Settings with their values, such as `model.activation=sigmoid,relu`.
+        config: Config that all variants start from. Its first values are not part of the study.
+        settings: Overrides `key=value` for all variants.
+
+    Raises:
+        UsageError: If the values cannot be read, or cannot be compared in one study.
+        ConfigError: If the config is invalid.
+    """
+    values = _read_all(vary)
+    loaded = load_config(config, settings)
+    variants = tuple(
+        Variant(
+            label=" + ".join(name_value(key, text) for key, text in combination),
+            settings=tuple(f"{key}={text}" for key, text in combination),
+            value=_number(combination[0][1]) if len(combination) == 1 else None,
+        )
+        for combination in itertools.product(*([(key, text) for text in texts] for key, texts in values.items()))
+    )
+    if len(variants) > MAX_VARIANTS:
+        raise UsageError(
+            f"a study compares at most {MAX_VARIANTS} variants in one figure. Got {len(variants)}",
+            hint="vary fewer values, or one setting at a time",
+        )
+    names = [key.rpartition(".")[2] if key.rpartition(".")[2] != "name" else key.split(".")[0] for key in values]
+    return Study(
+        name="-".join([loaded.config.name, *names]),
+        question=f"What is the effect of {' and '.join(values)} on {loaded.config.name}?",
+        lecture="",
+        base_configs=_own_config(config, loaded),
+        variants=variants,
+        reference=variants[0].label,
+        answer=answer_ends,
+        panel=_choose_panel(values, variants),
+        grid=_grid(values),
+    )
+
+
+def use_config(name: str, config: Source, settings: Sequence[str] = ()) -> Study:
+    """Return a study of the catalogue with the user's config in place of its own settings.
+
+    The study `learning-rate` then varies the learning rate around that of the config.
+
+    Raises:
+        UsageError: If the study does not exist or needs its own config.
+        ConfigError: If the config is invalid.
+    """
+    study = find_study(name)
+    if study.curve == "distance":
+        raise UsageError(f"{name} needs its own config: a linear model", hint=f"run `dlcli study {name}`")
+    loaded = load_config(config, settings)
+    own = dataclasses.replace(study, base_configs=_own_config(config, loaded))
+    if name != "learning-rate":
+        return own
+    lrs = [float(f"{factor * loaded.config.optimizer.lr:.2g}") for factor in _LR_FACTORS]
+    variants = tuple(Variant(f"α={lr:g}", (f"optimizer.lr={lr!r}",), lr) for lr in lrs)
+    return dataclasses.replace(own, variants=variants, reference=variants[_LR_FACTORS.index(1.0)].label)
+
+
+def _own_config(config: Source, loaded: LoadedConfig) -> Mapping[str, BaseConfig]:
+    """Return the config as the base of all variants, with the same number of epochs for all.
+
+    The default number of epochs depends on the batch size and the number of examples, which a study may vary.
+    """
+    epochs = f"training.epochs={loaded.config.training.epochs}"
+    return {loaded.config.data.name: BaseConfig(config, (epochs,), level=None)}
+
+
+def _read_all(vary: Sequence[str]) -> dict[str, list[str]]:
+    """Return the texts of the values of each varied setting."""
+    values: dict[str, list[str]] = {}
+    for text in vary:
+        key, equals, listed = text.partition("=")
+        texts = list(_split(listed))
+        if not equals or not key or not all(texts):
+            raise UsageError(f"cannot read --vary {text}", hint=f"write it like `{_EXAMPLE}`")
+        if key in _FIXED:
+            reason, hint = _FIXED[key]
+            raise UsageError(f"--vary cannot vary {key}: {reason}", hint=hint)
+        if key in values:
+            raise UsageError(f"--vary {key} is given twice", hint=f"write all its values in one: {key}=A,B,C")
+        repeated = next((value for value in texts if texts.count(value) > 1), None)
+        if repeated is not None:
+            raise UsageError(f"--vary {key} contains {repeated} twice", hint="write each value once")
+        if len(texts) < 2:
+            raise UsageError(
+                f"--vary {key} needs at least two values to compare. Got {listed}",
+                hint=f"write it like `--vary {key}={listed},OTHER`",
+            )
+        values[key] = texts
+    return values
+
+
+def _split(text: str) -> Iterator[str]:
+    """Yield the parts of a text between commas, except commas in brackets, braces and quotes."""
+    depth, quote, start = 0, "", 0
+    for i, letter in enumerate(text):
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "\"'":
+            quote = letter
+        elif letter in "[{":
+            depth += 1
+        elif letter in "]}":
+            depth -= 1
+        elif letter == "," and depth == 0:
+            yield text[start:i].strip()
+            start = i + 1
+    yield text[start:].strip()
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _choose_panel(values: Mapping[str, Sequence[str]], variants: Sequence[Variant]) -> Panel:
+    """Return a grid for two settings, a curve over numbers, and single seeds for everything else."""
+    if len(values) == 2:
+        return "grid"
+    return "settings" if all(variant.value is not None for variant in variants) else "seeds"
+
+
+def _grid(values: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the labels of the rows and columns; empty unless there are two settings."""
+    if len(values) != 2:
+        return (), ()
+    rows, columns = (tuple(name_value(key, text) for text in texts) for key, texts in values.items())
+    return rows, columns

@@ -1,0 +1,108 @@
+"""Studies of the user's own settings and configs."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Finished, run_process
+
+from dlcli.api import evaluate, train
+from dlcli.config.files import read_source
+from dlcli.lecture.studies.plan import make_plan
+from dlcli.lecture.studies.run import study
+from dlcli.lecture.studies.vary import use_config, vary_settings
+from dlcli.runs.run import open_run
+
+SHORT = ("training.epochs=2", "model.hidden_sizes=[8]")
+
+
+def test_the_study_of_a_setting_equals_separate_trainings(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+    vary = "model.activation=relu,tanh"
+    done = dlcli("study", "--vary", vary, "-c", "digits", "--seeds", "2", *SHORT, "--json")
+    assert done.code == 0, done.err
+    record = json.loads(done.out)
+    assert record["level"] is None
+    assert record["short"].startswith("In short: ")
+    for variant in record["variants"]:
+        for training in variant["trainings"]:
+            settings = [*SHORT, f"model.activation={variant['label']}", f"seed={training['seed']}"]
+            run = train("digits", settings)
+            assert training["curve"][-1] == open_run(run.run).rows[-1]["val/accuracy"]
+            assert training["test"] == evaluate(run, checkpoint="last", split="test").metrics["accuracy"]
+
+
+def test_two_settings_form_a_grid_whose_best_can_be_trained(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+    grid = ("--vary", "optimizer.lr=0.0001,0.5", "--vary", "model.hidden_sizes=[8],[8, 8]")
+    done = dlcli("study", *grid, "-c", "digits", "--seeds", "2", "training.epochs=2", "seed=3")
+    assert done.code == 0, done.err
+    assert all(len(line) <= 80 for line in done.out.splitlines() if not line.startswith("use it")), done.out
+    assert (clean_place / "studies/digits-lr-hidden_sizes/figure.png").stat().st_size > 10_000
+    command = done.out.splitlines()[-1].removeprefix("use it    dlcli ")
+    assert command.startswith("train digits training.epochs=2 seed=3 optimizer.lr=0.5 ")
+    assert dlcli(*shlex.split(command)).code == 0
+
+
+def test_varied_data_settings_have_their_own_splits_and_equal_epochs(clean_place: Path) -> None:
+    chosen = vary_settings(["training.batch_size=8,full"], read_source("digits"), ["training.epochs=null"])
+    assert len({config.training.epochs for config in make_plan(chosen, (), None, 2).configs.values()}) == 1
+    record = study(vary=["data.normalize=none,standard"], config="diabetes", settings=SHORT, seeds=2).record
+    first, second = (variant["trainings"][0]["curve"] for variant in record["variants"])
+    assert first != second
+
+
+def test_another_study_of_the_same_name_goes_to_a_new_folder(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+    for values in ("0.1,0.2", "0.1,0.2", "0.3,0.4"):
+        assert dlcli("study", "--vary", f"optimizer.lr={values}", "-c", "digits", "--seeds", "2", *SHORT).code == 0
+    found = {path.name: json.loads((path / "results.json").read_text()) for path in Path("studies").iterdir()}
+    labels = {name: [variant["label"] for variant in record["variants"]] for name, record in found.items()}
+    assert labels == {"digits-lr": ["lr 0.1", "lr 0.2"], "digits-lr-2": ["lr 0.3", "lr 0.4"]}
+
+
+def test_the_learning_rate_study_of_a_config_finds_a_better_rate(
+    dlcli: Callable[..., Finished], clean_place: Path
+) -> None:
+    Path("slow.yaml").write_text("data: {name: digits}\noptimizer: {lr: 0.001}\ntraining: {epochs: 3}\n")
+    done = dlcli("study", "learning-rate", "-c", "slow.yaml", "--seeds", "2")
+    assert done.code == 0, done.err
+    assert "In short: α=0.1 is best: validation accuracy 0." in " ".join(done.out.split())
+    assert done.out.endswith("use it    dlcli train slow.yaml optimizer.lr=0.1\n")
+    piped = run_process(["study", "learning-rate", "-c", "-", "--seeds", "2"], input=Path("slow.yaml").read_text())
+    assert piped.out.splitlines()[2:-2] == done.out.splitlines()[2:-3], "standard input is read once"
+    rates = [variant.value for variant in use_config("learning-rate", read_source("digits")).variants]
+    assert rates == sorted(rates)
+    assert len(set(rates)) == len(rates)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--vary", "model.activation=relu,tanh"], "--vary needs a config to start from"),
+        (["--vary", "model.activation=relu", "-c", "digits"], "--vary model.activation=relu,OTHER"),
+        (["--vary", "model.activation=relu,relu", "-c", "digits"], "contains relu twice"),
+        (["--vary", "model.activation", "-c", "digits"], "cannot read --vary model.activation"),
+        (["--vary", "optimizer.lr=1,,2", "-c", "digits"], "cannot read --vary optimizer.lr=1,,2"),
+        (["--vary", "model.activation=relu,tahn", "-c", "digits"], "tanh"),
+        (["--vary", "model.activatoin=relu,tanh", "-c", "digits"], "did you mean `model.activation`?"),
+        (["--vary", "seed=1,2", "-c", "digits"], "use `--seeds N`"),
+        (["--vary", "training.epochs=1,2", "-c", "digits"], "training.epochs=20"),
+        (["--vary", "data.name=digits,wine", "-c", "digits"], "one study per data set"),
+        (["--vary", "optimizer.lr=1,2", "--vary", "optimizer.lr=3,4", "-c", "digits"], "given twice"),
+        (["--vary", f"optimizer.lr={','.join(map(str, range(1, 14)))}", "-c", "digits"], "at most 12 variants"),
+        (["--vary", "optimizer.lr=1,2", "-c", "digits", "optimizer.lr=3"], "which the study varies"),
+        (["depth", "--vary", "optimizer.lr=1,2", "-c", "digits"], "leave out the name or --vary"),
+        (["closed-form-vs-sgd", "-c", "digits"], "needs its own config"),
+        (["depth", "-c", "digits", "--data", "digits"], "remove `--data`"),
+        (["-c", "digits"], "a study needs a name or --vary"),
+    ],
+)
+def test_invalid_questions_are_reported_before_any_training(
+    dlcli: Callable[..., Finished], clean_place: Path, arguments: list[str], message: str
+) -> None:
+    done = dlcli("study", *arguments)
+    assert (done.code, done.out) == (2, ""), done.err
+    assert message in done.err
+    assert not Path("studies").exists()

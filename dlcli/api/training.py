@@ -202,10 +202,10 @@ def _train_in(
             for event in fit:
                 recorder.handle(event)
                 if signum := listeners.emit(event) or should_stop():
-                    position = f"epoch {fit.position.epochs + 1}, step {fit.position.step}"
+                    position = _describe_position(fit, started)
                     hint = f"`dlcli train --resume {as_argument(str(folder.path))}` continues from there"
                     saved = folder.checkpoint("last")
-                    raise Interrupted(f"interrupted in {position}; saved {saved}", signum=signum, hint=hint)
+                    raise Interrupted(f"interrupted {position}; saved {saved}", signum=signum, hint=hint)
     if _should_draw(folder, config):
         from dlcli.plots.draw import draw_after_training  # imports matplotlib, which is slow
 
@@ -218,6 +218,14 @@ def _train_in(
         recovered=recovered,
         warning=_warn_of_guessing(result, experiment),
     )
+
+
+def _describe_position(fit: Fit, started: RunStarted) -> str:
+    """Return the epoch in which training stopped, with the step within it."""
+    done, step = fit.position.epochs, fit.position.step - fit.position.epochs * started.steps_per_epoch
+    if step == 0:
+        return f"after epoch {done} of {started.epochs}"
+    return f"in epoch {done + 1} of {started.epochs}, step {step:,} of {started.steps_per_epoch:,}"
 
 
 def _warn_of_guessing(result: TrainResult, experiment: Experiment) -> str | None:

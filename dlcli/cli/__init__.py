@@ -33,25 +33,27 @@ from dlcli.plots.importing import ignore_user_settings
 
 app = typer.Typer(
     name="dlcli",
-    help="Train neural networks for regression and classification from YAML files.\n\nExample: dlcli train -c digits",
+    help="Train neural networks for regression and classification from YAML files.\n\n"
+    "Example: dlcli train digits\n\nExample: dlcli config init --data digits -o mine.yaml",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("train")(train.train_command)
-app.command("eval")(evaluate.eval_command)
-app.command("predict")(predict.predict_command)
-app.command("plot")(plot.plot_command)
-app.command("report")(report.report_command)
-app.command("verify")(verify.verify_command)
-app.command("gradcheck")(gradcheck.gradcheck_command)
-app.command("explain")(explain.explain_command)
-app.command("study")(study.study_command)
-app.command("bench")(bench.bench_command)
-app.add_typer(config.app, name="config")
-app.add_typer(data.app, name="data")
-app.add_typer(runs.app, name="runs")
+TRAIN, RESULTS, LECTURE, CHECKS, MANAGE = ("Train", "Results of a run", "Understand", "Check", "Configs, data and runs")
+app.command("train", rich_help_panel=TRAIN)(train.train_command)
+app.command("study", rich_help_panel=TRAIN)(study.study_command)
+app.command("eval", rich_help_panel=RESULTS)(evaluate.eval_command)
+app.command("predict", rich_help_panel=RESULTS)(predict.predict_command)
+app.command("plot", rich_help_panel=RESULTS)(plot.plot_command)
+app.command("report", rich_help_panel=RESULTS)(report.report_command)
+app.command("explain", rich_help_panel=LECTURE)(explain.explain_command)
+app.command("gradcheck", rich_help_panel=LECTURE)(gradcheck.gradcheck_command)
+app.command("verify", rich_help_panel=CHECKS)(verify.verify_command)
+app.command("bench", rich_help_panel=CHECKS)(bench.bench_command)
+app.add_typer(config.app, name="config", rich_help_panel=MANAGE)
+app.add_typer(data.app, name="data", rich_help_panel=MANAGE)
+app.add_typer(runs.app, name="runs", rich_help_panel=MANAGE)
 reject_repeated_options(app)
 
 
@@ -105,6 +107,13 @@ def _run() -> int:
         if type(error).__name__ != "NoArgsIsHelpError":  # this error has already printed the help
             hint = f"run `{error.ctx.command_path if error.ctx else 'dlcli'} --help` for usage"
             print_error(UsageError(error.format_message(), hint=hint))
+        return UsageError.exit_code
+    except OSError as error:
+        if "--install-completion" not in sys.argv:
+            raise
+        reason = f"{error.filename}: {(error.strerror or str(error)).lower()}"
+        hint = "print the script with `dlcli --show-completion`, and load it where you can"
+        print_error(UsageError(f"cannot install the completion: {reason}", hint=hint))
         return UsageError.exit_code
     except Exception as error:
         if (shortage := find_memory_shortage(error)) is None:

@@ -35,7 +35,18 @@ def name_or_path_parser(argument: str) -> Callable[[str], str]:
 USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # base class of Typer's usage errors; it has no public name
 
 
-class _Command(TyperCommand):
+class _PlainFlags:
+    """Mixin of commands whose help shows no type for flags, instead of `<bool>`."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        for parameter in self.get_params(ctx):  # type: ignore[attr-defined]
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+        super().format_help(ctx, formatter)  # type: ignore[misc]
+
+
+class _Command(_PlainFlags, TyperCommand):
     """Command that rejects repeated options."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -53,7 +64,7 @@ class _Command(TyperCommand):
         return super().parse_args(ctx, args)
 
 
-class _Group(TyperGroup):
+class _Group(_PlainFlags, TyperGroup):
     """Command group that rejects repeated options."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

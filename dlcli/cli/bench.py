@@ -54,6 +54,8 @@ def bench_command(
     """Measure training speed and start-up time on this machine.
 
     Example: dlcli bench -c digits training.batch_size=32 --against tutorial
+
+    Example: dlcli bench
     """
     if overrides and config is None:
         raise UsageError("overrides need a config", hint=f"run `dlcli bench -c digits {overrides[0]}`")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from dlcli.cli.arguments import path_parser
+from dlcli.cli.completion import complete_setting_name
 from dlcli.cli.output import (
     JsonOption,
     make_table,
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 SCHEMA_FILE = "dlcli.schema.json"
 
 app = typer.Typer(
-    help="Inspect, create and validate configs.\n\nExample: dlcli config show digits", no_args_is_help=True
+    help="Inspect, create and validate configs.\n\nExample: dlcli config list\n\nExample: dlcli config show digits",
+    no_args_is_help=True,
 )
 
 
@@ -35,6 +37,8 @@ def list_command(json: JsonOption = False) -> None:
     """List the presets with a one-line description each.
 
     Example: dlcli config list
+
+    Example: dlcli config list --json
     """
     from dlcli.config.presets import preset_summary, presets
 
@@ -54,6 +58,8 @@ def show_command(
     """Show every setting with its value and where the value comes from.
 
     Example: dlcli config show digits optimizer.lr=0.5
+
+    Example: dlcli config show fashion_mnist --json
     """
     from dlcli.config.load import load_config
     from dlcli.config.render import render_yaml
@@ -88,6 +94,8 @@ def init_command(
     """Write a starting config in which every setting is explained.
 
     Example: dlcli config init --data digits -o mine.yaml
+
+    Example: dlcli config init
     """
     from dlcli.config.render import render_explained
     from dlcli.config.schema import data_sources, explain_setting, starting_config
@@ -119,6 +127,8 @@ def validate_command(
     """Check configs and report all their problems at once. Exits with 2 if a config is invalid.
 
     Example: dlcli config validate mine.yaml
+
+    Example: dlcli config validate digits moons
     """
     from dlcli.config.load import load_config
 
@@ -159,6 +169,8 @@ def schema_command(
     """Print the JSON Schema of configs, for completion and validation in an editor.
 
     Example: dlcli config schema -o dlcli.schema.json
+
+    Example: dlcli config schema
     """
     import json
 
@@ -175,13 +187,20 @@ def schema_command(
 @app.command("explain")
 def explain_command(
     setting: Annotated[
-        str, typer.Argument(metavar="SETTING", help="Dotted name of the setting, e.g. optimizer.momentum")
+        str,
+        typer.Argument(
+            metavar="SETTING",
+            help="Dotted name of the setting, e.g. optimizer.momentum",
+            autocompletion=complete_setting_name,
+        ),
     ],
     json: JsonOption = False,
 ) -> None:
     """Explain a setting: its meaning, default, allowed values and place in the lecture.
 
     Example: dlcli config explain optimizer.momentum
+
+    Example: dlcli config explain lr
     """
     import textwrap
 
@@ -205,6 +224,8 @@ def diff_command(
     """Show the settings whose resolved values differ between two configs or runs.
 
     Example: dlcli config diff digits moons
+
+    Example: dlcli config diff digits mine.yaml
     """
     from dlcli.config.render import flatten, render_value
 

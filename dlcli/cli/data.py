@@ -12,7 +12,9 @@ from dlcli.errors import UsageError
 if TYPE_CHECKING:
     from dlcli.config.schema import Config
 
-app = typer.Typer(help="Manage data sources.\n\nExample: dlcli data list", no_args_is_help=True)
+app = typer.Typer(
+    help="Manage data sources.\n\nExample: dlcli data list\n\nExample: dlcli data check digits", no_args_is_help=True
+)
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of a data source, e.g. fashion_mnist.")]
 RootOption = Annotated[
     str | None, typer.Option("--root", metavar="DIR", help="Folder for the data; by default the user's cache folder.")
@@ -24,6 +26,8 @@ def list_command(json: JsonOption = False) -> None:
     """List the data sources with a one-line description each.
 
     Example: dlcli data list
+
+    Example: dlcli data list --json
     """
     from dlcli.config.schema import data_sources
 
@@ -36,6 +40,8 @@ def fetch_command(name: NameArgument, root: RootOption = None, quiet: QuietOptio
     """Download a data source, or replace its damaged files, and verify it.
 
     Example: dlcli data fetch fashion_mnist
+
+    Example: dlcli data fetch fashion_mnist --data-root ~/data
     """
     loaded = _config(name, root)
 
@@ -51,6 +57,8 @@ def check_command(name: NameArgument, root: RootOption = None) -> None:
     """Verify a data source without using the network. Exits with 3 if it is missing or damaged.
 
     Example: dlcli data check digits
+
+    Example: dlcli data check fashion_mnist
     """
     loaded = _config(name, root)
 

@@ -18,10 +18,12 @@ from dlcli.cli.output import (
     QuietOption,
     RunArgument,
     SplitOption,
+    choose_run,
     make_table,
     open_reporter,
     print_json,
     print_result,
+    scalars,
 )
 from dlcli.errors import CheckFailed, UsageError
 
@@ -80,13 +82,15 @@ def eval_command(
     The baselines are the most frequent class and logistic regression, or the mean and least squares.
 
     Example: dlcli eval --fail-under accuracy=0.85
+
+    Example: dlcli eval digits --split val --confusion given-true
     """
     thresholds = dict(_parse_threshold(threshold) for threshold in fail_under or ())
 
     from dlcli import api
 
     result = api.evaluate(
-        run,
+        choose_run(run, quiet=quiet),
         split=split,
         checkpoint=checkpoint,
         device=device or "auto",
@@ -155,10 +159,16 @@ def metric_lines(metrics: Mapping[str, Any]) -> list[str]:
 
 def _headline(metrics: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]) -> RenderableType:
     others = [baseline["metrics"] for baseline in baselines.values()]
+    shown = scalars(metrics)
+    if "log_loss" in shown and f"{shown['loss']:.4f}" == f"{shown['log_loss']:.4f}":
+        del shown["log_loss"]  # cross-entropy without label smoothing is the log loss
+    if "macro_f1" not in shown:
+        shown = {name: value for name, value in shown.items() if not name.startswith("macro_")}
     rows = []
-    for name, value in metrics.items():
-        if isinstance(value, float):
-            rows.append([name, f"{value:.4f}", *(f"{other[name]:.4f}" if name in other else "" for other in others)])
+    for name, value in shown.items():
+        same = "log_loss" if name == "loss" and "log_loss" not in shown else name
+        compared = [f"{other[same]:.4f}" if same in other else "" for other in others]
+        rows.append([name, f"{value:.4f}", *compared])
         if name == "accuracy":
             low, high = metrics["accuracy_interval"]
             rows.append(["  95 % interval", f"{low:.4f} to {high:.4f}", *("" for _ in others)])
@@ -196,7 +206,7 @@ def _matrix_table(classes: Sequence[str], matrix: Sequence[Sequence[float | None
         [name, *(str(cell) if isinstance(cell, int) else _number(cell, ".2f") for cell in row)]
         for name, row in zip(classes, matrix, strict=True)
     ]
-    table = make_table(["", *classes], rows, gap=1)  # cells that are too wide are wrapped
+    table = make_table(["", *classes], rows, gap=1, is_matrix=True)
     table.columns[0].no_wrap = max(len(name) for name in classes) <= _MAX_NAME_LENGTH
     return table
 

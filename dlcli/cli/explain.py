@@ -34,6 +34,8 @@ def explain_command(
     """Show a config's layers, its function f and loss L in the lecture's notation, and its first batch.
 
     Example: dlcli explain -c digits loss.label_smoothing=0.1
+
+    Example: dlcli explain -c fashion_mnist
     """
     from dlcli.config.load import load_config
 

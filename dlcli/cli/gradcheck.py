@@ -33,6 +33,8 @@ def gradcheck_command(
     """Check autograd against the analytic gradients and finite differences. Exits with 6 on a mismatch.
 
     Example: dlcli gradcheck -c digits model.activation=tanh
+
+    Example: dlcli gradcheck -c linear_regression
     """
     from dlcli.config.load import load_config
 

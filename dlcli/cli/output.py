@@ -12,30 +12,25 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from dlcli.cli.arguments import name_or_path_parser
+from dlcli.cli.completion import complete_config, complete_override, complete_run
 from dlcli.cli.ending import remember_run
 from dlcli.cli.streams import take_stdout_error
-from dlcli.errors import DlcliError, visible
+from dlcli.errors import DlcliError, Interrupted, visible
 from dlcli.reporters.base import Progress, Reporter, choose_reporter
 from dlcli.signals import StopSignals
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
     from rich.table import Table
 
     from dlcli.training.listeners import Listeners
 
+_UNBALANCED = 0.01  # difference of accuracy and macro F1 from which both are shown
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result and errors.")]
 ProgressOption = Annotated[
     Progress, typer.Option("--progress", help="Progress display; auto means rich on a terminal and plain elsewhere.")
 ]
-
-
-def complete_config(incomplete: str) -> list[str]:
-    """Return the presets whose names start with `incomplete`."""
-    from dlcli.config.presets import presets
-
-    return [name for name in presets() if name.startswith(incomplete)]
 
 
 CONFIG = typer.Option(
@@ -50,8 +45,9 @@ RunArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="RUN",
-        help="Folder or name of a run, or name of its config; by default the newest run.",
+        help="Folder or name of a run, or name of its config; by default the newest finished run.",
         parser=name_or_path_parser("RUN"),
+        autocompletion=complete_run,
     ),
 ]
 CheckpointOption = Annotated[
@@ -59,7 +55,11 @@ CheckpointOption = Annotated[
 ]
 OverridesArgument = Annotated[
     list[str] | None,
-    typer.Argument(metavar="KEY=VALUE", help="Override settings from the config, e.g. optimizer.lr=0.5"),
+    typer.Argument(
+        metavar="KEY=VALUE",
+        help="Override settings from the config, e.g. optimizer.lr=0.5",
+        autocompletion=complete_override,
+    ),
 ]
 SplitOption = Annotated[Literal["train", "val", "test"], typer.Option("--split", help="Split of the data to use.")]
 DeviceOption = Annotated[
@@ -69,6 +69,25 @@ DataRootOption = Annotated[
     str | None,
     typer.Option("--data-root", metavar="DIR", help="Folder with the data set, if it has moved since training."),
 ]
+
+
+def choose_run(run: str | None, *, quiet: bool = False) -> str:
+    """Return the run to use; without a name, the newest run whose training has ended.
+
+    Every command prints the run that it uses. A note on stderr tells of a newer run that was passed over.
+
+    Raises:
+        UsageError: If there are no runs.
+    """
+    if run is not None:
+        return run
+    from dlcli.runs.folder import find_run, list_runs
+
+    found, newest = find_run(None), list_runs()[-1]
+    if found != newest and not quiet:
+        note = f"note: using {found.path}, the newest run that has ended; {newest.path} is {newest.status}"
+        sys.stderr.write(visible(note) + "\n")
+    return str(found.path)
 
 
 def open_reporter(progress: Progress, *, quiet: bool) -> Reporter:
@@ -137,6 +156,9 @@ def print_listing(key: str, summaries: Mapping[str, str], *, json: bool) -> None
 def print_result(*parts: RenderableType, kept: str | Path | None = None) -> None:
     """Print a result on stdout: text unchanged, tables drawn by Rich.
 
+    A table that is wider than the terminal loses columns from its right side, or has its cells wrapped if it is a
+    matrix. In a pipe, a table has any width.
+
     Args:
         parts: Lines of text and tables.
         kept: Path that stores the result too, if any; a stdout that cannot be written is then only noted.
@@ -145,10 +167,27 @@ def print_result(*parts: RenderableType, kept: str | Path | None = None) -> None
         if isinstance(part, str):
             sys.stdout.write(visible(part) + "\n")
         else:
-            from rich.console import Console
-
-            Console(highlight=False, soft_wrap=False).print(part)
+            _print_table(part)
     _end_result(kept)
+
+
+def _print_table(table: RenderableType) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, soft_wrap=False)
+    if isinstance(table, Table) and table.columns[-1].no_wrap:
+        needed = _natural_width(console, table)
+        while console.is_terminal and needed > console.width and len(table.columns) > 2:
+            del table.columns[-1]
+            needed = _natural_width(console, table)
+        console.width = max(console.width, needed)
+    console.print(table)
+
+
+def _natural_width(console: Console, table: Table) -> int:
+    """Return the width of a table whose cells are not wrapped."""
+    return console.measure(table, options=console.options.update(width=10_000)).maximum
 
 
 def _end_result(kept: str | Path | None) -> None:
@@ -158,26 +197,53 @@ def _end_result(kept: str | Path | None) -> None:
 
 
 def print_error(error: DlcliError) -> None:
-    """Print an error message and its hint on stderr."""
+    """Print an error message and its hint on stderr; an interruption that was requested is no error."""
     from rich.console import Console
     from rich.text import Text
 
     console = Console(stderr=True, highlight=False)
-    console.print(Text.assemble(("error: ", "bold red"), visible(error.message)), soft_wrap=True)
+    label = "" if isinstance(error, Interrupted) else "error: "
+    console.print(Text.assemble((label, "bold red"), visible(error.message)), soft_wrap=True)
     if error.hint:
         console.print()
         for line in error.hint.split("\n"):
             console.print(Text.assemble(("hint: ", "bold cyan"), visible(line)), soft_wrap=True)
 
 
-def make_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, gap: int = 2) -> Table:
-    """Return a table of text with `gap` spaces between columns; the first is left-aligned, the others right-aligned."""
+def format_metrics(metrics: Mapping[str, Any]) -> str:
+    """Return the scalar metrics of a split on one line."""
+    return ", ".join(f"{name} {value:.4f}" for name, value in scalars(metrics).items())
+
+
+def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return the scalar metrics to show: without the macro F1 score where it is close to the accuracy.
+
+    They differ where classes are unbalanced, which is what macro F1 is for.
+    """
+    numbers = {name: value for name, value in metrics.items() if isinstance(value, float)}
+    accuracy, f1 = numbers.get("accuracy"), numbers.get("macro_f1")
+    if accuracy is not None and f1 is not None and abs(accuracy - f1) < _UNBALANCED:
+        del numbers["macro_f1"]
+    return numbers
+
+
+def make_table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], *, gap: int = 2, is_matrix: bool = False
+) -> Table:
+    """Return a table of text; the first column is left-aligned, the others right-aligned.
+
+    Args:
+        headings: Headings of the columns, the least important last.
+        rows: Cells.
+        gap: Spaces between columns.
+        is_matrix: Whether all columns are equally important, so that cells are wrapped where space is missing.
+    """
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     for i, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if i else "left", overflow="fold")
+        table.add_column(heading, justify="right" if i else "left", overflow="fold", no_wrap=not is_matrix)
     for row in rows:
         table.add_row(*(Text(visible(cell)) for cell in row))
     return table

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dlcli.cli.arguments import path_parser
+from dlcli.cli.completion import complete_picture
 from dlcli.cli.output import (
     CheckpointOption,
     DataRootOption,
@@ -17,6 +18,7 @@ from dlcli.cli.output import (
     JsonOption,
     RunArgument,
     SplitOption,
+    choose_run,
     print_json,
     print_listing,
     print_result,
@@ -31,7 +33,11 @@ def plot_command(
     run: RunArgument = None,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME", help="Pictures to draw; by default, all that apply to the run."),
+        typer.Argument(
+            metavar="NAME",
+            help="Pictures to draw; by default, all that apply to the run.",
+            autocompletion=complete_picture,
+        ),
     ] = None,
     formats: Annotated[
         list[str] | None, typer.Option("--format", metavar="png|svg", help="File format; png,svg writes both.")
@@ -58,12 +64,14 @@ def plot_command(
     """Draw pictures of a run and print the names of their files.
 
     Example: dlcli plot digits loss confusion --format svg
+
+    Example: dlcli plot --list
     """
     kinds = _read_formats(formats or ["png"])
 
     from dlcli import api
 
-    device = device or "auto"
+    device, run = device or "auto", choose_run(run)
     if list_:
         titles = api.list_pictures(run, split=split, checkpoint=checkpoint, device=device, data_root=data_root)
         print_listing("pictures", titles, json=json)

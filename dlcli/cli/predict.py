@@ -16,10 +16,11 @@ from dlcli.cli.output import (
     JsonOption,
     RunArgument,
     SplitOption,
+    choose_run,
     print_json,
     print_result,
 )
-from dlcli.errors import UsageError
+from dlcli.errors import UsageError, one_line
 
 if TYPE_CHECKING:
     from dlcli.api import PredictResult
@@ -45,6 +46,8 @@ def predict_command(
     """Predict single examples: class probabilities P(class | x), or values in the unit of the target.
 
     Example: dlcli predict --index 0,7
+
+    Example: dlcli predict digits --event "0,8"
     """
     indices = _read_indices(index)
     classes = None if event is None else [name for part in event.split(",") if (name := part.strip())]
@@ -52,7 +55,7 @@ def predict_command(
     from dlcli import api
 
     result = api.predict(
-        run,
+        choose_run(run),
         indices,
         split=split,
         checkpoint=checkpoint,
@@ -63,7 +66,10 @@ def predict_command(
     if json:
         print_json(asdict(result))
     else:
-        print_result(*_event_lines(result), *(line for record in result.predictions for line in _lines(record, result)))
+        chosen = [] if run else [f"run {one_line(result.run)}", ""]
+        print_result(
+            *chosen, *_event_lines(result), *(line for record in result.predictions for line in _lines(record, result))
+        )
 
 
 def _read_indices(text: str) -> list[int]:

@@ -17,6 +17,7 @@ from dlcli.cli.output import (
     QuietOption,
     RunArgument,
     SplitOption,
+    choose_run,
     open_reporter,
     print_json,
     print_result,
@@ -45,11 +46,13 @@ def report_command(
     """Write a self-contained HTML page about a run: metrics, pictures, diagnosis and how to reproduce it.
 
     Example: dlcli report digits -o digits.html
+
+    Example: dlcli report digits --split val
     """
     from dlcli import api
 
     result = api.report(
-        run,
+        choose_run(run),
         output,
         split=split,
         checkpoint=checkpoint,

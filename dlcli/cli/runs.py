@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dlcli.cli.arguments import name_or_path_parser
-from dlcli.cli.output import JsonOption, RunArgument, make_table, print_json, print_result
+from dlcli.cli.completion import complete_run
+from dlcli.cli.output import (
+    JsonOption,
+    RunArgument,
+    choose_run,
+    format_metrics,
+    make_table,
+    print_json,
+    print_result,
+)
 from dlcli.errors import DlcliError, UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +28,10 @@ if TYPE_CHECKING:
     from dlcli.runs.folder import RunFolder
     from dlcli.runs.run import Run
 
-app = typer.Typer(help="List, inspect and compare runs.\n\nExample: dlcli runs show digits", no_args_is_help=True)
+app = typer.Typer(
+    help="List, inspect and compare runs.\n\nExample: dlcli runs list\n\nExample: dlcli runs show digits",
+    no_args_is_help=True,
+)
 _WIDTH = 80  # columns
 
 
@@ -28,6 +40,8 @@ def list_command(json: JsonOption = False) -> None:
     """List all runs with status, best epoch and validation metrics, newest last.
 
     Example: dlcli runs list
+
+    Example: dlcli runs list --json
     """
     from dlcli.runs.folder import list_runs, runs_root
 
@@ -38,7 +52,7 @@ def list_command(json: JsonOption = False) -> None:
         print_result(f"no runs in {runs_root()}; create one with `dlcli train -c digits`")
     else:
         root = runs_root()
-        print_result(make_table(["run", "status", "best", "val"], [_cells(row, root) for row in rows]))
+        print_result(make_table(["run", "status", "epochs", "best", "val"], [_cells(row, root) for row in rows]))
 
 
 @app.command("show")
@@ -53,10 +67,12 @@ def show_command(
     """Show how a run was trained and its results.
 
     Example: dlcli runs show digits --diagnose
+
+    Example: dlcli runs show --json
     """
     from dlcli.runs.run import open_run
 
-    opened = open_run(run)
+    opened = open_run(choose_run(run))
     manifest, summary = opened.manifest, opened.summary
     findings = _diagnose(opened) if diagnose else None
     if json:
@@ -74,7 +90,7 @@ def show_command(
         f"versions  {', '.join(f'{name} {version}' for name, version in versions.items())}",
         f"git       {manifest.get('git_commit') or 'no commit'}",
         f"best      epoch {summary.get('best_epoch')} of {summary.get('epochs')}, {summary.get('best_because')}",
-        *(f"{split:<9} {_format_metrics(summary[split])}" for split in ("train", "val", "test") if summary.get(split)),
+        *(f"{split:<9} {format_metrics(summary[split])}" for split in ("train", "val", "test") if summary.get(split)),
         *(_finding_lines(findings) if findings is not None else ()),
     )
 
@@ -110,6 +126,7 @@ def compare_command(
             metavar="RUN",
             help="Folders or names of two or more runs.",
             parser=name_or_path_parser("RUN"),
+            autocompletion=complete_run,
         ),
     ],
     html: Annotated[
@@ -151,21 +168,23 @@ def compare_command(
 
 def _row(folder: RunFolder) -> dict[str, Any]:
     """Return the list entry of a run; an unreadable run gets the status `unreadable`, so that the others still show."""
+    from dlcli.runs.run import Run
+
     row: dict[str, Any] = {"run": str(folder.path), "status": "unreadable"}
     try:
-        summary = folder.read_summary()
-        return {**row, **{key: summary.get(key) for key in ("status", "epochs", "best_epoch", "val", "test")}}
+        run = Run(folder)
+        row |= {key: run.summary.get(key) for key in ("status", "epochs", "best_epoch", "val", "test")}
+        epochs = len(run.rows) if row["epochs"] is None else row["epochs"]  # None: the run is being trained
+        return {**row, "epochs": epochs, "epochs_planned": run.config.training.epochs}
     except DlcliError:
         return row
 
 
 def _cells(row: dict[str, Any], root: Path) -> list[str]:
-    best = f"{row['best_epoch']}/{row['epochs']}" if row.get("best_epoch") else "–"
-    brief = {name: value for name, value in (row.get("val") or {}).items() if name in ("loss", "accuracy", "rmse")}
-    return [str(Path(row["run"]).relative_to(root)), row["status"], best, _format_metrics(brief)]
+    from dlcli.config.schema import HEADLINE
 
-
-def _format_metrics(metrics: dict[str, Any]) -> str:
-    from dlcli.runs.comparison import numbers
-
-    return ", ".join(f"{name} {value:.4f}" for name, value in numbers(metrics))
+    planned = row.get("epochs_planned")
+    epochs = f"{row['epochs']}/{planned}" if planned else "–"
+    brief = {name: value for name, value in (row.get("val") or {}).items() if name in HEADLINE.values()}
+    best = str(row.get("best_epoch") or "–")
+    return [str(Path(row["run"]).relative_to(root)), row["status"], epochs, best, format_metrics(brief)]

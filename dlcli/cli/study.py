@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dlcli.cli.arguments import path_parser
+from dlcli.cli.completion import complete_override, complete_study
 from dlcli.cli.output import (
     CONFIG,
     JsonOption,
@@ -32,24 +33,22 @@ if TYPE_CHECKING:
     from dlcli.reporters.base import Progress
 
 
-def _complete_study(incomplete: str) -> list[str]:
-    from dlcli.lecture.studies.catalogue import STUDIES
-
-    return [name for name in STUDIES if name.startswith(incomplete)]
-
-
 def study_command(
     name: Annotated[
         str | None,
         typer.Argument(
             metavar="[NAME]",
             help="Study to run; without a name and --vary, the studies are listed.",
-            autocompletion=_complete_study,
+            autocompletion=complete_study,
         ),
     ] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="KEY=VALUE", help="Override settings for all variants, e.g. training.epochs=10"),
+        typer.Argument(
+            metavar="KEY=VALUE",
+            help="Override settings for all variants, e.g. training.epochs=10",
+            autocompletion=complete_override,
+        ),
     ] = None,
     config: Annotated[str | None, CONFIG] = None,
     vary: Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dlcli.cli.arguments import name_or_path_parser, path_parser
+from dlcli.cli.completion import complete_run
 from dlcli.cli.output import (
     CONFIG,
     DeviceOption,
@@ -17,12 +18,14 @@ from dlcli.cli.output import (
     OverridesArgument,
     ProgressOption,
     QuietOption,
+    format_metrics,
     open_listeners,
     print_json,
     print_result,
 )
 from dlcli.config.paths import as_argument
 from dlcli.errors import UsageError, one_line
+from dlcli.reporters.formats import format_seconds
 
 if TYPE_CHECKING:
     from dlcli.api import TrainResult
@@ -48,6 +51,7 @@ def train_command(
             metavar="RUN",
             help="Resume a run from its last checkpoint.",
             parser=name_or_path_parser("RUN"),
+            autocompletion=complete_run,
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Random seed; short for seed=N.")] = None,
@@ -65,6 +69,8 @@ def train_command(
     """Train a model from a config and save the run in a new folder.
 
     Example: dlcli train -c digits optimizer.lr=0.2 --eval
+
+    Example: dlcli train --resume digits
     """
     settings = list(overrides or ())
     settings += [f"seed={seed}"] if seed is not None else []
@@ -130,17 +136,14 @@ def _summary(result: TrainResult) -> list[str]:
         *(f"note      {one_line(note)}" for note in result.recovered),
         *([f"status    {result.nothing_left}"] if result.nothing_left else []),
         f"best      epoch {result.best_epoch} of {result.epochs}, {result.best_because}",
-        f"val       {_format_metrics(result.val)}",
+        f"time      {format_seconds(result.seconds)}",
+        f"val       {format_metrics(result.val)}",
     ]
     if result.warning:
         lines.append(f"warning   {result.warning}")
     if result.test is None:
         lines.append(f"next      dlcli eval {as_argument(result.run)}")
     else:
-        lines.append(f"test      {_format_metrics(result.test)}")
+        lines.append(f"test      {format_metrics(result.test)}")
         lines.append(f"next      dlcli predict {as_argument(result.run)}")
     return lines
-
-
-def _format_metrics(metrics: Mapping[str, float | None]) -> str:
-    return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if isinstance(value, float))

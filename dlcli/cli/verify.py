@@ -11,6 +11,7 @@ from dlcli.cli.output import (
     ProgressOption,
     QuietOption,
     RunArgument,
+    choose_run,
     open_listeners,
     print_json,
     print_result,
@@ -31,11 +32,13 @@ def verify_command(
     """Retrain a run from its own record and compare the results bit by bit. Exits with 6 if anything differs.
 
     Example: dlcli verify digits
+
+    Example: dlcli verify runs/mine
     """
     from dlcli import api
 
     with open_listeners(progress, quiet=quiet) as listeners:
-        result = api.verify(run, data_root=data_root, listeners=listeners)
+        result = api.verify(choose_run(run, quiet=quiet), data_root=data_root, listeners=listeners)
     if json:
         print_json(asdict(result))
     else:

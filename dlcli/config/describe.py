@@ -179,3 +179,21 @@ def _in_words(schema: dict[str, Any]) -> str:
         if key in schema
     ]
     return " ".join([kind.get(schema.get("type", ""), "a value"), *([" and ".join(bounds)] if bounds else [])])
+
+
+def usual_values(name: str) -> list[str]:
+    """Return the possible values of a setting if they can be listed, otherwise its default; empty if there is none."""
+    path: KeyPath = tuple(name.split("."))
+    values: dict[str, None] = {}
+    for model in _owners(path):
+        if str(path[-1]) not in model.model_fields:
+            continue
+        schema = model.model_json_schema()["properties"].get(str(path[-1]), {})
+        for option in schema.get("anyOf", [schema]):
+            listed = option.get("enum", [option["const"]] if "const" in option else [])
+            listed = [False, True] if option.get("type") == "boolean" else listed
+            values |= dict.fromkeys(render_value(value) for value in listed)
+        default = model.model_fields[str(path[-1])].default
+        if isinstance(default, (bool, int, float, str, tuple)):
+            values.setdefault(render_value(default).replace(", ", ","))  # a space would need quotes in a shell
+    return list(values)

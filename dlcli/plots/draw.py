@@ -9,7 +9,8 @@ from pathlib import Path
 from dlcli.config.suggest import closest
 from dlcli.errors import DataError, UsageError
 from dlcli.experiment import Experiment
-from dlcli.plots.gallery import NAMES, Picture, cheap_names, pictures
+from dlcli.plots.gallery import Picture, cheap_names, pictures
+from dlcli.plots.names import PICTURES
 from dlcli.plots.style import Format
 from dlcli.runs.files import write_atomic
 from dlcli.runs.folder import RunFolder, find_run
@@ -99,14 +100,14 @@ def draw_after_training(run: Run, experiment: Experiment, note: Callable[[str], 
 def _read_names(run: RunLike | None, names: Sequence[str]) -> tuple[Run, list[str]]:
     """Return the selected run and the names of the pictures."""
     picture_names = list(dict.fromkeys(names))
-    if isinstance(run, str) and run in NAMES and not _is_run(run):
+    if isinstance(run, str) and run in PICTURES and not _is_run(run):
         picture_names.insert(0, run)
         run = None
     for name in picture_names:
-        if name not in NAMES:
-            guess = closest(name, NAMES)
+        if name not in PICTURES:
+            guess = closest(name, PICTURES)
             hint = f"did you mean `{guess}`? " if guess else ""
-            raise UsageError(f"unknown picture {name!r}", hint=f"{hint}available: {', '.join(NAMES)}")
+            raise UsageError(f"unknown picture {name!r}", hint=f"{hint}available: {', '.join(PICTURES)}")
     return open_run(run), picture_names
 
 
@@ -119,7 +120,7 @@ def _is_run(run: str) -> bool:
 
 
 def _select(trained: TrainedRun, names: Sequence[str]) -> list[Picture]:
-    selected = pictures(trained, names or NAMES)
+    selected = pictures(trained, names or PICTURES)
     missing = [name for name in names if name not in {picture.name for picture in selected}]
     if missing:
         hint = f"available: {', '.join(picture.name for picture in pictures(trained))}"

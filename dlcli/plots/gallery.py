@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from dlcli.plots import classes, confusion, curves, images, regions, regression, reliability, simplex
 from dlcli.plots import layers as inside
+from dlcli.plots.names import PICTURES
 from dlcli.plots.style import Format, Sketch, drawing, render
 from dlcli.runs.trained_run import TrainedRun
 
@@ -43,7 +44,7 @@ _TABLE = (
     _Row("saturation", inside.saturation, is_cheap=True),
     _Row("distribution", classes.distribution, is_cheap=False),
 )
-NAMES = tuple(row.name for row in _TABLE)
+assert tuple(row.name for row in _TABLE) == PICTURES
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Picture:
             return render(self.draw(), format_)
 
 
-def pictures(run: TrainedRun, names: Collection[str] = NAMES) -> list[Picture]:
+def pictures(run: TrainedRun, names: Collection[str] = PICTURES) -> list[Picture]:
     """Return the plots that apply to a run, in reading order.
 
     Args:

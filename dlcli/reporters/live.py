@@ -5,16 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
+from rich.constrain import Constrain
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from dlcli.errors import visible
+from dlcli.reporters.formats import format_clock, format_lr, format_rate, format_seconds
 from dlcli.training.events import EpochEnded, Event, FitEnded, RunStarted, StepEnded
 
 MAX_ROWS = 50  # longer runs show every n-th epoch; metrics.csv has all of them
+MAX_WIDTH = 100  # columns of the bar: on a wide terminal, a bar of full width would leave remains after a resize
 BARS = "▁▂▃▄▅▆▇█"
+_LEAST_BAR = 12  # columns that the texts beside the bar leave to it
+_CURVE = "val loss, log  "
+_BEST = 6  # columns of "  best"
+# Columns of the table with their widths, in display order, and in the order in which a narrow terminal drops them.
+_COLUMNS = {"epoch": 5, "train loss": 12, "val loss": 10, "val metric": 14, "lr": 10, "time": 9}
+_DROPPED = ("lr", "time", "train loss", "val loss")
 
 
 class RichReporter:
@@ -30,7 +39,6 @@ class RichReporter:
             TextColumn("{task.fields[epoch]}", style="bold"),
             BarColumn(bar_width=None),
             TextColumn("{task.fields[metrics]}"),
-            TimeRemainingColumn(compact=True),
             console=self._console,
             expand=True,
         )
@@ -39,6 +47,9 @@ class RichReporter:
         self._started: RunStarted | None = None
         self._val_loss: list[float] = []
         self._metric = ""
+        self._highest_lr = 0.0
+        self._width = 0  # columns of the widest line that was drawn live
+        self._lines: list[Text] = []  # everything above the bar, to draw it again after a resize
 
     def handle(self, event: Event) -> None:
         """Draw an event."""
@@ -49,7 +60,7 @@ class RichReporter:
         elif isinstance(event, EpochEnded):
             self._end_epoch(event)
         elif isinstance(event, FitEnded):
-            self.close()
+            self._end()
 
     def note(self, text: str) -> None:
         """Print a line above the display."""
@@ -69,41 +80,106 @@ class RichReporter:
             self._print(Text.assemble((f"{heading:<9} ", "dim"), visible(text)))
         for note in event.notes:
             self.note(note)
-        self._print(
-            Text(f"\n{'epoch':>9}  train loss    val loss  {'val ' + event.headline:>12}        lr       s", "bold")
-        )
+        self._columns = _fitting_columns(self._console.width)
+        headings = {name: f"val {event.headline}" if name == "val metric" else name for name in self._columns}
+        self._print(Text(""))
+        self._print(Text(_row(headings), "bold"))
         self._task = self._progress.add_task(
             "", total=event.epochs * event.steps_per_epoch, epoch=f"epoch 1/{event.epochs}", metrics=""
         )
-        self._live = Live(self._progress, console=self._console, refresh_per_second=8)
+        self._draw_live()
+
+    def _draw_live(self) -> None:
+        """Start to draw the curve and the bar below everything printed so far."""
+        self._width = min(self._console.width, MAX_WIDTH)
+        self._live = Live(self._below(), console=self._console, refresh_per_second=8)
         self._live.start()
+
+    def _below(self) -> Group:
+        parts: list[RenderableType] = [Constrain(self._progress, self._width)]
+        if self._val_loss:
+            curve = sparkline(self._val_loss, max(8, self._width - len(_CURVE)))
+            parts.insert(0, Text.assemble((_CURVE, "dim"), (curve, "cyan")))
+        return Group(*parts)
+
+    def _redraw_after_resize(self) -> None:
+        """Draw everything again on a terminal that is now narrower than the bar.
+
+        Such a terminal may have wrapped the bar or cut it off, so that the place where it begins is unknown.
+        """
+        if self._live is None or self._console.width >= self._width:
+            return
+        self._live.stop()
+        self._console.clear()
+        for line in self._lines:
+            self._console.print(line, soft_wrap=True)
+        self._draw_live()
 
     def _move(self, epoch: int, step: int, train_loss: float, examples_per_second: float) -> None:
         assert self._started is not None
         assert self._task is not None
-        metrics = f"loss {train_loss:.4f}{self._metric} · {examples_per_second:,.0f}/s"
+        self._redraw_after_resize()
         label = f"epoch {epoch}/{self._started.epochs}"
-        self._progress.update(self._task, completed=step, epoch=label, metrics=metrics)
+        self._progress.update(self._task, completed=step)
+        left = self._progress.tasks[0].time_remaining
+        metrics = [f"loss {train_loss:.4f}", self._metric, format_rate(examples_per_second)]
+        last = "" if left is None else f"{format_clock(left)} left"
+        room = self._width - len(label) - _LEAST_BAR - 2
+        self._progress.update(self._task, epoch=label, metrics=_join_fitting(metrics, last, room))
 
     def _end_epoch(self, event: EpochEnded) -> None:
         assert self._started is not None
         self._val_loss.append(event.val["loss"])
         headline = event.val[self._started.headline]
-        self._metric = f" · val {self._started.headline} {headline:.4f}"
+        self._metric = f"val {self._started.headline} {headline:.4f}"
+        self._highest_lr = max(self._highest_lr, event.lr)
         self._move(event.epoch, event.step, event.train_loss, event.examples_per_second)
         if self._live is not None:
-            curve = Text.assemble(("val loss, log  ", "dim"), (sparkline(self._val_loss, 60), "cyan"))
-            self._live.update(Group(curve, self._progress))
+            self._live.update(self._below())
         stride = -(-self._started.epochs // MAX_ROWS)
         if event.epoch % stride == 0 or event.epoch in (1, self._started.epochs):
-            row = (
-                f"{event.epoch:>9}  {event.train_loss:>10.4f}  {event.val['loss']:>10.4f}  {headline:>12.4f}"
-                f"  {event.lr:>8.3g}  {event.epoch_seconds:>6.2f}"
-            )
+            cells = {
+                "epoch": str(event.epoch),
+                "train loss": f"{event.train_loss:.4f}",
+                "val loss": f"{event.val['loss']:.4f}",
+                "val metric": f"{headline:.4f}",
+                "lr": format_lr(event.lr, self._highest_lr),
+                "time": format_seconds(event.epoch_seconds),
+            }
+            row = _row({name: cells[name] for name in self._columns})
             self._print(Text.assemble(row, ("  best" if event.is_best else "", "green")))
 
+    def _end(self) -> None:
+        if self._started is not None and self._task is not None:
+            elapsed = self._progress.tasks[0].elapsed or 0.0
+            self._progress.update(self._task, metrics=f"in {format_seconds(elapsed)}")
+        self.close()
+
     def _print(self, text: Text) -> None:
+        self._lines.append(text)
         self._console.print(text, soft_wrap=True)
+
+
+def _fitting_columns(width: int) -> list[str]:
+    """Return the columns of the table that fit into `width` characters."""
+    columns = dict(_COLUMNS)
+    for name in _DROPPED:
+        if sum(columns.values()) + _BEST > width:
+            del columns[name]
+    return list(columns)
+
+
+def _row(cells: dict[str, str]) -> str:
+    return "".join(f"{text:>{_COLUMNS[name]}}" for name, text in cells.items())
+
+
+def _join_fitting(parts: Sequence[str], last: str, room: int) -> str:
+    """Return as many of the parts as fit into `room` characters, and the last in any case."""
+    for count in range(len(parts), -1, -1):
+        text = " · ".join(part for part in (*parts[:count], last) if part)
+        if len(text) <= room:
+            return text
+    return last
 
 
 def sparkline(values: Sequence[float], width: int) -> str:

@@ -1,11 +1,17 @@
-"""Plain-text reporter: one line per epoch, for logs and pipes."""
+"""Plain-text reporter: lines for logs and pipes."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import TextIO
 
 from dlcli.errors import visible
+from dlcli.reporters.formats import format_lr, format_seconds
 from dlcli.training.events import EpochEnded, Event, RunStarted
+
+SHORT_LINES = 10  # lines of a run with many short epochs
+LONG_SECONDS = 5.0  # without a line for this long, every epoch gets one
 
 
 class PlainReporter:
@@ -13,28 +19,37 @@ class PlainReporter:
 
     Args:
         stream: Text stream to write to.
+        clock: Function that returns the time in seconds.
     """
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._epochs = 0
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream, self._clock = stream, clock
+        self._epochs, self._written, self._highest_lr = 0, 0.0, 0.0
 
     def handle(self, event: Event) -> None:
-        """Write the overview of the run, and a line for each epoch."""
+        """Write the overview of the run, and a line for each epoch; of short epochs, ten lines in all."""
         if isinstance(event, RunStarted):
-            self._epochs = event.epochs
+            self._epochs, self._written = event.epochs, self._clock()
             for heading, text in event.essentials:
                 self._write(f"{heading:<9} {text}")
             for note in event.notes:
                 self.note(note)
         elif isinstance(event, EpochEnded):
-            width = len(str(self._epochs))
-            metrics = "  ".join(f"val {name} {value:.4f}" for name, value in event.val.items())
-            best = "  best" if event.is_best else ""
-            self._write(
-                f"epoch {event.epoch:>{width}}/{self._epochs}  train loss {event.train_loss:.4f}  {metrics}"
-                f"  lr {event.lr:.3g}  {event.epoch_seconds:.2f} s{best}"
-            )
+            self._highest_lr = max(self._highest_lr, event.lr)
+            stride = -(-self._epochs // SHORT_LINES)
+            is_late = self._clock() - self._written >= LONG_SECONDS
+            if is_late or event.epoch % stride == 0 or event.epoch in (1, self._epochs):
+                self._write_epoch(event)
+
+    def _write_epoch(self, event: EpochEnded) -> None:
+        width = len(str(self._epochs))
+        metrics = "  ".join(f"val {name} {value:.4f}" for name, value in event.val.items())
+        best = "  best" if event.is_best else ""
+        self._write(
+            f"epoch {event.epoch:>{width}}/{self._epochs}  train loss {event.train_loss:.4f}  {metrics}"
+            f"  lr {format_lr(event.lr, self._highest_lr)}  {format_seconds(event.epoch_seconds)}{best}"
+        )
+        self._written = self._clock()
 
     def note(self, text: str) -> None:
         """Write a line that starts with `note:`."""

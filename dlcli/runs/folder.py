@@ -17,6 +17,7 @@ from dlcli.errors import DataError, DlcliError, UsageError
 from dlcli.runs.files import read_json, sync_folder
 
 MANIFEST, SUMMARY = "manifest.json", "summary.json"
+_ENDED = ("finished", "stopped early", "diverged")  # not interrupted: such a run has more to train
 
 
 def runs_root() -> Path:
@@ -70,6 +71,14 @@ class RunFolder:
             which: `best`, `last`, or their predecessors `best-previous` and `previous`.
         """
         return self.path / "checkpoints" / f"{which}.safetensors"
+
+    @property
+    def status(self) -> str:
+        """How training ended; `unreadable` if the record cannot be read."""
+        try:
+            return str(self.read_summary()["status"])
+        except DlcliError:
+            return "unreadable"
 
     def read_manifest(self) -> dict[str, Any]:
         """Load manifest.json.
@@ -186,7 +195,7 @@ def find_run(run: RunName | None) -> RunFolder:
 
     Args:
         run: Run folder, or a name in the runs folder, which selects its newest run, or the result of a function with a
-            run; None selects the newest run.
+            run; None selects the newest run whose training has ended, or the newest if there is none.
 
     Raises:
         UsageError: If no such run exists.
@@ -216,4 +225,4 @@ def _newest_run() -> RunFolder:
     runs = list_runs()
     if not runs:
         raise UsageError(f"no runs found in {runs_root()}", hint="train a model with `dlcli train -c digits`")
-    return runs[-1]
+    return next((folder for folder in reversed(runs) if folder.status in _ENDED), runs[-1])

@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import pty
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Finished, run_process
+from rich.console import Console
 
 from dlcli.config.presets import presets
 
@@ -206,7 +209,8 @@ def test_a_signal_saves_the_run_and_shows_how_to_resume(clean_place: Path, signu
         _, err = process.communicate(timeout=30)
     assert process.returncode == code
     assert "Traceback" not in err
-    assert "error: interrupted in epoch " in err
+    assert re.search(r"^interrupted in epoch \d+ of 100000, step \d+ of 21; saved ", err, re.MULTILINE)
+    assert "error:" not in err
     assert "hint: `dlcli train --resume runs/digits/" in err
     (summary,) = clean_place.glob("runs/digits/*/summary.json")
     assert json.loads(summary.read_text())["status"] == "interrupted"
@@ -376,3 +380,41 @@ def test_a_bug_in_dlcli_shows_its_traceback(clean_place: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "ZeroDivisionError" in done.stderr
+
+
+def test_the_newest_finished_run_is_used_and_an_interrupted_one_is_named(
+    dlcli: Callable[..., Finished], clean_place: Path
+) -> None:
+    assert dlcli("train", *QUICK).code == 0
+    (first,) = clean_place.glob("runs/*/*")
+    copy = first.with_name("99991231T000000Z-abcd")
+    shutil.copytree(first, copy)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps({**manifest, "started": "9999-12-31"}))
+    summary = json.loads((copy / "summary.json").read_text())
+    (copy / "summary.json").write_text(json.dumps({**summary, "status": "interrupted", "epochs": 0}))
+    shown = dlcli("runs", "show")
+    assert shown.out.startswith(f"run       {first.relative_to(clean_place)}\n")
+    relative = copy.relative_to(clean_place)
+    assert (
+        shown.err
+        == f"note: using {first.relative_to(clean_place)}, the newest run that has ended; {relative} is interrupted\n"
+    )
+    listed = dlcli("runs", "list").out.splitlines()
+    assert listed[-1].split()[:3] == [f"{copy.parent.name}/{copy.name}", "interrupted", "0/2"]
+
+
+def test_tables_drop_columns_on_a_narrow_terminal_and_keep_names_whole(
+    dlcli: Callable[..., Finished], clean_place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert dlcli("train", *QUICK).code == 0
+    (run,) = clean_place.glob("runs/*/*")
+    name = str(run.relative_to(clean_place / "runs"))
+    monkeypatch.setenv("COLUMNS", "30")
+    assert len(dlcli("runs", "list").out.splitlines()[1]) > 60, "in a pipe, tables have any width"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(Console, "is_terminal", True)
+    monkeypatch.setenv("COLUMNS", "50")
+    heading, row = (re.sub(r"\x1b\[[\d;]*m", "", line) for line in dlcli("runs", "list").out.splitlines())
+    assert heading.split() == ["run", "status", "epochs"]
+    assert row.startswith(f"{name}  finished")

@@ -14,8 +14,9 @@ from torch import nn
 
 from dlcli.data.scaling import Scaling
 from dlcli.data.splits import DataInfo, Split, Splits
-from dlcli.plots.gallery import NAMES, pictures
+from dlcli.plots.gallery import pictures
 from dlcli.plots.lines import draw_lines
+from dlcli.plots.names import PICTURES
 from dlcli.plots.style import drawing, new_axes
 from dlcli.runs.trained_run import TrainedRun
 from dlcli.task import Regression, build_task
@@ -26,7 +27,7 @@ Get: TypeAlias = Callable[[str], TrainedRun]
 HOSTILE = ["$x_{$", "<b>&amp;--></b>", "\x1b[31mred\x00", "鞋子", "حذاء", "🥾", "a\nb\tc", "w" * 300, "", "\ud800"]
 
 
-def lay_out(run: TrainedRun, names: Collection[str] = NAMES) -> list[str]:
+def lay_out(run: TrainedRun, names: Collection[str] = PICTURES) -> list[str]:
     """Lay out plots without writing files; return their names."""
     drawn = pictures(run, names)
     for picture in drawn:

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import io
+import itertools
+import re
+from collections.abc import Callable, Sequence
 
+import pyte
 import pytest
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 
+from dlcli.reporters.formats import format_lr, format_rate, format_seconds
 from dlcli.reporters.live import RichReporter, sparkline
 from dlcli.reporters.plain import PlainReporter
-from dlcli.training.events import EpochEnded, FitEnded, RunStarted, StepEnded
+from dlcli.training.events import EpochEnded, Event, FitEnded, RunStarted, StepEnded
 
 STARTED = RunStarted("runs/a", (("data", "odd [/name] \x1b[31m"), ("model", "8-4")), ("careful",), 120, 10, "accuracy")
 
@@ -17,22 +22,81 @@ def epoch(number: int) -> EpochEnded:
     return EpochEnded(number, number * 10, 0.1, 1.25, val, 0.5, 1000.0, is_best=number == 2)
 
 
-def events() -> list[RunStarted | StepEnded | EpochEnded | FitEnded]:
+def events() -> list[Event]:
     return [STARTED, StepEnded(1, 3, 2.0, 10.0), *(epoch(i) for i in range(1, 121)), FitEnded(120, "epochs", 2, 0.5)]
 
 
-def test_plain_reporter_writes_one_line_per_epoch_without_escape_codes() -> None:
+def test_plain_reporter_writes_ten_lines_of_many_short_epochs_without_escape_codes() -> None:
     stream = io.StringIO()
-    reporter = PlainReporter(stream)
+    reporter = PlainReporter(stream, clock=lambda: 0.0)
     for event in events():
         reporter.handle(event)
     lines = stream.getvalue().splitlines()
     assert lines[0] == "data      odd [/name] \\x1b[31m"
     assert lines[2] == "note: careful"
-    assert len(lines) == 3 + 120
-    expected = "epoch   2/120  train loss 1.2500  val loss 0.5000  val accuracy 0.5000  lr 0.1  0.50 s  best"
-    assert lines[4] == expected
+    assert [int(line.split()[1].partition("/")[0]) for line in lines[3:]] == [1, *range(12, 121, 12)]
+    assert lines[4] == "epoch  12/120  train loss 1.2500  val loss 0.0833  val accuracy 0.5000  lr 0.1  0.50 s"
     assert "\x1b" not in stream.getvalue()
+
+
+def test_plain_reporter_writes_every_long_epoch() -> None:
+    stream, times = io.StringIO(), itertools.count(0.0, 6.0)
+    reporter = PlainReporter(stream, clock=lambda: next(times))
+    for event in events():
+        reporter.handle(event)
+    assert len(stream.getvalue().splitlines()) == 3 + 120
+
+
+@pytest.mark.parametrize("width", [40, 50, 60, 80, 120])
+def test_rich_reporter_fits_a_narrow_terminal(width: int) -> None:
+    screen = pyte.Screen(width, 90)
+    draw(screen, events())
+    lines = [line.rstrip() for line in screen.display]
+    heading = next(line for line in lines if line.lstrip().startswith("epoch  "))
+    rows = [line for line in lines if re.match(r" +\d+ ", line)]
+    assert len(rows) > 20
+    assert heading.endswith("val accuracy") or width >= 60
+    assert all(len(row.removesuffix("  best")) == len(heading) for row in rows), "rows are not wrapped"
+    assert "━━━━━━━━" in lines[lines.index(rows[-1]) + 2]
+    assert re.search(r"in [\d.]+ m?s$", lines[lines.index(rows[-1]) + 2])
+
+
+def test_rich_reporter_leaves_no_remains_after_a_resize() -> None:
+    screen = pyte.Screen(120, 100)
+    half = events()[:30]
+    draw(screen, half, then=lambda: screen.resize(100, 60), rest=events()[30:])
+    text = [line.rstrip() for line in screen.display if line.strip()]
+    assert sum("val loss, log" in line for line in text) == 1
+    assert sum("━━━" in line for line in text) == 1
+    assert any(line.startswith("data ") for line in text), "the overview is drawn again"
+
+
+def draw(
+    screen: pyte.Screen,
+    first: Sequence[Event],
+    then: Callable[[], None] = lambda: None,
+    rest: Sequence[Event] = (),
+) -> None:
+    """Send events to a reporter on the screen of a terminal, which may change in between."""
+    stream = pyte.Stream(screen)
+
+    class Terminal(io.StringIO):
+        def write(self, text: str) -> int:
+            stream.feed(text.replace("\n", "\r\n"))
+            return len(text)
+
+    class Sized(Console):
+        @property
+        def size(self) -> ConsoleDimensions:
+            return ConsoleDimensions(screen.columns, screen.lines)
+
+    reporter = RichReporter(Sized(file=Terminal(), force_terminal=True, _environ={}))
+    for event in first:
+        reporter.handle(event)
+    then()
+    for event in rest:
+        reporter.handle(event)
+    reporter.close()
 
 
 def test_rich_reporter_draws_a_table_and_a_curve_and_restores_the_terminal() -> None:
@@ -44,7 +108,7 @@ def test_rich_reporter_draws_a_table_and_a_curve_and_restores_the_terminal() -> 
     text = stream.getvalue()
     assert "odd [/name] \\x1b[31m" in text, "markup in text of users must not be interpreted"
     assert "█" in text
-    rows = [line for line in text.splitlines() if " 1.2500 " in line and "/s" not in line]
+    rows = [line for line in text.splitlines() if " 1.2500 " in line and "━" not in line]
     assert 40 <= len(rows) <= 60, "a long run shows every n-th epoch"
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h") > 0, "the cursor must be visible at the end"
 
@@ -55,3 +119,11 @@ def test_rich_reporter_draws_a_table_and_a_curve_and_restores_the_terminal() -> 
 )
 def test_sparkline_uses_a_logarithmic_scale(values: list[float], expected: str) -> None:
     assert sparkline(values, 8 if len(values) > 4 else 2) == expected
+
+
+def test_durations_rates_and_learning_rates_are_short() -> None:
+    durations = {0.0004: "0 ms", 0.012: "12 ms", 0.52: "0.52 s", 7.44: "7.4 s", 125.0: "2:05 min", 3725.0: "1:02:05 h"}
+    assert {value: format_seconds(value) for value in durations} == durations
+    rates = {85.0: "85 examples/s", 8_300.0: "8.30 k examples/s", 1_083_000.0: "1.08 M examples/s"}
+    assert {value: format_rate(value) for value in rates} == rates
+    assert (format_lr(6.99e-7, 0.05), format_lr(0.01234, 0.05)) == ("0", "0.0123")

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 _MAX_QUOTE = 100  # characters of the source line shown around a problem
 _MAX_SHOWN = 50  # problems shown
@@ -31,17 +32,24 @@ class DlcliError(Exception):
     """
 
     exit_code = 1
+    kind = "bug"
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """Error as in the JSON output: code, kind, message, place and hints."""
+        return {"code": self.exit_code, "kind": self.kind, **_record(self.message, None, self.hint)}
+
 
 class UsageError(DlcliError):
     """Invalid argument."""
 
     exit_code = 2
+    kind = "usage"
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,8 @@ class Problem:
 class ConfigError(UsageError):
     """All problems of a config in one error."""
 
+    kind = "config"
+
     def __init__(self, file: str, problems: Sequence[Problem]) -> None:
         assert problems, "a ConfigError needs a problem"
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
@@ -97,32 +107,51 @@ class ConfigError(UsageError):
         if len(problems) > len(shown):
             lines.append(f"  and {len(problems) - len(shown)} more")
         hints = dict.fromkeys(problem.hint for problem in shown if problem.hint)
-        super().__init__("\n".join([f"{file} has {count}", *lines]), hint="\n".join(hints) or None)
+        self.summary = f"{file} has {count}"
+        super().__init__("\n".join([self.summary, *lines]), hint="\n".join(hints) or None)
         self.problems = tuple(problems)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Error as in the JSON output, with all problems and the place of the first one."""
+        problems = [_record(problem.message, problem.place, problem.hint) for problem in self.problems]
+        return {**super().record, "message": self.summary, "place": problems[0]["place"], "problems": problems}
 
 
 class DataError(DlcliError):
     """Missing or damaged data, or data unsuitable for the task."""
 
     exit_code = 3
+    kind = "data"
 
 
 class DeviceError(DlcliError):
     """Unavailable device, or not enough memory on it."""
 
     exit_code = 4
+    kind = "device"
 
 
 class DivergedError(DlcliError):
     """Loss that is no longer finite."""
 
     exit_code = 5
+    kind = "diverged"
 
 
 class CheckFailed(DlcliError):
-    """Failed check that the user requested."""
+    """Failed checks that the user requested.
+
+    Args:
+        failures: One message per failed check; by default only `message`.
+    """
 
     exit_code = 6
+    kind = "check"
+
+    def __init__(self, message: str, *, failures: Sequence[str] = (), hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.failures = tuple(failures) or (message,)
 
 
 class Interrupted(DlcliError):
@@ -132,9 +161,15 @@ class Interrupted(DlcliError):
         signum: Signal number; the exit code is 128 + signum, as in shells.
     """
 
+    kind = "interrupted"
+
     def __init__(self, message: str, *, signum: int, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.exit_code = 128 + signum
+
+
+def _record(message: str, place: str | None, hint: str | None) -> dict[str, Any]:
+    return {"message": message, "place": place, "hints": hint.split("\n") if hint else []}
 
 
 def one_line(text: str) -> str:

@@ -25,7 +25,8 @@ from dlcli.cli import (
 )
 from dlcli.cli.arguments import USAGE_ERROR, reject_repeated_options
 from dlcli.cli.ending import check_stdout, check_working_folder, find_memory_shortage, record_output_errors
-from dlcli.cli.output import JsonOption, ProgressOption, QuietOption, print_error, print_result
+from dlcli.cli.failures import print_json_error, report_failure
+from dlcli.cli.output import JsonOption, ProgressOption, QuietOption, forget_printed_json, print_result
 from dlcli.cli.room import guard_torch_import
 from dlcli.cli.streams import open_streams
 from dlcli.errors import DlcliError, UsageError
@@ -86,6 +87,7 @@ def main() -> None:
     open_streams()
     ignore_user_settings()
     guard_torch_import()
+    forget_printed_json()
     try:
         code = _run()
     finally:
@@ -101,22 +103,24 @@ def _run() -> int:
             check_stdout()
         return code or 0
     except DlcliError as error:
-        print_error(error)
+        report_failure(error)
         return error.exit_code
     except USAGE_ERROR as error:
         if type(error).__name__ != "NoArgsIsHelpError":  # this error has already printed the help
             hint = f"run `{error.ctx.command_path if error.ctx else 'dlcli'} --help` for usage"
-            print_error(UsageError(error.format_message(), hint=hint))
+            report_failure(UsageError(error.format_message(), hint=hint))
         return UsageError.exit_code
     except OSError as error:
         if "--install-completion" not in sys.argv:
             raise
         reason = f"{error.filename}: {(error.strerror or str(error)).lower()}"
         hint = "print the script with `dlcli --show-completion`, and load it where you can"
-        print_error(UsageError(f"cannot install the completion: {reason}", hint=hint))
+        report_failure(UsageError(f"cannot install the completion: {reason}", hint=hint))
         return UsageError.exit_code
     except Exception as error:
         if (shortage := find_memory_shortage(error)) is None:
+            print_json_error(DlcliError(f"{type(error).__name__}: {error}"))
             raise
         sys.stderr.write(f"error: {shortage.message}\n\nhint: {shortage.hint}\n")  # Rich needs more memory
+        print_json_error(shortage)
         return shortage.exit_code

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,21 @@ def name_or_path_parser(argument: str) -> Callable[[str], str]:
         return expand_path(text, argument)
 
     return name_or_path
+
+
+def wants_json() -> bool:
+    """Return whether `--json` is among the arguments, also if they are invalid otherwise."""
+    return "--json" in _options()
+
+
+def wants_annotations() -> bool:
+    """Return whether `--format github` is among the arguments, also if they are invalid otherwise."""
+    options = _options()
+    return "--format=github" in options or ("--format", "github") in pairwise(options)
+
+
+def _options() -> list[str]:
+    return list(takewhile(lambda argument: argument != "--", sys.argv[1:]))
 
 
 USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # base class of Typer's usage errors; it has no public name
@@ -69,6 +86,8 @@ class _Group(_PlainFlags, TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments before the command and reject repeated options."""
+        if not args and wants_json():  # instead of the help
+            raise UsageError(f"{ctx.command_path} needs a command", hint=f"run `{ctx.command_path} --help` for usage")
         _reject_repeats(self, ctx, args)
         return super().parse_args(ctx, args)
 

@@ -10,10 +10,11 @@ import typer
 
 from dlcli.cli.arguments import path_parser
 from dlcli.cli.completion import complete_setting_name
+from dlcli.cli.failures import print_error
 from dlcli.cli.output import (
+    FormatOption,
     JsonOption,
     make_table,
-    print_error,
     print_json,
     print_json_text,
     print_listing,
@@ -123,6 +124,7 @@ def init_command(
 def validate_command(
     configs: Annotated[list[str], typer.Argument(metavar="CONFIG", help="YAML files or preset names.")],
     json: JsonOption = False,
+    _format: FormatOption = "text",
 ) -> None:
     """Check configs and report all their problems at once. Exits with 2 if a config is invalid.
 
@@ -132,24 +134,25 @@ def validate_command(
     """
     from dlcli.config.load import load_config
 
+    errors: list[UsageError] = []
     problems: list[Problem] = []
     for name in configs:
         try:
             load_config(name)
-        except ConfigError as error:
-            problems += error.problems
-            if not json:
-                print_error(error)
         except UsageError as error:
-            problems.append(Problem(name, None, None, "", error.message, error.hint))
-            if not json:
-                print_error(error)
+            print_error(error)
+            errors.append(error)
+            if isinstance(error, ConfigError):
+                problems += error.problems
+            else:
+                problems.append(Problem(name, None, None, "", error.message, error.hint))
         else:
             if not json:
                 print_result(f"{name} is valid")
     if json:
-        print_json({"problems": [asdict(problem) for problem in problems]})
-    if problems:
+        failure = UsageError(f"{len(errors)} configs are invalid") if len(errors) > 1 else next(iter(errors), None)
+        print_json({"problems": [asdict(problem) for problem in problems]}, failure=failure)
+    if errors:
         raise typer.Exit(UsageError.exit_code)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -10,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
+from dlcli.cli.checks import Check, FailOverOption, FailUnderOption, check_bounds, parse_bounds
+from dlcli.cli.github import append_summary, escape, markdown_table
 from dlcli.cli.output import (
     CheckpointOption,
     DataRootOption,
     DeviceOption,
+    FormatOption,
     JsonOption,
     QuietOption,
     RunArgument,
@@ -25,7 +27,7 @@ from dlcli.cli.output import (
     print_result,
     scalars,
 )
-from dlcli.errors import CheckFailed, UsageError
+from dlcli.errors import CheckFailed
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
 
 Matrix: TypeAlias = Literal["counts", "given-true", "given-predicted"]
 
-_LOWER_IS_BETTER = frozenset({"log_loss", "brier_score", "ece"})  # in addition to the metrics logged in training
 _MATRICES = {
     "counts": ("counts", "confusion matrix: rows are true classes, columns predicted classes"),
     "given-true": (
@@ -57,12 +58,8 @@ def eval_command(
     run: RunArgument = None,
     split: SplitOption = "test",
     checkpoint: CheckpointOption = "best",
-    fail_under: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--fail-under", metavar="METRIC=VALUE", help="Exit with 6 if a metric is below a value, e.g. accuracy=0.85"
-        ),
-    ] = None,
+    fail_under: FailUnderOption = None,
+    fail_over: FailOverOption = None,
     confusion: Annotated[
         Matrix,
         typer.Option(
@@ -75,6 +72,7 @@ def eval_command(
     device: DeviceOption = None,
     data_root: DataRootOption = None,
     json: JsonOption = False,
+    format_: FormatOption = "text",
     quiet: QuietOption = False,
 ) -> None:
     """Evaluate a run on its test split and compare it with simple baselines.
@@ -85,7 +83,7 @@ def eval_command(
 
     Example: dlcli eval digits --split val --confusion given-true
     """
-    thresholds = dict(_parse_threshold(threshold) for threshold in fail_under or ())
+    bounds = parse_bounds(fail_under or (), fail_over or ())
 
     from dlcli import api
 
@@ -98,50 +96,41 @@ def eval_command(
         baselines=baselines and (json or not quiet),
         notify=open_reporter("plain", quiet=quiet).note,
     )
-    _check_names(result.metrics, thresholds)
+    checks = check_bounds(bounds, result.scalars)
+    failures = [check.failure for check in checks if not check.ok]
+    failure = CheckFailed("; ".join(failures), failures=failures) if failures else None
+    if format_ == "github":
+        append_summary(_markdown(result, checks))
     if json:
-        print_json(asdict(result))
+        records = {"scalars": result.scalars, "checks": [check.record for check in checks]}
+        print_json(asdict(result) | records, failure=failure)
     else:
-        print_result(*(metric_lines(result.metrics) if quiet else evaluation_page(result, confusion)))
-    if low := [name for name, threshold in thresholds.items() if not result.metrics[name] >= threshold]:
-        raise CheckFailed("; ".join(f"{name} {result.metrics[name]:.4f} is below {thresholds[name]:g}" for name in low))
+        print_result(*(metric_lines(result) if quiet else evaluation_page(result, confusion)))
+    if failure:
+        raise failure
 
 
-def _parse_threshold(text: str) -> tuple[str, float]:
-    from dlcli.config.schema import HIGHER_IS_BETTER, METRICS
-
-    name, _, value = text.partition("=")
-    name = name.removeprefix("test/").removeprefix("val/")
-    try:
-        threshold = float(value)
-    except ValueError:
-        threshold = math.nan
-    if not math.isfinite(threshold):
-        raise UsageError(
-            f"--fail-under {text!r} is not METRIC=VALUE", hint="write it like `--fail-under accuracy=0.85`"
-        )
-    logged = {name for names in METRICS.values() for name in names}
-    if name in logged - HIGHER_IS_BETTER | _LOWER_IS_BETTER:
-        raise UsageError(
-            f"--fail-under cannot check {name}: lower is better",
-            hint=f"choose one of {', '.join(sorted(HIGHER_IS_BETTER))}",
-        )
-    return name, threshold
-
-
-def _check_names(metrics: Mapping[str, Any], thresholds: Mapping[str, float]) -> None:
-    known = [name for name, value in metrics.items() if isinstance(value, float)]
-    for name in thresholds:
-        if name not in known:
-            raise UsageError(f"this run has no metric {name!r}", hint=f"choose one of {', '.join(known)}")
+def _markdown(result: EvalResult, checks: Sequence[Check]) -> str:
+    """Return an evaluation and its checks for the summary of a job."""
+    headings, rows = _headline(result.metrics, result.baselines)
+    parts = [
+        f"### {escape(f'dlcli eval {result.run}')}",
+        escape(_subject(result)),
+        markdown_table(["metric", *headings[1:]], rows),
+        *map(escape, result.statements),
+    ]
+    if checks:
+        rows = [[check.bound.text, f"{check.value:.4f}", "passed" if check.ok else "failed"] for check in checks]
+        parts.append(markdown_table(["check", "value", "result"], rows))
+    return "\n\n".join(parts)
 
 
 def evaluation_page(result: EvalResult, matrix: Matrix) -> Iterator[RenderableType]:
     """Yield the parts of the page, 80 columns wide."""
     metrics = result.metrics
     yield result.run
-    yield f"{result.checkpoint} checkpoint (epoch {result.epoch}), {result.split}: {result.examples:,} examples\n"
-    yield _headline(metrics, result.baselines)
+    yield f"{_subject(result)}\n"
+    yield make_table(*_headline(metrics, result.baselines))
     if result.statements:
         yield ""
     for statement in result.statements:
@@ -150,14 +139,20 @@ def evaluation_page(result: EvalResult, matrix: Matrix) -> Iterator[RenderableTy
         yield from ("", *part)
 
 
-def metric_lines(metrics: Mapping[str, Any]) -> list[str]:
+def metric_lines(result: EvalResult) -> list[str]:
     """Return one line per scalar metric."""
-    numbers = {name: value for name, value in metrics.items() if isinstance(value, float)}
-    width = max(10, *(len(name) for name in numbers))
-    return [f"{name:<{width}} {value:.4f}" for name, value in numbers.items()]
+    width = max(10, *(len(name) for name in result.scalars))
+    return [f"{name:<{width}} {value:.4f}" for name, value in result.scalars.items()]
 
 
-def _headline(metrics: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]) -> RenderableType:
+def _subject(result: EvalResult) -> str:
+    return f"{result.checkpoint} checkpoint (epoch {result.epoch}), {result.split}: {result.examples:,} examples"
+
+
+def _headline(
+    metrics: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]
+) -> tuple[list[str], list[list[str]]]:
+    """Return the headings and rows of the table of metrics, with a column for each baseline."""
     others = [baseline["metrics"] for baseline in baselines.values()]
     shown = scalars(metrics)
     if "log_loss" in shown and f"{shown['loss']:.4f}" == f"{shown['log_loss']:.4f}":
@@ -173,7 +168,7 @@ def _headline(metrics: Mapping[str, Any], baselines: Mapping[str, Mapping[str, A
             low, high = metrics["accuracy_interval"]
             rows.append(["  95 % interval", f"{low:.4f} to {high:.4f}", *("" for _ in others)])
     rows += [[f"top {k}", f"{value:.4f}", *("" for _ in others)] for k, value in metrics.get("top_k", {}).items()]
-    return make_table(["", "this run", *(name.replace("_", " ") for name in baselines)], rows)
+    return ["", "this run", *(name.replace("_", " ") for name in baselines)], rows
 
 
 def _class_parts(metrics: Mapping[str, Any], matrix: Matrix) -> Iterator[list[RenderableType]]:

@@ -43,13 +43,16 @@ def gradcheck_command(
     from dlcli import api
 
     result = api.gradcheck(loaded)
-    if json:
-        print_json(asdict(result))
-    else:
-        print_result(*_page(result))
+    failure = None
     if result.failures:
         hint = "an error propagates to all earlier layers; start with the first one listed"
-        raise CheckFailed("\n  ".join(["gradients do not match", *result.failures]), hint=hint)
+        failure = CheckFailed("\n  ".join(["gradients do not match", *result.failures]), hint=hint)
+    if json:
+        print_json(asdict(result), failure=failure)
+    else:
+        print_result(*_page(result))
+    if failure:
+        raise failure
 
 
 def _page(result: GradcheckResult) -> Iterator[RenderableType]:

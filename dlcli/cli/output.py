@@ -15,7 +15,7 @@ from dlcli.cli.arguments import name_or_path_parser
 from dlcli.cli.completion import complete_config, complete_override, complete_run
 from dlcli.cli.ending import remember_run
 from dlcli.cli.streams import take_stdout_error
-from dlcli.errors import DlcliError, Interrupted, visible
+from dlcli.errors import DlcliError, visible
 from dlcli.reporters.base import Progress, Reporter, choose_reporter
 from dlcli.signals import StopSignals
 
@@ -27,10 +27,16 @@ if TYPE_CHECKING:
 
 _UNBALANCED = 0.01  # difference of accuracy and macro F1 from which both are shown
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+FormatOption = Annotated[
+    Literal["text", "github"],
+    typer.Option("--format", help="github adds annotations of errors for GitHub Actions."),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result and errors.")]
 ProgressOption = Annotated[
     Progress, typer.Option("--progress", help="Progress display; auto means rich on a terminal and plain elsewhere.")
 ]
+
+_printed_json: list[bool] = []  # not empty once stdout has JSON
 
 
 CONFIG = typer.Option(
@@ -118,20 +124,37 @@ def open_listeners(progress: Progress, *, quiet: bool) -> Iterator[Listeners]:
         reporter.close()
 
 
-def print_json(value: Any, *, kept: str | Path | None = None) -> None:
-    """Print one strict JSON object on stdout; see `print_result` for `kept`."""
+def print_json(value: Mapping[str, Any], *, kept: str | Path | None = None, failure: DlcliError | None = None) -> None:
+    """Print one strict JSON object on stdout.
+
+    Args:
+        value: Object to print.
+        kept: Path that stores the result too; see `print_result`.
+        failure: Error that the command will raise, added under `error`.
+    """
     from dlcli.runs.files import to_json
 
-    print_json_text(to_json(value), kept=kept)
+    print_json_text(to_json({**value, **({"error": failure.record} if failure else {})}), kept=kept)
 
 
 def print_json_text(text: str, *, kept: str | Path | None = None) -> None:
     """Print JSON text on stdout without loss in any encoding; see `print_result` for `kept`."""
+    _printed_json.append(True)
     is_unicode = codecs.lookup(sys.stdout.encoding).name == "utf-8"
     sys.stdout.write(
         "".join(letter if _is_printable(letter, is_unicode) else _escape(letter) for letter in text) + "\n"
     )
     _end_result(kept)
+
+
+def has_printed_json() -> bool:
+    """Return whether this command has printed JSON on stdout."""
+    return bool(_printed_json)
+
+
+def forget_printed_json() -> None:
+    """Start a new command, which has printed nothing."""
+    _printed_json.clear()
 
 
 def _is_printable(character: str, is_unicode: bool) -> bool:
@@ -194,20 +217,6 @@ def _end_result(kept: str | Path | None) -> None:
     sys.stdout.flush()
     if kept is not None and (reason := take_stdout_error()):
         sys.stderr.write(f"note: cannot write to stdout: {reason}; the result is in {visible(str(kept))}\n")
-
-
-def print_error(error: DlcliError) -> None:
-    """Print an error message and its hint on stderr; an interruption that was requested is no error."""
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(stderr=True, highlight=False)
-    label = "" if isinstance(error, Interrupted) else "error: "
-    console.print(Text.assemble((label, "bold red"), visible(error.message)), soft_wrap=True)
-    if error.hint:
-        console.print()
-        for line in error.hint.split("\n"):
-            console.print(Text.assemble(("hint: ", "bold cyan"), visible(line)), soft_wrap=True)
 
 
 def format_metrics(metrics: Mapping[str, Any]) -> str:

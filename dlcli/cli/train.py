@@ -14,6 +14,7 @@ from dlcli.cli.completion import complete_run
 from dlcli.cli.output import (
     CONFIG,
     DeviceOption,
+    FormatOption,
     JsonOption,
     OverridesArgument,
     ProgressOption,
@@ -63,6 +64,7 @@ def train_command(
         bool, typer.Option("--eval", help="Evaluate the best checkpoint on the test split after training.")
     ] = False,
     json: JsonOption = False,
+    _format: FormatOption = "text",
     quiet: QuietOption = False,
     progress: ProgressOption = "auto",
 ) -> None:

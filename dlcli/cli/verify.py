@@ -39,12 +39,15 @@ def verify_command(
 
     with open_listeners(progress, quiet=quiet) as listeners:
         result = api.verify(choose_run(run, quiet=quiet), data_root=data_root, listeners=listeners)
+    failure = None
+    if not result.identical:
+        failure = CheckFailed(f"retraining {result.run} gave different results", hint=_explain(result))
     if json:
-        print_json(asdict(result))
+        print_json(asdict(result), failure=failure)
     else:
         print_result(*_lines(result))
-    if not result.identical:
-        raise CheckFailed(f"retraining {result.run} gave different results", hint=_explain(result))
+    if failure:
+        raise failure
 
 
 def _lines(result: VerifyResult) -> list[str]:

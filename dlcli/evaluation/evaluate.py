@@ -42,6 +42,11 @@ class EvalResult:
     baselines: dict[str, dict[str, Any]]
     statements: list[str]
 
+    @property
+    def scalars(self) -> dict[str, float]:
+        """Metrics that are one number."""
+        return {name: value for name, value in self.metrics.items() if isinstance(value, float)}
+
 
 @dataclass(frozen=True)
 class PredictResult:

@@ -14,7 +14,7 @@ from conftest import Finished
 from dlcli import api
 from dlcli.errors import DeviceError, Interrupted
 
-BROKEN = "data: {name: digits}\ntraning: {epochs: 1}\nmodel: {hidden_sizes: 0}\n"
+BROKEN = "data: {name: digits}\ntraining: {epocs: 1}\nmodel: {hidden_sizes: 0}\n"
 
 
 def error_of(done: Finished) -> dict[str, object]:
@@ -60,15 +60,15 @@ def test_without_json_stdout_is_empty(dlcli: Callable[..., Finished]) -> None:
 def test_config_errors_list_their_problems(dlcli: Callable[..., Finished], clean_place: Path) -> None:
     Path("broken.yaml").write_text(BROKEN)
     done = dlcli("train", "broken.yaml", "--json")
-    misspelt, example = "did you mean `training`?", "write it like `model.hidden_sizes=[64, 32]`"
+    misspelt, example = "did you mean `training.epochs`?", "write it like `model.hidden_sizes=[64, 32]`"
     assert error_of(done) == {
         "code": 2,
         "kind": "config",
         "message": "broken.yaml has 2 problems",
-        "place": "broken.yaml:2:1",
+        "place": "broken.yaml:2:12",
         "hints": [misspelt, example],
         "problems": [
-            {"message": "traning is not a setting", "place": "broken.yaml:2:1", "hints": [misspelt]},
+            {"message": "training.epocs is not a setting", "place": "broken.yaml:2:12", "hints": [misspelt]},
             {
                 "message": "model.hidden_sizes must be a list, like [256, 128]. Got 0 instead",
                 "place": "broken.yaml:3:9",
@@ -76,7 +76,7 @@ def test_config_errors_list_their_problems(dlcli: Callable[..., Finished], clean
             },
         ],
     }
-    assert "2 | traning: {epochs: 1}" in done.err
+    assert "2 | training: {epocs: 1}" in done.err
     validated = dlcli("config", "validate", "broken.yaml", "digits", "--json")
     assert json.loads(validated.out)["error"] == error_of(done)
     assert "error: broken.yaml has 2 problems" in validated.err

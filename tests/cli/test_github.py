@@ -12,7 +12,7 @@ from conftest import Finished
 from dlcli.cli.github import annotate, markdown_table
 from dlcli.errors import ConfigError, Problem, UsageError
 
-BROKEN = "data: {name: digits}\ntraning: {epochs: 1}\nmodel: {hidden_sizes: 0}\n"
+BROKEN = "data: {name: digits}\ntraining: {epocs: 1}\nmodel: {hidden_sizes: 0}\n"
 
 
 def annotations(done: Finished) -> list[str]:
@@ -26,7 +26,8 @@ def test_config_problems_are_annotated_in_their_file(
     monkeypatch.setenv("GITHUB_WORKSPACE", str(clean_place.parent))
     file = f"file={clean_place.name}/broken.yaml"
     expected = [
-        f"::error {file},line=2,col=1,title=Invalid config::traning is not a setting%0Ahint: did you mean `training`?",
+        f"::error {file},line=2,col=12,title=Invalid config::training.epocs is not a setting"
+        "%0Ahint: did you mean `training.epochs`?",
         f"::error {file},line=3,col=9,title=Invalid config::model.hidden_sizes must be a list, like [256, 128]. "
         "Got 0 instead%0Ahint: write it like `model.hidden_sizes=[64, 32]`",
     ]

@@ -110,17 +110,22 @@ def _run() -> int:
             hint = f"run `{error.ctx.command_path if error.ctx else 'dlcli'} --help` for usage"
             report_failure(UsageError(error.format_message(), hint=hint))
         return UsageError.exit_code
-    except OSError as error:
-        if "--install-completion" not in sys.argv:
-            raise
-        reason = f"{error.filename}: {(error.strerror or str(error)).lower()}"
-        hint = "print the script with `dlcli --show-completion`, and load it where you can"
-        report_failure(UsageError(f"cannot install the completion: {reason}", hint=hint))
-        return UsageError.exit_code
     except Exception as error:
+        if (failed := _failed_installation(error)) is not None:
+            report_failure(failed)
+            return failed.exit_code
         if (shortage := find_memory_shortage(error)) is None:
             print_json_error(DlcliError(f"{type(error).__name__}: {error}"))
             raise
         sys.stderr.write(f"error: {shortage.message}\n\nhint: {shortage.hint}\n")  # Rich needs more memory
         print_json_error(shortage)
         return shortage.exit_code
+
+
+def _failed_installation(error: Exception) -> UsageError | None:
+    """Return the error to show if Typer could not write its completion script, else None."""
+    if "--install-completion" not in sys.argv or not isinstance(error, OSError):
+        return None
+    reason = f"{error.filename}: {(error.strerror or str(error)).lower()}"
+    hint = "print the script with `dlcli --show-completion`, and load it from another place"
+    return UsageError(f"cannot install the completion: {reason}", hint=hint)

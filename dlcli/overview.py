@@ -83,15 +83,33 @@ def describe_layers(config: Config, info: DataInfo) -> str:
     return f"{sizes}, {config.model.activation if config.model.hidden_sizes else 'linear'}{head}"
 
 
-def _training(config: Config, steps_per_epoch: int) -> str:
-    optimizer, training, scheduler = config.optimizer, config.training, config.scheduler
+def describe_optimizer(config: Config) -> str:
+    """Return the optimizer, its learning rate and momentum, and the schedule: `sgd, lr 0.05, momentum 0.9`."""
+    optimizer, scheduler = config.optimizer, config.scheduler
     parts = [f"{optimizer.name}, lr {optimizer.lr:g}"]
     if isinstance(optimizer, SgdOptimizer) and optimizer.momentum:
         parts.append(f"momentum {optimizer.momentum:g}")
     if scheduler.name != "none":
         parts.append(scheduler.name)
+    return ", ".join(parts)
+
+
+def describe_setup(config: Config, info: DataInfo | None) -> tuple[str, str, str]:
+    """Return data, model and optimizer in a few words each, such as `digits`, `64-32-10, sigmoid` and `sgd, lr 0.05`.
+
+    Args:
+        config: Config of the run.
+        info: Description of the data; None leaves out the layer sizes.
+    """
+    kind = getattr(config.data, "pattern", None) or getattr(config.data, "function", None)  # of synthetic data
+    data = f"{config.data.name}, {kind}" if kind else config.data.name
+    return data, describe_layers(config, info) if info else config.model.activation, describe_optimizer(config)
+
+
+def _training(config: Config, steps_per_epoch: int) -> str:
+    training = config.training
     epochs, steps = _count(training.epochs, "epoch"), _count(steps_per_epoch, "step")
-    return f"{', '.join(parts)}; {epochs} of {steps}, batch {training.batch_size}"
+    return f"{describe_optimizer(config)}; {epochs} of {steps}, batch {training.batch_size}"
 
 
 def _count(n: int, noun: str) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dlcli.lecture.check import GradcheckResult, gradcheck
     from dlcli.lecture.explain import ExplainResult, explain
     from dlcli.lecture.studies.run import StudyOutcome, study
+    from dlcli.plots.comparison import compare_figure
     from dlcli.plots.draw import DrawResult, draw, list_pictures
     from dlcli.report.compare import compare_page
     from dlcli.report.page import ReportResult, report
@@ -42,6 +43,7 @@ __all__ = [
     "VerifyResult",
     "bench",
     "build_experiment",
+    "compare_figure",
     "compare_page",
     "diagnose",
     "draw",
@@ -71,6 +73,7 @@ _MODULES = {
     "lecture.explain": ("ExplainResult", "explain"),
     "lecture.studies.run": ("StudyOutcome", "study"),
     "plots.draw": ("DrawResult", "draw", "list_pictures"),
+    "plots.comparison": ("compare_figure",),
     "report.compare": ("compare_page",),
     "report.page": ("ReportResult", "report"),
     "verification.verify": ("VerifyResult", "verify"),

@@ -22,6 +22,7 @@ from dlcli.signals import StopSignals
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
+    from rich.text import Text
 
     from dlcli.training.listeners import Listeners
 
@@ -74,6 +75,9 @@ DeviceOption = Annotated[
 DataRootOption = Annotated[
     str | None,
     typer.Option("--data-root", metavar="DIR", help="Folder with the data set, if it has moved since training."),
+]
+DpiOption = Annotated[
+    int, typer.Option("--dpi", min=72, max=600, metavar="N", help="Resolution of PNG files, in dots per inch.")
 ]
 
 
@@ -237,7 +241,7 @@ def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 
 def make_table(
-    headings: Sequence[str], rows: Iterable[Sequence[str]], *, gap: int = 2, is_matrix: bool = False
+    headings: Sequence[str], rows: Iterable[Sequence[str | Text]], *, gap: int = 2, is_matrix: bool = False
 ) -> Table:
     """Return a table of text; the first column is left-aligned, the others right-aligned.
 
@@ -254,5 +258,5 @@ def make_table(
     for i, heading in enumerate(headings):
         table.add_column(heading, justify="right" if i else "left", overflow="fold", no_wrap=not is_matrix)
     for row in rows:
-        table.add_row(*(Text(visible(cell)) for cell in row))
+        table.add_row(*(Text(visible(cell)) if isinstance(cell, str) else cell for cell in row))
     return table

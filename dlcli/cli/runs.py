@@ -1,4 +1,4 @@
-"""The `dlcli runs` commands: list, show and compare."""
+"""The `dlcli runs` commands: list and show; see compare.py for compare."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dlcli.cli.arguments import name_or_path_parser
-from dlcli.cli.completion import complete_run
+from dlcli.cli.compare import compare_command
 from dlcli.cli.output import (
     JsonOption,
     RunArgument,
@@ -21,7 +20,7 @@ from dlcli.cli.output import (
     print_json,
     print_result,
 )
-from dlcli.errors import DlcliError, UsageError
+from dlcli.errors import DlcliError
 
 if TYPE_CHECKING:
     from dlcli.evaluation.diagnosis.finding import Finding
@@ -32,6 +31,7 @@ app = typer.Typer(
     help="List, inspect and compare runs.\n\nExample: dlcli runs list\n\nExample: dlcli runs show digits",
     no_args_is_help=True,
 )
+app.command("compare")(compare_command)
 _WIDTH = 80  # columns
 
 
@@ -116,54 +116,6 @@ def _finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
 def _wrap(text: str, start: str) -> list[str]:
     lines = textwrap.wrap(text, _WIDTH - len(start), break_long_words=False, break_on_hyphens=False)
     return [(start if i == 0 else " " * len(start)) + line for i, line in enumerate(lines)]
-
-
-@app.command("compare")
-def compare_command(
-    runs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="RUN",
-            help="Folders or names of two or more runs.",
-            parser=name_or_path_parser("RUN"),
-            autocompletion=complete_run,
-        ),
-    ],
-    html: Annotated[
-        str | None,
-        typer.Option(
-            "--html",
-            metavar="FILE",
-            help="Also write an HTML page with the curves of the runs.",
-            parser=name_or_path_parser("--html"),
-        ),
-    ] = None,
-    json: JsonOption = False,
-) -> None:
-    """Compare the differing settings and the metrics of runs side by side.
-
-    Example: dlcli runs compare digits moons --html comparison.html
-    """
-    from dlcli.runs.comparison import compare_runs
-    from dlcli.runs.run import open_run
-
-    if len(runs) < 2:
-        raise UsageError("compare needs at least two runs", hint="run `dlcli runs list` to list the runs")
-    opened = [open_run(run) for run in runs]
-    comparison = compare_runs(opened)
-    if html is not None:
-        from dlcli import api
-
-        api.compare_page(opened, html)
-    if json:
-        print_json(asdict(comparison) | ({} if html is None else {"file": html}), kept=html)
-        return
-    metrics = {key: ["–" if cell is None else f"{cell:.4f}" for cell in row] for key, row in comparison.metrics.items()}
-    rows = [[key, *row] for key, row in {**comparison.settings, **metrics}.items()]
-    print_result(*(f"{i}: {name}" for i, name in enumerate(comparison.runs, 1)))
-    print_result(make_table(["", *(str(i) for i in range(1, len(runs) + 1))], rows))
-    if html is not None:
-        print_result(f"page  {html}", kept=html)
 
 
 def _row(folder: RunFolder) -> dict[str, Any]:

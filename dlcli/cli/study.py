@@ -15,6 +15,7 @@ from dlcli.cli.arguments import path_parser
 from dlcli.cli.completion import complete_override, complete_study
 from dlcli.cli.output import (
     CONFIG,
+    DpiOption,
     JsonOption,
     ProgressOption,
     QuietOption,
@@ -82,6 +83,7 @@ def study_command(
             parser=path_parser("--output"),
         ),
     ] = None,
+    dpi: DpiOption = 150,
     list_all: Annotated[bool, typer.Option("--list", help="List the studies.")] = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -114,6 +116,7 @@ def study_command(
             data=data,
             seeds=seeds,
             folder=output,
+            dpi=dpi,
             listeners=listeners,
         )
     if json:

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from dlcli.evaluation.calibration import BINS, Reliability, measure_reliability
+from dlcli.evaluation.interval import wilson_interval
 
 PerClass: TypeAlias = dict[str, dict[str, float | None]]
 
 _TOP_K = (2, 3, 5)
 _SHOWN = 10  # most confused pairs, most certain and least certain examples
-_NORMAL_QUANTILE = 1.959963984540054  # the 97.5 % quantile, for a 95 % interval
 
 
 def classification_metrics(probs: Tensor, labels: Tensor, class_names: Sequence[str]) -> dict[str, Any]:
@@ -63,14 +63,6 @@ def classification_metrics(probs: Tensor, labels: Tensor, class_names: Sequence[
 def accuracy(probs: Tensor, labels: Tensor) -> float:
     """Return the fraction of examples whose most likely class is the true class."""
     return (probs.argmax(1) == labels).double().mean().item()
-
-
-def wilson_interval(hits: int, n: int) -> tuple[float, float]:
-    """Return the 95 % confidence interval of hits / n (Wilson 1927); it stays within 0..1 even if all are hits."""
-    rate, z2 = hits / n, _NORMAL_QUANTILE**2
-    centre = (rate + z2 / (2 * n)) / (1 + z2 / n)
-    half = _NORMAL_QUANTILE / (1 + z2 / n) * math.sqrt(rate * (1 - rate) / n + z2 / (4 * n * n))
-    return (0.0 if hits == 0 else centre - half, 1.0 if hits == n else centre + half)
 
 
 def log_loss(probs: Tensor, labels: Tensor) -> float:

@@ -23,7 +23,7 @@ _LOSS_NAMES = {
     "l1": "absolute error",
     "huber": "Huber loss",
 }
-_METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
+METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
 _LEAST_R2 = -0.5  # lower end of the axis: the first epochs can be far below and would compress the rest
 
 
@@ -72,9 +72,9 @@ def metrics(run: TrainedRun) -> Sketch | None:
     headline = panels[0][0]
     at_best = columns[headline][best - 1]
     unit = f" {shorten([run.info.target_unit], 30)[0]}" if run.info.target_unit and headline == "rmse" else ""
-    title = f"Validation: {_METRIC_NAMES[headline]} {at_best:.4g}{unit} in the best epoch, {best} of {len(epochs)}"
+    title = f"Validation: {METRIC_NAMES[headline]} {at_best:.4g}{unit} in the best epoch, {best} of {len(epochs)}"
     parts = [
-        f"{_METRIC_NAMES[name]}: {_first_and_last(values)}; {values[best - 1]:.4g} in the best epoch"
+        f"{METRIC_NAMES[name]}: {_first_and_last(values)}; {values[best - 1]:.4g} in the best epoch"
         for name, values in columns.items()
     ]
     alt = f"Validation metrics over {_count(len(epochs), 'epoch')}; the best epoch is {best}. {'. '.join(parts)}."
@@ -111,7 +111,7 @@ def _draw_metrics(
         axes.set_ylabel(f"error on val{unit}{', log scale' if scale == 'log' else ''}")
     else:
         axes.set_ylabel("fraction of validation examples")
-    lines = {_METRIC_NAMES[name]: values for name, values in columns.items()}
+    lines = {METRIC_NAMES[name]: values for name, values in columns.items()}
     if info.noise and "rmse" in columns:
         lines["noise"] = [info.noise] * len(epochs)
     draw_lines(axes, epochs, lines, gap=0.1 if info.task == "regression" else 0.06)

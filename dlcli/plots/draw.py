@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,9 @@ from dlcli.errors import DataError, UsageError
 from dlcli.experiment import Experiment
 from dlcli.plots.gallery import Picture, cheap_names, pictures
 from dlcli.plots.names import PICTURES
-from dlcli.plots.style import Format
+from dlcli.plots.style import DPI, Format
 from dlcli.runs.files import write_atomic
-from dlcli.runs.folder import RunFolder, find_run
+from dlcli.runs.folder import RunFolder, find_run, runs_root
 from dlcli.runs.run import Run, RunLike, open_run
 from dlcli.runs.trained_run import CheckpointName, SplitName, TrainedRun, load_trained_run
 
@@ -37,6 +38,7 @@ def draw(
     *,
     formats: Sequence[Format] = ("png",),
     folder: Path | None = None,
+    dpi: int = DPI,
     split: SplitName = "test",
     checkpoint: CheckpointName = "best",
     device: str = "auto",
@@ -49,7 +51,9 @@ def draw(
             unless a run has that name.
         names: Names of the pictures; empty draws all that apply to the run.
         formats: File formats, `png` or `svg`.
-        folder: Output folder; None uses `plots` in the run folder.
+        folder: Output folder; None uses `plots` in the run folder. In a folder outside the run, the file names begin
+            with the name of the run, so that the pictures of several runs can share it.
+        dpi: Resolution of PNG files, and of the pixels in SVG files, in dots per inch.
         split: Split that the pictures show.
         checkpoint: Checkpoint to load the model from.
         device: Device to compute on.
@@ -62,7 +66,8 @@ def draw(
     run, names = _read_names(run, names)
     trained = load_trained_run(run, split, checkpoint, device=device, data_root=data_root)
     selected = _select(trained, names)
-    return DrawResult(run.path, _write(selected, formats, _make_folder(run.folder, folder)))
+    target = _make_folder(run.folder, folder)
+    return DrawResult(run.path, _write(selected, formats, target, dpi=dpi, prefix=_prefix(run.folder.path, target)))
 
 
 def list_pictures(
@@ -148,7 +153,22 @@ def _make_folder(run: RunFolder, folder: Path | None) -> Path:
     return path
 
 
-def _write(selected: Sequence[Picture], formats: Sequence[Format], folder: Path) -> dict[str, list[str]]:
+def _prefix(run: Path, folder: Path) -> str:
+    """Return the start of the file names: the path of the run as one word, or nothing in a folder inside the run.
+
+    The path begins in the runs folder or the working folder; if it is in neither, only its last two folders are used.
+    """
+    run, folder = run.resolve(), folder.resolve()
+    if folder.is_relative_to(run):
+        return ""
+    bases = [base.resolve() for base in (runs_root(), Path()) if run.is_relative_to(base.resolve())]
+    parts = run.relative_to(bases[0]).parts if bases else run.parts[-2:]
+    return "-".join([*(part.strip(os.sep) for part in parts), ""])
+
+
+def _write(
+    selected: Sequence[Picture], formats: Sequence[Format], folder: Path, *, dpi: int = DPI, prefix: str = ""
+) -> dict[str, list[str]]:
     """Draw pictures into a folder and return the files by picture name.
 
     Raises:
@@ -157,9 +177,9 @@ def _write(selected: Sequence[Picture], formats: Sequence[Format], folder: Path)
     files: dict[str, list[str]] = {}
     for picture in selected:
         for format_ in dict.fromkeys(formats):
-            path = folder / f"{picture.name}.{format_}"
+            path = folder / f"{prefix}{picture.name}.{format_}"
             try:
-                write_atomic(path, picture.render(format_))
+                write_atomic(path, picture.render(format_, dpi))
             except DataError as error:
                 raise DataError(
                     error.message, hint="free some disk space, or choose another folder with -o DIR"

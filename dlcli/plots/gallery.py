@@ -6,10 +6,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from dlcli.overview import describe_setup
 from dlcli.plots import classes, confusion, curves, images, regions, regression, reliability, simplex
 from dlcli.plots import layers as inside
 from dlcli.plots.names import PICTURES
-from dlcli.plots.style import Format, Sketch, drawing, render
+from dlcli.plots.style import DPI, Format, Setup, Sketch, add_footer, drawing, render
+from dlcli.runs.folder import name_run
 from dlcli.runs.trained_run import TrainedRun
 
 if TYPE_CHECKING:
@@ -57,6 +59,8 @@ class Picture:
         alt: Alternative text that describes the plot, including its numbers.
         draw: Function that draws the figure.
         is_cheap: Whether `plots: auto` draws it after training: it is fast and does not use the test split.
+        setup: Data, model and optimizer of the run, for the footer of the file.
+        run_name: Name of the run, for the footer of the file.
     """
 
     name: str
@@ -64,11 +68,15 @@ class Picture:
     alt: str
     draw: Callable[[], Figure]
     is_cheap: bool
+    setup: Setup
+    run_name: str
 
-    def render(self, format_: Format) -> bytes:
-        """Return the content of the image file; repeated calls return the same bytes."""
+    def render(self, format_: Format, dpi: int = DPI) -> bytes:
+        """Return the content of the image file, with a footer; repeated calls return the same bytes."""
         with drawing():
-            return render(self.draw(), format_)
+            figure = self.draw()
+            add_footer(figure, [self.setup], self.run_name)
+            return render(figure, format_, dpi)
 
 
 def pictures(run: TrainedRun, names: Collection[str] = PICTURES) -> list[Picture]:
@@ -80,7 +88,11 @@ def pictures(run: TrainedRun, names: Collection[str] = PICTURES) -> list[Picture
     """
     rows = [row for row in _TABLE if row.name in names]
     sketches = [(row, sketch) for row in rows if (sketch := row.sketch(run)) is not None]
-    return [Picture(row.name, *sketch._replace(draw=_in_style(sketch.draw)), row.is_cheap) for row, sketch in sketches]
+    setup, run_name = describe_setup(run.config, run.info), name_run(run.title, run.config.name)
+    return [
+        Picture(row.name, *sketch._replace(draw=_in_style(sketch.draw)), row.is_cheap, setup, run_name)
+        for row, sketch in sketches
+    ]
 
 
 def cheap_names() -> list[str]:

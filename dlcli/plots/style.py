@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Format: TypeAlias = Literal["png", "svg"]
+Format: TypeAlias = Literal["png", "svg", "pdf"]
+Setup: TypeAlias = Sequence[str]  # data, model and optimizer of a run, see `describe_setup`
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 
@@ -50,12 +51,20 @@ _SETTINGS: dict[str, Any] = {
     "legend.frameon": False,
     "hatch.linewidth": 0.6,
     "figure.dpi": 100,
-    "savefig.dpi": 150,
+    "pdf.fonttype": 42,  # TrueType: text stays text, which journals require
     "svg.hashsalt": "dlcli",
     "svg.fonttype": "path",
     "text.parse_math": False,  # a $ in a user's name is a literal dollar sign
 }
+DPI = 150  # default resolution of PNG files
 _CHARACTERS_PER_INCH = 9.3  # of a bold title
+_FOOTER_SIZE, _FOOTER_CHARACTERS_PER_INCH = 6.5, 19
+_LONGEST_NAME = 100  # letters of the name in a footer
+_METADATA: dict[Format, dict[str, None]] = {  # without versions and times, so that the bytes are the same each time
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
 # Warnings of matplotlib about letters that its font lacks; it draws boxes instead.
 _MISSING_LETTERS = (r"Glyph \d+", "Matplotlib currently does not support")
 
@@ -111,11 +120,30 @@ def new_axes(title: str, width: float = 6.4, height: float = 4.0) -> tuple[Figur
     return figure, figure.add_subplot()
 
 
-def render(figure: Figure, format_: Format) -> bytes:
+def add_footer(figure: Figure, setups: Sequence[Setup], name: str) -> None:
+    """Write a small grey line below a figure: data, model, optimizer and name of the run.
+
+    Args:
+        figure: Figure from `new_figure`, whose layout makes room for the line.
+        setups: Setup of each run in the figure; the line states what they share.
+        name: Name of the run, or description of the runs.
+    """
+    parts = [_shared_words(texts) for texts in zip(*setups, strict=True)]
+    line = " · ".join(part for part in (*parts, *shorten([name], _LONGEST_NAME)) if part)
+    line = textwrap.fill(visible(line), int(figure.get_figwidth() * _FOOTER_CHARACTERS_PER_INCH))
+    figure.supxlabel(line, x=0.01, horizontalalignment="left", fontsize=_FOOTER_SIZE, color=MUTED)
+
+
+def _shared_words(texts: Sequence[str]) -> str:
+    """Return the items of comma-separated texts that all of them contain, separated by spaces."""
+    items = [text.split(", ") for text in texts]
+    return " ".join(item for item in items[0] if all(item in others for others in items))
+
+
+def render(figure: Figure, format_: Format, dpi: int = DPI) -> bytes:
     """Return a figure as the content of an image file; the same figure gives the same bytes."""
     buffer = io.BytesIO()
-    metadata = {"Date": None, "Creator": None} if format_ == "svg" else {"Software": None}
-    figure.savefig(buffer, format=format_, metadata=metadata)
+    figure.savefig(buffer, format=format_, metadata=_METADATA[format_], dpi=dpi)
     return buffer.getvalue()
 
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from dlcli.config.schema import HEADLINE, HIGHER_IS_BETTER
+from dlcli.config.schema import HEADLINE
+from dlcli.evaluation.ranking import Mark, explain_marks, rank_runs
 from dlcli.plots.comparison import draw_comparison
 from dlcli.report.html import Image, embed, number, render_page, write_page
 from dlcli.report.tables import Cell, Table, Value
-from dlcli.runs.comparison import compare_runs
+from dlcli.runs.comparison import Comparison, compare_runs, format_seconds
 from dlcli.runs.log import Row
 from dlcli.runs.run import Run, open_run
 
@@ -25,24 +26,16 @@ def compare_page(runs: Sequence[str | Run], output: str | os.PathLike[str]) -> N
     """
     opened = [open_run(run) for run in runs]
     comparison = compare_runs(opened)
-    write_page(Path(output), render_comparison(opened, comparison.settings, comparison.metrics).encode())
+    write_page(Path(output), render_comparison(opened, comparison).encode())
 
 
-def render_comparison(
-    runs: Sequence[Run],
-    settings: Mapping[str, Sequence[str]],
-    metrics: Mapping[str, Sequence[float | None]],
-) -> str:
-    """Return an HTML page that compares several runs.
-
-    Args:
-        runs: Runs to compare, at least two.
-        settings: Settings that differ, with one value per run.
-        metrics: Metrics with one value per run; None where unknown.
-    """
-    logs = {f"run {i}": run.rows for i, run in enumerate(runs, 1)}
+def render_comparison(runs: Sequence[Run], comparison: Comparison) -> str:
+    """Return an HTML page that compares at least two runs."""
+    labels = comparison.labels
+    logs = dict(zip(labels, (run.rows for run in runs), strict=True))
     headlines = dict.fromkeys(HEADLINE[run.config.task] for run in runs)
     images = _curves(logs, ["train/loss", "val/loss", *(f"val/{name}" for name in headlines)])
+    marks = rank_runs(runs, comparison)
     return render_page(
         "compare.html.j2",
         [
@@ -51,26 +44,32 @@ def render_comparison(
             ("curves", "Curves", images),
             ("config", "Config", True),
         ],
-        names=[run.config.name for run in runs],
+        labels=labels,
         runs=Table(
             "Runs",
-            ["run", "folder", "status", "epochs"],
-            [[label, run.path, run.status, len(run.rows)] for label, run in zip(logs, runs, strict=True)],
+            ["run", "folder", "status", "epochs", "time"],
+            [
+                [label, run.path, run.status, len(run.rows), format_seconds(run.summary.get("seconds"))]
+                for label, run in zip(labels, runs, strict=True)
+            ],
         ),
-        metrics=Table("Metrics; ★ marks the best value", ["metric", *logs], _metric_rows(metrics)),
+        metrics=Table(
+            "; ".join(["Metrics", *explain_marks(marks)]), ["metric", *labels], _metric_rows(comparison, marks)
+        ),
         images=images,
-        settings=Table("Settings that differ", ["setting", *logs], [[key, *row] for key, row in settings.items()]),
+        settings=Table(
+            "Settings that differ", ["setting", *labels], [[key, *row] for key, row in comparison.settings.items()]
+        ),
     )
 
 
-def _metric_rows(metrics: Mapping[str, Sequence[float | None]]) -> list[list[Value]]:
-    """Return the metrics, with the best value of each quality metric marked unless all values are equal."""
+def _metric_rows(comparison: Comparison, marks: Mapping[str, Sequence[Mark]]) -> list[list[Value]]:
+    """Return the metrics with the marks of `rank_runs`; the time is in the table of runs."""
     rows: list[list[Value]] = []
-    for key, values in metrics.items():
-        known = [value for value in values if value is not None]
-        best = (max if key.rpartition("/")[2] in HIGHER_IS_BETTER else min)(known, default=None)
-        is_ranked = "/" in key and len(set(known)) > 1
-        rows.append([key, *(Cell(value, mark="best" if is_ranked and value == best else "") for value in values)])
+    for key, values in comparison.metrics.items():
+        if key != "seconds":
+            pairs = zip(values, marks.get(key, [""] * len(values)), strict=True)
+            rows.append([key, *(Cell(value, mark=mark) for value, mark in pairs)])
     return rows
 
 

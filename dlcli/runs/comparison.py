@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlcli.config.render import flatten, render_value
+from dlcli.runs.labels import label_runs
 from dlcli.runs.run import Run
 
 
@@ -16,11 +17,13 @@ class Comparison:
 
     Attributes:
         runs: Run folders.
+        labels: Short unique labels, from the settings that differ.
         settings: Settings that differ, as YAML; `–` if a run does not have the setting.
         metrics: Metrics by `split/metric`, and `seconds`; None if unknown.
     """
 
     runs: list[str]
+    labels: list[str]
     settings: dict[str, list[str]]
     metrics: dict[str, list[float | None]]
 
@@ -36,6 +39,7 @@ def compare_runs(runs: Sequence[Run]) -> Comparison:
     metrics = [_metrics(run.summary) for run in runs]
     return Comparison(
         runs=[run.path for run in runs],
+        labels=label_runs(runs),
         settings={
             key: [render_value(values[key]) if key in values else "–" for values in settings]
             for key in dict.fromkeys(key for values in settings for key in values)
@@ -43,7 +47,9 @@ def compare_runs(runs: Sequence[Run]) -> Comparison:
         },
         metrics={
             key: [values.get(key) for values in metrics]
-            for key in dict.fromkeys(key for values in metrics for key in values)
+            for key in sorted(
+                dict.fromkeys(key for values in metrics for key in values), key=lambda key: key == "seconds"
+            )
         },
     )
 
@@ -57,6 +63,18 @@ def _metrics(summary: Mapping[str, Any]) -> dict[str, float | None]:
         },
         "seconds": summary.get("seconds"),
     }
+
+
+def format_metric(value: float | None) -> str:
+    """Return a metric with four decimals, or three digits if it is very small or large; a dash for None."""
+    if value is None:
+        return "–"
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e7 else f"{value:.3g}"
+
+
+def format_seconds(seconds: float | None) -> str:
+    """Return a time with its unit, such as `7.4 s`."""
+    return "–" if seconds is None else f"{seconds:.1f} s"
 
 
 def numbers(metrics: Mapping[str, Any] | None) -> list[tuple[str, float]]:

@@ -126,6 +126,12 @@ def _checked(path: Path, types: Mapping[str, Any]) -> dict[str, Any]:
     return record
 
 
+def name_run(path: str | os.PathLike[str], config_name: str) -> str:
+    """Return the name of a run for people: its folder, after the config's name if that is the folder above."""
+    path = Path(path).absolute()
+    return f"{config_name}/{path.name}" if path.parent.name == config_name else path.name
+
+
 def _exists(path: Path) -> bool:
     try:
         return path.exists()

@@ -133,6 +133,7 @@ def calls(run: str, folder: Path) -> dict[str, Callable[[], object]]:
     small = dlcli.load_config("digits", ["model.hidden_sizes=[3]"])
     return {
         "bench": lambda: api.bench("digits", ["model.hidden_sizes=[3]"], rounds=1),
+        "compare_figure": lambda: api.compare_figure([run, run], folder / "compare.png"),
         "compare_page": lambda: api.compare_page([run, run], folder / "compare.html"),
         "diagnose": lambda: api.diagnose(run),
         "draw": lambda: api.draw(run, ["loss"]),

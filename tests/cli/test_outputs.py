@@ -44,6 +44,7 @@ WITHOUT_TORCH = [
     Command("runs list --json"),
     Command("runs show run"),
     Command("runs compare run run"),
+    Command("runs compare run run --format csv"),
     Command("study"),
 ]
 WITH_TORCH = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Finished
+from PIL import Image
 
 from dlcli import api
 from dlcli.api import training
@@ -44,8 +46,32 @@ def test_plots_are_files_in_the_run_folder(dlcli: Callable[..., Finished], run: 
         "confusion": set(paths[2:]),
     }
     assert [path.read_bytes() for path in paths] == before, "the same bytes"
-    dlcli("plot", run, "confusion", "--split", "val", "-o", "elsewhere/deep")
-    assert Path("elsewhere/deep/confusion.png").read_bytes() != before[2]
+    (drawn,) = dlcli("plot", run, "confusion", "--split", "val", "-o", "elsewhere/deep").out.split()
+    assert Path(drawn).parent == Path("elsewhere/deep")
+    assert Path(drawn).read_bytes() != before[2]
+
+
+def test_the_pictures_of_several_runs_can_share_a_folder(dlcli: Callable[..., Finished], run: str) -> None:
+    seconds = [api.train(load_config("digits", ["training.epochs=1"]), run_dir=Path(name, "run")) for name in "ab"]
+    api.train(load_config("digits", ["training.epochs=1", "name=one"]))
+    for folder in (*(result.run for result in seconds), run, "one"):
+        assert dlcli("plot", folder, "loss", "-o", "shared").code == 0
+    names = {path.name for path in Path("shared").iterdir()}
+    assert {"a-run-loss.png", "b-run-loss.png"} < names
+    assert len(names) == 4
+    assert any(re.fullmatch(r"one-\d{8}T\d{6}Z-[0-9a-f]{4}-loss\.png", name) for name in names)
+    assert dlcli("plot", "a/run", "loss", "-o", "a/run/mine").out == "a/run/mine/loss.png\n"
+
+
+def test_the_resolution_of_pictures_can_be_chosen(dlcli: Callable[..., Finished], run: str) -> None:
+    sizes = []
+    for dpi in ([], ["--dpi", "72"], ["--dpi", "600"]):
+        (drawn,) = dlcli("plot", run, "loss", "-o", "sized", *dpi).out.split()
+        with Image.open(drawn) as image:
+            sizes.append(image.size)
+    assert sizes == [(960, 600), (460, 288), (3840, 2400)]
+    for dpi in (["--dpi", "71"], ["--dpi", "601"], ["--dpi", "fine"]):
+        assert dlcli("plot", run, "loss", *dpi).code == 2
 
 
 def test_the_list_shows_names_and_titles(dlcli: Callable[..., Finished], run: str) -> None:
@@ -83,12 +109,13 @@ def test_invalid_requests_are_reported(dlcli: Callable[..., Finished], run: str,
         refused = dlcli("plot", run, "loss", "-o", folder)
         assert refused.code == 3
         assert f"cannot create {folder}" in refused.err
-    Path("taken/loss.png").mkdir(parents=True)
+    name = f"{Path(run).parent.name}-run-loss.png"
+    Path("taken", name).mkdir(parents=True)
     refused = dlcli("plot", run, "loss", "-o", "taken")
     assert refused.code == 3
-    assert "cannot write taken/loss.png" in refused.err
+    assert f"cannot write taken/{name}" in refused.err
     assert "Traceback" not in refused.err
-    assert list(Path("taken").iterdir()) == [Path("taken/loss.png")]
+    assert list(Path("taken").iterdir()) == [Path("taken", name)]
 
 
 def test_a_symlink_in_a_foreign_run_is_not_followed(dlcli: Callable[..., Finished], clean_place: Path) -> None:

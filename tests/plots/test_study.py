@@ -6,6 +6,7 @@ import io
 import xml.etree.ElementTree as ET
 
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 from studies.made_up import LATE, NEVER, SOON, make_results
 
@@ -30,6 +31,28 @@ def test_a_figure_can_be_drawn_if_every_training_diverged() -> None:
     labels = ("cross-entropy", "squared error")
     curves = {label: [None, None] for label in labels}
     assert draw_study(make_results("mse-vs-cross-entropy", curves, dict.fromkeys(labels, (0.9, 0.9))))
+
+
+def test_a_figure_states_its_data_model_optimizer_and_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Figure] = []
+
+    def keep(figure: Figure, *_: object) -> bytes:
+        figures.append(figure)
+        return b""
+
+    monkeypatch.setattr("dlcli.lecture.studies.figure.render", keep)
+    labels = ("softmax", "L1 norm")
+    results = make_results("softmax-vs-l1", {label: [SOON, LATE] for label in labels}, dict.fromkeys(labels, (0.9, 1)))
+    draw_study(results)
+    assert figures[0].get_supxlabel() == (
+        "digits · 64-64-64-10 sigmoid · sgd lr 0.1 · mean ± standard deviation over 2 seeds · study softmax-vs-l1"
+    )
+
+
+def test_the_resolution_of_a_figure_can_be_chosen() -> None:
+    labels = ("softmax", "L1 norm")
+    results = make_results("softmax-vs-l1", {label: [SOON, LATE] for label in labels}, dict.fromkeys(labels, (0.9, 1)))
+    assert imread(io.BytesIO(draw_study(results, 300)["figure.png"])).shape[:2] == (1440, 3000)
 
 
 def test_the_same_results_give_the_same_bytes() -> None:

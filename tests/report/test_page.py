@@ -17,6 +17,7 @@ import pytest
 from dlcli.report.compare import render_comparison
 from dlcli.report.html import code, number
 from dlcli.report.page import Contents, render_report
+from dlcli.runs.comparison import Comparison
 
 DIVERGED = {"status": "diverged", "error": "NaN"}
 INLINE = {"span", "strong", "code", "a"}
@@ -91,7 +92,8 @@ def hostile_page() -> str:
 
 def comparison(names: list[str], metrics: dict[str, list[float | None]] | None = None) -> str:
     runs: list[Any] = [examples.record(f"name={json.dumps(name)}", path=f"runs/{name}") for name in names]
-    return render_comparison(runs, {"optimizer.lr": ["0.1", "0.2"]}, metrics or {"val/loss": [0.25, 0.5]})
+    settings = {"optimizer.lr": ["0.1", "0.2"]}
+    return render_comparison(runs, Comparison(names, names, settings, metrics or {"val/loss": [0.25, 0.5]}))
 
 
 @pytest.mark.parametrize("make", PAGES.values(), ids=PAGES.keys())
@@ -227,16 +229,26 @@ def test_a_long_log_is_sampled_and_includes_the_best_epoch() -> None:
     assert "1,000 0.0010" in text
 
 
-def test_the_best_run_is_marked_with_a_word() -> None:
-    metrics = {"val/loss": [0.25, 0.5], "val/accuracy": [0.8, 0.9], "test/loss": [0.3, None], "seconds": [1.0, 2.0]}
-    text = Page(comparison(["one", "two"], metrics)).text
+def test_the_best_run_on_validation_is_marked_with_a_word() -> None:
+    metrics: dict[str, list[float | None]] = {
+        "val/loss": [0.25, 0.5],
+        "val/accuracy": [0.5, 0.9],
+        "val/macro_f1": [0.88, 0.9],
+        "test/loss": [0.3, None],
+        "test/accuracy": [0.1, 0.9],
+    }
+    html = comparison(["one", "two"], metrics)
+    text = Page(html).text
     for row in (
         "val/loss 0.2500 best 0.5000",
-        "val/accuracy 0.8000 0.9000 best",
+        "val/accuracy 0.5000 0.9000 best",
+        "val/macro_f1 0.8800 tied 0.9000 tied",
         "test/loss 0.3000 –",
-        "seconds 1.0000 2.0000",
+        "test/accuracy 0.1000 0.9000",
+        "one runs/one finished 40 83.4 s",
     ):
         assert row in text
+    assert html.count('<td class="number tied">') == 2
 
 
 def test_the_command_writes_a_page_and_prints_its_path(dlcli: Any, clean_place: Path) -> None:
@@ -310,6 +322,10 @@ def test_compared_runs_have_a_page(dlcli: Any, clean_place: Path) -> None:
     assert printed["file"] == "both.html"
     page = Page(Path("both.html").read_text())
     assert "optimizer.lr 0.1 0.01" in page.text
+    assert printed["labels"] == ["lr 0.1", "lr 0.01"]
+    assert "metric lr 0.1 lr 0.01" in page.text
+    assert "lr 0.01 runs/digits/lr0.01 finished 2" in page.text
+    del printed["metrics"]["seconds"]
     assert all(number(value) in page.text for row in printed["metrics"].values() for value in row)
     assert [str(image["alt"]).partition(",")[0] for image in page.all("img")] == [
         "train/loss",

@@ -36,7 +36,8 @@ def make_results(
         trainings = tuple(make_training(seed, curve, test) for seed, (curve, test) in enumerate(pairs, 1))
         reached = tuple(first_epoch(training.curve, level, higher=True) for training in trainings)
         config = {"model.hidden_sizes": (64, 64)}
-        variants.append(VariantResults(variant.label, config, 0.1, {0.1: 0.5}, trainings, reached))
+        setup = ("digits", "64-64-64-10, sigmoid", "sgd, lr 0.1")
+        variants.append(VariantResults(variant.label, config, setup, 0.1, {0.1: 0.5}, trainings, reached))
     n = len(variants[0].trainings)
     return StudyResults(
         study=chosen,

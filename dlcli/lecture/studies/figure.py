@@ -20,7 +20,18 @@ from dlcli.lecture.studies.sentences import (
     write_title,
 )
 from dlcli.plots.placing import spread_apart
-from dlcli.plots.style import COLOURS, LINES, MUTED, SEQUENTIAL, class_style, drawing, new_figure, render
+from dlcli.plots.style import (
+    COLOURS,
+    DPI,
+    LINES,
+    MUTED,
+    SEQUENTIAL,
+    add_footer,
+    class_style,
+    drawing,
+    new_figure,
+    render,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,11 +45,11 @@ _SINGLE_SEED = "#A0A0A0"
 _NAME: dict[str, Any] = {"fontsize": 9, "fontweight": "bold", "va": "center"}
 
 
-def draw_study(results: StudyResults) -> dict[str, bytes]:
+def draw_study(results: StudyResults, dpi: int = DPI) -> dict[str, bytes]:
     """Draw a study and return its files by name: `figure.png` and `figure.svg`."""
     with drawing():
         figure = _compose(results)
-        return {"figure.png": render(figure, "png"), "figure.svg": render(figure, "svg")}
+        return {"figure.png": render(figure, "png", dpi), "figure.svg": render(figure, "svg", dpi)}
 
 
 def _compose(results: StudyResults) -> Figure:
@@ -55,8 +66,8 @@ def _compose(results: StudyResults) -> Figure:
     }
     panels[results.study.panel](right, results)
     mean = "geometric mean and standard deviation" if results.study.curve == "distance" else "mean ± standard deviation"
-    note = f"{results.data}; {mean} over {count(len(results.seeds), 'seed')}"
-    figure.supxlabel(note, x=0.01, ha="left", fontsize=8.5, color=MUTED)
+    note = f"{mean} over {count(len(results.seeds), 'seed')} · study {results.study.name}"
+    add_footer(figure, [variant.setup for variant in results.learned], note)
     return figure
 
 

@@ -64,6 +64,7 @@ class VariantResults:
     Attributes:
         label: Label of the variant.
         config: Settings by their dotted names, without the seed.
+        setup: Data, model and optimizer in a few words, see `describe_setup`.
         lr: Learning rate of the trainings; None for the closed-form solution.
         tried: Mean of the curve by tried learning rate, if tuned; None where training diverged.
         trainings: Trainings, one per seed, in order.
@@ -72,6 +73,7 @@ class VariantResults:
 
     label: str
     config: Mapping[str, Any]
+    setup: tuple[str, ...]
     lr: float | None
     tried: Mapping[float, float | None]
     trainings: tuple[Training, ...]

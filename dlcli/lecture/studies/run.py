@@ -49,6 +49,7 @@ def study(
     data: str | None = None,
     seeds: int = 5,
     folder: Path | None = None,
+    dpi: int = 150,
     listeners: StudyListeners | None = None,
 ) -> StudyOutcome:
     """Run a study and save its figure and results.
@@ -61,6 +62,7 @@ def study(
         data: Name of the data source; None selects the study's first.
         seeds: Number of seeds per variant, at least 2, counted from the seed after the config's `seed`.
         folder: Output folder; None uses `studies/NAME`, or `studies/NAME-2` if that holds results of another study.
+        dpi: Resolution of the PNG file, in dots per inch.
         listeners: Callbacks; None uses no callbacks.
 
     Raises:
@@ -76,15 +78,15 @@ def study(
     training = PairedTraining(plan, listeners or StudyListeners())
     with _folder_for(plan, folder) as folder:
         results = training.run()
-        return _write(folder, results, {**start, **describe_environment(training.device)})
+        return _write(folder, results, {**start, **describe_environment(training.device)}, dpi)
 
 
-def _write(folder: Path, results: StudyResults, environment: Mapping[str, Any]) -> StudyOutcome:
+def _write(folder: Path, results: StudyResults, environment: Mapping[str, Any], dpi: int) -> StudyOutcome:
     """Write the files of a study."""
     from dlcli.lecture.studies.figure import draw_study  # imports matplotlib, which is slow
 
     record = {**make_record(results), **environment}
-    pictures = draw_study(results)
+    pictures = draw_study(results, dpi)
     write_json(folder / RECORD, record)
     for file, content in pictures.items():
         write_atomic(folder / file, content)

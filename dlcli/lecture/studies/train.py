@@ -26,6 +26,7 @@ from dlcli.lecture.studies.plan import Plan
 from dlcli.lecture.studies.results import StudyResults, Training, VariantResults, first_epoch
 from dlcli.lecture.studies.sentences import format_number
 from dlcli.lecture.studies.study import Variant
+from dlcli.overview import describe_setup
 from dlcli.training.device import convert_memory_errors
 from dlcli.training.evaluation import evaluate_split
 from dlcli.training.events import EpochEnded
@@ -65,6 +66,7 @@ class PairedTraining:
         self._total, self._done = trained * (len(plan.lrs) + len(plan.seeds)) * plan.epochs, 0
         self._unit = ""
         self._data: DataSection | None = None
+        self._setups: dict[str, tuple[str, ...]] = {}
         self.device = torch.device("cpu")
 
     def run(self) -> StudyResults:
@@ -107,6 +109,7 @@ class PairedTraining:
         return VariantResults(
             label=variant.label,
             config={key: value for key, value in flatten(config).items() if key not in ("seed", "name")},
+            setup=self._setups[variant.label],
             lr=None if variant.is_solved else config.optimizer.lr,
             tried=tried,
             trainings=trainings,
@@ -152,6 +155,7 @@ class PairedTraining:
         self._data = config.data
         experiment = build_experiment(config, notify=self._listeners.notify, splits=splits)
         self._unit, self.device = experiment.splits.info.target_unit, experiment.device
+        self._setups[variant.label] = describe_setup(config, experiment.splits.info)
         is_distance = self._plan.study.curve == "distance"
         solution = solve_least_squares(experiment.splits.train) if is_distance else None
         with convert_memory_errors(config):

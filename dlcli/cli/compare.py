@@ -1,0 +1,160 @@
+"""The `dlcli runs compare` command: settings, metrics and curves of several runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from dlcli.cli.arguments import name_or_path_parser, path_parser
+from dlcli.cli.completion import complete_run
+from dlcli.cli.output import DpiOption, JsonOption, make_table, print_json, print_result
+from dlcli.cli.table_formats import TableFormat, format_table
+from dlcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from dlcli.evaluation.ranking import Mark
+    from dlcli.runs.comparison import Comparison
+    from dlcli.runs.run import Run
+
+_FIGURES: dict[str, Literal["png", "svg", "pdf"]] = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
+
+
+def compare_command(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN",
+            help="Folders or names of two or more runs.",
+            parser=name_or_path_parser("RUN"),
+            autocompletion=complete_run,
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Also write a figure of the validation curves: a .png, .svg or .pdf file.",
+            parser=path_parser("--output"),
+        ),
+    ] = None,
+    dpi: DpiOption = 150,
+    html: Annotated[
+        str | None,
+        typer.Option(
+            "--html",
+            metavar="FILE",
+            help="Also write an HTML page with the curves of the runs.",
+            parser=name_or_path_parser("--html"),
+        ),
+    ] = None,
+    format_: Annotated[
+        TableFormat | None,
+        typer.Option("--format", help="Print only the table: Markdown, CSV (all digits) or LaTeX (booktabs)."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Compare the differing settings and the metrics of runs side by side.
+
+    Example: dlcli runs compare digits moons -o figure.pdf
+
+    Example: dlcli runs compare digits moons --format md
+    """
+    from dlcli.runs.comparison import compare_runs
+    from dlcli.runs.run import open_run
+
+    _check_options(runs, output, format_, json=json)
+    opened = [open_run(run) for run in runs]
+    comparison = compare_runs(opened)
+    files = _write_files(opened, html, output, dpi)
+    kept = files.get("file")
+    if json:
+        print_json(asdict(comparison) | files, kept=kept)
+    elif format_ is not None:
+        print_result(_format(opened, comparison, format_), kept=kept)
+    else:
+        _print(opened, comparison, files)
+
+
+def _check_options(runs: Sequence[str], output: Path | None, format_: TableFormat | None, *, json: bool) -> None:
+    """Check the options before any file is read.
+
+    Raises:
+        UsageError: If they cannot be used.
+    """
+    if len(runs) < 2:
+        raise UsageError("compare needs at least two runs", hint="run `dlcli runs list` to list the runs")
+    if json and format_ is not None:
+        raise UsageError("--json and --format exclude each other", hint="remove one of them")
+    if output is not None and output.suffix.lower() not in _FIGURES:
+        message = f"--output must end in .png, .svg or .pdf. Got {str(output)!r} instead"
+        raise UsageError(message, hint="write it like `-o figure.pdf`; a page is written with `--html FILE`")
+
+
+def _write_files(runs: Sequence[Run], html: str | None, figure: Path | None, dpi: int) -> dict[str, str]:
+    """Write the page and the figure, if requested, and return their paths by their JSON keys."""
+    files: dict[str, str] = {}
+    if html is not None or figure is not None:
+        from dlcli import api
+    if html is not None:
+        api.compare_page(runs, html)
+        files["file"] = html
+    if figure is not None:
+        api.compare_figure(runs, figure, format_=_FIGURES[figure.suffix.lower()], dpi=dpi)
+        files["figure"] = str(figure)
+    return files
+
+
+def _print(runs: Sequence[Run], comparison: Comparison, files: Mapping[str, str]) -> None:
+    from rich.text import Text
+
+    from dlcli.evaluation.ranking import explain_marks, rank_runs
+
+    marks = rank_runs(runs, comparison)
+    width = max(map(len, comparison.labels))
+    rows: list[list[str | Text]] = []
+    for key, *cells in _rows(comparison, marks):
+        styles = [{"best": "bold", "tied": "dim", "": ""}[mark] for mark in marks.get(key, [""] * len(cells))]
+        rows.append([key, *(Text(cell, style) for cell, style in zip(cells, styles, strict=True))])
+    print_result(*(f"{label:<{width}}  {run}" for label, run in zip(comparison.labels, comparison.runs, strict=True)))
+    print_result("", make_table(["", *comparison.labels], rows))
+    if marks:
+        print_result("", *explain_marks(marks))
+    names = {"file": "page", "figure": "figure"}
+    for key, path in files.items():
+        print_result(f"{names[key]}  {path}", kept=files.get("file"))
+
+
+def _rows(comparison: Comparison, marks: Mapping[str, Sequence[Mark]]) -> list[list[str]]:
+    """Return the rows of the table: the settings that differ, then the metrics with their marks."""
+    from dlcli.evaluation.ranking import SYMBOLS
+    from dlcli.runs.comparison import format_metric, format_seconds
+
+    rows = [[key, *values] for key, values in comparison.settings.items()]
+    for key, numbers in comparison.metrics.items():
+        if key == "seconds":
+            rows.append(["time", *map(format_seconds, numbers)])
+            continue
+        pairs = zip(numbers, marks.get(key, [""] * len(numbers)), strict=True)
+        rows.append([key, *(f"{SYMBOLS[mark]}{format_metric(value)}" for value, mark in pairs)])
+    return rows
+
+
+def _format(runs: Sequence[Run], comparison: Comparison, format_: TableFormat) -> str:
+    """Return the table in a format; CSV is for programs, with all digits, an empty cell for None and no marks."""
+    from dlcli.evaluation.ranking import rank_runs
+
+    if format_ != "csv":
+        return format_table(["", *comparison.labels], _rows(comparison, rank_runs(runs, comparison)), format_)
+    rows = [[key, *values] for key, values in comparison.settings.items()]
+    rows += [
+        [key, *("" if value is None else repr(value) for value in values)] for key, values in comparison.metrics.items()
+    ]
+    return format_table(["", *comparison.labels], rows, format_)

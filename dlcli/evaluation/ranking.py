@@ -1,0 +1,66 @@
+"""Ranking of compared runs: the best value of each validation metric, and values as good up to chance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias
+
+from dlcli.config.schema import HIGHER_IS_BETTER, Config
+from dlcli.evaluation.interval import wilson_interval
+from dlcli.runs.comparison import Comparison
+from dlcli.runs.run import Run
+
+Mark: TypeAlias = Literal["best", "tied", ""]
+
+_RATES = ("val/accuracy", "val/macro_f1")
+SYMBOLS: dict[Mark, str] = {"best": "★ ", "tied": "≈ ", "": ""}
+_EXPLANATIONS: dict[Mark, str] = {
+    "best": "★ best on validation",
+    "tied": "≈ equal to the best on validation or within its 95 % interval",
+}
+
+
+def rank_runs(runs: Sequence[Run], comparison: Comparison) -> dict[str, list[Mark]]:
+    """Return a mark for each value of each validation metric that can be compared, by the keys of `metrics`.
+
+    `best` is a best value that no other equals or reaches within its 95 % interval. Otherwise the values within the
+    interval of the best are `tied`, including the best. The interval of accuracy is binomial, for the number of
+    validation examples; it is used for macro F1 too, as an approximation. Losses, errors and R² have no interval. Runs
+    on different data have no marks, and neither have different losses.
+    """
+    configs = [run.config for run in runs]
+    if len({(config.task, config.data.name) for config in configs}) > 1:
+        return {}
+    has_same_loss = len({repr(config.loss) for config in configs}) == 1
+    return {
+        key: _rank(key, values, configs)
+        for key, values in comparison.metrics.items()
+        if key.startswith("val/") and (has_same_loss or key != "val/loss")
+    }
+
+
+def explain_marks(marks: Mapping[str, Sequence[Mark]]) -> list[str]:
+    """Return an explanation of each mark that occurs."""
+    used = {mark for row in marks.values() for mark in row}
+    return [text for mark, text in _EXPLANATIONS.items() if mark in used]
+
+
+def _rank(key: str, values: Sequence[float | None], configs: Sequence[Config]) -> list[Mark]:
+    sign = 1 if key.removeprefix("val/") in HIGHER_IS_BETTER else -1
+    known = [(sign * value, i) for i, value in enumerate(values) if value is not None and math.isfinite(value)]
+    if len(known) < 2:
+        return [""] * len(values)
+    best, winner = max(known)
+    least = best
+    if key in _RATES and (n := _count_validation_examples(configs[winner])):
+        least = wilson_interval(round(best * n), n)[0]
+    near = {i for value, i in known if value >= least}
+    mark: Mark = "best" if len(near) == 1 else "tied"
+    return [mark if i in near else "" for i in range(len(values))]
+
+
+def _count_validation_examples(config: Config) -> int | None:
+    """Return the number of validation examples, up to the rounding of the splits; None if the config does not tell."""
+    total = config.data.count_examples()
+    return None if total is None else round(total * (1 - config.data.fraction_for_test()) * config.data.val_fraction)

@@ -1,0 +1,99 @@
+"""Short unique labels of runs, from the settings that differ between them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dlcli.config.render import deciding_settings, render_value
+from dlcli.config.tree import Value
+from dlcli.errors import one_line
+from dlcli.runs.run import Run
+
+_MOST_PARTS = 3  # settings in a label
+_MOST_LETTERS = 28
+_CHOICES = ("task", "data.pattern", "data.function", "model.activation", "model.init", "model.head")
+_UNCLEAR = ("none", "default")  # choices that say nothing without the name of their setting
+_SHORT = {
+    "hidden_sizes": "hidden",
+    "batch_size": "batch",
+    "gradient_clip_norm": "clip",
+    "n_samples": "samples",
+    "val_fraction": "val",
+}
+
+
+def label_runs(runs: Sequence[Run]) -> list[str]:
+    """Return a short unique label for each run: the settings that differ, such as `relu, lr 0.1`.
+
+    Settings that are at their default in every run are left out, as the default learning rates of two optimizers. If no
+    setting differs, the label is the name of the config or the folder; if too many differ, the name of the config and a
+    number.
+    """
+    keys = _differing_settings(runs)
+    names = [one_line(run.config.name) for run in runs]
+    if not keys:
+        folders = [one_line(Path(run.path).absolute().name) for run in runs]
+        return next((texts for texts in (names, folders) if _are_short_and_unique(texts)), _number(names, "{} {}"))
+    labels = [_join(deciding_settings(run.config), keys) for run in runs]
+    if len(keys) <= _MOST_PARTS and all(map(_is_short, labels)):
+        return _number(labels, "{} ({})")
+    return _number(names, "{} {}")
+
+
+def _differing_settings(runs: Sequence[Run]) -> list[str]:
+    """Return the settings that decide results, differ, and are set in some run; none from a section of another kind."""
+    settings = [deciding_settings(run.config) for run in runs]
+    differing = [
+        key
+        for key in dict.fromkeys(key for values in settings for key in values)
+        if len({repr(values.get(key)) for values in settings}) > 1
+        and any(run.origins.get(key) != "default" for run in runs)
+    ]
+    shared = [
+        key
+        for key in differing
+        if f"{key.partition('.')[0]}.name" not in differing or all(key in values for values in settings)
+    ]
+    return sorted(shared, key=lambda key: (key == "seed", not _is_choice(key)))  # words first, the seed last
+
+
+def _join(settings: Mapping[str, Value], keys: Sequence[str]) -> str:
+    return ", ".join(_describe(key, settings[key]) for key in keys if key in settings)
+
+
+def _describe(key: str, value: Value) -> str:
+    """Return a setting in a few words: `relu`, `lr 0.1`, `hidden 64-32`, `no nesterov`."""
+    section, _, name = key.rpartition(".")
+    if _is_choice(key):
+        word = section if name == "name" else name
+        return f"{word} {value}" if value in _UNCLEAR else str(value).replace("_", " ")
+    if name == "hidden_sizes" and isinstance(value, tuple):
+        return f"hidden {'-'.join(map(str, value))}" if value else "linear"
+    word = _SHORT.get(name, name.replace("_", " "))
+    if value is None or value is False:
+        return f"no {word}"
+    return word if value is True else f"{word} {render_value(value)}"
+
+
+def _is_choice(key: str) -> bool:
+    return key.endswith(".name") or key in _CHOICES
+
+
+def _is_short(text: str) -> bool:
+    return 0 < len(text) <= _MOST_LETTERS
+
+
+def _are_short_and_unique(texts: Sequence[str]) -> bool:
+    return len(set(texts)) == len(texts) and all(map(_is_short, texts))
+
+
+def _number(labels: Sequence[str], form: str) -> list[str]:
+    """Return labels made unique by a number after each repeated label."""
+    total, seen = Counter(labels), Counter[str]()
+    numbered = []
+    for label in labels:
+        seen[label] += 1
+        numbered.append(label if total[label] == 1 else form.format(label, seen[label]))
+    return numbered

@@ -1,0 +1,97 @@
+"""`dlcli runs compare`: labels, formats and figure."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Finished
+from PIL import Image
+
+from dlcli import api
+from dlcli.config.load import load_config
+
+KINDS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("compare")
+    for activation in ("relu", "tanh"):
+        overrides = ["training.epochs=2", f"model.activation={activation}"]
+        api.train(load_config("digits", overrides), run_dir=folder / activation)
+    return [str(folder / activation) for activation in ("relu", "tanh")]
+
+
+def test_columns_are_labelled_by_the_settings_that_differ(dlcli: Callable[..., Finished], runs: list[str]) -> None:
+    lines = dlcli("runs", "compare", *runs).out.splitlines()
+    assert lines[:2] == [f"relu  {runs[0]}", f"tanh  {runs[1]}"]
+    assert lines[3].split() == ["relu", "tanh"]
+    assert lines[4].split() == ["model.activation", "relu", "tanh"]
+    (time,) = (line for line in lines if line.startswith("time"))
+    assert time.split()[2::2] == ["s", "s"]
+    assert json.loads(dlcli("runs", "compare", *runs, "--json").out)["labels"] == ["relu", "tanh"]
+
+
+def test_the_table_is_printed_in_each_format(dlcli: Callable[..., Finished], runs: list[str]) -> None:
+    compared = json.loads(dlcli("runs", "compare", *runs, "--json").out)
+    table = list(csv.reader(io.StringIO(dlcli("runs", "compare", *runs, "--format", "csv").out)))
+    assert table[:2] == [["", "relu", "tanh"], ["model.activation", "relu", "tanh"]]
+    assert {key: [float(value) for value in values] for key, *values in table[2:]} == compared["metrics"]
+    assert dlcli("runs", "compare", *runs, "--format", "md").out.startswith("|  | relu | tanh |\n| --- | ---: | ---: |")
+    tex = dlcli("runs", "compare", *runs, "--format", "tex").out
+    assert tex.startswith("\\begin{tabular}{lrr}\n  \\toprule\n   & relu & tanh \\\\\n")
+    assert "val/macro\\_f1" in tex
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_figure_has_the_format_of_its_suffix(
+    dlcli: Callable[..., Finished], runs: list[str], clean_place: Path, kind: str
+) -> None:
+    done = dlcli("runs", "compare", *runs, "-o", f"figure.{kind}", "--json")
+    assert json.loads(done.out)["figure"] == f"figure.{kind}"
+    content = Path(f"figure.{kind}").read_bytes()
+    assert content.startswith(KINDS[kind])
+    dlcli("runs", "compare", *runs, "-o", f"figure.{kind}")
+    assert Path(f"figure.{kind}").read_bytes() == content
+
+
+def test_the_resolution_of_the_figure_can_be_chosen(
+    dlcli: Callable[..., Finished], runs: list[str], clean_place: Path
+) -> None:
+    widths = []
+    for dpi in ("100", "300"):
+        assert dlcli("runs", "compare", *runs, "-o", "figure.PNG", "--dpi", dpi).code == 0
+        with Image.open("figure.PNG") as image:
+            widths.append(image.width)
+    assert widths == [640, 1920]
+
+
+def test_options_that_cannot_be_used_are_reported(
+    dlcli: Callable[..., Finished], runs: list[str], clean_place: Path
+) -> None:
+    for options, message in (
+        (["-o", "figure.gif"], "must end in .png, .svg or .pdf. Got 'figure.gif' instead"),
+        (["-o", "figure"], "must end in .png, .svg or .pdf"),
+        (["--json", "--format", "md"], "--json and --format exclude each other"),
+        (["--format", "xlsx"], "'xlsx' is not one of 'md', 'csv', 'tex'"),
+    ):
+        done = dlcli("runs", "compare", *runs, *options)
+        assert (done.code, done.out) == (2, "")
+        assert message in done.err
+    done = dlcli("runs", "compare", *runs, "-o", "missing/figure.png")
+    assert done.code == 3
+    assert "choose another file with -o FILE" in done.err
+    assert not list(clean_place.iterdir())
+
+
+def test_runs_without_a_completed_epoch_have_no_figure(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+    assert dlcli("train", "-c", "diabetes", "optimizer.lr=1e18", "--run-dir", "run", "-q").code == 5
+    assert dlcli("runs", "compare", "run", "run").code == 0
+    done = dlcli("runs", "compare", "run", "run", "-o", "figure.png")
+    assert done.code == 3
+    assert "none of the runs has completed an epoch" in done.err

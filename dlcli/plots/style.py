@@ -124,7 +124,7 @@ def add_footer(figure: Figure, setups: Sequence[Setup], name: str) -> None:
     """Write a small grey line below a figure: data, model, optimizer and name of the run.
 
     Args:
-        figure: Figure from `new_figure`, whose layout makes room for the line.
+        figure: Figure from `new_figure`, whose layout reserves the space of the line.
         setups: Setup of each run in the figure; the line states what they share.
         name: Name of the run, or description of the runs.
     """

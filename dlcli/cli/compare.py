@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from dlcli.evaluation.ranking import Mark
     from dlcli.runs.comparison import Comparison
     from dlcli.runs.run import Run
-
-_FIGURES: dict[str, Literal["png", "svg", "pdf"]] = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
 
 
 def compare_command(
@@ -93,9 +91,10 @@ def _check_options(runs: Sequence[str], output: Path | None, format_: TableForma
         raise UsageError("compare needs at least two runs", hint="run `dlcli runs list` to list the runs")
     if json and format_ is not None:
         raise UsageError("--json and --format exclude each other", hint="remove one of them")
-    if output is not None and output.suffix.lower() not in _FIGURES:
-        message = f"--output must end in .png, .svg or .pdf. Got {str(output)!r} instead"
-        raise UsageError(message, hint="write it like `-o figure.pdf`; a page is written with `--html FILE`")
+    if output is not None:
+        from dlcli.plots.style import format_of
+
+        format_of(output)
 
 
 def _write_files(runs: Sequence[Run], html: str | None, figure: Path | None, dpi: int) -> dict[str, str]:
@@ -107,7 +106,7 @@ def _write_files(runs: Sequence[Run], html: str | None, figure: Path | None, dpi
         api.compare_page(runs, html)
         files["file"] = html
     if figure is not None:
-        api.compare_figure(runs, figure, format_=_FIGURES[figure.suffix.lower()], dpi=dpi)
+        api.compare_figure(runs, figure, dpi=dpi)
         files["figure"] = str(figure)
     return files
 

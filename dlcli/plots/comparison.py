@@ -29,21 +29,19 @@ _PANEL = 2.6  # inches
 _SPLITS = {"train": "training", "val": "validation"}
 
 
-def compare_figure(
-    runs: Sequence[RunLike], output: str | os.PathLike[str], *, format_: style.Format = "png", dpi: int = style.DPI
-) -> None:
+def compare_figure(runs: Sequence[RunLike], output: str | os.PathLike[str], *, dpi: int = style.DPI) -> None:
     """Write a figure with the headline metric and the loss of several runs on validation, by epoch.
 
     Args:
         runs: Runs to compare.
-        output: File to write.
-        format_: File format.
+        output: File to write; its suffix is .png, .svg or .pdf.
         dpi: Resolution of a PNG file, in dots per inch.
 
     Raises:
-        UsageError: If a run does not exist.
+        UsageError: If a run does not exist, or the file has another suffix.
         DataError: If a run cannot be read or none has completed an epoch, or the file cannot be written.
     """
+    format_ = style.format_of(Path(output))
     opened = [open_run(run) for run in runs]
     with style.drawing():
         content = style.render(_draw(opened), format_, dpi)

@@ -8,12 +8,13 @@ import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dlcli.errors import visible
+from dlcli.errors import UsageError, visible
 from dlcli.plots.importing import import_matplotlib
 
 if TYPE_CHECKING:
@@ -138,6 +139,19 @@ def _shared_words(texts: Sequence[str]) -> str:
     """Return the items of comma-separated texts that all of them contain, separated by spaces."""
     items = [text.split(", ") for text in texts]
     return " ".join(item for item in items[0] if all(item in others for others in items))
+
+
+def format_of(file: Path) -> Format:
+    """Return the format that the suffix of a file names.
+
+    Raises:
+        UsageError: If it names none.
+    """
+    formats: dict[str, Format] = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
+    if file.suffix.lower() not in formats:
+        message = f"the name of a figure must end in .png, .svg or .pdf. Got {str(file)!r} instead"
+        raise UsageError(message, hint="write it like `-o figure.pdf`; `--html FILE` writes a page")
+    return formats[file.suffix.lower()]
 
 
 def render(figure: Figure, format_: Format, dpi: int = DPI) -> bytes:

@@ -85,7 +85,7 @@ def test_the_learning_rate_study_of_a_config_finds_a_better_rate(
         (["--vary", "model.activation=relu,relu", "-c", "digits"], "contains relu twice"),
         (["--vary", "model.activation", "-c", "digits"], "cannot read --vary model.activation"),
         (["--vary", "optimizer.lr=1,,2", "-c", "digits"], "cannot read --vary optimizer.lr=1,,2"),
-        (["--vary", "model.activation=relu,tahn", "-c", "digits"], "tanh"),
+        (["--vary", "model.activation=relu,tanhh", "-c", "digits"], "tanh"),
         (["--vary", "model.activatoin=relu,tanh", "-c", "digits"], "did you mean `model.activation`?"),
         (["--vary", "seed=1,2", "-c", "digits"], "use `--seeds N`"),
         (["--vary", "training.epochs=1,2", "-c", "digits"], "training.epochs=20"),

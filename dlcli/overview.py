@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from dlcli.config.schema import HEADLINE, Config, SgdOptimizer
+from dlcli.config.schema import HEADLINE, Config, RmspropOptimizer, SgdOptimizer
 from dlcli.data.splits import DataInfo, Splits
 from dlcli.errors import one_line
 from dlcli.model import count_parameters
@@ -87,7 +87,7 @@ def describe_optimizer(config: Config) -> str:
     """Return the optimizer, its learning rate and momentum, and the schedule: `sgd, lr 0.05, momentum 0.9`."""
     optimizer, scheduler = config.optimizer, config.scheduler
     parts = [f"{optimizer.name}, lr {optimizer.lr:g}"]
-    if isinstance(optimizer, SgdOptimizer) and optimizer.momentum:
+    if isinstance(optimizer, SgdOptimizer | RmspropOptimizer) and optimizer.momentum:
         parts.append(f"momentum {optimizer.momentum:g}")
     if scheduler.name != "none":
         parts.append(scheduler.name)

@@ -79,7 +79,7 @@ def test_training_does_not_import_torch_dynamo() -> None:
     """torch._dynamo takes a second to import, and the first object of torch.optim imports it."""
     code = (
         "import dlcli, sys\n"
-        "for name in ('sgd', 'adam', 'adamw'):\n"
+        "for name in ('sgd', 'adam', 'adamw', 'rmsprop'):\n"
         "    dlcli.train(dlcli.load_config('digits', ['training.epochs=1', 'optimizer={name: %s}' % name]))\n"
         "print('torch._dynamo' in sys.modules)"
     )

@@ -11,6 +11,7 @@ from dlcli.config.load import load_config
     [
         ("none", "64 features, 0 to 16 (normalize none)"),
         ("unit", "64 features, 0 to 1 (normalize unit)"),
+        ("symmetric", "64 features, -1 to 1 (normalize symmetric)"),
         ("standard", "64 features, -0.812 to 1.84 (normalize standard)"),
     ],
 )

@@ -20,9 +20,12 @@ from dlcli.training.threads import thread_count
 
 def plain_torch_loop(model: nn.Sequential, experiment: Experiment, config: Config) -> None:
     """Train with a standard torch loop on the same batches."""
-    optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer.name](
-        model.parameters(), **config.optimizer.model_dump(exclude={"name"})
-    )
+    optimizer = {
+        "sgd": torch.optim.SGD,
+        "adam": torch.optim.Adam,
+        "adamw": torch.optim.AdamW,
+        "rmsprop": torch.optim.RMSprop,
+    }[config.optimizer.name](model.parameters(), **config.optimizer.model_dump(exclude={"name"}))
     criterion = nn.CrossEntropyLoss() if config.task == "classification" else nn.MSELoss()
     train, batch_size = experiment.splits.train, config.training.batch_size
     steps = config.training.epochs * math.ceil(len(train) / batch_size)
@@ -51,6 +54,8 @@ def plain_torch_loop(model: nn.Sequential, experiment: Experiment, config: Confi
         ["optimizer={name: adam, lr: 0.01}", "scheduler.name=cosine"],
         ["optimizer={name: adam, lr: 0.01, weight_decay: 0.01}"],
         ["optimizer={name: adamw, lr: 0.01}", "training.precision=float64"],
+        ["optimizer={name: rmsprop}", "scheduler.name=cosine"],
+        ["optimizer={name: rmsprop, alpha: 0.9, eps: 1e-6, momentum: 0.9, weight_decay: 0.01}"],
     ],
     ids=lambda settings: " ".join(settings),
 )

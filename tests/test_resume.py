@@ -31,6 +31,8 @@ SETTINGS = {
     "nesterov and clipping": ["optimizer={momentum: 0.9, nesterov: true}", "training.gradient_clip_norm=0.1"],
     "adam": ["optimizer={name: adam, lr: 0.01}"],
     "adamw": ["optimizer={name: adamw, lr: 0.01, weight_decay: 0.1}"],
+    "rmsprop": ["optimizer={name: rmsprop}"],
+    "rmsprop with momentum": ["optimizer={name: rmsprop, momentum: 0.9}"],
     "dropout": ["model.dropout=0.3"],
     "eager with dropout": ["model.dropout=0.3", "training.step=eager"],
     "warm-up": ["scheduler.warmup_epochs=1.5"],

@@ -214,6 +214,11 @@ def _tutorial_rounds(workload: Workload) -> Iterator[float]:
 
 def _torch_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
     optimizers: dict[str, Callable[..., torch.optim.Optimizer]]
-    optimizers = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    optimizers = {
+        "sgd": torch.optim.SGD,
+        "adam": torch.optim.Adam,
+        "adamw": torch.optim.AdamW,
+        "rmsprop": torch.optim.RMSprop,
+    }
     settings = config.optimizer.model_dump(exclude={"name"})
     return optimizers[config.optimizer.name](model.parameters(), **settings)

@@ -131,9 +131,9 @@ class DataSection(Section):
 
     val_fraction: Fraction = 0.1
     """Fraction of the training examples held out for validation, stratified by class and drawn with `seed`."""
-    normalize: Literal["none", "unit", "standard"] = "standard"
+    normalize: Literal["none", "unit", "symmetric", "standard"] = "standard"
     """Scaling of the inputs and of regression targets, fitted on the training examples only: `unit` scales to 0..1,
-    `standard` to mean 0 and standard deviation 1. `none` keeps the original values: pixels of fashion_mnist 0..255,
+    `symmetric` to -1..1, `standard` to mean 0 and standard deviation 1. `none` keeps the original values: pixels of fashion_mnist 0..255,
     of digits 0..16, features of other sources in their original units."""
 
     def count_examples(self) -> int | None:
@@ -384,8 +384,27 @@ class AdamWOptimizer(AdamOptimizer):
     """Weight decay: each step subtracts lr × weight_decay × the parameters."""
 
 
+class RmspropOptimizer(OptimizerSection):
+    """RMSprop (Tieleman and Hinton, 2012), as in torch: not centered, with `eps` outside the square root."""
+
+    name: Literal["rmsprop"]
+    """Optimization algorithm."""
+    lr: PositiveFloat = 1e-3
+    """Peak learning rate; the scheduler multiplies it by a factor of at most 1."""
+    alpha: FractionOrZero = 0.99
+    """Decay rate of the running mean of the squared gradients, whose root divides the gradients."""
+    eps: Annotated[float, Field(gt=0), Float32Range(smallest=1e-30)] = 1e-8
+    """Constant added to the denominator for numerical stability."""
+    momentum: FractionOrZero = 0.0
+    """Fraction of the previous update that is added to the next one."""
+    weight_decay: NonNegativeFloat = 0.0
+    """L2 penalty: the parameters times this factor are added to their gradient."""
+
+
 AnyOptimizer = Annotated[
-    SgdOptimizer | AdamOptimizer | AdamWOptimizer, Field(discriminator="name"), _default_name("sgd")
+    SgdOptimizer | AdamOptimizer | AdamWOptimizer | RmspropOptimizer,
+    Field(discriminator="name"),
+    _default_name("sgd"),
 ]
 
 

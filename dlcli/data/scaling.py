@@ -71,8 +71,8 @@ def _scaled_dtype(values: Tensor) -> torch.dtype:
     return torch.float32 if values.dtype == BYTES else values.dtype
 
 
-def fit_scaling(values: Tensor, how: Literal["none", "unit", "standard"], *, jointly: bool) -> Scaling:
-    """Fit a scaling of `values` to 0..1 (`unit`) or to mean 0 and standard deviation 1 (`standard`).
+def fit_scaling(values: Tensor, how: Literal["none", "unit", "symmetric", "standard"], *, jointly: bool) -> Scaling:
+    """Fit a scaling of `values` to 0..1 (`unit`), to −1..1 (`symmetric`) or to mean 0 and deviation 1 (`standard`).
 
     Uses the population standard deviation (divided by N), as scikit-learn does. Constant features are only shifted.
 
@@ -84,9 +84,14 @@ def fit_scaling(values: Tensor, how: Literal["none", "unit", "standard"], *, joi
     if how == "none":
         return Scaling.identity()
     columns = values.reshape(-1, 1) if jointly else values
-    if how == "unit":
+    if how in ("unit", "symmetric"):
         low, high = columns.amin(0).double(), columns.amax(0).double()
-        return Scaling(low, _replace_zeros(high - low))
+        half = (high - low) / 2
+        return (
+            Scaling(low + half, _replace_zeros(half))
+            if how == "symmetric"
+            else Scaling(low, _replace_zeros(high - low))
+        )
     if values.dtype == BYTES:
         variance, mean = _var_mean_of_bytes(values)
     else:

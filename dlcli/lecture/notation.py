@@ -16,6 +16,7 @@ from dlcli.config.schema import (
     HuberLoss,
     L1Loss,
     MseLoss,
+    RmspropOptimizer,
     SgdOptimizer,
 )
 
@@ -33,6 +34,12 @@ ACTIVATION_FORMULAS = {
 HEAD_FORMULAS = {
     "softmax": "softmax(z)_i = e^(z_i) / Σ_j e^(z_j)",
     "l1": "l1(z)_i = |z_i| / Σ_j |z_j|",
+}
+_TARGET_SCALES = {
+    "none": "",
+    "unit": "y is scaled to 0..1",
+    "symmetric": "y is scaled to −1..1",
+    "standard": "y is scaled to mean 0, standard deviation 1",
 }
 _HIDDEN_LETTERS = "φψωρτκ"  # no letter with another meaning here: α, δ, ε, θ, λ, μ, σ
 _MOST_NESTED = 8  # layers; deeper models are abbreviated
@@ -98,8 +105,7 @@ def loss_lines(config: Config, n_outputs: int) -> list[str]:
             "unlike cross-entropy, this is not KL(P, Q) plus a constant; both are measured below",
         ]
     mean = "1/n Σ_j" if n_outputs == 1 else "1/n Σ_j 1/k Σ_i"
-    y = "y is scaled to mean 0, standard deviation 1" if config.data.normalize == "standard" else ""
-    y = "y is scaled to 0..1" if config.data.normalize == "unit" else y
+    y = _TARGET_SCALES[config.data.normalize]
     match loss:
         case MseLoss():
             lines = [f"L(X, Y, θ) = {mean} (f(x_j, θ) − y_j)²"]
@@ -173,6 +179,8 @@ def _assignments(optimizer: AnyOptimizer, gradient_clip_norm: float | None) -> l
         lines.append(f"θ ← θ − α {decay:g} θ")
     elif decay:
         lines.append(f"J ← J + {decay:g} θ")
+    if isinstance(optimizer, RmspropOptimizer):
+        return [*lines, *_rmsprop_assignments(optimizer)]
     if not isinstance(optimizer, SgdOptimizer):
         first, second = optimizer.betas
         return [
@@ -184,6 +192,14 @@ def _assignments(optimizer: AnyOptimizer, gradient_clip_norm: float | None) -> l
         return [*lines, "θ ← θ − α J"]
     lookahead = f"J + {optimizer.momentum:g} v" if optimizer.nesterov else ""
     return [*lines, f"v ← {optimizer.momentum:g} v + J", f"θ ← θ − α ({lookahead})" if lookahead else "θ ← θ − α v"]
+
+
+def _rmsprop_assignments(optimizer: RmspropOptimizer) -> list[str]:
+    decay, scaled = optimizer.alpha, f"J / (√v + {optimizer.eps:g})"
+    mean = f"v ← {decay:g} v + {1 - decay:.4g} J²"
+    if not optimizer.momentum:
+        return [mean, f"θ ← θ − α {scaled}"]
+    return [mean, f"m ← {optimizer.momentum:g} m + {scaled}", "θ ← θ − α m"]
 
 
 def loss_term_formula(config: Config) -> str:

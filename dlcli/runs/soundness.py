@@ -13,7 +13,8 @@ from dlcli.runs.header import Header
 
 Tensors = Mapping[str, Tensor]
 _SCALINGS = ("input_scaling", "target_scaling")
-_STATES = {"sgd": ("velocity",), "adam": ("mean", "square"), "adamw": ("mean", "square")}
+_STATES = {"sgd": (), "adam": ("mean", "square"), "adamw": ("mean", "square"), "rmsprop": ("square",)}
+_WITH_MOMENTUM = ("sgd", "rmsprop")  # keep a velocity if optimizer.momentum is not 0
 
 
 def find_problem(tensors: Tensors, header: Header) -> str | None:
@@ -96,9 +97,9 @@ def _optimizer_problems(state: Tensors, parameters: Tensors, header: Header) -> 
     Infinity is valid in `square`: a large gradient can overflow it, which only stops the updates of that parameter.
     """
     optimizer, settings = header.settings.get("optimizer.name"), header.settings
-    expected = {f"{kind}.{name}" for kind in _STATES.get(str(optimizer), ()) for name in parameters}
-    if optimizer == "sgd" and not settings.get("optimizer.momentum"):
-        expected = set()
+    has_velocity = optimizer in _WITH_MOMENTUM and settings.get("optimizer.momentum")
+    kinds = (*_STATES.get(str(optimizer), ()), *(("velocity",) if has_velocity else ()))
+    expected = {f"{kind}.{name}" for kind in kinds for name in parameters}
     if state.keys() != expected:
         yield f"its optimizer state does not match {optimizer}"
         return

@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 
-from dlcli.config.schema import Config, SgdOptimizer
+from dlcli.config.schema import AnyOptimizer, Config, RmspropOptimizer, SgdOptimizer
 from dlcli.data.splits import Splits
 from dlcli.errors import DeviceError
 from dlcli.training.batches import examples_per_batch
@@ -82,11 +82,17 @@ def check_memory(config: Config, splits: Splits, device: torch.device, dtype: to
     sizes = (info.in_features, *config.model.hidden_sizes, info.out_features)
     parameters = sum((inputs + 1) * outputs for inputs, outputs in pairwise(sizes))
     batch_size = min(len(splits.train), examples_per_batch(len(splits.train), config.training.batch_size))
-    states = (1 if optimizer.momentum else 0) if isinstance(optimizer, SgdOptimizer) else 2
-    needed = (parameters * (2 + states) + batch_size * 2 * sum(sizes[1:])) * dtype.itemsize
+    needed = (parameters * (2 + _count_states(optimizer)) + batch_size * 2 * sum(sizes[1:])) * dtype.itemsize
     available = _memory_bytes(device)
     if available is not None and needed > available:
         raise _too_large(config, f"{parameters:,} parameters need {_giga(needed)}, {device} has {_giga(available)}")
+
+
+def _count_states(optimizer: AnyOptimizer) -> int:
+    """Return the number of tensors that the optimizer keeps for each parameter."""
+    if isinstance(optimizer, SgdOptimizer | RmspropOptimizer):
+        return bool(optimizer.momentum) + isinstance(optimizer, RmspropOptimizer)
+    return 2
 
 
 def _memory_bytes(device: torch.device) -> int | None:

@@ -20,6 +20,7 @@ from dlcli.config.schema import (
     ExponentialScheduler,
     OneCycleScheduler,
     PlateauScheduler,
+    RmspropOptimizer,
     SgdOptimizer,
     StepScheduler,
 )
@@ -117,9 +118,51 @@ class Adam:
         self._means, self._squares, self._steps = memory["mean"], memory["square"], steps
 
 
+class Rmsprop:
+    """RMSprop (Tieleman and Hinton, 2012), as in torch: not centered, momentum of the scaled gradients."""
+
+    def __init__(self, parameters: list[Tensor], config: RmspropOptimizer) -> None:
+        self._parameters = parameters
+        self._config = config
+        self._squares = [torch.zeros_like(parameter) for parameter in parameters]
+        self._velocities = [torch.zeros_like(parameter) for parameter in parameters] if config.momentum else []
+
+    @torch.no_grad()
+    def step(self, gradients: list[Tensor], lr: float) -> None:
+        """See `Optimizer.step`."""
+        config = self._config
+        updates: Tensors = gradients
+        if config.weight_decay:
+            updates = torch._foreach_add(gradients, self._parameters, alpha=config.weight_decay)
+        torch._foreach_mul_(self._squares, config.alpha)
+        torch._foreach_addcmul_(self._squares, updates, updates, value=1 - config.alpha)
+        spreads = torch._foreach_sqrt(self._squares)
+        torch._foreach_add_(spreads, config.eps)
+        if config.momentum:
+            torch._foreach_mul_(self._velocities, config.momentum)
+            torch._foreach_addcdiv_(self._velocities, updates, spreads)
+            torch._foreach_add_(self._parameters, self._velocities, alpha=-lr)
+        else:
+            torch._foreach_addcdiv_(self._parameters, updates, spreads, value=-lr)
+
+    def state(self) -> dict[str, list[Tensor]]:
+        """See `Optimizer.state`."""
+        return {"square": self._squares} | ({"velocity": self._velocities} if self._velocities else {})
+
+    def load_state(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:  # noqa: ARG002
+        """See `Optimizer.load_state`."""
+        self._squares, self._velocities = memory["square"], memory.get("velocity", [])
+
+
 def build_optimizer(parameters: list[Tensor], config: AnyOptimizer) -> Optimizer:
     """Return the optimizer of a config; the learning rate is passed to each step."""
-    return Sgd(parameters, config) if isinstance(config, SgdOptimizer) else Adam(parameters, config)
+    match config:
+        case SgdOptimizer():
+            return Sgd(parameters, config)
+        case RmspropOptimizer():
+            return Rmsprop(parameters, config)
+        case AdamOptimizer():
+            return Adam(parameters, config)
 
 
 @torch.no_grad()

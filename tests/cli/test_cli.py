@@ -342,7 +342,7 @@ def test_a_starting_config_is_explained_and_trains(dlcli: Callable[..., Finished
     assert dlcli("config", "init", "--data", "digits", "-o", "mine.yaml").code == 0
     text = Path("mine.yaml").read_text()
     assert "  # Peak learning rate" in text
-    assert "  # Optimization algorithm. One of sgd, adam, adamw.\n  name: sgd\n" in text
+    assert "  # Optimization algorithm. One of sgd, adam, adamw, rmsprop.\n  name: sgd\n" in text
     assert dlcli("train", "-c", "mine.yaml", "training.epochs=1", "--quiet").code == 0
     assert Path("runs/my-digits").is_dir()
 

@@ -173,7 +173,7 @@ def test_a_run_without_a_summary_can_be_verified(dlcli: Dlcli, run: Path) -> Non
 
 
 @pytest.mark.parametrize("preset", ["digits", "diabetes", "moons"])
-@pytest.mark.parametrize("normalize", ["none", "unit", "standard"])
+@pytest.mark.parametrize("normalize", ["none", "unit", "symmetric", "standard"])
 def test_runs_on_every_kind_of_data_are_identical(dlcli: Dlcli, clean_place: Path, preset: str, normalize: str) -> None:
     settings = [f"data.normalize={normalize}", "training.epochs=1", "scheduler=null"]
     train(load_config(preset, settings), run_dir=Path("run"), evaluate_test=True)

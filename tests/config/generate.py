@@ -12,7 +12,7 @@ DATA: dict[str, list[dict[str, Any]]] = {
     "classification": [
         {"name": "fashion_mnist", "pad": 2, "root": "some/folder"},
         {"name": "fashion_mnist"},
-        {"name": "digits", "test_fraction": 0.3},
+        {"name": "digits", "test_fraction": 0.3, "normalize": "symmetric"},
         {"name": "synthetic_classification", "pattern": "spirals", "n_classes": 4, "noise": 0},
         {"name": "synthetic_classification", "pattern": "blobs", "in_features": 7, "n_samples": 2000},
     ],
@@ -31,6 +31,7 @@ OPTIMIZER: list[dict[str, Any]] = [
     {"name": "sgd", "momentum": 0.9, "nesterov": True, "weight_decay": 1e-4},
     {"name": "adam", "betas": (0.8, 0.99), "eps": 1e-7},
     {"name": "adamw", "lr": 1e-3},
+    {"name": "rmsprop", "alpha": 0.9, "momentum": 0.5},
 ]
 SCHEDULER: list[dict[str, Any] | None] = [
     None,

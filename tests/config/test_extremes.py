@@ -35,6 +35,13 @@ OPTIMIZERS = {
         "eps": (1e-30, 1e-8, 1e18),
     },
 }
+OPTIMIZERS["rmsprop"] = {
+    "lr": (*ENDS, 1e-3),
+    "weight_decay": (0, *ENDS),
+    "alpha": (0, 1e-18, 0.99, NEARLY_1),
+    "eps": (1e-30, 1e-8, 1e18),
+    "momentum": (0, 1e-18, NEARLY_1),
+}
 OPTIMIZERS["adamw"] = OPTIMIZERS["adam"]
 SCHEDULERS = {
     "none": {},
@@ -72,7 +79,7 @@ DATA = {
 }
 SECTIONS = {
     "data": {
-        "normalize": ("none", "unit", "standard"),
+        "normalize": ("none", "unit", "symmetric", "standard"),
         "val_fraction": (1e-18, 0.1, 0.25, 0.5, 0.5, NEARLY_1),
         "test_fraction": (1e-18, 0.2, 0.25, 0.5, 0.5, NEARLY_1),
         "seed": (0, 2**32 - 1),

@@ -23,8 +23,8 @@ def test_validation_split_is_stratified_disjoint_and_depends_on_the_seed() -> No
     assert torch.equal(first.test.targets, other.test.targets), "results of different seeds must be comparable"
 
 
-@pytest.mark.parametrize(("how", "low", "mean", "std"), [("standard", None, 0, 1), ("unit", 0, None, None)])
-def test_scaling_is_fitted_on_train_only(how: str, low: float | None, mean: float | None, std: float | None) -> None:
+@pytest.mark.parametrize(("how", "low"), [("standard", None), ("unit", 0), ("symmetric", -1)])
+def test_scaling_is_fitted_on_train_only(how: str, low: float | None) -> None:
     inputs = torch.arange(100.0).reshape(50, 2)
     raw = RawData(
         DataInfo("made", "regression", 2, 1), Split(inputs, inputs[:, :1] * 3), Split(inputs + 1e6, inputs[:, :1])
@@ -34,15 +34,17 @@ def test_scaling_is_fitted_on_train_only(how: str, low: float | None, mean: floa
         torch.testing.assert_close(splits.train.inputs.mean(0), torch.zeros(2), atol=1e-6, rtol=0)
         torch.testing.assert_close(splits.train.targets.std(0, correction=0), torch.ones(1))
     else:
-        assert (splits.train.inputs.amin(), splits.train.inputs.amax()) == (0, 1)
+        assert (splits.train.inputs.amin(), splits.train.inputs.amax()) == (low, 1)
+        assert (splits.train.targets.amin(), splits.train.targets.amax()) == (low, 1)
     assert splits.test.inputs.min() > 1e3, "test values outside the range of train must stay outside"
     torch.testing.assert_close(splits.target_scaling.invert(splits.test.targets), inputs[:, :1], atol=1e-4, rtol=0)
 
 
-def test_constant_features_are_only_shifted() -> None:
+@pytest.mark.parametrize("how", ["symmetric", "standard"])
+def test_constant_features_are_only_shifted(how: str) -> None:
     inputs = torch.cat([torch.full((20, 1), 7.0), torch.arange(20.0).unsqueeze(1)], 1)
     raw = RawData(DataInfo("made", "regression", 2, 1), Split(inputs, inputs[:, 1:]))
-    splits = make_splits(raw, DigitsData(name="digits"), seed=0)
+    splits = make_splits(raw, DigitsData(name="digits", normalize=how), seed=0)
     assert (splits.train.inputs[:, 0] == 0).all()
 
 
@@ -61,7 +63,7 @@ def test_pixels_share_one_scale_and_features_have_one_each() -> None:
     assert len(build_experiment(load_config("diabetes").config).splits.input_scaling.shift) == 10
 
 
-@pytest.mark.parametrize("how", ["none", "unit", "standard"])
+@pytest.mark.parametrize("how", ["none", "unit", "symmetric", "standard"])
 def test_images_stay_bytes_and_are_scaled_on_access(how: str) -> None:
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 200, (60, 784), dtype=torch.uint8, generator=generator)
@@ -89,7 +91,7 @@ def test_images_stay_bytes_and_are_scaled_on_access(how: str) -> None:
             assert from_bytes.nbytes(dtype) == placed.stored.nbytes + placed.targets.nbytes
 
 
-@pytest.mark.parametrize("how", ["none", "unit", "standard"])
+@pytest.mark.parametrize("how", ["none", "unit", "symmetric", "standard"])
 @pytest.mark.parametrize("is_bytes", [False, True])
 def test_input_range_of_bytes_is_computed_without_scaling_all_of_them(how: str, is_bytes: bool) -> None:
     images = torch.arange(250, dtype=torch.uint8).reshape(50, 5)

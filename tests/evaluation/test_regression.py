@@ -78,7 +78,7 @@ def test_longley_coefficients_match_the_certified_values() -> None:
     assert residual_sd == pytest.approx(304.854073561965, rel=1e-9)
 
 
-@pytest.mark.parametrize("how", ["standard", "unit", "none"])
+@pytest.mark.parametrize("how", ["standard", "unit", "symmetric", "none"])
 def test_scaling_is_undone_in_the_coefficients(how: str) -> None:
     inputs, targets = longley()
     input_scaling = fit_scaling(inputs, how, jointly=False)  # type: ignore[arg-type]

@@ -62,6 +62,7 @@ def draw_config(draw: random.Random) -> str:
             {"lr": 0.02, "momentum": 0.9, "nesterov": draw.random() < 0.5},
             {"name": "adam", "weight_decay": draw.choice([0.0, 1e-3])},
             {"name": "adamw"},
+            {"name": "rmsprop", "momentum": draw.choice([0.0, 0.9])},
         ]
     )
     scheduler = draw.choice(

@@ -60,6 +60,11 @@ def test_activation_and_dropout_of_the_config_are_written_out() -> None:
     assert "σ" not in " ".join(function_lines(config(model={"hidden_sizes": (), "dropout": 0.2})))
 
 
+def test_the_scale_of_the_target_is_written_out() -> None:
+    lines = loss_lines(config(task="regression", data={"name": "diabetes", "normalize": "symmetric"}), 1)
+    assert lines[-1] == "y is scaled to −1..1"
+
+
 def test_smoothed_labels_are_written_with_their_probabilities() -> None:
     lines = loss_lines(config(loss={"label_smoothing": 0.1}), 10)
     assert "0.91 for the label's class, otherwise 0.01" in lines[-1]
@@ -73,6 +78,11 @@ def test_smoothed_labels_are_written_with_their_probabilities() -> None:
         ({"name": "sgd", "momentum": 0.9, "weight_decay": 0.5}, ["J ← J + 0.5 θ", "v ← 0.9 v + J", "θ ← θ − α v"]),
         ({"name": "sgd", "momentum": 0.9, "nesterov": True}, ["v ← 0.9 v + J", "θ ← θ − α (J + 0.9 v)"]),
         ({"name": "adamw"}, ["θ ← θ − α 0.01 θ", "m ← 0.9 m + 0.1 J;  v ← 0.999 v + 0.001 J²"]),
+        ({"name": "rmsprop"}, ["v ← 0.99 v + 0.01 J²", "θ ← θ − α J / (√v + 1e-08)"]),
+        (
+            {"name": "rmsprop", "momentum": 0.9, "weight_decay": 0.5},
+            ["J ← J + 0.5 θ", "v ← 0.99 v + 0.01 J²", "m ← 0.9 m + J / (√v + 1e-08)", "θ ← θ − α m"],
+        ),
     ],
 )
 def test_the_update_matches_the_optimizer(optimizer: dict[str, Any], expected: list[str]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dlcli.config.schema import SgdOptimizer
+from dlcli.config.schema import RmspropOptimizer, SgdOptimizer
 from dlcli.data.splits import Split
 from dlcli.evaluation.calibration import Calibration, measure_calibration
 from dlcli.evaluation.diagnosis.duplicates import Overlap, find_overlaps, is_coarse
@@ -124,14 +124,15 @@ def _best_step(run: TrainedRun, start: nn.Sequential, train: Split) -> float:
     """Return the length of a first step that lowers the loss most, in multiples of the optimizer's step.
 
     With momentum μ, the step of SGD converges to lr / (1 − μ) times the gradient. Adam's first step is lr times the
-    sign of the gradient.
+    sign of the gradient. With a constant gradient, the step of RMSprop converges to lr / (1 − μ) times its sign.
     """
     optimizer, parameters = run.config.optimizer, list(start.parameters())
     gradients = torch.autograd.grad(run.task.loss(start(train.inputs), train.targets), parameters)
     if isinstance(optimizer, SgdOptimizer):
         steps = [optimizer.lr / (1 - optimizer.momentum) * gradient for gradient in gradients]
     else:
-        steps = [optimizer.lr * gradient.sign() for gradient in gradients]
+        lr = optimizer.lr / (1 - optimizer.momentum) if isinstance(optimizer, RmspropOptimizer) else optimizer.lr
+        steps = [lr * gradient.sign() for gradient in gradients]
     before = [parameter.detach().clone() for parameter in parameters]
     losses = {}
     with torch.no_grad():

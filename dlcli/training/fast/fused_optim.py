@@ -12,7 +12,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from dlcli.config.schema import AdamOptimizer, AdamWOptimizer, AnyOptimizer, SgdOptimizer
+from dlcli.config.schema import AdamOptimizer, AdamWOptimizer, AnyOptimizer, RmspropOptimizer, SgdOptimizer
 from dlcli.training.optim import Adam, Sgd, build_optimizer
 
 FusedOptimizer: TypeAlias = "FusedSgd | FusedAdam"
@@ -99,15 +99,18 @@ def _copy(values: list[Tensor], targets: list[Tensor]) -> None:
 
 
 def build_fused_optimizer(parameters: list[Tensor], config: AnyOptimizer) -> FusedOptimizer | None:
-    """Return the fused optimizer of a config; None if this version of torch has no kernel that agrees."""
-    return _build(parameters, config) if _agrees(config) else None
+    """Return the fused optimizer of a config; None if this version of torch has no kernel that agrees.
+
+    torch has no kernel for RMSprop.
+    """
+    return None if isinstance(config, RmspropOptimizer) or not _agrees(config) else _build(parameters, config)
 
 
-def _build(parameters: list[Tensor], config: AnyOptimizer) -> FusedOptimizer:
+def _build(parameters: list[Tensor], config: SgdOptimizer | AdamOptimizer) -> FusedOptimizer:
     return FusedSgd(parameters, config) if isinstance(config, SgdOptimizer) else FusedAdam(parameters, config)
 
 
-def _agrees(config: AnyOptimizer) -> bool:
+def _agrees(config: SgdOptimizer | AdamOptimizer) -> bool:
     """Return whether two steps with the kernel agree with two steps of the optimizer in optim.py."""
     lr, actual, expected = 0.1, [torch.linspace(-1, 1, 5)], [torch.linspace(-1, 1, 5)]
     reference = build_optimizer(expected, config)

@@ -29,6 +29,7 @@ SETTINGS = {
         "optimizer={name: sgd, momentum: 0.9, nesterov: true}",
         "optimizer={name: adam, weight_decay: 0.01}",
         "optimizer={name: adamw, weight_decay: 0.1}",
+        "optimizer={name: rmsprop, momentum: 0.9, weight_decay: 0.01}",
         "training.gradient_clip_norm=0.1",
         "training.batch_size=full",
         "model.dropout=0.3",

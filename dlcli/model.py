@@ -72,7 +72,9 @@ def build_mlp(
         [h]     Linear(in, h), σ, Linear(h, out)
         [h, k]  Linear(in, h), σ, Linear(h, k), σ, Linear(k, out)
 
-    With dropout above 0, a Dropout follows each activation.
+    With dropout above 0, a Dropout follows each activation. With `batch_norm`, a BatchNorm1d precedes it, and the state
+    dict has the order `0.weight`, `0.bias` of the Linear, `1.weight`, `1.bias`, `1.running_mean`, `1.running_var`,
+    `1.num_batches_tracked` of the BatchNorm1d, then the next Linear.
 
     Args:
         in_features: Number of input features.
@@ -85,7 +87,10 @@ def build_mlp(
     layers: list[nn.Module] = []
     sizes = (in_features, *config.hidden_sizes)
     for fan_in, fan_out in itertools.pairwise(sizes):
-        layers += [_linear(fan_in, fan_out, config.init, generator), ACTIVATIONS[config.activation]()]
+        layers.append(_linear(fan_in, fan_out, config.init, generator))
+        if config.batch_norm:
+            layers.append(nn.BatchNorm1d(fan_out))
+        layers.append(ACTIVATIONS[config.activation]())
         if config.dropout > 0:
             layers.append(nn.Dropout(config.dropout))
     layers.append(_linear(sizes[-1], out_features, config.init, generator))
@@ -121,15 +126,17 @@ class LayerSize:
     Attributes:
         fan_in: Number of inputs.
         fan_out: Number of outputs.
+        is_normalized: Whether a BatchNorm1d follows.
     """
 
     fan_in: int
     fan_out: int
+    is_normalized: bool = False
 
     @property
     def parameters(self) -> int:
-        """Number of weights and biases."""
-        return self.fan_in * self.fan_out + self.fan_out
+        """Number of weights and biases, and of scales and shifts of a BatchNorm1d."""
+        return self.fan_in * self.fan_out + (3 if self.is_normalized else 1) * self.fan_out
 
     @property
     def flops(self) -> int:
@@ -139,7 +146,11 @@ class LayerSize:
 
 def layer_sizes(model: nn.Sequential) -> tuple[LayerSize, ...]:
     """Return the sizes of the Linear layers, first to last."""
-    return tuple(LayerSize(layer.in_features, layer.out_features) for layer in model if isinstance(layer, nn.Linear))
+    return tuple(
+        LayerSize(layer.in_features, layer.out_features, isinstance(following, nn.BatchNorm1d))
+        for layer, following in itertools.pairwise([*model, None])
+        if isinstance(layer, nn.Linear)
+    )
 
 
 def forward_flops(sizes: Sequence[LayerSize]) -> int:

@@ -16,6 +16,7 @@ from dlcli.training.events import RunStarted
 HEAVISIDE_NOTE = (
     "the gradient of heaviside is zero, so only the last layer will learn; sigmoid is its smooth approximation"
 )
+NO_VAL_NOTE = "there is no validation split (data.val_fraction is 0): train/loss is monitored instead"
 
 
 def describe_run(
@@ -56,7 +57,8 @@ def describe_run(
     if resumed_from_step is not None:
         epoch = min(resumed_from_step // steps_per_epoch + 1, config.training.epochs)
         essentials.append(("resumed", f"from step {resumed_from_step:,}, in epoch {epoch}"))
-    notes = [HEAVISIDE_NOTE] if config.model.activation == "heaviside" and config.model.hidden_sizes else []
+    notes = [] if len(splits.val) else [NO_VAL_NOTE]
+    notes += [HEAVISIDE_NOTE] if config.model.activation == "heaviside" and config.model.hidden_sizes else []
     if splits.train.device.type != device.type:
         notes.append(f"the data do not fit on {device} and stay in host memory, which is slower")
     return RunStarted(
@@ -80,7 +82,8 @@ def describe_layers(config: Config, info: DataInfo) -> str:
     """Return the layer sizes and the activation of a model: `64-32-10, sigmoid`."""
     sizes = "-".join(str(size) for size in (info.in_features, *config.model.hidden_sizes, info.out_features))
     head = "" if config.model.head == "softmax" else f", {config.model.head} head"
-    return f"{sizes}, {config.model.activation if config.model.hidden_sizes else 'linear'}{head}"
+    batch_norm = "batch norm, " if config.model.batch_norm and config.model.hidden_sizes else ""
+    return f"{sizes}, {batch_norm}{config.model.activation if config.model.hidden_sizes else 'linear'}{head}"
 
 
 def describe_optimizer(config: Config) -> str:

@@ -80,7 +80,7 @@ def build_predictor(checkpoint: Checkpoint) -> Predictor:
         DataError: If the settings in the checkpoint are not valid.
     """
     config, info = _config(checkpoint.settings), checkpoint.info
-    dtype = next(iter(checkpoint.parameters.values())).dtype
+    dtype = checkpoint.parameters["0.weight"].dtype
     model = build_mlp(info.in_features, info.out_features, config.model, seed=config.seed, dtype=dtype)
     model.load_state_dict(dict(checkpoint.parameters))
     return Predictor(model, build_task(config, info, checkpoint.target_scaling), info, checkpoint.input_scaling)

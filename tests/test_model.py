@@ -28,6 +28,16 @@ def test_layers_match_the_config_and_end_with_linear() -> None:
     assert count_parameters(model) == (4 * 8 + 8) + (8 * 5 + 5) + (5 * 3 + 3)
 
 
+def test_batch_norm_precedes_each_activation_and_is_counted() -> None:
+    model = build_mlp(4, 3, ModelSection(hidden_sizes=(8, 5), dropout=0.5, batch_norm=True), seed=0)
+    kinds = [nn.Linear, nn.BatchNorm1d, nn.Sigmoid, nn.Dropout]
+    assert [type(layer) for layer in model] == [*kinds, *kinds, nn.Linear]
+    assert count_parameters(model) == (4 * 8 + 3 * 8) + (8 * 5 + 3 * 5) + (5 * 3 + 3)
+    assert [size.parameters for size in layer_sizes(model)] == [4 * 8 + 3 * 8, 8 * 5 + 3 * 5, 5 * 3 + 3]
+    statistics = ["1.weight", "1.bias", "1.running_mean", "1.running_var", "1.num_batches_tracked"]
+    assert list(model.state_dict())[:8] == ["0.weight", "0.bias", *statistics, "4.weight"]
+
+
 def test_every_activation_and_initialisation_of_the_schema_exists() -> None:
     fields = ModelSection.model_fields
     assert set(ACTIVATIONS) == set(fields["activation"].annotation.__args__)  # type: ignore[union-attr]

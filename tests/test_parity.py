@@ -20,6 +20,7 @@ from dlcli.training.threads import thread_count
 
 def plain_torch_loop(model: nn.Sequential, experiment: Experiment, config: Config) -> None:
     """Train with a standard torch loop on the same batches."""
+    model.train()
     optimizer = {
         "sgd": torch.optim.SGD,
         "adam": torch.optim.Adam,
@@ -55,6 +56,7 @@ def plain_torch_loop(model: nn.Sequential, experiment: Experiment, config: Confi
         ["optimizer={name: adam, lr: 0.01, weight_decay: 0.01}"],
         ["optimizer={name: adamw, lr: 0.01}", "training.precision=float64"],
         ["optimizer={name: rmsprop}", "scheduler.name=cosine"],
+        ["model.batch_norm=true", "optimizer={name: adam}"],
         ["optimizer={name: rmsprop, alpha: 0.9, eps: 1e-6, momentum: 0.9, weight_decay: 0.01}"],
     ],
     ids=lambda settings: " ".join(settings),

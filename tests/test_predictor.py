@@ -20,6 +20,7 @@ from dlcli.runs.trained_run import load_trained_run
     ("preset", "overrides"),
     [
         ("digits", ["data.normalize=unit"]),
+        ("digits", ["model.batch_norm=true"]),
         ("diabetes", ["data.normalize=symmetric"]),
         ("digits", ["model.head=l1", "model.dropout=0.3", "loss.class_weights=balanced"]),
         ("diabetes", []),

@@ -33,10 +33,17 @@ SETTINGS = {
     "adamw": ["optimizer={name: adamw, lr: 0.01, weight_decay: 0.1}"],
     "rmsprop": ["optimizer={name: rmsprop}"],
     "rmsprop with momentum": ["optimizer={name: rmsprop, momentum: 0.9}"],
+    "batch norm": ["model.batch_norm=true", "model.dropout=0.3", "optimizer={name: adam}"],
     "dropout": ["model.dropout=0.3"],
     "eager with dropout": ["model.dropout=0.3", "training.step=eager"],
     "warm-up": ["scheduler.warmup_epochs=1.5"],
     "cosine": ["scheduler.name=cosine"],
+    "no validation split": [
+        "data.val_fraction=0",
+        "scheduler={name: plateau, patience: 0}",
+        "early_stopping={patience: 1, min_delta: 0.5}",
+        "optimizer.lr=0.5",
+    ],
     "step": ["scheduler={name: step, step_size: 1, gamma: 0.3}"],
     "exponential": ["scheduler={name: exponential, gamma: 0.5}"],
     "one cycle": ["scheduler.name=one_cycle"],
@@ -76,7 +83,8 @@ def test_results_are_identical_after_a_stop_at_the_first_middle_and_last_step(
     loaded = load_config(preset, [*shared, *settings])
     train(loaded, run_dir=Path("whole"))
     expected = outcome(Path("whole"))
-    examples = {"digits": 1295, "diabetes": 283}[preset]
+    has_val = "data.val_fraction=0" not in settings
+    examples = {"digits": (1438, 1295), "diabetes": (354, 283)}[preset][has_val]
     steps = count_batches(examples, loaded.config.training.batch_size)
     stops = {steps + 1, steps + max(1, steps // 2), 2 * steps}
     for step in stops:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from dlcli.runs.resume import ResumePoint, check_changes, check_summary, find_re
 from dlcli.runs.run import Run
 from dlcli.runs.trained_run import check_data, check_position
 from dlcli.training.device import convert_memory_errors
+from dlcli.training.evaluation import evaluate_split
 from dlcli.training.events import RunStarted
 from dlcli.training.fit import Fit
 from dlcli.training.listeners import NO_LISTENERS, Listeners, stop_requests
@@ -45,7 +46,8 @@ class TrainResult:
         best_epoch: Epoch of the `best` checkpoint.
         best_because: Metric that decided the best epoch.
         checkpoints: Files of the `best` and `last` checkpoints.
-        val: Metrics on the validation split after the best epoch.
+        val: Metrics on the validation split after the best epoch; empty without a validation split.
+        train: Training loss of the best epoch, as the metric `loss`.
         seconds: Time from the first step to the last checkpoint, without pauses between a stop and the resumption.
         test: Metrics of the best checkpoint on the test split, if requested.
         recovered: Messages about damaged or missing files that the resumed run ignored.
@@ -63,6 +65,7 @@ class TrainResult:
     val: dict[str, float | None]
     seconds: float
     test: dict[str, Any] | None = None
+    train: dict[str, float | None] = field(default_factory=dict)
     recovered: tuple[str, ...] = ()
     warning: str | None = None
     nothing_left: str | None = None
@@ -229,14 +232,14 @@ def _describe_position(fit: Fit, started: RunStarted) -> str:
 
 
 def _warn_of_guessing(result: TrainResult, experiment: Experiment) -> str | None:
-    """Return a warning if the best epoch is no better than a constant prediction on the validation split."""
-    splits = experiment.splits
-    metric, constant = experiment.task.constant_score(splits.train.targets.cpu(), splits.val.targets.cpu())
-    value = result.val[metric]
+    """Return a warning if the best epoch is no better than a constant prediction on the monitored split."""
+    splits, task = experiment.splits, experiment.task
+    metric, constant = task.constant_score(splits.train.targets.cpu(), splits.monitored.targets.cpu())
+    value = (result.val or task.metrics(evaluate_split(experiment.model, task, splits.train)))[metric]
     if value is None or value > constant:  # None: R² of a constant target
         return None
     return (
-        f"the model is no better than guessing: val {metric} {value:.3f}; "
+        f"the model is no better than guessing: {splits.monitored_name} {metric} {value:.3f}; "
         f"`dlcli runs show {as_argument(result.run)} --diagnose` looks for the reason"
     )
 
@@ -258,5 +261,5 @@ def _train_result(folder: RunFolder, experiment: Experiment | None, evaluate_tes
         checkpoints={which: str(folder.checkpoint(which)) for which in ("best", "last")},
         test=test,
         steps_trained=0,
-        **{key: summary[key] for key in ("status", "epochs", "best_epoch", "best_because", "val", "seconds")},
+        **{key: summary[key] for key in ("status", "epochs", "best_epoch", "best_because", "val", "train", "seconds")},
     )

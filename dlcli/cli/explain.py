@@ -75,8 +75,11 @@ def _layers(result: ExplainResult) -> Iterator[RenderableType]:
     rows = [
         [
             f"{layer.letter}  {layer.fan_in:,} → {layer.fan_out:,}"
+            + (", batch norm" if layer.is_normalized else "")
             + (f", {layer.activation}" if layer.activation else ""),
-            f"{layer.fan_in:,} × {layer.fan_out:,} + {layer.fan_out:,} = {layer.parameters:,}",
+            f"{layer.fan_in:,} × {layer.fan_out:,} + {layer.fan_out:,}"
+            + (f" + 2 × {layer.fan_out:,}" if layer.is_normalized else "")
+            + f" = {layer.parameters:,}",
             f"{layer.flops:,}",
         ]
         for layer in result.layers

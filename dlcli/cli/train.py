@@ -139,7 +139,7 @@ def _summary(result: TrainResult) -> list[str]:
         *([f"status    {result.nothing_left}"] if result.nothing_left else []),
         f"best      epoch {result.best_epoch} of {result.epochs}, {result.best_because}",
         f"time      {format_seconds(result.seconds)}",
-        f"val       {format_metrics(result.val)}",
+        f"val       {format_metrics(result.val)}" if result.val else f"train     {format_metrics(result.train)}",
     ]
     if result.warning:
         lines.append(f"warning   {result.warning}")

@@ -9,11 +9,13 @@ from typing import NamedTuple
 from dlcli.config.schema import (
     DEFAULT_LOSS,
     METRICS,
+    TRAIN_LOSS,
     Config,
     DataSection,
     SgdOptimizer,
     SyntheticClassificationData,
     SyntheticRegressionData,
+    TrainingSection,
 )
 from dlcli.config.suggest import closest
 from dlcli.config.tree import KeyPath
@@ -53,13 +55,15 @@ def _task_rules(config: Config) -> Iterator[Violation]:
     if config.task == "regression" and config.model.head != "softmax":
         message = f"{config.model.head} produces class probabilities and cannot be used for regression"
         yield Violation(("model", "head"), message, "remove it with `model.head=null`", ("task",))
-    monitors = [f"val/{name}" for name in METRICS[config.task]]
+    has_val = config.data.val_fraction > 0
+    monitors = [f"val/{name}" for name in METRICS[config.task]] if has_val else [TRAIN_LOSS]
     for section in ("early_stopping", "checkpoint"):
         monitor = getattr(config, section).monitor
         if monitor not in monitors:
-            message = f"must be one of {', '.join(monitors)}. Got {monitor!r} instead"
+            allowed = f"one of {', '.join(monitors)}" if has_val else f"{TRAIN_LOSS} if data.val_fraction is 0"
             hint = f"did you mean `{section}.monitor={closest(monitor, monitors) or monitors[0]}`?"
-            yield Violation((section, "monitor"), message, hint, ("task",))
+            message = f"must be {allowed}. Got {monitor!r} instead"
+            yield Violation((section, "monitor"), message, hint, ("task", "data.val_fraction"))
 
 
 def _data_rules(data: DataSection) -> Iterator[Violation]:
@@ -87,6 +91,8 @@ def _training_rules(config: Config) -> Iterator[Violation]:
         yield Violation(
             ("training", "step"), "cannot be manual with training.precision bf16", hint, ("training.precision",)
         )
+    if config.model.batch_norm and config.model.hidden_sizes:
+        yield from _batch_norm_rules(training)
     warmup = config.scheduler.warmup_epochs
     if round(warmup) >= training.epochs:  # warm-up is rounded to steps; one must remain, even at one step per epoch
         limit = f"training.epochs ({training.epochs}) by more than half an epoch"
@@ -102,3 +108,14 @@ def _training_rules(config: Config) -> Iterator[Violation]:
         hint = "use all of them with `training.batch_size=full`"
         sizes = ("data.name", "data.n_samples", "data.test_fraction", "data.val_fraction")
         yield Violation(("training", "batch_size"), message, hint, sizes)
+
+
+def _batch_norm_rules(training: TrainingSection) -> Iterator[Violation]:
+    if training.batch_size == 1:
+        message = "must be at least 2 with model.batch_norm, which normalizes over the batch. Got 1 instead"
+        hint = "write it like `training.batch_size=64`"
+        yield Violation(("training", "batch_size"), message, hint, ("model.batch_norm",))
+    if training.step == "manual":
+        message = "cannot be manual with model.batch_norm, whose gradient is computed by autograd"
+        hint = "write it like `training.step=auto`"
+        yield Violation(("training", "step"), message, hint, ("model.batch_norm",))

@@ -37,6 +37,8 @@ HEADLINE: dict[TaskName, str] = {"classification": "accuracy", "regression": "rm
 HIGHER_IS_BETTER = frozenset({"accuracy", "macro_f1", "r2"})
 DEFAULT_LOSS: dict[TaskName, str] = {"classification": "cross_entropy", "regression": "mse"}
 
+TRAIN_LOSS = "train/loss"  # the only metric that can be monitored without a validation split
+
 MIN_MAGNITUDE, MAX_MAGNITUDE = 1e-18, 1e18
 
 
@@ -129,12 +131,13 @@ class DataSection(Section):
     tasks: ClassVar[tuple[TaskName, ...]]
     examples: ClassVar[int | None] = None  # without an official test split; None if unknown before loading
 
-    val_fraction: Fraction = 0.1
-    """Fraction of the training examples held out for validation, stratified by class and drawn with `seed`."""
+    val_fraction: FractionOrZero = 0.1
+    """Fraction of the training examples held out for validation, stratified by class and drawn with `seed`. 0 trains on
+    all of them; then train/loss is monitored."""
     normalize: Literal["none", "unit", "symmetric", "standard"] = "standard"
     """Scaling of the inputs and of regression targets, fitted on the training examples only: `unit` scales to 0..1,
-    `symmetric` to -1..1, `standard` to mean 0 and standard deviation 1. `none` keeps the original values: pixels of fashion_mnist 0..255,
-    of digits 0..16, features of other sources in their original units."""
+    `symmetric` to -1..1, `standard` to mean 0 and standard deviation 1. `none` keeps the original values: pixels of
+    fashion_mnist 0..255, of digits 0..16, features of other sources in their original units."""
 
     def count_examples(self) -> int | None:
         """Return the number of examples without an official test split; None if it is unknown before loading."""
@@ -276,6 +279,9 @@ class ModelSection(Section):
     ] = "xavier_uniform"
     """Initial values of the parameters: `normal` draws all of them from N(0, 1), `default` is torch's U(±1/√fan_in).
     The other choices set biases to 0."""
+    batch_norm: bool = False
+    """Normalize the inputs of each activation over the batch, with a learned scale and shift per unit (Ioffe and
+    Szegedy, 2015; BatchNorm1d of torch). Evaluation uses running means of the training batches."""
     dropout: FractionOrZero = 0.0
     """Probability of setting a hidden unit to 0 in a training step; 0 disables dropout."""
     head: Head = "softmax"
@@ -465,7 +471,7 @@ class OneCycleScheduler(SchedulerSection):
 
 
 class PlateauScheduler(SchedulerSection):
-    """Reduction on plateau: the learning rate is multiplied by `factor` when val/loss stops improving."""
+    """Reduction on plateau: the learning rate is multiplied by `factor` when the monitored loss stops improving."""
 
     name: Literal["plateau"]
     """Learning-rate schedule."""
@@ -570,7 +576,8 @@ class EarlyStoppingSection(Section):
     patience: PositiveInt | None = None
     """Number of epochs without improvement after which training stops; null disables early stopping."""
     monitor: str = "val/loss"
-    """Metric that must improve: val/ followed by a metric of the task, e.g. val/loss."""
+    """Metric that must improve: val/ followed by a metric of the task, e.g. val/loss. Without a validation split,
+    train/loss."""
     min_delta: NonNegativeFloat = 0.0
     """Changes up to this size do not count as an improvement."""
 
@@ -579,7 +586,8 @@ class CheckpointSection(Section):
     """Checkpoints of the run."""
 
     monitor: str = "val/loss"
-    """Metric that selects the best checkpoint: val/ followed by a metric of the task, e.g. val/loss."""
+    """Metric that selects the best checkpoint: val/ followed by a metric of the task, e.g. val/loss. Without a
+    validation split, train/loss."""
     every_seconds: PositiveFloat = 60.0
     """Seconds between two saves within an epoch. `last` and a new `best` are also saved at the end of an epoch, at most
     once per second."""
@@ -624,6 +632,16 @@ class Config(Section):
         name = DEFAULT_LOSS["regression" if values.get("task") == "regression" else "classification"]
         loss = values.get("loss", {})
         return {**values, "loss": {"name": name, **loss} if isinstance(loss, dict) else loss}
+
+    @model_validator(mode="after")
+    def _monitors_follow_data(self) -> Self:
+        if self.data.val_fraction:
+            return self
+        sections = {"early_stopping": self.early_stopping, "checkpoint": self.checkpoint}
+        followers = {name: section for name, section in sections.items() if "monitor" not in section.model_fields_set}
+        return self.model_copy(
+            update={name: section.model_copy(update={"monitor": TRAIN_LOSS}) for name, section in followers.items()}
+        )
 
     @model_validator(mode="after")
     def _epochs_follow_data(self) -> Self:

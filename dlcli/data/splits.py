@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -143,7 +144,10 @@ class RawData:
 
 @dataclass(frozen=True)
 class Splits:
-    """Train, validation and test splits of a run, scaled by statistics of the training split."""
+    """Train, validation and test splits of a run, scaled by statistics of the training split.
+
+    The validation split is empty if `data.val_fraction` is 0.
+    """
 
     info: DataInfo
     train: Split
@@ -151,6 +155,16 @@ class Splits:
     test: Split
     input_scaling: Scaling
     target_scaling: Scaling
+
+    @property
+    def monitored_name(self) -> Literal["train", "val"]:
+        """Name of the split that training monitors: val, or train if there is no validation split."""
+        return "val" if len(self.val) else "train"
+
+    @property
+    def monitored(self) -> Split:
+        """The split that training monitors."""
+        return self.val if len(self.val) else self.train
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Splits:
         """Return the splits on `device` with floating-point tensors as `dtype`."""
@@ -169,7 +183,10 @@ def make_splits(raw: RawData, config: DataSection, seed: int) -> Splits:
     del raw  # saves one copy of the examples if the caller keeps no reference either
     if test is None:
         train, test = _split_off(train, config.fraction_for_test(), _TEST_SEED, "test")
-    train, val = _split_off(train, config.val_fraction, seed, "validation")
+    if config.val_fraction:
+        train, val = _split_off(train, config.val_fraction, seed, "validation")
+    else:
+        val = train.select(torch.zeros(0, dtype=torch.int64))
     per_image = info.image_shape is not None  # one scale for all pixels, or one per feature
     input_scaling = fit_scaling(train.stored, config.normalize, jointly=per_image)
     if info.task == "regression":

@@ -27,8 +27,9 @@ class LayerFigures:
         activation: Activation after the layer; empty for the last layer.
         fan_in: Number of input features.
         fan_out: Number of output features.
-        parameters: fan_in × fan_out + fan_out.
+        parameters: fan_in × fan_out + fan_out, and 2 × fan_out more with batch normalization.
         flops: FLOPs of the forward matrix product, per example.
+        is_normalized: Whether batch normalization precedes the activation.
     """
 
     letter: str
@@ -37,6 +38,7 @@ class LayerFigures:
     fan_out: int
     parameters: int
     flops: int
+    is_normalized: bool
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def describe_layers(sizes: tuple[LayerSize, ...], activation: str) -> tuple[Laye
     """Return letter, size and cost of each layer, first to last."""
     activations = [activation] * (len(sizes) - 1) + [""]
     return tuple(
-        LayerFigures(letter, following, size.fan_in, size.fan_out, size.parameters, size.flops)
+        LayerFigures(letter, following, size.fan_in, size.fan_out, size.parameters, size.flops, size.is_normalized)
         for letter, following, size in zip(layer_letters(len(sizes)), activations, sizes, strict=True)
     )
 

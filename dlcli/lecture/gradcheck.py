@@ -36,14 +36,14 @@ STEP = torch.finfo(torch.float64).eps ** (1 / 3)
 
 @dataclass(frozen=True)
 class ParameterCheck:
-    """Result for the weights or the biases of a layer; each error is the maximum over the entries.
+    """Result for a parameter tensor of a layer; each error is the maximum over the entries.
 
     Attributes:
         layer: Number of the layer, counted from 1 at the inputs.
-        parameter: weight or bias.
+        parameter: weight or bias of the Linear, or norm weight or norm bias of its BatchNorm1d.
         entries: Number of entries; all are compared with the analytic gradient.
         largest: Largest absolute gradient.
-        formula_error: Autograd against the analytic gradient; None if an activation has no analytic derivative.
+        formula_error: Autograd against the analytic gradient; None if a layer has no analytic derivative.
         sampled: Number of entries compared with finite differences.
         skipped: Number of sampled entries left out because the loss is not smooth within the step.
         difference_error: Autograd against finite differences; None if all sampled entries were skipped.
@@ -123,16 +123,19 @@ def relative_error(a: Tensor, b: Tensor, floor: float) -> float:
 
 
 def check_gradients(model: nn.Sequential, task: Task, batch: Split, *, seed: int) -> GradientCheck:
-    """Check the gradients of every layer, with dropout off.
+    """Check the gradients of every layer, with dropout off and batch normalization over the batch, as in training.
 
     Args:
-        model: Model in float64 on the CPU; it is switched to evaluation mode and otherwise unchanged.
+        model: Model in float64 on the CPU; only its mode and its running statistics change.
         task: Task with the loss and its gradient with respect to the outputs.
         batch: Examples in float64 on the CPU.
         seed: Seed for the entries that are compared with finite differences.
     """
     model.eval()
-    parameters = list(model.parameters())
+    for module in model:
+        if isinstance(module, nn.BatchNorm1d):
+            module.train()
+    parameters, names = list(model.parameters()), _names(model)
     loss = task.loss(model(batch.inputs), batch.targets)
     gradients = torch.autograd.grad(loss, parameters)
     floor = FLOOR * max(1.0, loss.item(), *(float(gradient.abs().max()) for gradient in gradients))
@@ -140,15 +143,15 @@ def check_gradients(model: nn.Sequential, task: Task, batch: Split, *, seed: int
 
     generator = torch.Generator().manual_seed(seed)
     checks: list[ParameterCheck] = []
-    for index, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=True)):
+    for index, (parameter, gradient, name) in enumerate(zip(parameters, gradients, names, strict=True)):
         drawn = torch.randperm(parameter.numel(), generator=generator)[:SAMPLED_ENTRIES].sort().values
         quotients = difference_quotients(lambda: task.loss(model(batch.inputs), batch.targets), parameter, drawn, floor)
         smooth = ~quotients.isnan()
         sampled = int(smooth.sum())
         checks.append(
             ParameterCheck(
-                layer=index // 2 + 1,
-                parameter="bias" if index % 2 else "weight",
+                layer=name[0],
+                parameter=name[1],
                 entries=parameter.numel(),
                 largest=float(gradient.abs().max()),
                 formula_error=None if formulas is None else relative_error(gradient, formulas[index], floor),
@@ -162,11 +165,21 @@ def check_gradients(model: nn.Sequential, task: Task, batch: Split, *, seed: int
     return GradientCheck(loss.item(), len(batch), floor, tuple(checks))
 
 
+def _names(model: nn.Sequential) -> list[tuple[int, str]]:
+    """Return the layer and the name of each parameter of a model, in their order."""
+    names, layer = [], 0
+    for module in model:
+        layer += isinstance(module, nn.Linear)
+        prefix = "norm " if isinstance(module, nn.BatchNorm1d) else ""
+        names += [(layer, f"{prefix}{name}") for name, _ in module.named_parameters()]
+    return names
+
+
 @torch.no_grad()
 def formula_gradients(model: nn.Sequential, task: Task, batch: Split) -> list[Tensor] | None:
     """Return the gradients from dlcli's own backpropagation, in the order and shapes of the model's parameters.
 
-    None if an activation has no analytic derivative; such a model is trained with autograd.
+    None if a layer has no analytic derivative, such as BatchNorm1d; such a model is trained with autograd.
     """
     if not is_supported(model):
         return None

@@ -59,8 +59,14 @@ def function_lines(config: Config) -> list[str]:
     """Return the formula of f, then the definitions of its parts."""
     model, is_classification = config.model, config.task == "classification"
     letters = layer_letters(len(model.hidden_sizes) + 1)
-    outputs = _nested(letters)
+    outputs = _nested(letters, has_norm=model.batch_norm)
     lines = [f"f(x, θ) = {model.head}({outputs})" if is_classification else f"f(x, θ) = {outputs}"]
+    if model.hidden_sizes and model.batch_norm:
+        lines += [
+            "ν(z) = γ (z − m) / √(s² + 1e-05) + β, elementwise; θ includes the scale γ and the shift β",
+            "m and s² are the mean and variance of z over the batch; in evaluation, running means, at first 0 and 1",
+            "autograd computes the gradients, because ν is not among the layers with written-out formulas",
+        ]
     if model.hidden_sizes:
         lines.append(f"σ(z) = {ACTIVATION_FORMULAS[model.activation]}, elementwise")
         lines.append("x̄ and σ̄ have a leading 1, whose weight is the bias")
@@ -78,13 +84,14 @@ def function_lines(config: Config) -> list[str]:
     return lines
 
 
-def _nested(letters: Sequence[str]) -> str:
-    """Return ξᵀ σ̄(ψᵀ σ̄(φᵀ x̄)), with the middle abbreviated for many layers."""
+def _nested(letters: Sequence[str], *, has_norm: bool) -> str:
+    """Return ξᵀ σ̄(ψᵀ σ̄(φᵀ x̄)), with the middle abbreviated for many layers; σ̄(ν(φᵀ x̄)) with batch normalization."""
+    start, end = ("σ̄(ν(", "))") if has_norm else ("σ̄(", ")")
     if len(letters) > _MOST_NESTED:
-        return f"{letters[-1]}ᵀ σ̄( … σ̄({letters[0]}ᵀ x̄))"
+        return f"{letters[-1]}ᵀ {start} … {start}{letters[0]}ᵀ x̄{end}{end}"
     inner = f"{letters[0]}ᵀ x̄"
     for letter in letters[1:]:
-        inner = f"{letter}ᵀ σ̄({inner})"
+        inner = f"{letter}ᵀ {start}{inner}{end}"
     return inner
 
 

@@ -83,7 +83,8 @@ def distribution(run: TrainedRun) -> Sketch | None:
     if run.info.task != "classification":
         return None
     k, names = run.info.out_features, shorten(run.info.class_names, 24)
-    fractions = {name: _class_fractions(run, name, k) for name in _SPLITS}
+    splits = [name for name in _SPLITS if len(run.examples(name))]
+    fractions = {name: _class_fractions(run, name, k) for name in splits}
     train = fractions["train"]
     high, low = int(train.argmax()), int(train.argmin())
     order = sorted(sorted(range(k), key=lambda i: -train[i])[:_MOST])
@@ -96,12 +97,12 @@ def distribution(run: TrainedRun) -> Sketch | None:
             f"{percent(train[high])} ({names[high]}){which}"
         )
     lines = [f"{names[i]} {', '.join(percent(values[i]) for values in fractions.values())}" for i in order]
-    alt = f"Fraction of each class in train, val and test: {'; '.join(lines)}."
+    alt = f"Fraction of each class in {', '.join(splits[:-1])} and {splits[-1]}: {'; '.join(lines)}."
 
     def draw() -> Figure:
         figure, axes = new_axes(title, height=1.4 + 0.42 * len(order))
-        sizes = {name: f"{name} ({len(run.examples(name)):,})" for name in _SPLITS}
-        _draw_groups(axes, [names[i] for i in order], {sizes[name]: fractions[name][order] for name in _SPLITS})
+        sizes = {name: f"{name} ({len(run.examples(name)):,})" for name in splits}
+        _draw_groups(axes, [names[i] for i in order], {sizes[name]: fractions[name][order] for name in splits})
         axes.set_xlim(left=0)
         axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
         axes.set_xlabel("P(class): fraction of the split's examples")

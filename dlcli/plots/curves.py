@@ -31,23 +31,21 @@ def best_epoch(run: TrainedRun) -> int:
     """Return the epoch with the best monitored metric, by the rule that selects checkpoints; 0 without a log."""
     monitor = Monitor.of(run.config.checkpoint.monitor)
     for row in run.rows:
-        monitor.update(int(row["epoch"]), {monitor.metric: row.get(f"val/{monitor.metric}", np.nan)})
+        monitor.update(int(row["epoch"]), {monitor.metric: row.get(run.config.checkpoint.monitor, np.nan)})
     return monitor.best_epoch
 
 
 def loss(run: TrainedRun) -> Sketch | None:
-    """Return the loss of train and val by epoch; None without a log."""
+    """Return the loss of train, and of val if it exists, by epoch; None without a log."""
     if not run.rows:
         return None
     epochs, best = _epochs(run), best_epoch(run)
-    lines = {"train": _column(run, "train/loss"), "val": _column(run, "val/loss")}
+    lines = {name: _column(run, f"{name}/loss") for name in (("train", "val") if len(run.splits.val) else ("train",))}
+    monitored = run.splits.monitored_name
     title = f"Loss: best epoch {best} of {len(epochs)}{_criterion(run)}"
-    at_best = lines["val"][best - 1]
-    alt = (
-        f"Loss over {_count(len(epochs), 'epoch')}. Train: {_first_and_last(lines['train'])}. "
-        f"Val: {_first_and_last(lines['val'])}; "
-        f"{at_best:.4g} in the best epoch, {best}."
-    )
+    at_best = lines[monitored][best - 1]
+    parts = [f"{name.capitalize()}: {_first_and_last(values)}" for name, values in lines.items()]
+    alt = f"Loss over {_count(len(epochs), 'epoch')}. {'. '.join(parts)}; {at_best:.4g} in the best epoch, {best}."
 
     def draw() -> Figure:
         figure, axes = new_axes(title)
@@ -56,16 +54,19 @@ def loss(run: TrainedRun) -> Sketch | None:
         target = ", scaled target" if run.info.task == "regression" else ""
         axes.set_ylabel(f"{_LOSS_NAMES[run.config.loss.name]}{target}{' (log scale)' if scale == 'log' else ''}")
         draw_lines(axes, epochs, lines)
-        mark_epoch(axes, best, at_best, f"val {at_best:.4g}", is_low=True)
+        mark_epoch(axes, best, at_best, f"{monitored} {at_best:.4g}", is_low=True)
         return figure
 
     return Sketch(title, alt, draw)
 
 
 def metrics(run: TrainedRun) -> Sketch | None:
-    """Return the validation metrics by epoch: accuracy and macro F1, or errors in the target's unit and R²."""
+    """Return the validation metrics by epoch: accuracy and macro F1, or errors in the target's unit and R².
+
+    None without a log or a validation split.
+    """
     panels = [("rmse", "mae"), ("r2",)] if run.info.task == "regression" else [("accuracy", "macro_f1")]
-    if not run.rows:
+    if not run.rows or not len(run.splits.val):
         return None
     epochs, best = _epochs(run), best_epoch(run)
     columns = {name: _column(run, f"val/{name}") for names in panels for name in names}
@@ -156,7 +157,7 @@ def _column(run: TrainedRun, name: str) -> list[float]:
 
 def _criterion(run: TrainedRun) -> str:
     monitor = run.config.checkpoint.monitor
-    if monitor == "val/loss":
+    if monitor.endswith("/loss"):
         return ""
     return f", by {'highest' if monitor.removeprefix('val/') in HIGHER_IS_BETTER else 'lowest'} {monitor}"
 

@@ -86,7 +86,7 @@ def list_pictures(
 def draw_after_training(run: Run, experiment: Experiment, note: Callable[[str], None]) -> None:
     """Draw the cheap pictures of a finished run; errors are reported and never raised.
 
-    The pictures show the validation split, because training never uses the test split.
+    The pictures show the monitored split, because training never uses the test split.
 
     Args:
         run: The run.
@@ -94,10 +94,11 @@ def draw_after_training(run: Run, experiment: Experiment, note: Callable[[str], 
         note: Called with a one-line message about the result.
     """
     try:
-        trained = load_trained_run(run, "val", experiment=experiment)
+        name = experiment.splits.monitored_name
+        trained = load_trained_run(run, name, experiment=experiment)
         target = _make_folder(run.folder, None)
         files = _write(pictures(trained, cheap_names()), ("png",), target)
-        note(f"saved {len(files)} pictures of the validation split in {target}")
+        note(f"saved {len(files)} pictures of the {'validation' if name == 'val' else 'training'} split in {target}")
     except Exception as error:  # a failed picture must not fail the run
         note(f"could not draw pictures: {error}; try again with `dlcli plot {run.path}`")
 

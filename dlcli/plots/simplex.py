@@ -43,7 +43,8 @@ def simplex(run: TrainedRun) -> Sketch | None:
             f"{names[c]}: P({names[c]} | x) {path[0, c]:.2f} to {path[-1, c]:.2f}"
             for path, c in zip(paths, classes, strict=True)
         ]
-        alt += f" Beside it, the paths of {len(paths)} examples of val over the epochs. {'; '.join(ends)}."
+        followed = f"{len(paths)} examples of {run.splits.monitored_name}"
+        alt += f" Beside it, the paths of {followed} over the epochs. {'; '.join(ends)}."
 
     def draw() -> Figure:
         figure = new_figure(title, 8.6 if len(paths) else 4.8, 4.6)
@@ -69,7 +70,7 @@ def simplex(run: TrainedRun) -> Sketch | None:
             )
         if len(paths):
             _draw_triangle(all_axes[1], names)
-            _draw_paths(all_axes[1], paths, classes, list(run.traces))
+            _draw_paths(all_axes[1], paths, classes, run)
         return figure
 
     return Sketch(title, alt, draw)
@@ -107,7 +108,8 @@ def _draw_triangle(axes: Axes, names: list[str]) -> None:
     axes.set(xlim=(-0.05, 1.05), ylim=(-0.14, CORNERS[2, 1] + 0.12), aspect="equal")
 
 
-def _draw_paths(axes: Axes, paths: Floats, classes: Ints, epochs: list[int]) -> None:
+def _draw_paths(axes: Axes, paths: Floats, classes: Ints, run: TrainedRun) -> None:
+    split_name, epochs = run.splits.monitored_name, list(run.traces)
     for path, label in zip(paths, classes, strict=True):
         colour, marker = class_style(int(label))
         x, y = (path @ CORNERS).T
@@ -115,5 +117,6 @@ def _draw_paths(axes: Axes, paths: Floats, classes: Ints, epochs: list[int]) -> 
         axes.plot(x[:1], y[:1], marker, color=FAINT, markeredgecolor=colour, markersize=7, zorder=4)
         axes.plot(x[-1:], y[-1:], marker, color=colour, markeredgecolor="black", markersize=8, zorder=5, clip_on=False)
     axes.set_title(
-        f"Paths of {len(paths)} val examples\ngrey: after epoch {epochs[0]}, coloured: after {epochs[-1]}", loc="center"
+        f"Paths of {len(paths)} {split_name} examples\ngrey: after epoch {epochs[0]}, coloured: after {epochs[-1]}",
+        loc="center",
     )

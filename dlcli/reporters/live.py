@@ -19,7 +19,6 @@ MAX_ROWS = 50  # longer runs show every n-th epoch; metrics.csv has all of them
 MAX_WIDTH = 100  # columns of the bar: on a wide terminal, a bar of full width would leave remains after a resize
 BARS = "▁▂▃▄▅▆▇█"
 _LEAST_BAR = 12  # columns that the texts beside the bar leave to it
-_CURVE = "val loss, log  "
 _BEST = 6  # columns of "  best"
 # Columns of the table with their widths, in display order, and in the order in which a narrow terminal drops them.
 _COLUMNS = {"epoch": 5, "train loss": 12, "val loss": 10, "val metric": 14, "lr": 10, "time": 9}
@@ -45,7 +44,8 @@ class RichReporter:
         self._live: Live | None = None
         self._task: TaskID | None = None
         self._started: RunStarted | None = None
-        self._val_loss: list[float] = []
+        self._losses: list[float] = []  # val/loss, or train/loss without a validation split
+        self._curve = "val loss"
         self._metric = ""
         self._highest_lr = 0.0
         self._width = 0  # columns of the widest line that was drawn live
@@ -97,9 +97,10 @@ class RichReporter:
 
     def _below(self) -> Group:
         parts: list[RenderableType] = [Constrain(self._progress, self._width)]
-        if self._val_loss:
-            curve = sparkline(self._val_loss, max(8, self._width - len(_CURVE)))
-            parts.insert(0, Text.assemble((_CURVE, "dim"), (curve, "cyan")))
+        if self._losses:
+            label = f"{self._curve}, log  "
+            curve = sparkline(self._losses, max(8, self._width - len(label)))
+            parts.insert(0, Text.assemble((label, "dim"), (curve, "cyan")))
         return Group(*parts)
 
     def _redraw_after_resize(self) -> None:
@@ -129,9 +130,10 @@ class RichReporter:
 
     def _end_epoch(self, event: EpochEnded) -> None:
         assert self._started is not None
-        self._val_loss.append(event.val["loss"])
-        headline = event.val[self._started.headline]
-        self._metric = f"val {self._started.headline} {headline:.4f}"
+        self._curve, loss = ("val loss", event.val["loss"]) if event.val else ("train loss", event.train_loss)
+        self._losses.append(loss)
+        headline = event.val.get(self._started.headline)
+        self._metric = "" if headline is None else f"val {self._started.headline} {headline:.4f}"
         self._highest_lr = max(self._highest_lr, event.lr)
         self._move(event.epoch, event.step, event.train_loss, event.examples_per_second)
         if self._live is not None:
@@ -140,9 +142,9 @@ class RichReporter:
         if event.epoch % stride == 0 or event.epoch in (1, self._started.epochs):
             cells = {
                 "epoch": str(event.epoch),
-                "train loss": f"{event.train_loss:.4f}",
-                "val loss": f"{event.val['loss']:.4f}",
-                "val metric": f"{headline:.4f}",
+                "train loss": _cell(event.train_loss),
+                "val loss": _cell(event.val.get("loss")),
+                "val metric": _cell(headline),
                 "lr": format_lr(event.lr, self._highest_lr),
                 "time": format_seconds(event.epoch_seconds),
             }
@@ -180,6 +182,10 @@ def _join_fitting(parts: Sequence[str], last: str, room: int) -> str:
         if len(text) <= room:
             return text
     return last
+
+
+def _cell(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
 
 
 def sparkline(values: Sequence[float], width: int) -> str:

@@ -43,10 +43,10 @@ class PlainReporter:
 
     def _write_epoch(self, event: EpochEnded) -> None:
         width = len(str(self._epochs))
-        metrics = "  ".join(f"val {name} {value:.4f}" for name, value in event.val.items())
+        metrics = "".join(f"  val {name} {value:.4f}" for name, value in event.val.items())
         best = "  best" if event.is_best else ""
         self._write(
-            f"epoch {event.epoch:>{width}}/{self._epochs}  train loss {event.train_loss:.4f}  {metrics}"
+            f"epoch {event.epoch:>{width}}/{self._epochs}  train loss {event.train_loss:.4f}{metrics}"
             f"  lr {format_lr(event.lr, self._highest_lr)}  {format_seconds(event.epoch_seconds)}{best}"
         )
         self._written = self._clock()

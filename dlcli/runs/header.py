@@ -101,7 +101,7 @@ class Header(_Part):
     versions: dict[str, str]
     epoch: Annotated[Count, Field(ge=1)]
     step: Annotated[Count, Field(ge=1)]
-    monitor: Annotated[str, Field(pattern="^val/")]
+    monitor: Annotated[str, Field(pattern="^(val/|train/loss$)")]
     val: dict[str, float | None]
     settings: dict[str, JsonValue]
     data: DataInfo
@@ -118,7 +118,7 @@ class Header(_Part):
             position = self.training.position
             if (self.epoch, self.step) != (position.epochs + (position.examples > 0), position.step):
                 raise ValueError("the epoch and the step contradict the position")
-            if self.training.best.metric != self.monitor.removeprefix("val/"):
+            if self.training.best.metric != self.monitor.rpartition("/")[2]:
                 raise ValueError("the monitored metric differs from the metric of the best checkpoint")
         return self
 

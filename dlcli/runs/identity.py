@@ -26,6 +26,8 @@ def identifying_settings(config: Config) -> dict[str, Any]:
     If the schedule depends on the number of epochs, `training.epochs` is included.
     """
     left_out = {PATIENCE} if is_shaped_by_epochs(config) else {PATIENCE, EPOCHS}
+    if not config.model.batch_norm:  # checkpoints from before this setting lack it
+        left_out.add("model.batch_norm")
     settings = {key: value for key, value in deciding_settings(config).items() if key not in left_out}
     return json.loads(to_json(settings))  # type: ignore[no-any-return]
 

@@ -14,6 +14,7 @@ from dlcli.runs.header import Header
 Tensors = Mapping[str, Tensor]
 _SCALINGS = ("input_scaling", "target_scaling")
 _STATES = {"sgd": (), "adam": ("mean", "square"), "adamw": ("mean", "square"), "rmsprop": ("square",)}
+_NORM_VECTORS, _NORM_COUNT = ("weight", "bias", "running_mean", "running_var"), "num_batches_tracked"
 _WITH_MOMENTUM = ("sgd", "rmsprop")  # keep a velocity if optimizer.momentum is not 0
 
 
@@ -51,9 +52,12 @@ def _model_problems(parameters: Tensors, header: Header) -> Iterator[str]:
     if not isinstance(hidden, list) or not all(isinstance(size, int) for size in hidden):
         yield "its settings do not contain a valid model.hidden_sizes"
         return
-    spacing = 3 if dropout else 2  # Linear, activation, Dropout
+    has_norm = bool(settings.get("model.batch_norm"))
+    spacing = 2 + has_norm + bool(dropout)  # Linear, BatchNorm1d, activation, Dropout
     weights = [f"{i * spacing}.weight" for i in range(len(hidden) + 1)]
+    norms = {f"{i * spacing + 1}": size for i, size in enumerate(hidden) if isinstance(size, int) and has_norm}
     names = [name for weight in weights for name in (weight, weight.replace("weight", "bias"))]
+    names += [f"{norm}.{kind}" for norm in norms for kind in (*_NORM_VECTORS, _NORM_COUNT)]
     if sorted(parameters) != sorted(names):
         yield f"its parameters do not match a model with hidden_sizes {hidden}"
         return
@@ -64,6 +68,18 @@ def _model_problems(parameters: Tensors, header: Header) -> Iterator[str]:
         bias = name.replace("weight", "bias")
         yield from _tensor_problems(f"model.{name}", parameters[name], (fan_out, fan_in), dtype)
         yield from _tensor_problems(f"model.{bias}", parameters[bias], (fan_out,), dtype)
+    for norm, size in norms.items():
+        yield from _norm_problems(norm, size, parameters, dtype)
+
+
+def _norm_problems(norm: str, size: int, parameters: Tensors, dtype: torch.dtype) -> Iterator[str]:
+    """Yield problems with the parameters and the running statistics of a BatchNorm1d."""
+    for kind in _NORM_VECTORS:
+        yield from _tensor_problems(f"model.{norm}.{kind}", parameters[f"{norm}.{kind}"], (size,), dtype)
+    count = parameters[f"{norm}.{_NORM_COUNT}"]
+    yield from _tensor_problems(f"model.{norm}.{_NORM_COUNT}", count, (), torch.int64)
+    if (parameters[f"{norm}.running_var"] < 0).any():
+        yield f"model.{norm}.running_var contains negative numbers"
 
 
 def _tensor_problems(
@@ -99,7 +115,8 @@ def _optimizer_problems(state: Tensors, parameters: Tensors, header: Header) -> 
     optimizer, settings = header.settings.get("optimizer.name"), header.settings
     has_velocity = optimizer in _WITH_MOMENTUM and settings.get("optimizer.momentum")
     kinds = (*_STATES.get(str(optimizer), ()), *(("velocity",) if has_velocity else ()))
-    expected = {f"{kind}.{name}" for kind in kinds for name in parameters}
+    trained = [name for name in parameters if name.endswith((".weight", ".bias"))]
+    expected = {f"{kind}.{name}" for kind in kinds for name in trained}
     if state.keys() != expected:
         yield f"its optimizer state does not match {optimizer}"
         return

@@ -15,11 +15,11 @@ def summarize(rows: Sequence[Row], best_epoch: int, monitor: str, best_sha256: s
     Args:
         rows: Log rows of all epochs.
         best_epoch: Number of the best epoch, from 1; 0 before the end of the first epoch.
-        monitor: Metric that selects the best epoch, such as `val/loss`.
+        monitor: Metric that selects the best epoch, such as `val/loss`, or `train/loss` without a validation split.
         best_sha256: SHA-256 of the best checkpoint.
     """
     best = rows[best_epoch - 1] if rows else None
-    direction = "highest" if monitor.removeprefix("val/") in HIGHER_IS_BETTER else "lowest"
+    direction = "highest" if monitor.rpartition("/")[2] in HIGHER_IS_BETTER else "lowest"
     return {
         "epochs": len(rows),
         "best_epoch": best["epoch"] if best else None,

@@ -15,7 +15,7 @@ from dlcli.config.render import render_value
 from dlcli.config.schema import Config, SyntheticRegressionData
 from dlcli.data.splits import DataInfo, Split, Splits
 from dlcli.data.synthetic import true_function
-from dlcli.errors import DataError
+from dlcli.errors import DataError, UsageError
 from dlcli.experiment import Experiment, build_experiment
 from dlcli.runs.checkpoint import Checkpoint
 from dlcli.runs.folder import RunFolder
@@ -138,8 +138,13 @@ def load_trained_run(
         experiment: Data and model of the run, if they are in memory already; the model's parameters are overwritten.
 
     Raises:
+        UsageError: If `split` is `val` and the run has no validation split.
         DataError: If the run, its checkpoint or its data cannot be used.
     """
+    if split == "val" and not run.config.data.val_fraction:
+        raise UsageError(
+            f"{run.path} has no validation split: data.val_fraction is 0", hint="use `--split test` or `--split train`"
+        )
     saved = run.load_checkpoint(checkpoint)
     if experiment is None:
         config = load_run_config(run, device=device, data_root=data_root)

@@ -85,7 +85,7 @@ class EpochEnded:
         step: Number of optimizer updates so far, over all epochs.
         lr: Learning rate of the last step.
         train_loss: Mean loss over the epoch's examples, each computed before the step on its batch.
-        val: Validation metrics after the epoch, by their names without prefix.
+        val: Validation metrics after the epoch, by their names without prefix; empty without a validation split.
         epoch_seconds: Duration of training and validation.
         examples_per_second: Training speed without validation.
         is_best: Whether the monitored metric is the best so far.

@@ -148,11 +148,11 @@ class Fit:
         """Validate and start the next epoch."""
         running, epoch = self._running, self._epochs + 1
         train_loss, examples_per_second = self._report()
-        val = self._task.metrics(evaluate_split(self._model, self._task, self._splits.val))
-        self._check_finite(val["loss"], "val/loss", running.step)
+        val = self._validate(running.step)
+        monitored = val or {"loss": train_loss}  # without a validation split
         lr = self._lr(running.step)
-        self._schedule.epoch_ended(val["loss"])
-        self._stopping.update(epoch, val)
+        self._schedule.epoch_ended(monitored["loss"])
+        self._stopping.update(epoch, monitored)
         self._epochs, self._running = epoch, Running(steps_before=running.step)
         return EpochEnded(
             epoch=epoch,
@@ -162,9 +162,17 @@ class Fit:
             val=val,
             epoch_seconds=time.perf_counter() - start,
             examples_per_second=examples_per_second,
-            is_best=self._best.update(epoch, val),
+            is_best=self._best.update(epoch, monitored),
             trace=self._tracer.look() if is_traced(epoch) else None,
         )
+
+    def _validate(self, step: int) -> dict[str, float]:
+        """Return the validation metrics; empty without a validation split."""
+        if not len(self._splits.val):
+            return {}
+        val = self._task.metrics(evaluate_split(self._model, self._task, self._splits.val))
+        self._check_finite(val["loss"], "val/loss", step)
+        return val
 
     def _report(self) -> tuple[float, float]:
         """Update the model; return the mean loss of the epoch so far and the examples per second."""
@@ -206,14 +214,15 @@ class Fit:
         return Position(self._epochs, self._running.step, self._running.examples)
 
     def parameters(self) -> dict[str, Tensor]:
-        """Return a copy of the model's parameters on the CPU, by their names in its state dict.
+        """Return a copy of the model's parameters and running statistics on the CPU, by their names in its state dict.
 
         Raises:
             DivergedError: If a parameter is not finite.
         """
         parameters = {name: _copy(value) for name, value in self._model.state_dict().items()}
-        largest = torch._foreach_norm(list(parameters.values()), math.inf)
-        for name, norm in zip(parameters, torch.stack(largest).tolist(), strict=True):
+        floats = {name: value for name, value in parameters.items() if value.is_floating_point()}
+        largest = torch._foreach_norm(list(floats.values()), math.inf)
+        for name, norm in zip(floats, torch.stack(largest).tolist(), strict=True):
             self._check_finite(norm, f"the largest {name}", self._running.step)
         return parameters
 

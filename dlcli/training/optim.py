@@ -183,18 +183,18 @@ class Plateau:
 
     Attributes:
         factor: Current factor of the learning rate.
-        best_val_loss: Lowest validation loss so far; None before the first epoch has ended.
-        bad_epochs: Number of consecutive epochs without a lower validation loss.
+        best_val_loss: Lowest monitored loss so far; None before the first epoch has ended.
+        bad_epochs: Number of consecutive epochs without a lower loss.
     """
 
     factor: float = 1.0
     best_val_loss: float | None = None
     bad_epochs: int = 0
 
-    def epoch_ended(self, config: PlateauScheduler, val_loss: float) -> None:
-        """Update the factor with the validation loss of an epoch."""
-        if self.best_val_loss is None or val_loss < self.best_val_loss:
-            self.best_val_loss, self.bad_epochs = val_loss, 0
+    def epoch_ended(self, config: PlateauScheduler, loss: float) -> None:
+        """Update the factor with the loss of an epoch."""
+        if self.best_val_loss is None or loss < self.best_val_loss:
+            self.best_val_loss, self.bad_epochs = loss, 0
         else:
             self.bad_epochs += 1
         if self.bad_epochs > config.patience:
@@ -203,7 +203,7 @@ class Plateau:
 
 
 class Schedule:
-    """Learning-rate schedule: a function of the step alone, except for `plateau`, which depends on val/loss.
+    """Learning-rate schedule: a function of the step alone, except for `plateau`, which depends on the monitored loss.
 
     Args:
         config: Scheduler section of the config.
@@ -243,10 +243,10 @@ class Schedule:
             case PlateauScheduler():
                 return self.plateau.factor
 
-    def epoch_ended(self, val_loss: float) -> None:
-        """Pass the validation loss of an epoch to `plateau`; other schedulers ignore it."""
+    def epoch_ended(self, loss: float) -> None:
+        """Pass the monitored loss of an epoch to `plateau`; other schedulers ignore it."""
         if isinstance(self._config, PlateauScheduler):
-            self.plateau.epoch_ended(self._config, val_loss)
+            self.plateau.epoch_ended(self._config, loss)
 
 
 def _cosine(start: float, end: float, progress: float) -> float:

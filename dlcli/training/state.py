@@ -19,7 +19,7 @@ class Monitor:
     """Best value of a metric so far, and its epoch.
 
     Attributes:
-        metric: Name of a validation metric without its prefix; it determines whether higher or lower is better.
+        metric: Name of a metric without its prefix; it determines whether higher or lower is better.
         min_delta: Smallest change that counts as an improvement.
         best_value: Best value; None before the first epoch has ended.
         best_epoch: Epoch of the best value; 0 before the first epoch has ended.
@@ -33,11 +33,11 @@ class Monitor:
     @classmethod
     def of(cls, monitor: str, min_delta: float = 0.0) -> Monitor:
         """Return a monitor for a setting such as `val/accuracy`."""
-        return cls(monitor.removeprefix("val/"), min_delta)
+        return cls(monitor.rpartition("/")[2], min_delta)
 
-    def update(self, epoch: int, val: Mapping[str, float]) -> bool:
+    def update(self, epoch: int, metrics: Mapping[str, float]) -> bool:
         """Update with the metrics of an epoch; return whether they are the best so far."""
-        value = val[self.metric]
+        value = metrics[self.metric]
         best = math.nan if self.best_value is None else self.best_value
         gain = value - best if self.metric in HIGHER_IS_BETTER else best - value
         improved = self.best_epoch == 0 or gain > self.min_delta
@@ -69,7 +69,7 @@ class TrainingState:
 
     Attributes:
         position: Completed epochs, steps, and examples of the current epoch.
-        parameters: Parameters of the model, by their names in its state dict.
+        parameters: Parameters and running statistics of the model, by their names in its state dict.
         optimizer: Optimizer state, with names such as `velocity.0.weight`.
         sums: Sums over the examples of the current epoch: `loss` and `weight`.
         generators: States of torch's random generators: `cpu`, and `cuda` if used.

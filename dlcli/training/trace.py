@@ -36,7 +36,7 @@ class Tracer:
     Args:
         model: Model.
         task: Task with the loss.
-        splits: Training examples for the measurements; with three classes, validation examples for the paths.
+        splits: Training examples for the measurements; with three classes, monitored examples for the paths.
     """
 
     def __init__(self, model: nn.Sequential, task: Task, splits: Splits) -> None:
@@ -72,9 +72,9 @@ class Tracer:
 
 
 def followed_examples(splits: Splits) -> Split | None:
-    """Return the first validation examples of each class, whose predictions are recorded; None for regression."""
+    """Return the first monitored examples of each class, whose predictions are recorded; None for regression."""
     if splits.info.task == "regression":
         return None
-    labels = splits.val.targets
+    labels = splits.monitored.targets
     chosen = [torch.nonzero(labels == label).flatten()[:FOLLOWED_PER_CLASS] for label in labels.unique()]
-    return splits.val.select(torch.cat(chosen))
+    return splits.monitored.select(torch.cat(chosen))

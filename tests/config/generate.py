@@ -48,7 +48,7 @@ TRAINING: list[dict[str, Any]] = [
 ]
 MODEL: list[dict[str, Any]] = [
     {"hidden_sizes": ()},
-    {"hidden_sizes": (8, 4), "activation": "relu", "init": "kaiming_normal", "dropout": 0.25},
+    {"hidden_sizes": (8, 4), "activation": "relu", "init": "kaiming_normal", "dropout": 0.25, "batch_norm": True},
     {"activation": "heaviside", "init": "normal"},
 ]
 

@@ -80,7 +80,7 @@ DATA = {
 SECTIONS = {
     "data": {
         "normalize": ("none", "unit", "symmetric", "standard"),
-        "val_fraction": (1e-18, 0.1, 0.25, 0.5, 0.5, NEARLY_1),
+        "val_fraction": (0, 1e-18, 0.1, 0.25, 0.5, 0.5, NEARLY_1),
         "test_fraction": (1e-18, 0.2, 0.25, 0.5, 0.5, NEARLY_1),
         "seed": (0, 2**32 - 1),
     },

@@ -104,6 +104,12 @@ def test_input_range_of_bytes_is_computed_without_scaling_all_of_them(how: str, 
     assert train.stored.dtype == stored.dtype
 
 
+def test_a_validation_fraction_of_zero_trains_on_all_examples() -> None:
+    with_val, without = (load_splits(load_config("digits", [f"data.val_fraction={f}"]).config) for f in (0.1, 0))
+    assert (len(without.train), len(without.val)) == (len(with_val.train) + len(with_val.val), 0)
+    assert torch.equal(without.test.targets, with_val.test.targets)
+
+
 @pytest.mark.parametrize(
     ("fraction", "hint"), [(1e-18, "raise data.val_fraction"), (0.999999, "lower data.val_fraction")]
 )

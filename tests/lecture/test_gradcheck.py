@@ -75,6 +75,16 @@ def test_linear_models_dropout_and_bf16_pass(settings: list[str]) -> None:
     assert any("dropout=0.5 is off" in note for note in result.notes) == (settings == ["model.dropout=0.5"])
 
 
+def test_batch_norm_is_checked_over_the_batch_against_differences() -> None:
+    result = check("moons", "model.batch_norm=true", "model.activation=tanh")
+    assert result.failures == ()
+    names = ["weight", "bias", "norm weight", "norm bias"]
+    expected = [*((layer, name) for layer in (1, 2) for name in names), (3, "weight"), (3, "bias")]
+    assert [(parameter.layer, parameter.parameter) for parameter in result.parameters] == expected
+    assert all(parameter.formula_error is None and parameter.sampled for parameter in result.parameters)
+    assert result.parameters[1].largest < 1e-12, "the batch mean cancels the bias before it"
+
+
 def test_heaviside_has_zero_gradients_and_a_note(dlcli: Callable[..., Finished]) -> None:
     done = dlcli("gradcheck", "-c", "moons", *SMALL, "model.activation=heaviside")
     assert done.code == 0

@@ -45,6 +45,13 @@ def test_the_function_matches_the_slides(task: str, model: dict[str, Any], expec
     assert function_lines(config(task=task, model=model))[0] == expected
 
 
+def test_batch_norm_is_written_before_the_activation() -> None:
+    lines = function_lines(config(model={"hidden_sizes": (9, 8), "batch_norm": True}))
+    assert lines[0] == "f(x, θ) = softmax(ξᵀ σ̄(ν(ψᵀ σ̄(ν(φᵀ x̄)))))"
+    assert lines[1].startswith("ν(z) = γ (z − m) / √(s² + 1e-05) + β")
+    assert "ν" not in " ".join(function_lines(config(model={"hidden_sizes": (), "batch_norm": True})))
+
+
 def test_every_layer_has_a_separate_letter() -> None:
     for n in range(1, 30):
         letters = layer_letters(n)

@@ -4,6 +4,7 @@ import io
 import itertools
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pyte
 import pytest
@@ -37,6 +38,15 @@ def test_plain_reporter_writes_ten_lines_of_many_short_epochs_without_escape_cod
     assert [int(line.split()[1].partition("/")[0]) for line in lines[3:]] == [1, *range(12, 121, 12)]
     assert lines[4] == "epoch  12/120  train loss 1.2500  val loss 0.0833  val accuracy 0.5000  lr 0.1  0.50 s"
     assert "\x1b" not in stream.getvalue()
+
+
+def test_reporters_show_train_loss_without_a_validation_split() -> None:
+    plain, terminal = io.StringIO(), io.StringIO()
+    for reporter in (PlainReporter(plain), RichReporter(Console(file=terminal, force_terminal=True, width=80))):
+        for event in (STARTED, replace(epoch(2), val={}), FitEnded(1, "epochs", 1, 0.5)):
+            reporter.handle(event)
+    assert "epoch   2/120  train loss 1.2500  lr 0.1  0.50 s  best" in plain.getvalue()
+    assert "train loss, log" in terminal.getvalue()
 
 
 def test_plain_reporter_writes_every_long_epoch() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -49,6 +50,19 @@ def test_early_stopping_respects_patience() -> None:
         if event.val["loss"] < epochs[best].val["loss"] - 0.01:
             best = i
     assert len(epochs) == best + 1 + 3
+
+
+def test_without_a_validation_split_train_loss_is_monitored() -> None:
+    settings = ["training.epochs=10", "data.val_fraction=0", "scheduler={name: plateau, patience: 0, factor: 0.5}"]
+    epochs, end, _ = train(*settings, "optimizer.lr=20")
+    losses = [event.train_loss for event in epochs]
+    assert all(event.val == {} for event in epochs)
+    assert end.best_value == min(losses) == losses[end.best_epoch - 1]
+    rose = [losses[i] >= min(losses[:i]) for i in range(1, len(losses))]
+    assert any(rose)
+    assert [2 * after.lr == before.lr for before, after in itertools.pairwise(epochs)] == [False, *rose[:-1]]
+    _, end, _ = train(*settings, "optimizer.lr=5", "early_stopping.patience=1")
+    assert (end.reason, end.best_epoch) == ("early_stopping", end.epochs - 1)
 
 
 def test_monitor_maximises_accuracy_and_minimises_loss() -> None:

@@ -42,11 +42,11 @@ def leakage(case: Case) -> Finding | None:
 def labels_unrelated(case: Case) -> Finding | None:
     """Report that neither the model nor the k-NN baseline is better than chance on val."""
     facts = case.facts
-    if facts is None or _highest_sigmas(facts) < 2 * SURE:
+    if facts is None or _highest_sigmas(facts, case.monitored) < 2 * SURE:
         return None
     if facts.model.sigmas >= SURE or facts.knn.sigmas >= SURE:
         return None
-    losses, val = case.column("train/loss"), case.column("val/loss")
+    losses, val = case.column("train/loss"), case.column(f"{case.monitored}/loss")
     names = "labels" if facts.class_counts else "targets"
     evidence = [
         *case.comparison,
@@ -55,26 +55,28 @@ def labels_unrelated(case: Case) -> Finding | None:
     ]
     if val and losses[-1] < 0.95 * facts.constant_loss:
         evidence.append(
-            f"train/loss fell to {number(losses[-1])}, which is memorization: val/loss is {number(val[-1])}, "
-            f"that of a constant prediction {number(facts.constant_loss)} (metrics.jsonl)"
+            f"train/loss fell to {number(losses[-1])}, which is memorization: {case.monitored}/loss is "
+            f"{number(val[-1])}, that of a constant prediction {number(facts.constant_loss)} (metrics.jsonl)"
         )
     statement = f"The inputs do not seem to predict the {names}: are the {names} shuffled, or unrelated to the inputs?"
     advice = f"check that each input has the right {names.removesuffix('s')}: `dlcli predict --split train`"
     return Finding("labels-unrelated", "problem", statement, tuple(evidence), advice)
 
 
-def _highest_sigmas(facts: Facts) -> float:
+def _highest_sigmas(facts: Facts, split_name: str) -> float:
     """Return the standard errors above chance of a perfect prediction: few if nearly all examples have one class."""
     constant = facts.constant_score if facts.class_counts else 0.5
-    return math.sqrt(facts.examples["val"] * (1 - constant) / max(constant, 1e-9))
+    return math.sqrt(facts.examples[split_name] * (1 - constant) / max(constant, 1e-9))
 
 
 def too_few_examples(case: Case) -> Finding | None:
     """Report so few examples that val cannot distinguish learning from memorization."""
     facts = case.facts
-    if facts is None or facts.examples["val"] >= _MIN_VAL_EXAMPLES or facts.parameters <= facts.examples["train"]:
+    if facts is None or facts.parameters <= facts.examples["train"]:
         return None
     train, val = facts.examples["train"], facts.examples["val"]
+    if not 0 < val < _MIN_VAL_EXAMPLES:
+        return None
     evidence = (
         f"{train:,} training examples, {facts.parameters:,} parameters",
         f"{val:,} validation examples: even if all predictions are correct, the error rate may be as high as "
@@ -130,11 +132,12 @@ def class_imbalance(case: Case) -> Finding | None:
         if never
         else "Some classes are much rarer than others: macro F1 is more informative than accuracy."
     )
+    splits = "train and val" if case.monitored == "val" else "train"
     evidence = (
-        f"rare classes, with training examples and predictions on train and val: {listing}",
+        f"rare classes, with training examples and predictions on {splits}: {listing}",
         f"most frequent class: {max(counts.values()):,} training examples",
     )
-    advice = "loss.class_weights=balanced; checkpoint.monitor=val/macro_f1"
+    advice = "loss.class_weights=balanced" + ("; checkpoint.monitor=val/macro_f1" if case.monitored == "val" else "")
     return Finding("class-imbalance", "problem" if never else "hint", statement, evidence, advice)
 
 
@@ -145,8 +148,8 @@ def miscalibration(case: Case) -> Finding | None:
         return None
     is_overconfident = result.confidence > result.accuracy
     evidence = (
-        f"expected calibration error on val {number(result.error)}; a perfectly calibrated model with the same "
-        f"confidences has {number(result.by_chance)} on average, and at most "
+        f"expected calibration error on {case.monitored} {number(result.error)}; a perfectly calibrated model with the "
+        f"same confidences has {number(result.by_chance)} on average, and at most "
         f"{number(result.highest_by_chance)} in 200 draws",
         f"mean confidence {percent(result.confidence)}, accuracy {percent(result.accuracy)}",
     )

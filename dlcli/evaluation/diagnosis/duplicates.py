@@ -33,8 +33,8 @@ class Overlap:
         return self.copies / self.examples
 
 
-def find_overlaps(splits: Splits) -> tuple[Overlap, Overlap]:
-    """Count the examples of val and of test that also occur in train.
+def find_overlaps(splits: Splits) -> tuple[Overlap, ...]:
+    """Count the examples of val, if there are any, and of test that also occur in train.
 
     Rows are compared by 64-bit hashes of their bytes (SipHash): among 100,000 different rows, a collision has a
     probability of 3 in 10 ** 10.
@@ -47,7 +47,7 @@ def find_overlaps(splits: Splits) -> tuple[Overlap, Overlap]:
         is_same = [target in targets[row] for row, target in _hashes(split) if row in targets]
         return Overlap(name, len(split), len(is_same), sum(is_same))
 
-    return overlap("val", splits.val), overlap("test", splits.test)
+    return tuple(overlap(name, split) for name, split in (("val", splits.val), ("test", splits.test)) if len(split))
 
 
 def is_coarse(split: Split) -> bool:

@@ -56,6 +56,11 @@ class Case:
         return [float(row[name]) for row in self.log.rows if name in row]
 
     @property
+    def monitored(self) -> Literal["train", "val"]:
+        """Name of the split that training monitors: val, or train without a validation split."""
+        return "val" if self.log.config.data.val_fraction else "train"
+
+    @property
     def relative_to_knn(self) -> float:
         """Skill of the model as a fraction of the k-NN baseline's; 1 if that baseline is not better than chance."""
         if self.facts is None or self.facts.knn.sigmas < SURE:
@@ -69,12 +74,12 @@ class Case:
 
     @property
     def comparison(self) -> tuple[str, ...]:
-        """Sentence with the val scores of the model, the k-NN baseline and a constant prediction; () without facts."""
+        """Sentence with the scores of the model, the k-NN baseline and a constant prediction; () without facts."""
         if (facts := self.facts) is None:
             return ()
         score = f"{'accuracy' if facts.class_counts else 'R²'} {facts.model.score:.3f}"
         baselines = f"baseline reaches {facts.knn.score:.3f}, a constant prediction {facts.constant_score:.3f}"
-        return (f"val {score}; the 5-nearest-neighbour {baselines}",)
+        return (f"{self.monitored} {score}; the 5-nearest-neighbour {baselines}",)
 
 
 def number(value: float) -> str:

@@ -26,7 +26,7 @@ _STEPS = tuple(10 ** (i / 4) for i in range(-20, 21))  # a quarter of a decade a
 
 @dataclass(frozen=True)
 class Skill:
-    """Quality of predictions on the validation split.
+    """Quality of predictions on the monitored split.
 
     Attributes:
         score: Accuracy, or R².
@@ -42,6 +42,8 @@ class Skill:
 @dataclass(frozen=True)
 class Facts:
     """Measurements of a trained run that need its data and its model.
+
+    Without a validation split, train takes the place of val.
 
     Attributes:
         start_loss: val/loss before training.
@@ -81,13 +83,14 @@ class Facts:
 def measure(run: TrainedRun) -> Facts:
     """Measure a trained run for the diagnosis; this takes about two seconds for Fashion-MNIST."""
     splits, info, task = run.splits, run.info, run.task
-    train, val = splits.train.evenly_spaced(SAMPLE_EXAMPLES), splits.val
+    train, val = splits.train.evenly_spaced(SAMPLE_EXAMPLES), splits.monitored
     dtype, device = val.dtype, val.device
     start = build_mlp(info.in_features, info.out_features, run.config.model, seed=run.config.seed, dtype=dtype)
     start = start.to(device)
     constant = task.metrics(task.sums(_constant_outputs(run).expand(len(val), -1), val.targets))
     constant_score = constant["accuracy" if info.task == "classification" else "r2"]
-    predictions = run.predict(val)
+    predictions, has_val = run.predict(val), len(splits.val) > 0
+    predicted = [run.predict(splits.train), predictions] if has_val else [predictions]
     gap, gap_sigmas = _gap(run, _example_losses(run, train, run.predict(train)), _example_losses(run, val, predictions))
     overlaps = find_overlaps(splits)
     return Facts(
@@ -96,7 +99,7 @@ def measure(run: TrainedRun) -> Facts:
         constant_score=constant_score,
         best_step=_best_step(run, start, train.evenly_spaced(_STEP_SAMPLE)),
         model=_model_skill(run, predictions, val, constant_score),
-        knn=_knn_skill(run, train, val.evenly_spaced(_VAL_SAMPLE), constant_score),
+        knn=_knn_skill(run, train, (val if has_val else train).evenly_spaced(_VAL_SAMPLE), constant_score),
         gap=gap,
         gap_sigmas=gap_sigmas,
         overlaps=overlaps,
@@ -105,7 +108,7 @@ def measure(run: TrainedRun) -> Facts:
         examples={name: len(getattr(splits, name)) for name in ("train", "val", "test")},
         parameters=count_parameters(run.model),
         class_counts=_count_classes(run, splits.train.targets.cpu()),
-        predicted_counts=_count_classes(run, torch.cat([run.predict(splits.train), predictions]).argmax(1)),
+        predicted_counts=_count_classes(run, torch.cat(predicted).argmax(1)),
         calibration=measure_calibration(predictions, run.truth(val)) if info.task == "classification" else None,
     )
 
@@ -202,9 +205,12 @@ def _knn_skill(run: TrainedRun, train: Split, val: Split, constant_score: float)
     """Measure the skill of the nearest training examples: their majority vote, or the mean of their targets.
 
     For regression, R² is the squared correlation, that is the R² of the best linear function of these means: a mean of
-    five noisy targets varies too much to be used directly.
+    five noisy targets varies too much to be used directly. Without a validation split, `val` is a part of `train`, and
+    the nearest neighbour of each example, which is the example itself, is left out.
     """
-    nearest = torch.cdist(val.inputs, train.inputs).topk(min(_NEIGHBOURS, len(train)), largest=False).indices
+    skipped = 0 if len(run.splits.val) else 1
+    nearest = torch.cdist(val.inputs, train.inputs).topk(min(_NEIGHBOURS + skipped, len(train)), largest=False).indices
+    nearest = nearest[:, skipped:]
     targets, truth = train.targets[nearest].cpu(), val.targets.cpu()
     if run.info.task == "classification":
         accuracy = (targets.mode(1).values == truth).double().mean().item()

@@ -35,8 +35,8 @@ def learning_rate_too_high(case: Case) -> Finding | None:
         before, peak = max(facts.start_loss, facts.constant_loss, 1e-12), max(losses)
         if log.status == "diverged" or peak / before >= _CLIMB:
             evidence.append(
-                f"train/loss reached {number(peak)} in epoch {losses.index(peak) + 1}; the val/loss of the untrained "
-                f"model, or of a constant prediction if that is higher, is {number(before)}"
+                f"train/loss reached {number(peak)} in epoch {losses.index(peak) + 1}; the {case.monitored}/loss of "
+                f"the untrained model, or of a constant prediction if that is higher, is {number(before)}"
             )
     if not evidence:
         return None
@@ -142,7 +142,7 @@ def dead_units(case: Case) -> Finding | None:
 
 def learning_rate_too_low(case: Case) -> Finding | None:
     """Report a loss that falls steadily, is still high at the end, and would fall faster with longer steps."""
-    losses, val = case.column("train/loss"), case.column("val/loss")
+    losses, val = case.column("train/loss"), case.column(f"{case.monitored}/loss")
     if case.facts is None or not case.is_complete or min(len(losses), len(val)) < 2:
         return None
     if case.relative_to_knn >= _GOOD_ENOUGH or case.facts.best_step < _LONGER_STEP:
@@ -153,7 +153,7 @@ def learning_rate_too_low(case: Case) -> Finding | None:
         return None
     evidence = (
         f"train/loss fell from {number(losses[0])} to {number(losses[-1])} and rose in {rises} of {len(losses)} "
-        f"epochs; val/loss was lowest in epoch {best} (metrics.jsonl)",
+        f"epochs; {case.monitored}/loss was lowest in epoch {best} (metrics.jsonl)",
         _best_step(case.facts.best_step),
         *case.comparison,
     )
@@ -200,7 +200,7 @@ def underfitting(case: Case) -> Finding | None:
 
 def too_few_epochs(case: Case) -> Finding | None:
     """Report a run whose last epoch is its best, and much better than the epochs before."""
-    val, epochs = case.column("val/loss"), len(case.log.rows)
+    val, epochs = case.column(f"{case.monitored}/loss"), len(case.log.rows)
     if case.log.status != "finished" or len(val) < max(2, epochs) or min(val) < val[-1]:
         return None
     last = max(1, epochs // 10)
@@ -208,6 +208,6 @@ def too_few_epochs(case: Case) -> Finding | None:
     if before - val[-1] < _STILL_FALLING * before:
         return None
     span = "the final epoch" if last == 1 else f"the last {last} of {epochs} epochs"
-    evidence = (f"val/loss fell from {number(before)} to {number(val[-1])} in {span}",)
+    evidence = (f"{case.monitored}/loss fell from {number(before)} to {number(val[-1])} in {span}",)
     statement = "Training ended while the model was still improving: the last epoch is the best."
     return Finding("too-few-epochs", "hint", statement, evidence, f"training.epochs={2 * epochs}")

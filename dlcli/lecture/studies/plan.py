@@ -89,6 +89,11 @@ def make_plan(chosen: Study, settings: tuple[str, ...], data: str | None, n_seed
         variant.label: load_config(base.preset, [*base.settings, *settings, *variant.settings]).config
         for variant in chosen.variants
     }
+    if chosen.curve == "val" and not all(config.data.val_fraction for config in configs.values()):
+        raise UsageError(
+            f"{chosen.name} measures the validation split, and data.val_fraction is 0",
+            hint="write it like `data.val_fraction=0.2`",
+        )
     first = next(iter(configs.values())).seed
     load_config(base.preset, [f"seed={first + n_seeds}"])  # raises if the last seed is too large
     return Plan(

@@ -43,9 +43,9 @@ def test_plain_reporter_writes_ten_lines_of_many_short_epochs_without_escape_cod
 def test_reporters_show_train_loss_without_a_validation_split() -> None:
     plain, terminal = io.StringIO(), io.StringIO()
     for reporter in (PlainReporter(plain), RichReporter(Console(file=terminal, force_terminal=True, width=80))):
-        for event in (STARTED, replace(epoch(2), val={}), FitEnded(1, "epochs", 1, 0.5)):
+        for event in (STARTED, replace(epoch(12), val={}, is_best=True), FitEnded(1, "epochs", 1, 0.5)):
             reporter.handle(event)
-    assert "epoch   2/120  train loss 1.2500  lr 0.1  0.50 s  best" in plain.getvalue()
+    assert "epoch  12/120  train loss 1.2500  lr 0.1  0.50 s  best" in plain.getvalue()
     assert "train loss, log" in terminal.getvalue()
 
 

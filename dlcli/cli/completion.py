@@ -52,7 +52,7 @@ def complete_setting_name(incomplete: str) -> list[str]:
 def complete_override(incomplete: str) -> list[str]:
     """Return settings that start with `incomplete`; a single one is returned with its possible or usual values.
 
-    Bash treats `=` as a word of its own, replaces the value alone, and tells of the words before it in COMP_WORDS.
+    Bash splits words at `=` and replaces only the value; COMP_WORDS holds the words before it.
     """
     if (key := _bash_key(incomplete)) is not None:
         return [value for value in _values(key) if value.startswith(incomplete.lstrip("="))]

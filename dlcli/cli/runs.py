@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,10 +20,11 @@ from dlcli.cli.output import (
     print_json,
     print_result,
 )
+from dlcli.config.paths import as_argument
 from dlcli.errors import DlcliError
 
 if TYPE_CHECKING:
-    from dlcli.evaluation.diagnosis.finding import Finding
+    from dlcli.api import DiagnoseResult
     from dlcli.runs.folder import RunFolder
     from dlcli.runs.run import Run
 
@@ -74,11 +75,11 @@ def show_command(
 
     opened = open_run(choose_run(run))
     manifest, summary = opened.manifest, opened.summary
-    findings = _diagnose(opened) if diagnose else None
+    diagnosis = _diagnose(opened) if diagnose else None
     if json:
         config = opened.config.model_dump()
-        diagnosis = {} if findings is None else {"findings": [asdict(finding) for finding in findings]}
-        print_json({"run": opened.path, "config": config, "manifest": manifest, "summary": summary, **diagnosis})
+        found = {} if diagnosis is None else {"findings": [asdict(finding) for finding in diagnosis.findings]}
+        print_json({"run": opened.path, "config": config, "manifest": manifest, "summary": summary, **found})
         return
     versions = manifest.get("versions", {})
     print_result(
@@ -91,26 +92,30 @@ def show_command(
         f"git       {manifest.get('git_commit') or 'no commit'}",
         f"best      epoch {summary.get('best_epoch')} of {summary.get('epochs')}, {summary.get('best_because')}",
         *(f"{split:<9} {format_metrics(summary[split])}" for split in ("train", "val", "test") if summary.get(split)),
-        *(_finding_lines(findings) if findings is not None else ()),
+        *(_finding_lines(opened, diagnosis) if diagnosis is not None else ()),
     )
 
 
-def _diagnose(run: Run) -> tuple[Finding, ...]:
+def _diagnose(run: Run) -> DiagnoseResult:
     from dlcli import api
 
-    return api.diagnose(run).findings
+    return api.diagnose(run)
 
 
-def _finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
-    """Yield the lines of the findings: statement, evidence and advice."""
-    if not findings:
-        yield "\nno findings"
-    for finding in findings:
+def _finding_lines(run: Run, result: DiagnoseResult) -> Iterator[str]:
+    """Yield the lines of the findings: statement, evidence and the command or action to try."""
+    if not result.findings:
+        yield ""
+        yield from _wrap(f"nothing found ({len(result.checks)} checks: {', '.join(result.checks)})", "")
+    for finding in result.findings:
         yield ""
         yield from _wrap(finding.statement, f"{finding.severity:<9} ")
         for item in finding.evidence:
             yield from _wrap(item, " " * 12)
         yield from _wrap(finding.advice, "try       ")
+        if finding.settings:
+            settings = " ".join(map(as_argument, finding.settings))
+            yield f"          dlcli train {as_argument(str(run.folder.resolved))} {settings}"
 
 
 def _wrap(text: str, start: str) -> list[str]:

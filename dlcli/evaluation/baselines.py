@@ -187,6 +187,7 @@ def describe_against_baselines(
 ) -> list[str]:
     """Return sentences that compare a run's accuracy or rmse with the baselines, best baseline first.
 
+    The accuracy is above or below a baseline; an error is better or worse, since above would read as better.
     A baseline is "level with" the run if it is inside the 95 % interval of the accuracy, or if the rmse differs by less
     than 0.5 %.
 
@@ -220,7 +221,7 @@ def _against_rmse(rmse: float, baseline: Baseline) -> str:
     gap = rmse - baseline_rmse
     if abs(gap) <= 0.005 * baseline_rmse:
         return f"level with {baseline.phrase} ({baseline_rmse:.5g})"
-    return f"{abs(gap):.3g} {'above' if gap > 0 else 'below'} {baseline.phrase} ({baseline_rmse:.5g})"
+    return f"{abs(gap):.3g} {'worse' if gap > 0 else 'better'} than {baseline.phrase} ({baseline_rmse:.5g})"
 
 
 def _against_least_squares(sgd: Mapping[str, float | None]) -> str:

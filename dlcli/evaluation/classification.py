@@ -54,8 +54,8 @@ def classification_metrics(probs: Tensor, labels: Tensor, class_names: Sequence[
             "true_given_predicted": _fractions(confusion, confusion.sum(0, keepdim=True)),
         },
         "most_confused": _most_confused(confusion, class_names),
-        "most_certain": _by_certainty(probs, labels, class_names, descending=False),
-        "least_certain": _by_certainty(probs, labels, class_names, descending=True),
+        "most_certain": _most_certain(probs, labels, class_names),
+        "least_certain": _least_certain(probs, labels, class_names),
         "reliability": _reliability_bins(reliability),
     }
 
@@ -161,12 +161,27 @@ def _entropy(probs: Tensor) -> Tensor:
     return entropy
 
 
-def _by_certainty(
-    probs: Tensor, labels: Tensor, class_names: Sequence[str], *, descending: bool
+def _most_certain(probs: Tensor, labels: Tensor, class_names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the example with the lowest entropy of each predicted class, the most certain first."""
+    entropy, preds = _entropy(probs), probs.argmax(1)
+    order = entropy.argsort(stable=True)
+    first: dict[int, int] = {}
+    for index, pred in zip(order.tolist(), preds[order].tolist(), strict=True):
+        first.setdefault(pred, index)
+    return _describe_examples(torch.tensor(list(first.values())[:_SHOWN]), probs, labels, class_names)
+
+
+def _least_certain(probs: Tensor, labels: Tensor, class_names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the examples with the highest entropy."""
+    chosen = _entropy(probs).argsort(descending=True, stable=True)[:_SHOWN]
+    return _describe_examples(chosen, probs, labels, class_names)
+
+
+def _describe_examples(
+    chosen: Tensor, probs: Tensor, labels: Tensor, class_names: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Return the examples with the lowest entropy; with `descending`, the highest."""
+    """Return the examples with these indices: index, predicted class, label, its probability and the entropy."""
     entropy = _entropy(probs)
-    chosen = entropy.argsort(descending=descending, stable=True)[:_SHOWN]
     confidence, preds = probs[chosen].max(1)
     columns = (chosen, preds, labels[chosen], confidence, entropy[chosen])
     return [

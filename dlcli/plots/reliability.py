@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dlcli.evaluation.calibration import measure_reliability
+from dlcli.evaluation.interval import wilson_interval
 from dlcli.plots.style import COLOURS, MUTED, Floats, Ints, Sketch, new_figure, percent
 from dlcli.runs.trained_run import TrainedRun
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+_FEW = 20  # examples of a bin below which its accuracy is uncertain by about 0.2
+_FAINT = 0.35  # opacity
 
 
 def reliability(run: TrainedRun) -> Sketch | None:
@@ -27,8 +31,8 @@ def reliability(run: TrainedRun) -> Sketch | None:
         float(np.nansum(counts * values) / counts.sum()) for values in (confidence, accuracy)
     )
     title = (
-        f"Reliability, {run.split_name}: confidence {percent(mean_confidence)}, "
-        f"accuracy {percent(mean_accuracy)}; ECE {measured.ece:.3f}"
+        f"Reliability, {run.split_name}: ECE {measured.ece:.3f}, confidence {percent(mean_confidence)}, "
+        f"accuracy {percent(mean_accuracy)}"
     )
     bins = [
         f"{n:,} examples with confidence {mean:.2f}, {percent(correct)} correct"
@@ -43,7 +47,7 @@ def reliability(run: TrainedRun) -> Sketch | None:
     def draw() -> Figure:
         figure = new_figure(title, height=5.6)
         upper, lower = figure.subplots(2, sharex=True, height_ratios=(3, 1))
-        _draw_accuracy(upper, confidence, accuracy)
+        _draw_accuracy(upper, counts, confidence, accuracy)
         _draw_counts(lower, counts)
         return figure
 
@@ -54,16 +58,28 @@ def _edges(bins: int) -> Floats:
     return np.arange(bins) / bins
 
 
-def _draw_accuracy(axes: Axes, confidence: Floats, accuracy: Floats) -> None:
-    left, width = _edges(len(accuracy)), 1 / len(accuracy)
-    axes.bar(
-        left, np.nan_to_num(accuracy), width * 0.94, align="edge", color=COLOURS[4], edgecolor=COLOURS[0], linewidth=0.6
-    )
+def _draw_accuracy(axes: Axes, counts: Ints, confidence: Floats, accuracy: Floats) -> None:
+    """Draw the accuracy of each bin with its 95 % interval; bins of few examples are faint."""
+    width = 1 / len(accuracy)
+    for left, n, mean, correct in zip(_edges(len(accuracy)), counts, confidence, accuracy, strict=True):
+        if not n:
+            continue
+        alpha = 1.0 if n >= _FEW else _FAINT
+        low, high = wilson_interval(round(correct * n), int(n))
+        axes.bar(
+            left,
+            correct,
+            width * 0.94,
+            align="edge",
+            color=COLOURS[4],
+            edgecolor=COLOURS[0],
+            linewidth=0.6,
+            alpha=alpha,
+        )
+        axes.vlines(mean, low, high, color="black", linewidth=1, alpha=alpha)
+        axes.plot(mean, correct, "o", color="black", markersize=5, alpha=alpha)
     axes.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle="--")
-    seen = ~np.isnan(confidence)
-    axes.vlines(confidence[seen], accuracy[seen], confidence[seen], color="black")
-    axes.plot(confidence[seen], accuracy[seen], "o", color="black", markersize=5)
-    axes.text(0.03, 0.93, "● accuracy at the mean confidence\n| gap; its weighted mean is the ECE", va="top")
+    axes.set_title(f"Dots: accuracy with its 95 % interval; faint: fewer than {_FEW} examples", fontsize=9)
     axes.text(
         0.05,
         0.085,

@@ -120,13 +120,17 @@ def as_text(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Image:
-    """A plot as embedded in a page: caption, alternative text, file as a `data:` URL, and size in CSS pixels."""
+    """A plot as embedded in a page: caption, alternative text, file as a `data:` URL, and size in CSS pixels.
+
+    A photograph shows examples of the data, whose lightness has a meaning.
+    """
 
     title: str
     alt: str
     source: str
     width: int
     height: int
+    is_photograph: bool = False
 
     @property
     def is_wide(self) -> bool:
@@ -134,7 +138,7 @@ class Image:
         return self.width > _MOST_HALF
 
 
-def embed(title: str, alt: str, draw: Callable[[], Figure]) -> Image:
+def embed(title: str, alt: str, draw: Callable[[], Figure], *, is_photograph: bool = False) -> Image:
     """Return a figure for a page: as SVG or, if the SVG is large, as the smaller of SVG and PNG."""
     with style.drawing():
         figure = draw()
@@ -145,4 +149,5 @@ def embed(title: str, alt: str, draw: Callable[[], Figure]) -> Image:
             if len(pixels) < len(content):
                 kind, content = "png", pixels
     width, height = (round(96 * inches) for inches in figure.get_size_inches())
-    return Image(title, alt, f"data:image/{kind};base64,{base64.b64encode(content).decode()}", width, height)
+    source = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    return Image(title, alt, source, width, height, is_photograph)

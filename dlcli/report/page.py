@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from dlcli.config.paths import as_argument
 from dlcli.evaluation.diagnosis.diagnose import RULE_NAMES, find_problems
 from dlcli.evaluation.diagnosis.finding import Finding
 from dlcli.evaluation.diagnosis.measurements import measure
@@ -29,6 +30,7 @@ from dlcli.runs.trained_run import CheckpointName, SplitName, TrainedRun, load_t
 
 REPORT = "report.html"
 _CURVES = ("loss", "metrics", "learning_rate")  # pictures of the training progress
+_PHOTOGRAPHS = ("examples", "weights")
 _COMPLETED = ("finished", "stopped early")
 
 
@@ -98,7 +100,10 @@ class Contents:
 def _contents(run: Run, trained: TrainedRun, checkpoint: CheckpointName, notify: Callable[[str], None]) -> Contents:
     """Return the contents of the page that need the model: metrics, findings and plots."""
     device, threads = next(trained.model.parameters()).device, run.manifest.get("threads", 1)
-    images = [(picture.name, embed(picture.title, picture.alt, picture.draw)) for picture in pictures(trained)]
+    images = [
+        (picture.name, embed(picture.title, picture.alt, picture.draw, is_photograph=picture.name in _PHOTOGRAPHS))
+        for picture in pictures(trained)
+    ]
     return Contents(
         essentials=describe_run(trained.config, trained.splits, trained.model, device, threads, run="").essentials,
         measured=asdict(evaluate_trained(run, trained, checkpoint, notify=notify)),
@@ -115,16 +120,18 @@ def render_report(run: Run, contents: Contents) -> str:
     """Return the HTML report of a run."""
     summary, measured = run.summary, contents.measured
     best = summary.get("best_epoch")
+    trouble = None if summary["status"] in _COMPLETED else summary.get("error") or ""
+    split = measured["split"] if measured else ""
+    result, diagnosis = ("result", "Result", True), ("diagnosis", "Diagnosis", contents.findings or contents.looked_for)
     return render_page(
         "report.html.j2",
         [
-            ("result", "Result", True),
-            ("diagnosis", "Diagnosis", contents.findings or contents.looked_for),
-            ("curves", "Curves", contents.curves or run.rows),
-            ("figures", "Metrics", measured),
-            ("pictures", "Plots", contents.pictures),
-            ("model", "Model", contents.layers),
-            ("config", "Config", True),
+            *([diagnosis, result] if trouble is not None else [result, diagnosis]),
+            ("curves", "Training curves", contents.curves or run.rows),
+            ("pictures", f"Plots of the {split} split", contents.pictures),
+            ("figures", f"Metrics on the {split} split", measured),
+            ("model", "Data and model", contents.layers),
+            ("config", "Settings", True),
             ("environment", "Environment", True),
             ("repeat", "How to reproduce this run", True),
         ],
@@ -132,9 +139,17 @@ def render_report(run: Run, contents: Contents) -> str:
         contents=contents,
         comparison=compare_models(measured) if measured else None,
         tables=metric_tables(measured) if measured else (),
-        trouble=None if summary["status"] in _COMPLETED else summary.get("error") or "",
+        trouble=trouble,
+        commands_to_try=[_command_to_try(run, finding) for finding in contents.findings],
         epochs=epochs_table(run.rows, best if isinstance(best, int) else None),
         settings=settings_tables(run.config, run.origins),
         environment=environment_facts(run.manifest, summary),
         commands=reproduction_commands(run.path, run.manifest),
     )
+
+
+def _command_to_try(run: Run, finding: Finding) -> str:
+    """Return the command that trains again with the settings of a finding; "" if the fault is in the data."""
+    if not finding.settings:
+        return ""
+    return f"dlcli train {as_argument(str(run.folder.resolved))} {' '.join(map(as_argument, finding.settings))}"

@@ -65,23 +65,21 @@ def metric_tables(measured: Mapping[str, Any]) -> list[Table]:
     """Return the tables of the metrics section, in the order in which the page shows them."""
     metrics, baselines = measured["metrics"], measured["baselines"]
     tables = [
-        Table("All metrics", ["metric", "value"], _metric_rows(metrics)),
+        Table("Other metrics of this run", ["metric", "value"], _metric_rows(metrics)),
         *(_class_tables(metrics) if "confusion" in metrics else _regression_tables(metrics, baselines)),
-        Table("All metrics of the baselines", ["metric", "value"], _baseline_rows(baselines), is_folded=True),
+        Table("Other metrics of the baselines", ["metric", "value"], _baseline_rows(baselines), is_folded=True),
     ]
     return [table for table in tables if table.rows]
 
 
 def _metric_rows(metrics: Mapping[str, Any]) -> list[list[Any]]:
-    """Return the metrics that have no separate table."""
+    """Return the metrics that the page shows nowhere else."""
     rows: list[list[Any]] = []
     for key, value in metrics.items():
         if key == "top_k":
             rows += [[f"true class among the {k} most probable", fraction] for k, fraction in value.items()]
-        elif not isinstance(value, (dict, list)):
+        elif key not in _COMPARED and not isinstance(value, (dict, list)):
             rows.append([label(key), value])
-        ends = zip(("lower end", "upper end"), metrics.get(f"{key}_interval", ()), strict=False)
-        rows += [[f"{label(key)}, 95 % confidence interval, {end}", value] for end, value in ends]
     return rows
 
 
@@ -95,7 +93,7 @@ def _class_tables(metrics: Mapping[str, Any]) -> list[Table]:
             for key, caption in _CONFUSION.items()
         ),
         records_table("Most frequently confused pairs", metrics["most_confused"]),
-        _examples_table("The most certain predictions", metrics["most_certain"]),
+        _examples_table("The most certain prediction of each class", metrics["most_certain"]),
         _examples_table("The least certain predictions", metrics["least_certain"]),
         records_table("Reliability: accuracy of predictions by confidence", metrics["reliability"], is_folded=True),
     ]
@@ -107,7 +105,7 @@ def _examples_table(caption: str, examples: Sequence[Mapping[str, Any]]) -> Tabl
         pred, true = example["pred"], example["label"]
         cell = Cell(pred, mark="correct" if pred == true else "wrong")
         rows.append([str(example["index"]), true, cell, example["probability"], example["entropy"]])
-    return Table(caption, ["example", "true", "predicted", "probability", "entropy"], rows)
+    return Table(caption, ["example", "true", "predicted", "probability", "entropy"], rows, is_folded=True)
 
 
 def _regression_tables(metrics: Mapping[str, Any], baselines: Mapping[str, Any]) -> list[Table]:
@@ -128,6 +126,6 @@ def _baseline_rows(baselines: Mapping[str, Any]) -> list[list[Any]]:
     for key, baseline in baselines.items():
         leaves = {"rank": baseline["rank"]} if "rank" in baseline else {}
         leaves |= {f"sgd, {label(name)}": value for name, value in baseline.get("sgd", {}).items()}
-        leaves |= {label(name): value for name, value in baseline["metrics"].items()}
+        leaves |= {label(name): value for name, value in baseline["metrics"].items() if name not in _COMPARED}
         rows += [[f"{_BASELINES.get(key, label(key))}: {name}", value] for name, value in leaves.items()]
     return rows

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
-from dlcli.evaluation.diagnosis.finding import SURE, Case, Finding, number, percent
+from dlcli.evaluation.diagnosis.finding import FAILING, SURE, Case, Finding, advise, number, percent
 from dlcli.evaluation.diagnosis.measurements import Facts
 
 # A fraction s of copies raises test accuracy by at most s times the error rate: with 10 % errors, 1 % of copies by 0.1
 # points, a third of the standard error on 10,000 examples; 5 % by half a point. The presets have no copies.
 _COPIES_HINT, _COPIES_PROBLEM = 0.01, 0.05
+_AS_WELL = 0.98  # of the model's skill. Presets with a curved function: at most 0.96
 _MIN_VAL_EXAMPLES = 30  # even without a mistake, the error rate may be 3 / 30 (Hanley and Lippman-Hand, 1983)
 # Fraction of the loss reduction on train. Presets with a significant gap: at most 0.07; friedman1, half noise: 0.17;
 # 50 digits: 0.20.
@@ -83,8 +85,8 @@ def too_few_examples(case: Case) -> Finding | None:
         f"{percent(min(1.0, 3 / val))} (3 / n, 95 % confidence)",
     )
     statement = f"Only {train:,} training examples are available: a model of this size can memorize them."
-    advice = "more data; otherwise model.hidden_sizes=[8], optimizer.weight_decay=1e-2, data.val_fraction=0.3"
-    return Finding("too-few-examples", "problem", statement, evidence, advice)
+    settings = ("model.hidden_sizes=[8]", "optimizer.weight_decay=1e-2", "data.val_fraction=0.3")
+    return advise("too-few-examples", "problem", statement, evidence, *settings, why="more data helps more")
 
 
 def overfitting(case: Case) -> Finding | None:
@@ -110,11 +112,10 @@ def overfitting(case: Case) -> Finding | None:
             f"of the epochs; train/loss fell from {number(losses[best])} to {number(losses[-1])} (metrics.jsonl)"
         )
     statement = "The model overfits: it has memorized training examples and does worse on examples it has not seen."
-    advice = (
-        "more data; otherwise early_stopping.patience=10, optimizer.weight_decay=1e-2 or smaller model.hidden_sizes"
-    )
     is_problem = is_gap and facts.gap >= _GAP_PROBLEM
-    return Finding("overfitting", "problem" if is_problem else "hint", statement, tuple(evidence), advice)
+    severity: Literal["problem", "hint"] = "problem" if is_problem else "hint"
+    settings = ("early_stopping.patience=10", "optimizer.weight_decay=1e-2")
+    return advise("overfitting", severity, statement, tuple(evidence), *settings, why="more data helps more")
 
 
 def class_imbalance(case: Case) -> Finding | None:
@@ -137,8 +138,9 @@ def class_imbalance(case: Case) -> Finding | None:
         f"rare classes, with training examples and predictions on {splits}: {listing}",
         f"most frequent class: {max(counts.values()):,} training examples",
     )
-    advice = "loss.class_weights=balanced" + ("; checkpoint.monitor=val/macro_f1" if case.monitored == "val" else "")
-    return Finding("class-imbalance", "problem" if never else "hint", statement, evidence, advice)
+    settings = ["loss.class_weights=balanced"]
+    settings += ["checkpoint.monitor=val/macro_f1"] if case.monitored == "val" else []
+    return advise("class-imbalance", "problem" if never else "hint", statement, evidence, *settings)
 
 
 def miscalibration(case: Case) -> Finding | None:
@@ -157,7 +159,27 @@ def miscalibration(case: Case) -> Finding | None:
     statement = f"The probabilities are {direction}confident: predictions are right {frequency} often than they state."
     smoothing = getattr(case.log.config.loss, "label_smoothing", 0.0)
     if is_overconfident:
-        advice = "loss.label_smoothing=0.05, or optimizer.weight_decay=1e-3"
+        setting = "loss.label_smoothing=0.05"
     else:
-        advice = "loss.label_smoothing=0" if smoothing else f"training.epochs={2 * len(case.log.rows)}"
-    return Finding("miscalibration", "hint", statement, evidence, advice)
+        setting = "loss.label_smoothing=0" if smoothing else f"training.epochs={2 * len(case.log.rows)}"
+    return advise("miscalibration", "hint", statement, evidence, setting)
+
+
+def linear_model_suffices(case: Case) -> Finding | None:
+    """Report a model with hidden layers that is not better on val than a linear model fitted by least squares."""
+    facts = case.facts
+    if facts is None or not case.is_complete or not case.log.config.model.hidden_sizes:
+        return None
+    if (
+        facts.linear.sigmas < SURE
+        or case.relative_to_knn < FAILING
+        or facts.linear.fraction_explained < _AS_WELL * facts.model.fraction_explained
+    ):
+        return None
+    name = "accuracy" if facts.class_counts else "R²"
+    evidence = (
+        f"{case.monitored} {name} {facts.model.score:.3f}; a linear model, fitted to the same training examples by "
+        f"least squares, reaches {facts.linear.score:.3f}",
+    )
+    statement = "A linear model does as well: the hidden layers do not help here."
+    return advise("linear-model-suffices", "hint", statement, evidence, "model.hidden_sizes=[]")

@@ -27,6 +27,7 @@ _RULES = (
     data_rules.class_imbalance,
     training_rules.too_few_epochs,
     data_rules.miscalibration,
+    data_rules.linear_model_suffices,
 )
 RULE_NAMES = tuple(rule.__name__.replace("_", " ") for rule in (data_rules.leakage, *_RULES))
 
@@ -39,6 +40,7 @@ class DiagnoseResult:
         epochs: Number of completed epochs.
         epoch: Epoch of the best checkpoint; None if the run has none and only its log was examined.
         findings: Problems, the most severe first; empty for a healthy run.
+        checks: Names of the problems that were checked for.
     """
 
     run: str
@@ -46,6 +48,7 @@ class DiagnoseResult:
     epochs: int
     epoch: int | None
     findings: tuple[Finding, ...]
+    checks: tuple[str, ...] = RULE_NAMES
 
 
 def diagnose(run: RunLike | None = None, *, device: str = "auto", data_root: str | None = None) -> DiagnoseResult:

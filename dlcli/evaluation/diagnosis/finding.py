@@ -24,7 +24,8 @@ class Finding:
         severity: A problem makes the result nearly useless; a hint is an optional improvement.
         statement: One sentence that describes the finding.
         evidence: Measurements that support the statement, with their source.
-        advice: What to try, as settings to type where possible.
+        advice: What to try, in words.
+        settings: Overrides `key=value` to train again with, tested on planted faults; empty for faults of the data.
     """
 
     name: str
@@ -32,6 +33,19 @@ class Finding:
     statement: str
     evidence: tuple[str, ...]
     advice: str
+    settings: tuple[str, ...] = ()
+
+
+def advise(
+    name: str,
+    severity: Literal["problem", "hint"],
+    statement: str,
+    evidence: tuple[str, ...],
+    *settings: str,
+    why: str = "",
+) -> Finding:
+    """Return a finding whose advice is to train again with other settings."""
+    return Finding(name, severity, statement, evidence, " ".join(settings) + (f"; {why}" if why else ""), settings)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from dlcli.config.schema import RmspropOptimizer, SgdOptimizer
 from dlcli.data.splits import Split
 from dlcli.evaluation.calibration import Calibration, measure_calibration
 from dlcli.evaluation.diagnosis.duplicates import Overlap, find_overlaps, is_coarse
+from dlcli.evaluation.regression import fit_least_squares
 from dlcli.model import build_mlp, count_parameters
 from dlcli.runs.trained_run import TrainedRun
 from dlcli.training.evaluation import evaluate_split
@@ -50,7 +51,7 @@ class Facts:
         constant_loss: val/loss of the best constant prediction: the class frequencies or the mean target of train.
         constant_score: Accuracy, or R², of the best constant prediction on val.
         best_step: Step along the first gradient that lowers the loss most, in multiples of the optimizer's step.
-        model, knn: Skill of the model and of the 5-nearest-neighbour baseline on val.
+        model, knn, linear: Skill of the model, of the 5-nearest-neighbour baseline and of least squares on val.
         gap: Loss on val minus loss on train, as a fraction of the loss reduction on train.
         gap_sigmas: The gap in standard errors.
         overlaps: Overlap of val and of test with train.
@@ -68,6 +69,7 @@ class Facts:
     best_step: float
     model: Skill
     knn: Skill
+    linear: Skill
     gap: float
     gap_sigmas: float
     overlaps: tuple[Overlap, ...]
@@ -99,6 +101,7 @@ def measure(run: TrainedRun) -> Facts:
         constant_score=constant_score,
         best_step=_best_step(run, start, train.evenly_spaced(_STEP_SAMPLE)),
         model=_model_skill(run, predictions, val, constant_score),
+        linear=_linear_skill(run, train, val if has_val else train, constant_score),
         knn=_knn_skill(run, train, (val if has_val else train).evenly_spaced(_VAL_SAMPLE), constant_score),
         gap=gap,
         gap_sigmas=gap_sigmas,
@@ -218,6 +221,18 @@ def _knn_skill(run: TrainedRun, train: Split, val: Split, constant_score: float)
     correlation = _correlation(targets.double().mean(1), truth.double())
     r2 = max(0.0, correlation) ** 2
     return Skill(r2, r2, _sigmas(correlation, len(val)))
+
+
+def _linear_skill(run: TrainedRun, train: Split, val: Split, constant_score: float) -> Skill:
+    """Measure the skill of least squares; for classes, a target is 1 for the class of the example, 0 for the others."""
+    truth = val.targets.cpu()
+    if run.info.task == "classification":
+        classes = torch.nn.functional.one_hot(train.targets.cpu(), run.info.out_features)
+        predicted = fit_least_squares(train.inputs, classes).predict(val.inputs.cpu().double()).argmax(1)
+        return _accuracy_skill((predicted == truth).double().mean().item(), constant_score, len(val))
+    predicted, truth = fit_least_squares(train.inputs, train.targets).predict(val.inputs.cpu().double()), truth.double()
+    r2 = 1 - ((predicted - truth).square().sum() / (truth - truth.mean(0)).square().sum()).item()
+    return Skill(r2, r2, _sigmas(_correlation(predicted, truth), len(val)))
 
 
 def _correlation(a: Tensor, b: Tensor) -> float:

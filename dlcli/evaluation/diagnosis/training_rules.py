@@ -9,7 +9,8 @@ from __future__ import annotations
 import itertools
 import statistics
 
-from dlcli.evaluation.diagnosis.finding import FAILING, Case, Finding, number, percent
+from dlcli.config.schema import SgdOptimizer
+from dlcli.evaluation.diagnosis.finding import FAILING, Case, Finding, advise, number, percent
 from dlcli.training.events import Trace
 
 _CLIMB = 4.0  # multiple of the initial loss. Healthy: at most 2.6, presets 1.04; lr × 100: at least 7.6, or diverged
@@ -22,6 +23,7 @@ _SATURATED = 0.95  # fraction of units. Presets: at most 0.79, an L1 head 0.9; l
 _DEAD = 0.9  # fraction of units. Healthy, with one feature: 0.78; lr × 20 with init N(0, 1): 0.98
 _ON_PLATEAU = 0.95  # of a constant prediction's loss; sigmoid layers start at 0.99 to 1.01 and may stay there for long
 _UNDERFIT = 0.85  # of the k-NN skill. Presets: at least 0.91; circles with a linear model: 0.15
+_USUAL_MOMENTUM = 0.9
 _STILL_FALLING = 0.1  # fall of val/loss in the last tenth of the epochs. Presets: at most 0.06; 3 epochs: 0.35
 
 
@@ -44,11 +46,13 @@ def learning_rate_too_high(case: Case) -> Finding | None:
     if facts is not None:
         factor = min(factor, facts.best_step)
         evidence.append(_best_step(facts.best_step))
-    advice = f"optimizer.lr={lr * factor:.1g}; it was {lr:g}"
-    if log.config.data.normalize == "none":
-        advice += "; data.normalize=standard, because large input values make the loss steep"
     statement = "The learning rate is too high: steps overshoot the minimum, and the loss rises instead of falling."
-    return Finding("learning-rate-too-high", "problem", statement, tuple(evidence), advice)
+    settings = [f"optimizer.lr={lr * factor:.1g}"]
+    why = f"it was {lr:g}"
+    if log.config.data.normalize == "none":
+        settings.append("data.normalize=standard")
+        why += ", and large input values make the loss steep"
+    return advise("learning-rate-too-high", "problem", statement, tuple(evidence), *settings, why=why)
 
 
 def _best_step(length: float) -> str:
@@ -68,7 +72,7 @@ def zero_gradient(case: Case) -> Finding | None:
     statement = (
         "Hidden layers learn nothing: the Heaviside step is flat, so its gradient is 0. Only the last layer learns."
     )
-    return Finding("zero-gradient", "problem", statement, (*norms, *case.comparison), "model.activation=sigmoid")
+    return advise("zero-gradient", "problem", statement, (*norms, *case.comparison), "model.activation=sigmoid")
 
 
 def vanishing_gradient(case: Case) -> Finding | None:
@@ -87,9 +91,7 @@ def vanishing_gradient(case: Case) -> Finding | None:
     )
     name, depth = case.log.config.model.activation, len(layers) - 1
     statement = f"The gradient vanishes on its way back through {depth} {name} layers: the first layers hardly learn."
-    lr = case.log.config.optimizer.lr / 10
-    advice = f"model.hidden_sizes=[64], or model.activation=relu model.init=kaiming_uniform optimizer.lr={lr:.1g}"
-    return Finding("vanishing-gradient", case.severity, statement, evidence, advice)
+    return advise("vanishing-gradient", case.severity, statement, evidence, "model.hidden_sizes=[64]")
 
 
 def _first_to_last(trace: Trace) -> float | None:
@@ -115,9 +117,13 @@ def saturated_units(case: Case) -> Finding | None:
     evidence = (f"saturated units after epoch {epoch}, by layer: {listing} (trace.jsonl)", *case.comparison)
     name, config = case.log.config.model.activation, case.log.config
     statement = f"Nearly all {name} units of a layer are saturated: the curve is flat there, so they hardly learn."
-    advice = f"model.init=xavier_uniform, or optimizer.lr={config.optimizer.lr / 10:.1g}"
-    advice = f"data.normalize=standard; {advice}" if config.data.normalize == "none" else advice
-    return Finding("saturated-units", case.severity, statement, evidence, advice)
+    if config.data.normalize == "none":
+        setting = "data.normalize=standard"
+    elif config.model.init != "xavier_uniform":
+        setting = "model.init=xavier_uniform"
+    else:
+        setting = f"optimizer.lr={config.optimizer.lr / 10:.1g}"
+    return advise("saturated-units", case.severity, statement, evidence, setting)
 
 
 def _saturated(case: Case) -> float:
@@ -135,9 +141,8 @@ def dead_units(case: Case) -> Finding | None:
     fractions = ", ".join(percent(fraction) for fraction in case.facts.dead)
     evidence = (f"units that output 0 for every sampled training example, by layer: {fractions}", *case.comparison)
     statement = "Nearly all ReLU units of a layer are dead: they output 0 for every example and get no gradient."
-    lr = case.log.config.optimizer.lr
-    advice = f"optimizer.lr={lr / 10:.1g}, model.init=kaiming_uniform or model.activation=leaky_relu"
-    return Finding("dead-units", case.severity, statement, evidence, advice)
+    lr = f"optimizer.lr={case.log.config.optimizer.lr / 10:.1g}"
+    return advise("dead-units", case.severity, statement, evidence, "model.init=kaiming_uniform", lr)
 
 
 def learning_rate_too_low(case: Case) -> Finding | None:
@@ -159,8 +164,8 @@ def learning_rate_too_low(case: Case) -> Finding | None:
     )
     lr = case.log.config.optimizer.lr
     statement = "The learning rate is too low: the loss was still falling steadily when training ended."
-    advice = f"optimizer.lr={lr * case.facts.best_step:.1g}; it was {lr:g}"
-    return Finding("learning-rate-too-low", "problem", statement, evidence, advice)
+    setting = f"optimizer.lr={lr * case.facts.best_step:.1g}"
+    return advise("learning-rate-too-low", "problem", statement, evidence, setting, why=f"it was {lr:g}")
 
 
 def stopped_on_plateau(case: Case) -> Finding | None:
@@ -176,26 +181,36 @@ def stopped_on_plateau(case: Case) -> Finding | None:
         *case.comparison,
     )
     statement = "Early stopping ended training on a plateau: sigmoid layers often need many epochs to leave it."
-    advice = f"early_stopping.patience={10 * patience}, or a higher optimizer.lr"
-    return Finding("stopped-on-plateau", "problem", statement, evidence, advice)
+    settings = (*_better_start(case), f"early_stopping.patience={10 * patience}")
+    return advise("stopped-on-plateau", "problem", statement, evidence, *settings)
 
 
 def underfitting(case: Case) -> Finding | None:
     """Report a model that is much worse than the k-NN baseline without a more specific finding."""
     if case.facts is None or not case.is_complete or case.relative_to_knn >= _UNDERFIT:
         return None
-    model, losses = case.log.config.model, case.column("train/loss")
+    model, losses, why = case.log.config.model, case.column("train/loss"), ""
     statement = "The model underfits: it is too small or needs more training."
+    settings: tuple[str, ...] = (f"training.epochs={2 * len(losses)}",)
     if not model.hidden_sizes:
-        advice = "model.hidden_sizes=[64]: without hidden layers, a model can only learn linear functions"
+        settings, why = ("model.hidden_sizes=[64]",), "without hidden layers, a model can only learn linear functions"
     elif model.init == "zeros":
-        advice = "model.init=default: units that start with equal weights all learn the same"
+        settings, why = _better_start(case), "units that start with equal weights all learn the same"
     elif losses and losses[-1] > _ON_PLATEAU * case.facts.constant_loss:
         statement = "The model has not started to learn: its outputs are nearly the same for every example."
-        advice = "model.init=kaiming_uniform for ReLU, otherwise xavier_uniform; fewer layers in model.hidden_sizes"
-    else:
-        advice = f"training.epochs={2 * len(losses)}, or larger model.hidden_sizes"
-    return Finding("underfitting", case.severity, statement, case.comparison, advice)
+        settings = _better_start(case) or settings
+    return advise("underfitting", case.severity, statement, case.comparison, *settings, why=why)
+
+
+def _better_start(case: Case) -> tuple[str, ...]:
+    """Return the settings that make a model leave its starting plateau: initialisation, and momentum for SGD."""
+    config, settings = case.log.config, []
+    init = "kaiming_uniform" if config.model.activation in ("relu", "leaky_relu") else "xavier_uniform"
+    if config.model.init != init:
+        settings.append(f"model.init={init}")
+    if isinstance(config.optimizer, SgdOptimizer) and config.optimizer.momentum < _USUAL_MOMENTUM:
+        settings.append(f"optimizer.momentum={_USUAL_MOMENTUM}")
+    return tuple(settings)
 
 
 def too_few_epochs(case: Case) -> Finding | None:
@@ -209,5 +224,5 @@ def too_few_epochs(case: Case) -> Finding | None:
         return None
     span = "the final epoch" if last == 1 else f"the last {last} of {epochs} epochs"
     evidence = (f"{case.monitored}/loss fell from {number(before)} to {number(val[-1])} in {span}",)
-    statement = "Training ended while the model was still improving: the last epoch is the best."
-    return Finding("too-few-epochs", "hint", statement, evidence, f"training.epochs={2 * epochs}")
+    statement = "The loss still falls: training ended while the model was improving, and the last epoch is the best."
+    return advise("too-few-epochs", "hint", statement, evidence, f"training.epochs={2 * epochs}")

@@ -112,7 +112,7 @@ def vary_settings(vary: Sequence[str], config: Source, settings: Sequence[str] =
 
 
 def use_config(name: str, config: Source, settings: Sequence[str] = ()) -> Study:
-    """Return a study of the catalogue with the user's config in place of its own settings.
+    """Return a study of the catalogue with the user's config in place of the preset and its settings.
 
     The study `learning-rate` then varies the learning rate around that of the config.
 

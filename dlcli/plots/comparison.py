@@ -55,6 +55,8 @@ def _draw(runs: Sequence[Run]) -> Figure:
     logs = dict(zip(label_runs(runs), (run.rows for run in runs), strict=True))
     metrics = dict.fromkeys([*(f"val/{HEADLINE[run.config.task]}" for run in runs), "val/loss"])
     shown = [metric for metric in metrics if any(metric in row for rows in logs.values() for row in rows)]
+    if not shown and any(logs.values()):
+        raise DataError("none of the runs has validation metrics", hint="train with a `data.val_fraction` above 0")
     if not shown:
         raise DataError("none of the runs has completed an epoch", hint="train longer, or with a lower learning rate")
     heading = ", ".join(_name(metric) for metric in shown)

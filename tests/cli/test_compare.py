@@ -81,7 +81,7 @@ def test_options_that_cannot_be_used_are_reported(
         (["--format", "xlsx"], "'xlsx' is not one of 'md', 'csv', 'tex'"),
     ):
         done = dlcli("runs", "compare", *runs, *options)
-        assert (done.code, done.out) == (2, "")
+        assert done.code == 2
         assert message in done.err
     done = dlcli("runs", "compare", *runs, "-o", "missing/figure.png")
     assert done.code == 3
@@ -89,9 +89,14 @@ def test_options_that_cannot_be_used_are_reported(
     assert not list(clean_place.iterdir())
 
 
-def test_runs_without_a_completed_epoch_have_no_figure(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+def test_runs_without_validation_metrics_have_no_figure(dlcli: Callable[..., Finished], clean_place: Path) -> None:
     assert dlcli("train", "-c", "diabetes", "optimizer.lr=1e18", "--run-dir", "run", "-q").code == 5
     assert dlcli("runs", "compare", "run", "run").code == 0
     done = dlcli("runs", "compare", "run", "run", "-o", "figure.png")
     assert done.code == 3
     assert "none of the runs has completed an epoch" in done.err
+    settings = ("data.val_fraction=0", "training.epochs=1")
+    assert dlcli("train", "-c", "diabetes", *settings, "--run-dir", "all", "-q").code == 0
+    done = dlcli("runs", "compare", "all", "all", "-o", "figure.png")
+    assert done.code == 3
+    assert "none of the runs has validation metrics" in done.err

@@ -86,7 +86,7 @@ def test_options_that_cannot_be_used_are_reported(
     done = dlcli("runs", "compare", *runs, "-o", "missing/figure.png")
     assert done.code == 3
     assert "choose another file with -o FILE" in done.err
-    assert not list(clean_place.iterdir())
+    assert not list(clean_place.rglob("figure*"))
 
 
 def test_runs_without_validation_metrics_have_no_figure(dlcli: Callable[..., Finished], clean_place: Path) -> None:

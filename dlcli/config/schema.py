@@ -137,7 +137,7 @@ class DataSection(Section):
     normalize: Literal["none", "unit", "symmetric", "standard"] = "standard"
     """Scaling of the inputs and of regression targets, fitted on the training examples only: `unit` scales to 0..1,
     `symmetric` to -1..1, `standard` to mean 0 and standard deviation 1. `none` keeps the original values: pixels of
-    fashion_mnist 0..255, of digits 0..16, features of other sources in their original units."""
+    mnist and fashion_mnist 0..255, of digits 0..16, features of other sources in their original units."""
 
     def count_examples(self) -> int | None:
         """Return the number of examples without an official test split; None if it is unknown before loading."""
@@ -177,6 +177,16 @@ class FashionMnistData(DataSection):
     starts at the folder of the config file; a leading `~` and $NAME are expanded."""
     pad: Annotated[int, Field(ge=0, le=16)] = 0
     """Number of black pixels added on every side of the images; 2 gives 32×32 pixels."""
+
+
+class MnistData(FashionMnistData):
+    """MNIST: 60,000 + 10,000 greyscale images of handwritten digits, 28×28 pixels; a download of 12 MB."""
+
+    name: Literal["mnist"]  # type: ignore[assignment]  # the tag of the union, one per member
+    """Data source to load."""
+    root: Annotated[str | None, IS_PATH] = None
+    """Folder that contains or will contain `MNIST/raw/`; null uses your cache folder. A relative path starts at the
+    folder of the config file; a leading `~` and $NAME are expanded."""
 
 
 class DigitsData(TestFraction):
@@ -248,7 +258,7 @@ class SyntheticClassificationData(TestFraction):
 
 
 AnyData = Annotated[
-    FashionMnistData | DigitsData | DiabetesData | SyntheticRegressionData | SyntheticClassificationData,
+    FashionMnistData | MnistData | DigitsData | DiabetesData | SyntheticRegressionData | SyntheticClassificationData,
     Field(discriminator="name"),
 ]
 
@@ -279,13 +289,13 @@ class ModelSection(Section):
     ] = "xavier_uniform"
     """Initial values of the parameters: `normal` draws all of them from N(0, 1), `default` is torch's U(±1/√fan_in).
     The other choices set biases to 0."""
-    batch_norm: bool = False
-    """Normalize the inputs of each activation over the batch, with a learned scale and shift per unit (Ioffe and
-    Szegedy, 2015; BatchNorm1d of torch). Evaluation uses running means of the training batches."""
     dropout: FractionOrZero = 0.0
     """Probability of setting a hidden unit to 0 in a training step; 0 disables dropout."""
     head: Head = "softmax"
     """Function from a classifier's outputs z to class probabilities: `softmax`, or `l1`, which is |z| / Σ |z|."""
+    batch_norm: bool = False
+    """Normalize the inputs of each activation over the batch, with a learned scale and shift per unit (Ioffe and
+    Szegedy, 2015; BatchNorm1d of torch). Evaluation uses running means of the training batches."""
 
 
 # --- loss ---------------------------------------------------------------------------------------------

@@ -10,19 +10,23 @@ from typing import Any
 
 from dlcli.config.schema import AnyData, Config
 from dlcli.data.bundled import load_diabetes, load_digits
-from dlcli.data.fashion_mnist import fetch_fashion_mnist, load_fashion_mnist
+from dlcli.data.mnist import fetch_mnist, load_mnist
 from dlcli.data.splits import MissingDataError, RawData, Splits, make_splits
 from dlcli.data.synthetic import load_synthetic_classification, load_synthetic_regression
 from dlcli.errors import DeviceError
 
 SOURCES: dict[str, Callable[[Any], RawData]] = {
-    "fashion_mnist": load_fashion_mnist,
+    "fashion_mnist": load_mnist,
+    "mnist": load_mnist,
     "digits": load_digits,
     "diabetes": load_diabetes,
     "synthetic_regression": load_synthetic_regression,
     "synthetic_classification": load_synthetic_classification,
 }
-FETCHERS: dict[str, Callable[[Any, Callable[[str], None]], None]] = {"fashion_mnist": fetch_fashion_mnist}
+FETCHERS: dict[str, Callable[[Any, Callable[[str], None]], None]] = {
+    "fashion_mnist": fetch_mnist,
+    "mnist": fetch_mnist,
+}
 
 
 def load_splits(config: Config, *, notify: Callable[[str], None] | None = None) -> Splits:

@@ -264,7 +264,7 @@ def make_unreadable_run(_: Path) -> None:
         (["train", "-c", "empty.yaml"], 2, "data is missing"),
         (["train", "-c", "typo.yaml"], 2, "typo.yaml:2:12: training.epocs is not a setting"),
         (["train", "-c", "digits", "optimizer.lr=-0.1"], 2, "optimizer.lr must be greater than 0. Got -0.1 instead"),
-        (["train", "-c", "digits", "data.name=mnist"], 2, "data.name must be one of fashion_mnist, digits"),
+        (["train", "-c", "digits", "data.name=cifar"], 2, "data.name must be one of fashion_mnist, mnist, digits"),
         (["train", "-c", "digits", "--device", "cuda:99"], 4, "cannot use device cuda:99"),
         (["train", "-c", "digits", "--device", "tpu"], 2, "training.device must be auto, cpu, cuda"),
         (["train", "-c", "digits", "--seed", "-1"], 2, "seed must be at least 0"),

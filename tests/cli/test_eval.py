@@ -18,7 +18,7 @@ from conftest import Finished
 from dlcli.api import EvalResult
 from dlcli.cli.evaluate import evaluation_page
 from dlcli.cli.output import print_result
-from dlcli.data.fashion_mnist import CLASS_NAMES
+from dlcli.data.published import DATA_SETS
 from dlcli.evaluation import baselines as comparing
 from dlcli.evaluation.baselines import LOGISTIC_SETTINGS, Baseline, describe_against_baselines
 from dlcli.evaluation.classification import classification_metrics
@@ -102,7 +102,7 @@ def make_result(names: list[str], n: int) -> EvalResult:
 
 @pytest.mark.parametrize("matrix", ["counts", "given-true", "given-predicted"])
 def test_the_page_of_fashion_mnist_fits_80_columns(capsys: pytest.CaptureFixture[str], matrix: str) -> None:
-    result = make_result(list(CLASS_NAMES), 54_000)
+    result = make_result(list(DATA_SETS["fashion_mnist"].labels), 54_000)
     page = show(result, capsys, matrix)
     assert max(len(line) for line in page.splitlines()) <= 80
     assert "\x1b" not in page

@@ -1,4 +1,4 @@
-"""Fashion-MNIST download and verification, with a tiny data set on a local server in place of the mirror."""
+"""MNIST and Fashion-MNIST download and verification, with a tiny data set on a local server in place of the mirrors."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import random
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,9 @@ import torch
 import torchvision
 from conftest import Finished
 
-from dlcli.config.schema import FashionMnistData
-from dlcli.data import fashion_mnist
-from dlcli.data.fashion_mnist import CLASS_NAMES, FILES, IdxFile, fetch_fashion_mnist, load_fashion_mnist
+from dlcli.config.schema import FashionMnistData, MnistData
+from dlcli.data.mnist import fetch_mnist, load_mnist
+from dlcli.data.published import DATA_SETS, IdxFile
 from dlcli.data.splits import MissingDataError
 from dlcli.errors import DataError
 
@@ -55,9 +56,10 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             """Suppress the log."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
-    monkeypatch.setattr(torchvision.datasets.FashionMNIST, "resources", resources)
-    monkeypatch.setattr(torchvision.datasets.FashionMNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
-    monkeypatch.setattr(fashion_mnist, "FILES", files)
+    for name, data_set in DATA_SETS.items():
+        monkeypatch.setattr(data_set.published, "resources", resources)
+        monkeypatch.setattr(data_set.published, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
+        monkeypatch.setitem(DATA_SETS, name, replace(data_set, files=files))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield folder
@@ -77,23 +79,23 @@ def raw_folder(config: FashionMnistData) -> Path:
 
 def test_download_is_announced_and_verified(mirror: Path, config: FashionMnistData) -> None:
     messages: list[str] = []
-    fetch_fashion_mnist(config, messages.append)
+    fetch_mnist(config, messages.append)
     assert "MB, from http://127.0.0.1" in messages[-1]
     assert str(raw_folder(config)) in messages[-1]
-    raw = load_fashion_mnist(config)
+    raw = load_mnist(config)
     assert raw.test is not None
     assert (raw.train.inputs.shape, raw.test.inputs.shape) == ((TRAIN, 784), (TEST, 784))
     assert raw.train.targets[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
     assert raw.info.class_names[0] == "T-shirt"
     assert not list(raw_folder(config).glob(".fetch-*"))
     messages.clear()
-    fetch_fashion_mnist(config, messages.append)
+    fetch_mnist(config, messages.append)
     assert messages == [], "intact files are not downloaded again"
 
 
 def test_padding_adds_a_black_frame(mirror: Path, config: FashionMnistData) -> None:
-    fetch_fashion_mnist(config, lambda _: None)
-    plain, padded = (load_fashion_mnist(config.model_copy(update={"pad": pad})) for pad in (0, 2))
+    fetch_mnist(config, lambda _: None)
+    plain, padded = (load_mnist(config.model_copy(update={"pad": pad})) for pad in (0, 2))
     images = padded.train.inputs.view(TRAIN, 32, 32)
     assert torch.equal(images[:, 2:30, 2:30].flatten(1), plain.train.inputs)
     assert images.sum() == plain.train.inputs.sum()
@@ -144,37 +146,37 @@ def web_page(content: bytearray) -> None:
 def test_damaged_files_are_reported_refused_and_repaired(
     mirror: Path, config: FashionMnistData, name: str, damage: object, words: str
 ) -> None:
-    fetch_fashion_mnist(config, lambda _: None)
+    fetch_mnist(config, lambda _: None)
     file = raw_folder(config) / name
     content = bytearray(file.read_bytes())
     damage(content)  # type: ignore[operator]
     file.write_bytes(content)
     with pytest.raises(DataError) as caught:
-        load_fashion_mnist(config)
+        load_mnist(config)
     assert f"{name} is damaged" in caught.value.message
     assert words in caught.value.message
 
     for archive in mirror.iterdir():
         archive.unlink()  # the local archives are intact, so the repair needs no network
-    fetch_fashion_mnist(config, lambda _: None)
-    assert len(load_fashion_mnist(config).train) == TRAIN
+    fetch_mnist(config, lambda _: None)
+    assert len(load_mnist(config).train) == TRAIN
 
 
 def test_a_pipe_in_place_of_a_file_does_not_block_and_is_repaired(mirror: Path, config: FashionMnistData) -> None:
-    fetch_fashion_mnist(config, lambda _: None)
+    fetch_mnist(config, lambda _: None)
     file = raw_folder(config) / "train-images-idx3-ubyte"
     file.unlink()
     os.mkfifo(file)
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte cannot be read \(it is not a regular file"):
-        load_fashion_mnist(config)
-    fetch_fashion_mnist(config, lambda _: None)
-    assert len(load_fashion_mnist(config).train) == TRAIN
+        load_mnist(config)
+    fetch_mnist(config, lambda _: None)
+    assert len(load_mnist(config).train) == TRAIN
 
 
 def test_a_mirror_with_wrong_content_changes_no_file(mirror: Path, config: FashionMnistData) -> None:
     (mirror / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(b"something else"))
     with pytest.raises(DataError, match="cannot download Fashion-MNIST"):
-        fetch_fashion_mnist(config, lambda _: None)
+        fetch_mnist(config, lambda _: None)
     assert [file.name for file in raw_folder(config).iterdir()] == [".lock"]
 
 
@@ -183,7 +185,7 @@ def test_the_hint_without_network_says_where_to_put_the_files(
 ) -> None:
     monkeypatch.setattr(torchvision.datasets.FashionMNIST, "mirrors", ["http://127.0.0.1:9/"])
     with pytest.raises(DataError) as caught:
-        fetch_fashion_mnist(config, lambda _: None)
+        fetch_mnist(config, lambda _: None)
     assert caught.value.exit_code == 3
     assert str(raw_folder(config)) in str(caught.value.hint)
     assert "`dlcli train -c digits` needs no download" in str(caught.value.hint)
@@ -204,16 +206,46 @@ def test_train_downloads_missing_data_after_a_message(
     assert "verified" in dlcli("data", "fetch", "fashion_mnist", "--root", root).out
 
 
+def test_mnist_is_downloaded_to_its_folder_and_trains(
+    mirror: Path, tmp_path: Path, dlcli: Callable[..., Finished], clean_place: Path
+) -> None:
+    root = tmp_path / "data"
+    missing = dlcli("data", "check", "mnist", "--root", str(root))
+    assert missing.code == 3
+    assert f"error: MNIST in {root}/MNIST/raw cannot be used: train-images-idx3-ubyte is missing" in missing.err
+    assert dlcli("config", "init", "--data", "mnist", "-o", "mine.yaml").code == 0
+    trained = dlcli("train", "-c", "mine.yaml", f"data.root={root}", "data.pad=2", "training.epochs=1")
+    assert trained.code == 0, trained.err
+    assert "downloading MNIST, 12 MB, from http://127.0.0.1" in trained.err
+    raw = load_mnist(MnistData(name="mnist", root=str(root)))
+    assert raw.info.name == "mnist"
+    assert raw.info.class_names == tuple("0123456789")
+    assert not (root / "FashionMNIST").exists()
+    content = bytearray((root / "MNIST" / "raw" / "t10k-images-idx3-ubyte").read_bytes())
+    flip_pixel(content)
+    (root / "MNIST" / "raw" / "t10k-images-idx3-ubyte").write_bytes(content)
+    assert "SHA-256 differs" in dlcli("data", "check", "mnist", "--root", str(root)).err
+
+
+def test_mnist_has_the_files_of_torchvision_and_other_checksums_than_fashion_mnist() -> None:
+    for data_set in DATA_SETS.values():
+        assert {name.removesuffix(".gz") for name, _ in data_set.published.resources} == set(data_set.files)
+        assert {file.examples for file in data_set.files.values()} == {60_000, 10_000}
+    digests = [file.sha256 for data_set in DATA_SETS.values() for file in data_set.files.values()]
+    assert len(set(digests)) == 8
+    assert all(len(bytes.fromhex(digest)) == 32 for digest in digests)
+
+
 def test_the_real_data_set_equals_the_published_one(fashion_root: Path) -> None:
-    raw = load_fashion_mnist(FashionMnistData(name="fashion_mnist", root=str(fashion_root)))
+    raw = load_mnist(FashionMnistData(name="fashion_mnist", root=str(fashion_root)))
     assert raw.test is not None
     assert raw.train.targets.bincount().tolist() == [6000] * 10
     assert raw.test.targets.bincount().tolist() == [1000] * 10
     published = torchvision.datasets.FashionMNIST(str(fashion_root))
     assert torch.equal(raw.train.inputs, published.data.flatten(1).float())
     assert torch.equal(raw.train.targets, published.targets)
-    assert [name.split("/")[0] for name in published.classes] == list(CLASS_NAMES)
-    assert {name.removesuffix(".gz") for name, _ in published.resources} == set(FILES)
+    assert [name.split("/")[0] for name in published.classes] == list(DATA_SETS["fashion_mnist"].labels)
+    assert {name.removesuffix(".gz") for name, _ in published.resources} == set(DATA_SETS["fashion_mnist"].files)
 
 
 def mutations(content: bytes, draw: random.Random) -> Iterator[bytes]:
@@ -236,17 +268,17 @@ def mutations(content: bytes, draw: random.Random) -> Iterator[bytes]:
 
 
 def test_every_mutated_file_is_refused_or_unchanged(mirror: Path, config: FashionMnistData) -> None:
-    fetch_fashion_mnist(config, lambda _: None)
+    fetch_mnist(config, lambda _: None)
     raw, draw = raw_folder(config), random.Random(0)
-    expected = load_fashion_mnist(config)
+    expected = load_mnist(config)
     refused = same = 0
-    for name in fashion_mnist.FILES:
+    for name in DATA_SETS["fashion_mnist"].files:
         path = raw / name
         whole = path.read_bytes()
         for mutated in itertools.islice(mutations(whole, draw), 500):
             path.write_bytes(mutated)
             try:
-                loaded = load_fashion_mnist(config)
+                loaded = load_mnist(config)
             except MissingDataError as error:
                 refused += f"{name} is damaged (" in error.message
             else:
@@ -261,19 +293,19 @@ def test_every_mutated_file_is_refused_or_unchanged(mirror: Path, config: Fashio
 def test_every_mutated_archive_is_refused_or_has_no_effect(
     mirror: Path, config: FashionMnistData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fetch_fashion_mnist(config, lambda _: None)
+    fetch_mnist(config, lambda _: None)
     monkeypatch.setattr(torchvision.datasets.FashionMNIST, "mirrors", ["http://127.0.0.1:9/"])
     raw, draw = raw_folder(config), random.Random(0)
-    contents = {name: (raw / name).read_bytes() for name in fashion_mnist.FILES}
+    contents = {name: (raw / name).read_bytes() for name in DATA_SETS["fashion_mnist"].files}
     refused = same = 0
-    for name in fashion_mnist.FILES:
+    for name in DATA_SETS["fashion_mnist"].files:
         archive = raw / f"{name}.gz"
         whole = archive.read_bytes()
         for mutated in itertools.islice(mutations(whole, draw), 60):
             (raw / name).unlink(missing_ok=True)
             archive.write_bytes(mutated)
             try:
-                fetch_fashion_mnist(config, lambda _: None)
+                fetch_mnist(config, lambda _: None)
             except DataError:
                 refused += not (raw / name).exists()
             else:
@@ -299,5 +331,5 @@ def test_a_forged_archive_with_a_matching_checksum_is_refused(
     ]
     monkeypatch.setattr(torchvision.datasets.FashionMNIST, "resources", resources)
     with pytest.raises(DataError, match=r"the downloaded files are not Fashion-MNIST: .*label 200"):
-        fetch_fashion_mnist(config, lambda _: None)
+        fetch_mnist(config, lambda _: None)
     assert not (raw_folder(config) / name).exists()

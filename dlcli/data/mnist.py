@@ -1,4 +1,4 @@
-"""Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017; MIT licence): download by torchvision and verification.
+"""Loading of MNIST and Fashion-MNIST: download by torchvision and verification.
 
 torchvision checks the downloaded archives but not the extracted files: a flipped pixel, a label 200 or 99 labels for
 100 images go unnoticed. This module verifies the SHA-256 of every file before use, wherever the file came from.
@@ -15,7 +15,6 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,45 +22,17 @@ from torch import Tensor
 
 from dlcli.config.paths import open_regular
 from dlcli.config.schema import FashionMnistData
+from dlcli.data.published import DATA_SETS, DataSet, IdxFile
 from dlcli.data.splits import DataInfo, MissingDataError, RawData, Split
 from dlcli.errors import DataError
 
-# The lecture's names; torchvision calls the first "T-shirt/top".
-CLASS_NAMES = (
-    "T-shirt",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
 IMAGE_SIZE = 28
-DOWNLOAD_MEGABYTES = 31
 _IMAGES_MAGIC, _LABELS_MAGIC = 0x803, 0x801  # IDX: unsigned bytes, in 3 dimensions and in 1
 _TIMEOUT_SECONDS = 30
 
 
-class IdxFile(NamedTuple):
-    """Expected number of examples and SHA-256 of an extracted file."""
-
-    examples: int
-    sha256: str
-
-
-FILES = {
-    "train-images-idx3-ubyte": IdxFile(60_000, "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"),
-    "train-labels-idx1-ubyte": IdxFile(60_000, "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"),
-    "t10k-images-idx3-ubyte": IdxFile(10_000, "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"),
-    "t10k-labels-idx1-ubyte": IdxFile(10_000, "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
-}
-
-
 def data_root(config: FashionMnistData) -> Path:
-    """Return the folder that holds `FashionMNIST/raw/`."""
+    """Return the folder that holds the folder of the data set, such as `FashionMNIST/raw/`."""
     if config.root is not None:
         return Path(config.root)
     from platformdirs import user_cache_path
@@ -69,25 +40,25 @@ def data_root(config: FashionMnistData) -> Path:
     return user_cache_path("dlcli")
 
 
-def load_fashion_mnist(config: FashionMnistData) -> RawData:
-    """Load the data set from `data.root`: pixels 0..255, flattened, padded with black.
+def load_mnist(config: FashionMnistData) -> RawData:
+    """Load MNIST or Fashion-MNIST from `data.root`: pixels 0..255, flattened, padded with black.
 
     Raises:
-        MissingDataError: If files are missing, damaged or not from Fashion-MNIST; the message names each file.
+        MissingDataError: If files are missing, damaged or not the published ones; the message names each file.
     """
-    raw = _raw_folder(config)
-    contents, problems = _read_files(raw)
+    data_set, raw = DATA_SETS[config.name], _raw_folder(config)
+    contents, problems = _read_files(raw, data_set)
     if problems:
-        raise MissingDataError(f"Fashion-MNIST in {raw} cannot be used: {'; '.join(problems)}", hint=_hint(raw))
+        raise MissingDataError(f"{data_set.title} in {raw} cannot be used: {'; '.join(problems)}", hint=_hint(raw))
     size = IMAGE_SIZE + 2 * config.pad
     info = DataInfo(
         name=config.name,
         task="classification",
         in_features=size * size,
-        out_features=len(CLASS_NAMES),
-        class_names=CLASS_NAMES,
+        out_features=len(data_set.labels),
+        class_names=data_set.labels,
         image_shape=(1, size, size),
-        checksums={name: file.sha256 for name, file in FILES.items()},
+        checksums={name: file.sha256 for name, file in data_set.files.items()},
     )
     train, test = (
         Split(_flatten(contents[f"{part}-images-idx3-ubyte"], config.pad), contents[f"{part}-labels-idx1-ubyte"].long())
@@ -96,7 +67,7 @@ def load_fashion_mnist(config: FashionMnistData) -> RawData:
     return RawData(info, train, test)
 
 
-def fetch_fashion_mnist(config: FashionMnistData, notify: Callable[[str], None]) -> None:
+def fetch_mnist(config: FashionMnistData, notify: Callable[[str], None]) -> None:
     """Download or repair missing and damaged files in `data.root`; reuse intact archives in that folder.
 
     Files are created and verified in a temporary folder and then moved into place under a lock, so that a killed or a
@@ -107,41 +78,43 @@ def fetch_fashion_mnist(config: FashionMnistData, notify: Callable[[str], None])
         notify: Called with one-line messages about damaged files, and about the size, source and target of a download.
 
     Raises:
-        DataError: If the files cannot be downloaded or written, or the download is not Fashion-MNIST.
+        DataError: If the files cannot be downloaded or written, or the download is not the published one.
     """
     from filelock import FileLock
 
-    raw = _raw_folder(config)
+    data_set, raw = DATA_SETS[config.name], _raw_folder(config)
     try:
         raw.mkdir(parents=True, exist_ok=True)
         with FileLock(raw / ".lock"):
-            if problems := _read_files(raw)[1]:
-                notify(f"Fashion-MNIST: {'; '.join(problems)}")
-                _fetch_into(raw, notify)
+            if problems := _read_files(raw, data_set)[1]:
+                notify(f"{data_set.title}: {'; '.join(problems)}")
+                _fetch_into(raw, data_set, notify)
     except OSError as error:
-        raise DataError(f"cannot write Fashion-MNIST to {raw}: {error.strerror or error}", hint=_hint(raw)) from error
+        raise DataError(
+            f"cannot write {data_set.title} to {raw}: {error.strerror or error}", hint=_hint(raw)
+        ) from error
 
 
-def _fetch_into(raw: Path, notify: Callable[[str], None]) -> None:
-    from torchvision.datasets import FashionMNIST
+def _fetch_into(raw: Path, data_set: DataSet, notify: Callable[[str], None]) -> None:
     from torchvision.datasets.utils import check_integrity
 
+    published, title = data_set.published, data_set.title
     with tempfile.TemporaryDirectory(dir=raw, prefix=".fetch-") as staging_root:
-        staging = Path(staging_root, "FashionMNIST", "raw")
+        staging = Path(staging_root, data_set.class_name, "raw")
         staging.mkdir(parents=True)
-        archives = [name for name, md5 in FashionMNIST.resources if check_integrity(raw / name, md5)]
+        archives = [name for name, md5 in published.resources if check_integrity(raw / name, md5)]
         for name in archives:
             shutil.copyfile(raw / name, staging / name)
-        if len(archives) < len(FashionMNIST.resources):
-            notify(f"downloading Fashion-MNIST, {DOWNLOAD_MEGABYTES} MB, from {FashionMNIST.mirrors[0]} into {raw}")
+        if len(archives) < len(published.resources):
+            notify(f"downloading {title}, {data_set.megabytes} MB, from {published.mirrors[0]} into {raw}")
         try:
             with _quiet_and_bounded():
-                FashionMNIST(staging_root, download=True)
+                published(staging_root, download=True)
         except (RuntimeError, ValueError, AssertionError, EOFError, OSError) as error:
             reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-            raise DataError(f"cannot download Fashion-MNIST: {reason[0]}", hint=_hint(raw)) from error
-        if problems := _read_files(staging)[1]:
-            raise DataError(f"the downloaded files are not Fashion-MNIST: {'; '.join(problems)}", hint=_hint(raw))
+            raise DataError(f"cannot download {title}: {reason[0]}", hint=_hint(raw)) from error
+        if problems := _read_files(staging, data_set)[1]:
+            raise DataError(f"the downloaded files are not {title}: {'; '.join(problems)}", hint=_hint(raw))
         for file in sorted(staging.iterdir()):
             os.replace(file, raw / file.name)
 
@@ -158,13 +131,13 @@ def _quiet_and_bounded() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def _read_files(raw: Path) -> tuple[dict[str, Tensor], list[str]]:
+def _read_files(raw: Path, data_set: DataSet) -> tuple[dict[str, Tensor], list[str]]:
     """Return the contents of the intact files, and a description of each problem."""
     contents: dict[str, Tensor] = {}
     problems: list[str] = []
-    for name, expected in FILES.items():
+    for name, expected in data_set.files.items():
         try:
-            contents[name] = _read_idx(raw / name, expected)
+            contents[name] = _read_idx(raw / name, expected, len(data_set.labels))
         except FileNotFoundError:
             problems.append(f"{name} is missing")
         except OSError as error:
@@ -174,7 +147,7 @@ def _read_files(raw: Path) -> tuple[dict[str, Tensor], list[str]]:
     return contents, problems
 
 
-def _read_idx(path: Path, expected: IdxFile) -> Tensor:
+def _read_idx(path: Path, expected: IdxFile, n_classes: int) -> Tensor:
     """Return uint8 images of shape (N, 28, 28) or labels of shape (N,).
 
     Raises:
@@ -192,8 +165,8 @@ def _read_idx(path: Path, expected: IdxFile) -> Tensor:
     values = content[header.nbytes :]
     if len(values) != np.prod(shape):
         raise ValueError(f"{len(values)} bytes of content instead of {np.prod(shape)}")
-    if not images and values.max() >= len(CLASS_NAMES):
-        raise ValueError(f"label {values.max()}, but the largest valid label is {len(CLASS_NAMES) - 1}")
+    if not images and values.max() >= n_classes:
+        raise ValueError(f"label {values.max()}, but the largest valid label is {n_classes - 1}")
     if hashlib.sha256(content.data).hexdigest() != expected.sha256:
         raise ValueError("SHA-256 differs from the published file")
     return torch.from_numpy(values.reshape(shape))
@@ -206,7 +179,7 @@ def _flatten(images: Tensor, pad: int) -> Tensor:
 
 
 def _raw_folder(config: FashionMnistData) -> Path:
-    return data_root(config) / "FashionMNIST" / "raw"
+    return data_root(config) / DATA_SETS[config.name].class_name / "raw"
 
 
 def _format_shape(shape: tuple[int, ...] | np.ndarray) -> str:

@@ -684,14 +684,15 @@ def is_path_setting(model: type[BaseModel], field: str) -> bool:
 
 @cache
 def path_settings() -> tuple[tuple[str | int, ...], ...]:
-    """Return every setting that holds a file system path, as (section, field)."""
-    return tuple(
+    """Return every setting that holds a file system path, as (section, field), each once."""
+    settings = (
         (section, field)
         for section in Config.model_fields
         for model in section_models(Config, section)
         for field in model.model_fields
         if is_path_setting(model, field)
     )
+    return tuple(dict.fromkeys(settings))
 
 
 def section_name(model: type[BaseModel]) -> str:

@@ -38,6 +38,8 @@ BEYOND_A_SCHEMA = {
     "an empty folder name",
     "a folder with a NUL",
     "warm-up that leaves no step",
+    "monitor without a validation split",
+    "batch norm with single examples",
 }
 
 

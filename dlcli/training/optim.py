@@ -130,6 +130,16 @@ class Rmsprop:
     @torch.no_grad()
     def step(self, gradients: list[Tensor], lr: float) -> None:
         """See `Optimizer.step`."""
+        updates, spreads = self._measure(gradients)
+        if self._config.momentum:
+            torch._foreach_mul_(self._velocities, self._config.momentum)
+            torch._foreach_addcdiv_(self._velocities, updates, spreads)
+            torch._foreach_add_(self._parameters, self._velocities, alpha=-lr)
+        else:
+            torch._foreach_addcdiv_(self._parameters, updates, spreads, value=-lr)
+
+    def _measure(self, gradients: list[Tensor]) -> tuple[Tensors, Tensors]:
+        """Update the mean squares; return the gradients with weight decay, and their divisors."""
         config = self._config
         updates: Tensors = gradients
         if config.weight_decay:
@@ -138,12 +148,7 @@ class Rmsprop:
         torch._foreach_addcmul_(self._squares, updates, updates, value=1 - config.alpha)
         spreads = torch._foreach_sqrt(self._squares)
         torch._foreach_add_(spreads, config.eps)
-        if config.momentum:
-            torch._foreach_mul_(self._velocities, config.momentum)
-            torch._foreach_addcdiv_(self._velocities, updates, spreads)
-            torch._foreach_add_(self._parameters, self._velocities, alpha=-lr)
-        else:
-            torch._foreach_addcdiv_(self._parameters, updates, spreads, value=-lr)
+        return updates, spreads
 
     def state(self) -> dict[str, list[Tensor]]:
         """See `Optimizer.state`."""

@@ -1,4 +1,4 @@
-"""Optimizers as one fused CUDA kernel each, which CUDA graphs can capture.
+"""Optimizers as one fused CUDA kernel each, or a few for RMSprop, which CUDA graphs can capture.
 
 The kernels read the learning rate from device memory, so a captured graph can be replayed with another one. torch does
 not document them; they are compared with the optimizers of optim.py before use.
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from dlcli.config.schema import AdamOptimizer, AdamWOptimizer, AnyOptimizer, RmspropOptimizer, SgdOptimizer
-from dlcli.training.optim import Adam, Sgd, build_optimizer
+from dlcli.training.optim import Adam, Rmsprop, Sgd, build_optimizer
 
-FusedOptimizer: TypeAlias = "FusedSgd | FusedAdam"
+FusedOptimizer: TypeAlias = "FusedSgd | FusedAdam | CapturedRmsprop"
 
 
 class FusedSgd(Sgd):
@@ -93,24 +93,50 @@ class FusedAdam(Adam):
             count.fill_(steps)
 
 
+class CapturedRmsprop(Rmsprop):
+    """`Rmsprop` with a learning rate in device memory; torch has no fused kernel. Results differ by rounding only."""
+
+    @property
+    def buffers(self) -> list[Tensor]:
+        """Tensors that steps change and read again."""
+        return [*self._parameters, *self._squares, *self._velocities]
+
+    @torch.no_grad()
+    def step(self, gradients: list[Tensor], lr: float | Tensor) -> None:
+        """See `Optimizer.step`; a tensor is a float32 scalar on the parameters' device."""
+        updates, spreads = self._measure(gradients)
+        if self._config.momentum:
+            torch._foreach_mul_(self._velocities, self._config.momentum)
+            torch._foreach_addcdiv_(self._velocities, updates, spreads)
+            changes = torch._foreach_mul(self._velocities, lr)
+        else:
+            changes = torch._foreach_div(updates, spreads)
+            torch._foreach_mul_(changes, lr)
+        torch._foreach_sub_(self._parameters, changes)
+
+    def load_state(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:  # noqa: ARG002
+        """See `Optimizer.load_state`. Copies in place, because graphs use fixed addresses."""
+        _copy(memory["square"], self._squares)
+        _copy(memory.get("velocity", self._velocities), self._velocities)
+
+
 def _copy(values: list[Tensor], targets: list[Tensor]) -> None:
     for value, target in zip(values, targets, strict=True):
         target.copy_(value)
 
 
 def build_fused_optimizer(parameters: list[Tensor], config: AnyOptimizer) -> FusedOptimizer | None:
-    """Return the fused optimizer of a config; None if this version of torch has no kernel that agrees.
-
-    torch has no kernel for RMSprop.
-    """
-    return None if isinstance(config, RmspropOptimizer) or not _agrees(config) else _build(parameters, config)
+    """Return the fused optimizer of a config; None if this version of torch has no kernel that agrees."""
+    return _build(parameters, config) if _agrees(config) else None
 
 
-def _build(parameters: list[Tensor], config: SgdOptimizer | AdamOptimizer) -> FusedOptimizer:
+def _build(parameters: list[Tensor], config: AnyOptimizer) -> FusedOptimizer:
+    if isinstance(config, RmspropOptimizer):
+        return CapturedRmsprop(parameters, config)
     return FusedSgd(parameters, config) if isinstance(config, SgdOptimizer) else FusedAdam(parameters, config)
 
 
-def _agrees(config: SgdOptimizer | AdamOptimizer) -> bool:
+def _agrees(config: AnyOptimizer) -> bool:
     """Return whether two steps with the kernel agree with two steps of the optimizer in optim.py."""
     lr, actual, expected = 0.1, [torch.linspace(-1, 1, 5)], [torch.linspace(-1, 1, 5)]
     reference = build_optimizer(expected, config)

@@ -17,6 +17,8 @@ SETTINGS = [
     "{name: sgd, momentum: 0.9, nesterov: true, weight_decay: 0.1}",
     "{name: adam, weight_decay: 0.1}",
     "{name: adamw, weight_decay: 0.1, betas: [0.8, 0.9]}",
+    "{name: rmsprop, weight_decay: 0.1}",
+    "{name: rmsprop, alpha: 0.9, momentum: 0.9}",
 ]
 
 

@@ -20,7 +20,6 @@ from dlcli.cli.output import (
     print_json,
     print_result,
 )
-from dlcli.config.paths import as_argument
 from dlcli.errors import DlcliError
 
 if TYPE_CHECKING:
@@ -104,6 +103,8 @@ def _diagnose(run: Run) -> DiagnoseResult:
 
 def _finding_lines(run: Run, result: DiagnoseResult) -> Iterator[str]:
     """Yield the lines of the findings: statement, evidence and the command or action to try."""
+    from dlcli.evaluation.diagnosis.finding import write_advice
+
     if not result.findings:
         yield ""
         yield from _wrap(f"nothing found ({len(result.checks)} checks: {', '.join(result.checks)})", "")
@@ -112,10 +113,7 @@ def _finding_lines(run: Run, result: DiagnoseResult) -> Iterator[str]:
         yield from _wrap(finding.statement, f"{finding.severity:<9} ")
         for item in finding.evidence:
             yield from _wrap(item, " " * 12)
-        yield from _wrap(finding.advice, "try       ")
-        if finding.settings:
-            settings = " ".join(map(as_argument, finding.settings))
-            yield f"          dlcli train {as_argument(str(run.folder.resolved))} {settings}"
+        yield f"try       {write_advice(finding, str(run.folder.resolved))}"  # one line, to be copied
 
 
 def _wrap(text: str, start: str) -> list[str]:

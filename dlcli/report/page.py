@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dlcli.config.paths import as_argument
 from dlcli.evaluation.diagnosis.diagnose import RULE_NAMES, find_problems
-from dlcli.evaluation.diagnosis.finding import Finding
+from dlcli.evaluation.diagnosis.finding import Finding, write_advice
 from dlcli.evaluation.diagnosis.measurements import measure
 from dlcli.evaluation.evaluate import evaluate_trained
 from dlcli.overview import describe_run
@@ -140,16 +139,9 @@ def render_report(run: Run, contents: Contents) -> str:
         comparison=compare_models(measured) if measured else None,
         tables=metric_tables(measured) if measured else (),
         trouble=trouble,
-        commands_to_try=[_command_to_try(run, finding) for finding in contents.findings],
+        advice=[write_advice(finding, f"{run.path}/resolved.yaml") for finding in contents.findings],
         epochs=epochs_table(run.rows, best if isinstance(best, int) else None),
         settings=settings_tables(run.config, run.origins),
         environment=environment_facts(run.manifest, summary),
         commands=reproduction_commands(run.path, run.manifest),
     )
-
-
-def _command_to_try(run: Run, finding: Finding) -> str:
-    """Return the command that trains again with the settings of a finding; "" if the fault is in the data."""
-    if not finding.settings:
-        return ""
-    return f"dlcli train {as_argument(str(run.folder.resolved))} {' '.join(map(as_argument, finding.settings))}"

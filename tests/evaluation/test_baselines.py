@@ -146,8 +146,8 @@ def test_sentences_report_above_below_and_level() -> None:
         Baseline("noise_floor", "the noise floor", {"rmse": 0.0}),
     ]
     assert describe_against_baselines({"rmse": 54.0}, baselines, unit="points") == [
-        "rmse 54 points is 54 above the noise floor (0), level with least squares (54.1) and 23.2 below always "
-        "predicting the mean (77.25)",
+        "rmse 54 points is 54 worse than the noise floor (0), level with least squares (54.1) and 23.2 better than "
+        "always predicting the mean (77.25)",
         "the coefficients differ from the least-squares solution by up to 1.2 % of the largest coefficient; "
         "the training mse is 2.5, compared with 2.25 for least squares",
     ]

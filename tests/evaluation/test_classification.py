@@ -145,7 +145,7 @@ def test_most_and_least_certain_examples_are_listed() -> None:
     rows = [[0.5, 0.5, 0.0], [0.0, 1.0, 0.0], [1 / 3, 1 / 3, 1 / 3], [0.1, 0.1, 0.8]]
     probs = torch.tensor(rows, dtype=torch.float64)
     metrics = classification_metrics(probs, torch.tensor([1, 1, 2, 2]), "abc")
-    assert [example["index"] for example in metrics["most_certain"]] == [1, 3, 0, 2]
+    assert [example["index"] for example in metrics["most_certain"]] == [1, 3, 0], "one of each predicted class"
     assert [example["index"] for example in metrics["least_certain"]] == [2, 0, 3, 1]
     assert metrics["least_certain"][1] == {
         "index": 0,

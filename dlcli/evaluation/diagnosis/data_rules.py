@@ -11,7 +11,7 @@ from dlcli.evaluation.diagnosis.measurements import Facts
 # A fraction s of copies raises test accuracy by at most s times the error rate: with 10 % errors, 1 % of copies by 0.1
 # points, a third of the standard error on 10,000 examples; 5 % by half a point. The presets have no copies.
 _COPIES_HINT, _COPIES_PROBLEM = 0.01, 0.05
-_AS_WELL = 0.98  # of the model's skill. Presets with a curved function: at most 0.96
+_AS_WELL = 1.0  # standard errors: a smaller difference is likely to be chance
 _MIN_VAL_EXAMPLES = 30  # even without a mistake, the error rate may be 3 / 30 (Hanley and Lippman-Hand, 1983)
 # Fraction of the loss reduction on train. Presets with a significant gap: at most 0.07; friedman1, half noise: 0.17;
 # 50 digits: 0.20.
@@ -114,7 +114,7 @@ def overfitting(case: Case) -> Finding | None:
     statement = "The model overfits: it has memorized training examples and does worse on examples it has not seen."
     is_problem = is_gap and facts.gap >= _GAP_PROBLEM
     severity: Literal["problem", "hint"] = "problem" if is_problem else "hint"
-    settings = ("early_stopping.patience=10", "optimizer.weight_decay=1e-2")
+    settings = ("model.dropout=0.2", "optimizer.weight_decay=1e-2")
     return advise("overfitting", severity, statement, tuple(evidence), *settings, why="more data helps more")
 
 
@@ -170,11 +170,7 @@ def linear_model_suffices(case: Case) -> Finding | None:
     facts = case.facts
     if facts is None or not case.is_complete or not case.log.config.model.hidden_sizes:
         return None
-    if (
-        facts.linear.sigmas < SURE
-        or case.relative_to_knn < FAILING
-        or facts.linear.fraction_explained < _AS_WELL * facts.model.fraction_explained
-    ):
+    if facts.linear.sigmas < SURE or facts.linear_gap_sigmas >= _AS_WELL or case.relative_to_knn < FAILING:
         return None
     name = "accuracy" if facts.class_counts else "R²"
     evidence = (

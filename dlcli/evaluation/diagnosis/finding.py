@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from dlcli.config.paths import as_argument
 from dlcli.evaluation.diagnosis.measurements import Facts
 from dlcli.runs.run import Run
 from dlcli.runs.trained_run import TrainedRun
@@ -46,6 +47,19 @@ def advise(
 ) -> Finding:
     """Return a finding whose advice is to train again with other settings."""
     return Finding(name, severity, statement, evidence, " ".join(settings) + (f"; {why}" if why else ""), settings)
+
+
+def write_advice(finding: Finding, config: str) -> str:
+    """Return what to try: the command that trains a config again with the settings of a finding, or the advice.
+
+    Args:
+        finding: Finding of a run.
+        config: Path of the run's config.
+    """
+    if not finding.settings:
+        return finding.advice
+    why = finding.advice.removeprefix(" ".join(finding.settings))
+    return f"`dlcli train {as_argument(config)} {' '.join(map(as_argument, finding.settings))}`{why}"
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ class Facts:
         constant_score: Accuracy, or R², of the best constant prediction on val.
         best_step: Step along the first gradient that lowers the loss most, in multiples of the optimizer's step.
         model, knn, linear: Skill of the model, of the 5-nearest-neighbour baseline and of least squares on val.
+        linear_gap_sigmas: Mean error of least squares on val minus that of the model, in standard errors.
         gap: Loss on val minus loss on train, as a fraction of the loss reduction on train.
         gap_sigmas: The gap in standard errors.
         overlaps: Overlap of val and of test with train.
@@ -70,6 +71,7 @@ class Facts:
     model: Skill
     knn: Skill
     linear: Skill
+    linear_gap_sigmas: float
     gap: float
     gap_sigmas: float
     overlaps: tuple[Overlap, ...]
@@ -95,13 +97,15 @@ def measure(run: TrainedRun) -> Facts:
     predicted = [run.predict(splits.train), predictions] if has_val else [predictions]
     gap, gap_sigmas = _gap(run, _example_losses(run, train, run.predict(train)), _example_losses(run, val, predictions))
     overlaps = find_overlaps(splits)
+    linear, linear_gap = _linear_comparison(run, train, val, predictions, constant_score)
     return Facts(
         start_loss=task.metrics(evaluate_split(start, task, val))["loss"],
         constant_loss=constant["loss"],
         constant_score=constant_score,
         best_step=_best_step(run, start, train.evenly_spaced(_STEP_SAMPLE)),
         model=_model_skill(run, predictions, val, constant_score),
-        linear=_linear_skill(run, train, val if has_val else train, constant_score),
+        linear=linear,
+        linear_gap_sigmas=linear_gap,
         knn=_knn_skill(run, train, (val if has_val else train).evenly_spaced(_VAL_SAMPLE), constant_score),
         gap=gap,
         gap_sigmas=gap_sigmas,
@@ -223,16 +227,31 @@ def _knn_skill(run: TrainedRun, train: Split, val: Split, constant_score: float)
     return Skill(r2, r2, _sigmas(correlation, len(val)))
 
 
-def _linear_skill(run: TrainedRun, train: Split, val: Split, constant_score: float) -> Skill:
-    """Measure the skill of least squares; for classes, a target is 1 for the class of the example, 0 for the others."""
-    truth = val.targets.cpu()
+def _linear_comparison(
+    run: TrainedRun, train: Split, val: Split, predictions: Tensor, constant_score: float
+) -> tuple[Skill, float]:
+    """Return the skill of least squares, and how much larger its mean error is than the model's, in standard errors.
+
+    For classes, the targets of least squares are 1 for the class of an example and 0 for the others, and the error of
+    an example is 0 or 1; for values, it is the squared error. The standard error is that of paired differences.
+    """
+    inputs, truth = val.inputs.cpu().double(), val.targets.cpu()
     if run.info.task == "classification":
         classes = torch.nn.functional.one_hot(train.targets.cpu(), run.info.out_features)
-        predicted = fit_least_squares(train.inputs, classes).predict(val.inputs.cpu().double()).argmax(1)
-        return _accuracy_skill((predicted == truth).double().mean().item(), constant_score, len(val))
-    predicted, truth = fit_least_squares(train.inputs, train.targets).predict(val.inputs.cpu().double()), truth.double()
-    r2 = 1 - ((predicted - truth).square().sum() / (truth - truth.mean(0)).square().sum()).item()
-    return Skill(r2, r2, _sigmas(_correlation(predicted, truth), len(val)))
+        correct = fit_least_squares(train.inputs, classes).predict(inputs).argmax(1) == truth
+        model_correct = predictions.cpu().argmax(1) == truth
+        skill = _accuracy_skill(correct.double().mean().item(), constant_score, len(val))
+        return skill, _paired_sigmas(model_correct.double() - correct.double())
+    outputs = fit_least_squares(train.inputs, run.truth(train)).predict(inputs)
+    truth = run.truth(val).cpu().double()
+    errors, model_errors = ((values.cpu().double() - truth).square().mean(1) for values in (outputs, predictions))
+    r2 = 1 - (errors.sum() * truth.shape[1] / (truth - truth.mean(0)).square().sum()).item()
+    return Skill(r2, r2, _sigmas(_correlation(outputs, truth), len(val))), _paired_sigmas(errors - model_errors)
+
+
+def _paired_sigmas(differences: Tensor) -> float:
+    error = (differences.std() / math.sqrt(len(differences))).item() if len(differences) > 1 else math.inf
+    return differences.mean().item() / error if error > 0 else 0.0
 
 
 def _correlation(a: Tensor, b: Tensor) -> float:

@@ -26,7 +26,8 @@ from dlcli.cli import (
 from dlcli.cli.arguments import USAGE_ERROR, reject_repeated_options
 from dlcli.cli.ending import check_stdout, check_working_folder, find_memory_shortage, record_output_errors
 from dlcli.cli.failures import print_json_error, report_failure
-from dlcli.cli.output import JsonOption, ProgressOption, QuietOption, forget_printed_json, print_result
+from dlcli.cli.options import JsonOption, ProgressOption, QuietOption
+from dlcli.cli.output import forget_printed_json, print_result
 from dlcli.cli.room import guard_torch_import
 from dlcli.cli.streams import open_streams
 from dlcli.errors import DlcliError, UsageError

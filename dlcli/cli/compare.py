@@ -11,7 +11,8 @@ import typer
 
 from dlcli.cli.arguments import name_or_path_parser, path_parser
 from dlcli.cli.completion import complete_run
-from dlcli.cli.output import DpiOption, JsonOption, make_table, print_json, print_result
+from dlcli.cli.options import DpiOption, JsonOption
+from dlcli.cli.output import make_table, print_json, print_result
 from dlcli.cli.table_formats import TableFormat, format_table
 from dlcli.errors import UsageError
 

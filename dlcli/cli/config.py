@@ -11,15 +11,8 @@ import typer
 from dlcli.cli.arguments import path_parser
 from dlcli.cli.completion import complete_setting_name
 from dlcli.cli.failures import print_error
-from dlcli.cli.output import (
-    FormatOption,
-    JsonOption,
-    make_table,
-    print_json,
-    print_json_text,
-    print_listing,
-    print_result,
-)
+from dlcli.cli.options import FormatOption, JsonOption
+from dlcli.cli.output import make_table, print_json, print_json_text, print_listing, print_result
 from dlcli.errors import ConfigError, Problem, UsageError, one_line
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dlcli.cli.output import JsonOption, QuietOption, open_reporter, print_listing, print_result
+from dlcli.cli.options import JsonOption, QuietOption
+from dlcli.cli.output import open_reporter, print_listing, print_result
 from dlcli.errors import UsageError
 
 if TYPE_CHECKING:

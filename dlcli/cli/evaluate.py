@@ -11,7 +11,7 @@ import typer
 
 from dlcli.cli.checks import Check, FailOverOption, FailUnderOption, check_bounds, parse_bounds
 from dlcli.cli.github import append_summary, escape, markdown_table
-from dlcli.cli.output import (
+from dlcli.cli.options import (
     CheckpointOption,
     DataRootOption,
     DeviceOption,
@@ -20,13 +20,8 @@ from dlcli.cli.output import (
     QuietOption,
     RunArgument,
     SplitOption,
-    choose_run,
-    make_table,
-    open_reporter,
-    print_json,
-    print_result,
-    scalars,
 )
+from dlcli.cli.output import choose_run, make_table, open_reporter, print_json, print_result, scalars
 from dlcli.errors import CheckFailed
 
 if TYPE_CHECKING:

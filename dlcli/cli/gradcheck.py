@@ -7,15 +7,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from dlcli.cli.output import (
-    ConfigOption,
-    JsonOption,
-    OverridesArgument,
-    QuietOption,
-    make_table,
-    print_json,
-    print_result,
-)
+from dlcli.cli.options import ConfigOption, JsonOption, OverridesArgument, QuietOption
+from dlcli.cli.output import make_table, print_json, print_result
 from dlcli.errors import CheckFailed
 
 if TYPE_CHECKING:

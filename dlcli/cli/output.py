@@ -1,4 +1,4 @@
-"""Options and output shared by all commands: results on stdout, errors on stderr."""
+"""Output shared by all commands: results on stdout, progress and notes on stderr."""
 
 from __future__ import annotations
 
@@ -7,12 +7,8 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from dlcli.cli.arguments import name_or_path_parser
-from dlcli.cli.completion import complete_config, complete_override, complete_run
 from dlcli.cli.ending import remember_run
 from dlcli.cli.streams import take_stdout_error
 from dlcli.errors import DlcliError, visible
@@ -27,58 +23,7 @@ if TYPE_CHECKING:
     from dlcli.training.listeners import Listeners
 
 _UNBALANCED = 0.01  # difference of accuracy and macro F1 from which both are shown
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
-FormatOption = Annotated[
-    Literal["text", "github"],
-    typer.Option("--format", help="github adds annotations of errors for GitHub Actions."),
-]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result and errors.")]
-ProgressOption = Annotated[
-    Progress, typer.Option("--progress", help="Progress display; auto means rich on a terminal and plain elsewhere.")
-]
-
 _printed_json: list[bool] = []  # not empty once stdout has JSON
-
-
-CONFIG = typer.Option(
-    "--config",
-    "-c",
-    metavar="CONFIG",
-    help="YAML file, preset name, or - for stdin.",
-    autocompletion=complete_config,
-)
-ConfigOption = Annotated[str, CONFIG]
-RunArgument = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="RUN",
-        help="Folder or name of a run, or name of its config; by default the newest finished run.",
-        parser=name_or_path_parser("RUN"),
-        autocompletion=complete_run,
-    ),
-]
-CheckpointOption = Annotated[
-    Literal["best", "last"], typer.Option("--checkpoint", help="Checkpoint to load: the best epoch or the last.")
-]
-OverridesArgument = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="KEY=VALUE",
-        help="Override settings from the config, e.g. optimizer.lr=0.5",
-        autocompletion=complete_override,
-    ),
-]
-SplitOption = Annotated[Literal["train", "val", "test"], typer.Option("--split", help="Split of the data to use.")]
-DeviceOption = Annotated[
-    str | None, typer.Option("--device", metavar="DEVICE", help="Device: auto, cpu, cuda, cuda:1 or mps.")
-]
-DataRootOption = Annotated[
-    str | None,
-    typer.Option("--data-root", metavar="DIR", help="Folder with the data set, if it has moved since training."),
-]
-DpiOption = Annotated[
-    int, typer.Option("--dpi", min=72, max=600, metavar="N", help="Resolution of PNG files, in dots per inch.")
-]
 
 
 def choose_run(run: str | None, *, quiet: bool = False) -> str:

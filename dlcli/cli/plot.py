@@ -11,7 +11,7 @@ import typer
 
 from dlcli.cli.arguments import path_parser
 from dlcli.cli.completion import complete_picture
-from dlcli.cli.output import (
+from dlcli.cli.options import (
     CheckpointOption,
     DataRootOption,
     DeviceOption,
@@ -19,11 +19,8 @@ from dlcli.cli.output import (
     JsonOption,
     RunArgument,
     SplitOption,
-    choose_run,
-    print_json,
-    print_listing,
-    print_result,
 )
+from dlcli.cli.output import choose_run, print_json, print_listing, print_result
 from dlcli.errors import UsageError
 
 if TYPE_CHECKING:

@@ -9,17 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dlcli.cli.output import (
-    CheckpointOption,
-    DataRootOption,
-    DeviceOption,
-    JsonOption,
-    RunArgument,
-    SplitOption,
-    choose_run,
-    print_json,
-    print_result,
-)
+from dlcli.cli.options import CheckpointOption, DataRootOption, DeviceOption, JsonOption, RunArgument, SplitOption
+from dlcli.cli.output import choose_run, print_json, print_result
 from dlcli.errors import UsageError, one_line
 
 if TYPE_CHECKING:

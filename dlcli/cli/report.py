@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from dlcli.cli.arguments import path_parser
-from dlcli.cli.output import (
+from dlcli.cli.options import (
     CheckpointOption,
     DataRootOption,
     DeviceOption,
@@ -17,11 +17,8 @@ from dlcli.cli.output import (
     QuietOption,
     RunArgument,
     SplitOption,
-    choose_run,
-    open_reporter,
-    print_json,
-    print_result,
 )
+from dlcli.cli.output import choose_run, open_reporter, print_json, print_result
 
 
 def report_command(

@@ -11,15 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dlcli.cli.compare import compare_command
-from dlcli.cli.output import (
-    JsonOption,
-    RunArgument,
-    choose_run,
-    format_metrics,
-    make_table,
-    print_json,
-    print_result,
-)
+from dlcli.cli.options import JsonOption, RunArgument
+from dlcli.cli.output import choose_run, format_metrics, make_table, print_json, print_result
 from dlcli.errors import DlcliError
 
 if TYPE_CHECKING:

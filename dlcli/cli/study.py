@@ -13,17 +13,8 @@ import typer
 
 from dlcli.cli.arguments import path_parser
 from dlcli.cli.completion import complete_override, complete_study
-from dlcli.cli.output import (
-    CONFIG,
-    DpiOption,
-    JsonOption,
-    ProgressOption,
-    QuietOption,
-    make_table,
-    print_json,
-    print_listing,
-    print_result,
-)
+from dlcli.cli.options import CONFIG, DpiOption, JsonOption, ProgressOption, QuietOption
+from dlcli.cli.output import make_table, print_json, print_listing, print_result
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -162,9 +153,12 @@ def _summary(outcome: StudyOutcome, config: str | None) -> list[str | Table]:
 
 def _use_line(results: StudyResults, config: str | None) -> list[str | Table]:
     """Return the command that trains the user's config with the best settings, if there is one."""
-    if config is None or config.startswith(("-", "/dev/fd/")) or not results.leaders:
+    from dlcli.lecture.studies.headline import leaders
+
+    leading = leaders(results)
+    if config is None or config.startswith(("-", "/dev/fd/")) or not leading:
         return []
-    best = next(variant for variant in results.study.variants if variant.label == results.leaders[0].label)
+    best = next(variant for variant in results.study.variants if variant.label == leading[0].label)
     return [f"use it    dlcli train {shlex.join([config, *results.settings, *best.settings])}"]
 
 

@@ -11,7 +11,7 @@ import typer
 
 from dlcli.cli.arguments import name_or_path_parser, path_parser
 from dlcli.cli.completion import complete_run
-from dlcli.cli.output import (
+from dlcli.cli.options import (
     CONFIG,
     DeviceOption,
     FormatOption,
@@ -19,11 +19,8 @@ from dlcli.cli.output import (
     OverridesArgument,
     ProgressOption,
     QuietOption,
-    format_metrics,
-    open_listeners,
-    print_json,
-    print_result,
 )
+from dlcli.cli.output import format_metrics, open_listeners, print_json, print_result
 from dlcli.config.paths import as_argument
 from dlcli.errors import UsageError, one_line
 from dlcli.reporters.formats import format_seconds

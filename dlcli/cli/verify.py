@@ -5,17 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from dlcli.cli.output import (
-    DataRootOption,
-    JsonOption,
-    ProgressOption,
-    QuietOption,
-    RunArgument,
-    choose_run,
-    open_listeners,
-    print_json,
-    print_result,
-)
+from dlcli.cli.options import DataRootOption, JsonOption, ProgressOption, QuietOption, RunArgument
+from dlcli.cli.output import choose_run, open_listeners, print_json, print_result
 from dlcli.errors import CheckFailed, one_line
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from dlcli.runs.files import read_file, to_json, write_atomic
 from dlcli.runs.header import SCHEMA, ArithmeticPart, Header, TrainingPart, read_header
 from dlcli.runs.soundness import find_problem, part
 from dlcli.training.arithmetic import Arithmetic
-from dlcli.training.optim import Plateau
+from dlcli.training.schedule import Plateau
 from dlcli.training.state import Monitor, Position, TrainingState
 
 _NO_DIGEST = "0" * 64

@@ -24,8 +24,8 @@ from dlcli.training.batches import batches_per_chunk, count_batches, derive_seed
 from dlcli.training.evaluation import evaluate_split
 from dlcli.training.events import EpochEnded, Event, FitEnded, FitEndReason, StepEnded
 from dlcli.training.isolation import RunSettings
-from dlcli.training.optim import Schedule
 from dlcli.training.progress import Running
+from dlcli.training.schedule import Schedule
 from dlcli.training.state import (
     Monitor,
     Position,

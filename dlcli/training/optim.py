@@ -1,29 +1,15 @@
-"""Optimizers and learning-rate schedules."""
+"""Optimizers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from dlcli.config.schema import (
-    AdamOptimizer,
-    AdamWOptimizer,
-    AnyOptimizer,
-    AnyScheduler,
-    ConstantScheduler,
-    CosineScheduler,
-    ExponentialScheduler,
-    OneCycleScheduler,
-    PlateauScheduler,
-    RmspropOptimizer,
-    SgdOptimizer,
-    StepScheduler,
-)
+from dlcli.config.schema import AdamOptimizer, AdamWOptimizer, AnyOptimizer, RmspropOptimizer, SgdOptimizer
 
 Tensors: TypeAlias = list[Tensor] | tuple[Tensor, ...]
 
@@ -41,7 +27,7 @@ class Optimizer(Protocol):
     def state(self) -> dict[str, list[Tensor]]:
         """Return the optimizer state by name: one tensor for each parameter, of the parameter's shape."""
 
-    def load_state(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:
+    def load_state(self, state: Mapping[str, list[Tensor]], steps: int) -> None:
         """Restore the state returned by `state` after `steps` steps."""
 
 
@@ -74,9 +60,9 @@ class Sgd:
         """See `Optimizer.state`."""
         return {"velocity": self._velocities} if self._velocities else {}
 
-    def load_state(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:  # noqa: ARG002
+    def load_state(self, state: Mapping[str, list[Tensor]], steps: int) -> None:  # noqa: ARG002
         """See `Optimizer.load_state`."""
-        self._velocities = memory.get("velocity", [])
+        self._velocities = state.get("velocity", [])
 
 
 class Adam:
@@ -113,9 +99,9 @@ class Adam:
         """See `Optimizer.state`."""
         return {"mean": self._means, "square": self._squares}
 
-    def load_state(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:
+    def load_state(self, state: Mapping[str, list[Tensor]], steps: int) -> None:
         """See `Optimizer.load_state`."""
-        self._means, self._squares, self._steps = memory["mean"], memory["square"], steps
+        self._means, self._squares, self._steps = state["mean"], state["square"], steps
 
 
 class Rmsprop:
@@ -154,9 +140,9 @@ class Rmsprop:
         """See `Optimizer.state`."""
         return {"square": self._squares} | ({"velocity": self._velocities} if self._velocities else {})
 
-    def load_state(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:  # noqa: ARG002
+    def load_state(self, state: Mapping[str, list[Tensor]], steps: int) -> None:  # noqa: ARG002
         """See `Optimizer.load_state`."""
-        self._squares, self._velocities = memory["square"], memory.get("velocity", [])
+        self._squares, self._velocities = state["square"], state.get("velocity", [])
 
 
 def build_optimizer(parameters: list[Tensor], config: AnyOptimizer) -> Optimizer:
@@ -180,88 +166,3 @@ def clip_norm_(gradients: Sequence[Tensor], max_norm: float) -> None:
     factor = (max_norm / (norm + 1e-6)).clamp(max=1.0)
     for gradient in gradients:
         gradient.mul_(factor)
-
-
-@dataclass
-class Plateau:
-    """State of the scheduler `plateau`.
-
-    Attributes:
-        factor: Current factor of the learning rate.
-        best_val_loss: Lowest monitored loss so far; None before the first epoch has ended.
-        bad_epochs: Number of consecutive epochs without a lower loss.
-    """
-
-    factor: float = 1.0
-    best_val_loss: float | None = None
-    bad_epochs: int = 0
-
-    def epoch_ended(self, config: PlateauScheduler, loss: float) -> None:
-        """Update the factor with the loss of an epoch."""
-        if self.best_val_loss is None or loss < self.best_val_loss:
-            self.best_val_loss, self.bad_epochs = loss, 0
-        else:
-            self.bad_epochs += 1
-        if self.bad_epochs > config.patience:
-            self.factor *= config.factor
-            self.bad_epochs = 0
-
-
-class Schedule:
-    """Learning-rate schedule: a function of the step alone, except for `plateau`, which depends on the monitored loss.
-
-    Args:
-        config: Scheduler section of the config.
-        epochs: Number of epochs of the whole run.
-        steps_per_epoch: Number of optimizer updates per epoch.
-    """
-
-    def __init__(self, config: AnyScheduler, epochs: int, steps_per_epoch: int) -> None:
-        self._config = config
-        self._total = epochs * steps_per_epoch
-        self._steps_per_epoch = steps_per_epoch
-        self._warmup = round(config.warmup_epochs * steps_per_epoch)
-        self.plateau = Plateau()
-
-    def factor(self, step: int) -> float:
-        """Return the factor of the learning rate in `step`, counted from 1 over the whole run."""
-        done = step - 1
-        if done < self._warmup:
-            return step / self._warmup * self._shape(self._warmup)
-        return self._shape(done)
-
-    def _shape(self, done: int) -> float:
-        """Return the factor after `done` steps without the warm-up; cosines start at the end of the warm-up."""
-        epochs_done = done // self._steps_per_epoch
-        since_warmup, steps = done - self._warmup, self._total - self._warmup
-        match self._config:
-            case ConstantScheduler():
-                return 1.0
-            case CosineScheduler(final_fraction=final):
-                return _cosine(1.0, final, since_warmup / steps)
-            case StepScheduler(step_size=step_size, gamma=gamma):
-                return gamma ** (epochs_done // step_size)
-            case ExponentialScheduler(gamma=gamma):
-                return gamma**epochs_done
-            case OneCycleScheduler():
-                return _one_cycle(self._config, since_warmup, steps)
-            case PlateauScheduler():
-                return self.plateau.factor
-
-    def epoch_ended(self, loss: float) -> None:
-        """Pass the monitored loss of an epoch to `plateau`; other schedulers ignore it."""
-        if isinstance(self._config, PlateauScheduler):
-            self.plateau.epoch_ended(self._config, loss)
-
-
-def _cosine(start: float, end: float, progress: float) -> float:
-    """Return the value at `progress` of half a cosine wave from `start` (progress 0) to `end` (progress 1)."""
-    return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
-
-
-def _one_cycle(config: OneCycleScheduler, done: int, steps: int) -> float:
-    """Return the factor of torch.optim.lr_scheduler.OneCycleLR with two cosine phases."""
-    peak = config.rise_fraction * steps - 1
-    if done <= peak:
-        return _cosine(config.initial_fraction, 1.0, done / peak if peak > 0 else 1.0)
-    return _cosine(1.0, config.final_fraction, (done - peak) / (steps - 1 - peak))

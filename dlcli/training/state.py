@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dlcli.config.schema import HIGHER_IS_BETTER
 from dlcli.training.arithmetic import Arithmetic
-from dlcli.training.optim import Plateau
+from dlcli.training.schedule import Plateau
 
 
 @dataclass

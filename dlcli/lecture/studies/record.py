@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from dlcli.lecture.studies.headline import write_short, write_title
 from dlcli.lecture.studies.results import Spread, StudyResults, VariantResults
-from dlcli.lecture.studies.sentences import write_method, write_paragraph, write_short, write_title
+from dlcli.lecture.studies.sentences import write_method, write_paragraph
 
 
 def make_record(results: StudyResults) -> dict[str, Any]:

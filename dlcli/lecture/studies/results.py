@@ -212,35 +212,6 @@ class StudyResults:
         """All trained variants, without the closed-form solution."""
         return tuple(variant for variant in self.variants if variant.lr is not None)
 
-    @property
-    def leaders(self) -> tuple[VariantResults, ...]:
-        """The best variant on the validation curves, followed by those that it does not beat in every seed.
-
-        The best needs the fewest epochs to the level on average, or without a level ends best. A variant can only lead
-        if it reaches the level, or ends, in every seed. Empty if no variant does.
-        """
-        costs = {variant.label: self._costs(variant) for variant in self.learned}
-        able = [variant for variant in self.learned if math.inf not in costs[variant.label]]
-        if not able:
-            return ()
-        best = min(able, key=lambda variant: statistics.fmean(costs[variant.label]))
-        return (
-            best,
-            *(
-                variant
-                for variant in able
-                if variant is not best
-                and any(b >= c for b, c in zip(costs[best.label], costs[variant.label], strict=True))
-            ),
-        )
-
-    def _costs(self, variant: VariantResults) -> list[float]:
-        """Return each seed's epochs to the level, or without a level the end of its curve; lower is better."""
-        if self.level is not None:
-            return [math.inf if epoch is None else epoch for epoch in variant.reached]
-        sign = -1 if self.is_curve_rising else 1
-        return [sign * run.curve[-1] if run.diverged is None else math.inf for run in variant.trainings]
-
     def compare_test(self, variant: VariantResults, reference: VariantResults | None = None) -> Comparison:
         """Compare a variant's test metric with that of another, by default the study's reference."""
         return compare(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from dlcli.lecture.studies.results import Comparison, Spread, StudyResults, VariantResults
 
 FEW_SEEDS = 5  # with fewer seeds, the standard deviation itself is very uncertain
 _FINEST = 4  # most decimals of a difference
-_TITLE = 84  # characters of a title that fit on one line of the figure
 _UNITS = {"accuracy": "accuracy", "rmse": "RMSE"}
 
 
@@ -51,10 +50,11 @@ def format_spread(spread: Spread | None, scale: float | None = None) -> str:
 
 def format_mean(spread: Spread) -> str:
     """Return a mean number of epochs, with one decimal unless it is an integer."""
-    return _format_epochs(spread.mean)
+    return format_epochs(spread.mean)
 
 
-def _format_epochs(epochs: float) -> str:
+def format_epochs(epochs: float) -> str:
+    """Return a number of epochs, with one decimal unless it is an integer."""
     return f"{epochs:.1f}".removesuffix(".0")
 
 
@@ -225,56 +225,6 @@ def _difference(label: str, comparison: Comparison, unit: str) -> str:
             return f"{direction} by {size} with {label}, {seeds}"
         case _:
             return f"{direction} by {size} with {label}, but only {seeds}"
-
-
-def write_title(results: StudyResults) -> str:
-    """Return the main result in one line: which variant leads on the validation curves."""
-    if not results.leaders:
-        if all(variant.test is None for variant in results.variants):
-            return "Training diverges with every variant"
-        if results.level is None:
-            return "With every variant, training diverges for at least one seed"
-        return f"No variant reaches {name_goal(results)} within {count(results.epochs, 'epoch')} in every seed"
-    best, *ties = results.leaders
-    if not ties:
-        return f"{best.label} is {'best' if results.level is None else 'fastest'}: {_lead(results, (best,))}"
-    start = f"No clear winner: {_lead(results, results.leaders)} with "
-    title = start + join(variant.label for variant in results.leaders)
-    return title if len(title) <= _TITLE else f"{start}{len(results.leaders)} variants"
-
-
-def _lead(results: StudyResults, variants: Sequence[VariantResults]) -> str:
-    """Return the epochs to the level, or the ends of the curves, of the variants that lead."""
-    if results.level is None:
-        ends = [variant.end.mean for variant in variants if variant.end]
-        return f"{name_curve(results)} {_range(ends, format_number)}"
-    epochs = [variant.epochs.mean for variant in variants if variant.epochs]
-    noun = "epoch" if max(epochs) == 1 else "epochs"
-    return f"{name_goal(results)} after {_range(epochs, _format_epochs)} {noun}"
-
-
-def _range(values: Sequence[float], form: Callable[[float], str]) -> str:
-    low, high = form(min(values)), form(max(values))
-    return low if low == high else f"{low} to {high}"
-
-
-def write_short(results: StudyResults) -> str:
-    """Return the main result in one sentence: the title, and the test metric of the best variant beside the others'."""
-    title = write_title(results)
-    if not results.leaders or len(results.leaders) > 1:
-        title = title[0].lower() + title[1:]
-    if not results.leaders:
-        return f"In short: {title}."
-    best = results.leaders[0]
-    sign = 1 if results.is_higher_better else -1
-    top = max(
-        (variant for variant in results.learned if variant.test),
-        key=lambda variant: sign * variant.test.mean if variant.test else 0,
-    )
-    clause = f"the test {name_metric(results)} of {best.label} is {format_spread(best.test)}"
-    if top is not best and results.compare_test(top, best).verdict == "clear":
-        clause += f"; {top.label} ends better, with {format_spread(top.test)}"
-    return f"In short: {title}; {clause}."
 
 
 def write_paragraph(results: StudyResults) -> str:

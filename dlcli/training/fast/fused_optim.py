@@ -31,9 +31,9 @@ class FusedSgd(Sgd):
         """Tensors that steps change and read again."""
         return [*self._parameters, *self._velocities]
 
-    def load_state(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:  # noqa: ARG002
-        """See `Optimizer.load_state`. Copies in place, because graphs use fixed addresses; `memory` may be empty."""
-        _copy(memory.get("velocity", self._velocities), self._velocities)
+    def load_state(self, state: Mapping[str, list[Tensor]], steps: int) -> None:  # noqa: ARG002
+        """See `Optimizer.load_state`. Copies in place, because graphs use fixed addresses; `state` may be empty."""
+        _copy(state.get("velocity", self._velocities), self._velocities)
 
     @torch.no_grad()
     def step(self, gradients: list[Tensor], lr: float | Tensor) -> None:
@@ -85,10 +85,10 @@ class FusedAdam(Adam):
             maximize=False,
         )
 
-    def load_state(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:
+    def load_state(self, state: Mapping[str, list[Tensor]], steps: int) -> None:
         """See `Optimizer.load_state`. Copies in place, because graphs use fixed addresses."""
-        _copy(memory["mean"], self._means)
-        _copy(memory["square"], self._squares)
+        _copy(state["mean"], self._means)
+        _copy(state["square"], self._squares)
         for count in self._counts:
             count.fill_(steps)
 
@@ -114,10 +114,10 @@ class CapturedRmsprop(Rmsprop):
             torch._foreach_mul_(changes, lr)
         torch._foreach_sub_(self._parameters, changes)
 
-    def load_state(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:  # noqa: ARG002
+    def load_state(self, state: Mapping[str, list[Tensor]], steps: int) -> None:  # noqa: ARG002
         """See `Optimizer.load_state`. Copies in place, because graphs use fixed addresses."""
-        _copy(memory["square"], self._squares)
-        _copy(memory.get("velocity", self._velocities), self._velocities)
+        _copy(state["square"], self._squares)
+        _copy(state.get("velocity", self._velocities), self._velocities)
 
 
 def _copy(values: list[Tensor], targets: list[Tensor]) -> None:

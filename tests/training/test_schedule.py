@@ -9,7 +9,7 @@ import torch
 from torch.optim import lr_scheduler as torch_schedulers
 
 from dlcli.config.load import load_config
-from dlcli.training.optim import Schedule
+from dlcli.training.schedule import Schedule
 
 EPOCHS, STEPS = 8, 5
 

@@ -71,8 +71,12 @@ def sklearn_result(experiment: Experiment, seed: int) -> float:
 
 
 @pytest.mark.parametrize("data", BOUNDS)
-def test_two_lines_learn(tmp_path: Path, data: str) -> None:
-    assert final_result(two_lines(tmp_path, data, seed=0)) >= BOUNDS[data]
+def test_two_lines_learn_and_are_not_diagnosed_as_ill(clean_place: Path, data: str) -> None:
+    config = two_lines(clean_place, data, seed=0)
+    run = dlcli.open_run(dlcli.train("config.yaml", ["plots=never"]))
+    metrics = run.evaluate(baselines=False).metrics
+    assert metrics["accuracy" if config.task == "classification" else "r2"] >= BOUNDS[data]
+    assert [finding.statement for finding in run.diagnose().findings if finding.severity == "problem"] == []
 
 
 @pytest.mark.long

@@ -23,7 +23,6 @@ from dlcli.cli.options import (
 from dlcli.cli.output import format_metrics, open_listeners, print_json, print_result
 from dlcli.config.paths import as_argument
 from dlcli.errors import UsageError, one_line
-from dlcli.reporters.formats import format_seconds
 
 if TYPE_CHECKING:
     from dlcli.api import TrainResult
@@ -135,7 +134,6 @@ def _summary(result: TrainResult) -> list[str]:
         *(f"note      {one_line(note)}" for note in result.recovered),
         *([f"status    {result.nothing_left}"] if result.nothing_left else []),
         f"best      epoch {result.best_epoch} of {result.epochs}, {result.best_because}",
-        f"time      {format_seconds(result.seconds)}",
         f"val       {format_metrics(result.val)}" if result.val else f"train     {format_metrics(result.train)}",
     ]
     if result.warning:

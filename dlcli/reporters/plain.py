@@ -8,7 +8,7 @@ from typing import TextIO
 
 from dlcli.errors import visible
 from dlcli.reporters.formats import format_lr, format_seconds
-from dlcli.training.events import EpochEnded, Event, RunStarted
+from dlcli.training.events import EpochEnded, Event, FitEnded, RunStarted
 
 SHORT_LINES = 10  # lines of a run with many short epochs
 LONG_SECONDS = 5.0  # without a line for this long, every epoch gets one
@@ -24,12 +24,13 @@ class PlainReporter:
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream, self._clock = stream, clock
-        self._epochs, self._written, self._highest_lr = 0, 0.0, 0.0
+        self._epochs, self._started, self._written, self._highest_lr = 0, 0.0, 0.0, 0.0
 
     def handle(self, event: Event) -> None:
-        """Write the overview of the run, and a line for each epoch; of short epochs, ten lines in all."""
+        """Write the overview of the run, its epochs (ten lines if they are many and short) and the total time."""
         if isinstance(event, RunStarted):
-            self._epochs, self._written = event.epochs, self._clock()
+            self._epochs, self._started = event.epochs, self._clock()
+            self._written = self._started
             for heading, text in event.essentials:
                 self._write(f"{heading:<9} {text}")
             for note in event.notes:
@@ -40,6 +41,9 @@ class PlainReporter:
             is_late = self._clock() - self._written >= LONG_SECONDS
             if is_late or event.epoch % stride == 0 or event.epoch in (1, self._epochs):
                 self._write_epoch(event)
+        elif isinstance(event, FitEnded):
+            elapsed = format_seconds(self._clock() - self._started)
+            self._write(f"trained for {event.epochs:,} epoch{'' if event.epochs == 1 else 's'} in {elapsed}")
 
     def _write_epoch(self, event: EpochEnded) -> None:
         width = len(str(self._epochs))

@@ -197,7 +197,7 @@ def test_unusual_run_names_keep_the_output_lines_and_the_next_command(
     assert done.code == 0, done.err
     assert (folder / "summary.json").exists()
     lines = done.out.splitlines()
-    assert [line.split()[0] for line in lines] == ["run", "best", "time", "val", "next"]
+    assert [line.split()[0] for line in lines] == ["run", "best", "val", "next"]
     if "\n" in name:
         assert "a\\nstatus" in lines[0]
         return  # a shell cannot turn the escape back into a newline

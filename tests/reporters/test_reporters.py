@@ -35,7 +35,8 @@ def test_plain_reporter_writes_ten_lines_of_many_short_epochs_without_escape_cod
     lines = stream.getvalue().splitlines()
     assert lines[0] == "data      odd [/name] \\x1b[31m"
     assert lines[2] == "note: careful"
-    assert [int(line.split()[1].partition("/")[0]) for line in lines[3:]] == [1, *range(12, 121, 12)]
+    assert [int(line.split()[1].partition("/")[0]) for line in lines[3:-1]] == [1, *range(12, 121, 12)]
+    assert lines[-1] == "trained for 120 epochs in 0 ms"
     assert lines[4] == "epoch  12/120  train loss 1.2500  val loss 0.0833  val accuracy 0.5000  lr 0.1  0.50 s"
     assert "\x1b" not in stream.getvalue()
 
@@ -54,7 +55,7 @@ def test_plain_reporter_writes_every_long_epoch() -> None:
     reporter = PlainReporter(stream, clock=lambda: next(times))
     for event in events():
         reporter.handle(event)
-    assert len(stream.getvalue().splitlines()) == 3 + 120
+    assert len(stream.getvalue().splitlines()) == 3 + 120 + 1
 
 
 @pytest.mark.parametrize("width", [40, 50, 60, 80, 120])

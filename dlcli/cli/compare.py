@@ -12,7 +12,7 @@ import typer
 from dlcli.cli.arguments import name_or_path_parser, path_parser
 from dlcli.cli.completion import complete_run
 from dlcli.cli.options import DpiOption, JsonOption
-from dlcli.cli.output import make_table, print_json, print_result
+from dlcli.cli.output import fitting_blocks, make_table, print_json, print_result
 from dlcli.cli.table_formats import TableFormat, format_table
 from dlcli.errors import UsageError
 
@@ -124,7 +124,11 @@ def _print(runs: Sequence[Run], comparison: Comparison, files: Mapping[str, str]
         styles = [{"best": "bold", "tied": "dim", "": ""}[mark] for mark in marks.get(key, [""] * len(cells))]
         rows.append([key, *(Text(cell, style) for cell, style in zip(cells, styles, strict=True))])
     print_result(*(f"{label:<{width}}  {run}" for label, run in zip(comparison.labels, comparison.runs, strict=True)))
-    print_result("", make_table(["", *comparison.labels], rows))
+    headings = ["", *comparison.labels]
+    for block in fitting_blocks(headings, rows):  # a run must not disappear on a narrow terminal
+        print_result("", make_table([headings[i] for i in block], [[row[i] for i in block] for row in rows]))
+    if len({run.summary.get("test") is None for run in runs}) > 1:
+        print_result("", "only runs trained with --eval have test metrics")
     if marks:
         print_result("", *explain_marks(marks))
     names = {"file": "page", "figure": "figure"}

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from dlcli.training.listeners import Listeners
 
-_UNBALANCED = 0.01  # difference of accuracy and macro F1 from which both are shown
 _printed_json: list[bool] = []  # not empty once stdout has JSON
 
 
@@ -178,11 +177,29 @@ def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
 
     They differ where classes are unbalanced, which is what macro F1 is for.
     """
+    from dlcli.runs.comparison import UNBALANCED
+
     numbers = {name: value for name, value in metrics.items() if isinstance(value, float)}
     accuracy, f1 = numbers.get("accuracy"), numbers.get("macro_f1")
-    if accuracy is not None and f1 is not None and abs(accuracy - f1) < _UNBALANCED:
+    if accuracy is not None and f1 is not None and abs(accuracy - f1) < UNBALANCED:
         del numbers["macro_f1"]
     return numbers
+
+
+def fitting_blocks(headings: Sequence[str], rows: Sequence[Sequence[str | Text]], *, gap: int = 2) -> list[list[int]]:
+    """Return the columns of the tables, each with the first column, that fit on the terminal; in a pipe, one table."""
+    from rich.console import Console
+
+    console, most = Console(), len(headings)
+    if not console.is_terminal:
+        return [list(range(most))]
+    widths = [max(len(str(row[i])) for row in [headings, *rows]) + gap for i in range(most)]
+    blocks: list[list[int]] = [[0]]
+    for i in range(1, most):
+        if len(blocks[-1]) > 1 and sum(widths[j] for j in blocks[-1]) + widths[i] - gap > console.width:
+            blocks.append([0])
+        blocks[-1].append(i)
+    return blocks
 
 
 def make_table(

@@ -79,10 +79,12 @@ def show_command(
         f"status    {summary['status']}",
         f"started   {manifest.get('started')}",
         f"command   {' '.join(map(str, manifest.get('command', ())))}",
-        f"device    {manifest.get('device')}, {manifest.get('threads')} threads",
+        f"device    {manifest.get('device')}, {_count(manifest.get('threads'), 'thread')}",
         f"versions  {', '.join(f'{name} {version}' for name, version in versions.items())}",
         f"git       {manifest.get('git_commit') or 'no commit'}",
-        f"best      epoch {summary.get('best_epoch')} of {summary.get('epochs')}, {summary.get('best_because')}",
+        f"best      epoch {summary['best_epoch']} of {summary.get('epochs')}, {summary.get('best_because')}"
+        if summary.get("best_epoch")
+        else "best      no epoch has finished",
         *(f"{split:<9} {format_metrics(summary[split])}" for split in ("train", "val", "test") if summary.get(split)),
         *(_finding_lines(opened, diagnosis) if diagnosis is not None else ()),
     )
@@ -98,7 +100,9 @@ def _finding_lines(run: Run, result: DiagnoseResult) -> Iterator[str]:
     """Yield the lines of the findings: statement, evidence and the command or action to try."""
     from dlcli.evaluation.diagnosis.finding import write_advice
 
-    if not result.findings:
+    if not result.findings and result.epochs == 0:
+        yield "\nno epoch has finished: there is nothing to diagnose yet"
+    elif not result.findings:
         yield ""
         yield from _wrap(f"nothing found ({len(result.checks)} checks: {', '.join(result.checks)})", "")
     for finding in result.findings:
@@ -136,3 +140,7 @@ def _cells(row: dict[str, Any], root: Path) -> list[str]:
     brief = {name: value for name, value in (row.get("val") or {}).items() if name in HEADLINE.values()}
     best = str(row.get("best_epoch") or "–")
     return [str(Path(row["run"]).relative_to(root)), row["status"], epochs, best, format_metrics(brief)]
+
+
+def _count(n: int | None, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"

@@ -93,6 +93,8 @@ def study_command(
     if list_all or (name is None and not vary and config is None):
         print_listing("studies", {study.name: study.question for study in STUDIES.values()}, json=json)
         return
+    if name is not None and vary and config is None and name not in STUDIES:
+        config, name = name, None  # `dlcli study spirals.yaml --vary ...`
     if name is not None:
         find_study(name)  # reject a wrong name before torch is imported
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _UNITS = ((1e9, " G"), (1e6, " M"), (1e3, " k"))
-_NEGLIGIBLE = 2e-4  # of the highest learning rate
+_NEGLIGIBLE = 1e-3  # of the highest learning rate
 
 
 def format_seconds(seconds: float) -> str:

@@ -18,6 +18,7 @@ from dlcli.training.events import EpochEnded, Event, FitEnded, RunStarted, StepE
 MAX_ROWS = 50  # longer runs show every n-th epoch; metrics.csv has all of them
 MAX_WIDTH = 100  # columns of the bar: on a wide terminal, a bar of full width would leave remains after a resize
 BARS = "▁▂▃▄▅▆▇█"
+_ECHO = 2  # columns of the ^C that a terminal echoes behind the bar; it must not wrap
 _LEAST_BAR = 12  # columns that the texts beside the bar leave to it
 _BEST = 6  # columns of "  best"
 # Columns of the table with their widths, in display order, and in the order in which a narrow terminal drops them.
@@ -49,7 +50,8 @@ class RichReporter:
         self._metric = ""
         self._highest_lr = 0.0
         self._width = 0  # columns of the widest line that was drawn live
-        self._lines: list[Text] = []  # everything above the bar, to draw it again after a resize
+        self._overview: list[Text] = []  # everything above the bar, to draw it again after a resize
+        self._rows: list[tuple[dict[str, str], bool]] = []
 
     def handle(self, event: Event) -> None:
         """Draw an event."""
@@ -64,7 +66,7 @@ class RichReporter:
 
     def note(self, text: str) -> None:
         """Print a line above the display."""
-        self._print(Text.assemble(("note: ", "yellow"), visible(text)))
+        self._print_overview(Text.assemble(("note: ", "yellow"), visible(text)))
 
     def close(self) -> None:
         """Stop drawing; the table, the bar and the curve stay visible."""
@@ -77,13 +79,10 @@ class RichReporter:
     def _start(self, event: RunStarted) -> None:
         self._started = event
         for heading, text in event.essentials:
-            self._print(Text.assemble((f"{heading:<9} ", "dim"), visible(text)))
+            self._print_overview(Text.assemble((f"{heading:<9} ", "dim"), visible(text)))
         for note in event.notes:
             self.note(note)
-        self._columns = _fitting_columns(self._console.width)
-        headings = {name: f"val {event.headline}" if name == "val metric" else name for name in self._columns}
-        self._print(Text(""))
-        self._print(Text(_row(headings), "bold"))
+        self._print_heading()
         self._task = self._progress.add_task(
             "", total=event.epochs * event.steps_per_epoch, epoch=f"epoch 1/{event.epochs}", metrics=""
         )
@@ -91,7 +90,7 @@ class RichReporter:
 
     def _draw_live(self) -> None:
         """Start to draw the curve and the bar below everything printed so far."""
-        self._width = min(self._console.width, MAX_WIDTH)
+        self._width = min(self._console.width - _ECHO, MAX_WIDTH)
         self._live = Live(self._below(), console=self._console, refresh_per_second=8)
         self._live.start()
 
@@ -112,8 +111,11 @@ class RichReporter:
             return
         self._live.stop()
         self._console.clear()
-        for line in self._lines:
+        for line in self._overview:
             self._console.print(line, soft_wrap=True)
+        self._print_heading()
+        for cells, is_best in self._rows:
+            self._print_row(cells, is_best=is_best)
         self._draw_live()
 
     def _move(self, epoch: int, step: int, train_loss: float, examples_per_second: float) -> None:
@@ -148,8 +150,8 @@ class RichReporter:
                 "lr": format_lr(event.lr, self._highest_lr),
                 "time": format_seconds(event.epoch_seconds),
             }
-            row = _row({name: cells[name] for name in self._columns})
-            self._print(Text.assemble(row, ("  best" if event.is_best else "", "green")))
+            self._rows.append((cells, event.is_best))
+            self._print_row(cells, is_best=event.is_best)
 
     def _end(self) -> None:
         if self._started is not None and self._task is not None:
@@ -157,8 +159,20 @@ class RichReporter:
             self._progress.update(self._task, metrics=f"in {format_seconds(elapsed)}")
         self.close()
 
-    def _print(self, text: Text) -> None:
-        self._lines.append(text)
+    def _print_heading(self) -> None:
+        """Print the headings of the columns that fit on the terminal."""
+        assert self._started is not None
+        self._columns = _fitting_columns(self._console.width)
+        metric = f"val {self._started.headline}"
+        row = _row({name: metric if name == "val metric" else name for name in self._columns})
+        self._console.print(Text(f"\n{row}", "bold"), soft_wrap=True)
+
+    def _print_row(self, cells: dict[str, str], *, is_best: bool) -> None:
+        row = _row({name: cells[name] for name in self._columns})
+        self._console.print(Text.assemble(row, ("  best" if is_best else "", "green")), soft_wrap=True)
+
+    def _print_overview(self, text: Text) -> None:
+        self._overview.append(text)
         self._console.print(text, soft_wrap=True)
 
 

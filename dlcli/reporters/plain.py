@@ -24,12 +24,13 @@ class PlainReporter:
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream, self._clock = stream, clock
-        self._epochs, self._started, self._written, self._highest_lr = 0, 0.0, 0.0, 0.0
+        self._epochs, self._headline = 0, ""
+        self._started, self._written, self._highest_lr = 0.0, 0.0, 0.0
 
     def handle(self, event: Event) -> None:
         """Write the overview of the run, its epochs (ten lines if they are many and short) and the total time."""
         if isinstance(event, RunStarted):
-            self._epochs, self._started = event.epochs, self._clock()
+            self._epochs, self._headline, self._started = event.epochs, event.headline, self._clock()
             self._written = self._started
             for heading, text in event.essentials:
                 self._write(f"{heading:<9} {text}")
@@ -47,7 +48,8 @@ class PlainReporter:
 
     def _write_epoch(self, event: EpochEnded) -> None:
         width = len(str(self._epochs))
-        metrics = "".join(f"  val {name} {value:.4f}" for name, value in event.val.items())
+        shown = {name: event.val[name] for name in ("loss", self._headline) if name in event.val}
+        metrics = "".join(f"  val {name} {value:.4f}" for name, value in shown.items())
         best = "  best" if event.is_best else ""
         self._write(
             f"epoch {event.epoch:>{width}}/{self._epochs}  train loss {event.train_loss:.4f}{metrics}"

@@ -10,6 +10,8 @@ from dlcli.config.render import flatten, render_value
 from dlcli.runs.labels import label_runs
 from dlcli.runs.run import Run
 
+UNBALANCED = 0.02  # difference of accuracy and macro F1 from which both are shown; it is 0 for balanced classes
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -36,7 +38,7 @@ def compare_runs(runs: Sequence[Run]) -> Comparison:
         ConfigError: If the config of a run cannot be read.
     """
     settings = [flatten(run.config) for run in runs]
-    metrics = [_metrics(run.summary) for run in runs]
+    metrics = _without_redundant_f1([_metrics(run.summary) for run in runs])
     return Comparison(
         runs=[run.path for run in runs],
         labels=label_runs(runs),
@@ -52,6 +54,17 @@ def compare_runs(runs: Sequence[Run]) -> Comparison:
             )
         },
     )
+
+
+def _without_redundant_f1(metrics: Sequence[dict[str, float | None]]) -> Sequence[dict[str, float | None]]:
+    """Leave out macro F1 where it is close to the accuracy in every run, because the classes are balanced."""
+    for split in ("train", "val", "test"):
+        key = f"{split}/macro_f1"
+        pairs = [(values.get(key), values.get(f"{split}/accuracy")) for values in metrics]
+        if all(f1 is None or accuracy is None or abs(f1 - accuracy) < UNBALANCED for f1, accuracy in pairs):
+            for values in metrics:
+                values.pop(key, None)
+    return metrics
 
 
 def _metrics(summary: Mapping[str, Any]) -> dict[str, float | None]:

@@ -27,6 +27,7 @@ SAMPLE_EXAMPLES = 5_000  # of train, evenly spaced: more examples take longer an
 _STEP_SAMPLE = 500  # examples for the search over 41 step lengths
 _VAL_SAMPLE = 1_000  # times 5,000 distances take a tenth of a second
 _STEPS = tuple(10 ** (i / 4) for i in range(-20, 21))  # a quarter of a decade apart
+LONGEST_STEP = _STEPS[-1]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import statistics
 
 from dlcli.config.schema import SgdOptimizer
 from dlcli.evaluation.diagnosis.finding import FAILING, Case, Finding, advise, number, percent
+from dlcli.evaluation.diagnosis.measurements import LONGEST_STEP
 from dlcli.training.events import Trace
 
 _CLIMB = 4.0  # multiple of the initial loss. Healthy: at most 2.6, presets 1.04; lr × 100: at least 7.6, or diverged
@@ -164,8 +165,16 @@ def learning_rate_too_low(case: Case) -> Finding | None:
     )
     lr = case.log.config.optimizer.lr
     statement = "The learning rate is too low: the loss was still falling steadily when training ended."
-    setting = f"optimizer.lr={lr * case.facts.best_step:.1g}"
-    return advise("learning-rate-too-low", "problem", statement, evidence, setting, why=f"it was {lr:g}")
+    return advise("learning-rate-too-low", "problem", statement, evidence, _longer_step(case), why=f"it was {lr:g}")
+
+
+def _longer_step(case: Case) -> str:
+    """Return the learning rate of the best first step, or the default if even the longest step tried was too short."""
+    assert case.facts is not None
+    optimizer = case.log.config.optimizer
+    if case.facts.best_step >= LONGEST_STEP:
+        return f"optimizer.lr={type(optimizer).model_fields['lr'].default:g}"
+    return f"optimizer.lr={optimizer.lr * case.facts.best_step:.1g}"
 
 
 def stopped_on_plateau(case: Case) -> Finding | None:
@@ -198,7 +207,9 @@ def underfitting(case: Case) -> Finding | None:
         settings, why = _better_start(case), "units that start with equal weights all learn the same"
     elif losses and losses[-1] > _ON_PLATEAU * case.facts.constant_loss:
         statement = "The model has not started to learn: its outputs are nearly the same for every example."
-        settings = _better_start(case) or settings
+        too_slow = case.facts.best_step >= _LONGER_STEP
+        settings = (_longer_step(case),) if too_slow else _better_start(case) or settings
+        why = f"the learning rate was {case.log.config.optimizer.lr:g}" if too_slow else ""
     return advise("underfitting", case.severity, statement, case.comparison, *settings, why=why)
 
 

@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 
-from dlcli.lecture.studies.results import StudyResults, VariantResults
+from dlcli.lecture.studies.results import Spread, StudyResults, VariantResults, compare
 from dlcli.lecture.studies.sentences import (
     count,
     format_epochs,
@@ -18,23 +18,37 @@ from dlcli.lecture.studies.sentences import (
     name_metric,
 )
 
+# 97.5 % quantiles of Student's t with 1, 2, ... degrees of freedom; the last is used for more.
+_T = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)
 _TITLE = 84  # characters of a title that fit on one line of the figure
 
 
 def leaders(results: StudyResults) -> tuple[VariantResults, ...]:
-    """Return the best variant on the validation curves, followed by those that it does not beat in every seed.
+    """Return the best variant on the validation curves, followed by those that it does not clearly beat.
 
-    The best needs the fewest epochs to the level on average, or without a level ends best. A variant can only lead if
-    it reaches the level, or ends, in every seed. Empty if no variant does.
+    The best needs the fewest epochs to the level on average, or without a level ends best. It clearly beats a variant
+    if the paired differences are significant (t-test, 95 %), which two seeds hardly ever are. A variant can only lead
+    if it reaches the level, or ends, in every seed. Empty if no variant does.
     """
     costs = {variant.label: _costs(results, variant) for variant in results.learned}
     able = [variant for variant in results.learned if math.inf not in costs[variant.label]]
     if not able:
         return ()
     best = min(able, key=lambda variant: statistics.fmean(costs[variant.label]))
-    pairs = {variant.label: zip(costs[best.label], costs[variant.label], strict=True) for variant in able}
-    ties = [variant for variant in able if variant is not best and any(b >= c for b, c in pairs[variant.label])]
+    ties = [
+        variant
+        for variant in able
+        if variant is not best and not _is_clear(compare(costs[best.label], costs[variant.label]).difference)
+    ]
     return (best, *ties)
+
+
+def _is_clear(difference: Spread | None) -> bool:
+    """Return whether a mean of paired differences is above 0 (one-sample t-test, two-sided, 95 %)."""
+    if difference is None or difference.sd is None or difference.mean <= 0:
+        return False
+    quantile = _T[min(difference.n, len(_T) + 1) - 2]
+    return difference.mean > quantile * difference.sd / math.sqrt(difference.n)
 
 
 def _costs(results: StudyResults, variant: VariantResults) -> list[float]:

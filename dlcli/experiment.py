@@ -36,6 +36,8 @@ def build_experiment(
 ) -> Experiment:
     """Load the data and build the model that `config` describes.
 
+    The config of the result has the default number of epochs for its data, if that is known only after loading.
+
     Args:
         config: Validated config.
         notify: Called with a one-line message before a download; None disables downloads.
@@ -49,7 +51,7 @@ def build_experiment(
     device = pick_device(config.training.device)
     dtype = dtype_for(config.training.precision, device)
     splits = load_splits(config, notify=notify) if splits is None else splits
-    info = splits.info
+    config, info = config.with_usual_epochs(len(splits.train)), splits.info
     check_memory(config, splits, device, dtype)
     _check_batches(config, len(splits.train))
     with convert_memory_errors(config):

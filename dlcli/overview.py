@@ -57,7 +57,7 @@ def describe_run(
     if resumed_from_step is not None:
         epoch = min(resumed_from_step // steps_per_epoch + 1, config.training.epochs)
         essentials.append(("resumed", f"from step {resumed_from_step:,}, in epoch {epoch}"))
-    notes = [] if len(splits.val) else [NO_VAL_NOTE]
+    notes = [*splits.notes, *([] if len(splits.val) else [NO_VAL_NOTE])]
     notes += [HEAVISIDE_NOTE] if config.model.activation == "heaviside" and config.model.hidden_sizes else []
     if splits.train.device.type != device.type:
         notes.append(f"the data do not fit on {device} and stay in host memory, which is slower")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import CHECKOUT
+from PIL import Image
 
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 
@@ -34,6 +35,15 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def write_files(folder: Path) -> None:
     for text in blocks("yaml"):
         (folder / text.split("\n", 1)[0].removeprefix("# ")).write_text(text)
+    for label, shade in (("cat", 50), ("dog", 150)):
+        (folder / "pictures" / label).mkdir(parents=True)
+        for i in range(20):
+            Image.new("RGB", (40, 30), (shade + i, 90, 90)).save(folder / "pictures" / label / f"{i}.jpg")
+    days = [
+        f"2025-{1 + i // 28:02}-{1 + i % 28:02},{'AB'[i % 2]},{i % 7 * 3.5},{('sun', 'rain')[i % 7 > 3]}"
+        for i in range(300)
+    ]
+    (folder / "weather.csv").write_text("\n".join(["date,station,rainfall,weather", *days]) + "\n")
 
 
 def test_commands_run_in_the_order_shown(clean_place: Path) -> None:

@@ -104,6 +104,7 @@ def train(
     """
     loaded = load_config(source, overrides)
     experiment = build_experiment(loaded.config, notify=listeners.notify)
+    loaded = replace(loaded, config=experiment.config)
     path = None if run_dir is None else Path(run_dir)
     with begin_run(loaded, experiment.splits.info, experiment.device, experiment.arithmetic, sys.argv, path) as folder:
         return _train_in(folder, experiment, None, evaluate_test, listeners)

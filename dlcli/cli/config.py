@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dlcli.cli.arguments import path_parser
 from dlcli.cli.completion import complete_setting_name
 from dlcli.cli.failures import print_error
+from dlcli.cli.init import init_command, write_new
 from dlcli.cli.options import FormatOption, JsonOption
 from dlcli.cli.output import make_table, print_json, print_json_text, print_listing, print_result
-from dlcli.errors import ConfigError, Problem, UsageError, one_line
+from dlcli.errors import ConfigError, Problem, UsageError
 
 if TYPE_CHECKING:
     from dlcli.config.load import LoadedConfig
-
-SCHEMA_FILE = "dlcli.schema.json"
 
 app = typer.Typer(
     help="Inspect, create and validate configs.\n\nExample: dlcli config list\n\nExample: dlcli config show digits",
@@ -65,52 +64,7 @@ def show_command(
         print_result(render_yaml(loaded.config, lambda section, field, path: loaded.origin(path)).rstrip())
 
 
-@app.command("init")
-def init_command(
-    data: Annotated[
-        str, typer.Option("--data", help="Data source, e.g. digits; `dlcli data list` shows all.")
-    ] = "digits",
-    task: Annotated[
-        Literal["classification", "regression"] | None,
-        typer.Option("--task", help="Task to learn; by default the task of the data source."),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="File to write; stdout by default.",
-            parser=path_parser("--output"),
-        ),
-    ] = None,
-) -> None:
-    """Write a starting config in which every setting is explained.
-
-    Example: dlcli config init --data digits -o mine.yaml
-
-    Example: dlcli config init
-    """
-    from dlcli.config.render import render_explained
-    from dlcli.config.schema import data_sources, explain_setting, starting_config
-
-    sources = data_sources()
-    if data not in sources:
-        raise UsageError(f"unknown data source {data!r}", hint=f"choose one of {', '.join(sources)}")
-    if task is not None and task not in sources[data].tasks:
-        raise UsageError(f"{data} is a data source for {sources[data].tasks[0]}, not {task}", hint="omit --task")
-    config = starting_config(data, task or sources[data].tasks[0])
-
-    explained = render_explained(config, explain_setting)
-    file = "FILE" if output is None else one_line(str(output))
-    header = f"# yaml-language-server: $schema={SCHEMA_FILE}\n# Train with: dlcli train -c {file}"
-    help_ = f"# For completion and hover in an editor: dlcli config schema -o {SCHEMA_FILE}"
-    text = f"{header}\n{help_}\n{explained}"
-    if output is None:
-        print_result(text.rstrip())
-        return
-    _write_new(output, text)
-    print_result(f"wrote {output}; train with `dlcli train -c {output}`", kept=output)
+app.command("init")(init_command)
 
 
 @app.command("validate")
@@ -176,7 +130,7 @@ def schema_command(
     if output is None:
         print_json_text(text)
     else:
-        _write_new(output, f"{text}\n")
+        write_new(output, f"{text}\n")
         print_result(f"wrote {output}", kept=output)
 
 
@@ -251,12 +205,3 @@ def _load_config_or_run(name: str) -> LoadedConfig:
     from dlcli.runs.folder import find_run
 
     return load_config(find_run(expand_path(name)).resolved)
-
-
-def _write_new(path: Path, text: str) -> None:
-    try:
-        with open(path, "x", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UsageError(f"cannot write {path}: {reason}", hint="choose a file that does not exist yet") from error

@@ -38,7 +38,7 @@ def predict_command(
 
     Example: dlcli predict --index 0,7
 
-    Example: dlcli predict digits --event "0,8"
+    Example: dlcli predict digits --event 0,8
     """
     indices = _read_indices(index)
     classes = None if event is None else [name for part in event.split(",") if (name := part.strip())]

@@ -100,8 +100,8 @@ def apply_override(override: str, document: Document) -> None:
 
 
 def _as_list(key: str, text: str) -> str:
-    """Return the value of `model.hidden_sizes` in brackets, which may be left out on the command line: `64,32`."""
-    return f"[{text}]" if key == "model.hidden_sizes" and re.fullmatch(r"\d+(,\d+)*", text) else text
+    """Return a list of whole numbers in brackets, which may be left out on the command line: `64,32`."""
+    return f"[{text}]" if key in ("model.hidden_sizes", "data.size") and re.fullmatch(r"\d+(,\d+)*", text) else text
 
 
 def without_nulls(tree: dict[str, Value], path: KeyPath = ()) -> dict[str, Any]:

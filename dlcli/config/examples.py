@@ -14,6 +14,7 @@ _USUAL = {
     "name": "my-run",
     "data": "digits",  # for a section, the name of a variant
     "data.root": "DIR",
+    "data.path": "DIR",
     "model.dropout": "0.5",
     "loss.class_weights": "balanced",
     "optimizer.momentum": "0.9",

@@ -11,6 +11,7 @@ from typing import BinaryIO
 from dlcli.errors import UsageError, one_line
 
 _VARIABLE = re.compile(r"\$(?:\$|([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters at least: C:// is a drive of Windows
 _NON_BLOCKING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -74,8 +75,10 @@ def resolve_path(path: str, folder: str, label: str) -> str:
         label: Name of the path in messages.
 
     Raises:
-        UsageError: If the path cannot be expanded, or is not valid UTF-8 and so cannot be stored in a run.
+        UsageError: If the path is a URL, cannot be expanded, or is not valid UTF-8 and so cannot be stored in a run.
     """
+    if _URL.match(path):
+        raise UsageError(f"{label} is a URL: {path!r}", hint="download the data, and write the path of its folder")
     joined = os.path.join(folder, expand_path(path, label))
     try:
         resolved = os.path.realpath(joined)

@@ -91,6 +91,8 @@ def render_value(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return _render_text(value)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{render_value(key)}: {render_value(item)}" for key, item in value.items()) + "}"
     if isinstance(value, tuple):
         return "[" + ", ".join(render_value(item) for item in value) + "]"
     return repr(value)
@@ -119,7 +121,8 @@ def flatten(model: BaseModel, path: KeyPath = ()) -> dict[str, Value]:
 
 
 # Settings that do not change the results of a run, except for rounding.
-_IRRELEVANT = ("name", "data.root", "training.device", "checkpoint.every_seconds", "plots")
+_FILES = ("data.root", "data.path", "data.train", "data.val", "data.test")  # their contents are checked instead
+_IRRELEVANT = ("name", *_FILES, "training.device", "checkpoint.every_seconds", "plots")
 
 
 def deciding_settings(config: Config) -> dict[str, Value]:

@@ -12,9 +12,11 @@ from dlcli.config.schema import (
     TRAIN_LOSS,
     Config,
     DataSection,
+    ImageFolderData,
     SgdOptimizer,
     SyntheticClassificationData,
     SyntheticRegressionData,
+    TableData,
     TrainingSection,
 )
 from dlcli.config.suggest import closest
@@ -41,6 +43,7 @@ def violations(config: Config) -> Iterator[Violation]:
     """Yield every rule between settings that `config` violates."""
     yield from _task_rules(config)
     yield from _data_rules(config.data)
+    yield from _table_rules(config)
     yield from _training_rules(config)
 
 
@@ -66,7 +69,37 @@ def _task_rules(config: Config) -> Iterator[Violation]:
             yield Violation((section, "monitor"), message, hint, ("task", "data.val_fraction"))
 
 
+def _table_rules(config: Config) -> Iterator[Violation]:
+    data = config.data
+    if not isinstance(data, TableData):
+        return
+    if (data.path is None) == (data.train is None):
+        message = "is missing: a table needs a file" if data.path is None else "cannot be combined with data.train"
+        yield Violation(("data", "path"), message, "write it like `data.path=table.csv`", ("data.train",))
+    for part in ("val", "test"):
+        if data.path is not None and getattr(data, part) is not None:
+            yield Violation(
+                ("data", part), "needs data.train instead of data.path", "rename `path` to `train`", ("data.path",)
+            )
+    if config.task == "classification" and not isinstance(data.target, str):
+        message = "must be a single column for classification"
+        yield Violation(("data", "target"), message, f"write it like `data.target={data.target[0]}`", ("task",))
+    ways = [name for name in ("time", "group", "split") if getattr(data, name) is not None]
+    if len(ways) > 1 or (ways and data.path is None):
+        other = ways[1] if len(ways) > 1 else ways[0]
+        reason = f"data.{ways[0]}" if len(ways) > 1 else "separate files"
+        yield Violation(
+            ("data", other),
+            f"cannot be combined with {reason}",
+            f"remove `{other}`",
+            tuple(f"data.{name}" for name in ways),
+        )
+
+
 def _data_rules(data: DataSection) -> Iterator[Violation]:
+    if isinstance(data, ImageFolderData) and data.path is None:
+        message = "is missing; it is the folder that holds a folder of pictures per class"
+        yield Violation(("data", "path"), message, "write it like `data.path=DIR`", ("data.name",))
     if isinstance(data, SyntheticRegressionData) and data.function == "friedman1" and data.in_features < 5:
         message = f"must be at least 5 for friedman1. Got {data.in_features} instead"
         yield Violation(("data", "in_features"), message, "write it like `data.in_features=10`", ("data.function",))

@@ -122,6 +122,41 @@ def _default_name(name: str) -> BeforeValidator:
     return BeforeValidator(add_name)
 
 
+def _accepts(requirement: str, accepts: Callable[[Any], bool]) -> BeforeValidator:
+    """Return a validator with one readable message, instead of pydantic's pattern or one message per type."""
+
+    def check(value: Any) -> Any:
+        if not accepts(value):
+            raise PydanticCustomError("not_accepted", "must be {requirement}", {"requirement": requirement})
+        return value
+
+    return BeforeValidator(check)
+
+
+MAX_SIDE = 1024  # of a picture in pixels; the first layer of a network has a weight per pixel and unit
+PictureSize = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=MAX_SIDE)], Annotated[int, Field(ge=1, le=MAX_SIDE)]],
+    _accepts(
+        f"[height, width], each a whole number from 1 to {MAX_SIDE}",
+        lambda value: (
+            isinstance(value, tuple)
+            and len(value) == 2
+            and all(type(side) is int and 1 <= side <= MAX_SIDE for side in value)
+        ),
+    ),
+]
+
+COLOUR = r"white|black|#[0-9A-Fa-f]{6}"
+Background = Annotated[
+    str,
+    _accepts(
+        'white, black or a colour like "#c0ffee"',
+        lambda value: isinstance(value, str) and re.fullmatch(COLOUR, value) is not None,
+    ),
+    WithJsonSchema({"type": "string", "pattern": f"^({COLOUR})$"}),
+]
+
+
 # --- data ---------------------------------------------------------------------------------------------
 
 
@@ -137,7 +172,7 @@ class DataSection(Section):
     normalize: Literal["none", "unit", "symmetric", "standard"] = "standard"
     """Scaling of the inputs and of regression targets, fitted on the training examples only: `unit` scales to 0..1,
     `symmetric` to -1..1, `standard` to mean 0 and standard deviation 1. `none` keeps the original values: pixels of
-    mnist and fashion_mnist 0..255, of digits 0..16, features of other sources in their original units."""
+    mnist, fashion_mnist and image_folder 0..255, of digits 0..16, features of other sources in their original units."""
 
     def count_examples(self) -> int | None:
         """Return the number of examples without an official test split; None if it is unknown before loading."""
@@ -257,8 +292,101 @@ class SyntheticClassificationData(TestFraction):
         return self.n_samples
 
 
+class TableData(TestFraction):
+    """Settings of every table."""
+
+    tasks = ("classification", "regression")
+
+    path: Annotated[str | None, IS_PATH] = None
+    """File with all examples. A relative path starts at the folder of the config file."""
+    train: Annotated[str | None, IS_PATH] = None
+    """File with the training examples, instead of `path`, beside `test` and `val`."""
+    val: Annotated[str | None, IS_PATH] = None
+    """File with the validation examples; without it, they are split off from `train`."""
+    test: Annotated[str | None, IS_PATH] = None
+    """File with the test examples; without it, they are split off from `train`."""
+    target: str | tuple[str, ...]
+    """Column to predict; for regression also a list of columns."""
+    features: tuple[str, ...] | None = None
+    """Columns to predict from; null uses all columns except `target`, `ignore`, `time`, `group` and `split`."""
+    ignore: tuple[str, ...] = ()
+    """Columns to leave out, such as identifiers."""
+    time: str | None = None
+    """Column of dates or numbers that orders the examples: the latest are the test split, those before them the
+    validation split. It is no feature unless `features` names it."""
+    group: str | None = None
+    """Column whose values must not occur in two splits, such as a patient."""
+    split: str | None = None
+    """Column with the split of each example: train, val or test."""
+    types: dict[str, Literal["number", "boolean", "category"]] = {}
+    """Types of columns, where the type that was found is not wanted."""
+    missing: Literal["error", "drop", "mean", "median"] = "error"
+    """Treatment of missing features: an error, leaving out the example, or the mean or median of the training examples.
+    In a column of categories, `mean` and `median` make missing a category of its own."""
+    unknown: Literal["warn", "error"] = "warn"
+    """Treatment of categories that do not occur in the training examples: a note, or an error."""
+    min_frequency: PositiveInt = 1
+    """Categories of fewer training examples share one feature, `other`, which new categories join."""
+    max_categories: PositiveInt = 100
+    """Most categories of a column; with more, the column is an error."""
+
+
+class CsvData(TableData):
+    """Your own table in a CSV file, with a header; also tab-separated, and compressed with gzip."""
+
+    name: Literal["csv"]
+    """Data source to load."""
+    separator: Literal["auto", ",", ";", "\t", "|"] = "auto"
+    """Character between two fields; `auto` finds it."""
+    decimal: Literal["auto", ".", ","] = "auto"
+    """Decimal point of numbers; `auto` finds it."""
+    encoding: Literal["auto", "utf-8", "utf-16", "windows-1252"] = "auto"
+    """Encoding of the file; `auto` reads UTF-8, and UTF-16 with a byte order mark."""
+    null_values: Literal["auto"] | tuple[str, ...] = "auto"
+    """Texts that mean a missing value; `auto` means the empty field, and NA, N/A, NaN, null, ? and - among numbers."""
+
+
+class ParquetData(TableData):
+    """Your own table in a Parquet file."""
+
+    name: Literal["parquet"]
+    """Data source to load."""
+
+
+class ImageFolderData(TestFraction):
+    """Your own pictures: a folder with a folder of pictures per class, or train/, val/ and test/ with such folders."""
+
+    tasks = ("classification",)
+
+    name: Literal["image_folder"]
+    """Data source to load."""
+    path: Annotated[str | None, IS_PATH] = None
+    """Folder with one folder of pictures per class, or with train/, val/ and test/ of such folders. A part that is
+    missing is split off from train by val_fraction or test_fraction. A relative path starts at the folder of the config
+    file; a leading `~` and $NAME are expanded."""
+    size: PictureSize = (28, 28)
+    """Height and width of the inputs in pixels; pictures of another size are resized."""
+    color_mode: Literal["grayscale", "rgb"] = "grayscale"
+    """Whether pictures become one channel of luminance, or the three channels red, green and blue."""
+    resize: Literal["pad", "crop", "stretch"] = "pad"
+    """Treatment of pictures with another aspect ratio: `pad` adds borders of the background, `crop` cuts off equal
+    parts on both sides, `stretch` distorts the picture."""
+    background: Background = "white"
+    """Colour below transparent pixels and of the borders that `pad` adds: white, black or "#rrggbb"."""
+    unreadable: Literal["error", "skip"] = "error"
+    """Treatment of pictures that cannot be read: stop before training, or train without them. Each is listed."""
+
+
 AnyData = Annotated[
-    FashionMnistData | MnistData | DigitsData | DiabetesData | SyntheticRegressionData | SyntheticClassificationData,
+    FashionMnistData
+    | MnistData
+    | DigitsData
+    | DiabetesData
+    | ImageFolderData
+    | SyntheticRegressionData
+    | SyntheticClassificationData
+    | CsvData
+    | ParquetData,
     Field(discriminator="name"),
 ]
 
@@ -501,17 +629,6 @@ AnyScheduler = Annotated[
 # --- training -----------------------------------------------------------------------------------------
 
 
-def _accepts(requirement: str, accepts: Callable[[Any], bool]) -> BeforeValidator:
-    """Return a validator with one readable message, instead of pydantic's pattern or one message per type."""
-
-    def check(value: Any) -> Any:
-        if not accepts(value):
-            raise PydanticCustomError("not_accepted", "must be {requirement}", {"requirement": requirement})
-        return value
-
-    return BeforeValidator(check)
-
-
 BatchSize = Annotated[  # rules.py checks it against the number of examples
     Annotated[int, Field(ge=1)] | Literal["full"],
     _accepts(
@@ -655,8 +772,13 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _epochs_follow_data(self) -> Self:
-        n, training = self.data.count_training_examples(), self.training
-        if n is None or "epochs" in training.model_fields_set:
+        n = self.data.count_training_examples()
+        return self if n is None else self.with_usual_epochs(n)
+
+    def with_usual_epochs(self, n: int) -> Self:
+        """Return the config with the default number of epochs for `n` training examples, unless the epochs are set."""
+        training = self.training
+        if "epochs" in training.model_fields_set:
             return self
         steps = 1 if training.batch_size == "full" else math.ceil(n / training.batch_size)
         epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, math.ceil(USUAL_STEPS / steps)))
@@ -720,4 +842,7 @@ def data_sources() -> dict[str, type[DataSection]]:
 
 def starting_config(data: str, task: TaskName) -> Config:
     """Return a config with the default settings for a task on a data source."""
-    return Config.model_validate({"name": f"my-{data.replace('_', '-')}", "task": task, "data": {"name": data}})
+    needed = {"image_folder": {"path": "pictures"}, "csv": {"path": "table.csv", "target": "target"}}
+    needed["parquet"] = needed["csv"] | {"path": "table.parquet"}
+    section = {"name": data} | needed.get(data, {})
+    return Config.model_validate({"name": f"my-{data.replace('_', '-')}", "task": task, "data": section})

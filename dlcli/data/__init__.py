@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dlcli.config.schema import AnyData, Config
+from dlcli.config.schema import AnyData, Config, TableData
 from dlcli.data.bundled import load_diabetes, load_digits
+from dlcli.data.image_folder import load_image_folder, note_missing_classes
 from dlcli.data.mnist import fetch_mnist, load_mnist
 from dlcli.data.splits import MissingDataError, RawData, Splits, make_splits
 from dlcli.data.synthetic import load_synthetic_classification, load_synthetic_regression
@@ -20,6 +21,7 @@ SOURCES: dict[str, Callable[[Any], RawData]] = {
     "mnist": load_mnist,
     "digits": load_digits,
     "diabetes": load_diabetes,
+    "image_folder": load_image_folder,
     "synthetic_regression": load_synthetic_regression,
     "synthetic_classification": load_synthetic_classification,
 }
@@ -41,12 +43,18 @@ def load_splits(config: Config, *, notify: Callable[[str], None] | None = None) 
         DeviceError: If the data does not fit into memory.
     """
     try:
-        return make_splits(_load_raw(config.data, notify), config.data, config.seed)
+        if isinstance(config.data, TableData):
+            from dlcli.data.table_source import load_table
+
+            return load_table(config)
+        splits = make_splits(_load_raw(config.data, notify), config.data, config.seed)
+        return note_missing_classes(splits) if config.data.name == "image_folder" else splits
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "allocate memory" not in str(error):
             raise
         reason = (str(error) or "not enough memory").splitlines()[0]
-        hint = "reduce data.n_samples or data.in_features"
+        is_folder = config.data.name == "image_folder"
+        hint = "reduce data.size" if is_folder else "reduce data.n_samples or data.in_features"
         raise DeviceError(f"out of memory for the data of {config.data.name}: {reason}", hint=hint) from error
 
 

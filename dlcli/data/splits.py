@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dlcli.config.schema import DataSection, TaskName
+from dlcli.data.encoding import ColumnInfo
 from dlcli.data.scaling import BYTES, Scaling, fit_scaling
 from dlcli.errors import DataError
 
@@ -113,6 +114,7 @@ class DataInfo:
         formula: Formula of the noise-free target of synthetic regression data.
         noise: Standard deviation of the noise in synthetic data; its square is the smallest possible MSE.
         checksums: SHA-256 by file name, if the data was read from files.
+        columns: Columns of a table that the features are made from, in order.
     """
 
     name: str
@@ -127,6 +129,7 @@ class DataInfo:
     formula: str = ""
     noise: float | None = None
     checksums: Mapping[str, str] = field(default_factory=dict)
+    columns: tuple[ColumnInfo, ...] = ()
 
 
 class MissingDataError(DataError):
@@ -135,18 +138,28 @@ class MissingDataError(DataError):
 
 @dataclass(frozen=True)
 class RawData:
-    """Unscaled examples of a data source, with its official test split; None if the test split must be drawn."""
+    """Unscaled examples of a data source.
+
+    Attributes:
+        info: Description of the data.
+        train: Training examples, and those of the splits that must be drawn.
+        test: Given test split; None if it must be drawn.
+        val: Given validation split; None if it must be drawn.
+        notes: Messages for the user about the data, one line each.
+    """
 
     info: DataInfo
     train: Split
     test: Split | None = None
+    val: Split | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Splits:
     """Train, validation and test splits of a run, scaled by statistics of the training split.
 
-    The validation split is empty if `data.val_fraction` is 0.
+    The validation split is empty if `data.val_fraction` is 0. `notes` are messages for the user about the data.
     """
 
     info: DataInfo
@@ -155,6 +168,7 @@ class Splits:
     test: Split
     input_scaling: Scaling
     target_scaling: Scaling
+    notes: tuple[str, ...] = ()
 
     @property
     def monitored_name(self) -> Literal["train", "val"]:
@@ -173,19 +187,19 @@ class Splits:
 
 
 def make_splits(raw: RawData, config: DataSection, seed: int) -> Splits:
-    """Split off validation examples, and test examples if there is no official test split; then scale.
+    """Split off validation and test examples where the data has no such split; then scale.
 
     Raises:
         DataError: If the data has too few examples for the splits, or a value that is not finite.
     """
     _check_finite(raw)
-    info, train, test = raw.info, raw.train, raw.test
+    info, train, test, val, notes = raw.info, raw.train, raw.test, raw.val, raw.notes
     del raw  # saves one copy of the examples if the caller keeps no reference either
     if test is None:
         train, test = _split_off(train, config.fraction_for_test(), _TEST_SEED, "test")
-    if config.val_fraction:
+    if val is None and config.val_fraction:
         train, val = _split_off(train, config.val_fraction, seed, "validation")
-    else:
+    elif val is None:
         val = train.select(torch.zeros(0, dtype=torch.int64))
     per_image = info.image_shape is not None  # one scale for all pixels, or one per feature
     input_scaling = fit_scaling(train.stored, config.normalize, jointly=per_image)
@@ -195,11 +209,11 @@ def make_splits(raw: RawData, config: DataSection, seed: int) -> Splits:
         target_scaling = Scaling.identity()
     applied = target_scaling if info.task == "regression" else None
     train, val, test = (split.scaled_by(input_scaling, applied) for split in (train, val, test))
-    return Splits(info, train, val, test, input_scaling, target_scaling)
+    return Splits(info, train, val, test, input_scaling, target_scaling, notes)
 
 
 def _check_finite(raw: RawData) -> None:
-    for split in (raw.train, raw.test):
+    for split in (raw.train, raw.val, raw.test):
         tensors = (split.stored, split.targets) if split is not None else ()
         for values in (tensor for tensor in tensors if tensor.dtype.is_floating_point):
             lowest, highest = values.aminmax()  # aminmax propagates NaN and takes 9 ms, isfinite().all() takes 300 ms

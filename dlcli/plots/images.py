@@ -71,7 +71,7 @@ def examples(run: TrainedRun) -> Sketch | None:
             axes.text(0, top + 0.07, heading, fontsize=10, va="bottom")
             for column, i in enumerate(indices):
                 left = column * _CELL_WIDTH
-                draw_tile(axes, pixels[i].reshape(_size(run)).numpy(), left, top, low, high, "gray")
+                draw_tile(axes, _as_image(pixels[i].numpy(), run), left, top, low, high, "gray")
                 _draw_distribution(axes, left, top - 1.06, probs[i], int(labels[i]), shorten(run.info.class_names, 11))
         bottom = -len(headed) * (_CELL_HEIGHT + 0.3) + 0.2
         axes.text(0, bottom, _EXPLANATION, fontsize=8, color=MUTED)
@@ -103,11 +103,16 @@ def _describe(probs: Floats, label: int, names: Sequence[str]) -> str:
 
 
 def draw_tile(axes: Axes, image: Floats, left: float, top: float, low: float, high: float, cmap: str) -> AxesImage:
-    """Draw an image with its longer side scaled to 1, and remove the ticks and frame of the axes."""
+    """Draw an image with its longer side scaled to 1, and remove the ticks and frame of the axes.
+
+    An image of shape (height, width) is drawn with a colour map, and one of shape (height, width, 3) as red, green and
+    blue, both from `low` to `high`.
+    """
     axes.set_axis_off()
-    height, width = (side / max(image.shape) for side in image.shape)
+    height, width = (side / max(image.shape[:2]) for side in image.shape[:2])
+    shown = image if image.ndim == 2 else ((image - low) / (high - low or 1)).clip(0, 1)  # matplotlib draws 0 to 1
     drawn = axes.imshow(
-        image, cmap=cmap, vmin=low, vmax=high, interpolation="nearest", extent=(left, left + width, top - height, top)
+        shown, cmap=cmap, vmin=low, vmax=high, interpolation="nearest", extent=(left, left + width, top - height, top)
     )
     axes.set_aspect("equal")
     return drawn
@@ -157,24 +162,28 @@ def weights(run: TrainedRun) -> Sketch | None:
     heading = "Weights of each output" if is_linear else "First-layer weights"
     title = f"{heading} as images{which}"
     limit = float(np.quantile(np.abs(values[chosen]), _MOST_COLOURED)) or 1.0
-    height, width = _size(run)
+    assert run.info.image_shape is not None
+    channels, height, width = run.info.image_shape
+    darkest, brightest = ("dark blue", "yellow") if channels == 1 else ("dark", "bright in the colour of its channel")
     alt = (
         f"{len(chosen)} images of {height} by {width} weights, from {-limit:.3g} "
-        f"(dark blue) to {limit:.3g} (yellow); norms from {norms[chosen].min():.3g} to {norms[chosen].max():.3g}."
+        f"({darkest}) to {limit:.3g} ({brightest}); norms from {norms[chosen].min():.3g} to {norms[chosen].max():.3g}."
     )
     labels = shorten(run.info.class_names or [f"output {i}" for i in range(len(norms))]) if is_linear else None
 
     def draw() -> Figure:
         return _draw_weights(
-            title, [values[i].reshape(height, width) for i in chosen], limit, labels and [labels[i] for i in chosen]
+            title, [_as_image(values[i], run) for i in chosen], limit, labels and [labels[i] for i in chosen]
         )
 
     return Sketch(title, alt, draw)
 
 
-def _size(run: TrainedRun) -> tuple[int, int]:
+def _as_image(values: Floats, run: TrainedRun) -> Floats:
+    """Return values in the order of the inputs as an image: (height, width), or (height, width, 3) for colours."""
     assert run.info.image_shape is not None
-    return run.info.image_shape[1:]
+    image = values.reshape(run.info.image_shape)
+    return image[0] if len(image) == 1 else image.transpose(1, 2, 0)
 
 
 def _draw_weights(title: str, images: Sequence[Floats], limit: float, labels: Sequence[str] | None) -> Figure:
@@ -183,10 +192,11 @@ def _draw_weights(title: str, images: Sequence[Floats], limit: float, labels: Se
     figure, axes = new_axes(title, 1.12 * columns + 1.0, rows * height * 1.05 + 0.6)
     for i, image in enumerate(images):
         left, top = (i % columns) * 1.08, -(i // columns) * height
-        tile = draw_tile(axes, image, left, top, -limit, limit, DIVERGING)
+        tile = draw_tile(axes, image, left, top, -limit, limit, DIVERGING if image.ndim == 2 else "gray")
         if labels:
             axes.text(left, top + 0.03, labels[i], va="bottom", fontsize=9)
     axes.set(xlim=(-0.02, columns * 1.08 - 0.06), ylim=(-rows * height, 0.2 if labels else 0.02))
     bar = figure.colorbar(tile, ax=axes, shrink=0.6)
-    bar.set_label("weight (dark: negative, bright: positive)")
+    label = "weight (dark: negative, bright: positive)"
+    bar.set_label(label if rows > 1 else label.replace(" (", "\n(").replace(", ", ",\n"))
     return figure

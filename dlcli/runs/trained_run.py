@@ -15,7 +15,7 @@ from dlcli.config.render import render_value
 from dlcli.config.schema import Config, SyntheticRegressionData
 from dlcli.data.splits import DataInfo, Split, Splits
 from dlcli.data.synthetic import true_function
-from dlcli.errors import DataError, UsageError
+from dlcli.errors import DataError, UsageError, one_line
 from dlcli.experiment import Experiment, build_experiment
 from dlcli.runs.checkpoint import Checkpoint
 from dlcli.runs.folder import RunFolder
@@ -114,7 +114,9 @@ def load_run_config(run: Run, *, device: str | None = None, data_root: str | Non
         data_root: Folder with the data set, if it has moved since training.
     """
     overrides = [f"training.device={device}"] if device not in (None, run.config.training.device) else []
-    overrides += [f"data.root={render_value(data_root)}"] if data_root is not None else []
+    if data_root is not None:
+        setting = "path" if "path" in type(run.config.data).model_fields else "root"
+        overrides.append(f"data.{setting}={render_value(data_root)}")
     return load_config(run.folder.resolved, overrides).config if overrides else run.config
 
 
@@ -180,12 +182,27 @@ def check_data(folder: RunFolder, saved: Checkpoint | None, splits: Splits) -> N
         DataError: If the data has changed since training.
     """
     if saved is None:
-        is_same = folder.read_manifest().get("data", {}).get("sha256") == splits.info.checksums
+        checksums = folder.read_manifest().get("data", {}).get("sha256") or {}
+        is_same = checksums == splits.info.checksums
     else:
+        checksums = saved.info.checksums
         is_same = saved.info == splits.info and saved.input_scaling.is_close(splits.input_scaling)
         is_same = is_same and saved.target_scaling.is_close(splits.target_scaling)
     if not is_same:
-        raise DataError(f"the data has changed since {folder.path} was trained", hint="train again")
+        raise DataError(
+            "\n".join([f"the data has changed since {folder.path} was trained", *_changed(checksums, splits)]),
+            hint="restore the data, or train again",
+        )
+
+
+def _changed(old: Mapping[str, str], splits: Splits) -> list[str]:
+    """Return a line for each checksum that differs from the one of the run."""
+    new = splits.info.checksums
+    return [
+        f"  SHA-256 of {one_line(name)}: {old.get(name)} in the run, {new.get(name)} now"
+        for name in {**old, **new}
+        if old.get(name) != new.get(name)
+    ]
 
 
 def check_position(folder: RunFolder, checkpoint: Checkpoint, experiment: Experiment) -> None:

@@ -11,7 +11,7 @@ from dlcli.evaluation.evaluate import evaluate_model
 from dlcli.experiment import Experiment, build_experiment
 from dlcli.runs.manifest import build_manifest, environment_changes
 from dlcli.runs.run import RunLike, open_run
-from dlcli.runs.trained_run import load_run_config
+from dlcli.runs.trained_run import check_data, load_run_config
 from dlcli.training.listeners import NO_LISTENERS, Listeners
 from dlcli.verification.compare import compare_records
 from dlcli.verification.compare_files import (
@@ -79,6 +79,7 @@ def verify(
         )
     arithmetic = next(iter(files.checkpoints.values())).arithmetic
     experiment = replace(build_experiment(load_run_config(run, data_root=data_root)), arithmetic=arithmetic)
+    check_data(folder, None, experiment.splits)  # the checksums; the rest is compared below
     environment = environment_changes(files.manifest, experiment.device)
     retrained = retrain(experiment, _target(files), listeners)
     differences = [

@@ -103,7 +103,7 @@ def test_other_errors_are_json(
     dlcli: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, kind: str
 ) -> None:
     monkeypatch.setattr(api, "evaluate", lambda *_, **__: (_ for _ in ()).throw(error))
-    reported = error_of(dlcli("eval", "--json"))
+    reported = error_of(dlcli("eval", "some-run", "--json"))
     assert (reported["code"], reported["kind"]) == (code, kind)
 
 
@@ -111,7 +111,7 @@ def test_a_bug_is_json_and_keeps_its_traceback() -> None:
     code = (
         "import sys, dlcli.api\n"
         "dlcli.api.evaluate = lambda *_, **__: 1 / 0\n"
-        "sys.argv = ['dlcli', 'eval', '--json']\n"
+        "sys.argv = ['dlcli', 'eval', 'some-run', '--json']\n"
         "from dlcli.cli import main\n"
         "main()\n"
     )
@@ -128,7 +128,7 @@ def test_a_failed_verification_has_its_error_beside_the_result(
         run="r", identical=False, differences=["loss"], environment={}, epochs=1, step=1, compared=[], not_compared=[]
     )
     monkeypatch.setattr(api, "verify", lambda *_, **__: result)
-    done = dlcli("verify", "--json")
+    done = dlcli("verify", "r", "--json")
     printed = json.loads(done.out)
     assert (done.code, printed["differences"]) == (6, ["loss"])
     assert (printed["error"]["code"], printed["error"]["kind"]) == (6, "check")

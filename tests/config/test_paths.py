@@ -183,5 +183,14 @@ def test_every_setting_that_holds_a_path_is_marked_as_a_path() -> None:
         for name, field in model.model_fields.items()
         if field.annotation in (str, str | None)
     }
-    no_paths = {("early_stopping", "monitor"), ("checkpoint", "monitor"), ("training", "device")}
-    assert texts - no_paths == set(path_settings()) == {("data", "root")}
+    no_paths = {
+        ("early_stopping", "monitor"),
+        ("checkpoint", "monitor"),
+        ("training", "device"),
+        ("data", "background"),
+        ("data", "time"),
+        ("data", "group"),
+        ("data", "split"),
+    }
+    paths = {("data", name) for name in ("root", "path", "train", "val", "test")}
+    assert texts - no_paths == set(path_settings()) == paths

@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from dlcli.plots.gallery import NAMES, Picture, pictures
+from dlcli.plots.gallery import Picture, pictures
+from dlcli.plots.names import PICTURES
 from dlcli.plots.regions import grid_probabilities
 from dlcli.runs.trained_run import TrainedRun
 
@@ -37,7 +38,7 @@ EXPECTED = {
     "sine": [*ALWAYS, "fit", "predictions", "residuals", *INSIDE],
 }
 # Each plot once, from the run for which it shows most.
-RENDERED = [(name, next(run for run in ("spirals", "sine", "digits") if name in EXPECTED[run])) for name in NAMES]
+RENDERED = [(name, next(run for run in ("spirals", "sine", "digits") if name in EXPECTED[run])) for name in PICTURES]
 
 
 def picture(run: TrainedRun, name: str) -> Picture:
@@ -175,7 +176,10 @@ def test_reliability_equals_its_definition(trained: Get) -> None:
             ece += len(inside) / len(labels) * abs(np.mean(correct) - np.mean([probs[i].max() for i in inside]))
     assert f"ECE {ece:.3f}" in picture(run, "reliability").title
     upper, lower = draw(run, "reliability").axes
-    np.testing.assert_allclose([bar.get_height() for bar in upper.containers[0]], heights)
+    bars = [(bar, bar.get_height()) for container in upper.containers for bar in container]
+    np.testing.assert_allclose([height for _, height in bars], [h for h, n in zip(heights, counts, strict=True) if n])
+    faint = [bar.get_alpha() < 1 for bar, _ in bars]
+    assert faint == [n < 20 for n in counts if n], "bins of few examples are faint"
     assert [bar.get_height() for bar in lower.containers[0]] == counts
     assert sum(counts) == len(labels)
 

@@ -25,6 +25,7 @@ _FIXED = {
     "task": ("the metrics of two tasks cannot be compared", "run one study per task"),
     "data.name": ("the metrics on two data sets cannot be compared", "run one study per data set, with -c CONFIG"),
     "data.root": ("the metrics on two data sets cannot be compared", "run one study per data set, with -c CONFIG"),
+    "data.path": ("the metrics on two data sets cannot be compared", "run one study per data set, with -c CONFIG"),
     "training.epochs": (
         "the curves show the metric after each epoch already",
         "set the largest number for all variants, e.g. training.epochs=20",

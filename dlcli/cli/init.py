@@ -1,0 +1,105 @@
+"""The `dlcli config init` command: a starting config for a data source or for the user's own table."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from dlcli.cli.arguments import path_parser
+from dlcli.cli.output import print_result
+from dlcli.errors import UsageError, one_line
+
+SCHEMA_FILE = "dlcli.schema.json"
+
+
+def init_command(
+    data: Annotated[
+        str,
+        typer.Option(
+            "--data", help="Data source, e.g. digits (`dlcli data list` shows all), or a CSV or Parquet file."
+        ),
+    ] = "digits",
+    target: Annotated[
+        str | None, typer.Option("--target", metavar="COLUMN", help="Column of the file to predict.")
+    ] = None,
+    task: Annotated[
+        Literal["classification", "regression"] | None,
+        typer.Option("--task", help="Task to learn; by default the task of the data source."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="File to write; stdout by default.",
+            parser=path_parser("--output"),
+        ),
+    ] = None,
+) -> None:
+    """Write a starting config in which every setting is explained.
+
+    For a file, the config names each column with its type, and what is left out and why.
+
+    Example: dlcli config init --data digits -o mine.yaml
+
+    Example: dlcli config init
+    """
+    if os.sep in data or Path(data).suffix:
+        _propose(data, target, task, output)
+        return
+    if target is not None:
+        hint = "write it like `dlcli config init --data FILE.csv --target COLUMN`"
+        raise UsageError("--target is for tables", hint=hint)
+    text = _explain_all(data, task, output)
+    if output is None:
+        print_result(text.rstrip())
+        return
+    write_new(output, text)
+    print_result(f"wrote {output}; train with `dlcli train -c {output}`", kept=output)
+
+
+def _explain_all(data: str, task: Literal["classification", "regression"] | None, output: Path | None) -> str:
+    """Return a config with all settings of a data source, each explained in a comment."""
+    from dlcli.config.render import render_explained
+    from dlcli.config.schema import data_sources, explain_setting, starting_config
+
+    sources = data_sources()
+    if data not in sources:
+        raise UsageError(f"unknown data source {data!r}", hint=f"choose one of {', '.join(sources)}")
+    if task is not None and task not in sources[data].tasks:
+        raise UsageError(f"{data} is a data source for {sources[data].tasks[0]}, not {task}", hint="omit --task")
+    if "target" in sources[data].model_fields:
+        raise UsageError(
+            f"{data} needs a file", hint=f"write it like `dlcli config init --data FILE.{data} --target COLUMN`"
+        )
+    explained = render_explained(starting_config(data, task or sources[data].tasks[0]), explain_setting)
+    file = "FILE" if output is None else one_line(str(output))
+    header = f"# yaml-language-server: $schema={SCHEMA_FILE}\n# Train with: dlcli train -c {file}"
+    return f"{header}\n# For completion and hover in an editor: dlcli config schema -o {SCHEMA_FILE}\n{explained}"
+
+
+def _propose(
+    file: str, target: str | None, task: Literal["classification", "regression"] | None, output: Path | None
+) -> None:
+    from dlcli.data.propose import propose_config
+
+    proposal = propose_config(file, target, task, Path() if output is None else output.parent)
+    if output is None:
+        print_result(proposal.text.rstrip())
+        return
+    write_new(output, proposal.text)
+    print_result(proposal.reason, f"wrote {output}; train with `dlcli train -c {output} --eval`", kept=output)
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a new file; an existing file is an error."""
+    try:
+        with open(path, "x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"cannot write {path}: {reason}", hint="choose a file that does not exist yet") from error

@@ -1,0 +1,1 @@
+"""Strict reading of tables: CSV, Parquet and NPZ files."""

@@ -1,0 +1,146 @@
+"""Blocks of a CSV file as texts: by polars where the structure is plain, by the csv module elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dlcli.data.tables.records import records, refuse_ragged, refuse_text
+from dlcli.data.tables.sniff import Layout
+from dlcli.data.tables.source import Source, Unusual
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_SLOW_ROWS = 10_000
+
+
+def fast_blocks(source: Source, layout: Layout) -> Iterator[tuple[pl.DataFrame, bool]]:
+    """Yield blocks of rows as texts without nulls, and whether row numbers and lines keep in step.
+
+    Columns are called "0", "1", … . polars neither checks the number of fields of a short row nor quotes, takes blank
+    lines for rows and CR for text; all of this is checked here.
+
+    Raises:
+        Unusual: If the structure is not plain; `slow_blocks` then reads the file or refuses it.
+    """
+    separator = layout.separator.encode()
+    width = len(layout.header)
+    if width == 1 or len(separator) != 1:
+        raise Unusual
+    first = True
+    for block in source.blocks():
+        if b"\0" in block or (b"\r" in block and block.count(b"\r") != block.count(b"\r\n")):
+            raise Unusual
+        plain = _without_lines(block, layout.header_end) if first else block
+        first = False
+        if plain:
+            yield _plain_rows(plain, separator, width)
+
+
+def _without_lines(block: bytes, count: int) -> bytes:
+    position = 0
+    for _ in range(count):
+        position = block.find(b"\n", position) + 1
+        if position == 0:
+            return b""
+    return block[position:]
+
+
+def _plain_rows(block: bytes, separator: bytes, width: int) -> tuple[pl.DataFrame, bool]:
+    """Return the rows of a block, and whether it has neither quotes nor blank lines."""
+    if b'"' in block:
+        return _by_polars(block, separator, width), False
+    if b"\r" in block:
+        block = block.replace(b"\r\n", b"\n")
+    try:
+        return _by_polars(block, separator, width), True
+    except Unusual:  # looked for only now: it takes as long as reading
+        filled = re.sub(rb"\n\n+", b"\n", block).lstrip(b"\n")
+        if len(filled) == len(block):
+            raise
+        frame = _frame([], width) if not filled else _by_polars(filled, separator, width)
+        return frame, False
+
+
+def _by_polars(block: bytes, separator: bytes, width: int) -> pl.DataFrame:
+    """Return the rows of a block.
+
+    Raises:
+        Unusual: If a row has not `width` fields, or quotes are not in place.
+    """
+    import polars as pl
+
+    data = np.frombuffer(block, dtype=np.uint8)
+    is_separator = data == separator[0]
+    if b'"' in block:
+        is_separator &= ~_inside_quotes(data, separator[0])
+    try:
+        frame = pl.read_csv(
+            block,
+            has_header=False,
+            schema={str(index): pl.String for index in range(width)},
+            separator=separator.decode(),
+            infer_schema=False,
+            empty_string_is_null=False,
+            glob=False,
+        )
+    except pl.exceptions.PolarsError as error:
+        raise Unusual from error
+    if np.count_nonzero(is_separator) != frame.height * (width - 1):  # polars fills short rows in silence
+        raise Unusual
+    return frame
+
+
+def _inside_quotes(data: np.ndarray, separator: int) -> np.ndarray:
+    """Return which bytes lie inside quotes.
+
+    Raises:
+        Unusual: If a quote neither opens or closes a field nor is doubled within one.
+    """
+    quotes = np.flatnonzero(data == ord('"'))
+    if len(quotes) % 2:
+        raise Unusual
+    padded = np.concatenate([[ord("\n")], data, [ord("\n")]]).astype(np.uint8)
+    before, after = padded[quotes[::2]], padded[quotes[1::2] + 2]
+    doubled = quotes[1:-1:2] + 1 == quotes[2::2]  # a closing quote directly before an opening one
+    opens = np.isin(before, (separator, ord("\n")))
+    opens[1:] |= doubled
+    closes = np.isin(after, (separator, ord("\n"), ord("\r")))
+    closes[:-1] |= doubled
+    if not (opens.all() and closes.all()):
+        raise Unusual
+    return np.bitwise_xor.accumulate((data == ord('"')).view(np.uint8)).view(np.bool_)
+
+
+def slow_blocks(source: Source, layout: Layout) -> Iterator[tuple[pl.DataFrame, bool]]:
+    """Yield blocks of rows like `fast_blocks`, from any valid CSV file.
+
+    Raises:
+        DataError: If a row has more or fewer fields than the header, or quotes are wrong.
+    """
+    rows: list[list[str]] = []
+    width = len(layout.header)
+    iterator = records(source, layout.separator)
+    next(iterator, None)
+    for line, fields in iterator:
+        if any("\0" in text for text in fields):
+            hint = "the file is damaged, or no text: write it again"
+            refuse_text(source, layout.separator, lambda text: "\0" in text, "a NUL character", hint)
+        if len(fields) != width:
+            refuse_ragged(source, layout.separator, list(layout.header), line, fields)
+        rows.append(fields)
+        if len(rows) == _SLOW_ROWS:
+            yield _frame(rows, width), False
+            rows = []
+    if rows:
+        yield _frame(rows, width), False
+
+
+def _frame(rows: list[list[str]], width: int) -> pl.DataFrame:
+    import polars as pl
+
+    return pl.DataFrame(rows, schema={str(index): pl.String for index in range(width)}, orient="row")

@@ -1,0 +1,179 @@
+"""Number columns, collected block by block."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dlcli.data.tables.records import shown
+
+if TYPE_CHECKING:
+    import polars as pl
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+MISSING_WORDS = ("NA", "N/A", "NaN", "null", "?", "-", "na", "n/a", "nan", "NAN", "NULL", "Null")
+EXACT = 2**53  # every integer up to here is a float64
+_LEADING_ZERO = r"^0[0-9]"
+_INTEGER = re.compile(r"[+-]?\d+(\.0*)?", re.ASCII)
+_OTHER_MARK = re.compile(r"[+-]?\d+((,\d+)+(\.\d+)?|\.\d+)", re.ASCII)
+_GROUPED = r"^[+-]?[1-9]\d{0,2}(\.\d{3})+(,\d*)?$"
+
+
+@dataclass
+class Numbers:
+    """Values of a column so far, under the assumption that they are numbers.
+
+    Attributes:
+        name: Name of the column.
+        column: Name of the column in the blocks.
+        forced: Whether the user has typed that this is a number.
+        parts: float64 values of the blocks, NaN where missing.
+        numbers: Count of numbers.
+        bad: Count of values that are neither numbers nor missing.
+        first_bad: Row and text of the first of them.
+        words: Texts that stand for missing values.
+        reason: Why the column is no number column although its values look like numbers.
+    """
+
+    name: str
+    column: str
+    forced: bool = False
+    parts: list[np.ndarray] = field(default_factory=list)
+    numbers: int = 0
+    bad: int = 0
+    first_bad: tuple[int, str] = (0, "")
+    words: set[str] = field(default_factory=set)
+    reason: str = ""
+    grouped: bool = False
+
+    @property
+    def is_number(self) -> bool:
+        """Whether this is a number column, perhaps with a few bad values that are errors."""
+        if self.forced:
+            return True
+        if self.reason or (not self.numbers and (self.bad or self.words)):
+            return False
+        return self.bad == 0 or (self.bad == 1 and self.numbers > 1) or self.bad * 9 <= self.numbers
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether more blocks will hardly make it a number column."""
+        return not self.forced and (bool(self.reason) or (self.bad > 1 and self.bad * 9 > self.numbers))
+
+    @property
+    def note(self) -> str:
+        """Remark about the type."""
+        if self.is_number:
+            notes = [] if self.numbers else ["has no values"]
+            notes += [f"{', '.join(sorted(self.words))} is missing here"] if self.words else []
+            notes += ["points that separate thousands are removed"] if self.grouped else []
+            notes += [self.reason] if self.forced and "digits" in self.reason else []
+            return "; ".join(notes)
+        row, text = self.first_bad
+        if not self.numbers and _OTHER_MARK.fullmatch(text):
+            return f"values such as {shown(text)} are no numbers with this decimal mark"
+        if self.reason or not self.numbers:
+            return self.reason
+        numbers = "1 value is a number" if self.numbers == 1 else f"{self.numbers:,} values are numbers"
+        return f"{numbers}; the first that is none is '{shown(text)}' in data row {row + 1:,}"
+
+
+def add_numbers(
+    columns: Sequence[Numbers], frame: pl.DataFrame, row: int, decimal: str, missing: Collection[str]
+) -> None:
+    """Add a block of texts to the columns.
+
+    Args:
+        columns: Columns of this type.
+        frame: Block of texts, without nulls.
+        row: Number of its first row.
+        decimal: Decimal mark.
+        missing: Texts that are missing values, the empty text included.
+    """
+    import polars as pl
+
+    if not columns:
+        return
+    texts = frame.select([column.column for column in columns])
+    if decimal == ",":
+        texts = _with_points(columns, texts)
+    floats = texts.select(pl.all().cast(pl.Float64, strict=False))
+    sums, low, high = (floats.select(reduced).row(0) for reduced in (pl.all().sum(), pl.all().min(), pl.all().max()))
+    zeros = _with_leading_zeros(texts)
+    for index, column in enumerate(columns):
+        text, values = texts.to_series(index), floats.to_series(index)
+        if zeros[index] and not column.forced and not column.reason:
+            example = text.filter(text.str.contains(_LEADING_ZERO) & values.is_not_null())
+            column.reason = f"values with a leading zero, such as {shown(example[0])}" if len(example) else ""
+        is_large = max(abs(low[index] or 0), abs(high[index] or 0)) >= EXACT
+        if is_large and not column.reason:
+            column.reason = _inexact(text, values)
+        if math.isfinite(sums[index]) and not values.null_count():  # a sum that overflows takes the careful way
+            column.numbers += len(text)
+            column.parts.append(np.array(values.to_numpy()))  # a view would keep more memory of polars
+        else:
+            _add_with_gaps(column, text, values, row, missing)
+
+
+def _with_points(columns: Sequence[Numbers], texts: pl.DataFrame) -> pl.DataFrame:
+    """Return numbers with decimal commas as numbers with decimal points; texts with other points become no numbers."""
+    import polars as pl
+
+    pointed = texts.select(pl.all().str.contains(".", literal=True).any()).row(0)
+    series = []
+    for column, text, has_points in zip(columns, texts, pointed, strict=True):
+        comma = text.str.replace_all(",", ".", literal=True)
+        if has_points:
+            stripped = text.str.strip_chars()
+            grouped = stripped.str.contains(_GROUPED)
+            plain = stripped.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
+            column.grouped = column.grouped or bool(grouped.any())
+            comma = plain.zip_with(grouped, text.zip_with(text.str.contains(".", literal=True), comma))
+            wrong = text.str.contains(".", literal=True) & ~grouped  # 1.5 among decimal commas
+            comma = (text + " (decimal point)").zip_with(wrong, comma)
+        series.append(comma)
+    return pl.DataFrame(series)
+
+
+def _with_leading_zeros(texts: pl.DataFrame) -> list[bool]:
+    """Return whether each column has values that begin with 0 and a digit, by comparisons, which are fast.
+
+    -01 stays a number: codes have no minus sign.
+    """
+    import polars as pl
+
+    unsigned = pl.all().is_between(pl.lit("00"), pl.lit("0:"), closed="left").any()  # ":" follows "9"
+    return list(texts.select(unsigned).row(0))
+
+
+def _inexact(text: pl.Series, values: pl.Series) -> str:
+    for value in text.filter((values.abs() >= EXACT) & values.is_finite()).unique(maintain_order=True):
+        number = value.strip()
+        if _INTEGER.fullmatch(number) and abs(int(number.split(".")[0][:400])) > EXACT:
+            return f"integers with more digits than a number keeps, such as {shown(number)}"
+    return ""
+
+
+def _add_with_gaps(column: Numbers, text: pl.Series, values: pl.Series, row: int, missing: Collection[str]) -> None:
+    import polars as pl
+
+    stripped = text.str.strip_chars()
+    if not stripped.equals(text):
+        text, values = stripped, stripped.cast(pl.Float64, strict=False)
+    array = values.fill_null(float("nan")).to_numpy().copy()
+    positions = np.flatnonzero(~np.isfinite(array))
+    array[positions] = np.nan
+    rest = text.gather(positions)
+    gaps = rest.is_in(list(missing))
+    column.words.update(set(rest.filter(gaps).unique()) - {""})
+    wrong = positions[~gaps.to_numpy()]
+    column.numbers += len(array) - len(positions)
+    if len(wrong) and not column.bad:
+        column.first_bad = (row + int(wrong[0]), text[int(wrong[0])].removesuffix(" (decimal point)"))
+    column.bad += len(wrong)
+    column.parts.append(array)

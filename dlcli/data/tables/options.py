@@ -1,0 +1,80 @@
+"""Options of the table readers, and the text of hints that name them."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dlcli.data.tables.records import shown
+from dlcli.errors import DataError
+
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_YAML_WORDS = {"true", "false", "null"}  # YAML 1.2
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How to read a table; `auto` is found from the whole file.
+
+    Attributes:
+        separator: Separator between fields, one character.
+        decimal: Decimal mark, `.` or `,`.
+        encoding: Text encoding.
+        null_values: Texts that are missing values in all columns, besides the empty text. `auto`: NA, N/A, NaN, null,
+            ? and - in columns of numbers and booleans only.
+        types: Types by column name that replace those found. A value that does not fit is an error.
+        columns: Names of the columns to return; None for all. The others are not typed.
+    """
+
+    separator: str = "auto"
+    decimal: str = "auto"
+    encoding: str = "auto"
+    null_values: Sequence[str] | Literal["auto"] = "auto"
+    types: Mapping[str, Literal["number", "boolean", "category"]] = field(default_factory=dict)
+    columns: Collection[str] | None = None
+
+
+def check_marks(options: ReadOptions) -> None:
+    """Raise DataError if the separator or the decimal mark cannot be one."""
+    mark = options.separator
+    if mark != "auto" and (len(mark) != 1 or mark.isalnum() or mark in '"\r\n\0.+-'):
+        hint = 'type data.separator=auto, ",", ";", "|" or "\\t"'
+        raise DataError(
+            f"data.separator must be one character other than letters, digits and quotes. Got {mark!r} instead",
+            hint=hint,
+        )
+    if options.decimal not in ("auto", ".", ","):
+        message = f"data.decimal must be auto, a point or a comma. Got {options.decimal!r} instead"
+        raise DataError(message, hint='type data.decimal=auto, "." or ","')
+
+
+def check_names(file: str, header: Sequence[str], options: ReadOptions) -> None:
+    """Raise DataError if `columns` or `types` name a column that the header lacks."""
+    for name in [*(options.columns or ()), *options.types]:
+        if name not in header:
+            close = difflib.get_close_matches(name, header, n=1)
+            hint = f"did you mean {shown(close[0])}? " if close else ""
+            names = ", ".join(shown(column) for column in header[:20]) + (", …" if len(header) > 20 else "")
+            raise DataError(f"{file}:1: column '{shown(name)}' is not in the file", hint=f"{hint}columns: {names}")
+
+
+def typed(text: str) -> str:
+    """Return a name or value as it is typed within [...] or {...} on the command line."""
+    if _PLAIN_NAME.fullmatch(text) and text.lower() not in _YAML_WORDS:
+        return text
+    return json.dumps(text, ensure_ascii=not text.isprintable())
+
+
+def bad_number_hint(name: str, text: str, decimal: str) -> str:
+    """Return the hint for a value of a number column that is no number."""
+    other = "," if decimal == "." else "."
+    if re.fullmatch(rf"[+-]?\d+\{other}\d+", text.strip()):
+        return f'if "{other}" is the decimal mark of the file, type data.decimal="{other}"; else correct the value'
+    return (
+        f"correct the value; if it stands for a missing one, type data.null_values=[{typed(text)}]; "
+        f"if the column has categories, type data.types={{{typed(name)}: category}}; or data.ignore=[{typed(name)}]"
+    )

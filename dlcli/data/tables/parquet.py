@@ -1,0 +1,144 @@
+"""Reading of Parquet files: types are those of the file, categories are taken by value."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dlcli.data.tables.numbers import EXACT, MISSING_WORDS, Numbers, add_numbers
+from dlcli.data.tables.options import ReadOptions, bad_number_hint, check_names, typed
+from dlcli.data.tables.records import and_more, shown
+from dlcli.data.tables.refuse import check_path
+from dlcli.data.tables.table import Column, Table
+from dlcli.data.tables.texts import BadTextError, Texts
+from dlcli.errors import DataError, one_line
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def read_parquet(path: Path, options: ReadOptions | None = None) -> Table:
+    """Read a Parquet file.
+
+    Numbers and booleans become float64, texts and categories become categories by value, dates and times become ISO
+    texts. An empty text is missing, as in CSV files.
+
+    Args:
+        path: Local file.
+        options: `null_values`, `types` and `columns`; the other settings are for CSV files.
+
+    Raises:
+        DataError: If the file is damaged, or a column has decimals, durations, nested or binary values.
+    """
+    import polars as pl
+
+    options = options or ReadOptions()
+    check_path(path)
+    name = one_line(str(path))
+    with path.open("rb") as file:
+        if file.read(4) != b"PAR1":
+            hint = "type data.name=csv for a CSV file, or write it with DataFrame.to_parquet(FILE)"
+            raise DataError(f"{name} is not a Parquet file", hint=hint)
+        file.seek(0)
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+        try:
+            header = list(pl.read_parquet_schema(file))
+            check_names(name, header, options)
+            wanted = [column for column in header if options.columns is None or column in options.columns]
+            file.seek(0)
+            frame = pl.read_parquet(file, columns=wanted, glob=False, hive_partitioning=False)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+            reason = one_line(str(error).splitlines()[0] if str(error) else "damaged")
+            raise DataError(f"{name} cannot be read as Parquet: {reason}", hint="write the file again") from error
+    if not frame.height:
+        raise DataError(f"{name} has no rows", hint="write a table with at least two rows")
+    columns = {series.name: _column(name, series, options) for series in frame}
+    return Table(name, columns, frame.height, sha256, {})
+
+
+def _column(file: str, series: pl.Series, options: ReadOptions) -> Column:
+    import polars as pl
+
+    kind = series.dtype
+    if isinstance(kind, pl.Categorical | pl.Enum):
+        return _from_texts(file, series.cast(pl.String), options)
+    if kind == pl.String:
+        return _from_texts(file, series, options)
+    if kind in (pl.Date, pl.Datetime):
+        texts = series.dt.to_string("iso") if kind == pl.Date else series.dt.replace_time_zone(None).dt.to_string("iso")
+        return _from_texts(file, texts, options)
+    if kind == pl.Null:
+        return Column(series.name, "number", np.full(len(series), np.nan), (), "has no values")
+    if kind == pl.Boolean or (kind.is_numeric() and not kind.is_decimal()):
+        return _from_numbers(file, series, options)
+    hint = f"convert it to numbers or texts, or type data.ignore=[{typed(series.name)}]"
+    what = "nested values" if kind.is_nested() else "decimals" if kind.is_decimal() else f"values of type {kind}"
+    raise DataError(f"{file}:1: column '{shown(series.name)}' has {what}, which cannot be used", hint=hint)
+
+
+def _from_numbers(file: str, series: pl.Series, options: ReadOptions) -> Column:
+    import polars as pl
+
+    forced = options.types.get(series.name)
+    is_boolean = series.dtype == pl.Boolean
+    if forced == "category" or (forced == "boolean" and not is_boolean):
+        return _from_texts(file, series.cast(pl.String).str.strip_suffix(".0"), options)
+    if not forced and series.dtype.is_integer() and _largest(series) > EXACT:
+        column = _from_texts(file, series.cast(pl.String), options)
+        note = f"integers with more digits than a number keeps, such as {_largest(series)}"
+        return Column(column.name, column.kind, column.values, column.categories, note)
+    values = series.cast(pl.Float64).fill_null(float("nan")).to_numpy().copy()
+    for text in () if options.null_values == "auto" else options.null_values:
+        try:
+            values[values == float(text)] = np.nan
+        except ValueError:
+            continue
+    infinite = np.flatnonzero(np.isinf(values))
+    if len(infinite):
+        row = int(infinite[0])
+        raise _error(file, row, series.name, str(values[row]), len(infinite) - 1, "is not a finite number")
+    return Column(series.name, "boolean" if is_boolean and forced != "number" else "number", values)
+
+
+def _largest(series: pl.Series) -> int:
+    low, high = series.min(), series.max()
+    return max(abs(int(low)), abs(int(high))) if low is not None and high is not None else 0  # type: ignore[arg-type]
+
+
+def _from_texts(file: str, series: pl.Series, options: ReadOptions) -> Column:
+    import polars as pl
+
+    nulls = [] if options.null_values == "auto" else list(options.null_values)
+    words = MISSING_WORDS if options.null_values == "auto" else ()
+    texts = series.fill_null("")
+    texts = pl.select(pl.when(texts.is_in(nulls)).then(pl.lit("")).otherwise(texts)).to_series() if nulls else texts
+    forced = options.types.get(series.name)
+    if forced == "number":
+        number = Numbers(series.name, "0", forced=True)
+        add_numbers([number], pl.DataFrame({"0": texts}), 0, ".", ("", *words))
+        if number.bad:
+            raise _error(file, *_first(number), number.bad - 1, "is not a finite number")
+        return Column(series.name, "number", number.parts[0], (), number.note)
+    column = Texts(series.name, "0")
+    column.add(texts)
+    try:
+        return column.column_of(words, forced)
+    except BadTextError as error:
+        raise _error(file, error.row, series.name, error.text, error.more, "is neither true nor false") from error
+
+
+def _first(number: Numbers) -> tuple[int, str, str]:
+    row, text = number.first_bad
+    return row, number.name, text
+
+
+def _error(file: str, row: int, name: str, text: str, more: int, problem: str) -> DataError:
+    count = and_more(more, "of the column")
+    message = (
+        f"{file}:{row + 1}: column '{shown(name)}' has '{shown(text)}' in data row {row + 1:,}, which {problem}{count}"
+    )
+    return DataError(message, hint=bad_number_hint(name, text, "."))

@@ -1,0 +1,103 @@
+"""Rows of one table file, or of several files below each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NoReturn, TypeAlias
+
+import numpy as np
+
+from dlcli.config.schema import CsvData, TableData
+from dlcli.data.tables.read import ReadOptions, read_csv, read_parquet
+from dlcli.data.tables.table import Column, Table
+from dlcli.errors import DataError
+
+ForcedKind: TypeAlias = Literal["number", "boolean", "category"]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Columns of one file, or of several below each other.
+
+    Attributes:
+        tables: Files in order.
+        part: Index of the file of each row.
+    """
+
+    tables: tuple[Table, ...]
+    columns: Mapping[str, Column]
+    part: np.ndarray
+
+    def place(self, row: int) -> str:
+        """Return `file:line` of a row."""
+        table = self.tables[self.part[row]]
+        return f"{table.file}:{table.locate(row - int((self.part < self.part[row]).sum()))}"
+
+    def fail(self, column: str, bad: np.ndarray, problem: str, hint: str) -> NoReturn:
+        """Raise a DataError about the first of the rows that are `bad`."""
+        rows = np.flatnonzero(bad)
+        more = f", as in {len(rows) - 1:,} more rows" if len(rows) > 1 else ""
+        raise DataError(f"{self.place(int(rows[0]))}: column {column!r} {problem}{more}", hint=hint)
+
+    def select(self, kept: np.ndarray) -> Kept:
+        """Return the rows where `kept` is true."""
+        return Kept(self, np.flatnonzero(kept))
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Rows that are used; indices of examples count these rows only."""
+
+    rows: Rows
+    index: np.ndarray
+
+    def column(self, name: str) -> Column:
+        """Return the used rows of a column."""
+        column = self.rows.columns[name]
+        return Column(column.name, column.kind, column.values[self.index], column.categories, column.note)
+
+
+def read_rows(data: TableData, targets: Mapping[str, ForcedKind]) -> Rows:
+    """Read the file, or the files of the splits, below each other."""
+    files = [data.path] if data.path is not None else [data.train, data.val, data.test]
+    given = [Path(file) for file in files if file is not None]
+    options = _options(data, targets)
+    tables = tuple((read_csv if isinstance(data, CsvData) else read_parquet)(file, options) for file in given)
+    for table in tables[1:]:
+        if missing := [name for name in tables[0].columns if name not in table.columns]:
+            raise DataError(
+                f"{table.file} lacks the column {missing[0]!r} of {tables[0].file}",
+                hint="add it, or list data.features",
+            )
+    columns = {name: _stack([table.columns[name] for table in tables], tables) for name in tables[0].columns}
+    return Rows(tables, columns, np.repeat(np.arange(len(tables)), [table.rows for table in tables]))
+
+
+def _stack(columns: Sequence[Column], tables: Sequence[Table]) -> Column:
+    """Return the columns of one name in several files below each other."""
+    first = columns[0]
+    if len(columns) == 1:
+        return first
+    for column, table in zip(columns, tables, strict=True):
+        if (column.kind in ("number", "boolean")) != (first.kind in ("number", "boolean")):
+            message = f"column {first.name!r} is a {first.kind} in {tables[0].file} and a {column.kind} in {table.file}"
+            raise DataError(message, hint=f"set its type, such as data.types={{{first.name}: category}}")
+    if first.kind in ("number", "boolean"):
+        return Column(first.name, first.kind, np.concatenate([column.values for column in columns]), (), first.note)
+    categories = tuple(sorted({category for column in columns for category in column.categories}))
+    place = {category: code for code, category in enumerate(categories)}
+    parts = []
+    for column in columns:
+        codes = np.array([*(place[category] for category in column.categories), -1], dtype=np.int32)
+        parts.append(codes[column.values])
+    return Column(first.name, first.kind, np.concatenate(parts), categories, first.note)
+
+
+def _options(data: TableData, targets: Mapping[str, ForcedKind]) -> ReadOptions:
+    """Return how to read the files; the type of a target follows from the task."""
+    types = {**data.types, **targets}
+    if not isinstance(data, CsvData):
+        return ReadOptions(types=types)
+    return ReadOptions(data.separator, data.decimal, data.encoding, data.null_values, types)

@@ -1,0 +1,182 @@
+"""Separator, header and decimal mark of a CSV file, found by structure."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dlcli.data.tables.records import records, shown
+from dlcli.data.tables.source import Source
+from dlcli.errors import DataError
+
+SEPARATORS = (",", ";", "\t", "|")
+_ROWS = 200  # records looked at for the decimal mark
+_EXPONENT = r"([eE][+-]?\d+)?"
+_GROUPED_POINT = r"[+-]?[1-9]\d{0,2}(\.\d{3})+"
+_GROUPED_COMMA = r"[+-]?[1-9]\d{0,2}(,\d{3})+"
+_COMMA = re.compile(rf"([+-]?(\d+,\d*|,\d+){_EXPONENT}|{_GROUPED_POINT},\d+)", re.ASCII)
+_POINT = re.compile(rf"([+-]?(\d+\.\d*|\.\d+){_EXPONENT}|{_GROUPED_COMMA}\.\d+)", re.ASCII)
+_UNCLEAR = re.compile(rf"([+-]?\d+|{_GROUPED_POINT}|{_GROUPED_COMMA})", re.ASCII)
+_NUMBER = re.compile(rf"[+-]?(\d+[.,]?\d*|[.,]\d+){_EXPONENT}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Layout of a CSV file.
+
+    Attributes:
+        separator: Separator between fields.
+        decimal: Decimal mark, `.` or `,`.
+        header: Column names, all different.
+        header_end: Lines up to the end of the header.
+    """
+
+    separator: str
+    decimal: str
+    header: tuple[str, ...]
+    header_end: int
+
+
+def find_layout(source: Source, separator: str, decimal: str, missing: Sequence[str]) -> Layout:
+    """Return the layout; settings other than `auto` are taken as they are.
+
+    Raises:
+        DataError: If no or several layouts fit, or the header has duplicate or missing names.
+    """
+    if separator == "auto":
+        separator = _find_separator(source)
+    rows, header_line, header_end = _sample(source, separator, _ROWS)
+    if not rows:
+        next(records(source, separator), None)  # raises if the header is wrong
+        raise DataError(f"{source.name} is empty", hint="give a file with a line of column names and the data below")
+    if re.fullmatch("sep=.?", separator.join(rows[0]).lower()):
+        message = f"{source.name}:{header_line}: column 'sep=' is a mark for Excel, not a column name"
+        raise DataError(message, hint="delete the first line: column names come first")
+    header = _checked_header(source, header_line, rows[0])
+    if decimal == "auto":
+        decimal = _find_decimal(source, header, rows[1:], set(missing))
+    return Layout(separator, decimal, header, header_end)
+
+
+def _sample(source: Source, separator: str, count: int) -> tuple[list[list[str]], int, int]:
+    """Return the first records, the line of the header and the lines up to its end; wrong quotes end the sample."""
+    rows: list[list[str]] = []
+    start = end = 0
+    with source.lines("replace") as lines:
+        reader = csv.reader(lines, delimiter=separator, strict=True)
+        try:
+            for fields in reader:
+                if fields and not rows:
+                    end = reader.line_num
+                if fields:
+                    rows.append(fields)
+                elif not rows:
+                    start = reader.line_num
+                if len(rows) == count:
+                    break
+        except csv.Error:
+            pass  # reported with its place when the file is read
+    return rows, start + 1, end
+
+
+def _find_separator(source: Source) -> str:
+    """Return the separator that splits the first records into the most fields, all in the same number."""
+    fitting: dict[str, int] = {}
+    partly: dict[str, float] = {}
+    rows: list[list[str]] = []
+    for separator in SEPARATORS:
+        rows, _, _ = _sample(source, separator, 100)
+        width = len(rows[0]) if rows else 0
+        if width < 2:
+            continue
+        share = sum(len(fields) == width for fields in rows[1:]) / max(1, len(rows) - 1)
+        partly[separator] = share
+        if share == 1 or len(rows) == 1:
+            fitting[separator] = width
+    if fitting:
+        widest = max(fitting.values())
+        best = [separator for separator, width in fitting.items() if width == widest]
+        if len(best) > 1:
+            names = " and ".join(repr(separator) for separator in best)
+            hint = f"type data.separator={_quoted(best[0])} or data.separator={_quoted(best[1])}"
+            raise DataError(f"{source.name}:1: both {names} separate the lines into {widest} fields", hint=hint)
+        return best[0]
+    if partly:
+        return max(partly, key=lambda separator: partly[separator])
+    _refuse_blanks(source, rows)
+    return ","
+
+
+def _quoted(separator: str) -> str:
+    return '"\\t"' if separator == "\t" else f'"{separator}"'
+
+
+def _refuse_blanks(source: Source, rows: list[list[str]]) -> None:
+    """Raise DataError if the fields are separated by blanks."""
+    widths = {len(fields[0].split()) for fields in rows}
+    if len(rows) > 1 and len(widths) == 1 and widths != {1}:
+        single = all(" ".join(fields[0].split()) == fields[0] for fields in rows)
+        hint = 'type data.separator=" "' if single else "save the table with commas between the values"
+        raise DataError(f"{source.name}:1: the values seem to be separated by blanks", hint=hint)
+
+
+def _checked_header(source: Source, line: int, fields: list[str]) -> tuple[str, ...]:
+    names = [name.strip() for name in fields]
+    place = f"{source.name}:{line}:"
+    if all(_NUMBER.fullmatch(name) for name in names):
+        message = (
+            f"{place} column '{shown(names[0])}' and all others have numbers for names: the header seems to be missing"
+        )
+        raise DataError(message, hint=f"write a first line with the column names, such as {_example(len(names))}")
+    unnamed = [index for index, name in enumerate(names) if not name]
+    if len(unnamed) > 1:
+        places = ", ".join(str(index + 1) for index in unnamed[:5])
+        message = f"{place} column '' has no name; this is so for columns {places}"
+        raise DataError(message, hint="write their names into the first line, or delete the columns")
+    for index in unnamed:  # row names of R and pandas
+        names[index] = f"column_{index + 1}"
+    seen: dict[str, int] = {}
+    for index, name in enumerate(names):
+        if name in seen:
+            message = f"{place} column '{shown(name)}' is there twice, as columns {seen[name] + 1} and {index + 1}"
+            raise DataError(message, hint="give each column a name of its own in the first line")
+        seen[name] = index
+    return tuple(names)
+
+
+def _example(count: int) -> str:
+    return ",".join("abcdefgh"[: min(count, 8)]) + (",…" if count > 8 else "")
+
+
+def _find_decimal(source: Source, header: tuple[str, ...], rows: list[list[str]], missing: set[str]) -> str:
+    """Return the decimal mark that the number columns of the first records show beyond doubt; else the point."""
+    whole = [fields for fields in rows if len(fields) == len(header)]
+    columns = dict(zip(header, zip(*whole, strict=True), strict=True)) if whole else {}
+    comma = _column_with(columns, missing, ",", _COMMA)
+    if comma is None:
+        return "."
+    point = _column_with(columns, missing, ".", _POINT)
+    if point is not None:
+        message = f"{source.name}: column '{shown(point)}' has decimal points, column '{shown(comma)}' commas"
+        raise DataError(message, hint='type data.decimal="." or data.decimal=","')
+    return ","
+
+
+def _column_with(
+    columns: Mapping[str, Sequence[str]],
+    missing: set[str],
+    mark: str,
+    pattern: re.Pattern[str],
+) -> str | None:
+    """Return the first column of numbers of which one has `mark` as its decimal mark beyond doubt."""
+    for name, fields in columns.items():
+        texts = {text.strip() for text in fields if mark in text}
+        if not any(pattern.fullmatch(text) and not _UNCLEAR.fullmatch(text) for text in texts):
+            continue
+        texts = {text.strip() for text in fields} - missing
+        fits = [pattern.fullmatch(text) or _UNCLEAR.fullmatch(text) for text in texts]
+        if fits.count(None) * 4 <= len(fits):  # a few wrong values are reported later
+            return name
+    return None

@@ -1,0 +1,59 @@
+"""Table of columns with types, as read from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+Kind = Literal["number", "boolean", "category", "text", "date"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """Column of a table with n rows.
+
+    Attributes:
+        name: Name in the header.
+        kind: Type that all values of the file have in common. `text` is a category with long or more than 1,000 values.
+        values: Numbers and booleans: float64 of shape (n,), NaN where missing. Otherwise int32 indices into
+            `categories` of shape (n,), -1 where missing.
+        categories: Distinct texts in code-point order; empty for numbers and booleans.
+        note: Remarks about the type, such as the value that keeps a column from being a number.
+    """
+
+    name: str
+    kind: Kind
+    values: np.ndarray
+    categories: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Table of a file.
+
+    Attributes:
+        file: Name of the file as given by the user.
+        columns: Columns by name, in the order of the file.
+        rows: Number of data rows.
+        sha256: SHA-256 of the bytes of the file.
+        found: Separator, decimal mark and encoding of a CSV file, as given or found.
+        line_of: Function behind `locate`.
+    """
+
+    file: str
+    columns: Mapping[str, Column]
+    rows: int
+    sha256: str
+    found: Mapping[str, str]
+    line_of: Callable[[int], int] = field(default=lambda row: row + 1, repr=False, compare=False)
+
+    def locate(self, row: int) -> int:
+        """Return the line of data row `row`, counted from 0, in the file; row + 1 for files without lines.
+
+        Blank lines and line breaks within quotes are counted, which may read the file again.
+        """
+        return self.line_of(row)

@@ -1,0 +1,162 @@
+"""Text columns, collected block by block: categories, booleans, dates and free text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dlcli.data.tables.table import Column
+
+if TYPE_CHECKING:
+    import polars as pl
+
+TRUE, FALSE = frozenset({"true"}), frozenset({"false"})
+FORCED_TRUE, FORCED_FALSE = frozenset({"true", "1", "yes", "t", "y"}), frozenset({"false", "0", "no", "f", "n"})
+_MANY = 1000  # distinct values
+_LONG = 20  # characters
+_TIME = r"(?:[T ](\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?\s?(?:Z|[+-]\d{2}:?\d{2})?)?"
+_ISO = re.compile(rf"(\d{{4}})([-/.])(\d{{1,2}})\2(\d{{1,2}}){_TIME}", re.ASCII)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_NAMED = re.compile(
+    rf"(\d{{1,2}})([- ])({'|'.join(_MONTHS)})[a-z]*\2(\d{{4}}|\d{{2}}){_TIME}", re.ASCII | re.IGNORECASE
+)
+_COMMON = re.compile(rf"(\d{{1,2}})([-/.])(\d{{1,2}})\2(\d{{4}}|\d{{2}}){_TIME}", re.ASCII)
+
+
+@dataclass
+class Texts:
+    """Texts of a column so far, as indices into its distinct values in order of appearance; -1 where empty."""
+
+    name: str
+    column: str
+    note: str = ""
+    index: dict[str, int] = field(default_factory=dict)
+    parts: list[np.ndarray] = field(default_factory=list)
+
+    def add(self, texts: pl.Series) -> None:
+        """Add a block of texts without nulls."""
+        import polars as pl
+
+        distinct = texts.unique()
+        codes = texts.cast(pl.Enum(distinct)).to_physical().to_numpy()
+        places = [-1 if text == "" else self.index.setdefault(text, len(self.index)) for text in distinct]
+        self.parts.append(np.array(places, dtype=np.int32)[codes])
+
+    def column_of(self, words: Collection[str], forced: str | None = None) -> Column:
+        """Return the column with the type that fits all its values.
+
+        Args:
+            words: Texts that are missing values in a column of booleans.
+            forced: Type that the user has typed, `boolean` or `category`.
+
+        Raises:
+            BadTextError: If a value does not fit the forced type.
+        """
+        order = sorted(self.index)
+        codes = _joined(self.parts)
+        places = np.full(len(order) + 1, -1, dtype=np.int32)  # the last place is that of -1
+        for place, text in enumerate(order):
+            places[self.index[text]] = place
+        codes = places[codes]
+        truths = _truths(order, words, forced)
+        if truths is not None:
+            return self._boolean(order, codes, truths)
+        kind = "category" if forced else _kind(order, len(codes) - int((codes < 0).sum()))
+        return Column(self.name, kind, codes, tuple(order), self._notes(order, words, kind))  # type: ignore[arg-type]
+
+    def _boolean(self, order: list[str], codes: np.ndarray, truths: list[float | None]) -> Column:
+        wrong = [place for place, truth in enumerate(truths) if truth is None]
+        rows = np.flatnonzero(np.isin(codes, wrong))
+        if len(rows):
+            raise BadTextError(int(rows[0]), order[int(codes[rows[0]])], len(rows) - 1)
+        values = np.array([np.nan if truth is None else truth for truth in truths] + [np.nan])[codes]
+        gaps = [text for text, truth in zip(order, truths, strict=True) if truth is not None and np.isnan(truth)]
+        return Column(self.name, "boolean", values, (), f"{', '.join(gaps)} is missing here" if gaps else "")
+
+    def _notes(self, order: list[str], words: Collection[str], kind: str) -> str:
+        notes = [self.note] if self.note else []
+        kept = [text for text in order if text in words and text]
+        notes += [f"{', '.join(kept)} is text here"] if kept else []
+        notes += ["it is not clear whether day or month comes first"] if kind == "date" and _is_unclear(order) else []
+        return "; ".join(notes)
+
+
+class BadTextError(Exception):
+    """Value that does not fit the type that the user has typed."""
+
+    def __init__(self, row: int, text: str, more: int) -> None:
+        super().__init__(text)
+        self.row, self.text, self.more = row, text, more
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32)
+
+
+def _truths(order: list[str], words: Collection[str], forced: str | None) -> list[float | None] | None:
+    """Return 1, 0, NaN (missing) or None (no boolean) per text; None if the column is no boolean."""
+    if forced == "category":
+        return None
+    true, false = (FORCED_TRUE, FORCED_FALSE) if forced else (TRUE, FALSE)
+    truths: list[float | None] = []
+    for text in order[: None if forced else 100]:  # TRUE, True, true, NA: never more than some spellings
+        word = text.strip().casefold()
+        truths.append(1.0 if word in true else 0.0 if word in false else np.nan if text.strip() in words else None)
+    if forced:
+        return truths
+    fits = len(truths) == len(order) and None not in truths and any(truth in (0.0, 1.0) for truth in truths)
+    return truths if fits else None
+
+
+def _kind(order: Sequence[str], present: int) -> str:
+    if parse_dates(order) is not None:
+        return "date"
+    if len(order) > _MANY:
+        return "text"
+    is_long = sum(map(len, order)) > _LONG * len(order)
+    return "text" if is_long and len(order) > 10 and len(order) * 10 >= present * 9 else "category"
+
+
+def parse_dates(texts: Sequence[str]) -> list[datetime] | None:
+    """Return the times of dates written alike, without time zones; None if a text is no date or none is given.
+
+    Forms: 2024-01-31, 2024/01/31 and the like; 31.1.2024, 31/1/2024, 1/31/2024, 31-Jan-2024, with four or two digits
+    of the year; a time may follow. Where both are possible, the day comes before the month.
+    """
+    if not texts:
+        return None
+    for pattern, order in ((_ISO, (0, 2, 3)), (_COMMON, (3, 2, 0)), (_COMMON, (3, 0, 2)), (_NAMED, (3, 2, 0))):
+        times = _parse(texts, pattern, order)
+        if times is not None:
+            return times
+    return None
+
+
+def _is_unclear(texts: Sequence[str]) -> bool:
+    return all(_parse(texts, _COMMON, order) is not None for order in ((3, 2, 0), (3, 0, 2)))
+
+
+def _parse(texts: Sequence[str], pattern: re.Pattern[str], order: tuple[int, int, int]) -> list[datetime] | None:
+    times = []
+    for text in texts:
+        match = pattern.fullmatch(text.strip())
+        if match is None:
+            return None
+        parts = match.groups()
+        year, month, day = (_number(parts[place]) for place in order)
+        year += 0 if year > 99 else 2000 if year < 69 else 1900  # as POSIX strptime
+        hour, minute, second = (int(part or 0) for part in parts[4:7])
+        try:
+            times.append(datetime(year, month, day, hour, minute, second, int((parts[7] or "0").ljust(6, "0")[:6])))
+        except ValueError:
+            return None
+    return times
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdigit() else _MONTHS.index(text.lower()) + 1

@@ -25,10 +25,15 @@ if TYPE_CHECKING:
 _printed_json: list[bool] = []  # not empty once stdout has JSON
 
 
-def choose_run(run: str | None, *, quiet: bool = False) -> str:
+def choose_run(run: str | None, *, quiet: bool = False, is_named: bool = True) -> str:
     """Return the run to use; without a name, the newest run whose training has ended.
 
-    Every command prints the run that it uses. A note on stderr tells of a newer run that was passed over.
+    A note on stderr names it if a newer run was passed over.
+
+    Args:
+        run: Name or folder given by the user.
+        quiet: Whether to leave out the note.
+        is_named: Whether the result of the command names the run; otherwise the note always does.
 
     Raises:
         UsageError: If there are no runs.
@@ -38,9 +43,9 @@ def choose_run(run: str | None, *, quiet: bool = False) -> str:
     from dlcli.runs.folder import find_run, list_runs
 
     found, newest = find_run(None), list_runs()[-1]
-    if found != newest and not quiet:
-        note = f"note: using {found.path}, the newest run that has ended; {newest.path} is {newest.status}"
-        sys.stderr.write(visible(note) + "\n")
+    skipped = f"; {newest.path} is {newest.status}" if found != newest else ""
+    if (skipped or not is_named) and not quiet:
+        sys.stderr.write(visible(f"note: using {found.path}, the newest run that has ended{skipped}") + "\n")
     return str(found.path)
 
 

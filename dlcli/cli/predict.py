@@ -11,7 +11,7 @@ import typer
 
 from dlcli.cli.options import CheckpointOption, DataRootOption, DeviceOption, JsonOption, RunArgument, SplitOption
 from dlcli.cli.output import choose_run, print_json, print_result
-from dlcli.errors import UsageError, one_line
+from dlcli.errors import UsageError
 
 if TYPE_CHECKING:
     from dlcli.api import PredictResult
@@ -46,7 +46,7 @@ def predict_command(
     from dlcli import api
 
     result = api.predict(
-        choose_run(run),
+        choose_run(run, is_named=json),
         indices,
         split=split,
         checkpoint=checkpoint,
@@ -57,10 +57,7 @@ def predict_command(
     if json:
         print_json(asdict(result))
     else:
-        chosen = [] if run else [f"run {one_line(result.run)}", ""]
-        print_result(
-            *chosen, *_event_lines(result), *(line for record in result.predictions for line in _lines(record, result))
-        )
+        print_result(*_event_lines(result), *(line for record in result.predictions for line in _lines(record, result)))
 
 
 def _read_indices(text: str) -> list[int]:

@@ -322,7 +322,7 @@ class TableData(TestFraction):
     """Types of columns, where the type that was found is not wanted."""
     missing: Literal["error", "drop", "mean", "median"] = "error"
     """Treatment of missing features: an error, leaving out the example, or the mean or median of the training examples.
-    In a column of categories, `mean` and `median` make missing a category of its own."""
+    In a column of categories, `mean` and `median` make missing another category."""
     unknown: Literal["warn", "error"] = "warn"
     """Treatment of categories that do not occur in the training examples: a note, or an error."""
     min_frequency: PositiveInt = 1

@@ -121,7 +121,7 @@ class _File:
         twice = [text for text in dict.fromkeys(names) if names.count(text) > 1] if len(set(names)) < len(names) else []
         if twice or "" in names:
             problem = f"has {one_line(twice[0])!r} twice" if twice else "has an empty name"
-            raise self.error(name, problem, "give each a name of its own")
+            raise self.error(name, problem, "give each another name")
         return names
 
     def error(self, name: str, problem: str, hint: str) -> DataError:

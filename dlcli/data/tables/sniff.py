@@ -141,7 +141,7 @@ def _checked_header(source: Source, line: int, fields: list[str]) -> tuple[str, 
     for index, name in enumerate(names):
         if name in seen:
             message = f"{place} column '{shown(name)}' is there twice, as columns {seen[name] + 1} and {index + 1}"
-            raise DataError(message, hint="give each column a name of its own in the first line")
+            raise DataError(message, hint="give each column another name in the first line")
         seen[name] = index
     return tuple(names)
 

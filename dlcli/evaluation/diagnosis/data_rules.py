@@ -11,7 +11,7 @@ from dlcli.evaluation.diagnosis.measurements import Facts
 # A fraction s of copies raises test accuracy by at most s times the error rate: with 10 % errors, 1 % of copies by 0.1
 # points, a third of the standard error on 10,000 examples; 5 % by half a point. The presets have no copies.
 _COPIES_HINT, _COPIES_PROBLEM = 0.01, 0.05
-_AS_WELL = 1.0  # standard errors: a smaller difference is likely to be chance
+_AS_WELL = 2.0  # standard errors: a smaller difference may be chance
 _MIN_VAL_EXAMPLES = 30  # even without a mistake, the error rate may be 3 / 30 (Hanley and Lippman-Hand, 1983)
 # Fraction of the loss reduction on train. Presets with a significant gap: at most 0.07; friedman1, half noise: 0.17;
 # 50 digits: 0.20.
@@ -114,7 +114,8 @@ def overfitting(case: Case) -> Finding | None:
     statement = "The model overfits: it has memorized training examples and does worse on examples it has not seen."
     is_problem = is_gap and facts.gap >= _GAP_PROBLEM
     severity: Literal["problem", "hint"] = "problem" if is_problem else "hint"
-    settings = ("model.dropout=0.2", "optimizer.weight_decay=1e-2")
+    has_hidden = bool(case.log.config.model.hidden_sizes)
+    settings = ("model.dropout=0.2" if has_hidden else "optimizer.weight_decay=1e-2", "early_stopping.patience=30")
     return advise("overfitting", severity, statement, tuple(evidence), *settings, why="more data helps more")
 
 

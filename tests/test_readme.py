@@ -46,6 +46,7 @@ def write_files(folder: Path) -> None:
     (folder / "weather.csv").write_text("\n".join(["date,station,rainfall,weather", *days]) + "\n")
 
 
+@pytest.mark.timeout(900)  # about 45 processes, each of which imports torch
 def test_commands_run_in_the_order_shown(clean_place: Path) -> None:
     write_files(clean_place)
     commands = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("dlcli")]

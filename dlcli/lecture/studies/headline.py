@@ -18,8 +18,8 @@ from dlcli.lecture.studies.sentences import (
     name_metric,
 )
 
-# 97.5 % quantiles of Student's t with 1, 2, ... degrees of freedom; the last is used for more.
-_T = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)
+# 95 % quantiles of Student's t with 1, 2, ... degrees of freedom; the last is used for more.
+_T = (6.31, 2.92, 2.35, 2.13, 2.02, 1.94, 1.89, 1.86, 1.83)
 _TITLE = 84  # characters of a title that fit on one line of the figure
 
 
@@ -27,8 +27,8 @@ def leaders(results: StudyResults) -> tuple[VariantResults, ...]:
     """Return the best variant on the validation curves, followed by those that it does not clearly beat.
 
     The best needs the fewest epochs to the level on average, or without a level ends best. It clearly beats a variant
-    if the paired differences are significant (t-test, 95 %), which two seeds hardly ever are. A variant can only lead
-    if it reaches the level, or ends, in every seed. Empty if no variant does.
+    if the paired differences are significant, which they seldom are with two seeds. A variant can only lead if it
+    reaches the level, or ends, in every seed. Empty if no variant does.
     """
     costs = {variant.label: _costs(results, variant) for variant in results.learned}
     able = [variant for variant in results.learned if math.inf not in costs[variant.label]]
@@ -44,7 +44,7 @@ def leaders(results: StudyResults) -> tuple[VariantResults, ...]:
 
 
 def _is_clear(difference: Spread | None) -> bool:
-    """Return whether a mean of paired differences is above 0 (one-sample t-test, two-sided, 95 %)."""
+    """Return whether a mean of paired differences is significantly above 0 (one-sided t-test, 95 %)."""
     if difference is None or difference.sd is None or difference.mean <= 0:
         return False
     quantile = _T[min(difference.n, len(_T) + 1) - 2]
@@ -105,6 +105,7 @@ def write_short(results: StudyResults) -> str:
         key=lambda variant: sign * variant.test.mean if variant.test else 0,
     )
     clause = f"the test {name_metric(results)} of {best.label} is {format_spread(best.test)}"
-    if top is not best and results.compare_test(top, best).verdict == "clear":
+    lead = compare(*([sign * (training.test or 0.0) for training in variant.trainings] for variant in (best, top)))
+    if top is not best and not top.diverged and _is_clear(lead.difference):
         clause += f"; {top.label} ends better, with {format_spread(top.test)}"
     return f"In short: {title}; {clause}."

@@ -46,7 +46,7 @@ def render_comparison(runs: Sequence[Run], comparison: Comparison) -> str:
         ],
         labels=labels,
         runs=Table(
-            "Runs",
+            "Status, epochs and time",
             ["run", "folder", "status", "epochs", "time"],
             [
                 [label, run.path, run.status, len(run.rows), format_seconds(run.summary.get("seconds"))]

@@ -55,7 +55,8 @@ class Predictor:
         """
         values = self._check(inputs)
         dtype = next(self.model.parameters()).dtype
-        scaled = self.input_scaling.apply(values.float()).to(dtype)  # in float32, as the training data
+        # As the training data: tables are scaled in float64, all other data in float32.
+        scaled = self.input_scaling.apply(values if self.info.columns else values.float()).to(dtype)
         split = Split(scaled, scaled.new_zeros(len(scaled)))
         return torch.cat([self.task.predictions(outputs) for outputs, _ in compute_outputs(self.model, split)])
 

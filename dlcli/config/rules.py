@@ -84,6 +84,13 @@ def _table_rules(config: Config) -> Iterator[Violation]:
     if config.task == "classification" and not isinstance(data.target, str):
         message = "must be a single column for classification"
         yield Violation(("data", "target"), message, f"write it like `data.target={data.target[0]}`", ("task",))
+    used = {*([data.target] if isinstance(data.target, str) else data.target), *(data.features or ())}
+    used |= {name for name in (data.time, data.group, data.split) if name is not None}
+    for name in data.ignore:
+        if name in used:
+            yield Violation(
+                ("data", "ignore"), f"leaves out {name!r}, which another setting uses", f"remove {name!r}", ("data",)
+            )
     ways = [name for name in ("time", "group", "split") if getattr(data, name) is not None]
     if len(ways) > 1 or (ways and data.path is None):
         other = ways[1] if len(ways) > 1 else ways[0]

@@ -16,7 +16,7 @@ from dlcli.config.schema import LEAST_EPOCHS, MOST_EPOCHS, USUAL_STEPS
 from dlcli.config.suggest import closest
 from dlcli.data.tables.read import read_csv, read_parquet
 from dlcli.data.tables.table import Column, Table
-from dlcli.errors import UsageError
+from dlcli.errors import UsageError, one_line
 
 _TARGETS = ("target", "label", "class", "y")  # usual names of the column to predict
 _MOST_CLASSES = 20  # a column of more different whole numbers is a quantity
@@ -55,7 +55,7 @@ def propose_config(
     name = "parquet" if Path(file).suffix in _PARQUET else "csv"
     table = (read_parquet if name == "parquet" else read_csv)(Path(file))
     column, reason = _choose_target(table, target)
-    task, why = (task, "as given") if task else _choose_task(column)
+    task, why = (task, "as requested") if task else _choose_task(column)
     ignored = {
         other.name: note for other in table.columns.values() if other is not column and (note := _why_ignored(other))
     }
@@ -73,17 +73,18 @@ def propose_config(
     ]
     if ignored:
         lines += ["  ignore:", *(f"    - {render_value(key)}  # {note}" for key, note in ignored.items())]
-    if gaps:
+    if _count_missing(column):
+        lines.append(f"  missing: drop  # {_count_missing(column):,} examples have no {column.name}")
+    elif gaps:
         listed = ", ".join(f"{key} {n:,}" for key, n in list(gaps.items())[:5])
         lines.append(f"  missing: mean  # missing values: {listed}")
-    elif _count_missing(column):
-        lines.append(f"  missing: drop  # {_count_missing(column):,} examples have no {column.name}")
     lines += [
         f"training: {{epochs: {epochs}, batch_size: {_BATCH}}}  # {n_train:,} examples: about {USUAL_STEPS:,} steps",
         "# Columns to predict from:",
         *(f"#   {line}" for line in _describe(used)),
     ]
-    return Proposal("\n".join(lines) + "\n", f"{reason}; {task}, because {column.name} has {why}")
+    text = "".join(f"{one_line(line)}\n" for line in lines)  # a name with a line break must not add a setting
+    return Proposal(text, one_line(f"{reason}; {task}: {why}"))
 
 
 def _choose_target(table: Table, target: str | None) -> tuple[Column, str]:

@@ -67,11 +67,18 @@ def load_table(config: Config) -> Splits:
         class_names=class_names,
         feature_names=features,
         target_name=", ".join(targets),
-        checksums={Path(table.file).name: table.sha256 for table in rows.tables},
+        checksums=dict(zip(_file_names(data), (table.sha256 for table in rows.tables), strict=True)),
         columns=tuple(infos),
     )
     train, val, test = (Split(scaled[index], outcome[index]) for index in map(torch.from_numpy, splits))
     return Splits(info, train, val, test, scaling, target_scaling, notes=tuple(notes))
+
+
+def _file_names(data: TableData) -> list[str]:
+    """Return a unique name for each file: that of the single file, or the splits of several, which may share a name."""
+    if data.path is not None:
+        return [Path(data.path).name]
+    return [part for part in _PARTS if getattr(data, part) is not None]
 
 
 def _feature_names(rows: Rows, data: TableData, targets: Sequence[str]) -> list[str]:
@@ -79,7 +86,6 @@ def _feature_names(rows: Rows, data: TableData, targets: Sequence[str]) -> list[
     named = {
         "target": targets,
         "features": data.features or (),
-        "ignore": data.ignore,
         "types": tuple(data.types),
         **{key: () if getattr(data, key) is None else (getattr(data, key),) for key in ("time", "group", "split")},
     }
@@ -156,7 +162,7 @@ def _labels(kept: Kept, targets: Sequence[str]) -> tuple[tuple[str, ...], np.nda
 
 def _natural(text: str) -> list[tuple[int, float, str]]:
     """Return a key that sorts 5 before 10."""
-    return [(0, float(part), "") if part.isdigit() else (1, 0.0, part) for part in re.split(r"(\d+)", text) if part]
+    return [(0, float(part), "") if part.isdecimal() else (1, 0.0, part) for part in re.split(r"(\d+)", text) if part]
 
 
 def _number_classes(

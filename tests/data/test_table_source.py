@@ -17,8 +17,11 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 import dlcli
 from dlcli.config.load import load_config
 from dlcli.data import load_splits
+from dlcli.data.propose import propose_config
 from dlcli.data.splits import Splits
 from dlcli.errors import ConfigError, DataError
+from dlcli.runs.run import open_run
+from dlcli.runs.trained_run import load_trained_run
 
 ISLANDS = ("Biscoe", "Dream", "Torgersen")
 
@@ -50,7 +53,7 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, str]], separator: str = ",
 
 def load(path: Path, seed: int = 0, **settings: Any) -> Splits:
     data = {"name": "csv", "path": str(path), "target": "species", "missing": "mean", **settings}
-    task = "classification" if data["target"] == "species" else "regression"
+    task = "regression" if data["target"] == "mass" else "classification"
     return load_splits(load_config({"task": task, "seed": seed, "data": data}).config)
 
 
@@ -167,6 +170,9 @@ def test_a_run_on_a_table_evaluates_predicts_and_refuses_changed_data(clean_plac
     run = dlcli.open_run(result)
     assert run.evaluate().metrics["accuracy"] > 0.9
     assert run.verify().identical
+    trained = load_trained_run(open_run(result.run))
+    predicted = run.predictor.predict(trained.inputs(trained.splits.test))
+    assert (predicted - trained.predict(trained.splits.test)).abs().max() < 1e-6
     assert [column.name for column in run.predictor.info.columns] == ["island", "bill", "mass", "male", "year"]
     path.write_text(path.read_text().replace("Dream", "Biscoe", 1))
     with pytest.raises(DataError) as caught:
@@ -174,11 +180,42 @@ def test_a_run_on_a_table_evaluates_predicts_and_refuses_changed_data(clean_plac
     assert caught.value.exit_code == 3
 
 
+def test_wrong_values_of_ignored_columns_do_not_matter(tmp_path: Path) -> None:
+    rows = [{**row, "note": "?!" if i == 40 else str(i)} for i, row in enumerate(make_rows(100))]
+    path = write_csv(tmp_path / "t.csv", rows)
+    with pytest.raises(DataError, match=r"t\.csv:42: column 'note'"):
+        load(path)
+    assert len(load(path, ignore=["note", "site"]).test) == 20
+
+
+def test_files_of_one_name_have_separate_checksums(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        (tmp_path / part).mkdir()
+        write_csv(tmp_path / part / "data.csv", make_rows(100, len(part)))
+    data = {"name": "csv", "target": "species", "missing": "mean", "ignore": ["site"]}
+    data |= {part: str(tmp_path / part / "data.csv") for part in ("train", "test")}
+    checksums = load_splits(load_config({"task": "classification", "data": data}).config).info.checksums
+    assert list(checksums) == ["train", "test"]
+    assert len(set(checksums.values())) == 2
+
+
+def test_class_names_are_in_natural_order(tmp_path: Path) -> None:
+    rows = [{"x": str(i), "class": ("10", "9", "x²", "²", "Ünder 5")[i % 5]} for i in range(100)]
+    assert load(write_csv(tmp_path / "t.csv", rows), target="class", features=["x"]).info.class_names[:2] == ("9", "10")
+
+
+def test_a_name_with_a_line_break_adds_no_setting_to_a_proposed_config(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('"a\nseed: 7","b\n# x",y\n' + "".join(f"{i % 5},,{i % 2}\n" for i in range(50)))
+    text = propose_config(str(tmp_path / "t.csv"), "y", None, tmp_path).text
+    (tmp_path / "t.yaml").write_text(text)
+    assert load_config(tmp_path / "t.yaml").config.seed == 0
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"target": "specie"}, "did you mean species?"),
-        ({"ignore": ["sight"]}, "data.ignore names"),
+        ({"ignore": ["sight"]}, "column 'sight' is not in the file"),
         ({"max_categories": 2}, "more than 2"),
         ({"unknown": "error", "split": "site"}, "must contain train, val or test"),
         ({"target": "mass", "features": ["mass"]}, "is target and feature"),
@@ -200,6 +237,7 @@ def test_wrong_columns_are_reported(tmp_path: Path, settings: dict[str, Any], me
         ({"path": "a.csv", "test": "b.csv", "target": "a"}, "needs data.train"),
         ({"path": "a.csv", "target": ["a", "b"]}, "must be a single column for classification"),
         ({"path": "a.csv", "target": "a", "time": "b", "group": "c"}, "cannot be combined with data.time"),
+        ({"path": "a.csv", "target": "a", "ignore": ["b", "a"]}, "data.ignore leaves out 'a'"),
     ],
 )
 def test_contradictory_settings_are_config_errors(data: dict[str, Any], message: str) -> None:

@@ -18,7 +18,7 @@ _YAML_WORDS = {"true", "false", "null"}  # YAML 1.2
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How to read a table; `auto` is found from the whole file.
+    """Options for reading a table; `auto` is found from the whole file.
 
     Attributes:
         separator: Separator between fields, one character.
@@ -28,6 +28,7 @@ class ReadOptions:
             ? and - in columns of numbers and booleans only.
         types: Types by column name that replace those found. A value that does not fit is an error.
         columns: Names of the columns to return; None for all. The others are not typed.
+        ignored: Names of columns to leave out, whatever their values are.
     """
 
     separator: str = "auto"
@@ -36,6 +37,11 @@ class ReadOptions:
     null_values: Sequence[str] | Literal["auto"] = "auto"
     types: Mapping[str, Literal["number", "boolean", "category"]] = field(default_factory=dict)
     columns: Collection[str] | None = None
+    ignored: Collection[str] = ()
+
+    def wants(self, name: str) -> bool:
+        """Return whether a column is to be returned."""
+        return (self.columns is None or name in self.columns) and name not in self.ignored
 
 
 def check_marks(options: ReadOptions) -> None:
@@ -53,8 +59,8 @@ def check_marks(options: ReadOptions) -> None:
 
 
 def check_names(file: str, header: Sequence[str], options: ReadOptions) -> None:
-    """Raise DataError if `columns` or `types` name a column that the header lacks."""
-    for name in [*(options.columns or ()), *options.types]:
+    """Raise DataError if `columns`, `types` or `ignored` name a column that the header lacks."""
+    for name in [*(options.columns or ()), *options.types, *options.ignored]:
         if name not in header:
             close = difflib.get_close_matches(name, header, n=1)
             hint = f"did you mean {shown(close[0])}? " if close else ""

@@ -48,7 +48,7 @@ def read_parquet(path: Path, options: ReadOptions | None = None) -> Table:
         try:
             header = list(pl.read_parquet_schema(file))
             check_names(name, header, options)
-            wanted = [column for column in header if options.columns is None or column in options.columns]
+            wanted = [column for column in header if options.wants(column)]
             file.seek(0)
             frame = pl.read_parquet(file, columns=wanted, glob=False, hive_partitioning=False)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:

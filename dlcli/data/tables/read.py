@@ -76,7 +76,7 @@ class _Reader:
         self._numbers: dict[str, Numbers] = {}
         self._texts: dict[str, Texts] = {}
         for index, name in enumerate(layout.header):
-            if options.columns is None or name in options.columns:
+            if options.wants(name):
                 self._begin(str(index), name)
 
     def _begin(self, key: str, name: str) -> None:

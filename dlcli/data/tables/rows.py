@@ -99,5 +99,6 @@ def _options(data: TableData, targets: Mapping[str, ForcedKind]) -> ReadOptions:
     """Return how to read the files; the type of a target follows from the task."""
     types = {**data.types, **targets}
     if not isinstance(data, CsvData):
-        return ReadOptions(types=types)
-    return ReadOptions(data.separator, data.decimal, data.encoding, data.null_values, types)
+        return ReadOptions(types=types, ignored=data.ignore)
+    marks = (data.separator, data.decimal, data.encoding, data.null_values)
+    return ReadOptions(*marks, types, ignored=data.ignore)

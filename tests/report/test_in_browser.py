@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import axe_core_python
-import browser
 import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from test_page import PAGES
+
+from report import browser
 
 pytestmark = pytest.mark.skipif(
     not (browser.CHROMIUM and browser.CHROMEDRIVER),

@@ -11,7 +11,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import examples
 import pytest
 
 from dlcli.evaluation.diagnosis.finding import write_advice
@@ -19,6 +18,7 @@ from dlcli.report.compare import render_comparison
 from dlcli.report.html import code, number
 from dlcli.report.page import Contents, render_report
 from dlcli.runs.comparison import Comparison
+from report import examples
 
 DIVERGED = {"status": "diverged", "error": "NaN"}
 INLINE = {"span", "strong", "code", "a"}

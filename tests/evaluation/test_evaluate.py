@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_baselines import make_run
 
 from dlcli.api import build_experiment
 from dlcli.config.load import load_config
@@ -11,6 +10,7 @@ from dlcli.errors import DataError, UsageError
 from dlcli.evaluation.evaluate import evaluate_fully, evaluate_model
 from dlcli.evaluation.predictions import predict_examples
 from dlcli.training import evaluation as training_evaluation
+from evaluation.test_baselines import make_run
 
 
 def test_results_do_not_depend_on_the_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,8 @@ class DlcliError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {hint}")  # Python prints notes below the message, in notebooks too
 
     @property
     def record(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -14,7 +15,15 @@ _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if
 def exit_on_signals() -> None:
     """Make signals end the process with 128 + their number and no traceback, while nothing needs saving."""
     for number in _handled_signals():
-        signal.signal(number, lambda signum, _frame: os._exit(128 + signum))
+        signal.signal(number, _exit)
+
+
+def _exit(signum: int, _frame: FrameType | None) -> None:
+    """End the process at once; exception handlers could print a traceback or wait."""
+    if signum == signal.SIGINT:
+        with suppress(OSError):  # stderr may be closed
+            os.write(2, b"interrupted\n")
+    os._exit(128 + signum)
 
 
 def _handled_signals() -> list[signal.Signals]:

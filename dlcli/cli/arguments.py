@@ -76,7 +76,7 @@ class _Command(_PlainFlags, TyperCommand):
         except USAGE_ERROR as error:
             option = getattr(error, "option_name", None)
             if option and "overrides" in arguments:
-                raise unknown_option(option, ctx.command_path) or error from error
+                raise unknown_option(option, args, ctx.command_path) or error from error
             raise
         return super().parse_args(ctx, args)
 

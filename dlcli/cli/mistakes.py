@@ -35,12 +35,28 @@ def unknown_command(name: str, commands: Sequence[str], group: str) -> UsageErro
     return UsageError(f"{group} has no command {name!r}", hint=hint)
 
 
-def unknown_option(option: str, command: str) -> UsageError | None:
-    """Return the error for a setting that was written as an option, such as `--epochs`; None if it is no setting."""
+def unknown_option(option: str, arguments: Sequence[str], command: str) -> UsageError | None:
+    """Return the error for a setting that was written as an option, such as `--epochs 3`; None if it is no setting.
+
+    Args:
+        option: Unknown option, such as `--epochs`.
+        arguments: Arguments as they were typed.
+        command: Words before the arguments, such as `dlcli train`.
+    """
     from dlcli.config.suggest import find_setting
 
     setting = find_setting(option.lstrip("-").replace("-", "_"))
     if setting is None:
         return None
-    message = f"{command} has no option {option}"
-    return UsageError(message, hint=f"write it like `{setting}=VALUE`")
+    value = _value_of(option, arguments)
+    return UsageError(f"{command} has no option {option}", hint=f"write it like `{setting}={value}`")
+
+
+def _value_of(option: str, arguments: Sequence[str]) -> str:
+    """Return the value typed after an option, `VALUE` if there is none."""
+    for argument, following in zip(arguments, [*arguments[1:], "-"], strict=True):
+        if argument.startswith(f"{option}="):
+            return argument.removeprefix(f"{option}=")
+        if argument == option and not following.startswith("-") and "=" not in following:
+            return following
+    return "VALUE"

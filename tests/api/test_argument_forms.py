@@ -49,6 +49,7 @@ def test_results_and_open_runs_stand_for_their_run(clean_place: Path) -> None:
             "overrides must be a list of key=value or a dict. Got 'seed=1'",
         ),
         (lambda: dlcli.train("digits", [1]), "overrides must be a list"),
+        (lambda: dlcli.train("digits", epochs=3), "train() has no argument 'epochs'"),
         (lambda: dlcli.load_config({"seed": object()}), "a config cannot contain this value"),
     ],
 )
@@ -56,7 +57,7 @@ def test_a_wrong_argument_is_named(clean_place: Path, call: Any, message: str) -
     with pytest.raises(UsageError) as caught:
         call()
     assert caught.value.message.startswith(message)
-    assert caught.value.hint
+    assert caught.value.__notes__ == [f"hint: {caught.value.hint}"], "shown below the message in a notebook"
 
 
 def test_a_mistake_in_a_dict_is_shown_with_its_place(clean_place: Path) -> None:

@@ -23,19 +23,19 @@ Dlcli = Callable[..., Finished]
         (
             "train -c digits --epochs 3",
             "dlcli train has no option --epochs",
-            "write it like `training.epochs=VALUE`",
+            "write it like `training.epochs=3`",
         ),
         (
             "train digits --batch-size=32",
             "dlcli train has no option --batch-size",
-            "write it like `training.batch_size=VALUE`",
+            "write it like `training.batch_size=32`",
         ),
         (
-            "explain digits --learning-rate 1",
+            "explain digits --learning-rate",
             "dlcli explain has no option --learning-rate",
             "write it like `optimizer.lr=VALUE`",
         ),
-        ("config show digits --seed 3", "dlcli config show has no option --seed", "write it like `seed=VALUE`"),
+        ("config show digits --seed 3", "dlcli config show has no option --seed", "write it like `seed=3`"),
         ("train -c digits --xyzzy", "No such option: --xyzzy", "run `dlcli train --help` for usage"),
         ("eval --epochs 3", "No such option: --epochs", "run `dlcli eval --help` for usage"),
     ],

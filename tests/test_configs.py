@@ -43,7 +43,9 @@ def test_a_config_reaches_the_metric_in_its_header(clean_place: Path, preset: st
     assert low <= result.test[metric] <= high
 
 
-@pytest.mark.parametrize(("preset", "floor"), [("fashion_mnist", 0.885), ("fashion_mnist_linear", 0.84)])
+@pytest.mark.parametrize(
+    ("preset", "floor"), [pytest.param("fashion_mnist", 0.885, marks=pytest.mark.long), ("fashion_mnist_linear", 0.84)]
+)
 def test_fashion_mnist_reaches_its_accuracy_on_the_real_test_images(
     clean_place: Path, fashion_root: Path, dlcli: Callable[..., Finished], preset: str, floor: float
 ) -> None:

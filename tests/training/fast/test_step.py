@@ -80,7 +80,7 @@ class Training:
         return [parameter.detach().to(CPU, copy=True) for parameter in self._model.parameters()]
 
 
-@pytest.mark.parametrize("schedule", ["at once", "late", 1, 2])
+@pytest.mark.parametrize("schedule", [pytest.param("at once", marks=pytest.mark.long), "late", 1])
 @pytest.mark.parametrize("data_device", [CUDA, CPU], ids=["resident", "too large"])
 @pytest.mark.parametrize(("preset", "setting"), CASES)
 def test_gpu_graphs_match_cpu_steps_without_host_waits(

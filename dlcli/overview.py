@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import nn
 
@@ -41,9 +43,9 @@ def describe_run(
     """
     info = splits.info
     steps_per_epoch = count_batches(len(splits.train), config.training.batch_size)
-    outputs = f"{info.out_features} classes" if info.task == "classification" else info.target_name
+    name, outputs = describe_data(config), describe_outputs(info)
     essentials = [
-        ("data", f"{info.name}: {len(splits.train):,} train, {len(splits.val):,} val, {len(splits.test):,} test"),
+        ("data", f"{name}: {len(splits.train):,} train, {len(splits.val):,} val, {len(splits.test):,} test"),
         ("inputs", describe_inputs(config, splits)),
         ("task", f"{config.task}: {info.in_features:,} inputs, {outputs}; loss {config.loss.name}"),
         ("model", f"{describe_layers(config, info)}; {count_parameters(model):,} parameters, init {config.model.init}"),
@@ -97,6 +99,23 @@ def describe_optimizer(config: Config) -> str:
     return ", ".join(parts)
 
 
+def describe_data(config: Config) -> str:
+    """Return the name of the data: the user's file or folder, or a source with the kind of synthetic data."""
+    data = config.data
+    path = getattr(data, "path", None) or getattr(data, "train", None)
+    if path:
+        return one_line(Path(path).name)
+    kind = getattr(data, "pattern", None) or getattr(data, "function", None)  # of synthetic data
+    return f"{data.name}, {kind}" if kind else data.name
+
+
+def describe_outputs(info: DataInfo) -> str:
+    """Return what is predicted: the classes, with the column of a table that has them, or the target."""
+    if info.task == "regression":
+        return info.target_name
+    return f"{info.out_features} classes" + (f" of {info.target_name}" if info.columns else "")
+
+
 def describe_setup(config: Config, info: DataInfo | None) -> tuple[str, str, str]:
     """Return data, model and optimizer in a few words each, such as `digits`, `64-32-10, sigmoid` and `sgd, lr 0.05`.
 
@@ -104,9 +123,8 @@ def describe_setup(config: Config, info: DataInfo | None) -> tuple[str, str, str
         config: Config of the run.
         info: Description of the data; None leaves out the layer sizes.
     """
-    kind = getattr(config.data, "pattern", None) or getattr(config.data, "function", None)  # of synthetic data
-    data = f"{config.data.name}, {kind}" if kind else config.data.name
-    return data, describe_layers(config, info) if info else config.model.activation, describe_optimizer(config)
+    layers = describe_layers(config, info) if info else config.model.activation
+    return describe_data(config), layers, describe_optimizer(config)
 
 
 def _training(config: Config, steps_per_epoch: int) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from dlcli.cli.options import ConfigOption, JsonOption, OverridesArgument, QuietOption
 from dlcli.cli.output import make_table, print_json, print_result
+from dlcli.errors import one_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from dlcli.api import ExplainResult
 
 _WIDTH = 80
+_SHOWN_COLUMNS = 40
 
 
 def explain_command(
@@ -46,6 +48,7 @@ def explain_command(
 def _page(result: ExplainResult, config: str) -> Iterator[RenderableType]:
     yield f"{result.config}: {result.model}; {result.parameters:,} parameters\n"
     yield from _layers(result)
+    yield from _inputs(result)
     yield from _section("The function", result.function)
     yield from _section("The loss", result.loss)
     yield from _classification(result)
@@ -54,7 +57,7 @@ def _page(result: ExplainResult, config: str) -> Iterator[RenderableType]:
     yield from _settings(result, config)
 
 
-def _section(heading: str, lines: tuple[str, ...]) -> Iterator[str]:
+def _section(heading: str, lines: Sequence[str]) -> Iterator[str]:
     yield f"\n{heading}"
     for line in lines:
         yield _wrapped(line)
@@ -90,6 +93,15 @@ def _layers(result: ExplainResult) -> Iterator[RenderableType]:
         f"in {result.steps_per_epoch:,} step{'' if result.steps_per_epoch == 1 else 's'}.",
         indent="",
     )
+
+
+def _inputs(result: ExplainResult) -> Iterator[RenderableType]:
+    if not result.inputs:
+        return
+    lines = [f"{name}: {kind}, {encoding}" for name, kind, encoding in result.inputs[:_SHOWN_COLUMNS]]
+    if len(result.inputs) > _SHOWN_COLUMNS:
+        lines.append(f"and {len(result.inputs) - _SHOWN_COLUMNS:,} more columns")
+    yield from _section("The inputs, each made from the value x of a column", [one_line(line) for line in lines])
 
 
 def _classification(result: ExplainResult) -> Iterator[RenderableType]:

@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dlcli.data.scaling import Scaling
 from dlcli.data.tables.table import Column
 
 UNKNOWN = -1.0  # code of a category that has no feature
+_SHOWN = 10  # categories in a description
 _ROWS = 4096  # rows per block, so that the comparison of categories needs little memory
 
 
@@ -120,6 +122,39 @@ class Encoder(nn.Module):
             hits = (values == self.code) | (missing & self.code.isnan())
             target.copy_(torch.where(self.is_number, torch.where(missing, self.fill, values), hits.double()))
         return out
+
+
+def describe_encoding(columns: Sequence[ColumnInfo], scaling: Scaling) -> list[tuple[str, str, str]]:
+    """Return name, type and encoding of each column, such as `('age', 'number', '(x − 48.5) / 13.1')`.
+
+    Args:
+        columns: Columns in the order of the features.
+        scaling: Scaling of the features.
+    """
+    n = sum(len(column.features) for column in columns)
+    shifts, scales = ((values.expand(n) if n else values).tolist() for values in (scaling.shift, scaling.scale))
+    described: list[tuple[str, str, str]] = []
+    first = 0
+    for column in columns:
+        if column.kind == "category":
+            names = [feature.removeprefix(f"{column.name}=") for feature in column.features]
+            listed = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+            text = f"one-hot, {len(names)} features: {listed}"
+        else:
+            text = _describe_scaling(shifts[first], scales[first])
+        described.append((column.name, column.kind, text))
+        first += len(column.features)
+    return described
+
+
+def _describe_scaling(shift: float, scale: float) -> str:
+    """Return (x − shift) / scale as text, without parts that change nothing."""
+    text = "x"
+    if shift:
+        text = f"x {'−' if shift > 0 else '+'} {abs(shift):.4g}"
+    if scale == 1:
+        return text
+    return f"{f'({text})' if shift else text} / {scale:.4g}"
 
 
 def count_unknown(column: Column, info: ColumnInfo, rows: np.ndarray) -> dict[str, int]:

@@ -14,6 +14,7 @@ from dlcli.config.describe import LECTURE
 from dlcli.config.load import LoadedConfig, load_config
 from dlcli.config.render import flatten, render_value
 from dlcli.config.schema import Config
+from dlcli.data.encoding import describe_encoding
 from dlcli.data.splits import Split
 from dlcli.experiment import Experiment, build_float32_cpu_experiment, first_batch
 from dlcli.model import count_parameters, layer_sizes
@@ -63,6 +64,7 @@ class ExplainResult:
         batch_size: Number of examples in a full batch.
         steps_per_epoch: Number of batches per epoch, including a smaller last batch.
         train_examples: Number of training examples.
+        inputs: Name, type and encoding of each column of a table; empty for other data.
         function: Formula of f(x, θ), followed by the definitions of its parts.
         loss: Formula of L(X, Y, θ), followed by the definitions of its parts.
         update: Formulas of one optimizer step.
@@ -84,6 +86,7 @@ class ExplainResult:
     batch_size: int
     steps_per_epoch: int
     train_examples: int
+    inputs: tuple[tuple[str, str, str], ...]
     function: tuple[str, ...]
     loss: tuple[str, ...]
     update: tuple[str, ...]
@@ -127,6 +130,7 @@ def explain(source: str | os.PathLike[str] | LoadedConfig, overrides: Sequence[s
         batch_size=batch_size,
         steps_per_epoch=steps_per_epoch,
         train_examples=n,
+        inputs=tuple(describe_encoding(info.columns, experiment.splits.input_scaling)),
         function=tuple(notation.function_lines(config)),
         loss=tuple(notation.loss_lines(config, info.out_features)),
         update=tuple(notation.update_lines(config, steps_per_epoch)),

@@ -12,10 +12,11 @@ from dlcli.evaluation.diagnosis.diagnose import RULE_NAMES, find_problems
 from dlcli.evaluation.diagnosis.finding import Finding, write_advice
 from dlcli.evaluation.diagnosis.measurements import measure
 from dlcli.evaluation.evaluate import evaluate_trained
-from dlcli.overview import describe_run
+from dlcli.overview import describe_data, describe_run
 from dlcli.plots.gallery import pictures
 from dlcli.report.html import Image, embed, render_page, write_page
 from dlcli.report.record import (
+    columns_table,
     environment_facts,
     epochs_table,
     layers_table,
@@ -92,6 +93,7 @@ class Contents:
     looked_for: Sequence[str] = ()
     curves: Sequence[Image] = ()
     pictures: Sequence[Image] = ()
+    columns: Table | None = None
     layers: Table | None = None
     unit: str = ""
 
@@ -110,6 +112,7 @@ def _contents(run: Run, trained: TrainedRun, checkpoint: CheckpointName, notify:
         looked_for=RULE_NAMES,
         curves=[image for name, image in images if name in _CURVES],
         pictures=[image for name, image in images if name not in _CURVES],
+        columns=columns_table(trained.info.columns, trained.splits.input_scaling),
         layers=layers_table(trained.model, trained.info.in_features),
         unit=trained.info.target_unit,
     )
@@ -135,6 +138,7 @@ def render_report(run: Run, contents: Contents) -> str:
             ("repeat", "How to reproduce this run", True),
         ],
         record=run,
+        data=describe_data(run.config),
         contents=contents,
         comparison=compare_models(measured) if measured else None,
         tables=metric_tables(measured) if measured else (),

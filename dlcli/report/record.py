@@ -13,6 +13,8 @@ from torch import nn
 
 from dlcli.config.render import flatten, render_value
 from dlcli.config.schema import Config
+from dlcli.data.encoding import ColumnInfo, describe_encoding
+from dlcli.data.scaling import Scaling
 from dlcli.model import count_parameters
 from dlcli.report.html import as_text
 from dlcli.report.tables import Cell, Table, Value
@@ -48,6 +50,15 @@ def layers_table(model: nn.Sequential, in_features: int) -> Table:
         rows.append([str(i), type(module).__name__, size, ", ".join(shapes) or "–", count_parameters(module)])
     rows.append(["total", "", "", "", count_parameters(model)])
     return Table("Layers, from inputs to outputs", ["layer", "type", "outputs", "shapes", "parameters"], rows)
+
+
+def columns_table(columns: Sequence[ColumnInfo], scaling: Scaling) -> Table | None:
+    """Return a table of the columns and of the inputs made from them; None if the data is no table."""
+    if not columns:
+        return None
+    rows: list[list[Value]] = [[*described] for described in describe_encoding(columns, scaling)]
+    caption = f"Columns of the table, and how x becomes an input ({len(rows):,})"
+    return Table(caption, ["column", "type", "encoding"], rows, is_folded=len(rows) > _MOST_EPOCHS)
 
 
 def settings_tables(config: Config, origins: Mapping[str, str]) -> list[Table]:

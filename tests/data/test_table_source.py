@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import dlcli
+from dlcli import api
 from dlcli.config.load import load_config
 from dlcli.data import load_splits
 from dlcli.data.propose import propose_config
@@ -244,3 +245,21 @@ def test_wrong_columns_are_reported(tmp_path: Path, settings: dict[str, Any], me
 def test_contradictory_settings_are_config_errors(data: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config({"task": "classification", "data": {"name": "csv", **data}})
+
+
+def test_columns_are_described_by_name_in_explain_and_the_report(clean_place: Path) -> None:
+    write_csv(clean_place / "penguins.csv", make_rows(300))
+    data = {"name": "csv", "path": "penguins.csv", "target": "species", "ignore": ["site"], "missing": "mean"}
+    config = {"task": "classification", "data": data, "training": {"epochs": 2}}
+    inputs = {name: (kind, text) for name, kind, text in api.explain(load_config(config)).inputs}
+    splits = load_splits(load_config(config).config)
+    place = splits.info.feature_names.index("mass")
+    shift, scale = (float(values[place]) for values in (splits.input_scaling.shift, splits.input_scaling.scale))
+    assert inputs["mass"] == ("number", f"(x − {shift:.4g}) / {scale:.4g}")
+    assert inputs["island"] == ("category", "one-hot, 4 features: Biscoe, Dream, Rare, Torgersen")
+    run = dlcli.train(config)
+    assert f"penguins.csv: {len(splits.train)} train" in dict(dlcli.plan(config).essentials)["data"]
+    assert "3 classes of species" in dict(dlcli.plan(config).essentials)["task"]
+    page = Path(api.report(run).file).read_text(encoding="utf-8")
+    assert "classification of penguins.csv" in page
+    assert f"(x − {shift:.4g}) / {scale:.4g}" in page

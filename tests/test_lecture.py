@@ -12,6 +12,7 @@ import json
 import math
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from dlcli.runs.trained_run import load_trained_run
 
 PAGE = CHECKOUT / "docs" / "lecture.md"
 PICTURES = CHECKOUT / "docs" / "lecture"
+Dlcli = Callable[..., Finished]
 NUMBER = re.compile(r"(?<![\w.])[-+−]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
 WHEN = re.compile(r"epoch \d+|\d+(?:\.\d+)? s\b")  # the best epoch depends on last digits, a duration on the machine
 BLOCK = re.compile(r"^```\n(\$ .*?)^```$", flags=re.DOTALL | re.MULTILINE)
@@ -53,10 +55,17 @@ def run(command: str, folder: Path) -> str:
     return done.stdout
 
 
-def printed(block: str, folder: Path) -> str:
+def printed(block: str, folder: Path, dlcli: Dlcli) -> str:
     """Return a block with the current output of its commands."""
     commands = [line.removeprefix("$ ") for line in block.splitlines() if line.startswith("$ ")]
-    outputs = [run(command, folder) for command in commands]
+    outputs = []
+    for command in commands:
+        if "|" in command or not command.startswith("dlcli "):
+            outputs.append(run(command, folder))
+        else:  # in this process, because each new one imports torch
+            done = dlcli(*shlex.split(command)[1:])
+            assert done.code == 0, (command, done.err)
+            outputs.append(done.out)
     return "".join(f"$ {command}\n{output}" for command, output in zip(commands, outputs, strict=True))
 
 
@@ -76,13 +85,13 @@ def place(clean_place: Path) -> Path:
     return clean_place
 
 
-def check(place: Path, skipped: tuple[str, ...]) -> None:
+def check(place: Path, dlcli: Dlcli, skipped: tuple[str, ...]) -> None:
     text = PAGE.read_text(encoding="utf-8")
     fresh = text
     for block in BLOCK.findall(text):
         if any(word in block for word in skipped):
             continue
-        now = printed(block, place)
+        now = printed(block, place, dlcli)
         fresh = fresh.replace(block, now)
         if "DLCLI_UPDATE_SNAPSHOTS" not in os.environ:
             assert_similar(block, now)
@@ -106,24 +115,24 @@ def test_the_picture_folder_holds_exactly_the_shown_pictures() -> None:
     assert sorted(shown) == sorted(path.name for path in PICTURES.iterdir())
 
 
-def test_commands_print_the_shown_output(place: Path) -> None:
-    check(place, (TAKES_LONG, *NEEDS_FASHION_MNIST))
+def test_commands_print_the_shown_output(place: Path, dlcli: Dlcli) -> None:
+    check(place, dlcli, (TAKES_LONG, *NEEDS_FASHION_MNIST))
 
 
-def test_commands_on_fashion_mnist_print_the_shown_output(place: Path, fashion_root: Path) -> None:
+def test_commands_on_fashion_mnist_print_the_shown_output(place: Path, dlcli: Dlcli, fashion_root: Path) -> None:
     text = PAGE.read_text(encoding="utf-8")
     others = tuple(block for block in BLOCK.findall(text) if not any(word in block for word in NEEDS_FASHION_MNIST))
     cache = Path(os.environ["XDG_CACHE_HOME"]) / "dlcli"
     cache.mkdir(parents=True)
     (cache / "FashionMNIST").symlink_to(fashion_root / "FashionMNIST")
-    check(place, others)
+    check(place, dlcli, others)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-def test_studies_print_the_shown_output(place: Path) -> None:
+def test_studies_print_the_shown_output(place: Path, dlcli: Dlcli) -> None:
     text = PAGE.read_text(encoding="utf-8")
-    check(place, tuple(block for block in BLOCK.findall(text) if TAKES_LONG not in block))
+    check(place, dlcli, tuple(block for block in BLOCK.findall(text) if TAKES_LONG not in block))
 
 
 def test_row_1_only_task_and_data_change(clean_place: Path) -> None:

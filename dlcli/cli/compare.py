@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,7 @@ from dlcli.cli.options import DpiOption, JsonOption
 from dlcli.cli.output import fitting_blocks, make_table, print_json, print_result
 from dlcli.cli.table_formats import TableFormat, format_table
 from dlcli.errors import UsageError
+from dlcli.text import columns_of
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -125,7 +127,9 @@ def _print(runs: Sequence[Run], comparison: Comparison, files: Mapping[str, str]
         rows.append([key, *(Text(cell, style) for cell, style in zip(cells, styles, strict=True))])
     print_result(*(f"{label:<{width}}  {run}" for label, run in zip(comparison.labels, comparison.runs, strict=True)))
     headings = ["", *comparison.labels]
-    for block in fitting_blocks(headings, rows):  # a run must not disappear on a narrow terminal
+    for block in fitting_blocks(
+        headings, rows, columns=columns_of(sys.stdout)
+    ):  # a run must not disappear on a narrow terminal
         print_result("", make_table([headings[i] for i in block], [[row[i] for i in block] for row in rows]))
     if len({run.summary.get("test") is None for run in runs}) > 1:
         print_result("", "only runs trained with --eval have test metrics")

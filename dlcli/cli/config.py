@@ -13,7 +13,7 @@ from dlcli.cli.completion import complete_setting_name
 from dlcli.cli.failures import print_error
 from dlcli.cli.init import init_command, write_new
 from dlcli.cli.options import FormatOption, JsonOption
-from dlcli.cli.output import make_table, print_json, print_json_text, print_listing, print_result
+from dlcli.cli.output import make_table, paragraph, print_json, print_json_text, print_listing, print_result
 from dlcli.errors import ConfigError, Problem, UsageError
 
 if TYPE_CHECKING:
@@ -152,8 +152,6 @@ def explain_command(
 
     Example: dlcli config explain lr
     """
-    import textwrap
-
     from dlcli.config.describe import explain
 
     entries = explain(setting)
@@ -162,7 +160,7 @@ def explain_command(
         return
     width = max(len(heading) for heading, _ in entries) + 2
     for heading, text in entries:
-        print_result(textwrap.fill(text, 80, initial_indent=f"{heading:<{width}}", subsequent_indent=" " * width))
+        print_result(paragraph(text, start=f"{heading:<{width}}"))
 
 
 @app.command("diff")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -21,8 +22,18 @@ from dlcli.cli.options import (
     RunArgument,
     SplitOption,
 )
-from dlcli.cli.output import choose_run, make_table, open_reporter, print_json, print_result, scalars
+from dlcli.cli.output import (
+    choose_run,
+    fitting_blocks,
+    make_table,
+    open_reporter,
+    paragraph,
+    print_json,
+    print_result,
+    scalars,
+)
 from dlcli.errors import CheckFailed
+from dlcli.text import page_width
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -42,9 +53,8 @@ _MATRICES = {
         "P(true | predicted): rows are true classes, columns predicted; columns sum to 1",
     ),
 }
-_WIDTH = 80
 _MAX_CLASSES = 12  # largest confusion matrix shown
-_MAX_NAME_LENGTH = 14  # class names up to this length are not wrapped in the matrix
+_MAX_NAME_LENGTH = 14  # longer class names are wrapped in the matrix
 _MAX_ROWS = 5  # of confused pairs and of uncertain examples
 _MAX_COEFFICIENTS = 12
 
@@ -129,7 +139,7 @@ def evaluation_page(result: EvalResult, matrix: Matrix) -> Iterator[RenderableTy
     if result.statements:
         yield ""
     for statement in result.statements:
-        yield textwrap.fill(statement, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+        yield paragraph(statement, indent="  ")
     for part in _class_parts(metrics, matrix) if "confusion" in metrics else _value_parts(metrics, result.baselines):
         yield from ("", *part)
 
@@ -175,7 +185,7 @@ def _class_parts(metrics: Mapping[str, Any], matrix: Matrix) -> Iterator[list[Re
     key, title = _MATRICES[matrix]
     classes = metrics["confusion"]["classes"]
     if len(classes) <= _MAX_CLASSES:
-        yield [f"{title}\n", _matrix_table(classes, metrics["confusion"][key])]
+        yield [paragraph(title), *_matrix_tables(classes, metrics["confusion"][key])]
     else:
         yield [f"The confusion matrix of {len(classes)} classes is too wide to show; use --json to print it"]
     pairs = [
@@ -191,14 +201,20 @@ def _class_parts(metrics: Mapping[str, Any], matrix: Matrix) -> Iterator[list[Re
     yield [make_table(["least certain: example", "predicted", "label", "P(predicted)", "entropy"], examples)]
 
 
-def _matrix_table(classes: Sequence[str], matrix: Sequence[Sequence[float | None]]) -> RenderableType:
+def _matrix_tables(classes: Sequence[str], matrix: Sequence[Sequence[float | None]]) -> Iterator[RenderableType]:
+    """Yield a matrix as one table, or as several that fit on a page."""
+    headings = ["", *("\n".join(name.split()) for name in classes)]
     rows = [
-        [name, *(str(cell) if isinstance(cell, int) else _number(cell, ".2f") for cell in row)]
+        [_break_words(name), *(str(cell) if isinstance(cell, int) else _number(cell, ".2f") for cell in row)]
         for name, row in zip(classes, matrix, strict=True)
     ]
-    table = make_table(["", *classes], rows, gap=1, is_matrix=True)
-    table.columns[0].no_wrap = max(len(name) for name in classes) <= _MAX_NAME_LENGTH
-    return table
+    for block in fitting_blocks(headings, rows, gap=1, columns=page_width(sys.stdout)):
+        yield ""
+        yield make_table([headings[i] for i in block], [[row[i] for i in block] for row in rows], gap=1)
+
+
+def _break_words(name: str) -> str:
+    return "\n".join(textwrap.wrap(name, _MAX_NAME_LENGTH, break_long_words=False, break_on_hyphens=False))
 
 
 def _number(value: float | None, spec: str) -> str:

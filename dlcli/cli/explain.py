@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from dlcli.cli.options import ConfigOption, JsonOption, OverridesArgument, QuietOption
-from dlcli.cli.output import make_table, print_json, print_result
+from dlcli.cli.output import make_table, paragraph, print_json, print_result
 from dlcli.errors import one_line
 
 if TYPE_CHECKING:
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
     from dlcli.api import ExplainResult
 
-_WIDTH = 80
 _SHOWN_COLUMNS = 40
 
 
@@ -64,7 +62,7 @@ def _section(heading: str, lines: Sequence[str]) -> Iterator[str]:
 
 
 def _wrapped(text: str, indent: str = "  ") -> str:
-    return textwrap.fill(text, _WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  ", break_on_hyphens=False)
+    return paragraph(text, start=indent, indent=f"{indent}  ")
 
 
 def _layers(result: ExplainResult) -> Iterator[RenderableType]:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from dlcli.cli.arguments import wants_annotations, wants_json
 from dlcli.cli.output import has_printed_json, print_json
 from dlcli.errors import DlcliError, Interrupted, visible
+from dlcli.text import fold
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def report_failure(error: DlcliError) -> None:
@@ -21,19 +26,27 @@ def print_error(error: DlcliError) -> None:
     An interruption was requested, so it is not called an error.
     """
     from rich.console import Console
-    from rich.text import Text
 
     console = Console(stderr=True, highlight=False)
     label = "" if isinstance(error, Interrupted) else "error: "
-    console.print(Text.assemble((label, "bold red"), visible(error.message)), soft_wrap=True)
+    _print(console, label, "bold red", error.message)
     if error.hint:
         console.print()
         for line in error.hint.split("\n"):
-            console.print(Text.assemble(("hint: ", "bold cyan"), visible(line)), soft_wrap=True)
+            _print(console, "hint: ", "bold cyan", line)
     if wants_annotations():
         from dlcli.cli.github import annotate
 
         sys.stderr.write("".join(f"{line}\n" for line in annotate(error)))
+
+
+def _print(console: Console, label: str, style: str, message: str) -> None:
+    from rich.text import Text
+
+    first, *others = visible(message).split("\n")
+    text = Text("\n".join(fold(line, sys.stderr) for line in (label + first, *others)))
+    text.stylize(style, 0, len(label.rstrip()))
+    console.print(text, soft_wrap=True)
 
 
 def print_json_error(error: DlcliError) -> None:

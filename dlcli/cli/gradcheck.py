@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from dlcli.cli.options import ConfigOption, JsonOption, OverridesArgument, QuietOption
-from dlcli.cli.output import make_table, print_json, print_result
+from dlcli.cli.output import make_table, paragraph, print_json, print_result
 from dlcli.errors import CheckFailed
 
 if TYPE_CHECKING:
@@ -52,8 +51,11 @@ def _page(result: GradcheckResult) -> Iterator[RenderableType]:
     yield f"{result.config}: {result.model}; {result.loss_name} {result.loss:.4f} before training"
     examples = f"{result.examples} of {result.train_examples:,} training examples"
     yield f"Batch: the first {examples}, in float64"
-    yield f"Worst autograd error |a − b| / max(|a|, |b|, {result.floor:.2g}), against formulas for all"
-    yield f"entries, against differences for up to {result.drawn} sampled entries per tensor\n"
+    yield paragraph(
+        f"Worst autograd error |a − b| / max(|a|, |b|, {result.floor:.2g}), against formulas for all entries, "
+        f"against differences for up to {result.drawn} sampled entries per tensor"
+    )
+    yield ""
     yield make_table(
         ["layer", "entries", "largest", "formulas", "sampled", "skipped", "differences"],
         [
@@ -74,7 +76,7 @@ def _page(result: GradcheckResult) -> Iterator[RenderableType]:
     yield make_table(["formula", "autograd", "differences"], rows)
     yield ""
     for note in result.notes:
-        yield textwrap.fill(f"note: {note}", 80, subsequent_indent="  ")
+        yield paragraph(f"note: {note}", indent="  ")
     tolerances = f"{result.formula_tolerance:g} for formulas, {result.difference_tolerance:g} for differences"
     verdict = f"{len(result.failures)} errors are too large" if result.failures else "all agree"
     yield f"{verdict}; tolerance {tolerances}"

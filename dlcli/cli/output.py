@@ -14,10 +14,11 @@ from dlcli.cli.streams import take_stdout_error
 from dlcli.errors import DlcliError, visible
 from dlcli.reporters.base import Progress, Reporter, choose_reporter
 from dlcli.signals import StopSignals
+from dlcli.text import columns_of, fold, page_width, width_of, wrap
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-    from rich.table import Table
+    from rich.console import RenderableType
+    from rich.table import Column, Table
     from rich.text import Text
 
     from dlcli.training.listeners import Listeners
@@ -45,7 +46,8 @@ def choose_run(run: str | None, *, quiet: bool = False, is_named: bool = True) -
     found, newest = find_run(None), list_runs()[-1]
     skipped = f"; {newest.path} is {newest.status}" if found != newest else ""
     if (skipped or not is_named) and not quiet:
-        sys.stderr.write(visible(f"note: using {found.path}, the newest run that has ended{skipped}") + "\n")
+        note = visible(f"note: using {found.path}, the newest run that has ended{skipped}")
+        sys.stderr.write(fold(note, sys.stderr) + "\n")
     return str(found.path)
 
 
@@ -130,18 +132,18 @@ def print_listing(key: str, summaries: Mapping[str, str], *, json: bool) -> None
 
 
 def print_result(*parts: RenderableType, kept: str | Path | None = None) -> None:
-    """Print a result on stdout: text unchanged, tables drawn by Rich.
+    """Print a result on stdout: lines of text, and tables drawn by Rich.
 
-    A table that is wider than the terminal loses columns from its right side, or has its cells wrapped if it is a
-    matrix. In a pipe, a table has any width.
+    On a narrow terminal, a line is broken between words, and a table loses columns from its right side. In a pipe, both
+    have any width.
 
     Args:
-        parts: Lines of text and tables.
+        parts: Lines of text, texts of several lines, which are printed unchanged, and tables.
         kept: Path that stores the result too, if any; a stdout that cannot be written is then only noted.
     """
     for part in parts:
         if isinstance(part, str):
-            sys.stdout.write(visible(part) + "\n")
+            sys.stdout.write(fold(visible(part), sys.stdout) + "\n")
         else:
             _print_table(part)
     _end_result(kept)
@@ -151,19 +153,46 @@ def _print_table(table: RenderableType) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False, soft_wrap=False)
-    if isinstance(table, Table) and table.columns[-1].no_wrap:
-        needed = _natural_width(console, table)
-        while console.is_terminal and needed > console.width and len(table.columns) > 2:
-            del table.columns[-1]
-            needed = _natural_width(console, table)
-        console.width = max(console.width, needed)
+    console, columns = Console(highlight=False, soft_wrap=False), columns_of(sys.stdout)
+    if isinstance(table, Table):
+        if columns is not None:
+            table = _narrow(table, columns)
+        console.width = max(columns or 0, _width(table))
     console.print(table)
 
 
-def _natural_width(console: Console, table: Table) -> int:
+def _narrow(table: Table, columns: int) -> Table:
+    """Return a table that fits, without the rightmost columns.
+
+    If two are left, one is broken between its words, or the second is written below the first.
+    """
+    while len(table.columns) > 2 and _width(table) > columns:
+        del table.columns[-1]
+    if _width(table) <= columns:
+        return table
+    for column in reversed(table.columns):
+        room = columns - (_width(table) - _column_width(column))
+        if room >= max(width_of(word) for text in _texts(column) for word in text.split()):
+            column.no_wrap, column.width = False, room
+            return table
+    heading, *cells = (
+        f"{first}\n  {second}".rstrip() for first, second in zip(*map(_texts, table.columns), strict=True)
+    )
+    return make_table([heading], [[cell] for cell in cells])
+
+
+def _width(table: Table) -> int:
     """Return the width of a table whose cells are not wrapped."""
-    return console.measure(table, options=console.options.update(width=10_000)).maximum
+    return sum(map(_column_width, table.columns)) + table.padding[1] * (len(table.columns) - 1)
+
+
+def _column_width(column: Column) -> int:
+    return max(width_of(line) for text in _texts(column) for line in text.split("\n"))
+
+
+def _texts(column: Column) -> list[str]:
+    """Return the heading and the cells of a column."""
+    return [str(column.header), *map(str, column.cells)]
 
 
 def _end_result(kept: str | Path | None) -> None:
@@ -191,39 +220,49 @@ def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
     return numbers
 
 
-def fitting_blocks(headings: Sequence[str], rows: Sequence[Sequence[str | Text]], *, gap: int = 2) -> list[list[int]]:
-    """Return the columns of the tables, each with the first column, that fit on the terminal; in a pipe, one table."""
-    from rich.console import Console
+def paragraph(text: str, *, start: str = "", indent: str | None = None) -> str:
+    """Return running text for stdout, in lines of at most 80 columns; see `wrap`."""
+    return wrap(text, page_width(sys.stdout), start=start, indent=indent)
 
-    console, most = Console(), len(headings)
-    if not console.is_terminal:
-        return [list(range(most))]
-    widths = [max(len(str(row[i])) for row in [headings, *rows]) + gap for i in range(most)]
+
+def fitting_blocks(
+    headings: Sequence[str], rows: Sequence[Sequence[str | Text]], *, gap: int = 2, columns: int | None = None
+) -> list[list[int]]:
+    """Return the columns of the tables, each with the first column, that together show a table of any width.
+
+    Args:
+        headings: Headings of the columns.
+        rows: Cells.
+        gap: Spaces between columns.
+        columns: Width of the output; None for a single table.
+    """
+    widths = [
+        max(width_of(line) for row in [headings, *rows] for line in str(row[i]).split("\n"))
+        for i in range(len(headings))
+    ]
     blocks: list[list[int]] = [[0]]
-    for i in range(1, most):
-        if len(blocks[-1]) > 1 and sum(widths[j] for j in blocks[-1]) + widths[i] - gap > console.width:
+    for i in range(1, len(headings)):
+        total = sum(widths[j] + gap for j in blocks[-1]) + widths[i]
+        if columns is not None and len(blocks[-1]) > 1 and total > columns:
             blocks.append([0])
         blocks[-1].append(i)
     return blocks
 
 
-def make_table(
-    headings: Sequence[str], rows: Iterable[Sequence[str | Text]], *, gap: int = 2, is_matrix: bool = False
-) -> Table:
+def make_table(headings: Sequence[str], rows: Iterable[Sequence[str | Text]], *, gap: int = 2) -> Table:
     """Return a table of text; the first column is left-aligned, the others right-aligned.
 
     Args:
         headings: Headings of the columns, the least important last.
         rows: Cells.
         gap: Spaces between columns.
-        is_matrix: Whether all columns are equally important, so that cells are wrapped where space is missing.
     """
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     for i, heading in enumerate(headings):
-        table.add_column(visible(heading), justify="right" if i else "left", overflow="fold", no_wrap=not is_matrix)
+        table.add_column(visible(heading), justify="right" if i else "left", overflow="fold", no_wrap=True)
     for row in rows:
         table.add_row(*(Text(visible(cell)) if isinstance(cell, str) else cell for cell in row))
     return table

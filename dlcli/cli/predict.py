@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dlcli.cli.options import CheckpointOption, DataRootOption, DeviceOption, JsonOption, RunArgument, SplitOption
-from dlcli.cli.output import choose_run, print_json, print_result
+from dlcli.cli.output import choose_run, paragraph, print_json, print_result
 from dlcli.errors import UsageError
+from dlcli.text import page_width
 
 if TYPE_CHECKING:
     from dlcli.api import PredictResult
@@ -71,11 +72,7 @@ def _read_indices(text: str) -> list[int]:
 
 def _event_lines(result: PredictResult) -> list[str]:
     events = [record["event"]["classes"] for record in result.predictions if "event" in record]
-    return (
-        [*textwrap.wrap(f"E = {{{', '.join(events[0])}}}", 80, subsequent_indent="     ", break_on_hyphens=False), ""]
-        if events
-        else []
-    )
+    return [paragraph(f"{{{', '.join(events[0])}}}", start="E = "), ""] if events else []
 
 
 def _lines(record: dict[str, Any], result: PredictResult) -> Iterator[str]:
@@ -83,8 +80,9 @@ def _lines(record: dict[str, Any], result: PredictResult) -> Iterator[str]:
         verdict = "correct" if record["pred"] == record["label"] else "wrong"
         yield f"{result.split} example {record['index']}: {record['pred']}, label {record['label']} ({verdict})"
         width = max(len(name) for name in record["probs"])
+        full = min(40, max(10, page_width(sys.stdout) - width - 12))  # columns of the bar of probability 1
         for name, p in record["probs"].items():
-            yield f"  {name:<{width}}  {p:.4f}  {'█' * round(40 * p)}".rstrip()
+            yield f"  {name:<{width}}  {p:.4f}  {'█' * round(full * p)}".rstrip()
         if "event" in record:
             yield f"  P(E | x) = {record['event']['probability']:.4f}"
         yield ""

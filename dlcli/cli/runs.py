@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +11,7 @@ import typer
 
 from dlcli.cli.compare import compare_command
 from dlcli.cli.options import JsonOption, RunArgument
-from dlcli.cli.output import choose_run, format_metrics, make_table, print_json, print_result
+from dlcli.cli.output import choose_run, format_metrics, make_table, paragraph, print_json, print_result
 from dlcli.errors import DlcliError
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.command("compare")(compare_command)
-_WIDTH = 80  # columns
 
 
 @app.command("list")
@@ -63,6 +61,7 @@ def show_command(
 
     Example: dlcli runs show --json
     """
+    from dlcli.runs.manifest import command_line
     from dlcli.runs.run import open_run
 
     opened = open_run(choose_run(run))
@@ -78,7 +77,7 @@ def show_command(
         f"run       {opened.path}",
         f"status    {summary['status']}",
         f"started   {manifest.get('started')}",
-        f"command   {' '.join(map(str, manifest.get('command', ())))}",
+        f"command   {command_line(manifest)}",
         f"device    {manifest.get('device')}, {_count(manifest.get('threads'), 'thread')}",
         f"versions  {', '.join(f'{name} {version}' for name, version in versions.items())}",
         f"git       {manifest.get('git_commit') or 'no commit'}",
@@ -104,18 +103,13 @@ def _finding_lines(run: Run, result: DiagnoseResult) -> Iterator[str]:
         yield "\nno epoch has finished: there is nothing to diagnose yet"
     elif not result.findings:
         yield ""
-        yield from _wrap(f"nothing found ({len(result.checks)} checks: {', '.join(result.checks)})", "")
+        yield paragraph(f"nothing found ({len(result.checks)} checks: {', '.join(result.checks)})")
     for finding in result.findings:
         yield ""
-        yield from _wrap(finding.statement, f"{finding.severity:<9} ")
+        yield paragraph(finding.statement, start=f"{finding.severity:<9} ")
         for item in finding.evidence:
-            yield from _wrap(item, " " * 12)
+            yield paragraph(item, start=" " * 12)
         yield f"try       {write_advice(finding, str(run.folder.resolved))}"  # one line, to be copied
-
-
-def _wrap(text: str, start: str) -> list[str]:
-    lines = textwrap.wrap(text, _WIDTH - len(start), break_long_words=False, break_on_hyphens=False)
-    return [(start if i == 0 else " " * len(start)) + line for i, line in enumerate(lines)]
 
 
 def _row(folder: RunFolder) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ import typer
 from dlcli.cli.arguments import path_parser
 from dlcli.cli.completion import complete_override, complete_study
 from dlcli.cli.options import CONFIG, DpiOption, JsonOption, ProgressOption, QuietOption
-from dlcli.cli.output import make_table, print_json, print_listing, print_result
+from dlcli.cli.output import make_table, paragraph, print_json, print_listing, print_result
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -137,16 +136,16 @@ def _open_listeners(progress: Progress, *, quiet: bool) -> Iterator[StudyListene
 def _summary(outcome: StudyOutcome, config: str | None) -> list[str | Table]:
     study = outcome.results.study
     return [
-        _wrap(f"study     {study.name}: {study.question}", indent=10),
-        *([_wrap(f"lecture   {study.lecture}", indent=10)] if study.lecture else []),
+        paragraph(f"{study.name}: {study.question}", start="study     "),
+        *([paragraph(study.lecture, start="lecture   ")] if study.lecture else []),
         "",
         _table(outcome.results),
         "",
-        _wrap(outcome.record["short"]),
+        paragraph(outcome.record["short"]),
         "",
-        _wrap(outcome.record["paragraph"]),
+        paragraph(outcome.record["paragraph"]),
         "",
-        _wrap(outcome.record["method"]),
+        paragraph(outcome.record["method"]),
         "",
         f"files     {outcome.folder}: {', '.join(outcome.files)}",
         *_use_line(outcome.results, config),
@@ -162,10 +161,6 @@ def _use_line(results: StudyResults, config: str | None) -> list[str | Table]:
         return []
     best = next(variant for variant in results.study.variants if variant.label == leading[0].label)
     return [f"use it    dlcli train {shlex.join([config, *results.settings, *best.settings])}"]
-
-
-def _wrap(text: str, indent: int = 0) -> str:
-    return textwrap.fill(text, 80, subsequent_indent=" " * indent, break_on_hyphens=False)
 
 
 def _table(results: StudyResults) -> Table:

@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from pathlib import PurePath
 from typing import Any
 
 from torch import nn
@@ -18,6 +17,7 @@ from dlcli.data.scaling import Scaling
 from dlcli.model import count_parameters
 from dlcli.report.html import as_text
 from dlcli.report.tables import Cell, Table, Value
+from dlcli.runs.manifest import command_line
 
 _MOST_EPOCHS = 40  # most rows of the table; the log has all epochs
 
@@ -129,11 +129,8 @@ def reproduction_commands(path: str, manifest: Mapping[str, Any]) -> list[tuple[
         ("Create this page again", ["report", path]),
     ]
     lines = [(description, shlex.join(["dlcli", *command])) for description, command in commands]
-    command = manifest.get("command")
-    if isinstance(command, (list, tuple)) and command:
+    if command := command_line(manifest):
         folder = manifest.get("working_folder")
         heading = f"Original command, run in {as_text(folder)}" if folder else "Original command"
-        program, *arguments = map(as_text, command)
-        is_dlcli = PurePath(program).name in ("__main__.py", "dlcli")
-        lines.insert(0, (heading, shlex.join(["dlcli" if is_dlcli else program, *arguments])))
+        lines.insert(0, (heading, command))
     return lines

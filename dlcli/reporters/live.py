@@ -13,6 +13,7 @@ from rich.text import Text
 
 from dlcli.errors import visible
 from dlcli.reporters.formats import format_clock, format_lr, format_rate, format_seconds
+from dlcli.text import wrap
 from dlcli.training.events import EpochEnded, Event, FitEnded, RunStarted, StepEnded
 
 MAX_ROWS = 50  # longer runs show every n-th epoch; metrics.csv has all of them
@@ -50,7 +51,9 @@ class RichReporter:
         self._metric = ""
         self._highest_lr = 0.0
         self._width = 0  # columns of the widest line that was drawn live
-        self._overview: list[Text] = []  # everything above the bar, to draw it again after a resize
+        self._overview: list[
+            tuple[str, str, str]
+        ] = []  # headings, styles and texts: everything above the bar, to draw it again after a resize
         self._rows: list[tuple[dict[str, str], bool]] = []
 
     def handle(self, event: Event) -> None:
@@ -66,7 +69,7 @@ class RichReporter:
 
     def note(self, text: str) -> None:
         """Print a line above the display."""
-        self._print_overview(Text.assemble(("note: ", "yellow"), visible(text)))
+        self._print_overview("note: ", "yellow", visible(text))
 
     def close(self) -> None:
         """Stop drawing; the table, the bar and the curve stay visible."""
@@ -79,7 +82,7 @@ class RichReporter:
     def _start(self, event: RunStarted) -> None:
         self._started = event
         for heading, text in event.essentials:
-            self._print_overview(Text.assemble((f"{heading:<9} ", "dim"), visible(text)))
+            self._print_overview(f"{heading:<9} ", "dim", visible(text))
         for note in event.notes:
             self.note(note)
         self._print_heading()
@@ -112,7 +115,7 @@ class RichReporter:
         self._live.stop()
         self._console.clear()
         for line in self._overview:
-            self._console.print(line, soft_wrap=True)
+            self._print_text(*line)
         self._print_heading()
         for cells, is_best in self._rows:
             self._print_row(cells, is_best=is_best)
@@ -171,9 +174,14 @@ class RichReporter:
         row = _row({name: cells[name] for name in self._columns})
         self._console.print(Text.assemble(row, ("  best" if is_best else "", "green")), soft_wrap=True)
 
-    def _print_overview(self, text: Text) -> None:
-        self._overview.append(text)
-        self._console.print(text, soft_wrap=True)
+    def _print_overview(self, heading: str, style: str, text: str) -> None:
+        self._overview.append((heading, style, text))
+        self._print_text(heading, style, text)
+
+    def _print_text(self, heading: str, style: str, text: str) -> None:
+        lines = Text(wrap(text, self._console.width, start=heading))
+        lines.stylize(style, 0, len(heading.rstrip()))
+        self._console.print(lines, soft_wrap=True)
 
 
 def _fitting_columns(width: int) -> list[str]:

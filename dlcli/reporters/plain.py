@@ -8,6 +8,7 @@ from typing import TextIO
 
 from dlcli.errors import visible
 from dlcli.reporters.formats import format_lr, format_seconds
+from dlcli.text import fold
 from dlcli.training.events import EpochEnded, Event, FitEnded, RunStarted
 
 SHORT_LINES = 10  # lines of a run with many short epochs
@@ -65,5 +66,5 @@ class PlainReporter:
         """Do nothing."""
 
     def _write(self, line: str) -> None:
-        self._stream.write(visible(line) + "\n")
+        self._stream.write(fold(visible(line), self._stream) + "\n")
         self._stream.flush()

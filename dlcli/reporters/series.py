@@ -7,6 +7,7 @@ from typing import Protocol, TextIO
 
 from dlcli.errors import visible
 from dlcli.reporters.base import Progress, resolve_progress
+from dlcli.text import fold, wrap
 
 
 class SeriesReporter(Protocol):
@@ -50,7 +51,7 @@ class PlainSeries:
 
     def tell(self, line: str) -> None:
         """Write a line."""
-        self._stream.write(visible(line) + "\n")
+        self._stream.write(fold(visible(line), self._stream) + "\n")
         self._stream.flush()
 
     def close(self) -> None:
@@ -80,7 +81,7 @@ class RichSeries:
         """Print a line above the bar."""
         from rich.text import Text
 
-        self._console.print(Text(visible(line)), soft_wrap=True)
+        self._console.print(Text(wrap(visible(line), self._console.width, indent="  ")), soft_wrap=True)
 
     def close(self) -> None:
         """Remove the bar."""

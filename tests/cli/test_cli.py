@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 from conftest import Finished, run_process
 from faults.forge import Forge
-from rich.console import Console
 
 from dlcli.config.presets import presets
 
@@ -414,7 +413,8 @@ def test_tables_drop_columns_on_a_narrow_terminal_and_keep_names_whole(
     monkeypatch.setenv("COLUMNS", "30")
     assert len(dlcli("runs", "list").out.splitlines()[1]) > 60, "in a pipe, tables have any width"
     monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setattr(Console, "is_terminal", True)
+    assert len(dlcli("runs", "list").out.splitlines()[1]) > 60, "colours do not make it a terminal"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "50")
     heading, row = (re.sub(r"\x1b\[[\d;]*m", "", line) for line in dlcli("runs", "list").out.splitlines())
     assert heading.split() == ["run", "status", "epochs"]

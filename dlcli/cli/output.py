@@ -211,12 +211,11 @@ def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
 
     They differ where classes are unbalanced, which is what macro F1 is for.
     """
-    from dlcli.runs.comparison import UNBALANCED
+    from dlcli.runs.comparison import is_f1_redundant
 
     numbers = {name: value for name, value in metrics.items() if isinstance(value, float)}
-    accuracy, f1 = numbers.get("accuracy"), numbers.get("macro_f1")
-    if accuracy is not None and f1 is not None and abs(accuracy - f1) < UNBALANCED:
-        del numbers["macro_f1"]
+    if is_f1_redundant(numbers):
+        numbers.pop("macro_f1", None)
     return numbers
 
 

@@ -130,13 +130,47 @@ def deciding_settings(config: Config) -> dict[str, Value]:
     return {key: value for key, value in flatten(config).items() if key not in _IRRELEVANT}
 
 
-# Settings whose values say by themselves what they set, such as `relu`.
-_SELF_EXPLANATORY = frozenset({"model.activation", "model.head", "optimizer.name", "loss.name"})
+# Settings whose values say by themselves what they set, such as `relu`, besides the names of sections.
+_CHOICES = ("task", "data.pattern", "data.function", "model.activation", "model.init", "model.head")
+_UNCLEAR = ("none", "default")  # choices that say nothing without the name of their setting
+_SHORT = {
+    "hidden_sizes": "hidden",
+    "batch_size": "batch",
+    "gradient_clip_norm": "clip",
+    "n_samples": "samples",
+    "val_fraction": "val",
+}
 
 
-def name_value(key: str, text: str) -> str:
-    """Return a short label for a setting with a value, such as `relu`, `lr 0.1` or `scheduler none`."""
-    if key in _SELF_EXPLANATORY:
-        return text
+def is_choice(key: str) -> bool:
+    """Return whether the value of a setting says by itself what it sets."""
+    return key.endswith(".name") or key in _CHOICES
+
+
+def name_setting(key: str) -> str:
+    """Return a short name of a setting: `activation`, `lr`, `hidden`, `scheduler`."""
     section, _, field = key.rpartition(".")
-    return f"{section if field == 'name' else field} {text}"
+    name = section if field == "name" else field
+    return _SHORT.get(name, name.replace("_", " "))
+
+
+def name_value(value: Value) -> str:
+    """Return a value of a setting in a word: `relu`, `0.1`, `64-32`, `none`."""
+    if isinstance(value, tuple) and all(isinstance(item, int) for item in value):
+        return "-".join(map(str, value)) or "linear"  # only the hidden sizes can be empty
+    words = {None: "none", True: "yes", False: "no"}
+    if value is None or isinstance(value, bool):
+        return words[value]
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return value.replace("_", " ") if isinstance(value, str) else render_value(value)
+
+
+def describe_setting(key: str, value: Value) -> str:
+    """Return a setting with its value in a few words: `relu`, `lr 0.1`, `hidden 64-32`, `linear`, `no nesterov`."""
+    name = name_setting(key)
+    if value == () or (is_choice(key) and value not in _UNCLEAR):
+        return name_value(value)
+    if value is None or isinstance(value, bool):
+        return name if value else f"no {name}"
+    return f"{name} {name_value(value)}"

@@ -10,6 +10,8 @@ import numpy as np
 from dlcli.config.schema import HIGHER_IS_BETTER
 from dlcli.plots.lines import draw_lines, mark_epoch, needs_log_scale
 from dlcli.plots.style import MUTED, Sketch, new_axes, new_figure, shorten
+from dlcli.reporters.formats import format_lr
+from dlcli.runs.comparison import is_f1_redundant
 from dlcli.runs.trained_run import TrainedRun
 from dlcli.training.state import Monitor
 
@@ -61,14 +63,17 @@ def loss(run: TrainedRun) -> Sketch | None:
 
 
 def metrics(run: TrainedRun) -> Sketch | None:
-    """Return the validation metrics by epoch: accuracy and macro F1, or errors in the target's unit and R².
+    """Return the validation metrics by epoch: accuracy, or errors in the target's unit and R².
 
-    None without a log or a validation split.
+    The macro F1 score is added if it differs from the accuracy in the best epoch. None without a log or a validation
+    split.
     """
-    panels = [("rmse", "mae"), ("r2",)] if run.info.task == "regression" else [("accuracy", "macro_f1")]
     if not run.rows or not len(run.splits.val):
         return None
     epochs, best = _epochs(run), best_epoch(run)
+    panels: list[tuple[str, ...]] = [("rmse", "mae"), ("r2",)]
+    if run.info.task == "classification":
+        panels = [("accuracy",) if is_f1_redundant(run.rows[best - 1], "val/") else ("accuracy", "macro_f1")]
     columns = {name: _column(run, f"val/{name}") for names in panels for name in names}
     headline = panels[0][0]
     at_best = columns[headline][best - 1]
@@ -125,14 +130,14 @@ def learning_rate(run: TrainedRun) -> Sketch | None:
     if not run.rows:
         return None
     epochs, rates = _epochs(run), _column(run, "lr")
-    first, last, schedule = rates[0], rates[-1], run.config.scheduler.name
+    first, last, highest = (format_lr(rate, max(rates)) for rate in (rates[0], rates[-1], max(rates)))
     if min(rates) == max(rates):
-        title = f"Learning rate: constant at {first:.3g}"
+        title = f"Learning rate: constant at {first}"
     else:
-        title = f"Learning rate: {schedule}, from {first:.3g} to {last:.3g}"
+        title = f"Learning rate: {run.config.scheduler.name}, from {first} to {last}"
     alt = (
-        f"Learning rate α over {_count(len(epochs), 'epoch')}: {first:.3g} at the end of the first epoch, "
-        f"at most {max(rates):.3g}, {last:.3g} at the end of the last epoch."
+        f"Learning rate α over {_count(len(epochs), 'epoch')}: {first} at the end of the first epoch, "
+        f"at most {highest}, {last} at the end of the last epoch."
     )
 
     def draw() -> Figure:

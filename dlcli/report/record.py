@@ -17,6 +17,7 @@ from dlcli.data.scaling import Scaling
 from dlcli.model import count_parameters
 from dlcli.report.html import as_text
 from dlcli.report.tables import Cell, Table, Value
+from dlcli.reporters.formats import round_lr
 from dlcli.runs.manifest import command_line
 
 _MOST_EPOCHS = 40  # most rows of the table; the log has all epochs
@@ -31,7 +32,9 @@ def epochs_table(rows: Sequence[Mapping[str, float | int]], best_epoch: int | No
     if best_epoch is not None and 0 < best_epoch <= n:
         shown.add(best_epoch - 1)
     names = list(dict.fromkeys(name for row in rows for name in row))
-    cells: list[list[Value]] = [[rows[i].get(name) for name in names] for i in sorted(shown)]
+    highest_lr = max(row.get("lr", 0.0) for row in rows)
+    shortened = [{**row, "lr": round_lr(row["lr"], highest_lr)} if "lr" in row else row for row in rows]
+    cells: list[list[Value]] = [[shortened[i].get(name) for name in names] for i in sorted(shown)]
     for row in cells:
         if row[0] == best_epoch:
             row[0] = Cell(row[0], mark="best")

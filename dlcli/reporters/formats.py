@@ -33,5 +33,10 @@ def format_rate(examples_per_second: float) -> str:
 
 
 def format_lr(lr: float, highest: float) -> str:
-    """Return a learning rate with three digits; 0 if it is negligible beside the highest, as at the end of cosine."""
-    return "0" if lr <= _NEGLIGIBLE * highest else f"{lr:.3g}"
+    """Return a learning rate with three digits; see `round_lr`."""
+    return f"{round_lr(lr, highest):.3g}"
+
+
+def round_lr(lr: float, highest: float) -> float:
+    """Return a learning rate; 0 if it is negligible beside the highest, as at the end of cosine."""
+    return 0 if lr <= _NEGLIGIBLE * highest else lr

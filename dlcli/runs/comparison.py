@@ -10,7 +10,7 @@ from dlcli.config.render import flatten, render_value
 from dlcli.runs.labels import label_runs
 from dlcli.runs.run import Run
 
-UNBALANCED = 0.02  # difference of accuracy and macro F1 from which both are shown; it is 0 for balanced classes
+_UNBALANCED = 0.02  # difference of accuracy and macro F1 from which both are shown; it is 0 for balanced classes
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,16 @@ def compare_runs(runs: Sequence[Run]) -> Comparison:
 def _without_redundant_f1(metrics: Sequence[dict[str, float | None]]) -> Sequence[dict[str, float | None]]:
     """Leave out macro F1 where it is close to the accuracy in every run, because the classes are balanced."""
     for split in ("train", "val", "test"):
-        key = f"{split}/macro_f1"
-        pairs = [(values.get(key), values.get(f"{split}/accuracy")) for values in metrics]
-        if all(f1 is None or accuracy is None or abs(f1 - accuracy) < UNBALANCED for f1, accuracy in pairs):
+        if all(is_f1_redundant(values, f"{split}/") for values in metrics):
             for values in metrics:
-                values.pop(key, None)
+                values.pop(f"{split}/macro_f1", None)
     return metrics
+
+
+def is_f1_redundant(metrics: Mapping[str, float | None], prefix: str = "") -> bool:
+    """Return whether macro F1 is missing or close to the accuracy, as it is where classes are balanced."""
+    accuracy, f1 = metrics.get(f"{prefix}accuracy"), metrics.get(f"{prefix}macro_f1")
+    return accuracy is None or f1 is None or abs(accuracy - f1) < _UNBALANCED
 
 
 def _metrics(summary: Mapping[str, Any]) -> dict[str, float | None]:

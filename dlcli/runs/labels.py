@@ -6,22 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dlcli.config.render import deciding_settings, render_value
+from dlcli.config.render import deciding_settings, describe_setting, is_choice
 from dlcli.config.tree import Value
 from dlcli.errors import one_line
 from dlcli.runs.run import Run
 
 _MOST_PARTS = 3  # settings in a label
 _MOST_LETTERS = 28
-_CHOICES = ("task", "data.pattern", "data.function", "model.activation", "model.init", "model.head")
-_UNCLEAR = ("none", "default")  # choices that say nothing without the name of their setting
-_SHORT = {
-    "hidden_sizes": "hidden",
-    "batch_size": "batch",
-    "gradient_clip_norm": "clip",
-    "n_samples": "samples",
-    "val_fraction": "val",
-}
 
 
 def label_runs(runs: Sequence[Run]) -> list[str]:
@@ -56,29 +47,11 @@ def _differing_settings(runs: Sequence[Run]) -> list[str]:
         for key in differing
         if f"{key.partition('.')[0]}.name" not in differing or all(key in values for values in settings)
     ]
-    return sorted(shared, key=lambda key: (key == "seed", not _is_choice(key)))  # words first, the seed last
+    return sorted(shared, key=lambda key: (key == "seed", not is_choice(key)))  # words first, the seed last
 
 
 def _join(settings: Mapping[str, Value], keys: Sequence[str]) -> str:
-    return ", ".join(_describe(key, settings[key]) for key in keys if key in settings)
-
-
-def _describe(key: str, value: Value) -> str:
-    """Return a setting in a few words: `relu`, `lr 0.1`, `hidden 64-32`, `no nesterov`."""
-    section, _, name = key.rpartition(".")
-    if _is_choice(key):
-        word = section if name == "name" else name
-        return f"{word} {value}" if value in _UNCLEAR else str(value).replace("_", " ")
-    if name == "hidden_sizes" and isinstance(value, tuple):
-        return f"hidden {'-'.join(map(str, value))}" if value else "linear"
-    word = _SHORT.get(name, name.replace("_", " "))
-    if value is None or value is False:
-        return f"no {word}"
-    return word if value is True else f"{word} {render_value(value)}"
-
-
-def _is_choice(key: str) -> bool:
-    return key.endswith(".name") or key in _CHOICES
+    return ", ".join(describe_setting(key, settings[key]) for key in keys if key in settings)
 
 
 def _is_short(text: str) -> bool:

@@ -121,6 +121,21 @@ def test_curves_equal_the_log_and_the_star_marks_the_best_epoch(trained: Get) ->
     assert line(axes, 0)[:, 1].tolist() == [row["lr"] for row in rows]
 
 
+def test_the_learning_rate_ends_at_0_and_macro_f1_is_drawn_only_where_classes_are_unbalanced(trained: Get) -> None:
+    run = trained("digits")
+    rows = [
+        {**row, "lr": lr, "val/accuracy": 0.9, "val/macro_f1": 0.89}
+        for row, lr in zip(run.rows, (0.2, 2e-6), strict=True)
+    ]
+    balanced = replace(run, rows=rows)
+    assert picture(balanced, "learning_rate").title == "Learning rate: cosine, from 0.2 to 0"
+    assert "macro F1" not in picture(balanced, "metrics").alt
+    unbalanced = replace(run, rows=[{**row, "val/macro_f1": 0.6} for row in rows])
+    assert "macro F1" in picture(unbalanced, "metrics").alt
+    counts = [len(draw(plotted, "metrics").axes[0].lines) for plotted in (balanced, unbalanced)]
+    assert counts[1] == counts[0] + 1
+
+
 def test_the_best_epoch_has_the_best_monitored_metric(trained: Get) -> None:
     run = trained("linear")
     rows = [{**run.rows[0], "epoch": i, "val/loss": -i, "val/accuracy": a} for i, a in ((1, 0.5), (2, 0.75), (3, 0.75))]

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import io
+import itertools
 import xml.etree.ElementTree as ET
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
-from studies.made_up import LATE, NEVER, SOON, make_results
+from studies.made_up import LATE, NEVER, SOON, make_results, make_training
 
+from dlcli.config.files import read_source
 from dlcli.lecture.studies.catalogue import STUDIES
-from dlcli.lecture.studies.figure import draw_study
+from dlcli.lecture.studies.figure import compose, draw_study
+from dlcli.lecture.studies.results import StudyResults, VariantResults
+from dlcli.lecture.studies.vary import vary_settings
+from dlcli.plots.style import drawing
 
 
 @pytest.mark.parametrize("name", [name for name, study in STUDIES.items() if study.curve == "val"])
@@ -47,6 +53,36 @@ def test_a_figure_states_its_data_model_optimizer_and_study(monkeypatch: pytest.
     assert figures[0].get_supxlabel() == (
         "digits · 64-64-64-10 sigmoid · sgd lr 0.1 · mean ± standard deviation over 2 seeds · study softmax-vs-l1"
     )
+
+
+def test_the_names_in_the_figure_of_a_grid_do_not_overlap() -> None:
+    inits = ("default", "normal", "zeros", "xavier_uniform", "kaiming_uniform", "kaiming_normal")
+    vary = ["model.activation=sigmoid,leaky_relu", f"model.init={','.join(inits)}"]
+    study = vary_settings(vary, read_source("digits"))
+    variants = tuple(
+        VariantResults(
+            design.label,
+            {"model.hidden_sizes": (64,)},
+            ("digits", "64-64-10", "sgd"),
+            0.1,
+            {},
+            tuple(make_training(seed, SOON, 0.9) for seed in (1, 2)),
+            (None, None),
+        )
+        for design in study.variants
+    )
+    with drawing():
+        figure = compose(StudyResults(study, "digits", "accuracy", "", None, 4, 0, (1, 2), (), variants))
+        FigureCanvasAgg(figure).draw()
+    left, right = figure.axes
+    assert [tick.get_text() for tick in right.get_xticklabels()] == [init.replace("_", " ") for init in inits]
+    assert (right.get_ylabel(), right.get_xlabel()) == ("activation", "init")
+    names = [text for text in left.texts if text.get_text() in {variant.short for variant in study.variants}]
+    assert len(names) == 12
+    boxes = [text.get_window_extent() for text in names]
+    assert max(box.x1 for box in boxes) < right.get_tightbbox().x0
+    boxes.sort(key=lambda box: box.y0)
+    assert all(below.y1 <= above.y0 + 2 for below, above in itertools.pairwise(boxes))
 
 
 def test_the_resolution_of_a_figure_can_be_chosen() -> None:

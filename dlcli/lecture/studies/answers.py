@@ -162,9 +162,13 @@ def answer_seconds(results: StudyResults) -> list[str]:
 
 def answer_ends(results: StudyResults) -> list[str]:
     """Return how many seeds diverged, and the time per epoch, for each variant."""
+    return [*answer_divergence(results), *answer_seconds(results)]
+
+
+def answer_divergence(results: StudyResults) -> list[str]:
+    """Return with which variants, and in which epochs, training diverges."""
     diverged = [f"{variant.label} ({_when(variant)})" for variant in results.variants if variant.diverged]
-    sentences = [f"Training diverges with {join(diverged)}: the loss becomes infinite or NaN."] if diverged else []
-    return [*sentences, *answer_seconds(results)]
+    return [f"Training diverges with {join(diverged)}: the loss becomes infinite or NaN."] if diverged else []
 
 
 def answer_symmetry(results: StudyResults) -> list[str]:

@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dlcli.config.render import name_setting
 from dlcli.lecture.studies.results import StudyResults, VariantResults
 from dlcli.lecture.studies.sentences import (
     FEW_SEEDS,
     capitalize,
     name_curve,
 )
+from dlcli.lecture.studies.study import GAP
 from dlcli.plots.placing import spread_apart
 from dlcli.plots.style import (
     COLOURS,
     LINES,
     MUTED,
     class_style,
+    shorten,
 )
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
 
 _MARKED = 8  # markers along a curve
+_NAME_LETTERS = 36  # most letters of a name
 _GAP = 0.065  # minimum distance between two names, as a fraction of the height of the axes
 NAME: dict[str, Any] = {"fontsize": 9, "fontweight": "bold", "va": "center"}
 
@@ -126,7 +130,15 @@ def label_decimals(axis: Axis) -> None:
 
 
 def _name_ends(axes: Axes, results: StudyResults, ends: Sequence[float | None]) -> None:
-    """Write each variant's name where its curve ends, or at the bottom if every seed diverged."""
+    """Write each variant's name where its curve ends, or at the bottom if every seed diverged.
+
+    In a grid, the names are the values of the two settings, whose names are above them.
+    """
+    study = results.study
+    shorts = {variant.label: variant.short for variant in study.variants}
+    if study.panel == "grid":
+        heading = GAP.join(map(name_setting, study.varied))
+        axes.text(1.03, 1.06, heading, transform=axes.transAxes, color=MUTED, fontsize=9)
     to_axes = axes.transData + axes.transAxes.inverted()
     heights = [0.0 if y is None else float(to_axes.transform((1, y))[1]) for y in ends]
     for variant, y, height in zip(results.learned, ends, spread_apart(heights, _GAP), strict=True):
@@ -140,5 +152,6 @@ def _name_ends(axes: Axes, results: StudyResults, ends: Sequence[float | None]) 
             transform=axes.transAxes,
             clip_on=False,
         )
-        text = f"{variant.label}: diverges" if y is None else variant.label
+        name = shorts[variant.label] or variant.label
+        (text,) = shorten([f"{name}: diverges" if y is None else name], _NAME_LETTERS)
         axes.text(1.055, height, text, transform=axes.transAxes, color=look.colour, **NAME)

@@ -33,11 +33,12 @@ if TYPE_CHECKING:
 def draw_study(results: StudyResults, dpi: int = DPI) -> dict[str, bytes]:
     """Draw a study and return its files by name: `figure.png` and `figure.svg`."""
     with drawing():
-        figure = _compose(results)
+        figure = compose(results)
         return {"figure.png": render(figure, "png", dpi), "figure.svg": render(figure, "svg", dpi)}
 
 
-def _compose(results: StudyResults) -> Figure:
+def compose(results: StudyResults) -> Figure:
+    """Return the figure of a study; use it within `drawing`."""
     figure = new_figure(write_title(results), 10.0, 4.8)
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
     draw_curves(left, results)

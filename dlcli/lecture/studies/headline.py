@@ -1,4 +1,4 @@
-"""Main result of a study: the variant that leads on the validation curves, as title and in one sentence."""
+"""Main result of a study: the variant that leads on the validation curves, as title, sentence and paragraph."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 
+from dlcli.lecture.studies.answers import answer_divergence
 from dlcli.lecture.studies.results import Spread, StudyResults, VariantResults, compare
 from dlcli.lecture.studies.sentences import (
     count,
@@ -16,10 +17,13 @@ from dlcli.lecture.studies.sentences import (
     name_curve,
     name_goal,
     name_metric,
+    write_paragraph,
 )
 
 # 95 % quantiles of Student's t with 1, 2, ... degrees of freedom; the last is used for more.
 _T = (6.31, 2.92, 2.35, 2.13, 2.02, 1.94, 1.89, 1.86, 1.83)
+_MOST_NAMED = 4  # variants in a list of a short paragraph
+_FEW = 5  # variants of a user's study up to which the paragraph states the numbers of each
 _TITLE = 84  # characters of a title that fit on one line of the figure
 
 
@@ -109,3 +113,26 @@ def write_short(results: StudyResults) -> str:
     if top is not best and not top.diverged and _is_clear(lead.difference):
         clause += f"; {top.label} ends better, with {format_spread(top.test)}"
     return f"In short: {title}; {clause}."
+
+
+def write_conclusions(results: StudyResults) -> str:
+    """Return the results as a paragraph: of all variants, or of a user's study with many, only the leader's."""
+    if results.study.lecture or len(results.variants) <= _FEW or not (leading := leaders(results)):
+        return write_paragraph(results)
+    best, *ties = leading
+    beaten = [variant for variant in results.learned if variant not in leading and not variant.diverged]
+    sentences = [
+        f"After {count(results.epochs, 'epoch')} with each of {count(len(results.seeds), 'seed')}, {best.label} leads: "
+        f"{name_curve(results)} {format_spread(best.end)}, test {name_metric(results)} {format_spread(best.test)} "
+        "(mean ± sd)."
+    ]
+    clauses = [f"is clearly better than {_list_or_count(beaten)}"] if beaten else []
+    clauses += [f"does not clearly beat {_list_or_count(ties)}"] if ties else []
+    if clauses:
+        sentences.append(f"Compared seed by seed, it {' and '.join(clauses)}.")
+    return " ".join([*sentences, *answer_divergence(results), "The table lists all variants."])
+
+
+def _list_or_count(variants: Sequence[VariantResults]) -> str:
+    few = len(variants) <= _MOST_NAMED
+    return join(variant.label for variant in variants) if few else f"{len(variants)} other variants"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dlcli.config.render import name_setting
 from dlcli.lecture.studies.answers import gradient_means, movement_means
 from dlcli.lecture.studies.curves import NAME, Look, draw_band, finished_curves, label_decimals, scale_curve
 from dlcli.lecture.studies.results import StudyResults
@@ -17,12 +19,16 @@ from dlcli.lecture.studies.sentences import (
 from dlcli.plots.style import (
     MUTED,
     SEQUENTIAL,
+    shorten,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _WIDE = 20  # ratio of the largest to the smallest value from which an axis is logarithmic
+_TICK_LETTERS, _WIDEST_TICK = 40, 14  # letters that fit below a panel side by side, and most in a line of a name
+_LONGEST_TICK = 24  # letters of a tilted name
+_LEAST_GAP = 0.04  # of the panel's width, between two values on a linear axis
 _SINGLE_SEED = "#A0A0A0"
 
 
@@ -46,15 +52,31 @@ def draw_seeds(axes: Axes, results: StudyResults) -> None:
                 markersize=6,
             )
     axes.set_xlim(-0.5, len(x) - 0.5)
-    axes.set_xticks(x, [textwrap.fill(variant.label, 10) for variant in results.variants])
+    _name_positions(axes, [variant.label for variant in results.variants])
     unit = f" ({results.unit})" if results.unit else ""
     axes.set_title(f"Test {name_metric(results)}{unit}; grey: single seeds")
+
+
+def _name_positions(axes: Axes, names: Sequence[str]) -> None:
+    """Write names below the positions 0, 1, …, in several lines, or tilted if they do not fit side by side."""
+    room = min(_WIDEST_TICK, _TICK_LETTERS // len(names))
+    lines = [textwrap.fill(name, room, break_long_words=False) for name in names]
+    if max(len(line) for text in lines for line in text.split("\n")) <= room:
+        axes.set_xticks(range(len(names)), lines)
+    else:
+        axes.set_xticks(
+            range(len(names)), shorten(names, _LONGEST_TICK), rotation=30, ha="right", rotation_mode="anchor"
+        )
 
 
 def draw_settings(axes: Axes, results: StudyResults) -> None:
     """Draw the test metric over the varied value."""
     pairs = zip(results.variants, results.study.variants, strict=True)
     variants = [(variant, design.value) for variant, design in pairs if design.value is not None]
+    values = [value for _, value in variants]
+    is_log = min(values) > 0 and max(values) >= _WIDE * min(values)
+    if is_crowded := not is_log and min(np.diff(sorted(values))) < _LEAST_GAP * (max(values) - min(values)):
+        variants = [(variant, float(sorted(values).index(value))) for variant, value in variants]  # equal distances
     finished = [(value, variant.test.mean) for variant, value in variants if variant.test is not None]
     axes.plot([value for value, _ in finished], [mean for _, mean in finished], color=MUTED, linewidth=1, zorder=0)
     bottom = axes.get_xaxis_transform()
@@ -69,11 +91,13 @@ def draw_settings(axes: Axes, results: StudyResults) -> None:
             text = f"{variant.diverged} of {len(results.seeds)}\ndiverge"
             height = 0.05 if variant.test is None else 0.16
             axes.text(value, height, text, ha="center", color=look.colour, fontsize=8.5, transform=bottom)
-    values = [value for _, value in variants]
-    if min(values) > 0 and max(values) >= _WIDE * min(values):
+    if is_log:
         axes.set_xscale("log")
         label_decimals(axes.xaxis)
-    axes.set_xticks(values, [f"{value:g}" for value in values])
+    if is_crowded:
+        _name_positions(axes, [f"{value:g}" for value in sorted(values)])
+    else:
+        axes.set_xticks(values, [f"{value:g}" for value in values])
     axes.margins(x=0.1)
     if results.is_higher_better and results.level is not None:
         axes.set_ylim(0, 1)
@@ -90,8 +114,10 @@ def draw_grid(axes: Axes, results: StudyResults) -> None:
     for (row, column), value in np.ndenumerate(table):
         text = "diverges" if np.isnan(value) else format_number(value, float(np.nanmax(np.abs(table))))
         axes.text(column, row, text, ha="center", va="center", fontsize=10)
-    axes.set_xticks(range(len(columns)), [textwrap.fill(name, 10) for name in columns])
-    axes.set_yticks(range(len(rows)), [textwrap.fill(name, 12) for name in rows])
+    _name_positions(axes, columns)
+    axes.set_yticks(range(len(rows)), shorten(rows, _LONGEST_TICK))
+    vertical, horizontal = map(name_setting, results.study.varied)
+    axes.set(xlabel=horizontal, ylabel=vertical)
     axes.set_title(f"Test {name_metric(results)}, mean")
 
 

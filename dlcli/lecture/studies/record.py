@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from dlcli.lecture.studies.headline import write_short, write_title
+from dlcli.lecture.studies.headline import write_conclusions, write_short, write_title
 from dlcli.lecture.studies.results import Spread, StudyResults, VariantResults
-from dlcli.lecture.studies.sentences import write_method, write_paragraph
+from dlcli.lecture.studies.sentences import write_method
 
 
 def make_record(results: StudyResults) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def make_record(results: StudyResults) -> dict[str, Any]:
         "lecture": study.lecture,
         "title": write_title(results),
         "short": write_short(results),
-        "paragraph": write_paragraph(results),
+        "paragraph": write_conclusions(results),
         "method": write_method(results),
         "data": results.data,
         "metric": f"test/{results.metric}",

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from dlcli.config.files import Source
     from dlcli.lecture.studies.results import StudyResults
 
+GAP = " · "  # between the values of two settings
 Curve: TypeAlias = Literal["val", "distance"]
 Panel: TypeAlias = Literal["seeds", "settings", "grid", "seconds", "gradients", "moved"]
 
@@ -23,12 +24,14 @@ class Variant:
         settings: Overrides `key=value` that distinguish the variant; none for the closed-form solution.
         value: Value of the varied setting, if it is a number.
         is_solved: Whether the parameters are computed by least squares instead of trained.
+        short: Name beside curves; "" for the label.
     """
 
     label: str
     settings: tuple[str, ...] = ()
     value: float | None = None
     is_solved: bool = False
+    short: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Study:
         curve: Value measured after each epoch: the metric on val, or the distance from the least-squares parameters.
         panel: Content of the panel beside the curves.
         kept: Settings that the study depends on and users must not override.
-        grid: Names of the rows and columns of the panel `grid`; the variants are its cells, row by row.
+        grid: Values of the rows and columns of the panel `grid`; the variants are its cells, row by row.
     """
 
     name: str

@@ -32,6 +32,8 @@ from dlcli.training.evaluation import evaluate_split
 from dlcli.training.events import EpochEnded
 from dlcli.training.fit import Fit
 
+_MOST_LISTED = 6  # variants whose test metrics are in one line
+
 
 @dataclass(frozen=True)
 class StudyListeners:
@@ -137,12 +139,8 @@ class PairedTraining:
         for variant in self._plan.study.variants:
             config = _with_seed(configs[variant.label], seed)
             trainings[variant.label], splits = self._train(variant, config, splits, f"{variant.label}, seed {seed}")
-        scores = [
-            f"{label} {'diverged' if training.test is None else format_number(training.test)}"
-            for label, training in trainings.items()
-        ]
         seconds = time.perf_counter() - start
-        self._listeners.tell(f"seed {seed}: test {self._plan.metric} {', '.join(scores)}; {seconds:.1f} s")
+        self._listeners.tell(f"seed {seed}: test {self._plan.metric} {_list_scores(trainings)}; {seconds:.1f} s")
         return trainings
 
     def _train(
@@ -210,6 +208,18 @@ class PairedTraining:
     def _raise_if_stopped(self) -> None:
         if signum := self._listeners.should_stop():
             raise Interrupted("interrupted: an unfinished study saves no results", signum=signum)
+
+
+def _list_scores(trainings: Mapping[str, Training]) -> str:
+    """Return the test metric of each variant; of many variants, the lowest and the highest."""
+    tests = {label: training.test for label, training in trainings.items()}
+    finished = [test for test in tests.values() if test is not None]
+    if len(tests) <= _MOST_LISTED or not finished:
+        scores = (f"{label} {'diverged' if test is None else format_number(test)}" for label, test in tests.items())
+        return ", ".join(scores)
+    diverged = len(tests) - len(finished)
+    extremes = f"{format_number(min(finished))} to {format_number(max(finished))}"
+    return f"{extremes}{f', {diverged} diverged' if diverged else ''}"
 
 
 def _with_lr(config: Config, lr: float) -> Config:

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dlcli.config.files import Source, read_source
 from dlcli.config.load import LoadedConfig, load_config
 from dlcli.config.paths import expand_path
-from dlcli.config.render import name_value
+from dlcli.config.render import describe_setting, flatten, name_value
 from dlcli.errors import UsageError
 from dlcli.lecture.studies.answers import answer_ends
 from dlcli.lecture.studies.catalogue import find_study
-from dlcli.lecture.studies.study import BaseConfig, Panel, Study, Variant
+from dlcli.lecture.studies.study import GAP, BaseConfig, Panel, Study, Variant
 
 MAX_VARIANTS = 12  # more curves cannot be told apart in one figure
 _EXAMPLE = "--vary model.activation=sigmoid,relu,tanh"
@@ -85,19 +85,13 @@ def vary_settings(vary: Sequence[str], config: Source, settings: Sequence[str] =
     """
     values = _read_all(vary)
     loaded = load_config(config, settings)
-    variants = tuple(
-        Variant(
-            label=" + ".join(name_value(key, text) for key, text in combination),
-            settings=tuple(f"{key}={text}" for key, text in combination),
-            value=_number(combination[0][1]) if len(combination) == 1 else None,
-        )
-        for combination in itertools.product(*([(key, text) for text in texts] for key, texts in values.items()))
-    )
-    if len(variants) > MAX_VARIANTS:
+    combinations = list(itertools.product(*([(key, text) for text in texts] for key, texts in values.items())))
+    if len(combinations) > MAX_VARIANTS:
         raise UsageError(
-            f"a study compares at most {MAX_VARIANTS} variants in one figure. Got {len(variants)}",
+            f"a study compares at most {MAX_VARIANTS} variants in one figure. Got {len(combinations)}",
             hint="vary fewer values, or one setting at a time",
         )
+    variants = tuple(_make_variant(config, settings, combination) for combination in combinations)
     names = [key.rpartition(".")[2] if key.rpartition(".")[2] != "name" else key.split(".")[0] for key in values]
     return Study(
         name="-".join([loaded.config.name, *names]),
@@ -108,7 +102,24 @@ def vary_settings(vary: Sequence[str], config: Source, settings: Sequence[str] =
         reference=variants[0].label,
         answer=answer_ends,
         panel=_choose_panel(values, variants),
-        grid=_grid(values),
+        grid=_grid(values, variants),
+    )
+
+
+def _make_variant(config: Source, settings: Sequence[str], combination: Sequence[tuple[str, str]]) -> Variant:
+    """Return the variant with some settings, given as pairs of key and text.
+
+    Raises:
+        ConfigError: If its config is invalid.
+    """
+    overrides = tuple(f"{key}={text}" for key, text in combination)
+    resolved = flatten(load_config(config, [*settings, *overrides]).config)
+    pairs = [(key, resolved.get(key, text)) for key, text in combination]  # a whole section has no value of its own
+    return Variant(
+        label=" + ".join(describe_setting(key, value) for key, value in pairs),
+        settings=overrides,
+        value=_number(combination[0][1]) if len(combination) == 1 else None,
+        short=GAP.join(name_value(value) for _, value in pairs) if len(pairs) > 1 else "",
     )
 
 
@@ -199,9 +210,10 @@ def _choose_panel(values: Mapping[str, Sequence[str]], variants: Sequence[Varian
     return "settings" if all(variant.value is not None for variant in variants) else "seeds"
 
 
-def _grid(values: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the labels of the rows and columns; empty unless there are two settings."""
+def _grid(values: Mapping[str, Sequence[str]], variants: Sequence[Variant]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the values of the rows and columns; empty unless there are two settings."""
     if len(values) != 2:
         return (), ()
-    rows, columns = (tuple(name_value(key, text) for text in texts) for key, texts in values.items())
-    return rows, columns
+    rows, columns = zip(*(variant.short.split(GAP) for variant in variants), strict=True)
+    n = len(list(values.values())[1])
+    return rows[::n], columns[:n]

@@ -42,9 +42,19 @@ def test_two_settings_form_a_grid_whose_best_can_be_trained(dlcli: Callable[...,
     table = ("variant", "lr 0", "use it")  # any width in a pipe
     assert all(len(line) <= 80 for line in done.out.splitlines() if not line.startswith(table)), done.out
     assert (clean_place / "studies/digits-lr-hidden_sizes/figure.png").stat().st_size > 10_000
+    assert "lr 0.0001 + hidden 8-8" in done.out
     command = done.out.splitlines()[-1].removeprefix("use it    dlcli ")
     assert command.startswith("train digits training.epochs=2 seed=3 optimizer.lr=0.5 ")
     assert dlcli(*shlex.split(command)).code == 0
+
+
+def test_the_paragraph_of_many_variants_is_about_the_leader(clean_place: Path) -> None:
+    grid = ["model.activation=sigmoid,relu,tanh", "optimizer.lr=0.001,0.1,0.5,10"]
+    record = study(vary=grid, config="digits", settings=SHORT, seeds=2).record
+    assert len(record["paragraph"].split()) < 100, record["paragraph"]
+    assert " leads: validation accuracy 0." in record["paragraph"]
+    assert "with each of 2 seeds" in record["paragraph"]
+    assert "The table lists all variants." in record["paragraph"]
 
 
 def test_varied_data_settings_have_their_own_splits_and_equal_epochs(clean_place: Path) -> None:

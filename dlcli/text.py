@@ -1,10 +1,10 @@
-"""Line breaks for terminals: a word, a name or a command is broken only if it is wider than the terminal."""
+"""Lists in sentences, and line breaks for terminals that keep words, names and commands whole."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 PAGE = 80  # columns of running text
@@ -92,6 +92,12 @@ def _split(word: str, columns: int) -> list[str]:
 
 def _is_command(word: str) -> bool:
     return word.lstrip(" `").startswith(_COMMAND)
+
+
+def join(parts: Iterable[str], word: str = "and") -> str:
+    """Return `a, b and c`."""
+    listed = list(parts)
+    return listed[0] if len(listed) == 1 else f"{', '.join(listed[:-1])} {word} {listed[-1]}"
 
 
 def width_of(text: str) -> int:

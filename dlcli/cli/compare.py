@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,9 +12,10 @@ import typer
 
 from dlcli.cli.arguments import name_or_path_parser, path_parser
 from dlcli.cli.completion import complete_run
-from dlcli.cli.options import DpiOption, JsonOption
+from dlcli.cli.options import DpiOption, JsonOption, QuietOption
 from dlcli.cli.output import fitting_blocks, make_table, print_json, print_result
 from dlcli.cli.table_formats import TableFormat, format_table
+from dlcli.config.paths import as_argument
 from dlcli.errors import UsageError
 from dlcli.text import columns_of
 
@@ -61,6 +62,7 @@ def compare_command(
         typer.Option("--format", help="Print only the table: Markdown, CSV (all digits) or LaTeX (booktabs)."),
     ] = None,
     json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Compare the differing settings and the metrics of runs side by side.
 
@@ -81,7 +83,7 @@ def compare_command(
     elif format_ is not None:
         print_result(_format(opened, comparison, format_), kept=kept)
     else:
-        _print(opened, comparison, files)
+        _print(opened, comparison, files, quiet=quiet)
 
 
 def _check_options(runs: Sequence[str], output: Path | None, format_: TableFormat | None, *, json: bool) -> None:
@@ -114,10 +116,11 @@ def _write_files(runs: Sequence[Run], html: str | None, figure: Path | None, dpi
     return files
 
 
-def _print(runs: Sequence[Run], comparison: Comparison, files: Mapping[str, str]) -> None:
+def _print(runs: Sequence[Run], comparison: Comparison, files: Mapping[str, str], *, quiet: bool) -> None:
+    """Print the runs, their table and notes about it; without notes if `quiet`."""
     from rich.text import Text
 
-    from dlcli.evaluation.ranking import explain_marks, rank_runs
+    from dlcli.evaluation.ranking import rank_runs
 
     marks = rank_runs(runs, comparison)
     width = max(map(len, comparison.labels))
@@ -126,18 +129,47 @@ def _print(runs: Sequence[Run], comparison: Comparison, files: Mapping[str, str]
         styles = [{"best": "bold", "tied": "dim", "": ""}[mark] for mark in marks.get(key, [""] * len(cells))]
         rows.append([key, *(Text(cell, style) for cell, style in zip(cells, styles, strict=True))])
     print_result(*(f"{label:<{width}}  {run}" for label, run in zip(comparison.labels, comparison.runs, strict=True)))
-    headings = ["", *comparison.labels]
-    for block in fitting_blocks(
-        headings, rows, columns=columns_of(sys.stdout)
-    ):  # a run must not disappear on a narrow terminal
+    headings = _headings(comparison)
+    # A run must not disappear on a narrow terminal.
+    for block in fitting_blocks(headings, rows, columns=columns_of(sys.stdout)):
         print_result("", make_table([headings[i] for i in block], [[row[i] for i in block] for row in rows]))
-    if len({run.summary.get("test") is None for run in runs}) > 1:
-        print_result("", "only runs trained with --eval have test metrics")
-    if marks:
-        print_result("", *explain_marks(marks))
+    if not quiet:
+        for note in _notes(runs, marks):
+            print_result("", *note)
     names = {"file": "page", "figure": "figure"}
     for key, path in files.items():
         print_result(f"{names[key]}  {path}", kept=files.get("file"))
+
+
+def _notes(runs: Sequence[Run], marks: Mapping[str, Sequence[Mark]]) -> Iterator[list[str]]:
+    """Yield notes about the table, each as lines."""
+    from dlcli.evaluation.ranking import explain_data, explain_marks
+
+    untested = [run.path for run in runs if run.test is None]
+    if 0 < len(untested) < len(runs):
+        yield [f"no test metrics of {path}: run `dlcli eval {as_argument(path)}`" for path in untested]
+    if different := explain_data(runs):
+        yield [different]
+    if marks:
+        yield explain_marks(marks)
+
+
+def _headings(comparison: Comparison) -> list[str]:
+    """Return the labels of the runs below the setting whose values they are, if there is one."""
+    return [next((key for key in comparison.settings if _is_label(key, comparison)), ""), *comparison.labels]
+
+
+def _setting_rows(comparison: Comparison) -> list[list[str]]:
+    """Return the settings that differ, without one that only repeats the labels."""
+    return [[key, *values] for key, values in comparison.settings.items() if not _is_label(key, comparison)]
+
+
+def _is_label(key: str, comparison: Comparison) -> bool:
+    from dlcli.config.render import name_setting
+
+    values = [value.replace("_", " ") for value in comparison.settings[key]]
+    labels = [label.replace("_", " ") for label in comparison.labels]
+    return labels in (values, [f"{name_setting(key)} {value}" for value in values])
 
 
 def _rows(comparison: Comparison, marks: Mapping[str, Sequence[Mark]]) -> list[list[str]]:
@@ -145,7 +177,7 @@ def _rows(comparison: Comparison, marks: Mapping[str, Sequence[Mark]]) -> list[l
     from dlcli.evaluation.ranking import SYMBOLS
     from dlcli.runs.comparison import format_metric, format_seconds
 
-    rows = [[key, *values] for key, values in comparison.settings.items()]
+    rows = _setting_rows(comparison)
     for key, numbers in comparison.metrics.items():
         if key == "seconds":
             rows.append(["time", *map(format_seconds, numbers)])
@@ -160,9 +192,9 @@ def _format(runs: Sequence[Run], comparison: Comparison, format_: TableFormat) -
     from dlcli.evaluation.ranking import rank_runs
 
     if format_ != "csv":
-        return format_table(["", *comparison.labels], _rows(comparison, rank_runs(runs, comparison)), format_)
-    rows = [[key, *values] for key, values in comparison.settings.items()]
+        return format_table(_headings(comparison), _rows(comparison, rank_runs(runs, comparison)), format_)
+    rows = _setting_rows(comparison)
     rows += [
         [key, *("" if value is None else repr(value) for value in values)] for key, values in comparison.metrics.items()
     ]
-    return format_table(["", *comparison.labels], rows, format_)
+    return format_table(_headings(comparison), rows, format_)

@@ -9,7 +9,7 @@ import typer
 
 from dlcli.cli.completion import complete_config
 from dlcli.cli.options import JsonOption, QuietOption
-from dlcli.cli.output import make_table, open_reporter, print_listing, print_result
+from dlcli.cli.output import make_table, open_reporter, print_json, print_listing, print_result
 from dlcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,20 +46,25 @@ def list_command(json: JsonOption = False) -> None:
 
 
 @app.command("fetch")
-def fetch_command(name: NameArgument, root: RootOption = None, quiet: QuietOption = False) -> None:
+def fetch_command(
+    name: NameArgument, root: RootOption = None, json: JsonOption = False, quiet: QuietOption = False
+) -> None:
     """Download a data source, or replace its damaged files, and verify it.
 
     Example: dlcli data fetch fashion_mnist
 
-    Example: dlcli data fetch fashion_mnist --data-root ~/data
+    Example: dlcli data fetch fashion_mnist --root ~/data
     """
     loaded = _config(name, root)
 
     from dlcli.data import load_splits
 
     splits = load_splits(loaded, notify=open_reporter("plain", quiet=quiet).note)
-    summary = f"{name}: {len(splits.train) + len(splits.val):,} train, {len(splits.test):,} test, verified"
-    print_result(summary, kept=root or "the cache folder")
+    counts, kept = {"train": len(splits.train) + len(splits.val), "test": len(splits.test)}, root or "the cache folder"
+    if json:
+        print_json({"name": name, **counts, "sha256": dict(splits.info.checksums)}, kept=kept)
+    else:
+        print_result(f"{name}: {counts['train']:,} train, {counts['test']:,} test, verified", kept=kept)
 
 
 @app.command("check")

@@ -17,6 +17,7 @@ from dlcli.cli.options import (
     DeviceOption,
     DpiOption,
     JsonOption,
+    QuietOption,
     RunArgument,
     SplitOption,
 )
@@ -59,6 +60,7 @@ def plot_command(
         bool, typer.Option("--list", help="List the names and titles of the pictures without drawing them.")
     ] = False,
     json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Draw pictures of a run and print the names of their files.
 
@@ -70,7 +72,7 @@ def plot_command(
 
     from dlcli import api
 
-    device, run = device or "auto", choose_run(run)
+    device, run = device or "auto", choose_run(run, quiet=quiet)
     if list_:
         titles = api.list_pictures(run, split=split, checkpoint=checkpoint, device=device, data_root=data_root)
         print_listing("pictures", titles, json=json)

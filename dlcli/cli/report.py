@@ -49,7 +49,7 @@ def report_command(
     from dlcli import api
 
     result = api.report(
-        choose_run(run),
+        choose_run(run, quiet=quiet),
         output,
         split=split,
         checkpoint=checkpoint,

@@ -73,6 +73,7 @@ def show_command(
         print_json({"run": opened.path, "config": config, "manifest": manifest, "summary": summary, **found})
         return
     versions = manifest.get("versions", {})
+    splits = {"train": summary.get("train"), "val": summary.get("val"), "test": opened.test}
     print_result(
         f"run       {opened.path}",
         f"status    {summary['status']}",
@@ -84,7 +85,7 @@ def show_command(
         f"best      epoch {summary['best_epoch']} of {summary.get('epochs')}, {summary.get('best_because')}"
         if summary.get("best_epoch")
         else "best      no epoch has finished",
-        *(f"{split:<9} {format_metrics(summary[split])}" for split in ("train", "val", "test") if summary.get(split)),
+        *(f"{split:<9} {format_metrics(metrics)}" for split, metrics in splits.items() if metrics),
         *(_finding_lines(opened, diagnosis) if diagnosis is not None else ()),
     )
 
@@ -119,7 +120,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
     row: dict[str, Any] = {"run": str(folder.path), "status": "unreadable"}
     try:
         run = Run(folder)
-        row |= {key: run.summary.get(key) for key in ("status", "epochs", "best_epoch", "val", "test")}
+        row |= {key: run.summary.get(key) for key in ("status", "epochs", "best_epoch", "val")} | {"test": run.test}
         epochs = len(run.rows) if row["epochs"] is None else row["epochs"]  # None: the run is being trained
         return {**row, "epochs": epochs, "epochs_planned": run.config.training.epochs}
     except DlcliError:

@@ -20,6 +20,7 @@ from dlcli.config.schema import (
 from dlcli.config.suggest import all_settings, closest, find_setting
 from dlcli.config.tree import KeyPath, dotted
 from dlcli.errors import UsageError
+from dlcli.text import join
 
 # References to the course's lecture, in its notation.
 LECTURE = {
@@ -142,7 +143,7 @@ def _default(path: KeyPath, owners: list[type[BaseModel]]) -> str:
         return "none (required)"
     if len(defaults) == 1:
         return str(next(iter(defaults)))
-    return ", ".join(f"{value} for {' and '.join(map(section_name, models))}" for value, models in defaults.items())
+    return "; ".join(f"{value} for {join(map(section_name, models))}" for value, models in defaults.items())
 
 
 def _allowed(model: type[BaseModel], field: str) -> str:

@@ -18,6 +18,7 @@ from dlcli.evaluation.regression import LeastSquares, fit_least_squares, plain, 
 from dlcli.runs.files import read_json, write_json
 from dlcli.runs.folder import RunFolder
 from dlcli.runs.trained_run import SplitName, TrainedRun
+from dlcli.text import join
 from dlcli.training.evaluation import evaluate_split
 
 # The penalty is λ/2 Σ θ² added to the mean loss: weak, and independent of the number of examples. On the 54,000
@@ -201,11 +202,11 @@ def describe_against_baselines(
     if "accuracy" in metrics:
         ranked = sorted(baselines, key=lambda baseline: -baseline.metrics["accuracy"])
         parts = [_against_accuracy(metrics, baseline) for baseline in ranked]
-        return [f"accuracy {metrics['accuracy']:.4f} is {_listed(parts)}"]
+        return [f"accuracy {metrics['accuracy']:.4f} is {join(parts)}"]
     ranked = sorted(baselines, key=lambda baseline: baseline.metrics["rmse"])
     parts = [_against_rmse(metrics["rmse"], baseline) for baseline in ranked]
     compared = [_against_least_squares(baseline.learned["sgd"]) for baseline in baselines if "sgd" in baseline.learned]
-    return [f"rmse {metrics['rmse']:.5g} {unit}".rstrip() + f" is {_listed(parts)}", *compared]
+    return [f"rmse {metrics['rmse']:.5g} {unit}".rstrip() + f" is {join(parts)}", *compared]
 
 
 def _against_accuracy(metrics: Mapping[str, Any], baseline: Baseline) -> str:
@@ -233,7 +234,3 @@ def _against_least_squares(sgd: Mapping[str, float | None]) -> str:
         return sentence
     difference = f"{100 * sgd['coefficient_difference']:.2g} % of the largest coefficient"
     return f"the coefficients differ from the least-squares solution by up to {difference}; {sentence}"
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from dlcli.evaluation.classification import classification_metrics, per_class_me
 from dlcli.evaluation.predictions import predict_examples
 from dlcli.evaluation.regression import residual_quantiles
 from dlcli.experiment import Experiment
+from dlcli.runs.files import write_json
 from dlcli.runs.run import Run, RunLike, open_run
 from dlcli.runs.trained_run import CheckpointName, SplitName, TrainedRun, load_trained_run
 from dlcli.task import Task
@@ -99,6 +101,8 @@ def evaluate_trained(
 ) -> EvalResult:
     """Evaluate a run whose model is in memory; see `evaluate`."""
     metrics = evaluate_fully(trained)
+    if trained.split_name == "test" and checkpoint == "best":
+        _keep(run, {name: metrics[name] for name in trained.task.metrics(add_sums(trained.task, trained.outputs))})
     fitted = load_or_fit_baselines(run.folder, trained, notify) if baselines else []
     return EvalResult(
         run=run.path,
@@ -110,6 +114,13 @@ def evaluate_trained(
         baselines={baseline.name: baseline.record for baseline in fitted},
         statements=describe_against_baselines(metrics, fitted, unit=trained.info.target_unit),
     )
+
+
+def _keep(run: Run, test: dict[str, Any]) -> None:
+    """Store the task's test metrics of the best checkpoint in the run folder, for comparisons, if it is writable."""
+    if run.summary.get("best_sha256") and run.test is None:
+        with suppress(DataError):
+            write_json(run.folder.evaluation, {"best_sha256": run.summary["best_sha256"], "test": test})
 
 
 def evaluate_best(run: Run, device: str, experiment: Experiment | None) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from dlcli.runs.run import Run
 
 Mark: TypeAlias = Literal["best", "tied", ""]
 
+# Settings that determine which examples there are and what is predicted, besides the contents of files.
+_DATA = ("name", "pattern", "function", "n_samples", "in_features", "n_classes", "noise", "seed", "target")
 _RATES = ("val/accuracy", "val/macro_f1")
 SYMBOLS: dict[Mark, str] = {"best": "★ ", "tied": "≈ ", "": ""}
 _EXPLANATIONS: dict[Mark, str] = {
@@ -30,7 +32,7 @@ def rank_runs(runs: Sequence[Run], comparison: Comparison) -> dict[str, list[Mar
     on different data have no marks, and neither have different losses.
     """
     configs = [run.config for run in runs]
-    if len({(config.task, config.data.name) for config in configs}) > 1:
+    if explain_data(runs):
         return {}
     has_same_loss = len({repr(config.loss) for config in configs}) == 1
     return {
@@ -38,6 +40,22 @@ def rank_runs(runs: Sequence[Run], comparison: Comparison) -> dict[str, list[Mar
         for key, values in comparison.metrics.items()
         if key.startswith("val/") and (has_same_loss or key != "val/loss")
     }
+
+
+def explain_data(runs: Sequence[Run]) -> str:
+    """Return a note that the metrics of runs cannot be compared because their data or task differs; "" if they can."""
+    if len({run.config.task for run in runs}) > 1:
+        return "the runs have different tasks: their metrics cannot be compared"
+    if len({_identify_data(run) for run in runs}) > 1:
+        return "the runs have different data: their metrics cannot be compared"
+    return ""
+
+
+def _identify_data(run: Run) -> str:
+    """Return text that is equal for runs on the same examples, apart from how these are split and scaled."""
+    checksums = run.manifest.get("data", {}).get("sha256")
+    contents = sorted(map(str, checksums.values())) if isinstance(checksums, dict) else []
+    return repr((contents, [getattr(run.config.data, key, None) for key in _DATA]))
 
 
 def explain_marks(marks: Mapping[str, Sequence[Mark]]) -> list[str]:

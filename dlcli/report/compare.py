@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from dlcli.config.schema import HEADLINE
-from dlcli.evaluation.ranking import Mark, explain_marks, rank_runs
+from dlcli.evaluation.ranking import Mark, explain_data, explain_marks, rank_runs
 from dlcli.plots.comparison import draw_comparison
 from dlcli.report.html import Image, embed, number, render_page, write_page
 from dlcli.report.tables import Cell, Table, Value
@@ -54,7 +54,9 @@ def render_comparison(runs: Sequence[Run], comparison: Comparison) -> str:
             ],
         ),
         metrics=Table(
-            "; ".join(["Metrics", *explain_marks(marks)]), ["metric", *labels], _metric_rows(comparison, marks)
+            "; ".join(["Metrics", *explain_marks(marks), *filter(None, [explain_data(runs)])]),
+            ["metric", *labels],
+            _metric_rows(comparison, marks),
         ),
         images=images,
         settings=Table(

@@ -84,6 +84,7 @@ class Contents:
         looked_for: Problems that the diagnosis checked for; empty without a diagnosis.
         curves: Plots of the training.
         pictures: Plots of the result.
+        names: Names of these plots.
         unit: Unit of the headline metric; "" if it has none.
     """
 
@@ -94,6 +95,7 @@ class Contents:
     curves: Sequence[Image] = ()
     pictures: Sequence[Image] = ()
     columns: Table | None = None
+    names: Sequence[str] = ()
     layers: Table | None = None
     unit: str = ""
 
@@ -113,6 +115,7 @@ def _contents(run: Run, trained: TrainedRun, checkpoint: CheckpointName, notify:
         curves=[image for name, image in images if name in _CURVES],
         pictures=[image for name, image in images if name not in _CURVES],
         columns=columns_table(trained.info.columns, trained.splits.input_scaling),
+        names=[name for name, _ in images],
         layers=layers_table(trained.model, trained.info.in_features),
         unit=trained.info.target_unit,
     )
@@ -141,7 +144,7 @@ def render_report(run: Run, contents: Contents) -> str:
         data=describe_data(run.config),
         contents=contents,
         comparison=compare_models(measured) if measured else None,
-        tables=metric_tables(measured) if measured else (),
+        tables=metric_tables(measured, contents.names) if measured else (),
         trouble=trouble,
         advice=[write_advice(finding, f"{run.path}/resolved.yaml") for finding in contents.findings],
         epochs=epochs_table(run.rows, best if isinstance(best, int) else None),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from dlcli.config.schema import HIGHER_IS_BETTER
@@ -61,12 +61,17 @@ def _baseline_name(key: str, baseline: Mapping[str, Any]) -> str:
     return name if detail is None else f"{name}, {as_text(detail)}"
 
 
-def metric_tables(measured: Mapping[str, Any]) -> list[Table]:
-    """Return the tables of the metrics section, in the order in which the page shows them."""
+def metric_tables(measured: Mapping[str, Any], shown: Container[str] = ()) -> list[Table]:
+    """Return the tables of the metrics section, in the order in which the page shows them.
+
+    Args:
+        measured: Output of `dlcli eval --json`.
+        shown: Names of the pictures on the page; a table with the numbers of a picture is folded.
+    """
     metrics, baselines = measured["metrics"], measured["baselines"]
     tables = [
         Table("Other metrics of this run", ["metric", "value"], _metric_rows(metrics)),
-        *(_class_tables(metrics) if "confusion" in metrics else _regression_tables(metrics, baselines)),
+        *(_class_tables(metrics, shown) if "confusion" in metrics else _regression_tables(metrics, baselines)),
         Table("Other metrics of the baselines", ["metric", "value"], _baseline_rows(baselines), is_folded=True),
     ]
     return [table for table in tables if table.rows]
@@ -83,13 +88,17 @@ def _metric_rows(metrics: Mapping[str, Any]) -> list[list[Any]]:
     return rows
 
 
-def _class_tables(metrics: Mapping[str, Any]) -> list[Table]:
+def _class_tables(metrics: Mapping[str, Any], shown: Container[str]) -> list[Table]:
     confusion = metrics["confusion"]
     shades = {**confusion, "counts": confusion["predicted_given_true"]}
     return [
-        records_table("Metrics by class", [{"class": key, **row} for key, row in metrics["per_class"].items()]),
+        records_table(
+            "Metrics by class",
+            [{"class": key, **row} for key, row in metrics["per_class"].items()],
+            is_folded="per_class" in shown,
+        ),
         *(
-            matrix_table(caption, confusion["classes"], confusion[key], shades[key], is_folded=key != "counts")
+            matrix_table(caption, confusion["classes"], confusion[key], shades[key], is_folded=_is_folded(key, shown))
             for key, caption in _CONFUSION.items()
         ),
         records_table("Most frequently confused pairs", metrics["most_confused"]),
@@ -97,6 +106,10 @@ def _class_tables(metrics: Mapping[str, Any]) -> list[Table]:
         _examples_table("The least certain predictions", metrics["least_certain"]),
         records_table("Reliability: accuracy of predictions by confidence", metrics["reliability"], is_folded=True),
     ]
+
+
+def _is_folded(matrix: str, shown: Container[str]) -> bool:
+    return matrix != "counts" or "confusion" in shown
 
 
 def _examples_table(caption: str, examples: Sequence[Mapping[str, Any]]) -> Table:

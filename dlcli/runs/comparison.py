@@ -38,7 +38,7 @@ def compare_runs(runs: Sequence[Run]) -> Comparison:
         ConfigError: If the config of a run cannot be read.
     """
     settings = [flatten(run.config) for run in runs]
-    metrics = _without_redundant_f1([_metrics(run.summary) for run in runs])
+    metrics = _without_redundant_f1([_metrics(run) for run in runs])
     return Comparison(
         runs=[run.path for run in runs],
         labels=label_runs(runs),
@@ -71,15 +71,10 @@ def is_f1_redundant(metrics: Mapping[str, float | None], prefix: str = "") -> bo
     return accuracy is None or f1 is None or abs(accuracy - f1) < _UNBALANCED
 
 
-def _metrics(summary: Mapping[str, Any]) -> dict[str, float | None]:
-    return {
-        **{
-            f"{split}/{name}": value
-            for split in ("train", "val", "test")
-            for name, value in numbers(summary.get(split))
-        },
-        "seconds": summary.get("seconds"),
-    }
+def _metrics(run: Run) -> dict[str, float | None]:
+    splits = {"train": run.summary.get("train"), "val": run.summary.get("val"), "test": run.test}
+    values = {f"{split}/{name}": value for split, metrics in splits.items() for name, value in numbers(metrics)}
+    return {**values, "seconds": run.summary.get("seconds")}
 
 
 def format_metric(value: float | None) -> str:

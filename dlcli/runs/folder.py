@@ -64,6 +64,11 @@ class RunFolder:
         """Metrics of the baselines on the data of the run; missing until first computed."""
         return self.path / "baselines.json"
 
+    @property
+    def evaluation(self) -> Path:
+        """Test metrics of the best checkpoint, as evaluated after training; missing until then."""
+        return self.path / "evaluation.json"
+
     def checkpoint(self, which: str) -> Path:
         """Return the path of a checkpoint.
 
@@ -96,6 +101,14 @@ class RunFolder:
         """
         record = _checked(self.summary, _SUMMARY_TYPES) if self.summary.exists() else {}
         return {"status": "unfinished", **record}
+
+    def read_evaluation(self) -> dict[str, Any]:
+        """Load evaluation.json.
+
+        Raises:
+            DataError: If it cannot be read.
+        """
+        return _checked(self.evaluation, {"best_sha256": str, "test": dict})
 
 
 # Types that other modules rely on; all keys are optional, and a run folder may be untrusted.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -67,6 +68,17 @@ class Run:
     def status(self) -> str:
         """How training ended: finished, stopped early, interrupted, diverged, failed or unfinished."""
         return str(self.summary["status"])
+
+    @cached_property
+    def test(self) -> Mapping[str, Any] | None:
+        """Metrics of the best checkpoint on test, from `train --eval` or a later evaluation; None without either."""
+        test: Mapping[str, Any] | None = self.summary.get("test")
+        if test is None:
+            with suppress(DataError):
+                record = self.folder.read_evaluation()
+                if record.get("best_sha256") == self.summary.get("best_sha256"):  # the run may have been resumed
+                    test = record.get("test")
+        return test
 
     @cached_property
     def rows(self) -> list[Row]:

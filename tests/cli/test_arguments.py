@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -168,6 +169,13 @@ def test_unusual_config_file_names_can_be_written_and_read(dlcli: Callable[..., 
     assert shown.code == 0
     assert "seed: 0" in shown.out
     assert shown.out.isascii()
+
+
+def test_a_fetched_source_can_be_printed_as_json(dlcli: Callable[..., Finished]) -> None:
+    done = dlcli("data", "fetch", "digits", "--json")
+    assert (done.code, json.loads(done.out)) == (0, {"name": "digits", "train": 1438, "test": 359, "sha256": {}})
+    failed = dlcli("data", "fetch", "digits", "--root", "x", "--json")
+    assert (failed.code, json.loads(failed.out)["error"]["kind"]) == (2, "usage")
 
 
 def test_a_file_instead_of_a_folder_is_reported(

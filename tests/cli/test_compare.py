@@ -30,8 +30,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def test_columns_are_labelled_by_the_settings_that_differ(dlcli: Callable[..., Finished], runs: list[str]) -> None:
     lines = dlcli("runs", "compare", *runs).out.splitlines()
     assert lines[:2] == [f"relu  {runs[0]}", f"tanh  {runs[1]}"]
-    assert lines[3].split() == ["relu", "tanh"]
-    assert lines[4].split() == ["model.activation", "relu", "tanh"]
+    assert lines[3].split() == ["model.activation", "relu", "tanh"]
+    assert lines[4].split()[0] == "train/loss", "no row repeats the headings"
     (time,) = (line for line in lines if line.startswith("time"))
     assert time.split()[2::2] == ["s", "s"]
     assert json.loads(dlcli("runs", "compare", *runs, "--json").out)["labels"] == ["relu", "tanh"]
@@ -40,12 +40,48 @@ def test_columns_are_labelled_by_the_settings_that_differ(dlcli: Callable[..., F
 def test_the_table_is_printed_in_each_format(dlcli: Callable[..., Finished], runs: list[str]) -> None:
     compared = json.loads(dlcli("runs", "compare", *runs, "--json").out)
     table = list(csv.reader(io.StringIO(dlcli("runs", "compare", *runs, "--format", "csv").out)))
-    assert table[:2] == [["", "relu", "tanh"], ["model.activation", "relu", "tanh"]]
-    assert {key: [float(value) for value in values] for key, *values in table[2:]} == compared["metrics"]
-    assert dlcli("runs", "compare", *runs, "--format", "md").out.startswith("|  | relu | tanh |\n| --- | ---: | ---: |")
+    assert table[0] == ["model.activation", "relu", "tanh"]
+    assert {key: [float(value) for value in values] for key, *values in table[1:]} == compared["metrics"]
+    markdown = dlcli("runs", "compare", *runs, "--format", "md").out
+    assert markdown.startswith("| model.activation | relu | tanh |\n| --- | ---: | ---: |\n| train/loss |")
     tex = dlcli("runs", "compare", *runs, "--format", "tex").out
-    assert tex.startswith("\\begin{tabular}{lrr}\n  \\toprule\n   & relu & tanh \\\\\n")
+    assert tex.startswith("\\begin{tabular}{lrr}\n  \\toprule\n  model.activation & relu & tanh \\\\\n")
     assert "val/accuracy" in tex
+
+
+def test_an_evaluation_reaches_the_comparison_until_the_run_changes(
+    dlcli: Callable[..., Finished], clean_place: Path
+) -> None:
+    for activation in ("relu", "tanh"):
+        settings = ("training.epochs=2", f"model.activation={activation}", "--run-dir", activation)
+        assert dlcli("train", "digits", *settings, "-q").code == 0
+    assert "test/" not in dlcli("runs", "compare", "relu", "tanh").out
+    evaluated = json.loads(dlcli("eval", "relu", "--no-baselines", "--json").out)["metrics"]
+    done = dlcli("runs", "compare", "relu", "tanh")
+    assert "no test metrics of tanh: run `dlcli eval tanh`" in done.out
+    assert "no test metrics" not in dlcli("runs", "compare", "relu", "tanh", "-q").out
+    compared = json.loads(dlcli("runs", "compare", "relu", "tanh", "--json").out)["metrics"]
+    assert compared["test/accuracy"] == [evaluated["accuracy"], None]
+    assert f"accuracy {evaluated['accuracy']:.4f}" in dlcli("runs", "show", "relu").out.splitlines()[-1]
+    assert dlcli("verify", "relu", "-q").code == 0
+    record = json.loads(Path("relu/evaluation.json").read_text())
+    for changed in ({**record, "best_sha256": "0" * 64}, {"test": [1]}, {}):
+        Path("relu/evaluation.json").write_text(json.dumps(changed))
+        assert "test/" not in dlcli("runs", "compare", "relu", "tanh").out
+    for split in (["--split", "val"], ["--checkpoint", "last"]):
+        assert dlcli("eval", "tanh", "--no-baselines", *split, "-q").code == 0
+    assert not Path("tanh/evaluation.json").exists()
+
+
+def test_runs_on_different_data_have_a_note_and_no_marks(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+    for name, settings in (("one", ()), ("two", ("data.noise=0.3",)), ("three", ("data.normalize=none",))):
+        assert dlcli("train", "moons", "training.epochs=1", *settings, "--run-dir", name, "-q").code == 0
+    note = "the runs have different data: their metrics cannot be compared"
+    different, same = dlcli("runs", "compare", "one", "two").out, dlcli("runs", "compare", "one", "three").out
+    assert note in different
+    assert "best on validation" not in different
+    assert note not in same
+    assert "on validation" in same
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -51,6 +51,15 @@ def test_plots_are_files_in_the_run_folder(dlcli: Callable[..., Finished], run: 
     assert Path(drawn).read_bytes() != before[2]
 
 
+def test_quiet_leaves_out_the_note_about_a_newer_run(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+    api.train(load_config("digits", ["training.epochs=1"]))
+    newest = Path(api.train(load_config("digits", ["training.epochs=1"])).run)
+    summary = json.loads((newest / "summary.json").read_text())
+    (newest / "summary.json").write_text(json.dumps({**summary, "status": "interrupted"}))
+    assert "the newest run that has ended" in dlcli("plot", "--list").err
+    assert dlcli("plot", "--list", "-q").err == ""
+
+
 def test_the_pictures_of_several_runs_can_share_a_folder(dlcli: Callable[..., Finished], run: str) -> None:
     seconds = [api.train(load_config("digits", ["training.epochs=1"]), run_dir=Path(name, "run")) for name in "ab"]
     api.train(load_config("digits", ["training.epochs=1", "name=one"]))

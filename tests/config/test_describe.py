@@ -91,7 +91,7 @@ def test_references_to_the_lecture_belong_to_existing_settings() -> None:
 
 def test_explain_shows_defaults_bounds_and_owners() -> None:
     about = dict(explain("optimizer.weight_decay"))
-    assert about["default"] == "0.0 for sgd and adam and rmsprop, 0.01 for adamw"
+    assert about["default"] == "0.0 for sgd, adam and rmsprop; 0.01 for adamw"
     assert about["allowed"] == "0 or a number at least 1e-18 and at most 1e+18"
     assert dict(explain("training.batch_size"))["allowed"] == "a whole number at least 1 or full"
     assert dict(explain("optimizer.momentum"))["belongs to"] == "optimizer.name: sgd, rmsprop"

@@ -16,7 +16,7 @@ N = 144  # validation examples of digits, by its config: 1,797 · 0.8 · 0.1
 
 
 def ranked(metrics: dict[str, Any], configs: Any = ([], [])) -> dict[str, list[str]]:
-    runs: Any = [SimpleNamespace(config=load_config("digits", settings).config) for settings in configs]
+    runs: Any = [SimpleNamespace(config=load_config("digits", settings).config, manifest={}) for settings in configs]
     return rank_runs(runs, Comparison(["a", "b"], ["a", "b"], {}, metrics))  # type: ignore[return-value]
 
 

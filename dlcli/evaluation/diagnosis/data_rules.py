@@ -7,6 +7,7 @@ from typing import Literal
 
 from dlcli.evaluation.diagnosis.finding import FAILING, SURE, Case, Finding, advise, number, percent
 from dlcli.evaluation.diagnosis.measurements import Facts
+from dlcli.text import join
 
 # A fraction s of copies raises test accuracy by at most s times the error rate: with 10 % errors, 1 % of copies by 0.1
 # points, a third of the standard error on 10,000 examples; 5 % by half a point. The presets have no copies.
@@ -34,7 +35,7 @@ def leakage(case: Case) -> Finding | None:
         for overlap in facts.overlaps
         if overlap.copies
     )
-    splits = " and ".join(overlap.split for overlap in facts.overlaps if overlap.fraction >= _COPIES_HINT)
+    splits = join(overlap.split for overlap in facts.overlaps if overlap.fraction >= _COPIES_HINT)
     statement = f"Copies of training examples occur in {splits}: metrics measured there reward memorization."
     is_problem = max(overlap.fraction for overlap in facts.overlaps) >= _COPIES_PROBLEM
     advice = "remove the duplicates from the data before it is split, and train again"

@@ -7,7 +7,8 @@ import statistics
 from collections.abc import Callable, Collection, Sequence
 
 from dlcli.lecture.studies.results import StudyResults, Training, VariantResults
-from dlcli.lecture.studies.sentences import capitalize, count, in_some, join, name_curve
+from dlcli.lecture.studies.sentences import capitalize, count, in_some, name_curve
+from dlcli.text import join
 
 
 def answer_pair(results: StudyResults) -> list[str]:

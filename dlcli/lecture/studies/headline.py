@@ -13,12 +13,12 @@ from dlcli.lecture.studies.sentences import (
     format_epochs,
     format_number,
     format_spread,
-    join,
     name_curve,
     name_goal,
     name_metric,
     write_paragraph,
 )
+from dlcli.text import join
 
 # 95 % quantiles of Student's t with 1, 2, ... degrees of freedom; the last is used for more.
 _T = (6.31, 2.92, 2.35, 2.13, 2.02, 1.94, 1.89, 1.86, 1.83)

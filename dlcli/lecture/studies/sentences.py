@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from dlcli.lecture.studies.results import Comparison, Spread, StudyResults, VariantResults
+from dlcli.text import join
 
 FEW_SEEDS = 5  # with fewer seeds, the standard deviation itself is very uncertain
 _FINEST = 4  # most decimals of a difference
@@ -66,12 +67,6 @@ def format_difference(difference: Spread, *, sign: bool) -> str:
     deviation = "" if difference.sd is None else f" ± {difference.sd:.{decimals}f}"
     text = f"{mean:+.{decimals}f}" if sign else f"{mean:.{decimals}f}"
     return text.replace("-", "−") + deviation
-
-
-def join(parts: Iterable[str], word: str = "and") -> str:
-    """Return `a, b and c`."""
-    listed = list(parts)
-    return listed[0] if len(listed) == 1 else f"{', '.join(listed[:-1])} {word} {listed[-1]}"
 
 
 def capitalize(text: str) -> str:

@@ -15,6 +15,7 @@ from dlcli.errors import UsageError
 from dlcli.lecture.studies.answers import answer_ends
 from dlcli.lecture.studies.catalogue import find_study
 from dlcli.lecture.studies.study import GAP, BaseConfig, Panel, Study, Variant
+from dlcli.text import join
 
 MAX_VARIANTS = 12  # more curves cannot be told apart in one figure
 _EXAMPLE = "--vary model.activation=sigmoid,relu,tanh"
@@ -95,7 +96,7 @@ def vary_settings(vary: Sequence[str], config: Source, settings: Sequence[str] =
     names = [key.rpartition(".")[2] if key.rpartition(".")[2] != "name" else key.split(".")[0] for key in values]
     return Study(
         name="-".join([loaded.config.name, *names]),
-        question=f"What is the effect of {' and '.join(values)} on {loaded.config.name}?",
+        question=f"What is the effect of {join(values)} on {loaded.config.name}?",
         lecture="",
         base_configs=_own_config(config, loaded),
         variants=variants,

@@ -9,11 +9,11 @@ from dlcli.lecture.studies.results import Spread
 from dlcli.lecture.studies.sentences import (
     format_difference,
     format_spread,
-    join,
     state_speed,
     write_method,
     write_paragraph,
 )
+from dlcli.text import join
 
 A, B = "cross-entropy", "squared error"
 GOOD, BAD = (0.98, 0.97, 0.99), (0.91, 0.89, 0.92)

@@ -23,7 +23,16 @@ SECONDS = 20.0  # limit per command, for a busy machine
 Dlcli = Callable[..., Finished]
 NAMES = [
     *("manifest.json", "summary.json", "resolved.yaml", "config.yaml", "metrics.jsonl", "metrics.csv", "trace.jsonl"),
-    *("baselines.json", "report.html", "plots", "plots/loss.png", ".lock", ".owner.json", "checkpoints"),
+    *(
+        "baselines.json",
+        "evaluation.json",
+        "report.html",
+        "plots",
+        "plots/loss.png",
+        ".lock",
+        ".owner.json",
+        "checkpoints",
+    ),
     *(f"checkpoints/{name}.safetensors" for name in ("best", "best-previous", "last", "previous")),
     *(f"checkpoints/.{name}.safetensors.tmp" for name in ("best", "last")),
     *(f".{name}.tmp" for name in ("manifest.json", "summary.json", "resolved.yaml", "metrics.jsonl", ".owner.json")),

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,14 @@ def comparison(names: list[str], metrics: dict[str, list[float | None]] | None =
     runs: list[Any] = [examples.record(f"name={json.dumps(name)}", path=f"runs/{name}") for name in names]
     settings = {"optimizer.lr": ["0.1", "0.2"]}
     return render_comparison(runs, Comparison(names, names, settings, metrics or {"val/loss": [0.25, 0.5]}))
+
+
+def test_a_table_with_the_numbers_of_a_picture_is_folded() -> None:
+    measured = examples.classification()
+    for names, folded in (((), 0), (("confusion", "per_class"), 2)):
+        page = Page(render_report(examples.record(), replace(examples.contents(measured), names=names)))
+        captions = ("Metrics by class", "Confusion matrix: number of examples by true and predicted class")
+        assert sum(page.text.count(caption) - 1 for caption in captions) == folded, "a folded table repeats its caption"
 
 
 @pytest.mark.parametrize("make", PAGES.values(), ids=PAGES.keys())

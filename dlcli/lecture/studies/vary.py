@@ -115,7 +115,7 @@ def _make_variant(config: Source, settings: Sequence[str], combination: Sequence
     """
     overrides = tuple(f"{key}={text}" for key, text in combination)
     resolved = flatten(load_config(config, [*settings, *overrides]).config)
-    pairs = [(key, resolved.get(key, text)) for key, text in combination]  # a whole section has no value of its own
+    pairs = [(key, resolved.get(key, text)) for key, text in combination]  # a whole section is not a setting
     return Variant(
         label=" + ".join(describe_setting(key, value) for key, value in pairs),
         settings=overrides,

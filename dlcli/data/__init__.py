@@ -6,10 +6,12 @@ A new source needs one file, one row in `SOURCES` and one section in the schema.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from dlcli.config.schema import AnyData, Config, TableData
 from dlcli.data.bundled import load_diabetes, load_digits
+from dlcli.data.duplicates import describe_duplicates
 from dlcli.data.image_folder import load_image_folder, note_missing_classes
 from dlcli.data.mnist import fetch_mnist, load_mnist
 from dlcli.data.splits import MissingDataError, RawData, Splits, make_splits
@@ -46,9 +48,9 @@ def load_splits(config: Config, *, notify: Callable[[str], None] | None = None) 
         if isinstance(config.data, TableData):
             from dlcli.data.table_source import load_table
 
-            return load_table(config)
+            return _note_duplicates(load_table(config))
         splits = make_splits(_load_raw(config.data, notify), config.data, config.seed)
-        return note_missing_classes(splits) if config.data.name == "image_folder" else splits
+        return _note_duplicates(note_missing_classes(splits)) if config.data.name == "image_folder" else splits
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "allocate memory" not in str(error):
             raise
@@ -56,6 +58,11 @@ def load_splits(config: Config, *, notify: Callable[[str], None] | None = None) 
         is_folder = config.data.name == "image_folder"
         hint = "reduce data.size" if is_folder else "reduce data.n_samples or data.in_features"
         raise DeviceError(f"out of memory for the data of {config.data.name}: {reason}", hint=hint) from error
+
+
+def _note_duplicates(splits: Splits) -> Splits:
+    duplicates = describe_duplicates(splits)
+    return replace(splits, notes=(*splits.notes, *duplicates), duplicates=duplicates)
 
 
 def _load_raw(config: AnyData, notify: Callable[[str], None] | None) -> RawData:

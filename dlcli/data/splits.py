@@ -160,6 +160,7 @@ class Splits:
     """Train, validation and test splits of a run, scaled by statistics of the training split.
 
     The validation split is empty if `data.val_fraction` is 0. `notes` are messages for the user about the data.
+    `duplicates` are those about duplicate examples in the user's own data, which `notes` contains too.
     """
 
     info: DataInfo
@@ -169,6 +170,7 @@ class Splits:
     input_scaling: Scaling
     target_scaling: Scaling
     notes: tuple[str, ...] = ()
+    duplicates: tuple[str, ...] = ()
 
     @property
     def monitored_name(self) -> Literal["train", "val"]:

@@ -32,7 +32,7 @@ class EvalResult:
         examples: Number of evaluated examples.
         metrics: Metrics as returned by `evaluate_fully`.
         baselines: Results of the baselines on the same examples, by name.
-        statements: Sentences that compare the run with the baselines.
+        statements: Sentences that compare the run with the baselines, and about duplicate examples in the user's data.
     """
 
     run: str
@@ -112,7 +112,10 @@ def evaluate_trained(
         examples=len(trained.split),
         metrics=metrics,
         baselines={baseline.name: baseline.record for baseline in fitted},
-        statements=describe_against_baselines(metrics, fitted, unit=trained.info.target_unit),
+        statements=[
+            *describe_against_baselines(metrics, fitted, unit=trained.info.target_unit),
+            *trained.splits.duplicates,
+        ],
     )
 
 

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,10 +23,9 @@ from dlcli.api import build_experiment, train
 from dlcli.api import diagnose as diagnose_run
 from dlcli.config.load import load_config
 from dlcli.data import SOURCES
-from dlcli.data.splits import RawData, Split, make_splits
+from dlcli.data.splits import RawData, Split
 from dlcli.errors import DivergedError
 from dlcli.evaluation.calibration import measure_calibration
-from dlcli.evaluation.diagnosis.duplicates import find_overlaps, is_coarse
 from dlcli.evaluation.diagnosis.finding import Finding
 from dlcli.evaluation.diagnosis.measurements import measure
 from dlcli.runs.run import open_run
@@ -300,42 +298,6 @@ def test_runs_show_without_diagnosis_does_not_import_torch(clean_place: Path) ->
     code = f"import atexit, sys; atexit.register(lambda: print('torch' in sys.modules)); {code}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "False", done.stderr
-
-
-def splits_of(train_rows: Any, val_rows: Any, test_rows: Any) -> Any:
-    parts = [torch.tensor(rows, dtype=torch.float32) for rows in (train_rows, val_rows, test_rows)]
-    named = zip(("train", "val", "test"), parts, strict=True)
-    return SimpleNamespace(**{name: Split(rows[:, :-1], rows[:, -1].long()) for name, rows in named})
-
-
-def test_overlaps_match_a_comparison_of_all_pairs_of_rows() -> None:
-    rows = np.random.default_rng(0).integers(0, 3, (60, 4))  # the last column is the label
-    val, test = find_overlaps(splits_of(rows[:30], rows[30:40], rows[40:]))
-    for overlap, split_rows in ((val, rows[30:40]), (test, rows[40:])):
-        duplicates = [
-            [train_row for train_row in rows[:30] if (train_row[:-1] == row[:-1]).all()] for row in split_rows
-        ]
-        agree = [
-            any(match[-1] == row[-1] for match in matches) for matches, row in zip(duplicates, split_rows, strict=True)
-        ]
-        assert (overlap.examples, overlap.copies) == (len(split_rows), sum(map(bool, duplicates)))
-        assert overlap.same_label == sum(agree)
-        assert 0 < overlap.same_label < overlap.copies
-
-
-def test_equal_inputs_are_expected_if_few_values_are_possible() -> None:
-    generator = torch.Generator().manual_seed(0)
-    answers = torch.randint(2, (500, 3), generator=generator).float()
-    labels = torch.zeros(500)
-    assert is_coarse(Split(answers, labels))
-    assert not is_coarse(Split(torch.randint(2, (500, 30), generator=generator).float(), labels))
-    assert not is_coarse(Split(torch.randn(250, 1, generator=generator).repeat(2, 1), labels))
-
-
-def test_fashion_mnist_has_no_copies(fashion_root: Path) -> None:
-    config = load_config("fashion_mnist", [f"data.root={fashion_root}"]).config
-    overlaps = find_overlaps(make_splits(SOURCES["fashion_mnist"](config.data), config.data, 0))
-    assert [(overlap.examples, overlap.copies) for overlap in overlaps] == [(6000, 0), (10_000, 0)]
 
 
 def test_knn_skill_matches_scikit_learn(clean_place: Path) -> None:

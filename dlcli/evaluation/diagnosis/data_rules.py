@@ -28,13 +28,8 @@ def leakage(case: Case) -> Finding | None:
     facts = case.facts
     if facts is None or facts.is_coarse or max(overlap.fraction for overlap in facts.overlaps) < _COPIES_HINT:
         return None
-    evidence = tuple(
-        f"{overlap.copies:,} of {overlap.examples:,} {overlap.split} examples ({percent(overlap.fraction)}) have "
-        f"exactly the inputs of a training example, {overlap.same_label:,} of them with the same "
-        f"{'label' if facts.class_counts else 'target'}"
-        for overlap in facts.overlaps
-        if overlap.copies
-    )
+    target = "label" if facts.class_counts else "target"
+    evidence = tuple(overlap.describe(target) for overlap in facts.overlaps if overlap.copies)
     splits = join(overlap.split for overlap in facts.overlaps if overlap.fraction >= _COPIES_HINT)
     statement = f"Copies of training examples occur in {splits}: metrics measured there reward memorization."
     is_problem = max(overlap.fraction for overlap in facts.overlaps) >= _COPIES_PROBLEM

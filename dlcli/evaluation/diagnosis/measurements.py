@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.config.schema import RmspropOptimizer, SgdOptimizer
+from dlcli.data.duplicates import Overlap, find_duplicates, is_coarse
 from dlcli.data.splits import Split
 from dlcli.evaluation.calibration import Calibration, measure_calibration
-from dlcli.evaluation.diagnosis.duplicates import Overlap, find_overlaps, is_coarse
 from dlcli.evaluation.diagnosis.skill import (
     Skill,
     compare_with_linear_model,
@@ -86,7 +86,7 @@ def measure(run: TrainedRun) -> Facts:
     predictions, has_val = run.predict(val), len(splits.val) > 0
     predicted = [run.predict(splits.train), predictions] if has_val else [predictions]
     gap, gap_sigmas = _gap(run, _example_losses(run, train, run.predict(train)), _example_losses(run, val, predictions))
-    overlaps = find_overlaps(splits)
+    overlaps = find_duplicates(splits).overlaps
     linear, linear_gap = compare_with_linear_model(run, train, val, predictions, constant_score)
     return Facts(
         start_loss=task.metrics(evaluate_split(start, task, val))["loss"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +25,43 @@ _PARTS = ("train", "val", "test")
 _SHOWN = 5  # names in a message
 
 
+@dataclass(frozen=True)
+class PreparedTable:
+    """Table of a config: read, checked and split, before its values are encoded.
+
+    Attributes:
+        rows: All rows of the files.
+        kept: Rows that are used; `splits` and `columns` count these.
+        targets: Names of the target columns.
+        columns: Feature columns.
+        infos: Encoding of each feature column.
+        class_names: Classes of the training examples in natural order; () for regression.
+        labels: Class of each row that is used, int64; None for regression.
+        notes: Messages for the user, one line each.
+    """
+
+    rows: Rows
+    kept: Kept
+    targets: tuple[str, ...]
+    columns: tuple[Column, ...]
+    infos: tuple[ColumnInfo, ...]
+    splits: RowSplits
+    class_names: tuple[str, ...]
+    labels: np.ndarray | None
+    notes: tuple[str, ...]
+
+
 def load_table(config: Config) -> Splits:
     """Load the table of a config as scaled splits; all that is learned comes from the training examples.
 
     Raises:
         DataError: If a file cannot be read, or a column cannot be used; the message has its place.
     """
+    return encode_table(config, prepare_table(config))
+
+
+def prepare_table(config: Config) -> PreparedTable:
+    """Read, check and split the table of a config; see `load_table`."""
     data = config.data
     assert isinstance(data, TableData)
     targets = (data.target,) if isinstance(data.target, str) else data.target
@@ -41,21 +73,30 @@ def load_table(config: Config) -> Splits:
         raise DataError(f"{rows.tables[0].file}: no example is complete", hint="use data.missing=mean")
     class_names, labels = _labels(kept, targets) if config.task == "classification" else ((), None)
     splits = _split_rows(kept, data, labels, config.seed)
-    columns = [kept.column(name) for name in names]
-    infos = [fit_column(column, splits.train, data.missing, data.min_frequency) for column in columns]
+    columns = tuple(kept.column(name) for name in names)
+    infos = tuple(fit_column(column, splits.train, data.missing, data.min_frequency) for column in columns)
     notes = [*_column_notes(rows, names), *_unknown_notes(columns, infos, splits, data)]
+    if labels is not None:
+        class_names, labels = _number_classes(kept, targets[0], class_names, labels, splits)
+        notes += _class_notes(class_names, labels, splits)
+    return PreparedTable(rows, kept, targets, columns, infos, splits, class_names, labels, tuple(notes))
+
+
+def encode_table(config: Config, table: PreparedTable) -> Splits:
+    """Encode and scale the values of a table."""
+    data, splits, infos, labels = config.data, table.splits, table.infos, table.labels
+    assert isinstance(data, TableData)
     raw = torch.from_numpy(
-        np.column_stack([raw_values(column, info) for column, info in zip(columns, infos, strict=True)])
+        np.column_stack([raw_values(column, info) for column, info in zip(table.columns, infos, strict=True)])
     )
     inputs = Encoder(infos)(raw)
     if labels is None:
-        values = torch.from_numpy(np.column_stack([kept.column(name).values for name in targets]))
+        values = torch.from_numpy(np.column_stack([table.kept.column(name).values for name in table.targets]))
         target_scaling = fit_scaling(values[splits.train], data.normalize, jointly=False)
-        outcome, out_features = target_scaling.apply(values), len(targets)
+        outcome, out_features = target_scaling.apply(values), len(table.targets)
     else:
-        class_names, outcome = _number_classes(kept, targets[0], class_names, labels, splits)
-        target_scaling, out_features = Scaling.identity(), len(class_names)
-        notes += _class_notes(class_names, outcome, splits)
+        outcome = torch.from_numpy(labels)
+        target_scaling, out_features = Scaling.identity(), len(table.class_names)
     scaling = _fit_input_scaling(inputs[splits.train], infos, data)
     scaled = scaling.apply(inputs)
     features = tuple(feature for info in infos for feature in info.features)
@@ -64,14 +105,14 @@ def load_table(config: Config) -> Splits:
         task=config.task,
         in_features=len(features),
         out_features=out_features,
-        class_names=class_names,
+        class_names=table.class_names,
         feature_names=features,
-        target_name=", ".join(targets),
-        checksums=dict(zip(_file_names(data), (table.sha256 for table in rows.tables), strict=True)),
-        columns=tuple(infos),
+        target_name=", ".join(table.targets),
+        checksums=dict(zip(_file_names(data), (file.sha256 for file in table.rows.tables), strict=True)),
+        columns=infos,
     )
     train, val, test = (Split(scaled[index], outcome[index]) for index in map(torch.from_numpy, splits))
-    return Splits(info, train, val, test, scaling, target_scaling, notes=tuple(notes))
+    return Splits(info, train, val, test, scaling, target_scaling, notes=table.notes)
 
 
 def _file_names(data: TableData) -> list[str]:
@@ -129,8 +170,7 @@ def _complete_rows(rows: Rows, data: TableData, names: Sequence[str], targets: S
     """Return which rows are used; raise an error for a missing value that `data.missing` does not allow."""
     kept = np.ones(len(rows.part), dtype=bool)
     for name in [*names, *targets]:
-        column = rows.columns[name]
-        missing = np.isnan(column.values) if column.kind in ("number", "boolean") else column.values < 0
+        missing = rows.columns[name].missing
         if not missing.any():
             continue
         if data.missing == "drop":
@@ -167,7 +207,7 @@ def _natural(text: str) -> list[tuple[int, float, str]]:
 
 def _number_classes(
     kept: Kept, target: str, names: Sequence[str], labels: np.ndarray, splits: RowSplits
-) -> tuple[tuple[str, ...], Tensor]:
+) -> tuple[tuple[str, ...], np.ndarray]:
     """Number the classes of the training examples in natural order; another class elsewhere is an error."""
     known = np.unique(labels[splits.train])
     new = np.zeros(len(names), dtype=np.int64) - 1
@@ -180,7 +220,7 @@ def _number_classes(
         kept.rows.fail(
             target, bad, f"has the class {name!r}, which no training example has", "split the data in another way"
         )
-    return tuple(names[code] for code in known), torch.from_numpy(numbered)
+    return tuple(names[code] for code in known), numbered
 
 
 def _split_rows(kept: Kept, data: TableData, labels: np.ndarray | None, seed: int) -> RowSplits:
@@ -241,10 +281,10 @@ def _unknown_notes(
     return notes
 
 
-def _class_notes(names: Sequence[str], labels: Tensor, splits: RowSplits) -> list[str]:
+def _class_notes(names: Sequence[str], labels: np.ndarray, splits: RowSplits) -> list[str]:
     notes = []
     for part, rows in zip(_PARTS[1:], splits[1:], strict=True):
-        present = set(labels[torch.from_numpy(rows)].tolist())
+        present = set(labels[rows].tolist())
         missing = [name for code, name in enumerate(names) if code not in present]
         if missing and len(rows):
             notes.append(f"{part} has no example of {', '.join(missing[:_SHOWN])}")

@@ -55,8 +55,7 @@ class Kept:
 
     def column(self, name: str) -> Column:
         """Return the used rows of a column."""
-        column = self.rows.columns[name]
-        return Column(column.name, column.kind, column.values[self.index], column.categories, column.note)
+        return self.rows.columns[name].take(self.index)
 
 
 def read_rows(data: TableData, targets: Mapping[str, ForcedKind]) -> Rows:

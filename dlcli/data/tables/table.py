@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -29,6 +29,20 @@ class Column:
     values: np.ndarray
     categories: tuple[str, ...] = ()
     note: str = ""
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether the values are numbers or booleans."""
+        return self.kind in ("number", "boolean")
+
+    @property
+    def missing(self) -> np.ndarray:
+        """Whether each value is missing, bool of shape (n,)."""
+        return np.isnan(self.values) if self.is_numeric else self.values < 0
+
+    def take(self, rows: np.ndarray) -> Column:
+        """Return the column with the given rows."""
+        return replace(self, values=self.values[rows])
 
 
 @dataclass(frozen=True)

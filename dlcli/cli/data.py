@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dlcli.cli.completion import complete_config
 from dlcli.cli.options import JsonOption, QuietOption
-from dlcli.cli.output import make_table, open_reporter, print_json, print_listing, print_result
-from dlcli.errors import UsageError
+from dlcli.cli.output import open_reporter, print_json, print_listing, print_result
+from dlcli.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
     from dlcli.config.schema import Config
-    from dlcli.data.splits import Splits
 
 app = typer.Typer(
     help="Manage data sources.\n\nExample: dlcli data list\n\nExample: dlcli data check digits", no_args_is_help=True
@@ -23,9 +23,12 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of a dat
 CheckedArgument = Annotated[
     str,
     typer.Argument(
-        metavar="NAME|CONFIG", help="Data source, YAML file or preset name.", autocompletion=complete_config
+        metavar="CONFIG|FILE",
+        help="YAML file, preset or data source; or a table or a folder of pictures.",
+        autocompletion=complete_config,
     ),
 ]
+TargetOption = Annotated[str | None, typer.Option("--target", metavar="COLUMN", help="Column of the file to predict.")]
 RootOption = Annotated[
     str | None, typer.Option("--root", metavar="DIR", help="Folder for the data; by default the user's cache folder.")
 ]
@@ -68,43 +71,39 @@ def fetch_command(
 
 
 @app.command("check")
-def check_command(name: CheckedArgument, root: RootOption = None) -> None:
-    """Verify a data source, or the data of a config, without using the network. Exits with 3 if it cannot be used.
+def check_command(
+    name: CheckedArgument,
+    target: TargetOption = None,
+    root: RootOption = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 6 if anything is found.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Show what would be trained on, and what is wrong with it. Exits with 3 if the data cannot be used.
 
-    Example: dlcli data check digits
+    The data are those of a source, of a config, of a table or of a folder of pictures. The network is not used.
 
-    Example: dlcli data check fashion_mnist
+    Example: dlcli data check weather.csv --target weather
 
-    Example: dlcli data check mine.yaml
+    Example: dlcli data check mine.yaml --strict
     """
-    loaded = _config(name, root)
+    from dlcli.cli.data_check import check_page
+    from dlcli.data.check.check import check_data, check_file
 
-    from dlcli.config.schema import ImageFolderData
-    from dlcli.data import load_splits
-
-    splits = load_splits(loaded)
-    counts = f"{len(splits.train) + len(splits.val):,} train, {len(splits.test):,} test"
-    if isinstance(loaded.data, ImageFolderData):
-        counts = f"{len(splits.train):,} train, {len(splits.val):,} val, {len(splits.test):,} test"
-    print_result(f"{name}: {counts}, verified")
-    if isinstance(loaded.data, ImageFolderData):
-        _print_pictures(loaded.data.path or "", splits)
-
-
-def _print_pictures(path: str, splits: Splits) -> None:
-    """Print the size of the inputs, the number of pictures of each class in each split, and what was skipped."""
-    info = splits.info
-    assert info.image_shape is not None
-    channels, height, width = info.image_shape
-    n = sum(len(split) for split in (splits.train, splits.val, splits.test))
-    form = f"{height}×{width} {'rgb' if channels == 3 else 'grayscale'}"
-    counts = [split.targets.bincount(minlength=info.out_features) for split in (splits.train, splits.val, splits.test)]
-    rows = [[name, *(f"{count[label]:,}" for count in counts)] for label, name in enumerate(info.class_names)]
-    print_result(
-        f"{n:,} pictures of {info.out_features:,} classes, as {form}, in {path}",
-        make_table(["class", "train", "val", "test"], rows),
-        *(f"note: {note}" for note in splits.notes),
-    )
+    if _is_config(name) or root is not None:
+        if target is not None:
+            raise UsageError("a data source or a config takes no --target", hint="set data.target in the config")
+        result = check_data(_config(name, root))
+    else:
+        result = check_file(name, target)
+    n = len(result.findings)
+    message = f"{name}: {'1 finding' if n == 1 else f'{n} findings'}"
+    failure = CheckFailed(message, hint="omit --strict to accept them") if strict and n else None
+    if json:
+        print_json(asdict(result), failure=failure)
+    else:
+        print_result(*check_page(name, result))
+    if failure:
+        raise failure
 
 
 def _config(name: str, root: str | None) -> Config:
@@ -114,7 +113,7 @@ def _config(name: str, root: str | None) -> Config:
 
     sources = data_sources()
     if name not in sources and not _is_config(name):
-        hint = f"choose one of {', '.join(sources)}, or pass a config: `dlcli data check mine.yaml`"
+        hint = f"choose one of {', '.join(sources)}, or pass a config or a file: `dlcli data check mine.yaml`"
         raise UsageError(f"unknown data source {name!r}", hint=hint)
     if name not in sources:
         if root is not None:
@@ -130,6 +129,10 @@ def _config(name: str, root: str | None) -> Config:
 
 
 def _is_config(name: str) -> bool:
+    """Return whether a name is a data source or a config, or neither that nor a table or folder of pictures."""
     from dlcli.config.presets import presets
+    from dlcli.config.schema import data_sources
 
-    return name in presets() or name.endswith((".yaml", ".yml")) or os.path.isfile(name)
+    if name in presets() or name in data_sources() or name.endswith((".yaml", ".yml")):
+        return True
+    return not (os.path.exists(name) or os.sep in name or os.path.splitext(name)[1])

@@ -1,8 +1,10 @@
-"""The `dlcli config init` command: a starting config for a data source or for the user's own table."""
+"""The `dlcli config init` command: a starting config for a data source, or for the user's own table or pictures."""
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,7 +21,9 @@ def init_command(
     data: Annotated[
         str,
         typer.Option(
-            "--data", help="Data source, e.g. digits (`dlcli data list` shows all), or a CSV or Parquet file."
+            "--data",
+            metavar="NAME|FILE|FOLDER",
+            help="Data source, e.g. digits (`dlcli data list` shows all), a CSV or Parquet file, or a folder of pictures.",
         ),
     ] = "digits",
     target: Annotated[
@@ -46,9 +50,9 @@ def init_command(
 
     Example: dlcli config init --data digits -o mine.yaml
 
-    Example: dlcli config init
+    Example: dlcli config init --data weather.csv --target weather -o weather.yaml
     """
-    if os.sep in data or Path(data).suffix:
+    if os.sep in data or Path(data).suffix or os.path.isdir(data):
         _propose(data, target, task, output)
         return
     if target is not None:
@@ -87,12 +91,22 @@ def _propose(
 ) -> None:
     from dlcli.data.propose import propose_config
 
-    proposal = propose_config(file, target, task, Path() if output is None else output.parent)
+    is_terminal = sys.stdin.isatty() and sys.stderr.isatty()
+    folder = Path() if output is None else output.parent
+    proposal = propose_config(file, target, task, folder, _ask_for_target if is_terminal else None)
     if output is None:
         print_result(proposal.text.rstrip())
         return
     write_new(output, proposal.text)
     print_result(proposal.reason, f"wrote {output}; train with `dlcli train -c {output} --eval`", kept=output)
+
+
+def _ask_for_target(columns: Sequence[str]) -> str:
+    """Ask for the column to predict on stderr, since stdout may be the config."""
+    listing = "".join(f"  {one_line(column)}\n" for column in columns[:50])
+    sys.stderr.write(f"Columns:\n{listing}Which column is to be predicted? ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()
 
 
 def write_new(path: Path, text: str) -> None:

@@ -1,27 +1,28 @@
-"""Proposal of a config for the user's table: task, columns, layers and epochs, with the reasons as comments."""
+"""Proposal of a config for the user's table or pictures: task, columns, layers and epochs, with reasons as comments."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import NamedTuple
 
 import numpy as np
 
 from dlcli.config.paths import escape_path
 from dlcli.config.render import render_value
-from dlcli.config.schema import LEAST_EPOCHS, MOST_EPOCHS, USUAL_STEPS
+from dlcli.config.schema import LEAST_EPOCHS, MOST_EPOCHS, ImageFolderData, TaskName
 from dlcli.config.suggest import closest
 from dlcli.data.tables.read import read_csv, read_parquet
 from dlcli.data.tables.table import Column, Table
+from dlcli.data.usefulness import why_useless
 from dlcli.errors import UsageError, one_line
 
 _TARGETS = ("target", "label", "class", "y")  # usual names of the column to predict
 _MOST_CLASSES = 20  # a column of more different whole numbers is a quantity
-_BATCH = 64
 _PARQUET = (".parquet", ".pq")
+_TRAIN = 0.8 * 0.9  # of the examples, with the default fractions of test and val
 
 
 @dataclass(frozen=True)
@@ -31,63 +32,143 @@ class Proposal:
     Attributes:
         text: YAML text.
         reason: Why the task and the target were chosen.
+        left_out: Columns that the config ignores, with the reason.
     """
 
     text: str
     reason: str
+    left_out: Mapping[str, tuple[Column, str]] = field(default_factory=dict)
+
+
+class Plan(NamedTuple):
+    """Layers and duration for a number of training examples."""
+
+    hidden_sizes: list[int]
+    steps: int
+    batch_size: int
+    why: str
+
+
+# On tables of 100 to 500 rows, 5,000 steps and two layers overfit; on 1,000 and more rows, they are better.
+_PLANS = {
+    1_000: Plan([32], 1_500, 64, "few examples: one small layer and few steps, against overfitting"),
+    100_000: Plan([64, 32], 5_000, 64, "two small layers"),
+}
+_LARGE = Plan([128, 64], 5_000, 256, "many examples: larger layers and batches")
 
 
 def propose_config(
-    file: str, target: str | None, task: Literal["classification", "regression"] | None, folder: Path
+    path: str,
+    target: str | None,
+    task: TaskName | None,
+    folder: Path,
+    ask: Callable[[Sequence[str]], str] | None = None,
 ) -> Proposal:
-    """Return a config that trains on a table as it is.
+    """Return a config that trains on a table, or on a folder of pictures, as it is.
 
     Args:
-        file: CSV or Parquet file.
+        path: CSV or Parquet file, or folder.
         target: Column to predict; None looks for one named target, label, class or y.
         task: Task; None derives it from the target.
         folder: Folder of the config, which the path in it is relative to.
+        ask: Called with the columns if the target is not known; returns the answer. None makes that an error.
 
     Raises:
-        UsageError: If the target must be named.
-        DataError: If the table cannot be read.
+        UsageError: If the target must be named, or the path is a folder and cannot have a target.
+        DataError: If the data cannot be read.
     """
+    shown = render_value(escape_path(os.path.relpath(path, folder)))
+    if not os.path.isdir(path):
+        return _propose_table(path, shown, target, task, ask)
+    if target is not None or task == "regression":
+        message = f"{one_line(path)} is a folder of pictures, whose folders are the classes to predict"
+        raise UsageError(message, hint="omit --target" if target is not None else "omit --task")
+    return _propose_pictures(path, shown)
+
+
+def _propose_table(
+    file: str, shown: str, target: str | None, task: TaskName | None, ask: Callable[[Sequence[str]], str] | None
+) -> Proposal:
     name = "parquet" if Path(file).suffix in _PARQUET else "csv"
     table = (read_parquet if name == "parquet" else read_csv)(Path(file))
-    column, reason = _choose_target(table, target)
+    column, reason = _choose_target(table, target, ask)
     task, why = (task, "as requested") if task else _choose_task(column)
-    ignored = {
-        other.name: note for other in table.columns.values() if other is not column and (note := _why_ignored(other))
-    }
-    used = [other for other in table.columns.values() if other is not column and other.name not in ignored]
-    gaps = {other.name: n for other in used if (n := _count_missing(other))}
-    n_train = round(table.rows * 0.8 * 0.9)
-    epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, -(-USUAL_STEPS // max(1, -(-n_train // _BATCH)))))
+    others = [other for other in table.columns.values() if other is not column]
+    left_out = {other.name: (other, note) for other in others if (note := why_useless(other, column))}
+    used = [other for other in others if other.name not in left_out]
+    n_train = round((table.rows - int(column.missing.sum())) * _TRAIN)
     lines = [
         f"# {os.path.basename(file)}: {table.rows:,} rows, {len(table.columns)} columns",
         f"task: {task}  # {column.name}: {why}",
         "data:",
         f"  name: {name}",
-        f"  path: {render_value(escape_path(os.path.relpath(file, folder)))}",
+        f"  path: {shown}",
         f"  target: {render_value(column.name)}",
     ]
-    if ignored:
-        lines += ["  ignore:", *(f"    - {render_value(key)}  # {note}" for key, note in ignored.items())]
-    if _count_missing(column):
-        lines.append(f"  missing: drop  # {_count_missing(column):,} examples have no {column.name}")
-    elif gaps:
-        listed = ", ".join(f"{key} {n:,}" for key, n in list(gaps.items())[:5])
-        lines.append(f"  missing: mean  # missing values: {listed}")
-    lines += [
-        f"training: {{epochs: {epochs}, batch_size: {_BATCH}}}  # {n_train:,} examples: about {USUAL_STEPS:,} steps",
-        "# Columns to predict from:",
-        *(f"#   {line}" for line in _describe(used)),
+    if left_out:
+        lines += ["  ignore:", *(f"    - {render_value(key)}  # {note}" for key, (_, note) in left_out.items())]
+    lines += [*_choose_missing(column, used), *_choose_training(n_train)]
+    lines += ["# Columns to predict from:", *(f"#   {line}" for line in _describe(used))]
+    return Proposal(_as_lines(lines), one_line(f"{reason}; {task}: {why}"), left_out)
+
+
+def _as_lines(lines: Sequence[str]) -> str:
+    return "".join(f"{one_line(line)}\n" for line in lines)  # a name with a line break must not add a setting
+
+
+def _choose_missing(target: Column, used: Sequence[Column]) -> list[str]:
+    gaps = {column.name: n for column in used if (n := int(column.missing.sum()))}
+    if n := int(target.missing.sum()):
+        return [f"  missing: drop  # {n:,} examples have no {target.name}"]
+    listed = ", ".join(f"{key} {n:,}" for key, n in list(gaps.items())[:5])
+    return [f"  missing: mean  # missing values: {listed}"] if gaps else []
+
+
+def _choose_training(n_train: int) -> list[str]:
+    """Return the settings of model, optimizer and training for a number of training examples."""
+    plan = next((plan for most, plan in _PLANS.items() if n_train < most), _LARGE)
+    epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, -(-plan.steps // max(1, -(-n_train // plan.batch_size)))))
+    steps = epochs * -(-n_train // plan.batch_size)
+    return [
+        f"model: {{hidden_sizes: {plan.hidden_sizes}}}  # {plan.why}",
+        "optimizer: {name: sgd, lr: 0.05, momentum: 0.9}",
+        f"training: {{epochs: {epochs}, batch_size: {plan.batch_size}}}  # {n_train:,} examples: {steps:,} steps",
     ]
-    text = "".join(f"{one_line(line)}\n" for line in lines)  # a name with a line break must not add a setting
-    return Proposal(text, one_line(f"{reason}; {task}: {why}"))
 
 
-def _choose_target(table: Table, target: str | None) -> tuple[Column, str]:
+def _propose_pictures(path: str, shown: str) -> Proposal:
+    from dlcli.data.folders import list_folder
+    from dlcli.data.image_folder import load_image_folder
+    from dlcli.data.picture_survey import survey_pictures
+
+    survey = survey_pictures(list_folder(path).files)
+    (height, width), why_size = survey.choose_size()
+    color_mode, why_color = survey.choose_color_mode()
+    section = {"path": path, "size": (height, width), "color_mode": color_mode, "unreadable": "skip"}
+    raw = load_image_folder(ImageFolderData.model_validate({"name": "image_folder", **section}))  # the whole folder
+    skipped = [note for note in raw.notes if "unreadable" in note]
+    parts = [part for part in (raw.train, raw.val, raw.test) if part is not None]
+    n_train = round(len(raw.train) * (1 if raw.test else 0.8) * (1 if raw.val else 0.9))
+    labels, n_classes = np.concatenate([part.targets.numpy() for part in parts]), len(raw.info.class_names)
+    counts = np.bincount(labels, minlength=n_classes)
+    lines = [
+        f"# {os.path.basename(os.path.abspath(path))}: {len(labels):,} pictures of {n_classes:,} classes",
+        "task: classification  # a folder for each class",
+        "data:",
+        "  name: image_folder",
+        f"  path: {shown}",
+        f"  size: [{height}, {width}]  # {why_size}",
+        f"  color_mode: {color_mode}  # {why_color}",
+        *(f"  unreadable: skip  # {note}" for note in skipped),
+        *_choose_training(n_train),
+        "# Pictures by class:",
+        *(f"#   {name}  {count:,}" for name, count in zip(raw.info.class_names, counts.tolist(), strict=True)),
+    ]
+    reason = f"classification of {n_classes:,} folders; {height}×{width}: {why_size}; {color_mode}: {why_color}"
+    return Proposal(_as_lines(lines), one_line(reason))
+
+
+def _choose_target(table: Table, target: str | None, ask: Callable[[Sequence[str]], str] | None) -> tuple[Column, str]:
     if target is not None:
         if target in table.columns:
             return table.columns[target], f"target {target}"
@@ -97,12 +178,14 @@ def _choose_target(table: Table, target: str | None) -> tuple[Column, str]:
     named = [column for column in table.columns.values() if column.name.lower() in _TARGETS]
     if len(named) == 1:
         return named[0], f"target {named[0].name}, from its name"
+    if ask is not None:
+        return _choose_target(table, ask(list(table.columns)), None)
     columns = ", ".join(list(table.columns)[:20])
     raise UsageError(f"which column of {table.file} is to be predicted?", hint=f"add `--target COLUMN`: {columns}")
 
 
-def _choose_task(column: Column) -> tuple[Literal["classification", "regression"], str]:
-    if column.kind not in ("number", "boolean"):
+def _choose_task(column: Column) -> tuple[TaskName, str]:
+    if not column.is_numeric:
         return "classification", f"{len(column.categories):,} different texts"
     values = np.unique(column.values[~np.isnan(column.values)])
     is_whole = bool((values == np.floor(values)).all())
@@ -111,39 +194,11 @@ def _choose_task(column: Column) -> tuple[Literal["classification", "regression"
     return "regression", f"{len(values):,} different numbers"
 
 
-def _why_ignored(column: Column) -> str:
-    """Return why a column is no feature; "" if it is one."""
-    if column.kind == "date":
-        return "dates; `time: ...` orders the examples by it"
-    if column.kind == "text":
-        return "free text or identifiers"
-    if column.kind == "category":
-        return (
-            "always the same"
-            if len(column.categories) < 2
-            else "too many categories"
-            if len(column.categories) > 100
-            else ""
-        )
-    known = column.values[~np.isnan(column.values)]
-    distinct = len(np.unique(known))
-    if distinct < 2:
-        return "always the same"
-    steps = np.diff(known)
-    is_counter = len(known) == len(column.values) and len(steps) > 0 and bool((steps == 1).all())
-    return "a row number" if is_counter else ""
-
-
-def _count_missing(column: Column) -> int:
-    missing = np.isnan(column.values) if column.kind in ("number", "boolean") else column.values < 0
-    return int(missing.sum())
-
-
 def _describe(columns: list[Column]) -> Iterator[str]:
     """Yield a line for each column: name, type and range or categories."""
     width = max((len(column.name) for column in columns), default=0)
     for column in columns[:200]:
-        if column.kind in ("number", "boolean"):
+        if column.is_numeric:
             known = column.values[~np.isnan(column.values)]
             about = f"{known.min():.4g} to {known.max():.4g}" if len(known) else "no value"
         else:

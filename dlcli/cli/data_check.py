@@ -1,0 +1,128 @@
+"""Page of `dlcli data check`: files, splits, columns, classes, first rows and findings."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from dlcli.cli.output import fitting_blocks, make_table
+from dlcli.errors import one_line
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from dlcli.data.check.finding import ColumnFigures, DataCheck, DataFinding
+
+_MOST_COLUMNS, _MOST_SHOWN, _MOST_CLASSES = 100, 12, 50  # in the tables of columns, first rows and classes
+_WIDEST = 40  # characters of a cell
+_WIDTH = 100  # characters of a line of text, at most
+
+
+def check_page(name: str, check: DataCheck) -> Iterator[RenderableType]:
+    """Yield the parts of the page; wide tables lose their less important columns on a narrow terminal.
+
+    Args:
+        name: Data source, config or file as the user wrote it.
+        check: Result of the check.
+    """
+    counts = ", ".join(f"{n:,} {part}" for part, n in check.splits.items())
+    if not check.files:
+        yield f"{name}: {counts}, verified"
+        yield from (f"note: {note}" for note in check.notes)
+        return
+    for file, n in check.files.items():
+        yield f"{file}: {n:,} {'pictures' if check.sizes else 'rows'}"
+    yield f"{counts}; {check.task}, target {one_line(check.target)}"
+    for table in (*_column_parts(check), *_class_parts(check), *_first_rows(check)):
+        yield from ("", table)
+    width = min(_WIDTH, _terminal_width())
+    if check.notes:
+        yield ""
+    for note in check.notes:
+        yield _filled(f"note: {note}", width)
+    n = len(check.findings)
+    yield from ("", "1 finding" if n == 1 else f"{n or 'no'} findings")
+    for finding in check.findings:
+        yield from _finding_lines(finding, width)
+
+
+def _terminal_width() -> int:
+    from rich.console import Console
+
+    return Console().width
+
+
+def _filled(text: str, width: int, indent: str = "") -> str:
+    """Return a text in lines of a width; the lines after the first are indented."""
+    wrapped = textwrap.TextWrapper(width, initial_indent=indent, subsequent_indent="  ", break_on_hyphens=False)
+    wrapped.break_long_words = False
+    return wrapped.fill(one_line(text))
+
+
+def _column_parts(check: DataCheck) -> Iterator[RenderableType]:
+    if check.columns:
+        yield _columns_table(check.columns[:_MOST_COLUMNS])
+    if len(check.columns) > _MOST_COLUMNS:
+        yield f"… {len(check.columns) - _MOST_COLUMNS:,} more columns; --json has all of them"
+    if check.sizes:
+        yield "\n".join(_counted(heading, counts) for heading, counts in (("size", check.sizes), ("mode", check.modes)))
+
+
+def _counted(heading: str, counts: Mapping[str, int]) -> str:
+    shown = ", ".join(f"{key} ({n:,})" for key, n in list(counts.items())[:5])
+    return f"{heading}: {shown} and {len(counts) - 5:,} more" if len(counts) > 5 else f"{heading}: {shown}"
+
+
+def _columns_table(columns: Sequence[ColumnFigures]) -> RenderableType:
+    rows = [
+        [
+            one_line(column.name),
+            column.type,
+            f"{column.missing:,}",
+            f"{column.distinct:,}",
+            _short(column.becomes),
+            _short(_values(column)),
+        ]
+        for column in columns
+    ]
+    table = make_table(["train and val: column", "type", "missing", "distinct", "becomes", "values"], rows)
+    for i in (1, 4, 5):
+        table.columns[i].justify = "left"
+    return table
+
+
+def _values(column: ColumnFigures) -> str:
+    if column.low is not None and column.high is not None and column.mean is not None:
+        return f"{column.low:.4g} to {column.high:.4g}, mean {column.mean:.4g}"
+    return ", ".join(f"{text} {n:,}" for text, n in column.top.items())
+
+
+def _short(text: str) -> str:
+    text = one_line(text)
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
+
+
+def _class_parts(check: DataCheck) -> Iterator[RenderableType]:
+    parts, shown = list(check.splits), list(check.classes.items())[:_MOST_CLASSES]
+    if shown:
+        rows = [[_short(name), *(f"{counts[part]:,}" for part in parts)] for name, counts in shown]
+        yield make_table(["class", *parts], rows)
+    if len(check.classes) > len(shown):
+        yield f"… {len(check.classes) - len(shown):,} more classes; --json has all of them"
+
+
+def _first_rows(check: DataCheck) -> Iterator[RenderableType]:
+    if not check.first_rows:
+        return
+    names = list(check.first_rows[0])[:_MOST_SHOWN]
+    headings = ["row", *map(_short, names)]
+    rows = [[str(i), *(_short(row[name]) for name in names)] for i, row in enumerate(check.first_rows, 1)]
+    for block in fitting_blocks(headings, rows):
+        yield make_table([headings[i] for i in block], [[row[i] for i in block] for row in rows])
+
+
+def _finding_lines(finding: DataFinding, width: int) -> Iterator[str]:
+    yield from ("", one_line(f"{finding.name}: {finding.column}" if finding.column else finding.name))
+    for text in (finding.statement, finding.evidence, f"try: {finding.advice}"):
+        yield _filled(text, width, "  ")

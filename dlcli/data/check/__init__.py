@@ -1,0 +1,1 @@
+"""Check of the user's own data: figures of every column, and findings with evidence and advice."""

@@ -1,0 +1,41 @@
+"""Check of the data of a config, of a table or of a folder of pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dlcli.config.files import Source
+from dlcli.config.load import load_config
+from dlcli.config.schema import Config, ImageFolderData, TableData
+from dlcli.data import load_splits
+from dlcli.data.check.finding import DataCheck
+from dlcli.data.check.pictures import check_pictures
+from dlcli.data.check.table import check_table
+from dlcli.data.propose import propose_config
+
+
+def check_data(config: Config) -> DataCheck:
+    """Check the data of a config; see `DataCheck`. Data that are not the user's own are only loaded.
+
+    Raises:
+        DataError: If the data cannot be used.
+    """
+    if isinstance(config.data, TableData):
+        return check_table(config)
+    if isinstance(config.data, ImageFolderData):
+        return check_pictures(config)
+    splits = load_splits(config)
+    parts = {part: len(getattr(splits, part)) for part in ("train", "val", "test")}
+    return DataCheck(config.data.name, config.task, splits.info.target_name, {}, parts, notes=splits.notes)
+
+
+def check_file(path: str, target: str | None) -> DataCheck:
+    """Check a table or a folder of pictures, as the config that `dlcli config init` writes for it uses it.
+
+    Raises:
+        UsageError: If the target must be named.
+        DataError: If the data cannot be used.
+    """
+    proposal = propose_config(path, target, None, Path())
+    config = load_config(Source("the proposed config", proposal.text, "")).config
+    return check_table(config, proposal.left_out) if isinstance(config.data, TableData) else check_pictures(config)

@@ -1,0 +1,149 @@
+"""Result of a data check, its findings, and the column that rules are given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from dlcli.config.schema import TableData
+from dlcli.data.tables.options import typed
+from dlcli.data.tables.table import Column
+
+
+@dataclass(frozen=True)
+class DataFinding:
+    """Remark about the data that its owner should see before training.
+
+    Attributes:
+        name: Machine-readable name of the rule.
+        column: Column, or class folder; "" for the whole data.
+        statement: One sentence that describes the finding.
+        evidence: Numbers and values that support it.
+        advice: What to type or to do.
+    """
+
+    name: str
+    column: str
+    statement: str
+    evidence: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class ColumnFigures:
+    """Figures of a column, from the training and validation examples.
+
+    Attributes:
+        missing: Number of missing values.
+        distinct: Number of different values.
+        low, high, mean: Of numbers; None for other columns.
+        top: Number of examples of the most frequent texts.
+        becomes: What the column becomes in training.
+        features: Number of model inputs that it becomes.
+    """
+
+    name: str
+    type: str
+    missing: int
+    distinct: int
+    low: float | None
+    high: float | None
+    mean: float | None
+    top: Mapping[str, int]
+    becomes: str
+    features: int
+
+
+@dataclass(frozen=True)
+class DataCheck:
+    """Result of a check; `dlcli data check --json` prints it with `asdict`.
+
+    Attributes:
+        data: Name of the data source.
+        files: Number of rows, or of pictures, of each file or folder.
+        splits: Number of examples of each split.
+        findings: Remarks to read before training.
+        notes: Remarks on the reading of the data.
+        columns: Figures of the columns of a table: features and targets in the order of the file, then those left out.
+        classes: Number of examples of each class in each split; {} for regression.
+        first_rows: First rows of a table as texts, by column.
+        sizes: Number of pictures by height × width.
+        modes: Number of pictures by Pillow's mode.
+    """
+
+    data: str
+    task: str
+    target: str
+    files: Mapping[str, int]
+    splits: Mapping[str, int]
+    findings: Sequence[DataFinding] = ()
+    notes: Sequence[str] = ()
+    columns: Sequence[ColumnFigures] = ()
+    classes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    first_rows: Sequence[Mapping[str, str]] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    modes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Column of a table as the rules see it: without the test examples.
+
+    Attributes:
+        column: Column with the values of the used rows.
+        data: Settings of the table.
+        train: Indices of the training examples.
+        val: Indices of the validation examples.
+        is_target: Whether the column is predicted.
+        left_out: Why the column is no feature; "" if it is one.
+    """
+
+    column: Column
+    data: TableData
+    train: np.ndarray
+    val: np.ndarray
+    is_target: bool = False
+    left_out: str = ""
+
+    @cached_property
+    def seen(self) -> Column:
+        """The column with the training and validation examples only, in the order of the file."""
+        return self.column.take(np.sort(np.concatenate([self.train, self.val])))
+
+    @cached_property
+    def known(self) -> np.ndarray:
+        """Values of `seen` that are not missing."""
+        return np.asarray(self.seen.values[~self.seen.missing])
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """Number of examples of each text that occurs; {} for numbers."""
+        if self.column.is_numeric:
+            return {}
+        counts = np.bincount(self.known, minlength=len(self.column.categories))
+        return {text: int(n) for text, n in zip(self.column.categories, counts, strict=True) if n}
+
+    def report(self, name: str, statement: str, evidence: str, advice: str) -> DataFinding:
+        """Return a finding about the column."""
+        return DataFinding(name, self.column.name, statement, evidence, advice)
+
+    @property
+    def ignoring(self) -> str:
+        """Return the setting that leaves the column out."""
+        if self.left_out:
+            return "nothing to do: it is left out"
+        return f"data.ignore=[{', '.join(map(typed, [*self.data.ignore, self.column.name]))}]"
+
+    def typing(self, kind: str) -> str:
+        """Return the setting that gives the column another type."""
+        types = {**self.data.types, self.column.name: kind}
+        return f"data.types={{{', '.join(f'{typed(name)}: {kind}' for name, kind in types.items())}}}"
+
+
+def listed(texts: Sequence[str], most: int = 4) -> str:
+    """Return the first texts in quotes, and the number of the others."""
+    shown = ", ".join(repr(text) for text in texts[:most])
+    return f"{shown} and {len(texts) - most:,} more" if len(texts) > most else shown

@@ -1,0 +1,138 @@
+"""Rules about the target: columns that give it away, rare classes, classes that a split lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dlcli.data.check.finding import Case, DataFinding, listed
+from dlcli.data.tables.table import Column
+
+_LEAST_R2 = 0.98
+_MOST_ERRORS, _OF_MAJORITY = 0.01, 0.1  # errors as a fraction of the examples, and of those of the most frequent class
+_MOST_EXAMPLES = 20_000  # more take longer and do not change a finding
+_RARE = 10  # training examples of a class
+_LEAVES = 256  # of a tree for numbers
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Values to predict.
+
+    Attributes:
+        name: Name of the target.
+        values: Class of each example, or number, of shape (n,).
+        is_class: Whether the values are classes.
+    """
+
+    name: str
+    values: np.ndarray
+    is_class: bool
+
+
+def gives_away(case: Case, outcome: Outcome) -> DataFinding | None:
+    """Report a column that predicts the target nearly without errors by itself; measured on val.
+
+    Without val, every second training example takes its place.
+    """
+    train, val = (case.train, case.val) if len(case.val) else (case.train[::2], case.train[1::2])
+    train, val = _thinned(train), _thinned(val)
+    if case.is_target or len(val) < 2 or len(train) < 20:
+        return None
+    place = "val" if len(case.val) else "every second training example"
+    shown = _judge_classes if outcome.is_class else _judge_numbers
+    evidence = shown(case.column, outcome.values, train, val)
+    if not evidence:
+        return None
+    statement = f"The column gives the target {outcome.name} away."
+    advice = case.ignoring if case.left_out else f"if it is not known before the target is: {case.ignoring}"
+    return case.report("gives-target-away", statement, f"alone, it reaches {evidence} on {place}", advice)
+
+
+def _thinned(rows: np.ndarray) -> np.ndarray:
+    return rows[:: max(1, -(-len(rows) // _MOST_EXAMPLES))]
+
+
+def _judge_classes(column: Column, labels: np.ndarray, train: np.ndarray, val: np.ndarray) -> str:
+    """Return the accuracy on val if a column predicts the classes, else ""."""
+    n_classes = int(labels.max()) + 1
+    majority = np.bincount(labels[train], minlength=n_classes).argmax()
+    predicted = _predict_classes(column, labels, train, n_classes)
+
+    def allowed(rows: np.ndarray) -> float:
+        return min(_MOST_ERRORS * len(rows), _OF_MAJORITY * int((labels[rows] != majority).sum()))
+
+    errors, val_errors = (int((predicted[rows] != labels[rows]).sum()) for rows in (train, val))
+    if errors > allowed(train) or val_errors > allowed(val) + 1:
+        return ""
+    always = np.mean(labels[val] == majority)
+    return f"accuracy {1 - val_errors / len(val):.3f} (always the most frequent class: {always:.3f})"
+
+
+def _predict_classes(column: Column, labels: np.ndarray, train: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return the class that a column alone predicts for each row, learned from the training examples."""
+    if column.is_numeric:
+        from sklearn.tree import DecisionTreeClassifier
+
+        tree = DecisionTreeClassifier(max_leaf_nodes=2 * n_classes + 4, random_state=0)
+        return np.asarray(tree.fit(column.values[train, None], labels[train]).predict(column.values[:, None]))
+    counts = np.zeros((len(column.categories) + 1, n_classes), dtype=np.int64)  # the last row is that of missing values
+    np.add.at(counts, (column.values[train], labels[train]), 1)
+    counts[counts.sum(1) == 0] = counts.sum(0)
+    return np.asarray(counts.argmax(1)[column.values])
+
+
+def _judge_numbers(column: Column, values: np.ndarray, train: np.ndarray, val: np.ndarray) -> str:
+    """Return R² on val if a column predicts the numbers, else ""."""
+    total = np.square(values[val] - values[val].mean()).sum()
+    if not total:
+        return ""
+    predictions = _predict_numbers(column, values, train)
+    r2 = max(1 - np.square(values[val] - predicted[val]).sum() / total for predicted in predictions)
+    return f"R² {r2:.3f}" if r2 >= _LEAST_R2 else ""
+
+
+def _predict_numbers(column: Column, values: np.ndarray, train: np.ndarray) -> Sequence[np.ndarray]:
+    """Return the numbers that a column alone predicts for each row: by a tree and a line, or by category."""
+    if column.is_numeric:
+        from sklearn.tree import DecisionTreeRegressor
+
+        x = np.where(column.missing, np.nanmean(column.values[train]), column.values)
+        tree = DecisionTreeRegressor(max_leaf_nodes=_LEAVES, random_state=0).fit(x[train, None], values[train])
+        slope = np.cov(x[train], values[train])[0, 1] / (x[train].var(ddof=1) or 1.0)
+        return tree.predict(x[:, None]), values[train].mean() + slope * (x - x[train].mean())
+    sums, counts = np.zeros(len(column.categories) + 1), np.zeros(len(column.categories) + 1)
+    np.add.at(sums, column.values[train], values[train])
+    np.add.at(counts, column.values[train], 1)
+    means = np.where(counts > 0, sums / np.maximum(counts, 1), values[train].mean())
+    return (means[column.values],)
+
+
+def class_findings(target: str, names: Sequence[str], labels: Sequence[np.ndarray]) -> list[DataFinding]:
+    """Return findings about classes with few training examples, and classes that val or test lack.
+
+    Args:
+        target: Name of the target.
+        names: Classes in label order.
+        labels: Classes of the training, validation and test examples.
+    """
+    counts = [np.bincount(part, minlength=len(names)) for part in labels]
+    findings = []
+    if rare := [f"{name!r} ({n:,})" for name, n in zip(names, counts[0], strict=True) if n < _RARE]:
+        evidence = f"training examples of {', '.join(rare[:5])}" + (
+            f" and {len(rare) - 5:,} more" if len(rare) > 5 else ""
+        )
+        statement = (
+            f"{'A class has' if len(rare) == 1 else f'{len(rare)} classes have'} fewer than {_RARE} training examples."
+        )
+        advice = "collect more examples, or leave the class out"
+        findings.append(DataFinding("rare-class", target, statement, evidence, advice))
+    for part, count in zip(("val", "test"), counts[1:], strict=True):
+        missing = [name for name, n in zip(names, count, strict=True) if not n]
+        if missing and count.sum():
+            statement = f"{part} has no example of some classes, so that nothing is measured for them."
+            advice = f"collect more examples, or raise data.{part}_fraction"
+            findings.append(DataFinding("missing-class", target, statement, listed(missing), advice))
+    return findings

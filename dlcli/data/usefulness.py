@@ -1,0 +1,84 @@
+"""Reasons to leave a column of a table out: constants, identifiers, dates, free text, copies of the target."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from dlcli.data.tables.table import Column
+
+MOST_CATEGORIES = 100  # default of data.max_categories
+_LEAST_ROWS = 20  # in fewer rows, different values are no sign of an identifier or a copy
+_NAMED_ID = re.compile(r"(^|[^a-z])(id|ids|uid|uuid|guid|key|nr|index|rowid|rownames)([^a-z]|$)|[a-z]I[Dd]$|^unnamed")
+_LEAST_DIGITS = 6  # of numbers that are different in every row and equally long
+
+
+def why_useless(column: Column, target: Column, max_categories: int = MOST_CATEGORIES) -> str:
+    """Return why a column is no feature for a target; "" if it is one."""
+    if column.kind == "date":
+        return "dates; `time: ...` orders the examples by it"
+    if len(distinct_values(column)) < 2:
+        return "always the same"
+    if reason := why_identifier(column):
+        return reason
+    if column.kind == "text":
+        return "free text or identifiers"
+    if column.kind == "category" and len(column.categories) > max_categories:
+        return f"{len(column.categories):,} categories, more than {max_categories}"
+    return "a copy of the target" if copies(column, target) else ""
+
+
+def distinct_values(column: Column) -> np.ndarray:
+    """Return the different values of a column, ascending and without missing ones; codes for categories."""
+    return np.unique(column.values[~column.missing])
+
+
+def is_whole(column: Column) -> bool:
+    """Return whether a column contains whole numbers only."""
+    known = column.values[~column.missing]
+    return column.kind == "number" and len(known) > 0 and bool((known == np.floor(known)).all())
+
+
+def why_identifier(column: Column) -> str:
+    """Return why a column seems to number or name the rows; "" if it does not."""
+    known, distinct = column.values[~column.missing], distinct_values(column)
+    if len(known) < _LEAST_ROWS or column.kind in ("boolean", "date"):
+        return ""
+    if not column.is_numeric:
+        is_name = len(distinct) == len(known) or (is_named_id(column.name) and len(distinct) >= 0.9 * len(known))
+        return "a different text in nearly every row" if is_name else ""
+    if len(distinct) < len(known) or not is_whole(column):
+        return ""
+    if distinct[-1] - distinct[0] == len(distinct) - 1:
+        return "a row number"
+    lengths = {len(f"{value:.0f}") for value in (distinct[0], distinct[-1])}
+    is_code = len(lengths) == 1 and lengths.pop() >= _LEAST_DIGITS
+    return "a different whole number in every row" if is_code or is_named_id(column.name) else ""
+
+
+def is_named_id(name: str) -> bool:
+    """Return whether the name of a column says that it holds identifiers."""
+    return _NAMED_ID.search(name) is not None or _NAMED_ID.search(name.lower()) is not None
+
+
+def copies(column: Column, target: Column) -> bool:
+    """Return whether a column is the target in other words: another name for each class, or a monotonic function."""
+    both = ~column.missing & ~target.missing
+    x, y = column.values[both], target.values[both]
+    if len(x) < _LEAST_ROWS or len(np.unique(y)) < 2:
+        return False
+    if target.is_numeric:
+        return column.is_numeric and _is_monotonic(x, y)
+    pairs = np.unique(np.stack([x, y]), axis=1).shape[1]
+    return bool(pairs == len(np.unique(x)) == len(np.unique(y)))
+
+
+def _is_monotonic(x: np.ndarray, y: np.ndarray) -> bool:
+    """Return whether y is a strictly rising or falling function of x."""
+    order = np.lexsort((y, x))
+    dx, dy = np.diff(x[order]), np.diff(y[order])
+    rising = bool(((dx > 0) == (dy > 0)).all() and (dy >= 0).all())
+    order = np.lexsort((-y, x))
+    dx, dy = np.diff(x[order]), np.diff(y[order])
+    return rising or bool(((dx > 0) == (dy < 0)).all() and (dy <= 0).all())

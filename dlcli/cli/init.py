@@ -23,7 +23,7 @@ def init_command(
         typer.Option(
             "--data",
             metavar="NAME|FILE|FOLDER",
-            help="Data source, e.g. digits (`dlcli data list` shows all), a CSV or Parquet file, or a folder of pictures.",
+            help="Data source, e.g. digits (see `dlcli data list`), a CSV or Parquet file, or a folder of pictures.",
         ),
     ] = "digits",
     target: Annotated[

@@ -9,6 +9,7 @@ import numpy as np
 from dlcli.data.tables.table import Column
 
 MOST_CATEGORIES = 100  # default of data.max_categories
+_SPREAD = 2  # numbers from 1 to 2 n, drawn n ≥ 20 times, are all different with a probability of 1 in 1,000
 _LEAST_ROWS = 20  # in fewer rows, different values are no sign of an identifier or a copy
 _NAMED_ID = re.compile(r"(^|[^a-z])(id|ids|uid|uuid|guid|key|nr|index|rowid|rownames)([^a-z]|$)|[a-z]I[Dd]$|^unnamed")
 _LEAST_DIGITS = 6  # of numbers that are different in every row and equally long
@@ -50,7 +51,7 @@ def why_identifier(column: Column) -> str:
         return "a different text in nearly every row" if is_name else ""
     if len(distinct) < len(known) or not is_whole(column):
         return ""
-    if distinct[-1] - distinct[0] == len(distinct) - 1:
+    if distinct[-1] - distinct[0] < _SPREAD * len(distinct):
         return "a row number"
     lengths = {len(f"{value:.0f}") for value in (distinct[0], distinct[-1])}
     is_code = len(lengths) == 1 and lengths.pop() >= _LEAST_DIGITS

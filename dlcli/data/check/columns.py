@@ -59,10 +59,11 @@ def numbers_as_text(case: Case) -> DataFinding | None:
     if case.column.kind not in ("category", "text") or case.column.name in case.data.types:
         return None
     amounts = [match for text in texts if (match := _AMOUNT.fullmatch(text))]
-    if len(amounts) < _AMOUNTS * len(texts) or all(text.isdigit() for text in texts):
+    plain = sum(NUMBER.fullmatch(text) is not None for text in texts)
+    if len(amounts) < _AMOUNTS * len(texts) or 2 * plain > len(texts):
         return None
     units = Counter((match[1], (match[2] or "").strip().lower()) for match in amounts)
-    if len(texts) < _PER_UNIT * len(units) or all(NUMBER.fullmatch(text) for text in texts):
+    if len(texts) < _PER_UNIT * len(units):
         return None
     evidence = f"{listed(list(case.counts))}, of {len(texts):,} different texts"
     has_commas = any("," in text for text in texts) and set(units) == {("", "")}
@@ -120,7 +121,7 @@ def outliers(case: Case) -> DataFinding | None:
     if case.column.kind != "number" or len(case.known) < 20 or sentinels(case):
         return None
     distance = np.abs(case.known - np.median(case.known))
-    others = np.argsort(distance, kind="stable")[: len(distance) - max(1, int(_EXTREMES * len(distance)))]
+    others = np.argsort(distance, kind="stable")[: len(distance) - max(3, int(_EXTREMES * len(distance)))]
     mean, sigma = case.known[others].mean(), case.known[others].std()
     extreme = case.known[np.abs(case.known - mean) > _SIGMAS * sigma] if sigma > 0 else np.zeros(0)
     if not len(extreme):
@@ -131,7 +132,7 @@ def outliers(case: Case) -> DataFinding | None:
         f"{values}; the mean of the others is {mean:.4g}, their standard deviation {sigma:.4g} (up to {furthest:.0f} σ)"
     )
     count = "1 value is" if len(extreme) == 1 else f"{len(extreme):,} values are"
-    statement = f"{count} more than {_SIGMAS:.0f} standard deviations from the mean."
+    statement = f"{count} more than {_SIGMAS:.0f} standard deviations from the mean of the others."
     return case.report(
         "outlier", statement, evidence, "check these values; correct or delete the rows if they are wrong"
     )
@@ -180,14 +181,13 @@ def mostly_missing(case: Case) -> DataFinding | None:
 
 
 def left_out(case: Case) -> DataFinding | None:
-    """Report dates, free text and columns with too many categories, which are no features."""
-    if case.column.kind not in ("date", "text") and len(case.counts) <= case.data.max_categories:
+    """Report other columns that the proposed config leaves out: dates, free text, too many categories."""
+    if not case.left_out:
         return None
-    if case.is_target or not case.left_out:
-        return None
-    evidence = f"{case.left_out.partition(';')[0]}, such as {listed(list(case.counts), 2)}"
+    texts = f", such as {listed(list(case.counts), 2)}" if case.counts else ""
+    evidence = f"{case.left_out.partition(';')[0]}{texts}"
     if case.column.kind != "date":
-        return case.report("text", "The column cannot be a feature.", evidence, case.ignoring)
+        return case.report("left-out", "The column cannot be a feature.", evidence, case.ignoring)
     advice = f"data.time={typed(case.column.name)}, to order the examples by it"
     return case.report("date", "The column contains dates, which are no features.", evidence, advice)
 

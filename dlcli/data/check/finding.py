@@ -97,16 +97,26 @@ class Case:
         data: Settings of the table.
         train: Indices of the training examples.
         val: Indices of the validation examples.
-        is_target: Whether the column is predicted.
-        left_out: Why the column is no feature; "" if it is one.
+        role: "target", or the setting that keeps the column from being a feature; "" for features.
+        left_out: Why a proposed config leaves the column out; "" if it does not.
     """
 
     column: Column
     data: TableData
     train: np.ndarray
     val: np.ndarray
-    is_target: bool = False
+    role: str = ""
     left_out: str = ""
+
+    @property
+    def is_target(self) -> bool:
+        """Whether the column is predicted."""
+        return self.role == "target"
+
+    @property
+    def is_feature(self) -> bool:
+        """Whether the column is predicted from."""
+        return not self.role and not self.left_out
 
     @cached_property
     def seen(self) -> Column:

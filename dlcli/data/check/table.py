@@ -64,10 +64,10 @@ def _cases(config: Config, table: PreparedTable, left_out: Mapping[str, tuple[Co
     cases = []
     for name in table.rows.columns:
         is_target = name in table.targets
-        reason = "" if name in features or is_target else _role(name, data)
-        cases.append(Case(table.kept.column(name), data, splits.train, splits.val, is_target, reason))
+        role = "target" if is_target else "" if name in features else _role(name, data)
+        cases.append(Case(table.kept.column(name), data, splits.train, splits.val, role))
     for column, reason in left_out.values():
-        cases.append(Case(column.take(table.kept.index), data, splits.train, splits.val, False, reason))
+        cases.append(Case(column.take(table.kept.index), data, splits.train, splits.val, "", reason))
     return cases
 
 
@@ -80,7 +80,6 @@ def _role(name: str, data: TableData) -> str:
 def _find(config: Config, table: PreparedTable, cases: Sequence[Case]) -> Iterator[DataFinding]:
     data = config.data
     assert isinstance(data, TableData)
-    special = {data.time, data.group, data.split}
     targets = [case for case in cases if case.is_target]
     word = "label" if table.labels is not None else "target"
     outcomes = [
@@ -92,9 +91,9 @@ def _find(config: Config, table: PreparedTable, cases: Sequence[Case]) -> Iterat
     if finding := _header(cases):
         yield finding
     for case in cases:
-        if case.column.name not in special:
+        if case.role in ("", "target"):
             yield from _find_in_column(case, outcomes, len(cases))
-    yield from _equal_columns([case for case in cases if not case.is_target and not case.left_out])
+    yield from _equal_columns([case for case in cases if case.is_feature])
     if table.labels is not None:
         yield from class_findings(table.targets[0], table.class_names, [table.labels[rows] for rows in table.splits])
     encoded = encode_table(config, table)
@@ -106,7 +105,7 @@ def _find(config: Config, table: PreparedTable, cases: Sequence[Case]) -> Iterat
 def _find_in_column(case: Case, outcomes: Sequence[Outcome], n_columns: int) -> Iterator[DataFinding]:
     role = next((finding for rule in ROLES if (finding := rule(case))), None)
     leaks = [] if case.is_target else [finding for outcome in outcomes if (finding := gives_away(case, outcome))]
-    difference = None if case.left_out else differs(case, n_columns)
+    difference = differs(case, n_columns) if not case.left_out else None
     for finding in (role, *leaks, *(rule(case) for rule in RULES), difference):
         if finding is not None:
             yield finding
@@ -122,7 +121,7 @@ def _header(cases: Sequence[Case]) -> DataFinding | None:
     suspects = [*own, *numbers]
     statement = "The first line looks like data and not like column names."
     advice = "write a first line with the column names into the file"
-    return DataFinding("header", suspects[0], statement, f"columns named {listed(suspects)}", advice)
+    return DataFinding("header", "", statement, f"columns named {listed(suspects)}", advice)
 
 
 def _equal_columns(cases: Sequence[Case]) -> Iterator[DataFinding]:
@@ -165,6 +164,8 @@ def _becomes(case: Case, features: int) -> str:
         return "target"
     if case.left_out:
         return f"left out: {case.left_out}"
+    if case.role:
+        return case.role
     if case.column.is_numeric:
         return "1 input" if case.data.normalize == "none" else "1 scaled input"
     return f"{features} one-hot input{'s' if features != 1 else ''}"

@@ -39,7 +39,7 @@ def gives_away(case: Case, outcome: Outcome) -> DataFinding | None:
     """
     train, val = (case.train, case.val) if len(case.val) else (case.train[::2], case.train[1::2])
     train, val = _thinned(train), _thinned(val)
-    if case.is_target or len(val) < 2 or len(train) < 20:
+    if case.is_target or len(val) < 2 or len(train) < 20 or len(np.unique(case.known)) < 2:
         return None
     place = "val" if len(case.val) else "every second training example"
     shown = _judge_classes if outcome.is_class else _judge_numbers

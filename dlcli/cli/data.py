@@ -89,12 +89,12 @@ def check_command(
     from dlcli.cli.data_check import check_page
     from dlcli.data.check.check import check_data, check_file
 
-    if _is_config(name) or root is not None:
-        if target is not None:
-            raise UsageError("a data source or a config takes no --target", hint="set data.target in the config")
+    if root is None and _is_own_data(name):
+        result = check_file(name, target)
+    elif target is None:
         result = check_data(_config(name, root))
     else:
-        result = check_file(name, target)
+        raise UsageError("--target is for tables", hint="write it like `dlcli data check FILE.csv --target COLUMN`")
     n = len(result.findings)
     message = f"{name}: {'1 finding' if n == 1 else f'{n} findings'}"
     failure = CheckFailed(message, hint="omit --strict to accept them") if strict and n else None
@@ -129,10 +129,16 @@ def _config(name: str, root: str | None) -> Config:
 
 
 def _is_config(name: str) -> bool:
-    """Return whether a name is a data source or a config, or neither that nor a table or folder of pictures."""
     from dlcli.config.presets import presets
+
+    is_plain_file = not os.path.splitext(name)[1] and os.path.isfile(name)
+    return name in presets() or name.endswith((".yaml", ".yml")) or is_plain_file
+
+
+def _is_own_data(name: str) -> bool:
+    """Return whether a name is that of a table or a folder of pictures, which may be missing."""
     from dlcli.config.schema import data_sources
 
-    if name in presets() or name in data_sources() or name.endswith((".yaml", ".yml")):
-        return True
-    return not (os.path.exists(name) or os.sep in name or os.path.splitext(name)[1])
+    if name in data_sources() or _is_config(name):
+        return False
+    return os.sep in name or bool(os.path.splitext(name)[1]) or os.path.isdir(name)

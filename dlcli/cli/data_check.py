@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -32,7 +33,8 @@ def check_page(name: str, check: DataCheck) -> Iterator[RenderableType]:
         yield from (f"note: {note}" for note in check.notes)
         return
     for file, n in check.files.items():
-        yield f"{file}: {n:,} {'pictures' if check.sizes else 'rows'}"
+        shown = min(file, os.path.relpath(file), key=len)
+        yield f"{shown}: {n:,} {'pictures' if check.sizes else 'rows'}"
     yield f"{counts}; {check.task}, target {one_line(check.target)}"
     for table in (*_column_parts(check), *_class_parts(check), *_first_rows(check)):
         yield from ("", table)
@@ -62,6 +64,7 @@ def _filled(text: str, width: int, indent: str = "") -> str:
 
 def _column_parts(check: DataCheck) -> Iterator[RenderableType]:
     if check.columns:
+        yield "columns, with figures of train and val:"
         yield _columns_table(check.columns[:_MOST_COLUMNS])
     if len(check.columns) > _MOST_COLUMNS:
         yield f"… {len(check.columns) - _MOST_COLUMNS:,} more columns; --json has all of them"
@@ -86,7 +89,7 @@ def _columns_table(columns: Sequence[ColumnFigures]) -> RenderableType:
         ]
         for column in columns
     ]
-    table = make_table(["train and val: column", "type", "missing", "distinct", "becomes", "values"], rows)
+    table = make_table(["column", "type", "missing", "distinct", "becomes", "values"], rows)
     for i in (1, 4, 5):
         table.columns[i].justify = "left"
     return table

@@ -91,14 +91,17 @@ def _propose(
 ) -> None:
     from dlcli.data.propose import propose_config
 
-    is_terminal = sys.stdin.isatty() and sys.stderr.isatty()
     folder = Path() if output is None else output.parent
-    proposal = propose_config(file, target, task, folder, _ask_for_target if is_terminal else None)
+    proposal = propose_config(file, target, task, folder, _ask_for_target if _is_terminal() else None)
     if output is None:
         print_result(proposal.text.rstrip())
         return
     write_new(output, proposal.text)
     print_result(proposal.reason, f"wrote {output}; train with `dlcli train -c {output} --eval`", kept=output)
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _ask_for_target(columns: Sequence[str]) -> str:

@@ -36,7 +36,7 @@ class PictureSurvey:
             return (height, width), "the size of the pictures"
         scale = _SCALED / max(height, width)
         size = (max(1, round(height * scale)), max(1, round(width * scale)))
-        return size, f"the pictures are {height}×{width}; as many inputs need a larger network"
+        return size, f"smaller than the pictures of {height}×{width}, for fewer inputs"
 
     def choose_color_mode(self) -> tuple[str, str]:
         """Return the colour mode for the inputs, and the reason."""

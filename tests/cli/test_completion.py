@@ -96,6 +96,9 @@ def test_all_examples_of_the_help_run(dlcli: Callable[..., Finished], clean_plac
     found = {line for path in sources for line in re.findall(r"Example: (dlcli [^\n\"\\]+)", path.read_text())}
     skipped = re.compile(r"fetch|data check fashion|explain -c fashion|study|bench|verify digits|plot --list|schema$")
     assert dlcli("train", "digits", "training.epochs=1", "--run-dir", "runs/mine").code == 0
+    Path("weather.csv").write_text(
+        "wind,weather\n" + "".join(f"{i % 17},{('rain', 'sun')[i % 2]}\n" for i in range(60))
+    )
     for preset in ("digits", "moons"):
         assert dlcli("train", preset, "training.epochs=1").code == 0
     ordered = sorted(

@@ -36,7 +36,7 @@ def check_pictures(config: Config) -> DataCheck:
         if _SKIPPED in note
     ]
     labels = [split.targets.numpy() for split in parts.values()]
-    findings += class_findings("", names, labels)
+    findings += class_findings("class", names, labels)
     duplicates = find_duplicates(splits)
     if duplicates and not is_coarse(splits.train):
         findings += duplicate_findings(duplicates, "class", "label")

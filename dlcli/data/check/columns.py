@@ -12,7 +12,7 @@ import numpy as np
 from dlcli.data.check.finding import Case, DataFinding, listed
 from dlcli.data.tables.numbers import NUMBER
 from dlcli.data.tables.options import typed
-from dlcli.data.usefulness import distinct_values, is_whole, why_identifier
+from dlcli.data.usefulness import is_whole, why_identifier
 
 _AMOUNT = re.compile(r"([$€£¥~<>≤≥]?)\s*[+-]?\d[\d.,'\s]*?\s*([^\d\s.,'][^\d]{0,7})?", re.ASCII)
 _AMOUNTS = 0.9  # of the different texts
@@ -27,7 +27,7 @@ _MOSTLY = 0.5  # of the values are missing
 
 def constant(case: Case) -> DataFinding | None:
     """Report a column with a single value."""
-    if len(distinct_values(case.seen)) > 1 or case.is_target:
+    if len(case.distinct) > 1 or case.is_target:
         return None
     missing = int(case.seen.missing.sum())
     value = "it has no values" if not len(case.known) else f"all {len(case.known):,} values are {_first(case)}"
@@ -44,7 +44,7 @@ def _first(case: Case) -> str:
 
 def identifier(case: Case) -> DataFinding | None:
     """Report a column that numbers or names the rows."""
-    if case.is_target or not (reason := why_identifier(case.seen)):
+    if case.is_target or not (reason := why_identifier(case.seen, case.distinct)):
         return None
     examples = [f"{value:.0f}" for value in case.known[:3]] if case.column.is_numeric else list(case.counts)[:3]
     evidence = f"{reason}, such as {', '.join(examples)}; {len(case.known):,} values"
@@ -94,12 +94,12 @@ def sentinels(case: Case) -> DataFinding | None:
     """Report numbers such as −999 far from all others, which may stand for missing values."""
     if case.column.kind != "number":
         return None
-    candidates = np.isin(case.known, _SENTINELS)
-    others = case.known[~candidates]
-    if len(np.unique(others)) < 3:
+    candidates = np.isin(case.distinct, _SENTINELS)
+    others = case.distinct[~candidates]
+    if len(others) < 3:
         return None
-    low, high = others.min(), others.max()
-    values = [value for value in np.unique(case.known[candidates]) if _is_far(value, low, high)]
+    low, high = others[0], others[-1]
+    values = [value for value in case.distinct[candidates] if _is_far(value, low, high)]
     if not values:
         return None
     counted = ", ".join(f"{value:g} ({int((case.known == value).sum()):,} times)" for value in values)
@@ -121,8 +121,9 @@ def outliers(case: Case) -> DataFinding | None:
     if case.column.kind != "number" or len(case.known) < 20 or sentinels(case):
         return None
     distance = np.abs(case.known - np.median(case.known))
-    others = np.argsort(distance, kind="stable")[: len(distance) - max(3, int(_EXTREMES * len(distance)))]
-    mean, sigma = case.known[others].mean(), case.known[others].std()
+    n_others = len(distance) - max(3, int(_EXTREMES * len(distance)))
+    others = case.known[distance <= np.partition(distance, n_others - 1)[n_others - 1]]
+    mean, sigma = others.mean(), others.std()
     extreme = case.known[np.abs(case.known - mean) > _SIGMAS * sigma] if sigma > 0 else np.zeros(0)
     if not len(extreme):
         return None
@@ -160,8 +161,8 @@ def spelling(case: Case) -> DataFinding | None:
 
 def few_values(case: Case) -> DataFinding | None:
     """Report whole numbers with few values, which may be codes of categories."""
-    distinct = distinct_values(case.seen)
-    if case.is_target or not is_whole(case.seen) or case.column.name in case.data.types or case.left_out:
+    distinct = case.distinct
+    if case.is_target or not is_whole(case.seen, distinct) or case.column.name in case.data.types or case.left_out:
         return None
     if not 2 < len(distinct) <= _FEW or len(case.known) < 10 * len(distinct):
         return None

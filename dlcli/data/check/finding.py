@@ -11,6 +11,7 @@ import numpy as np
 from dlcli.config.schema import TableData
 from dlcli.data.tables.options import typed
 from dlcli.data.tables.table import Column
+from dlcli.data.usefulness import distinct_values
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,11 @@ class Case:
     def known(self) -> np.ndarray:
         """Values of `seen` that are not missing."""
         return np.asarray(self.seen.values[~self.seen.missing])
+
+    @cached_property
+    def distinct(self) -> np.ndarray:
+        """Different values of `seen`, ascending and without missing ones; codes for categories."""
+        return distinct_values(self.seen)
 
     @cached_property
     def counts(self) -> dict[str, int]:

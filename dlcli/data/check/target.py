@@ -39,11 +39,13 @@ def gives_away(case: Case, outcome: Outcome) -> DataFinding | None:
     """
     train, val = (case.train, case.val) if len(case.val) else (case.train[::2], case.train[1::2])
     train, val = _thinned(train), _thinned(val)
-    if case.is_target or len(val) < 2 or len(train) < 20 or len(np.unique(case.known)) < 2:
+    if case.is_target or len(val) < 2 or len(train) < 20 or len(case.distinct) < 2:
+        return None
+    if case.column.missing[train].all():
         return None
     place = "val" if len(case.val) else "every second training example"
-    shown = _judge_classes if outcome.is_class else _judge_numbers
-    evidence = shown(case.column, outcome.values, train, val)
+    rows, judge = np.concatenate([train, val]), _judge_classes if outcome.is_class else _judge_numbers
+    evidence = judge(case.column.take(rows), outcome.values[rows], len(train))
     if not evidence:
         return None
     statement = f"The column gives the target {outcome.name} away."
@@ -55,58 +57,58 @@ def _thinned(rows: np.ndarray) -> np.ndarray:
     return rows[:: max(1, -(-len(rows) // _MOST_EXAMPLES))]
 
 
-def _judge_classes(column: Column, labels: np.ndarray, train: np.ndarray, val: np.ndarray) -> str:
-    """Return the accuracy on val if a column predicts the classes, else ""."""
+def _judge_classes(column: Column, labels: np.ndarray, n: int) -> str:
+    """Return the accuracy on val if a column predicts the classes, else ""; the first n examples are those of train."""
     n_classes = int(labels.max()) + 1
-    majority = np.bincount(labels[train], minlength=n_classes).argmax()
-    predicted = _predict_classes(column, labels, train, n_classes)
-
-    def allowed(rows: np.ndarray) -> float:
-        return min(_MOST_ERRORS * len(rows), _OF_MAJORITY * int((labels[rows] != majority).sum()))
-
-    errors, val_errors = (int((predicted[rows] != labels[rows]).sum()) for rows in (train, val))
-    if errors > allowed(train) or val_errors > allowed(val) + 1:
+    majority = np.bincount(labels[:n], minlength=n_classes).argmax()
+    wrong, unusual = _predict_classes(column, labels, n, n_classes) != labels, labels != majority
+    errors, val_errors = int(wrong[:n].sum()), int(wrong[n:].sum())
+    if errors > min(_MOST_ERRORS * n, _OF_MAJORITY * unusual[:n].sum()):
         return ""
-    always = np.mean(labels[val] == majority)
-    return f"accuracy {1 - val_errors / len(val):.3f} (always the most frequent class: {always:.3f})"
+    if val_errors > min(_MOST_ERRORS * len(wrong[n:]), _OF_MAJORITY * unusual[n:].sum()) + 1:
+        return ""
+    accuracy, always = 1 - wrong[n:].mean(), 1 - unusual[n:].mean()
+    return f"accuracy {accuracy:.3f} (always the most frequent class: {always:.3f})"
 
 
-def _predict_classes(column: Column, labels: np.ndarray, train: np.ndarray, n_classes: int) -> np.ndarray:
-    """Return the class that a column alone predicts for each row, learned from the training examples."""
+def _predict_classes(column: Column, labels: np.ndarray, n: int, n_classes: int) -> np.ndarray:
+    """Return the class that a column alone predicts for each example, learned from the first n."""
     if column.is_numeric:
         from sklearn.tree import DecisionTreeClassifier
 
-        tree = DecisionTreeClassifier(max_leaf_nodes=2 * n_classes + 4, random_state=0)
-        return np.asarray(tree.fit(column.values[train, None], labels[train]).predict(column.values[:, None]))
+        x = column.values[:, None]
+        tree = DecisionTreeClassifier(max_leaf_nodes=2 * n_classes + 4, random_state=0).fit(x[:n], labels[:n])
+        return np.asarray(tree.predict(x))
     counts = np.zeros((len(column.categories) + 1, n_classes), dtype=np.int64)  # the last row is that of missing values
-    np.add.at(counts, (column.values[train], labels[train]), 1)
+    np.add.at(counts, (column.values[:n], labels[:n]), 1)
     counts[counts.sum(1) == 0] = counts.sum(0)
     return np.asarray(counts.argmax(1)[column.values])
 
 
-def _judge_numbers(column: Column, values: np.ndarray, train: np.ndarray, val: np.ndarray) -> str:
-    """Return R² on val if a column predicts the numbers, else ""."""
-    total = np.square(values[val] - values[val].mean()).sum()
+def _judge_numbers(column: Column, values: np.ndarray, n: int) -> str:
+    """Return R² on val if a column predicts the numbers, else ""; the first n examples are those of train."""
+    val = values[n:]
+    total = np.square(val - val.mean()).sum()
     if not total:
         return ""
-    predictions = _predict_numbers(column, values, train)
-    r2 = max(1 - np.square(values[val] - predicted[val]).sum() / total for predicted in predictions)
+    r2 = max(1 - np.square(val - predicted[n:]).sum() / total for predicted in _predict_numbers(column, values, n))
     return f"R² {r2:.3f}" if r2 >= _LEAST_R2 else ""
 
 
-def _predict_numbers(column: Column, values: np.ndarray, train: np.ndarray) -> Sequence[np.ndarray]:
-    """Return the numbers that a column alone predicts for each row: by a tree and a line, or by category."""
+def _predict_numbers(column: Column, values: np.ndarray, n: int) -> Sequence[np.ndarray]:
+    """Return the numbers that a column alone predicts, learned from the first n: by tree and line, or by category."""
+    mean = values[:n].mean()
     if column.is_numeric:
         from sklearn.tree import DecisionTreeRegressor
 
-        x = np.where(column.missing, np.nanmean(column.values[train]), column.values)
-        tree = DecisionTreeRegressor(max_leaf_nodes=_LEAVES, random_state=0).fit(x[train, None], values[train])
-        slope = np.cov(x[train], values[train])[0, 1] / (x[train].var(ddof=1) or 1.0)
-        return tree.predict(x[:, None]), values[train].mean() + slope * (x - x[train].mean())
+        x = np.where(column.missing, column.values[:n][~column.missing[:n]].mean(), column.values)
+        tree = DecisionTreeRegressor(max_leaf_nodes=_LEAVES, random_state=0).fit(x[:n, None], values[:n])
+        slope = np.cov(x[:n], values[:n])[0, 1] / (x[:n].var(ddof=1) or 1.0)
+        return tree.predict(x[:, None]), mean + slope * (x - x[:n].mean())
     sums, counts = np.zeros(len(column.categories) + 1), np.zeros(len(column.categories) + 1)
-    np.add.at(sums, column.values[train], values[train])
-    np.add.at(counts, column.values[train], 1)
-    means = np.where(counts > 0, sums / np.maximum(counts, 1), values[train].mean())
+    np.add.at(sums, column.values[:n], values[:n])
+    np.add.at(counts, column.values[:n], 1)
+    means = np.where(counts > 0, sums / np.maximum(counts, 1), mean)
     return (means[column.values],)
 
 

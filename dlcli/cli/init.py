@@ -104,12 +104,13 @@ def _is_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _ask_for_target(columns: Sequence[str]) -> str:
-    """Ask for the column to predict on stderr, since stdout may be the config."""
+def _ask_for_target(columns: Sequence[str], usual: str | None) -> str:
+    """Ask for the column to predict, on stderr, since stdout may be the config; an empty answer means `usual`."""
     listing = "".join(f"  {one_line(column)}\n" for column in columns[:50])
-    sys.stderr.write(f"Columns:\n{listing}Which column is to be predicted? ")
+    default = f" [{one_line(usual)}]" if usual else ""
+    sys.stderr.write(f"Columns:\n{listing}Which column is to be predicted?{default} ")
     sys.stderr.flush()
-    return sys.stdin.readline().strip()
+    return sys.stdin.readline().strip() or usual or ""
 
 
 def write_new(path: Path, text: str) -> None:

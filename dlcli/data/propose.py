@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from dlcli.data.tables.read import read_csv, read_parquet
 from dlcli.data.tables.table import Column, Table
 from dlcli.data.usefulness import why_useless
 from dlcli.errors import UsageError, one_line
+
+Ask: TypeAlias = Callable[[Sequence[str], str | None], str]
 
 _TARGETS = ("target", "label", "class", "y")  # usual names of the column to predict
 _MOST_CLASSES = 20  # a column of more different whole numbers is a quantity
@@ -62,16 +64,16 @@ def propose_config(
     target: str | None,
     task: TaskName | None,
     folder: Path,
-    ask: Callable[[Sequence[str]], str] | None = None,
+    ask: Ask | None = None,
 ) -> Proposal:
     """Return a config that trains on a table, or on a folder of pictures, as it is.
 
     Args:
         path: CSV or Parquet file, or folder.
-        target: Column to predict; None looks for one named target, label, class or y.
+        target: Column to predict; None asks for it, or takes the one named target, label, class or y.
         task: Task; None derives it from the target.
         folder: Folder of the config, which the path in it is relative to.
-        ask: Called with the columns if the target is not known; returns the answer. None makes that an error.
+        ask: Called with the columns, and that of a usual name or None, if no target is given; returns a column.
 
     Raises:
         UsageError: If the target must be named, or the path is a folder and cannot have a target.
@@ -86,9 +88,7 @@ def propose_config(
     return _propose_pictures(path, shown)
 
 
-def _propose_table(
-    file: str, shown: str, target: str | None, task: TaskName | None, ask: Callable[[Sequence[str]], str] | None
-) -> Proposal:
+def _propose_table(file: str, shown: str, target: str | None, task: TaskName | None, ask: Ask | None) -> Proposal:
     name = "parquet" if Path(file).suffix in _PARQUET else "csv"
     table = (read_parquet if name == "parquet" else read_csv)(Path(file))
     column, reason = _choose_target(table, target, ask)
@@ -168,20 +168,21 @@ def _propose_pictures(path: str, shown: str) -> Proposal:
     return Proposal(_as_lines(lines), one_line(reason))
 
 
-def _choose_target(table: Table, target: str | None, ask: Callable[[Sequence[str]], str] | None) -> tuple[Column, str]:
+def _choose_target(table: Table, target: str | None, ask: Ask | None) -> tuple[Column, str]:
+    names = list(table.columns)
+    usual = [name for name in names if name.lower() in _TARGETS]
+    if target is None and ask is not None:
+        target = ask(names, usual[0] if len(usual) == 1 else None)
     if target is not None:
-        if target in table.columns:
+        if target in names:
             return table.columns[target], f"target {target}"
-        guess = closest(target, list(table.columns))
-        hint = f"did you mean `--target {guess}`?" if guess else f"columns: {', '.join(table.columns)}"
+        guess = closest(target, names)
+        hint = f"did you mean `--target {guess}`?" if guess else f"columns: {', '.join(names[:20])}"
         raise UsageError(f"{table.file} has no column {target!r}", hint=hint)
-    named = [column for column in table.columns.values() if column.name.lower() in _TARGETS]
-    if len(named) == 1:
-        return named[0], f"target {named[0].name}, from its name"
-    if ask is not None:
-        return _choose_target(table, ask(list(table.columns)), None)
-    columns = ", ".join(list(table.columns)[:20])
-    raise UsageError(f"which column of {table.file} is to be predicted?", hint=f"add `--target COLUMN`: {columns}")
+    if len(usual) != 1:
+        columns = ", ".join(names[:20])
+        raise UsageError(f"which column of {table.file} is to be predicted?", hint=f"add `--target COLUMN`: {columns}")
+    return table.columns[usual[0]], f"target {usual[0]}, from its name"
 
 
 def _choose_task(column: Column) -> tuple[TaskName, str]:

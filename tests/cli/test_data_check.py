@@ -135,3 +135,7 @@ def test_the_target_is_asked_for_on_a_terminal(dlcli: Dlcli, monkeypatch: pytest
         done = dlcli("config", "init", "--data", "visits.csv")
         assert (done.code, "Which column is to be predicted?" in done.err) == (code, True)
         assert ("target: ill" in done.out) == (code == 0)
+    Path("visits.csv").write_text(Path("visits.csv").read_text().replace(",ill", ",label", 1))
+    monkeypatch.setattr("sys.stdin", Terminal("\n"))
+    done = dlcli("config", "init", "--data", "visits.csv")
+    assert ("predicted? [label] " in done.err, "target: label" in done.out) == (True, True)

@@ -6,8 +6,6 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
-
 from dlcli.config.schema import Config, TableData
 from dlcli.data.check.columns import ROLES, RULES
 from dlcli.data.check.finding import Case, ColumnFigures, DataCheck, DataFinding, listed

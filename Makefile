@@ -16,6 +16,7 @@ help: ## Show this list
 	@echo '  make train CONFIG=configs/fashion_mnist.yaml ARGS="data.root=DIR training.epochs=5"'
 
 TEXTS := dlcli configs docs/*.md README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md
+TABLES := islp palmerpenguins plotnine vega-datasets  # the extra `tables`, of which only the CSV files are used
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
 $(READY): pyproject.toml constraints.txt
@@ -39,7 +40,8 @@ eval: $(READY) ## Evaluate the newest run on its test split
 test: $(DEV) ## Run the whole test suite
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
-test-long: $(DEV) ## Run hundreds of kills, signals, starved and racing runs (some minutes)
+test-long: $(DEV) ## Run hundreds of kills, signals, starved and racing runs, and real tables (some minutes)
+	$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt $(TABLES)
 	$(BIN)/python -m pytest -m long $(ARGS)
 
 lint: $(DEV) ## Check style, package layers, spelling and wording

@@ -119,7 +119,7 @@ def _first_rows(check: DataCheck) -> Iterator[RenderableType]:
     if not check.first_rows:
         return
     names = list(check.first_rows[0])[:_MOST_SHOWN]
-    headings = ["row", *map(_short, names)]
+    headings = ["example", *map(_short, names)]
     rows = [[str(i), *(_short(row[name]) for name in names)] for i, row in enumerate(check.first_rows, 1)]
     for block in fitting_blocks(headings, rows):
         yield make_table([headings[i] for i in block], [[row[i] for i in block] for row in rows])

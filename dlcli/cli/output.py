@@ -261,7 +261,7 @@ def make_table(headings: Sequence[str], rows: Iterable[Sequence[str | Text]], *,
 
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     for i, heading in enumerate(headings):
-        table.add_column(visible(heading), justify="right" if i else "left", overflow="fold", no_wrap=True)
+        table.add_column(Text(visible(heading)), justify="right" if i else "left", overflow="fold", no_wrap=True)
     for row in rows:
         table.add_row(*(Text(visible(cell)) if isinstance(cell, str) else cell for cell in row))
     return table

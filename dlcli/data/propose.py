@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ Ask: TypeAlias = Callable[[Sequence[str], str | None], str]
 _TARGETS = ("target", "label", "class", "y")  # usual names of the column to predict
 _MOST_CLASSES = 20  # a column of more different whole numbers is a quantity
 _PARQUET = (".parquet", ".pq")
+_MOST_LINES, _WIDEST = 200, 30  # columns described in a line each, and characters of their names that are aligned
 _TRAIN = 0.8 * 0.9  # of the examples, with the default fractions of test and val
 
 
@@ -105,8 +107,7 @@ def _propose_table(file: str, shown: str, target: str | None, task: TaskName | N
         f"  path: {shown}",
         f"  target: {render_value(column.name)}",
     ]
-    if left_out:
-        lines += ["  ignore:", *(f"    - {render_value(key)}  # {note}" for key, (_, note) in left_out.items())]
+    lines += _ignore({name: note for name, (_, note) in left_out.items()})
     lines += [*_choose_missing(column, used), *_choose_training(n_train)]
     lines += ["# Columns to predict from:", *(f"#   {line}" for line in _describe(used))]
     return Proposal(_as_lines(lines), one_line(f"{reason}; {task}: {why}"), left_out)
@@ -114,6 +115,15 @@ def _propose_table(file: str, shown: str, target: str | None, task: TaskName | N
 
 def _as_lines(lines: Sequence[str]) -> str:
     return "".join(f"{one_line(line)}\n" for line in lines)  # a name with a line break must not add a setting
+
+
+def _ignore(notes: Mapping[str, str]) -> list[str]:
+    """Return the setting that leaves columns out, with the reason of each; of many columns, in one line."""
+    if len(notes) <= _MOST_LINES:
+        lines = [f"    - {render_value(name)}  # {note}" for name, note in notes.items()]
+        return ["  ignore:", *lines] if lines else []
+    reasons = ", ".join(f"{note} ({n:,})" for note, n in Counter(notes.values()).most_common(5))
+    return [f"  ignore: [{', '.join(map(render_value, notes))}]  # {reasons}"]
 
 
 def _choose_missing(target: Column, used: Sequence[Column]) -> list[str]:
@@ -197,8 +207,8 @@ def _choose_task(column: Column) -> tuple[TaskName, str]:
 
 def _describe(columns: list[Column]) -> Iterator[str]:
     """Yield a line for each column: name, type and range or categories."""
-    width = max((len(column.name) for column in columns), default=0)
-    for column in columns[:200]:
+    width = min(_WIDEST, max((len(column.name) for column in columns), default=0))
+    for column in columns[:_MOST_LINES]:
         if column.is_numeric:
             known = column.values[~np.isnan(column.values)]
             about = f"{known.min():.4g} to {known.max():.4g}" if len(known) else "no value"

@@ -36,7 +36,7 @@ def test_the_check_shows_columns_classes_rows_and_findings(dlcli: Dlcli) -> None
     assert any(line[:3] == ["age", "number", "0"] and line[4:7] == ["1", "scaled", "input"] for line in words)
     assert any(line[:2] == ["patient", "category"] and "left out" in " ".join(line) for line in words)
     assert ["class", "train", "val", "test"] in words
-    assert ["row", "age", "weight", "ill", "patient"] in words
+    assert ["example", "age", "weight", "ill", "patient"] in words
     findings = done.out.partition(" findings\n")[2]
     assert [line for line in findings.splitlines() if line and line[0] != " "] == [
         *("sentinel: weight", "identifier: patient", "copies")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import json
 import re
@@ -132,3 +133,27 @@ def test_records_of_an_untrusted_run_folder_are_shown_as_text(
     assert tried > 100
     monkeypatch.setenv("DLCLI_RUNS", "\x1b[31m[red]")
     check(dlcli("runs", "list"), "DLCLI_RUNS")
+
+
+def test_hostile_names_of_columns_and_classes_are_shown_as_text(dlcli: Callable[..., Finished]) -> None:
+    names = [text for text in STRINGS if text.isprintable() or ("\0" not in text and text.strip() and text != "\ufeff")]
+    names = list(dict.fromkeys(text.strip() for text in names if text.encode(errors="ignore").decode() == text))
+    assert len(names) >= 180
+    rows = [[*(str((7 * i + j) % 23) for j in range(len(names))), names[i % 5 + 60], names[i % 3]] for i in range(60)]
+    with open("hostile.csv", "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([[*names, "kind", "target"], *rows])
+    commands = [
+        *("data check hostile.csv", "data check hostile.csv --json", "config init --data hostile.csv"),
+        *(
+            "config init --data hostile.csv -o mine.yaml",
+            "data check mine.yaml",
+            "train -c mine.yaml training.epochs=1",
+        ),
+        "eval",
+    ]
+    for command in commands:
+        done = dlcli(*command.split())
+        assert done.code == 0, (command, done.err)
+        check(done, command)
+    shown = dlcli("data", "check", "hostile.csv").out
+    assert all(repr(name)[1:-1] in shown for name in MARKUP if name not in (r"\[red]", "[link=http://x]y[/link]"))

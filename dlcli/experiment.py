@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from dlcli.config.schema import Config
-from dlcli.data import load_splits
+from dlcli.data.sources import load_splits
 from dlcli.data.splits import Split, Splits
 from dlcli.errors import UsageError
 from dlcli.model import build_mlp

@@ -10,8 +10,8 @@ from PIL import Image
 
 from dlcli.config.load import load_config
 from dlcli.config.schema import ImageFolderData
-from dlcli.data import load_splits
 from dlcli.data.image_folder import load_image_folder
+from dlcli.data.sources import load_splits
 from dlcli.data.splits import RawData, Splits
 
 # A picture without symmetry, so that every wrong orientation differs from it.

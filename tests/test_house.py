@@ -60,6 +60,11 @@ def test_help_and_config_errors_never_import_torch(clean_place: Path, arguments:
     assert modules_after(*arguments) == (code, set())
 
 
+def test_a_config_for_a_table_is_proposed_without_torch(clean_place: Path) -> None:
+    Path("t.csv").write_text("x,label\n" + "".join(f"{i % 7},{i % 2}\n" for i in range(30)))
+    assert modules_after("config", "init", "--data", "t.csv") == (0, {"numpy", "polars"})
+
+
 def test_importing_dlcli_does_not_import_torch_until_the_api_is_used() -> None:
     code = "import dlcli, sys; print('torch' in sys.modules); dlcli.train; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

@@ -10,7 +10,7 @@ import torch
 
 import dlcli
 from dlcli.config.load import load_config
-from dlcli.data import load_splits
+from dlcli.data.sources import load_splits
 from dlcli.errors import DataError, UsageError
 from dlcli.predictor import build_predictor
 from dlcli.runs.trained_run import load_trained_run

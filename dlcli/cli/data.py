@@ -60,7 +60,7 @@ def fetch_command(
     """
     loaded = _config(name, root)
 
-    from dlcli.data import load_splits
+    from dlcli.data.sources import load_splits
 
     splits = load_splits(loaded, notify=open_reporter("plain", quiet=quiet).note)
     counts, kept = {"train": len(splits.train) + len(splits.val), "test": len(splits.test)}, root or "the cache folder"

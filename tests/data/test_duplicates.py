@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from dlcli.config.load import load_config
-from dlcli.data import SOURCES, duplicates
+from dlcli.data import duplicates
 from dlcli.data.duplicates import find_duplicates, is_coarse
 from dlcli.data.scaling import Scaling
+from dlcli.data.sources import SOURCES
 from dlcli.data.splits import DataInfo, Split, Splits, make_splits
 
 INFO = DataInfo("csv", "classification", 3, 3)

@@ -15,7 +15,7 @@ from conftest import Finished
 from picture_files import GRAY, RGB, load, write, write_classes, write_parts
 
 from dlcli.config.load import load_config
-from dlcli.data import load_splits
+from dlcli.data.sources import load_splits
 from dlcli.plots.images import examples, weights
 from dlcli.plots.style import drawing
 from dlcli.runs.run import open_run

@@ -6,7 +6,7 @@ import torch
 from dlcli.api import build_experiment
 from dlcli.config.load import load_config
 from dlcli.config.schema import DigitsData
-from dlcli.data import SOURCES, load_splits
+from dlcli.data.sources import SOURCES, load_splits
 from dlcli.data.splits import DataInfo, RawData, Split, make_splits
 from dlcli.errors import DataError, DeviceError
 

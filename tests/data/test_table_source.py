@@ -17,8 +17,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 import dlcli
 from dlcli import api
 from dlcli.config.load import load_config
-from dlcli.data import load_splits
 from dlcli.data.propose import propose_config
+from dlcli.data.sources import load_splits
 from dlcli.data.splits import Splits
 from dlcli.errors import ConfigError, DataError
 from dlcli.runs.run import open_run

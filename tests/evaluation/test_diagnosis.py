@@ -22,7 +22,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from dlcli.api import build_experiment, train
 from dlcli.api import diagnose as diagnose_run
 from dlcli.config.load import load_config
-from dlcli.data import SOURCES
+from dlcli.data.sources import SOURCES
 from dlcli.data.splits import RawData, Split
 from dlcli.errors import DivergedError
 from dlcli.evaluation.calibration import measure_calibration

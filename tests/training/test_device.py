@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dlcli.config.load import load_config
-from dlcli.data import load_splits
+from dlcli.data.sources import load_splits
 from dlcli.errors import DeviceError
 from dlcli.training import device as device_module
 from dlcli.training.device import check_memory, dtype_for, pick_device

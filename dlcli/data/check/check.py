@@ -7,11 +7,11 @@ from pathlib import Path
 from dlcli.config.files import Source
 from dlcli.config.load import load_config
 from dlcli.config.schema import Config, ImageFolderData, TableData
-from dlcli.data import load_splits
 from dlcli.data.check.finding import DataCheck
 from dlcli.data.check.pictures import check_pictures
 from dlcli.data.check.table import check_table
 from dlcli.data.propose import propose_config
+from dlcli.data.sources import load_splits
 
 
 def check_data(config: Config) -> DataCheck:

@@ -1,0 +1,75 @@
+"""Data sources, and loading of the splits of a config.
+
+A new source needs one file, one row in `SOURCES` and one section in the schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from dlcli.config.schema import AnyData, Config, TableData
+from dlcli.data.bundled import load_diabetes, load_digits
+from dlcli.data.duplicates import describe_duplicates
+from dlcli.data.image_folder import load_image_folder, note_missing_classes
+from dlcli.data.mnist import fetch_mnist, load_mnist
+from dlcli.data.splits import MissingDataError, RawData, Splits, make_splits
+from dlcli.data.synthetic import load_synthetic_classification, load_synthetic_regression
+from dlcli.errors import DeviceError
+
+SOURCES: dict[str, Callable[[Any], RawData]] = {
+    "fashion_mnist": load_mnist,
+    "mnist": load_mnist,
+    "digits": load_digits,
+    "diabetes": load_diabetes,
+    "image_folder": load_image_folder,
+    "synthetic_regression": load_synthetic_regression,
+    "synthetic_classification": load_synthetic_classification,
+}
+FETCHERS: dict[str, Callable[[Any, Callable[[str], None]], None]] = {
+    "fashion_mnist": fetch_mnist,
+    "mnist": fetch_mnist,
+}
+
+
+def load_splits(config: Config, *, notify: Callable[[str], None] | None = None) -> Splits:
+    """Load, split and scale the data of a config.
+
+    Args:
+        config: Config; `data` selects the source, `seed` draws the validation split.
+        notify: Called with a one-line message before a download; None disables downloads.
+
+    Raises:
+        DataError: If the data is missing or damaged, or has too few examples for the splits.
+        DeviceError: If the data does not fit into memory.
+    """
+    try:
+        if isinstance(config.data, TableData):
+            from dlcli.data.table_source import load_table
+
+            return _note_duplicates(load_table(config))
+        splits = make_splits(_load_raw(config.data, notify), config.data, config.seed)
+        return _note_duplicates(note_missing_classes(splits)) if config.data.name == "image_folder" else splits
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "allocate memory" not in str(error):
+            raise
+        reason = (str(error) or "not enough memory").splitlines()[0]
+        is_folder = config.data.name == "image_folder"
+        hint = "reduce data.size" if is_folder else "reduce data.n_samples or data.in_features"
+        raise DeviceError(f"out of memory for the data of {config.data.name}: {reason}", hint=hint) from error
+
+
+def _note_duplicates(splits: Splits) -> Splits:
+    duplicates = describe_duplicates(splits)
+    return replace(splits, notes=(*splits.notes, *duplicates), duplicates=duplicates)
+
+
+def _load_raw(config: AnyData, notify: Callable[[str], None] | None) -> RawData:
+    try:
+        return SOURCES[config.name](config)
+    except MissingDataError:
+        if notify is None or config.name not in FETCHERS:
+            raise
+        FETCHERS[config.name](config, notify)
+        return SOURCES[config.name](config)

@@ -19,6 +19,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from dlcli.data.folders import natural_key
+from dlcli.data.splits import Splits
 from dlcli.errors import DataError
 
 
@@ -236,7 +237,10 @@ def test_given_parts_are_taken_as_they_are() -> None:
         splits = split("pictures", f"data.val_fraction={fraction}", "data.test_fraction=0.5")
         assert (len(splits.train), len(splits.val), len(splits.test)) == (40, 8, 12)
         assert torch.equal(splits.val.stored[:, 0], torch.tensor([0, 1, 1, 2, 2, 3, 3, 4], dtype=torch.uint8))
-    assert splits.notes == ()
+    assert splits.notes == splits.duplicates
+    assert [note.partition(" (")[0] for note in splits.duplicates[:2]] == [
+        "8 of 8 val examples", "12 of 12 test examples"
+    ]  # fmt: skip
     mean = splits.train.stored.double().mean()
     assert splits.input_scaling.shift.item() == pytest.approx(mean.item()), "scaled by the figures of train alone"
 
@@ -259,20 +263,24 @@ def test_a_val_folder_contradicts_a_val_fraction_of_0() -> None:
     assert caught.value.hint == "remove data.val_fraction"
 
 
+def missing_classes(splits: Splits) -> list[str]:
+    return [note for note in splits.notes if note not in splits.duplicates]
+
+
 def test_classes_absent_from_val_or_test_are_noted_and_keep_their_index() -> None:
     write_parts("train", "val", "test")
     shutil.rmtree("pictures/val/a")
     splits = split()
     assert splits.val.targets.unique().tolist() == [1], "class b stays class b"
-    assert splits.notes == ("val has no examples of a",)
+    assert missing_classes(splits) == ["val has no examples of a"]
     shutil.rmtree("pictures/test/b")
-    assert split().notes == ("val has no examples of a", "test has no examples of b")
+    assert missing_classes(split()) == ["val has no examples of a", "test has no examples of b"]
 
 
 def test_classes_that_a_drawn_split_lacks_are_noted() -> None:
     write_classes(n=40)
     write("pictures/rare/1.png")
-    assert split().notes == ("val has no examples of rare", "test has no examples of rare")
+    assert missing_classes(split()) == ["val has no examples of rare", "test has no examples of rare"]
     with pytest.raises(DataError, match="train has no examples of rare"):
         split("pictures", "data.test_fraction=0.6")
 

@@ -81,5 +81,6 @@ def copies(column: Column, target: Column) -> bool:
 def _is_monotonic(x: np.ndarray, y: np.ndarray) -> bool:
     """Return whether y is a strictly rising or falling function of x."""
     order = np.argsort(x, kind="stable")
-    dx, dy = np.diff(x[order]), np.diff(y[order])
-    return bool(((dx > 0) == (dy != 0)).all() and ((dy >= 0).all() or (dy <= 0).all()))
+    x, y = x[order], y[order]
+    is_strict = ((x[1:] > x[:-1]) == (y[1:] != y[:-1])).all()
+    return bool(is_strict and ((y[1:] >= y[:-1]).all() or (y[1:] <= y[:-1]).all()))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
 
 from dlcli.config.files import Source
 from dlcli.config.load import load_config
@@ -12,6 +15,7 @@ from dlcli.data.check.pictures import check_pictures
 from dlcli.data.check.table import check_table
 from dlcli.data.propose import propose_config
 from dlcli.data.sources import load_splits
+from dlcli.data.tables.table import Column
 
 
 def check_data(config: Config) -> DataCheck:
@@ -21,7 +25,7 @@ def check_data(config: Config) -> DataCheck:
         DataError: If the data cannot be used.
     """
     if isinstance(config.data, TableData):
-        return check_table(config)
+        return _check_table(config, {})
     if isinstance(config.data, ImageFolderData):
         return check_pictures(config)
     splits = load_splits(config)
@@ -38,4 +42,9 @@ def check_file(path: str, target: str | None) -> DataCheck:
     """
     proposal = propose_config(path, target, None, Path())
     config = load_config(Source("the proposed config", proposal.text, "")).config
-    return check_table(config, proposal.left_out) if isinstance(config.data, TableData) else check_pictures(config)
+    return _check_table(config, proposal.left_out) if isinstance(config.data, TableData) else check_pictures(config)
+
+
+def _check_table(config: Config, left_out: Mapping[str, tuple[Column, str]]) -> DataCheck:
+    with np.errstate(over="ignore", invalid="ignore"):  # squares of numbers above 1e154
+        return check_table(config, left_out)

@@ -21,7 +21,7 @@ _FIRST_ROWS = 3
 _TOP = 5  # most frequent values
 
 
-def check_table(config: Config, left_out: Mapping[str, tuple[Column, str]] | None = None) -> DataCheck:
+def check_table(config: Config, left_out: Mapping[str, tuple[Column, str]]) -> DataCheck:
     """Check the table of a config; of the test examples, only sizes, types, class names and copies are used.
 
     Args:
@@ -31,7 +31,7 @@ def check_table(config: Config, left_out: Mapping[str, tuple[Column, str]] | Non
     Raises:
         DataError: If the table cannot be used; see `load_table`.
     """
-    table, left_out = prepare_table(config), left_out or {}
+    table = prepare_table(config)
     cases = _cases(config, table, left_out)
     names = {case.column.name: case for case in cases}
     infos = {info.name: info for info in table.infos}
@@ -139,10 +139,9 @@ def _equal_columns(cases: Sequence[Case]) -> Iterator[DataFinding]:
 
 def _figures(case: Case, info: ColumnInfo | None) -> ColumnFigures:
     seen, known = case.seen, case.known
-    numbers = (
-        [float(value) for value in (known.min(), known.max(), known.mean())] if seen.is_numeric and len(known) else None
-    )
-    low, high, mean = numbers or (None, None, None)
+    low, high, mean = None, None, None
+    if seen.is_numeric and len(known):
+        low, high, mean = float(known.min()), float(known.max()), float((known / len(known)).sum())
     top = sorted(case.counts.items(), key=lambda item: (-item[1], item[0]))[:_TOP]
     features = len(info.features) if info else 0
     return ColumnFigures(

@@ -76,7 +76,7 @@ def _predict_classes(column: Column, labels: np.ndarray, n: int, n_classes: int)
     if column.is_numeric:
         from sklearn.tree import DecisionTreeClassifier
 
-        x = column.values[:, None]
+        x = _ranks(column.values)[:, None]
         tree = DecisionTreeClassifier(max_leaf_nodes=2 * n_classes + 4, random_state=0).fit(x[:n], labels[:n])
         return np.asarray(tree.predict(x))
     counts = np.zeros((len(column.categories) + 1, n_classes), dtype=np.int64)  # the last row is that of missing values
@@ -85,11 +85,16 @@ def _predict_classes(column: Column, labels: np.ndarray, n: int, n_classes: int)
     return np.asarray(counts.argmax(1)[column.values])
 
 
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Return the ranks of values, which trees round less than the values: they use float32; NaN stays NaN."""
+    return np.where(np.isnan(values), np.nan, np.unique(values, return_inverse=True)[1])
+
+
 def _judge_numbers(column: Column, values: np.ndarray, n: int) -> str:
     """Return R² on val if a column predicts the numbers, else ""; the first n examples are those of train."""
     val = values[n:]
     total = np.square(val - val.mean()).sum()
-    if not total:
+    if not 0 < total < np.inf:
         return ""
     r2 = max(1 - np.square(val - predicted[n:]).sum() / total for predicted in _predict_numbers(column, values, n))
     return f"R² {r2:.3f}" if r2 >= _LEAST_R2 else ""
@@ -102,9 +107,10 @@ def _predict_numbers(column: Column, values: np.ndarray, n: int) -> Sequence[np.
         from sklearn.tree import DecisionTreeRegressor
 
         x = np.where(column.missing, column.values[:n][~column.missing[:n]].mean(), column.values)
-        tree = DecisionTreeRegressor(max_leaf_nodes=_LEAVES, random_state=0).fit(x[:n, None], values[:n])
+        ranks = _ranks(x)[:, None]
+        tree = DecisionTreeRegressor(max_leaf_nodes=_LEAVES, random_state=0).fit(ranks[:n], values[:n])
         slope = np.cov(x[:n], values[:n])[0, 1] / (x[:n].var(ddof=1) or 1.0)
-        return tree.predict(x[:, None]), mean + slope * (x - x[:n].mean())
+        return tree.predict(ranks), mean + slope * (x - x[:n].mean())
     sums, counts = np.zeros(len(column.categories) + 1), np.zeros(len(column.categories) + 1)
     np.add.at(sums, column.values[:n], values[:n])
     np.add.at(counts, column.values[:n], 1)

@@ -6,6 +6,7 @@ import csv
 import datetime as dt
 import uuid
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -284,3 +285,27 @@ def test_decimal_commas_among_decimal_points_are_found_where_the_decimal_mark_is
     findings = check_planted(rows, settings={"decimal": "."})
     advice = {finding.column: finding.advice for finding in findings if finding.name == "numbers-as-text"}
     assert 'data.decimal=","' in advice["planted"]
+
+
+def test_values_of_test_examples_have_no_part_in_the_check() -> None:
+    rows = [dict(row) for row in _table("rents")]
+    for i, row in enumerate(rows):
+        row["part"] = ("train", "train", "val", "test")[i % 4]
+    changed = [
+        {**row, "size": f"{1000 * float(row['size']):.1f}", "town": "Bonn"} if row["part"] == "test" else row
+        for row in rows
+    ]
+    data = {"name": "csv", "path": "planted.csv", "target": "target", "split": "part"}
+    checks = []
+    for table in (rows, changed):
+        check_planted(table, settings={"split": "part"})
+        checks.append(asdict(check_data(load_config({"task": "regression", "data": data}).config)))
+    assert checks[0] == checks[1]
+
+
+def test_numbers_that_float32_cannot_tell_apart_give_the_target_away() -> None:
+    rows = [dict(row) for row in _table("weather")]
+    for i, row in enumerate(rows):
+        row["planted"] = str(1_700_000_000_000 + i % 50 + 60 * (row["target"] == "rain"))
+    findings = [(finding.name, finding.column) for finding in check_planted(rows)]
+    assert ("gives-target-away", "planted") in findings

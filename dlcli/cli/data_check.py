@@ -35,7 +35,10 @@ def check_page(name: str, check: DataCheck) -> Iterator[RenderableType]:
     for file, n in check.files.items():
         shown = min(file, os.path.relpath(file), key=len)
         yield f"{shown}: {n:,} {'pictures' if check.sizes else 'rows'}"
-    yield f"{counts}; {check.task}, target {one_line(check.target)}"
+    if check.found:
+        yield ", ".join(f"{name} {value!r}" for name, value in check.found.items())
+    yield f"{counts}{', drawn ' if check.drawn else ''}{one_line(check.drawn)}"
+    yield f"{check.task}, target {one_line(check.target)}"
     for table in (*_column_parts(check), *_class_parts(check), *_first_rows(check)):
         yield from ("", table)
     width = min(_WIDTH, _terminal_width())

@@ -28,11 +28,13 @@ def test_the_check_shows_columns_classes_rows_and_findings(dlcli: Dlcli) -> None
     write_visits()
     done = dlcli("data", "check", "visits.csv", "--target", "ill")
     assert done.code == 0, done.err
-    words = [line.split() for line in done.out.splitlines()]
-    assert words[:2] == [
-        ["visits.csv:", "240", "rows"],
-        ["173", "train,", "19", "val,", "48", "test;", "classification,", "target", "ill"],
+    assert done.out.splitlines()[:4] == [
+        "visits.csv: 240 rows",
+        "separator ',', decimal '.', encoding 'utf-8'",
+        "173 train, 19 val, 48 test, drawn at random, by class",
+        "classification, target ill",
     ]
+    words = [line.split() for line in done.out.splitlines()]
     assert any(line[:3] == ["age", "number", "0"] and line[4:7] == ["1", "scaled", "input"] for line in words)
     assert any(line[:2] == ["patient", "category"] and "left out" in " ".join(line) for line in words)
     assert ["class", "train", "val", "test"] in words
@@ -50,7 +52,7 @@ def test_the_json_has_all_figures_and_strict_fails(dlcli: Dlcli) -> None:
     check = json.loads(done.out)
     assert (done.code, check["error"]["code"]) == (6, 6)
     assert list(check) == [
-        *("data", "task", "target", "files", "splits", "findings", "notes", "columns", "classes"),
+        *("data", "task", "target", "files", "splits", "drawn", "found", "findings", "notes", "columns", "classes"),
         *("first_rows", "sizes", "modes", "error"),
     ]
     assert list(check["findings"][0]) == ["name", "column", "statement", "evidence", "advice"]
@@ -79,7 +81,7 @@ def test_the_page_fits_on_the_terminal(dlcli: Dlcli, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("NO_COLOR", "1")
     shown = dlcli("data", "check", "visits.csv", "--target", "ill").out
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip() for line in shown.splitlines()]
-    assert max(map(len, lines)) <= max(width, len(lines[1]))
+    assert max(map(len, lines)) <= max(width, len(lines[2]))
     assert all(name in shown for name in ("patient", "age", "weight", "ill"))
 
 

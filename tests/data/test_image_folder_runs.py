@@ -114,9 +114,9 @@ def test_data_check_summarizes_a_config(dlcli: Callable[..., Finished]) -> None:
     assert done.code == 0, done.err
     lines = [line.split() for line in done.out.splitlines()]
     assert done.out.splitlines()[0].endswith("pictures: 56 pictures")
-    assert done.out.splitlines()[1] == "40 train, 4 val, 12 test; classification, target class"
-    assert lines[3:5] == [["size:", "3×4", "(56)"], ["mode:", "L", "(56)"]]
-    assert lines[6:9] == [["class", "train", "val", "test"], ["a", "20", "0", "6"], ["b", "20", "4", "6"]]
+    assert done.out.splitlines()[1:3] == ["40 train, 4 val, 12 test", "classification, target class"]
+    assert lines[4:6] == [["size:", "3×4", "(56)"], ["mode:", "L", "(56)"]]
+    assert lines[7:10] == [["class", "train", "val", "test"], ["a", "20", "0", "6"], ["b", "20", "4", "6"]]
     assert "note: skipped 1 file outside of the class folders: readme.txt" in done.out
     assert "missing-class: class\n  val has no example of some classes" in done.out
     source = dlcli("data", "check", "image_folder", "--root", "pictures")

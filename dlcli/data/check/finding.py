@@ -66,6 +66,8 @@ class DataCheck:
         data: Name of the data source.
         files: Number of rows, or of pictures, of each file or folder.
         splits: Number of examples of each split.
+        drawn: How the splits of a table were drawn.
+        found: Separator, decimal mark and encoding of a CSV file, as given or found.
         findings: Remarks to read before training.
         notes: Remarks on the reading of the data.
         columns: Figures of the columns of a table: features and targets in the order of the file, then those left out.
@@ -80,6 +82,8 @@ class DataCheck:
     target: str
     files: Mapping[str, int]
     splits: Mapping[str, int]
+    drawn: str = ""
+    found: Mapping[str, str] = field(default_factory=dict)
     findings: Sequence[DataFinding] = ()
     notes: Sequence[str] = ()
     columns: Sequence[ColumnFigures] = ()

@@ -43,6 +43,8 @@ def check_table(config: Config, left_out: Mapping[str, tuple[Column, str]]) -> D
         target=", ".join(table.targets),
         files={file.file: file.rows for file in table.rows.tables},
         splits={part: len(rows) for part, rows in parts.items()},
+        drawn=_how_drawn(config),
+        found=table.rows.tables[0].found,
         columns=[_figures(names[name], infos.get(name)) for name in listing if name in names],
         classes={
             name: {part: int((table.labels[rows] == label).sum()) for part, rows in parts.items()}
@@ -51,8 +53,24 @@ def check_table(config: Config, left_out: Mapping[str, tuple[Column, str]]) -> D
         },
         first_rows=_first_rows(cases),
         findings=[*_find(config, table, cases)],
-        notes=table.notes,
+        notes=[*_dropped_note(table), *table.notes],
     )
+
+
+def _how_drawn(config: Config) -> str:
+    data = config.data
+    assert isinstance(data, TableData)
+    if data.train is not None:
+        return "by file"
+    if column := data.split or data.time or data.group:
+        role = "split" if data.split else "time" if data.time else "group"
+        return f"by {role}, column {column}"
+    return "at random, by class" if config.task == "classification" else "at random"
+
+
+def _dropped_note(table: PreparedTable) -> list[str]:
+    n = len(table.rows.part) - len(table.kept.index)
+    return [f"{n:,} rows with missing values are left out"] if n else []
 
 
 def _cases(config: Config, table: PreparedTable, left_out: Mapping[str, tuple[Column, str]]) -> list[Case]:

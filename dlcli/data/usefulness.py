@@ -14,7 +14,6 @@ _MOST = 0.9  # of the texts differ
 _SAMPLE = 1000
 _LEAST_ROWS = 20  # in fewer rows, different values are no sign of an identifier or a copy
 _NAMED_ID = re.compile(r"(^|[^a-z])(id|ids|uid|uuid|guid|key|nr|index|rowid|rownames)([^a-z]|$)|[a-z]I[Dd]$|^unnamed")
-_LEAST_DIGITS = 6  # of numbers that are different in every row and equally long
 
 
 def why_useless(column: Column, target: Column, max_categories: int = MOST_CATEGORIES) -> str:
@@ -55,9 +54,7 @@ def why_identifier(column: Column, distinct: np.ndarray) -> str:
         return ""
     if distinct[-1] - distinct[0] < _SPREAD * len(distinct):
         return "a row number"
-    lengths = {len(f"{value:.0f}") for value in (distinct[0], distinct[-1])}
-    is_code = len(lengths) == 1 and lengths.pop() >= _LEAST_DIGITS
-    return "a different whole number in every row" if is_code or is_named_id(column.name) else ""
+    return "a different whole number in every row" if is_named_id(column.name) else ""
 
 
 def is_named_id(name: str) -> bool:

@@ -14,7 +14,9 @@ from dlcli.data.tables.numbers import NUMBER
 from dlcli.data.tables.options import typed
 from dlcli.data.usefulness import is_whole, why_identifier
 
-_AMOUNT = re.compile(r"([$€£¥~<>≤≥]?)\s*[+-]?\d[\d.,'\s]*?\s*([^\d\s.,'][^\d]{0,7})?", re.ASCII)
+_AMOUNT = re.compile(
+    r"([$€£¥~<>≤≥]?)\s*[+-]?(?:\d{1,3}(?:[.,'\s]\d{3})+|\d+)(?:[.,]\d+)?\s*([^\d\s.,'][^\d]{0,7})?", re.ASCII
+)
 _AMOUNTS = 0.9  # of the different texts
 _PER_UNIT = 3  # different texts with the same unit, at least; `1. Yes` and `2. No` are names
 _MIXED = 0.5  # of the values are numbers

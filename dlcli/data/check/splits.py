@@ -76,9 +76,10 @@ def _differing_numbers(train: np.ndarray, val: np.ndarray, n_columns: int) -> st
 def _differing_categories(case: Case, train: np.ndarray, val: np.ndarray) -> str:
     names = case.column.categories
     before, after = (np.bincount(codes[codes >= 0], minlength=len(names)) for codes in (train, val))
-    new = [f"{names[code]} ({after[code]:,})" for code in np.flatnonzero((before == 0) & (after > 0))]
-    if new and not case.is_target:
-        return f"val has categories that train lacks: {listed(new)}"
+    new = np.flatnonzero((before == 0) & (after > 0))
+    if len(new) and not case.is_target:
+        count = f"{after[new].sum():,} of {len(val):,}"
+        return f"val has categories that train lacks, in {count} examples: {listed([names[code] for code in new])}"
     for code in np.argsort(-np.abs(before / max(1, before.sum()) - after / max(1, after.sum())))[:1]:
         return _differing_fraction(repr(names[code]), train == code, val == code)
     return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from dlcli.config.schema import Config, TableData
 from dlcli.data.check.columns import ROLES, RULES
@@ -33,9 +33,7 @@ def check_table(config: Config, left_out: Mapping[str, tuple[Column, str]]) -> D
     """
     table = prepare_table(config)
     cases = _cases(config, table, left_out)
-    names = {case.column.name: case for case in cases}
     infos = {info.name: info for info in table.infos}
-    listing = {**table.rows.columns, **{name: column for name, (column, _) in left_out.items()}}
     parts = dict(zip(table.splits._fields, table.splits, strict=True))
     return DataCheck(
         data=config.data.name,
@@ -45,7 +43,7 @@ def check_table(config: Config, left_out: Mapping[str, tuple[Column, str]]) -> D
         splits={part: len(rows) for part, rows in parts.items()},
         drawn=_how_drawn(config),
         found=table.rows.tables[0].found,
-        columns=[_figures(names[name], infos.get(name)) for name in listing if name in names],
+        columns=[_figures(case, infos.get(case.column.name)) for case in cases],
         classes={
             name: {part: int((table.labels[rows] == label).sum()) for part, rows in parts.items()}
             for label, name in enumerate(table.class_names)
@@ -53,7 +51,7 @@ def check_table(config: Config, left_out: Mapping[str, tuple[Column, str]]) -> D
         },
         first_rows=_first_rows(cases),
         findings=[*_find(config, table, cases)],
-        notes=[*_dropped_note(table), *table.notes],
+        notes=[*_left_out_notes(config, table, left_out), *table.notes],
     )
 
 
@@ -68,9 +66,13 @@ def _how_drawn(config: Config) -> str:
     return "at random, by class" if config.task == "classification" else "at random"
 
 
-def _dropped_note(table: PreparedTable) -> list[str]:
+def _left_out_notes(config: Config, table: PreparedTable, left_out: Collection[str]) -> list[str]:
+    """Return notes on rows that are dropped, and on ignored columns, which were not read."""
+    assert isinstance(config.data, TableData)
     n = len(table.rows.part) - len(table.kept.index)
-    return [f"{n:,} rows with missing values are left out"] if n else []
+    ignored = [name for name in config.data.ignore if name not in left_out]
+    notes = [f"{n:,} rows with missing values are left out"] if n else []
+    return [*notes, f"left out by data.ignore: {', '.join(ignored)}"] if ignored else notes
 
 
 def _cases(config: Config, table: PreparedTable, left_out: Mapping[str, tuple[Column, str]]) -> list[Case]:
@@ -99,12 +101,10 @@ def _find(config: Config, table: PreparedTable, cases: Sequence[Case]) -> Iterat
     assert isinstance(data, TableData)
     targets = [case for case in cases if case.is_target]
     word = "label" if table.labels is not None else "target"
-    outcomes = [
-        Outcome(
-            case.column.name, case.column.values if table.labels is None else table.labels, table.labels is not None
-        )
-        for case in targets
-    ]
+    if table.labels is None:
+        outcomes = [Outcome(case.column.name, case.column.values, is_class=False) for case in targets]
+    else:
+        outcomes = [Outcome(table.targets[0], table.labels, is_class=True)]
     if finding := _header(cases):
         yield finding
     for case in cases:

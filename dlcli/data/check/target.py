@@ -12,6 +12,8 @@ from dlcli.data.tables.table import Column
 
 _LEAST_R2 = 0.98
 _MOST_ERRORS, _OF_MAJORITY = 0.01, 0.1  # errors as a fraction of the examples, and of those of the most frequent class
+_LEAST_VAL = 10  # examples; nine may be right by chance
+_PER_LEAF = 5  # training examples, at least on average
 _MOST_EXAMPLES = 20_000  # more take longer and do not change a finding
 _RARE = 10  # training examples of a class
 _LEAVES = 256  # of a tree for numbers
@@ -35,15 +37,14 @@ class Outcome:
 def gives_away(case: Case, outcome: Outcome) -> DataFinding | None:
     """Report a column that predicts the target nearly without errors by itself; measured on val.
 
-    Without val, every second training example takes its place.
+    Without enough examples in val, every second training example takes their place.
     """
-    train, val = (case.train, case.val) if len(case.val) else (case.train[::2], case.train[1::2])
+    has_val = len(case.val) >= _LEAST_VAL
+    train, val = (case.train, case.val) if has_val else (case.train[::2], case.train[1::2])
     train, val = _thinned(train), _thinned(val)
-    if case.is_target or len(val) < 2 or len(train) < 20 or len(case.distinct) < 2:
+    if case.is_target or len(val) < _LEAST_VAL or len(case.distinct) < 2 or case.column.missing[train].all():
         return None
-    if case.column.missing[train].all():
-        return None
-    place = "val" if len(case.val) else "every second training example"
+    place = "val" if has_val else "every second training example"
     rows, judge = np.concatenate([train, val]), _judge_classes if outcome.is_class else _judge_numbers
     evidence = judge(case.column.take(rows), outcome.values[rows], len(train))
     if not evidence:
@@ -77,7 +78,8 @@ def _predict_classes(column: Column, labels: np.ndarray, n: int, n_classes: int)
         from sklearn.tree import DecisionTreeClassifier
 
         x = _ranks(column.values)[:, None]
-        tree = DecisionTreeClassifier(max_leaf_nodes=2 * n_classes + 4, random_state=0).fit(x[:n], labels[:n])
+        leaves = max(2, min(2 * n_classes + 4, n // _PER_LEAF))
+        tree = DecisionTreeClassifier(max_leaf_nodes=leaves, random_state=0).fit(x[:n], labels[:n])
         return np.asarray(tree.predict(x))
     counts = np.zeros((len(column.categories) + 1, n_classes), dtype=np.int64)  # the last row is that of missing values
     np.add.at(counts, (column.values[:n], labels[:n]), 1)

@@ -36,7 +36,7 @@ def build_experiment(
 ) -> Experiment:
     """Load the data and build the model that `config` describes.
 
-    The config of the result has the default number of epochs for its data, if that is known only after loading.
+    The config of the result has the layout of the data files and the default epochs, which may depend on the data.
 
     Args:
         config: Validated config.
@@ -51,7 +51,7 @@ def build_experiment(
     device = pick_device(config.training.device)
     dtype = dtype_for(config.training.precision, device)
     splits = load_splits(config, notify=notify) if splits is None else splits
-    config, info = config.with_usual_epochs(len(splits.train)), splits.info
+    config, info = config.with_layout(splits.layout).with_usual_epochs(len(splits.train)), splits.info
     check_memory(config, splits, device, dtype)
     _check_batches(config, len(splits.train))
     with convert_memory_errors(config):

@@ -11,6 +11,7 @@ from typing import Any
 from dlcli.config.load import ConfigSource, LoadedConfig, Overrides, load_config
 from dlcli.config.paths import as_argument
 from dlcli.config.schema import Config
+from dlcli.config.tree import KeyPath, Place
 from dlcli.errors import DivergedError, Interrupted
 from dlcli.evaluation.evaluate import evaluate_best
 from dlcli.experiment import Experiment, build_experiment
@@ -24,7 +25,8 @@ from dlcli.runs.manifest import environment_changes
 from dlcli.runs.recorder import Recorder
 from dlcli.runs.resume import ResumePoint, check_changes, check_summary, find_resume_point, reopen_run
 from dlcli.runs.run import Run
-from dlcli.runs.trained_run import check_data, check_position
+from dlcli.runs.run_data import build_run_experiment
+from dlcli.runs.trained_run import check_position
 from dlcli.training.device import convert_memory_errors
 from dlcli.training.evaluation import evaluate_split
 from dlcli.training.events import RunStarted
@@ -71,6 +73,9 @@ class TrainResult:
     nothing_left: str | None = None
 
 
+FOUND = Place("found in the data")  # origin of settings such as the separator of a CSV file
+
+
 def plan(source: ConfigSource, overrides: Overrides = ()) -> RunStarted:
     """Return a description of what `train` would do, without training or writing files."""
     experiment = build_experiment(load_config(source, overrides).config)
@@ -104,7 +109,8 @@ def train(
     """
     loaded = load_config(source, overrides)
     experiment = build_experiment(loaded.config, notify=listeners.notify)
-    loaded = replace(loaded, config=experiment.config)
+    found: dict[KeyPath, Place] = {("data", name): FOUND for name in experiment.splits.layout}
+    loaded = replace(loaded, config=experiment.config, places={**loaded.places, **found})
     path = None if run_dir is None else Path(run_dir)
     with begin_run(loaded, experiment.splits.info, experiment.device, experiment.arithmetic, sys.argv, path) as folder:
         return _train_in(folder, experiment, None, evaluate_test, listeners)
@@ -141,14 +147,14 @@ def resume(
     with lock_run(folder.path):
         original = load_config(folder.resolved)
         loaded = loaded or original
+        loaded = replace(loaded, config=loaded.config.with_layout_of(original.config))
         check_changes(folder, original.config, loaded.config)
         point = find_resume_point(folder, original.config)
         check_summary(folder, point, loaded.config)
         if reason := _find_end(folder, point, loaded.config):
             listeners.note(f"{folder.path}: {reason}")
             return replace(_train_result(folder, None, evaluate_test), nothing_left=reason)
-        experiment = build_experiment(loaded.config, notify=listeners.notify)
-        check_data(folder, point.checkpoint, experiment.splits)
+        experiment = build_run_experiment(folder, point.checkpoint, loaded.config, notify=listeners.notify)
         if point.checkpoint is not None:
             check_position(folder, point.checkpoint, experiment)
         for note in point.notes:

@@ -76,7 +76,8 @@ def _explain_all(data: str, task: Literal["classification", "regression"] | None
         raise UsageError(f"unknown data source {data!r}", hint=f"choose one of {', '.join(sources)}")
     if task is not None and task not in sources[data].tasks:
         raise UsageError(f"{data} is a data source for {sources[data].tasks[0]}, not {task}", hint="omit --task")
-    if "target" in sources[data].model_fields:
+    target = sources[data].model_fields.get("target")
+    if target is not None and target.is_required():
         raise UsageError(
             f"{data} needs a file", hint=f"write it like `dlcli config init --data FILE.{data} --target COLUMN`"
         )

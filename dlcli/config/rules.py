@@ -81,6 +81,9 @@ def _table_rules(config: Config) -> Iterator[Violation]:
             yield Violation(
                 ("data", part), "needs data.train instead of data.path", "rename `path` to `train`", ("data.path",)
             )
+    if data.val is not None and not data.val_fraction:
+        message = "is 0, which is no validation split, beside data.val"
+        yield Violation(("data", "val_fraction"), message, "remove `val_fraction`", ("data.val",))
     if config.task == "classification" and not isinstance(data.target, str):
         message = "must be a single column for classification"
         yield Violation(("data", "target"), message, f"write it like `data.target={data.target[0]}`", ("task",))

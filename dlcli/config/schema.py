@@ -8,8 +8,9 @@ per name. Field docstrings are shown to users.
 from __future__ import annotations
 
 import math
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, get_args, get_origin
@@ -172,7 +173,7 @@ class DataSection(Section):
     normalize: Literal["none", "unit", "symmetric", "standard"] = "standard"
     """Scaling of the inputs and of regression targets, fitted on the training examples only: `unit` scales to 0..1,
     `symmetric` to -1..1, `standard` to mean 0 and standard deviation 1. `none` keeps the original values: pixels of
-    mnist, fashion_mnist and image_folder 0..255, of digits 0..16, features of other sources in their original units."""
+    digits 0..16, of other pictures 0..255, features of other sources in their original units."""
 
     def count_examples(self) -> int | None:
         """Return the number of examples without an official test split; None if it is unknown before loading."""
@@ -317,7 +318,7 @@ class TableData(TestFraction):
     group: str | None = None
     """Column whose values must not occur in two splits, such as a patient."""
     split: str | None = None
-    """Column with the split of each example: train, val or test."""
+    """Column with the split of each example: train, val or test. Without val, it is split off from train."""
     types: dict[str, Literal["number", "boolean", "category"]] = {}
     """Types of columns, where the type that was found is not wanted."""
     missing: Literal["error", "drop", "mean", "median"] = "error"
@@ -329,6 +330,18 @@ class TableData(TestFraction):
     """Categories of fewer training examples share one feature, `other`, which new categories join."""
     max_categories: PositiveInt = 100
     """Most categories of a column; with more, the column is an error."""
+
+    def files(self) -> dict[str, str]:
+        """Return the given files by the name of their setting: `path`, or `train`, `val` and `test`."""
+        files = {name: getattr(self, name) for name in ("path", "train", "val", "test")}
+        return {name: file for name, file in files.items() if file is not None}
+
+    def files_by_label(self) -> dict[str, str]:
+        """Return the given files by the name of a single file, or by the splits of several, which may share a name."""
+        return self.files() if self.path is None else {os.path.basename(self.path): self.path}
+
+
+AUTO_SETTINGS = ("separator", "decimal", "encoding")  # of CSV files; a run keeps the values that were found
 
 
 class CsvData(TableData):
@@ -351,6 +364,18 @@ class ParquetData(TableData):
 
     name: Literal["parquet"]
     """Data source to load."""
+
+
+class NpzData(TableData):
+    """Your own arrays in an NPZ file of NumPy: features (n, features), or bytes of pictures (n, height, width)."""
+
+    name: Literal["npz"]
+    """Data source to load."""
+    inputs: str = "inputs"
+    """Array to predict from; of pictures with channels, (n, channels, height, width). Features are named by the array
+    `feature_names`, or x1, x2, …; NaN is a missing value."""
+    target: str = "targets"
+    """Array to predict: texts, or indices into the array `class_names` if the file has it; numbers for regression."""
 
 
 class ImageFolderData(TestFraction):
@@ -386,7 +411,8 @@ AnyData = Annotated[
     | SyntheticRegressionData
     | SyntheticClassificationData
     | CsvData
-    | ParquetData,
+    | ParquetData
+    | NpzData,
     Field(discriminator="name"),
 ]
 
@@ -784,6 +810,17 @@ class Config(Section):
         epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, math.ceil(USUAL_STEPS / steps)))
         return self.model_copy(update={"training": training.model_copy(update={"epochs": epochs})})
 
+    def with_layout(self, layout: Mapping[str, str]) -> Self:
+        """Return the config with settings of the data section as they were found in the files, see `AUTO_SETTINGS`."""
+        return self.model_copy(update={"data": self.data.model_copy(update=dict(layout))}) if layout else self
+
+    def with_layout_of(self, other: Config) -> Self:
+        """Return the config with the layout of another config for the same files, where this one says `auto`."""
+        names = [
+            name for name in AUTO_SETTINGS if getattr(self.data, name, None) == "auto" and hasattr(other.data, name)
+        ]
+        return self.with_layout({name: getattr(other.data, name) for name in names})
+
 
 def section_models(model: type[BaseModel], field: str) -> tuple[type[BaseModel], ...]:
     """Return the models that a field can hold: none for a plain value or an unknown field, several for a union."""
@@ -844,5 +881,6 @@ def starting_config(data: str, task: TaskName) -> Config:
     """Return a config with the default settings for a task on a data source."""
     needed = {"image_folder": {"path": "pictures"}, "csv": {"path": "table.csv", "target": "target"}}
     needed["parquet"] = needed["csv"] | {"path": "table.parquet"}
+    needed["npz"] = {"path": "arrays.npz"}
     section = {"name": data} | needed.get(data, {})
     return Config.model_validate({"name": f"my-{data.replace('_', '-')}", "task": task, "data": section})

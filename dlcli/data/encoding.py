@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dlcli.data.scaling import Scaling
+from dlcli.data.scaling import Scaling, fit_scaling
 from dlcli.data.tables.table import Column
 
 UNKNOWN = -1.0  # code of a category that has no feature
 _SHOWN = 10  # categories in a description
-_ROWS = 4096  # rows per block, so that the comparison of categories needs little memory
+_BLOCK = 1 << 14  # values per block: they stay in the cache, and torch computes them in this thread
 
 
 @dataclass(frozen=True)
@@ -62,14 +61,14 @@ def fit_column(column: Column, train: np.ndarray, missing: str, min_frequency: i
         known = values[~np.isnan(values)]
         fill = 0.0 if not len(known) else float(np.median(known) if missing == "median" else known.mean())
         return ColumnInfo(column.name, column.kind, fill)
-    counts = Counter(values.tolist())
-    frequent = [code for code in sorted(counts) if code >= 0 and counts[code] >= min_frequency]
+    counts = np.bincount(values + 1, minlength=len(column.categories) + 1)  # the first is that of missing values
+    frequent = np.flatnonzero(counts[1:] >= min_frequency)
     return ColumnInfo(
         column.name,
         "category",
         categories=tuple(column.categories[code] for code in frequent),
-        has_missing=-1 in counts,
-        has_other=len(frequent) < sum(code >= 0 for code in counts),
+        has_missing=bool(counts[0]),
+        has_other=len(frequent) < int(np.count_nonzero(counts[1:])),
     )
 
 
@@ -95,33 +94,93 @@ class Encoder(nn.Module):
 
     def __init__(self, columns: Sequence[ColumnInfo]) -> None:
         super().__init__()
-        rows: list[tuple[int, bool, float, float]] = []  # source column, whether a number, fill value, code
-        for source, info in enumerate(columns):
-            if info.kind != "category":
-                rows.append((source, True, info.fill, 0.0))
-                continue
-            codes = [*map(float, range(len(info.categories)))]
-            codes += [np.nan] * info.has_missing + [UNKNOWN] * info.has_other
-            rows += [(source, False, 0.0, code) for code in codes]
-        sources, numbers, fills, codes_ = zip(*rows, strict=True) if rows else ((), (), (), ())
-        self.source: Tensor
-        self.is_number: Tensor
+        fills: list[float] = []
+        codes: list[float] = []  # of the categories
+        self._spans: list[tuple[slice, bool]] = []  # features of each column, and whether it is a number
+        for info in columns:
+            start = len(fills)
+            column_codes = [0.0]
+            if info.kind == "category":
+                column_codes = [*map(float, range(len(info.categories)))]
+                column_codes += [np.nan] * info.has_missing + [UNKNOWN] * info.has_other
+            codes += column_codes
+            fills += [info.fill] * len(column_codes)
+            self._spans.append((slice(start, len(fills)), info.kind != "category"))
         self.fill: Tensor
         self.code: Tensor
-        self.register_buffer("source", torch.tensor(sources, dtype=torch.int64))
-        self.register_buffer("is_number", torch.tensor(numbers, dtype=torch.bool))
         self.register_buffer("fill", torch.tensor(fills, dtype=torch.float64))
-        self.register_buffer("code", torch.tensor(codes_, dtype=torch.float64))
+        self.register_buffer("code", torch.tensor(codes, dtype=torch.float64))
 
     def forward(self, raw: Tensor) -> Tensor:
         """Encode raw columns, float64 of shape (N, columns), as inputs of shape (N, features)."""
-        out = torch.empty(len(raw), len(self.source), dtype=torch.float64)
-        for part, target in zip(raw.split(_ROWS), out.split(_ROWS), strict=True):
-            values = part[:, self.source]
-            missing = values.isnan()
-            hits = (values == self.code) | (missing & self.code.isnan())
-            target.copy_(torch.where(self.is_number, torch.where(missing, self.fill, values), hits.double()))
+        out = torch.empty(len(raw), len(self.fill), dtype=torch.float64)
+        for column, (span, _) in enumerate(self._spans):
+            out[:, span] = self.encode(column, raw[:, column]).t()
         return out
+
+    def encode(self, column: int, values: Tensor) -> Tensor:
+        """Return the features of a column, float64 of shape (features, N), for its raw values of shape (N,)."""
+        span, is_number = self._spans[column]
+        missing = values.isnan()
+        if is_number:
+            return torch.where(missing, self.fill[span], values).unsqueeze(0)
+        code = self.code[span].unsqueeze(1)
+        return ((values == code) | (missing & code.isnan())).double()
+
+    def span(self, column: int) -> slice:
+        """Return the features that a column becomes."""
+        return self._spans[column][0]
+
+
+def encode_splits(
+    columns: Iterable[Column],
+    infos: Sequence[ColumnInfo],
+    splits: Sequence[np.ndarray],
+    how: Literal["none", "unit", "symmetric", "standard"],
+    dtype: torch.dtype,
+) -> tuple[Scaling, list[Tensor]]:
+    """Encode and scale the examples of each split, column by column so that few values are in memory twice.
+
+    Arithmetic is float64; the scaling is fitted on the first split, and categories stay 0 and 1.
+
+    Args:
+        columns: Columns in the order of `infos`; each is released once it is encoded if nothing else refers to it.
+        infos: What was learned about the columns.
+        splits: Indices of the examples of train and of the other splits.
+        how: Kind of scaling, see `fit_scaling`.
+        dtype: Type to round the inputs to.
+
+    Returns:
+        The scaling, and the inputs of each split, of shape (N, features).
+    """
+    encoder = Encoder(infos)
+    count = len(encoder.fill)
+    shift, scale = torch.zeros(count, dtype=torch.float64), torch.ones(count, dtype=torch.float64)
+    parts = [torch.empty(count, len(rows), dtype=dtype) for rows in splits]  # transposed: columns are contiguous
+    for number, (column, info) in enumerate(zip(columns, infos, strict=True)):
+        raw, span = raw_values(column, info), encoder.span(number)
+        if info.kind != "category" and how != "none":
+            train = torch.cat([block for _, block in _encode_blocks(encoder, number, raw, splits[0])], dim=1)
+            fitted = fit_scaling(train.t(), how, jointly=False)
+            shift[span], scale[span] = fitted.shift, fitted.scale
+        scaling = Scaling(shift[span], scale[span])
+        for part, rows in zip(parts, splits, strict=True):
+            for place, block in _encode_blocks(encoder, number, raw, rows):
+                scaling.put(block.t(), block.t())
+                part[span, place] = block
+    inputs = []
+    while parts:
+        inputs.append(parts.pop(0).t().contiguous())
+    return Scaling.identity() if how == "none" else Scaling(shift, scale), inputs
+
+
+def _encode_blocks(encoder: Encoder, number: int, raw: np.ndarray, rows: np.ndarray) -> Iterator[tuple[slice, Tensor]]:
+    """Yield the places and the features of blocks of examples of a column."""
+    span = encoder.span(number)
+    step = max(1, _BLOCK // max(1, span.stop - span.start))
+    for start in range(0, len(rows), step):
+        chosen = rows[start : start + step]
+        yield slice(start, start + len(chosen)), encoder.encode(number, torch.from_numpy(raw[chosen]))
 
 
 def describe_encoding(columns: Sequence[ColumnInfo], scaling: Scaling) -> list[tuple[str, str, str]]:
@@ -162,9 +221,9 @@ def count_unknown(column: Column, info: ColumnInfo, rows: np.ndarray) -> dict[st
     if info.kind != "category":
         return {}
     seen = set(info.categories)
-    counts = Counter(column.values[rows].tolist())
+    counts = np.bincount(column.values[rows] + 1, minlength=len(column.categories) + 1)[1:]
     return {
-        column.categories[code]: n
-        for code, n in sorted(counts.items())
-        if code >= 0 and column.categories[code] not in seen
+        column.categories[code]: int(counts[code])
+        for code in np.flatnonzero(counts)
+        if column.categories[code] not in seen
     }

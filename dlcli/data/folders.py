@@ -61,7 +61,13 @@ class Listing:
 def natural_key(name: str) -> tuple[_Key, str]:
     """Return a key that sorts names with numbers in natural order: 0, 5, 10."""
     words = re.split(r"([0-9]+)", name)  # text at even positions, numbers at odd ones
-    return tuple((1, 0, word) if i % 2 == 0 else (0, int(word), "") for i, word in enumerate(words) if word), name
+    keys = ((1, 0, word) if i % 2 == 0 else _number_key(word) for i, word in enumerate(words) if word)
+    return tuple(keys), name
+
+
+def _number_key(digits: str) -> tuple[int, int, str]:
+    significant = digits.lstrip("0")
+    return 0, len(significant), significant  # int() refuses long numbers
 
 
 def list_folder(root: str) -> Listing:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
 
 from dlcli.data.tables.table import Column
+from dlcli.data.tables.texts import parse_dates
 from dlcli.errors import DataError
 
 _TEST_SEED = 0  # the same test split in every run
-_DATE_FORMATS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y")
 
 
 class RowSplits(NamedTuple):
@@ -80,20 +81,23 @@ def _read_times(column: Column) -> np.ndarray:
         return column.values
     if (column.values < 0).any():
         raise DataError(f"column {column.name!r} has no time in data row {int((column.values < 0).argmax()) + 1}")
-    for form in _DATE_FORMATS:
-        try:
-            days = [dt.datetime.strptime(text, form).toordinal() for text in column.categories]
-        except ValueError:
-            continue
-        return np.asarray(np.array(days, dtype=np.float64)[column.values])
-    try:
-        stamps = [dt.datetime.fromisoformat(text).timestamp() for text in column.categories]
-    except ValueError:
-        hint = "write dates like 2026-11-27, or numbers"
-        raise DataError(
-            f"column {column.name!r} has a value that is no time: {column.categories[0]!r}", hint=hint
-        ) from None
-    return np.asarray(np.array(stamps)[column.values])
+    times = _parse_times(column.categories)
+    if times is None:
+        wrong = next((text for text in column.categories if parse_dates([text]) is None), column.categories[0])
+        message = f"column {column.name!r} has a value that is no time: {wrong!r}"
+        raise DataError(message, hint="write dates like 2026-11-27, or numbers")
+    return np.asarray(np.array(times)[column.values])
+
+
+def _parse_times(texts: Sequence[str]) -> list[int] | None:
+    """Return microseconds since 1970; None if a text is no time. With time zones, they are those of UTC."""
+    start = dt.datetime(1970, 1, 1)
+    times = parse_dates(texts)
+    with suppress(ValueError):
+        aware = [dt.datetime.fromisoformat(text.strip()) for text in texts]
+        if all(time.tzinfo is not None for time in aware):
+            times = [time.astimezone(dt.UTC).replace(tzinfo=None) for time in aware]
+    return None if times is None else [(time - start) // dt.timedelta(microseconds=1) for time in times]
 
 
 def split_by_group(
@@ -110,9 +114,9 @@ def split_by_group(
     )
     everything = np.arange(len(codes))
     test = _draw_groups(codes, labels, everything, test_fraction, _TEST_SEED)
-    rest = np.setdiff1d(everything, test)
+    rest = without(everything, test)
     val = _draw_groups(codes, labels, rest, val_fraction, seed) if val_fraction else rest[:0]
-    return RowSplits(np.setdiff1d(rest, val), val, test)
+    return RowSplits(without(rest, val), val, test)
 
 
 def _draw_groups(
@@ -150,9 +154,14 @@ def split_at_random(
     """
     everything = np.arange(n)
     test = draw(everything, labels, test_fraction, _TEST_SEED, "test")
-    rest = np.setdiff1d(everything, test)
+    rest = without(everything, test)
     val = draw(rest, labels, val_fraction, seed, "validation") if val_fraction else rest[:0]
-    return RowSplits(np.setdiff1d(rest, val), val, test)
+    return RowSplits(without(rest, val), val, test)
+
+
+def without(rows: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """Return the rows that are not in a part of them."""
+    return rows[np.isin(rows, part, invert=True, kind="table")]
 
 
 def draw(rows: np.ndarray, labels: np.ndarray | None, fraction: float, seed: int, name: str) -> np.ndarray:
@@ -163,7 +172,7 @@ def draw(rows: np.ndarray, labels: np.ndarray | None, fraction: float, seed: int
     """
     generator = np.random.default_rng(seed)
     groups: Sequence[np.ndarray] = (
-        [rows] if labels is None else [rows[labels[rows] == label] for label in np.unique(labels[rows])]
+        [rows] if labels is None else [rows[labels[rows] == label] for label in range(int(labels[rows].max()) + 1)]
     )
     parts = [generator.permutation(group)[: round(fraction * len(group))] for group in groups]
     chosen = np.sort(np.concatenate(parts))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -94,6 +95,8 @@ def fit_scaling(values: Tensor, how: Literal["none", "unit", "symmetric", "stand
         )
     if values.dtype == BYTES:
         variance, mean = _var_mean_of_bytes(values)
+    elif values.dtype == torch.float64:
+        variance, mean = _var_mean_of_doubles(columns)
     else:
         variance, mean = torch.var_mean(columns, dim=0, correction=0)
     return Scaling(mean.double(), _replace_zeros(variance.double().sqrt()))
@@ -105,6 +108,22 @@ def _var_mean_of_bytes(values: Tensor) -> tuple[Tensor, Tensor]:
     levels = torch.arange(256, dtype=torch.float64)
     mean = (counts @ levels / counts.sum()).reshape(1)
     return counts @ (levels - mean).square() / counts.sum(), mean
+
+
+def _var_mean_of_doubles(columns: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute variance and mean of each column in two passes, in which constant columns have no variance at all.
+
+    The mean of 1.7e9 seconds has an error of 1e-7 seconds at best; a variance about a worse mean would add to it.
+    """
+    values = np.ascontiguousarray(columns.numpy().T)  # NumPy's sums are pairwise along the last axis only
+    mean = values.mean(1)
+    centred = values - mean[:, np.newaxis]
+    variance = np.square(centred).mean(1) - np.square(centred.mean(1))
+    low, high = values.min(1), values.max(1)
+    constant = low == high
+    return torch.from_numpy(np.where(constant, 0, variance.clip(min=0))), torch.from_numpy(
+        np.where(constant, low, mean)
+    )
 
 
 def _replace_zeros(scale: Tensor) -> Tensor:

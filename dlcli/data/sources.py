@@ -5,11 +5,14 @@ A new source needs one file, one row in `SOURCES` and one section in the schema.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from io import BufferedReader
+from typing import Any, cast
 
-from dlcli.config.schema import AnyData, Config, TableData
+from dlcli.config.paths import open_regular
+from dlcli.config.schema import AnyData, Config, NpzData, TableData
 from dlcli.data.bundled import load_diabetes, load_digits
 from dlcli.data.duplicates import describe_duplicates
 from dlcli.data.image_folder import load_image_folder, note_missing_classes
@@ -45,6 +48,10 @@ def load_splits(config: Config, *, notify: Callable[[str], None] | None = None) 
         DeviceError: If the data does not fit into memory.
     """
     try:
+        if isinstance(config.data, NpzData):
+            from dlcli.data.npz_source import load_npz
+
+            return _note_duplicates(load_npz(config))
         if isinstance(config.data, TableData):
             from dlcli.data.table_source import load_table
 
@@ -55,9 +62,25 @@ def load_splits(config: Config, *, notify: Callable[[str], None] | None = None) 
         if not isinstance(error, MemoryError) and "allocate memory" not in str(error):
             raise
         reason = (str(error) or "not enough memory").splitlines()[0]
-        is_folder = config.data.name == "image_folder"
-        hint = "reduce data.size" if is_folder else "reduce data.n_samples or data.in_features"
+        hint = "reduce data.n_samples or data.in_features"
+        if config.data.name == "image_folder":
+            hint = "reduce data.size"
+        elif isinstance(config.data, TableData):
+            hint = "use fewer examples or features"
         raise DeviceError(f"out of memory for the data of {config.data.name}: {reason}", hint=hint) from error
+
+
+def digest_files(config: AnyData) -> dict[str, str]:
+    """Return the SHA-256 of each file of a table, as in `DataInfo.checksums`; nothing if one cannot be read."""
+    digests = {}
+    if isinstance(config, TableData):
+        try:
+            for label, path in config.files_by_label().items():
+                with open_regular(path) as file:
+                    digests[label] = hashlib.file_digest(cast("BufferedReader", file), "sha256").hexdigest()
+        except OSError:
+            return {}
+    return digests
 
 
 def _note_duplicates(splits: Splits) -> Splits:

@@ -159,8 +159,9 @@ class RawData:
 class Splits:
     """Train, validation and test splits of a run, scaled by statistics of the training split.
 
-    The validation split is empty if `data.val_fraction` is 0. `notes` are messages for the user about the data.
-    `duplicates` are those about duplicate examples in the user's own data, which `notes` contains too.
+    The validation split is empty if `data.val_fraction` is 0. `notes` are messages for the user about the data, among
+    them `duplicates` about equal examples in the user's own data. `layout` holds the settings of the data section that
+    were found in the files.
     """
 
     info: DataInfo
@@ -171,6 +172,7 @@ class Splits:
     target_scaling: Scaling
     notes: tuple[str, ...] = ()
     duplicates: tuple[str, ...] = ()
+    layout: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def monitored_name(self) -> Literal["train", "val"]:

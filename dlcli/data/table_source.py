@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from dlcli.config.schema import Config, TableData
+from dlcli.config.schema import AUTO_SETTINGS, Config, TableData
 from dlcli.config.suggest import closest
-from dlcli.data.encoding import ColumnInfo, Encoder, count_unknown, fit_column, raw_values
-from dlcli.data.row_splits import RowSplits, draw, split_at_random, split_by_column, split_by_group, split_by_time
+from dlcli.data.encoding import ColumnInfo, encode_splits, fit_column
+from dlcli.data.folders import natural_key
+from dlcli.data.row_splits import (
+    RowSplits,
+    draw,
+    split_at_random,
+    split_by_column,
+    split_by_group,
+    split_by_time,
+    without,
+)
 from dlcli.data.scaling import Scaling, fit_scaling
 from dlcli.data.splits import DataInfo, Split, Splits
+from dlcli.data.table_notes import class_notes, column_notes, layout_notes, unknown_notes
 from dlcli.data.tables.rows import ForcedKind, Kept, Rows, read_rows
 from dlcli.data.tables.table import Column
 from dlcli.errors import DataError
-
-_PARTS = ("train", "val", "test")
-_SHOWN = 5  # names in a message
 
 
 @dataclass(frozen=True)
@@ -31,23 +36,23 @@ class PreparedTable:
 
     Attributes:
         rows: All rows of the files.
-        kept: Rows that are used; `splits` and `columns` count these.
+        kept: Rows that are used; `splits` counts these.
         targets: Names of the target columns.
-        columns: Feature columns.
         infos: Encoding of each feature column.
         class_names: Classes of the training examples in natural order; () for regression.
         labels: Class of each row that is used, int64; None for regression.
+        layout: Settings that were `auto` and found in the files.
         notes: Messages for the user, one line each.
     """
 
     rows: Rows
     kept: Kept
     targets: tuple[str, ...]
-    columns: tuple[Column, ...]
     infos: tuple[ColumnInfo, ...]
     splits: RowSplits
     class_names: tuple[str, ...]
     labels: np.ndarray | None
+    layout: Mapping[str, str]
     notes: tuple[str, ...]
 
 
@@ -66,30 +71,36 @@ def prepare_table(config: Config) -> PreparedTable:
     assert isinstance(data, TableData)
     targets = (data.target,) if isinstance(data.target, str) else data.target
     kind: ForcedKind = "category" if config.task == "classification" else "number"
-    rows = read_rows(data, dict.fromkeys(targets, kind))
+    return prepare_rows(config, read_rows(data, dict.fromkeys(targets, kind)), targets)
+
+
+def prepare_rows(config: Config, rows: Rows, targets: Sequence[str]) -> PreparedTable:
+    """Check and split the rows of a table; see `load_table`.
+
+    Args:
+        config: Config with the settings of a table.
+        rows: All rows of the files of the config.
+        targets: Columns to predict.
+    """
+    data = config.data
+    assert isinstance(data, TableData)
     names = _feature_names(rows, data, targets)
-    kept = rows.select(_complete_rows(rows, data, names, targets))
-    if not len(kept.index):
-        raise DataError(f"{rows.tables[0].file}: no example is complete", hint="use data.missing=mean")
-    class_names, labels = _labels(kept, targets) if config.task == "classification" else ((), None)
+    kept = rows.select(complete_rows(rows, data, names, targets))
+    class_names, labels = number_labels(kept, targets) if config.task == "classification" else ((), None)
     splits = _split_rows(kept, data, labels, config.seed)
-    columns = tuple(kept.column(name) for name in names)
-    infos = tuple(fit_column(column, splits.train, data.missing, data.min_frequency) for column in columns)
-    notes = [*_column_notes(rows, names), *_unknown_notes(columns, infos, splits, data)]
+    infos = tuple(fit_column(kept.column(name), splits.train, data.missing, data.min_frequency) for name in names)
+    layout = _layout(data, rows)
+    notes = [*layout_notes(data, layout), *column_notes(rows, names), *unknown_notes(kept, infos, splits, data)]
     if labels is not None:
         class_names, labels = _number_classes(kept, targets[0], class_names, labels, splits)
-        notes += _class_notes(class_names, labels, splits)
-    return PreparedTable(rows, kept, targets, columns, infos, splits, class_names, labels, tuple(notes))
+        notes += class_notes(class_names, labels, splits)
+    return PreparedTable(rows, kept, tuple(targets), infos, splits, class_names, labels, layout, tuple(notes))
 
 
 def encode_table(config: Config, table: PreparedTable) -> Splits:
-    """Encode and scale the values of a table."""
+    """Encode and scale the values of a table, and release its feature columns."""
     data, splits, infos, labels = config.data, table.splits, table.infos, table.labels
     assert isinstance(data, TableData)
-    raw = torch.from_numpy(
-        np.column_stack([raw_values(column, info) for column, info in zip(table.columns, infos, strict=True)])
-    )
-    inputs = Encoder(infos)(raw)
     if labels is None:
         values = torch.from_numpy(np.column_stack([table.kept.column(name).values for name in table.targets]))
         target_scaling = fit_scaling(values[splits.train], data.normalize, jointly=False)
@@ -97,8 +108,9 @@ def encode_table(config: Config, table: PreparedTable) -> Splits:
     else:
         outcome = torch.from_numpy(labels)
         target_scaling, out_features = Scaling.identity(), len(table.class_names)
-    scaling = _fit_input_scaling(inputs[splits.train], infos, data)
-    scaled = scaling.apply(inputs)
+    columns = (table.kept.take(info.name) for info in infos)
+    dtype = torch.float64 if config.training.precision == "float64" else torch.float32
+    scaling, inputs = encode_splits(columns, infos, splits, data.normalize, dtype)
     features = tuple(feature for info in infos for feature in info.features)
     info = DataInfo(
         name=data.name,
@@ -108,18 +120,29 @@ def encode_table(config: Config, table: PreparedTable) -> Splits:
         class_names=table.class_names,
         feature_names=features,
         target_name=", ".join(table.targets),
-        checksums=dict(zip(_file_names(data), (file.sha256 for file in table.rows.tables), strict=True)),
+        checksums=checksums(data, table.rows),
         columns=infos,
     )
-    train, val, test = (Split(scaled[index], outcome[index]) for index in map(torch.from_numpy, splits))
-    return Splits(info, train, val, test, scaling, target_scaling, notes=table.notes)
+    train, val, test = (
+        Split(part, outcome[torch.from_numpy(index)]) for part, index in zip(inputs, splits, strict=True)
+    )
+    return Splits(info, train, val, test, scaling, target_scaling, table.notes, layout=table.layout)
 
 
-def _file_names(data: TableData) -> list[str]:
-    """Return a unique name for each file: that of the single file, or the splits of several, which may share a name."""
-    if data.path is not None:
-        return [Path(data.path).name]
-    return [part for part in _PARTS if getattr(data, part) is not None]
+def checksums(data: TableData, rows: Rows) -> dict[str, str]:
+    """Return the SHA-256 of each file by its label."""
+    return dict(zip(data.files_by_label(), (table.sha256 for table in rows.tables), strict=True))
+
+
+def _layout(data: TableData, rows: Rows) -> dict[str, str]:
+    """Return the settings that were `auto` and found alike in all files."""
+    layout = {}
+    for name in AUTO_SETTINGS:
+        found = {table.found.get(name) for table in rows.tables}
+        choices = get_args(type(data).model_fields[name].annotation) if hasattr(data, name) else ()
+        if getattr(data, name, None) == "auto" and len(found) == 1 and found <= {*choices}:
+            layout[name] = str(found.pop())
+    return layout
 
 
 def _feature_names(rows: Rows, data: TableData, targets: Sequence[str]) -> list[str]:
@@ -166,8 +189,12 @@ def _check_feature(rows: Rows, column: Column, data: TableData) -> None:
         )
 
 
-def _complete_rows(rows: Rows, data: TableData, names: Sequence[str], targets: Sequence[str]) -> np.ndarray:
-    """Return which rows are used; raise an error for a missing value that `data.missing` does not allow."""
+def complete_rows(rows: Rows, data: TableData, names: Sequence[str], targets: Sequence[str]) -> np.ndarray:
+    """Return which rows are used.
+
+    Raises:
+        DataError: If a value is missing and `data.missing` does not allow that, or no row is complete.
+    """
     kept = np.ones(len(rows.part), dtype=bool)
     for name in [*names, *targets]:
         missing = rows.columns[name].missing
@@ -179,15 +206,25 @@ def _complete_rows(rows: Rows, data: TableData, names: Sequence[str], targets: S
             rows.fail(name, missing, "has no value, and a missing target is never filled", "use data.missing=drop")
         elif data.missing == "error":
             rows.fail(name, missing, "has no value", "use data.missing=mean to fill it, or data.missing=drop")
+    if not kept.any():
+        raise DataError(f"{rows.tables[0].file}: no example is complete", hint="use data.missing=mean")
     return kept
 
 
-def _labels(kept: Kept, targets: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
-    """Return the classes of all examples in natural order, and the class of each example."""
+def number_labels(kept: Kept, targets: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return the classes of all examples, in the order of the file or natural order, and the class of each example.
+
+    Raises:
+        DataError: If there are several targets, a single class or more than 1,000.
+    """
     if len(targets) > 1:
         raise DataError("classification needs a single target", hint=f"write it like `data.target={targets[0]}`")
     column = kept.column(targets[0])
-    used = sorted({*column.values.tolist()}, key=lambda code: _natural(column.categories[code]))
+    order = {name: (place,) for place, name in enumerate(kept.rows.tables[0].class_names)}
+    used = sorted(
+        np.flatnonzero(np.bincount(column.values)).tolist(),
+        key=lambda code: order[column.categories[code]] if order else natural_key(column.categories[code]),
+    )
     if len(used) < 2:
         raise DataError(
             f"column {targets[0]!r} has a single class, {column.categories[used[0]]!r}", hint="choose another target"
@@ -200,16 +237,11 @@ def _labels(kept: Kept, targets: Sequence[str]) -> tuple[tuple[str, ...], np.nda
     return tuple(column.categories[code] for code in used), place[column.values]
 
 
-def _natural(text: str) -> list[tuple[int, float, str]]:
-    """Return a key that sorts 5 before 10."""
-    return [(0, float(part), "") if part.isdecimal() else (1, 0.0, part) for part in re.split(r"(\d+)", text) if part]
-
-
 def _number_classes(
     kept: Kept, target: str, names: Sequence[str], labels: np.ndarray, splits: RowSplits
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Number the classes of the training examples in natural order; another class elsewhere is an error."""
-    known = np.unique(labels[splits.train])
+    known = np.flatnonzero(np.bincount(labels[splits.train])).tolist()
     new = np.zeros(len(names), dtype=np.int64) - 1
     new[known] = np.arange(len(known))
     numbered = new[labels]
@@ -227,7 +259,7 @@ def _split_rows(kept: Kept, data: TableData, labels: np.ndarray | None, seed: in
     if data.path is None:
         return _split_by_file(kept, data, labels, seed)
     if data.split is not None:
-        return split_by_column(kept.column(data.split))
+        return _with_val(split_by_column(kept.column(data.split)), data, labels, seed)
     if data.time is not None:
         return split_by_time(kept.column(data.time), data.test_fraction, data.val_fraction)
     if data.group is not None:
@@ -235,57 +267,30 @@ def _split_rows(kept: Kept, data: TableData, labels: np.ndarray | None, seed: in
     return split_at_random(len(kept.index), labels, data.test_fraction, data.val_fraction, seed)
 
 
+def _with_val(splits: RowSplits, data: TableData, labels: np.ndarray | None, seed: int) -> RowSplits:
+    """Return splits with val, which is drawn from train if a column of splits has none, as for files.
+
+    Raises:
+        DataError: If the column has a val that `data.val_fraction` denies.
+    """
+    if len(splits.val) and not data.val_fraction:
+        message = f"data.val_fraction is 0, and column {data.split!r} has examples of val"
+        raise DataError(message, hint="remove data.val_fraction")
+    if len(splits.val) or not data.val_fraction:
+        return splits
+    val = draw(splits.train, labels, data.val_fraction, seed, "validation")
+    return RowSplits(without(splits.train, val), val, splits.test)
+
+
 def _split_by_file(kept: Kept, data: TableData, labels: np.ndarray | None, seed: int) -> RowSplits:
     """Return the rows of each file; a split without a file is drawn from the rows of train."""
-    given = [part for part in _PARTS if getattr(data, part) is not None]
     part = kept.rows.part[kept.index]
-    rows = {name: np.flatnonzero(part == number) for number, name in enumerate(given)}
+    rows = {name: np.flatnonzero(part == number) for number, name in enumerate(data.files())}
     train = rows["train"]
     if "test" not in rows:
         rows["test"] = draw(train, labels, data.test_fraction, 0, "test")
-        train = np.setdiff1d(train, rows["test"])
+        train = without(train, rows["test"])
     if "val" not in rows:
         rows["val"] = draw(train, labels, data.val_fraction, seed, "validation") if data.val_fraction else train[:0]
-        train = np.setdiff1d(train, rows["val"])
+        train = without(train, rows["val"])
     return RowSplits(train, rows["val"], rows["test"])
-
-
-def _fit_input_scaling(train: Tensor, infos: Sequence[ColumnInfo], data: TableData) -> Scaling:
-    """Fit the scaling of the number columns; categories stay 0 and 1."""
-    scaling = fit_scaling(train, data.normalize, jointly=False)
-    if data.normalize == "none":
-        return scaling
-    is_number = torch.tensor([info.kind != "category" for info in infos for _ in info.features])
-    shift = torch.where(is_number, scaling.shift, torch.zeros_like(scaling.shift))
-    return Scaling(shift, torch.where(is_number, scaling.scale, torch.ones_like(scaling.scale)))
-
-
-def _column_notes(rows: Rows, names: Sequence[str]) -> list[str]:
-    return [f"column {name!r}: {rows.columns[name].note}" for name in names if rows.columns[name].note]
-
-
-def _unknown_notes(
-    columns: Sequence[Column], infos: Sequence[ColumnInfo], splits: RowSplits, data: TableData
-) -> list[str]:
-    """Return notes on categories that training examples do not have; an error if `data.unknown` is `error`."""
-    notes, others = [], np.concatenate([splits.val, splits.test])
-    for column, info in zip(columns, infos, strict=True):
-        counts = count_unknown(column, info, others)
-        if not counts or info.has_other:
-            continue
-        listed = ", ".join(f"{name!r} ({n:,})" for name, n in list(counts.items())[:_SHOWN])
-        message = f"column {column.name!r}: val and test have categories that no training example has: {listed}"
-        if data.unknown == "error":
-            raise DataError(message, hint="use data.unknown=warn, or data.min_frequency=2 for a shared feature")
-        notes.append(f"{message}; they are 0 in every feature")
-    return notes
-
-
-def _class_notes(names: Sequence[str], labels: np.ndarray, splits: RowSplits) -> list[str]:
-    notes = []
-    for part, rows in zip(_PARTS[1:], splits[1:], strict=True):
-        present = set(labels[rows].tolist())
-        missing = [name for code, name in enumerate(names) if code not in present]
-        if missing and len(rows):
-            notes.append(f"{part} has no example of {', '.join(missing[:_SHOWN])}")
-    return notes

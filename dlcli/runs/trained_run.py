@@ -10,16 +10,15 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from dlcli.config.load import load_config
-from dlcli.config.render import render_value
 from dlcli.config.schema import Config, SyntheticRegressionData
 from dlcli.data.splits import DataInfo, Split, Splits
 from dlcli.data.synthetic import true_function
-from dlcli.errors import DataError, UsageError, one_line
-from dlcli.experiment import Experiment, build_experiment
+from dlcli.errors import DataError, UsageError
+from dlcli.experiment import Experiment
 from dlcli.runs.checkpoint import Checkpoint
 from dlcli.runs.folder import RunFolder
 from dlcli.runs.run import Run
+from dlcli.runs.run_data import build_run_experiment, check_data, load_run_config
 from dlcli.task import Task
 from dlcli.training.batches import count_batches
 from dlcli.training.evaluation import compute_outputs
@@ -105,21 +104,6 @@ class TrainedRun:
         return self.splits.input_scaling.invert(split.inputs.cpu().double())
 
 
-def load_run_config(run: Run, *, device: str | None = None, data_root: str | None = None) -> Config:
-    """Return the config of a run, with another device or data folder if given.
-
-    Args:
-        run: The run.
-        device: Device to compute on; None keeps the run's.
-        data_root: Folder with the data set, if it has moved since training.
-    """
-    overrides = [f"training.device={device}"] if device not in (None, run.config.training.device) else []
-    if data_root is not None:
-        setting = "path" if "path" in type(run.config.data).model_fields else "root"
-        overrides.append(f"data.{setting}={render_value(data_root)}")
-    return load_config(run.folder.resolved, overrides).config if overrides else run.config
-
-
 def load_trained_run(
     run: Run,
     split: SplitName = "test",
@@ -152,8 +136,9 @@ def load_trained_run(
         config = load_run_config(run, device=device, data_root=data_root)
         if config.training.precision == "tf32":  # faster but rounded products, which evaluation does not need
             config = config.model_copy(update={"training": config.training.model_copy(update={"precision": "float32"})})
-        experiment = build_experiment(config)
-    check_data(run.folder, saved, experiment.splits)
+        experiment = build_run_experiment(run.folder, saved, config)
+    else:
+        check_data(run.folder, saved, experiment.splits)
     check_position(run.folder, saved, experiment)
     experiment.model.load_state_dict(dict(saved.parameters))
     return TrainedRun(
@@ -168,41 +153,6 @@ def load_trained_run(
         status=run.status,
         split_name=split,
     )
-
-
-def check_data(folder: RunFolder, saved: Checkpoint | None, splits: Splits) -> None:
-    """Check that the data has the checksums, the description and the scaling of the run.
-
-    Args:
-        folder: Run folder.
-        saved: Checkpoint of the run; None uses the checksums in the manifest only.
-        splits: Loaded data.
-
-    Raises:
-        DataError: If the data has changed since training.
-    """
-    if saved is None:
-        checksums = folder.read_manifest().get("data", {}).get("sha256") or {}
-        is_same = checksums == splits.info.checksums
-    else:
-        checksums = saved.info.checksums
-        is_same = saved.info == splits.info and saved.input_scaling.is_close(splits.input_scaling)
-        is_same = is_same and saved.target_scaling.is_close(splits.target_scaling)
-    if not is_same:
-        raise DataError(
-            "\n".join([f"the data has changed since {folder.path} was trained", *_changed(checksums, splits)]),
-            hint="restore the data, or train again",
-        )
-
-
-def _changed(old: Mapping[str, str], splits: Splits) -> list[str]:
-    """Return a line for each checksum that differs from the one of the run."""
-    new = splits.info.checksums
-    return [
-        f"  SHA-256 of {one_line(name)}: {old.get(name)} in the run, {new.get(name)} now"
-        for name in {**old, **new}
-        if old.get(name) != new.get(name)
-    ]
 
 
 def check_position(folder: RunFolder, checkpoint: Checkpoint, experiment: Experiment) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 from dlcli.errors import UsageError
 from dlcli.evaluation.evaluate import evaluate_model
-from dlcli.experiment import Experiment, build_experiment
+from dlcli.experiment import Experiment
 from dlcli.runs.manifest import build_manifest, environment_changes
 from dlcli.runs.run import RunLike, open_run
-from dlcli.runs.trained_run import check_data, load_run_config
+from dlcli.runs.run_data import build_run_experiment, load_run_config
 from dlcli.training.listeners import NO_LISTENERS, Listeners
 from dlcli.verification.compare import compare_records
 from dlcli.verification.compare_files import (
@@ -78,8 +78,8 @@ def verify(
             f"{folder.path} has no checkpoint to compare yet", hint=f"continue it: `dlcli train --resume {folder.path}`"
         )
     arithmetic = next(iter(files.checkpoints.values())).arithmetic
-    experiment = replace(build_experiment(load_run_config(run, data_root=data_root)), arithmetic=arithmetic)
-    check_data(folder, None, experiment.splits)  # the checksums; the rest is compared below
+    experiment = build_run_experiment(folder, None, load_run_config(run, data_root=data_root))
+    experiment = replace(experiment, arithmetic=arithmetic)
     environment = environment_changes(files.manifest, experiment.device)
     retrained = retrain(experiment, _target(files), listeners)
     differences = [

@@ -99,10 +99,7 @@ def test_explain_shows_defaults_bounds_and_owners() -> None:
 
 def test_explain_describes_each_choice_of_a_name_and_the_units_of_the_inputs() -> None:
     assert "summed over the classes and averaged over examples" in dict(explain("loss.name"))["mse"]
-    assert (
-        "pixels of mnist, fashion_mnist and image_folder 0..255, of digits 0..16"
-        in dict(explain("data.normalize"))["means"]
-    )
+    assert "pixels of digits 0..16, of other pictures 0..255" in dict(explain("data.normalize"))["means"]
 
 
 def test_an_unknown_setting_gets_a_similar_one_as_the_hint() -> None:

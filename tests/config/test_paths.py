@@ -191,6 +191,8 @@ def test_every_setting_that_holds_a_path_is_marked_as_a_path() -> None:
         ("data", "time"),
         ("data", "group"),
         ("data", "split"),
+        ("data", "inputs"),
+        ("data", "target"),
     }
     paths = {("data", name) for name in ("root", "path", "train", "val", "test")}
     assert texts - no_paths == set(path_settings()) == paths

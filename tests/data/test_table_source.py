@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from conftest import Finished
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
@@ -21,6 +24,7 @@ from dlcli.data.propose import propose_config
 from dlcli.data.sources import load_splits
 from dlcli.data.splits import Splits
 from dlcli.errors import ConfigError, DataError
+from dlcli.runs.checkpoint import load_checkpoint
 from dlcli.runs.run import open_run
 from dlcli.runs.trained_run import load_trained_run
 
@@ -55,32 +59,52 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, str]], separator: str = ",
 def load(path: Path, seed: int = 0, **settings: Any) -> Splits:
     data = {"name": "csv", "path": str(path), "target": "species", "missing": "mean", **settings}
     task = "regression" if data["target"] == "mass" else "classification"
-    return load_splits(load_config({"task": task, "seed": seed, "data": data}).config)
+    config = {"task": task, "seed": seed, "data": data, "training": {"precision": "float64"}}
+    return load_splits(load_config(config).config)
+
+
+def draw_table(seed: int) -> list[dict[str, str]]:
+    """Return a table with gaps, times in seconds, a constant, rare categories, and categories that train lacks."""
+    draw = np.random.default_rng(seed)
+    n, shares = 600, [0.4, 0.3, 0.2, 0.06, 0.03, 0.01]
+    columns = {
+        "part": np.array(["train", "val", "test"])[draw.integers(0, 3, n)],
+        "y": np.array(["no", "yes"])[draw.integers(0, 2, n)],
+        "size": draw.normal(size=n) * 10.0 ** draw.integers(-9, 9),
+        "time": 1.7e9 + draw.integers(0, 1000, n),
+        "count": draw.poisson(3, n),
+        "constant": np.full(n, 0.1),
+        "kind": np.array(["b", "a", "Z", "é", "NA", "rare"])[draw.choice(6, n, p=shares)],
+        "place": np.array(["x", "y", "z"])[draw.integers(0, 3, n)],
+    }
+    rows = [dict(zip(columns, map(str, row), strict=True)) for row in zip(*columns.values(), strict=True)]
+    for row in rows:
+        for name in ("size", "count", "place"):
+            row[name] = "" if draw.random() < 0.15 else row[name]
+        row["kind"] = "new" if row["part"] != "train" and draw.random() < 0.1 else row["kind"]
+    return rows
+
+
+NUMBERS, CATEGORIES = ("size", "time", "count", "constant"), ("kind", "place")
 
 
 @pytest.mark.parametrize("min_frequency", [1, 20])
-@pytest.mark.parametrize("missing", ["mean", "median"])
-def test_inputs_equal_those_of_scikit_learn(tmp_path: Path, missing: str, min_frequency: int) -> None:
-    rows = [{**row, "part": ("train", "val", "test")[i % 3]} for i, row in enumerate(make_rows(600))]
-    rows[1]["island"] = "New"  # in val only
-    splits = load(
-        write_csv(tmp_path / "t.csv", rows),
-        split="part",
-        ignore=["site"],
-        missing=missing,
-        min_frequency=min_frequency,
-        features=["bill", "mass", "year", "island"],
-    )
-    numbers = np.array([[float(row[name] or "nan") for name in ("bill", "mass", "year")] for row in rows])
-    islands = np.array([[row["island"]] for row in rows], dtype=object)
-    table = np.concatenate([numbers.astype(object), islands], axis=1)
+@pytest.mark.parametrize("seed", range(6))
+def test_inputs_equal_those_of_scikit_learn(tmp_path: Path, seed: int, min_frequency: int) -> None:
+    rows, missing = draw_table(seed), ("mean", "median")[seed % 2]
+    path = write_csv(tmp_path / "t.csv", rows)
+    features = [*NUMBERS, *CATEGORIES]
+    splits = load(path, target="y", split="part", features=features, missing=missing, min_frequency=min_frequency)
+    numbers = [[float(row[name] or "nan") for name in NUMBERS] for row in rows]
+    categories = [[row[name] or np.nan for name in CATEGORIES] for row in rows]
+    table = np.concatenate([np.array(numbers, dtype=object), np.array(categories, dtype=object)], axis=1)
     options: dict[str, Any] = {"handle_unknown": "ignore"}
     if min_frequency > 1:
         options = {"handle_unknown": "infrequent_if_exist", "min_frequency": min_frequency}
     transformer = ColumnTransformer(
         [
-            ("numbers", make_pipeline(SimpleImputer(strategy=missing), StandardScaler()), [0, 1, 2]),
-            ("islands", OneHotEncoder(sparse_output=False, **options), [3]),
+            ("numbers", make_pipeline(SimpleImputer(strategy=missing), StandardScaler()), [0, 1, 2, 3]),
+            ("categories", OneHotEncoder(sparse_output=False, **options), [4, 5]),
         ]
     )
     part = np.array([row["part"] for row in rows])
@@ -88,7 +112,10 @@ def test_inputs_equal_those_of_scikit_learn(tmp_path: Path, missing: str, min_fr
     for name in ("train", "val", "test"):
         expected = transformer.transform(table[part == name]).astype(float)
         assert np.abs(getattr(splits, name).inputs.numpy() - expected).max() <= 1e-12
-    assert splits.info.feature_names[:4] == ("bill", "mass", "year", "island=Biscoe")
+    assert splits.info.feature_names[:4] == NUMBERS
+    assert ("kind=NA" in splits.info.feature_names) == (min_frequency == 1)
+    assert ("kind=(other)" in splits.info.feature_names) == (min_frequency > 1)
+    assert "place=(missing)" in splits.info.feature_names
 
 
 def test_nothing_is_learned_from_val_and_test(tmp_path: Path) -> None:
@@ -108,6 +135,31 @@ def test_nothing_is_learned_from_val_and_test(tmp_path: Path) -> None:
     assert first.info.columns == second.info.columns
     assert any("Elsewhere" in note for note in second.notes)
     assert any("val has no example of Adelie, Chinstrap" in note for note in second.notes)
+
+
+@pytest.mark.parametrize("target", ["species", "mass"])
+def test_parameters_and_preprocessing_do_not_depend_on_val_and_test(clean_place: Path, target: str) -> None:
+    rows = [{**row, "part": ("train", "val", "test")[i % 3]} for i, row in enumerate(make_rows(300))]
+    swapped = {"Adelie": "Gentoo", "Gentoo": "Chinstrap", "Chinstrap": "Adelie"}
+    changed = [
+        row if row["part"] == "train" else row
+        | {"mass": f"{1000 * float(row['mass'])}", "bill": "1e9", "island": "New", "species": swapped[row["species"]]}
+        for row in rows
+    ]  # fmt: skip
+    saved = []
+    for table in (rows, changed):
+        data = {"name": "csv", "path": str(write_csv(clean_place / "t.csv", table)), "target": target, "split": "part"}
+        task = "regression" if target == "mass" else "classification"
+        data |= {"missing": "mean", "ignore": ["site"]}
+        result = dlcli.train({"task": task, "data": data}, ["training.epochs=3", "plots=never"])
+        saved.append(load_checkpoint(Path(result.checkpoints["last"])))
+    first, second = saved
+    assert all(torch.equal(first.parameters[name], second.parameters[name]) for name in first.parameters)
+    for name in ("input_scaling", "target_scaling"):
+        pair = getattr(first, name), getattr(second, name)
+        assert torch.equal(pair[0].shift, pair[1].shift)
+        assert torch.equal(pair[0].scale, pair[1].scale)
+    assert (first.info.columns, first.info.class_names) == (second.info.columns, second.info.class_names)
 
 
 def test_groups_times_and_random_test_parts(tmp_path: Path) -> None:
@@ -136,6 +188,15 @@ def examples(splits: Splits, name: str) -> list[int]:
     return splits.input_scaling.invert(getattr(splits, name).inputs)[:, 0].round().long().tolist()
 
 
+def test_val_is_drawn_from_train_if_a_column_of_splits_has_none(tmp_path: Path) -> None:
+    rows = [{**row, "part": "test" if i % 4 == 0 else "train"} for i, row in enumerate(make_rows(200))]
+    splits = load(write_csv(tmp_path / "t.csv", rows), split="part", ignore=["site"])
+    assert (len(splits.train), len(splits.val), len(splits.test)) == (135, 15, 50)
+    rows[1]["part"] = "val"
+    with pytest.raises(DataError, match=r"data\.val_fraction is 0, and column 'part' has examples of val"):
+        load(write_csv(tmp_path / "t.csv", rows), split="part", ignore=["site"], val_fraction=0.0)
+
+
 def test_missing_values_follow_the_setting(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "t.csv", make_rows(100))
     with pytest.raises(DataError, match=r"t\.csv:2: column 'bill' has no value, as in 9 more rows") as caught:
@@ -162,8 +223,8 @@ def test_regression_on_several_targets_and_files(tmp_path: Path) -> None:
     assert restored[:3, 0].tolist() == pytest.approx([float(row["mass"]) for row in make_rows(50, 50)[:3]])
 
 
-def test_a_run_on_a_table_evaluates_predicts_and_refuses_changed_data(clean_place: Path) -> None:
-    path = write_csv(clean_place / "penguins.csv", make_rows(300))
+def test_a_run_on_a_table_is_evaluated_verified_and_predicts_without_its_data(clean_place: Path) -> None:
+    write_csv(clean_place / "penguins.csv", make_rows(300))
     Path("penguins.yaml").write_text(
         "task: classification\ndata: {name: csv, path: penguins.csv, target: species, ignore: [site], missing: mean}\n"
     )
@@ -175,10 +236,49 @@ def test_a_run_on_a_table_evaluates_predicts_and_refuses_changed_data(clean_plac
     predicted = run.predictor.predict(trained.inputs(trained.splits.test))
     assert (predicted - trained.predict(trained.splits.test)).abs().max() < 1e-6
     assert [column.name for column in run.predictor.info.columns] == ["island", "bill", "mass", "male", "year"]
-    path.write_text(path.read_text().replace("Dream", "Biscoe", 1))
-    with pytest.raises(DataError) as caught:
-        dlcli.open_run(result).evaluate()
-    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("change", [("Dream", "Biscoe"), (",", ";"), ("species", "kind"), ("\n", ",1\n")])
+def test_changed_data_is_refused_with_both_digests(
+    dlcli: Callable[..., Finished], clean_place: Path, change: tuple[str, str]
+) -> None:
+    path = write_csv(clean_place / "penguins.csv", make_rows(100))
+    Path("p.yaml").write_text(
+        "data: {name: csv, path: penguins.csv, target: species, ignore: [site], missing: mean}\ntraining: {epochs: 1}\n"
+    )
+    assert dlcli("train", "-c", "p.yaml", "--run-dir", "run").code == 0
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest()]
+    path.write_text(path.read_text().replace(*change))
+    digests.append(hashlib.sha256(path.read_bytes()).hexdigest())
+    for command in ("eval run", "verify run", "train --resume run training.epochs=2"):
+        done = dlcli(*command.split())
+        assert done.code == 3, command
+        assert f"SHA-256 of penguins.csv: {digests[0]} in the run, {digests[1]} now" in done.err
+
+
+def test_the_layout_of_a_file_is_shown_and_kept_with_the_run(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+    rows = [{name: value.replace(".", ",") for name, value in row.items()} for row in make_rows(100)]
+    for part in ("train", "test"):
+        (clean_place / "a" / part).mkdir(parents=True)
+        write_csv(clean_place / "a" / part / "t.csv", rows, separator=";")
+    Path("p.yaml").write_text(
+        "data: {name: csv, train: a/train/t.csv, test: a/test/t.csv, target: species, ignore: [site], missing: mean}\n"
+        "training: {epochs: 1}\n"
+    )
+    done = dlcli("train", "-c", "p.yaml", "--run-dir", "run")
+    assert 'note: train, test: found separator ";", decimal ",", encoding utf-8' in done.err
+    resolved = Path("run/resolved.yaml").read_text()
+    for line in ('  separator: ";" ', '  decimal: "," ', "  encoding: utf-8 "):
+        assert re.search(rf"^{re.escape(line)} *# found in the data$", resolved, re.MULTILINE)
+    assert dlcli("train", "--resume", "run", "-c", "p.yaml", "training.epochs=2").code == 0
+    Path("a").rename("b")
+    assert "--data-root DIR" in dlcli("eval", "run").err
+    for command in ("eval run", "verify run"):
+        done = dlcli(*command.split(), "--data-root", "b")
+        assert done.code == 0, done.err
+    assert "found separator" not in done.err
+    moved = ("data.train=b/train/t.csv", "data.test=b/test/t.csv")
+    assert dlcli("train", "--resume", "run", "training.epochs=3", *moved).code == 0
 
 
 def test_wrong_values_of_ignored_columns_do_not_matter(tmp_path: Path) -> None:
@@ -199,6 +299,19 @@ def test_files_of_one_name_have_separate_checksums(tmp_path: Path) -> None:
     checksums = load_splits(load_config({"task": "classification", "data": data}).config).info.checksums
     assert list(checksums) == ["train", "test"]
     assert len(set(checksums.values())) == 2
+
+
+def test_a_table_of_ten_thousand_columns_is_loaded(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 99, (60, 10_000))
+    lines = [",".join(map(str, row)) + f",{'ab'[i % 2]}" for i, row in enumerate(values.tolist())]
+    header = ",".join([*(f"c{i}" for i in range(10_000)), "y"])
+    (tmp_path / "t.csv").write_text("\n".join([header, *lines]) + "\n")
+    splits = load(tmp_path / "t.csv", target="y")
+    train = splits.input_scaling.invert(splits.train.inputs)
+    assert train.shape == (44, 10_000)
+    assert {tuple(row) for row in train.round().long()[:, :5].tolist()} <= {
+        tuple(row) for row in values[:, :5].tolist()
+    }
 
 
 def test_class_names_are_in_natural_order(tmp_path: Path) -> None:

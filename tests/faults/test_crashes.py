@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,10 @@ def whole(forge: Forge, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[
     return outcome(folder / "runs" / "run"), int(operations)
 
 
-def resume_or_train(forge: Forge, folder: Path) -> dict[str, Any]:
+def resume_or_train(forge: Forge, folder: Path, train: Sequence[str] = TRAIN) -> dict[str, Any]:
     """Resume the run in `folder`, or start it if it has no manifest, and return its outcome."""
     has_begun = (folder / "runs" / "run" / "manifest.json").exists()
-    ended = forge.run(*(RESUME if has_begun else TRAIN), folder=folder, fault=EAGER)
+    ended = forge.run(*(RESUME if has_begun else train), folder=folder, fault=EAGER)
     assert (ended.code, "Traceback" in ended.err) == (0, False), ended.err
     assert "damaged" not in ended.err
     return outcome(folder / "runs" / "run")
@@ -66,6 +67,24 @@ def test_results_are_identical_after_a_crash_at_every_file_operation(
 ) -> None:
     assert whole[1] >= 90
     crash_at_each_operation(forge, clean_place, whole, fault, stride)
+
+
+@pytest.mark.parametrize("stride", [11, pytest.param(1, marks=pytest.mark.long)])
+def test_a_run_on_a_table_is_identical_after_a_crash(forge: Forge, clean_place: Path, stride: int) -> None:
+    lines = [f"{i * 37 % 101 / 7:.4f};{'' if i % 9 == 4 else i % 5};{'abc'[i % 3]};{'yn'[i % 2]}" for i in range(900)]
+    Path("t.csv").write_text("\n".join(["x;n;kind;y", *lines]).replace(".", ",") + "\n")
+    Path("t.yaml").write_text("data: {name: csv, path: t.csv, target: y, missing: median}\n")
+    train = ["train", "-c", "t.yaml", *TRAIN[3:]]
+    ended = forge.run(*train, folder=clean_place, fault={**EAGER, "count": True})
+    assert ended.code == 0, ended.err
+    operations = int(Path("operations").read_text().split()[0])
+    expected = outcome(Path("runs/run"))
+    shutil.rmtree("runs")
+    for number in range(1, operations + 1, stride):
+        ended = forge.run(*train, folder=clean_place, fault={**EAGER, "half": True, "crash_at": number})
+        assert ended.code == -signal.SIGKILL, ended.err
+        assert resume_or_train(forge, clean_place, train) == expected, f"after a crash at operation {number}"
+        shutil.rmtree("runs")
 
 
 @pytest.mark.parametrize("stride", [6, pytest.param(1, marks=pytest.mark.long)])

@@ -103,6 +103,35 @@ def test_hostile_strings_do_not_reach_the_terminal_or_leave_the_folder(
     assert {path.name for path in clean_place.iterdir()} - before <= {"hostile.yaml", "runs"}
 
 
+def test_names_of_columns_and_classes_are_shown_as_text(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+    """Name every column and every category of a table by a hostile string, and the classes by some of each kind."""
+    names = list(dict.fromkeys(text.strip() for text in STRINGS))
+    names = [name for name in names if name and not re.search("[\ud800-\udfff]", name)]
+    classes = names[::12]
+    assert len(names) >= 200
+    with open("t.csv", "w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow([*names, "kind", "y"])
+        for i in range(3 * len(names)):
+            values = [i * (number + 1) % 7 for number in range(len(names))]
+            rows.writerow([*values, names[i * 5 % len(names)], classes[i % len(classes)]])
+    settings = "data: {name: csv, path: t.csv, target: y, max_categories: 300}\n"
+    Path("t.yaml").write_text(f"{settings}training: {{epochs: 1}}\nmodel: {{hidden_sizes: [4]}}\nplots: never\n")
+    for command in (
+        *("config init --data t.csv --target y -o new.yaml", "data check t.yaml", "train -c t.yaml --run-dir run"),
+        *("eval run", "predict run --index 0", "report run", "plot run", "explain -c t.yaml"),
+        *("runs show run --diagnose", "runs compare run run"),
+    ):
+        done = dlcli(*command.split())
+        check(done, command)
+        assert done.code == 0, (command, done.err)
+    page = Path("run/report.html").read_text(encoding="utf-8")
+    assert not INVISIBLE.search(page)
+    assert not INVISIBLE.search(Path("new.yaml").read_text(encoding="utf-8"))
+    Path("t.csv").write_text(Path("t.csv").read_text(encoding="utf-8").replace("3", "?!"), encoding="utf-8")
+    check(dlcli("data", "check", "t.yaml"), "a wrong value")
+
+
 def test_records_of_an_untrusted_run_folder_are_shown_as_text(
     dlcli: Callable[..., Finished], clean_place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

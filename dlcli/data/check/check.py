@@ -9,12 +9,14 @@ import numpy as np
 
 from dlcli.config.files import Source
 from dlcli.config.load import load_config
-from dlcli.config.schema import Config, ImageFolderData, TableData
+from dlcli.config.schema import Config, ImageFolderData, NpzData, TableData
 from dlcli.data.check.finding import DataCheck
 from dlcli.data.check.pictures import check_pictures
 from dlcli.data.check.table import check_table
+from dlcli.data.npz_source import prepare_npz
 from dlcli.data.propose import propose_config
 from dlcli.data.sources import load_splits
+from dlcli.data.table_source import prepare_table
 from dlcli.data.tables.table import Column
 
 
@@ -24,10 +26,10 @@ def check_data(config: Config) -> DataCheck:
     Raises:
         DataError: If the data cannot be used.
     """
-    if isinstance(config.data, TableData):
-        return _check_table(config, {})
     if isinstance(config.data, ImageFolderData):
         return check_pictures(config)
+    if checked := _check_table(config, {}):
+        return checked
     splits = load_splits(config)
     parts = {part: len(getattr(splits, part)) for part in ("train", "val", "test")}
     return DataCheck(config.data.name, config.task, splits.info.target_name, {}, parts, notes=splits.notes)
@@ -42,9 +44,15 @@ def check_file(path: str, target: str | None) -> DataCheck:
     """
     proposal = propose_config(path, target, None, Path())
     config = load_config(Source("the proposed config", proposal.text, "")).config
-    return _check_table(config, proposal.left_out) if isinstance(config.data, TableData) else check_pictures(config)
+    return _check_table(config, proposal.left_out) or check_data(config)
 
 
-def _check_table(config: Config, left_out: Mapping[str, tuple[Column, str]]) -> DataCheck:
+def _check_table(config: Config, left_out: Mapping[str, tuple[Column, str]]) -> DataCheck | None:
+    """Return the check of a table; None for other data."""
+    if not isinstance(config.data, TableData):
+        return None
+    table = prepare_npz(config) if isinstance(config.data, NpzData) else prepare_table(config)
+    if table is None:
+        return None
     with np.errstate(over="ignore", invalid="ignore"):  # squares of numbers above 1e154
-        return check_table(config, left_out)
+        return check_table(config, table, left_out)

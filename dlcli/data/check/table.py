@@ -13,7 +13,7 @@ from dlcli.data.check.splits import differs, duplicate_findings
 from dlcli.data.check.target import Outcome, class_findings, gives_away
 from dlcli.data.duplicates import find_duplicates, is_coarse
 from dlcli.data.encoding import ColumnInfo
-from dlcli.data.table_source import PreparedTable, encode_table, prepare_table
+from dlcli.data.table_source import PreparedTable, encode_table
 from dlcli.data.tables.numbers import NUMBER
 from dlcli.data.tables.table import Column
 
@@ -21,17 +21,14 @@ _FIRST_ROWS = 3
 _TOP = 5  # most frequent values
 
 
-def check_table(config: Config, left_out: Mapping[str, tuple[Column, str]]) -> DataCheck:
+def check_table(config: Config, table: PreparedTable, left_out: Mapping[str, tuple[Column, str]]) -> DataCheck:
     """Check the table of a config; of the test examples, only sizes, types, class names and copies are used.
 
     Args:
         config: Config with a table.
+        table: The table; its feature columns are released.
         left_out: Columns that `data.ignore` names, with all rows of the file, and why they are left out.
-
-    Raises:
-        DataError: If the table cannot be used; see `load_table`.
     """
-    table = prepare_table(config)
     cases = _cases(config, table, left_out)
     infos = {info.name: info for info in table.infos}
     parts = dict(zip(table.splits._fields, table.splits, strict=True))

@@ -5,46 +5,61 @@ from __future__ import annotations
 import hashlib
 import zipfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dlcli.data.tables.options import ReadOptions, check_names
+from dlcli.data.tables.parquet import column_of_series
 from dlcli.data.tables.records import shown
 from dlcli.data.tables.refuse import check_path
 from dlcli.data.tables.source import free_memory
+from dlcli.data.tables.table import Column, Table
 from dlcli.errors import DataError, one_line
 
+if TYPE_CHECKING:
+    import polars as pl
 
-class NpzArrays(NamedTuple):
+CLASS_NAMES, FEATURE_NAMES = "class_names", "feature_names"  # arrays that a file may have
+
+
+@dataclass(frozen=True)
+class NpzArrays:
     """Arrays of an NPZ file with n examples.
 
     Attributes:
-        inputs: Numbers or booleans of shape (n, ...).
-        targets: Numbers, booleans or texts of shape (n,), or numbers of shape (n, targets).
-        class_names: Names of the classes 0, 1, …; None if not asked for.
-        feature_names: Names of the values of one input; None if not asked for.
+        file: Path as shown in messages.
+        inputs: Features of shape (n, features), or bytes of pictures of shape (n, channels, height, width).
+        targets: Texts of shape (n,), or numbers or booleans of shape (n, targets).
+        class_names: Names of the classes 0, 1, …; () if the file has none.
+        feature_names: Names of the features; () for pictures.
         sha256: SHA-256 of the bytes of the file.
     """
 
+    file: str
     inputs: np.ndarray
     targets: np.ndarray
-    class_names: tuple[str, ...] | None
-    feature_names: tuple[str, ...] | None
+    class_names: tuple[str, ...]
+    feature_names: tuple[str, ...]
     sha256: str
 
+    @property
+    def has_pictures(self) -> bool:
+        """Whether the inputs are pictures."""
+        return self.inputs.ndim == 4
 
-def read_npz(
-    path: Path, inputs: str, targets: str, class_names: str | None = None, feature_names: str | None = None
-) -> NpzArrays:
-    """Read arrays by name from an NPZ file, never with pickle. NaN is a missing value.
+
+def read_npz(path: Path, inputs: str = "inputs", targets: str = "targets") -> NpzArrays:
+    """Read an NPZ file, never with pickle. NaN is a missing value.
+
+    The arrays `class_names` and `feature_names` are read if the file has them.
 
     Args:
         path: Local file, written by numpy.savez or savez_compressed.
         inputs: Name of the array of inputs.
         targets: Name of the array of targets.
-        class_names: Name of a one-dimensional array of texts.
-        feature_names: Name of a one-dimensional array of texts.
 
     Raises:
         DataError: If the file is no NPZ file, or an array is missing, of another type or of a length that does not fit.
@@ -61,18 +76,68 @@ def read_npz(
         raise file.error(targets, problem, "save one target, or one row of targets, per input")
     if wanted.dtype.kind != "U" or wanted.ndim == 2:
         file.check_numbers(targets, wanted)
-    if not len(values):
-        raise file.error(inputs, "has no examples", "save at least two examples")
-    names = file.names(feature_names)
-    count = int(np.prod(values.shape[1:]))
-    if feature_names is not None and names is not None and len(names) != count:
-        raise file.error(feature_names, f"has {len(names)} names for {count} features", "save one name per feature")
-    return NpzArrays(values, wanted, file.names(class_names), names, file.sha256)
+    for name, array in ((inputs, values), (targets, wanted)):
+        if not array.size:
+            raise file.error(name, f"has shape {array.shape}: it is empty", "save at least two examples")
+    class_names, feature_names = (file.names(name) if file.has(name) else () for name in (CLASS_NAMES, FEATURE_NAMES))
+    if values.ndim > 2:
+        feature_names, values = (), file.pictures(inputs, values)
+    elif not feature_names:
+        feature_names = tuple(f"x{i + 1}" for i in range(values.shape[1]))
+    elif len(feature_names) != values.shape[1]:
+        problem = f"has {len(feature_names)} names for {values.shape[1]} features"
+        raise file.error(FEATURE_NAMES, problem, "save one name per feature")
+    if class_names:
+        wanted = file.named(targets, wanted, class_names)
+    return NpzArrays(file.name, values, wanted, class_names, feature_names, file.sha256)
+
+
+def table_of_arrays(arrays: NpzArrays, target: str, options: ReadOptions) -> Table:
+    """Return features and targets as the columns of a table; of pictures, the targets only.
+
+    A feature has the types of a Parquet column with the same values.
+
+    Args:
+        arrays: Arrays of the file.
+        target: Name of the column of targets; with several, target_1, target_2, … .
+        options: `types`, `columns` and `ignored`.
+
+    Raises:
+        DataError: If a value is not finite, or does not fit the type in `options`.
+    """
+    names = list(target_names(arrays, target))
+    if twice := [name for name in names if name in arrays.feature_names]:
+        message = f"{arrays.file}: feature '{shown(twice[0])}' has the name of the target"
+        raise DataError(message, hint=f"give it another name in {FEATURE_NAMES}")
+    check_names(arrays.file, [*arrays.feature_names, *names], options)
+    columns: dict[str, Column] = {}
+    blocks = ((arrays.feature_names, arrays.inputs), (names, arrays.targets.reshape(len(arrays.targets), -1)))
+    for block_names, values in blocks:
+        for index, name in enumerate(block_names):
+            if options.wants(name):
+                columns[name] = column_of_series(arrays.file, _series(name, values[:, index]), options)
+    return Table(arrays.file, columns, len(arrays.targets), arrays.sha256, {}, class_names=arrays.class_names)
+
+
+def target_names(arrays: NpzArrays, target: str) -> tuple[str, ...]:
+    """Return the name of the column of targets, or target_1, target_2, … if there are several."""
+    count = arrays.targets[0].size
+    return (target,) if count == 1 else tuple(f"{target}_{i + 1}" for i in range(count))
+
+
+def _series(name: str, values: np.ndarray) -> pl.Series:
+    """Return values in the byte order of this machine; floats as float64, without NaN."""
+    import polars as pl
+
+    if values.dtype.kind == "f":
+        return pl.Series(name, values.astype(np.float64)).fill_nan(None)
+    native = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
+    return pl.Series(name, native.tolist() if values.dtype.kind == "U" else native)
 
 
 class _File:
     def __init__(self, path: Path) -> None:
-        self._path, self._name = path, one_line(str(path))
+        self._path, self.name = path, one_line(str(path))
         with path.open("rb") as file:
             self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         try:
@@ -80,8 +145,11 @@ class _File:
                 entries = archive.infolist()
         except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
             hint = "save the arrays with numpy.savez(FILE, inputs=..., targets=...)"
-            raise DataError(f"{self._name} is not an NPZ file, or it is damaged", hint=hint) from error
+            raise DataError(f"{self.name} is not an NPZ file, or it is damaged", hint=hint) from error
         self._sizes = {entry.filename.removesuffix(".npy"): entry.file_size for entry in entries}
+
+    def has(self, name: str) -> bool:
+        return name in self._sizes
 
     def array(self, name: str) -> np.ndarray:
         if name not in self._sizes:
@@ -99,6 +167,11 @@ class _File:
             raise self.error(name, "is damaged", "save the file again with numpy.savez") from error
         if not isinstance(array, np.ndarray):
             raise self.error(name, "is no array", "save the file again with numpy.savez")
+        if array.dtype.kind == "U":
+            try:
+                "".join(array.flat).encode()
+            except UnicodeEncodeError as error:
+                raise self.error(name, "has a text that is not valid Unicode", "correct the text") from error
         return array
 
     def check_numbers(self, name: str, array: np.ndarray) -> None:
@@ -110,9 +183,42 @@ class _File:
             count = int(np.isinf(array).sum())
             raise self.error(name, f"has {count:,} infinite values, the first at {place}", "replace them, or use NaN")
 
-    def names(self, name: str | None) -> tuple[str, ...] | None:
-        if name is None:
-            return None
+    def pictures(self, name: str, array: np.ndarray) -> np.ndarray:
+        """Return pictures with their channels.
+
+        Raises:
+            DataError: If the array has no bytes, or another shape.
+        """
+        if array.dtype != np.uint8:
+            hint = "save pictures as uint8 from 0 to 255, or features with shape (n, features)"
+            raise self.error(name, f"has shape {array.shape} and type {array.dtype} instead of uint8", hint)
+        if array.ndim == 3:
+            return array[:, None]
+        if array.ndim == 4 and array.shape[1] in (1, 3):
+            return array
+        hint = "save one channel or three: (n, height, width) or (n, channels, height, width)"
+        if array.ndim == 4 and array.shape[3] in (1, 3):
+            hint = f"put the channels first: {one_line(name)}.transpose(0, 3, 1, 2)"
+        raise self.error(name, f"has shape {array.shape}, which is none of pictures", hint)
+
+    def named(self, name: str, targets: np.ndarray, class_names: tuple[str, ...]) -> np.ndarray:
+        """Return targets as texts, each the name of its class.
+
+        Raises:
+            DataError: If a target is no index into the names, and none of them.
+        """
+        if targets.ndim == 2 or targets.dtype.kind not in "iuU":
+            problem = f"has shape {targets.shape} and type {targets.dtype}, which are no indices into {CLASS_NAMES}"
+            raise self.error(name, problem, f"save one whole number per input, or leave out {CLASS_NAMES}")
+        is_text = targets.dtype.kind == "U"
+        wrong = ~np.isin(targets, class_names) if is_text else (targets < 0) | (targets >= len(class_names))
+        if wrong.any():
+            row = int(wrong.argmax())
+            problem = f"has {str(targets[row])!r} at {row}, which is no class of the {len(class_names)} {CLASS_NAMES}"
+            raise self.error(name, problem, f"correct it, or add its class to {CLASS_NAMES}")
+        return targets if is_text else np.array(class_names)[targets]
+
+    def names(self, name: str) -> tuple[str, ...]:
         array = self.array(name)
         if array.ndim != 1 or array.dtype.kind != "U":
             problem = f"has type {array.dtype} and shape {array.shape} instead of a list of texts"
@@ -125,4 +231,4 @@ class _File:
         return names
 
     def error(self, name: str, problem: str, hint: str) -> DataError:
-        return DataError(f"{self._name}: array '{shown(name)}' {problem}", hint=hint)
+        return DataError(f"{self.name}: array '{shown(name)}' {problem}", hint=hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 MISSING_WORDS = ("NA", "N/A", "NaN", "null", "?", "-", "na", "n/a", "nan", "NAN", "NULL", "Null")
 EXACT = 2**53  # every integer up to here is a float64
+_LARGE = 1 << 20  # bytes
 _LEADING_ZERO = r"^0[0-9]"
 _INTEGER = re.compile(r"[+-]?\d+(\.0*)?", re.ASCII)
 _OTHER_MARK = re.compile(r"[+-]?\d+((,\d+)+(\.\d+)?|\.\d+)", re.ASCII)
@@ -32,7 +34,6 @@ class Numbers:
         name: Name of the column.
         column: Name of the column in the blocks.
         forced: Whether the user has typed that this is a number.
-        parts: float64 values of the blocks, NaN where missing.
         numbers: Count of numbers.
         bad: Count of values that are neither numbers nor missing.
         first_bad: Row and text of the first of them.
@@ -43,13 +44,29 @@ class Numbers:
     name: str
     column: str
     forced: bool = False
-    parts: list[np.ndarray] = field(default_factory=list)
     numbers: int = 0
     bad: int = 0
     first_bad: tuple[int, str] = (0, "")
     words: set[str] = field(default_factory=set)
     reason: str = ""
     grouped: bool = False
+    count: int = 0
+    memory: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
+
+    def append(self, values: np.ndarray) -> None:
+        """Append the float64 values of a block, NaN where missing."""
+        end = self.count + len(values)
+        if end > len(self.memory):
+            larger = _reserve(max(end, 2 * len(self.memory)))
+            larger[: self.count] = self.values
+            self.memory = larger
+        self.memory[self.count : end] = values
+        self.count = end
+
+    @property
+    def values(self) -> np.ndarray:
+        """Values so far."""
+        return self.memory[: self.count]
 
     @property
     def is_number(self) -> bool:
@@ -83,6 +100,15 @@ class Numbers:
         return f"{numbers}; the first that is none is '{shown(text)}' in data row {row + 1:,}"
 
 
+def _reserve(count: int) -> np.ndarray:
+    """Return memory for float64 values. Large memory takes space only where it is filled, and all of it is returned.
+
+    malloc would keep the memory of released columns, in pieces between the others.
+    """
+    size = 8 * count
+    return np.empty(count) if size < _LARGE else np.frombuffer(mmap.mmap(-1, size), dtype=np.float64)
+
+
 def add_numbers(
     columns: Sequence[Numbers], frame: pl.DataFrame, row: int, decimal: str, missing: Collection[str]
 ) -> None:
@@ -100,6 +126,11 @@ def add_numbers(
     if not columns:
         return
     texts = frame.select([column.column for column in columns])
+    if texts.dtypes[0].is_float():
+        for column, series in zip(columns, texts, strict=True):
+            column.numbers += len(series) - series.null_count()
+            column.append(series.to_numpy())  # NaN for null
+        return
     if decimal == ",":
         texts = _with_points(columns, texts)
     floats = texts.select(pl.all().cast(pl.Float64, strict=False))
@@ -115,7 +146,7 @@ def add_numbers(
             column.reason = _inexact(text, values)
         if math.isfinite(sums[index]) and not values.null_count():  # a sum that overflows takes the careful way
             column.numbers += len(text)
-            column.parts.append(np.array(values.to_numpy()))  # a view would keep more memory of polars
+            column.append(values.to_numpy())
         else:
             _add_with_gaps(column, text, values, row, missing)
 
@@ -176,4 +207,4 @@ def _add_with_gaps(column: Numbers, text: pl.Series, values: pl.Series, row: int
     if len(wrong) and not column.bad:
         column.first_bad = (row + int(wrong[0]), text[int(wrong[0])].removesuffix(" (decimal point)"))
     column.bad += len(wrong)
-    column.parts.append(array)
+    column.append(array)

@@ -56,11 +56,16 @@ def read_parquet(path: Path, options: ReadOptions | None = None) -> Table:
             raise DataError(f"{name} cannot be read as Parquet: {reason}", hint="write the file again") from error
     if not frame.height:
         raise DataError(f"{name} has no rows", hint="write a table with at least two rows")
-    columns = {series.name: _column(name, series, options) for series in frame}
+    columns = {series.name: column_of_series(name, series, options) for series in frame}
     return Table(name, columns, frame.height, sha256, {})
 
 
-def _column(file: str, series: pl.Series, options: ReadOptions) -> Column:
+def column_of_series(file: str, series: pl.Series, options: ReadOptions) -> Column:
+    """Return a column of a file with the type that fits it.
+
+    Raises:
+        DataError: If its type cannot be used, or a value is wrong.
+    """
     import polars as pl
 
     kind = series.dtype
@@ -86,7 +91,8 @@ def _from_numbers(file: str, series: pl.Series, options: ReadOptions) -> Column:
     forced = options.types.get(series.name)
     is_boolean = series.dtype == pl.Boolean
     if forced == "category" or (forced == "boolean" and not is_boolean):
-        return _from_texts(file, series.cast(pl.String).str.strip_suffix(".0"), options)
+        known = series.fill_nan(None) if series.dtype.is_float() else series
+        return _from_texts(file, known.cast(pl.String).str.strip_suffix(".0"), options)
     if not forced and series.dtype.is_integer() and _largest(series) > EXACT:
         column = _from_texts(file, series.cast(pl.String), options)
         note = f"integers with more digits than a number keeps, such as {_largest(series)}"
@@ -122,7 +128,7 @@ def _from_texts(file: str, series: pl.Series, options: ReadOptions) -> Column:
         add_numbers([number], pl.DataFrame({"0": texts}), 0, ".", ("", *words))
         if number.bad:
             raise _error(file, *_first(number), number.bad - 1, "is not a finite number")
-        return Column(series.name, "number", number.parts[0], (), number.note)
+        return Column(series.name, "number", number.values, (), number.note)
     column = Texts(series.name, "0")
     column.add(texts)
     try:

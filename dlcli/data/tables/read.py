@@ -1,15 +1,12 @@
-"""Strict reading of tables: `read_csv`, `read_parquet` and `read_npz`."""
+"""Strict reading of tables: `read_csv` and `read_parquet`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-import numpy as np
-
 from dlcli.data.tables.csv_blocks import fast_blocks, slow_blocks
-from dlcli.data.tables.npz import NpzArrays, read_npz
 from dlcli.data.tables.numbers import MISSING_WORDS, Numbers, add_numbers
 from dlcli.data.tables.options import ReadOptions, bad_number_hint, check_marks, check_names, typed
 from dlcli.data.tables.parquet import read_parquet
@@ -24,9 +21,9 @@ from dlcli.errors import DataError
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["NpzArrays", "ReadOptions", "read_csv", "read_npz", "read_parquet"]
+__all__ = ["ReadOptions", "read_csv", "read_parquet"]
 
-_Blocks = Callable[[Source, Layout], "Iterator[tuple[pl.DataFrame, bool]]"]
+_Blocks = Callable[[Source, Layout, Collection[str]], "Iterator[tuple[pl.DataFrame, bool]]"]
 
 
 def read_csv(path: Path, options: ReadOptions | None = None) -> Table:
@@ -117,11 +114,12 @@ class _Reader:
         return Texts(column.name, key, note=column.note)
 
     def _frames(self) -> Iterator[tuple[pl.DataFrame, bool]]:
-        """Yield the blocks, with texts that the user calls missing emptied."""
+        """Yield the blocks, with texts that the user calls missing emptied; numbers may be float64 already."""
         import polars as pl
 
         nulls = [] if self._options.null_values == "auto" else list(self._options.null_values)
-        for frame, plain in self._blocks(self._source, self._layout):
+        parsed = self._numbers.keys() if not nulls and self._layout.decimal == "." else ()
+        for frame, plain in self._blocks(self._source, self._layout, parsed):
             emptied = frame
             if nulls:
                 missing = pl.all().is_in(nulls)
@@ -140,7 +138,7 @@ class _Reader:
             key = str(index)
             if key in self._numbers:
                 number = self._numbers.pop(key)
-                columns[name] = Column(name, "number", np.concatenate(number.parts), (), number.note)
+                columns[name] = Column(name, "number", number.values, (), number.note)
             elif key in self._texts:
                 columns[name] = self._text_column(self._texts.pop(key), line_of)
         layout = self._layout

@@ -52,7 +52,8 @@ def check_path(path: Path) -> None:
         mode = os.stat(path).st_mode
     except (OSError, ValueError) as error:
         reason = "does not exist" if isinstance(error, FileNotFoundError) else "cannot be read"
-        raise DataError(f"{name} {reason}", hint="check data.path, which is relative to the config") from error
+        hint = "check data.path, which is relative to the config; for a run whose data has moved, use --data-root DIR"
+        raise DataError(f"{name} {reason}", hint=hint) from error
     if stat.S_ISREG(mode):
         return
     if stat.S_ISDIR(mode):

@@ -22,12 +22,13 @@ class Rows:
     """Columns of one file, or of several below each other.
 
     Attributes:
-        tables: Files in order.
+        tables: Files in order, without their columns.
+        columns: Columns by name, which are released one by one when the inputs are made from them.
         part: Index of the file of each row.
     """
 
     tables: tuple[Table, ...]
-    columns: Mapping[str, Column]
+    columns: dict[str, Column]
     part: np.ndarray
 
     def place(self, row: int) -> str:
@@ -55,23 +56,41 @@ class Kept:
 
     def column(self, name: str) -> Column:
         """Return the used rows of a column."""
-        return self.rows.columns[name].take(self.index)
+        column = self.rows.columns[name]
+        return column if len(self.index) == len(column.values) else column.take(self.index)
+
+    def take(self, name: str) -> Column:
+        """Return the used rows of a column, and release the column."""
+        column = self.column(name)
+        del self.rows.columns[name]
+        return column
+
+    def values(self, values: np.ndarray) -> np.ndarray:
+        """Return the used rows of an array of all rows; the array itself if all are used."""
+        return values if len(self.index) == len(values) else values[self.index]
 
 
 def read_rows(data: TableData, targets: Mapping[str, ForcedKind]) -> Rows:
-    """Read the file, or the files of the splits, below each other."""
-    files = [data.path] if data.path is not None else [data.train, data.val, data.test]
-    given = [Path(file) for file in files if file is not None]
-    options = _options(data, targets)
-    tables = tuple((read_csv if isinstance(data, CsvData) else read_parquet)(file, options) for file in given)
+    """Read the CSV or Parquet file, or the files of the splits, below each other."""
+    options = read_options(data, targets)
+    read = read_csv if isinstance(data, CsvData) else read_parquet
+    return stack_tables([read(Path(file), options) for file in data.files().values()])
+
+
+def stack_tables(tables: Sequence[Table]) -> Rows:
+    """Return the rows of tables below each other, with the columns of the first; the tables lose theirs.
+
+    Raises:
+        DataError: If a table lacks a column, or has another type of it.
+    """
     for table in tables[1:]:
         if missing := [name for name in tables[0].columns if name not in table.columns]:
             raise DataError(
                 f"{table.file} lacks the column {missing[0]!r} of {tables[0].file}",
                 hint="add it, or list data.features",
             )
-    columns = {name: _stack([table.columns[name] for table in tables], tables) for name in tables[0].columns}
-    return Rows(tables, columns, np.repeat(np.arange(len(tables)), [table.rows for table in tables]))
+    columns = {name: _stack([table.columns.pop(name) for table in tables], tables) for name in [*tables[0].columns]}
+    return Rows(tuple(tables), columns, np.repeat(np.arange(len(tables)), [table.rows for table in tables]))
 
 
 def _stack(columns: Sequence[Column], tables: Sequence[Table]) -> Column:
@@ -94,7 +113,7 @@ def _stack(columns: Sequence[Column], tables: Sequence[Table]) -> Column:
     return Column(first.name, first.kind, np.concatenate(parts), categories, first.note)
 
 
-def _options(data: TableData, targets: Mapping[str, ForcedKind]) -> ReadOptions:
+def read_options(data: TableData, targets: Mapping[str, ForcedKind]) -> ReadOptions:
     """Return how to read the files; the type of a target follows from the task."""
     types = {**data.types, **targets}
     if not isinstance(data, CsvData):

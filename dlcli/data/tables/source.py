@@ -15,7 +15,7 @@ from typing import IO, Any
 from dlcli.data.tables.refuse import check_content
 from dlcli.errors import DataError, one_line
 
-BLOCK = 16 << 20  # bytes of text per block: small next to the table, large enough for all threads
+BLOCK = 8 << 20  # bytes of text per block: small next to the table, large enough for all threads
 _LONGEST_RECORD = 64 << 20
 _BOMS = {  # UTF-32 first: its mark begins like that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32",

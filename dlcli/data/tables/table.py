@@ -56,14 +56,16 @@ class Table:
         sha256: SHA-256 of the bytes of the file.
         found: Separator, decimal mark and encoding of a CSV file, as given or found.
         line_of: Function behind `locate`.
+        class_names: Names of the classes in the order of their labels, if the file has such an order.
     """
 
     file: str
-    columns: Mapping[str, Column]
+    columns: dict[str, Column]
     rows: int
     sha256: str
     found: Mapping[str, str]
     line_of: Callable[[int], int] = field(default=lambda row: row + 1, repr=False, compare=False)
+    class_names: tuple[str, ...] = ()
 
     def locate(self, row: int) -> int:
         """Return the line of data row `row`, counted from 0, in the file; row + 1 for files without lines.

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dlcli.data.tables.read import ReadOptions, read_csv, read_npz, read_parquet
+from dlcli.data.tables.npz import read_npz, table_of_arrays
+from dlcli.data.tables.read import ReadOptions, read_csv, read_parquet
 from dlcli.errors import DataError
 
 pl = pytest.importorskip("polars")
@@ -116,16 +117,33 @@ def test_parquet_file_with_brackets_in_its_name_reads_itself(clean_place: Path) 
 
 def test_npz_arrays_are_read_by_name(clean_place: Path) -> None:
     inputs, targets = np.arange(6, dtype=np.float32).reshape(3, 2), np.array([0, 1, 0])
-    np.savez("a.npz", x=inputs, y=targets, names=np.array(["no", "yes"]), columns=np.array(["u", "v"]))
-    arrays = read_npz(Path("a.npz"), "x", "y", "names", "columns")
+    np.savez("a.npz", x=inputs, y=targets, class_names=np.array(["no", "yes"]), feature_names=np.array(["u", "v"]))
+    arrays = read_npz(Path("a.npz"), "x", "y")
     np.testing.assert_array_equal(arrays.inputs, inputs)
-    np.testing.assert_array_equal(arrays.targets, targets)
+    assert arrays.targets.tolist() == ["no", "yes", "no"]
     assert (arrays.class_names, arrays.feature_names) == (("no", "yes"), ("u", "v"))
     assert arrays.sha256 == hashlib.sha256(Path("a.npz").read_bytes()).hexdigest()
-    assert read_npz(Path("a.npz"), "x", "y")[2:4] == (None, None)
+    np.savez("a.npz", inputs=inputs, targets=targets)
+    arrays = read_npz(Path("a.npz"))
+    assert (arrays.class_names, arrays.feature_names) == ((), ("x1", "x2"))
 
 
-GOOD = {"x": np.ones((3, 2)), "y": np.array([0, 1, 0]), "c": np.array(["a", "b"]), "f": np.array(["u", "v"])}
+@pytest.mark.parametrize("dtype", [">f8", "<f4", "f2", ">i2", "u1", "u8", "?"])
+def test_npz_columns_have_the_values_of_any_numeric_type(dtype: str, clean_place: Path) -> None:
+    values = np.asfortranarray(np.array([[0, 1], [1, 0], [1, 1]], dtype=dtype))
+    np.savez("a.npz", inputs=values, targets=values)
+    columns = table_of_arrays(read_npz(Path("a.npz")), "y", ReadOptions(types={"y_2": "category"})).columns
+    assert list(columns) == ["x1", "x2", "y_1", "y_2"]
+    assert columns["x2"].values.tolist() == [1, 0, 1]
+    assert columns["y_2"].categories == (("false", "true") if dtype == "?" else ("0", "1"))
+
+
+GOOD = {
+    "x": np.ones((3, 2)),
+    "y": np.array([0, 1, 0]),
+    "class_names": np.array(["a", "b"]),
+    "feature_names": np.array(["u", "v"]),
+}
 
 
 @pytest.mark.parametrize(
@@ -135,22 +153,41 @@ GOOD = {"x": np.ones((3, 2)), "y": np.array([0, 1, 0]), "c": np.array(["a", "b"]
         ({"x": np.ones(3)}, r"array 'x' has shape \(3,\) instead of \(examples, features\)"),
         ({"x": np.array([["a"], ["b"], ["c"]])}, "array 'x' has type <U1 instead of numbers"),
         ({"x": np.ones((3, 2), dtype=complex)}, "array 'x' has type complex128 instead of numbers"),
-        ({"x": np.array([[1.0], [np.inf], [2.0]]), "f": np.array(["u"])}, r"1 infinite values, the first at \(1, 0\)"),
-        ({"x": np.ones((0, 2)), "y": np.ones(0)}, "array 'x' has no examples"),
+        ({"x": np.array([[1.0], [np.inf], [2.0]])}, r"1 infinite values, the first at \(1, 0\)"),
+        ({"x": np.ones((0, 2)), "y": np.ones(0)}, r"array 'x' has shape \(0, 2\): it is empty"),
+        ({"x": np.ones((3, 0))}, r"array 'x' has shape \(3, 0\): it is empty"),
+        ({"x": np.ones((3, 4, 4))}, r"array 'x' has shape \(3, 4, 4\) and type float64 instead of uint8"),
+        ({"x": np.ones((3, 4, 4, 3), np.uint8)}, r"array 'x' has shape \(3, 4, 4, 3\), which is none of pictures"),
+        ({"x": np.ones((3, 1, 1, 4, 4), np.uint8)}, "which is none of pictures"),
+        ({"y": None}, "array 'y' is not in the file"),
         ({"y": np.array([0, 1])}, r"array 'y' has shape \(2,\), which does not fit 3 inputs"),
         ({"y": np.array(5)}, r"array 'y' has shape \(\), which does not fit"),
         ({"y": np.array([{}, {}, {}])}, r"array 'y' holds Python objects \(pickle\)"),
-        ({"c": np.array(["a", "a"])}, "array 'c' has 'a' twice"),
-        ({"c": np.array([1, 2])}, "array 'c' has type int64"),
-        ({"f": np.array(["u"])}, "array 'f' has 1 names for 2 features"),
+        ({"y": np.array([b"a", b"b", b"a"])}, r"array 'y' has type \|S1 instead of numbers"),
+        ({"y": np.array([0, 2, 0])}, "array 'y' has '2' at 1, which is no class of the 2 class_names"),
+        ({"y": np.array([0, -1, 0])}, "array 'y' has '-1' at 1, which is no class"),
+        ({"y": np.array(["a", "c", "b"])}, "array 'y' has 'c' at 1, which is no class"),
+        ({"y": np.array(["a", "\ud800", "b"])}, "array 'y' has a text that is not valid Unicode"),
+        ({"y": np.array([0.0, 1.0, 0.0])}, "type float64, which are no indices into class_names"),
+        ({"y": np.eye(3, 2, dtype=int)}, r"shape \(3, 2\) and type int64, which are no indices into class_names"),
+        ({"class_names": np.array(["a", "a"])}, "array 'class_names' has 'a' twice"),
+        ({"class_names": np.array([1, 2])}, "array 'class_names' has type int64"),
+        ({"feature_names": np.array(["u"])}, "array 'feature_names' has 1 names for 2 features"),
+        ({"feature_names": np.array(["u", ""])}, "array 'feature_names' has an empty name"),
     ],
 )
 def test_npz_arrays_that_do_not_fit_are_refused(change: dict[str, object], message: str, clean_place: Path) -> None:
     arrays = {name: array for name, array in {**GOOD, **change}.items() if array is not None}
     np.savez("a.npz", **arrays)  # type: ignore[arg-type]
     with pytest.raises(DataError, match=f"a.npz: {message}" if message.startswith("array") else message) as error:
-        read_npz(Path("a.npz"), "x", "y", "c", "f")
+        read_npz(Path("a.npz"), "x", "y")
     assert error.value.hint
+
+
+def test_a_feature_with_the_name_of_the_target_is_refused(clean_place: Path) -> None:
+    np.savez("a.npz", inputs=np.ones((3, 1)), targets=np.arange(3), feature_names=np.array(["y"]))
+    with pytest.raises(DataError, match=r"a\.npz: feature 'y' has the name of the target"):
+        table_of_arrays(read_npz(Path("a.npz")), "y", ReadOptions())
 
 
 def test_damaged_npz_files_are_refused(clean_place: Path) -> None:
@@ -160,7 +197,7 @@ def test_damaged_npz_files_are_refused(clean_place: Path) -> None:
     for content in (b"", b"PK\x03\x04", whole[:-30], whole[:place] + b"\xff" * 30 + whole[place + 30 :]):
         Path("a.npz").write_bytes(content)
         with pytest.raises(DataError, match=r"a\.npz"):
-            read_npz(Path("a.npz"), "x", "y", "c", "f")
+            read_npz(Path("a.npz"), "x", "y")
     with zipfile.ZipFile("a.npz", "w") as archive:
         archive.writestr("x.npy", b"no array")
     with pytest.raises(DataError, match="array 'x' is no array"):

@@ -53,9 +53,10 @@ class Plan(NamedTuple):
     why: str
 
 
-# On tables of 100 to 500 rows, 5,000 steps and two layers overfit; on 1,000 and more rows, they are better.
+# On six tables of 100 to 500 rows, val/loss of the first two plans differs by less than its standard error over five
+# seeds, or nearly so: the first is chosen since it takes a third of the time.
 _PLANS = {
-    1_000: Plan([32], 1_500, 64, "few examples: one small layer and few steps, against overfitting"),
+    1_000: Plan([32], 1_500, 64, "few examples: one small layer and few steps, which take less time"),
     100_000: Plan([64, 32], 5_000, 64, "two small layers"),
 }
 _LARGE = Plan([128, 64], 5_000, 256, "many examples: larger layers and batches")

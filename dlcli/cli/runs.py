@@ -61,7 +61,6 @@ def show_command(
 
     Example: dlcli runs show --json
     """
-    from dlcli.runs.manifest import command_line
     from dlcli.runs.run import open_run
 
     opened = open_run(choose_run(run))
@@ -78,7 +77,7 @@ def show_command(
         f"run       {opened.path}",
         f"status    {summary['status']}",
         f"started   {manifest.get('started')}",
-        f"command   {command_line(manifest)}",
+        f"command   {opened.command}",
         f"device    {manifest.get('device')}, {_count(manifest.get('threads'), 'thread')}",
         f"versions  {', '.join(f'{name} {version}' for name, version in versions.items())}",
         f"git       {manifest.get('git_commit') or 'no commit'}",

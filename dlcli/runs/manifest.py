@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -57,16 +56,6 @@ def describe_start(command: Sequence[str]) -> dict[str, Any]:
         "pid": os.getpid(),
         "host": platform.node(),
     }
-
-
-def command_line(manifest: Mapping[str, Any]) -> str:
-    """Return the command that started a run, quoted for a shell; "" if the manifest does not have it."""
-    command = manifest.get("command")
-    if not isinstance(command, (list, tuple)) or not command:
-        return ""
-    program, *arguments = map(str, command)
-    is_dlcli = Path(program).name in ("__main__.py", "dlcli")
-    return shlex.join(["dlcli" if is_dlcli else program, *arguments])
 
 
 def describe_environment(device: torch.device) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dlcli.config.load import LoadedConfig, load_config
@@ -63,6 +65,16 @@ class Run:
     def summary(self) -> Mapping[str, Any]:
         """Contents of summary.json; the status alone while there is no such file."""
         return self.folder.read_summary()
+
+    @property
+    def command(self) -> str:
+        """Command that started the run, quoted for a shell; "" if the manifest does not have it."""
+        command = self.manifest.get("command")
+        if not isinstance(command, (list, tuple)) or not command:
+            return ""
+        program, *arguments = map(str, command)
+        is_dlcli = Path(program).name in ("__main__.py", "dlcli")
+        return shlex.join(["dlcli" if is_dlcli else program, *arguments])
 
     @property
     def status(self) -> str:

@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -118,7 +119,7 @@ class Source:
             Unusual: If a record is longer than 64 MB, probably after an unclosed quote.
         """
         rest = b""
-        for text in self._decoded():
+        for text in _one_ahead(self._decoded()):  # reading and hashing take as long as half of the parsing
             block = rest + text if rest else text
             end = _end_of_records(block)
             rest = block[end:]
@@ -156,6 +157,15 @@ def _end_of_records(block: bytes) -> int:
             return position + 1
         end = position
     return 0
+
+
+def _one_ahead(items: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield items while a thread already computes the next one."""
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(next, items, None)
+        while (item := pending.result()) is not None:
+            pending = pool.submit(next, items, None)
+            yield item
 
 
 class _Hashing(io.RawIOBase):

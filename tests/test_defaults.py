@@ -102,6 +102,12 @@ def test_two_lines_learn_and_are_not_diagnosed_as_ill(clean_place: Path, data: s
     assert [finding.statement for finding in run.diagnose().findings if finding.severity == "problem"] == []
 
 
+def test_no_seed_gets_stuck_at_the_linear_solution(clean_place: Path) -> None:
+    config = two_lines(clean_place, "{name: synthetic_classification}")
+    results = [final_result(load_config(config, [f"seed={seed}"]).config) for seed in range(SEEDS)]
+    assert min(results) > 0.95, "with half the learning rate, two of five reach 0.89"
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("data", [*BOUNDS, "{name: fashion_mnist}"])

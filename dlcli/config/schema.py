@@ -520,7 +520,7 @@ class SgdOptimizer(OptimizerSection):
 
     name: Literal["sgd"] = "sgd"
     """Optimization algorithm."""
-    lr: PositiveFloat = 0.05
+    lr: PositiveFloat = 0.1
     """Peak learning rate; the scheduler multiplies it by a factor of at most 1."""
     momentum: FractionOrZero = 0.9
     """Fraction of the previous update that is added to the next one."""

@@ -61,7 +61,7 @@ def test_overrides_are_read_as_yaml_and_the_last_one_wins() -> None:
 
 def test_null_resets_a_setting_or_a_section_to_its_default() -> None:
     config = load_config("digits", ["optimizer=null", "training.epochs=null"]).config
-    assert (config.optimizer.lr, config.training.epochs) == (0.05, 239)
+    assert (config.optimizer.lr, config.training.epochs) == (0.1, 239)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dlcli.config.schema import TableData
+from dlcli.data.tables.rows import Kept
 from dlcli.data.tables.table import Column
 from dlcli.data.tables.texts import parse_dates
 from dlcli.errors import DataError
@@ -23,6 +25,58 @@ class RowSplits(NamedTuple):
     train: np.ndarray
     val: np.ndarray
     test: np.ndarray
+
+
+def split_rows(kept: Kept, data: TableData, labels: np.ndarray | None, seed: int) -> RowSplits:
+    """Return the splits of a table, by files, a column, time, groups or at random, as its settings say.
+
+    Args:
+        kept: Rows to split.
+        data: Settings of the table.
+        labels: Class of each row; None for regression.
+        seed: Seed of val; test is the same for all seeds.
+
+    Raises:
+        DataError: If a split would be empty, or the settings contradict the table.
+    """
+    if data.path is None:
+        return _split_by_file(kept, data, labels, seed)
+    if data.split is not None:
+        return _with_val(split_by_column(kept.column(data.split)), data, labels, seed)
+    if data.time is not None:
+        return split_by_time(kept.column(data.time), data.test_fraction, data.val_fraction)
+    if data.group is not None:
+        return split_by_group(kept.column(data.group), labels, data.test_fraction, data.val_fraction, seed)
+    return split_at_random(len(kept.index), labels, data.test_fraction, data.val_fraction, seed)
+
+
+def _with_val(splits: RowSplits, data: TableData, labels: np.ndarray | None, seed: int) -> RowSplits:
+    """Return splits with val, which is drawn from train if a column of splits has none, as for files.
+
+    Raises:
+        DataError: If the column has a val that `data.val_fraction` denies.
+    """
+    if len(splits.val) and not data.val_fraction:
+        message = f"data.val_fraction is 0, and column {data.split!r} has examples of val"
+        raise DataError(message, hint="remove data.val_fraction")
+    if len(splits.val) or not data.val_fraction:
+        return splits
+    val = draw(splits.train, labels, data.val_fraction, seed, "validation")
+    return RowSplits(without(splits.train, val), val, splits.test)
+
+
+def _split_by_file(kept: Kept, data: TableData, labels: np.ndarray | None, seed: int) -> RowSplits:
+    """Return the rows of each file; a split without a file is drawn from the rows of train."""
+    part = kept.rows.part[kept.index]
+    rows = {name: np.flatnonzero(part == number) for number, name in enumerate(data.files())}
+    train = rows["train"]
+    if "test" not in rows:
+        rows["test"] = draw(train, labels, data.test_fraction, 0, "test")
+        train = without(train, rows["test"])
+    if "val" not in rows:
+        rows["val"] = draw(train, labels, data.val_fraction, seed, "validation") if data.val_fraction else train[:0]
+        train = without(train, rows["val"])
+    return RowSplits(train, rows["val"], rows["test"])
 
 
 def split_by_column(column: Column) -> RowSplits:

@@ -13,15 +13,7 @@ from dlcli.config.schema import AUTO_SETTINGS, Config, TableData
 from dlcli.config.suggest import closest
 from dlcli.data.encoding import ColumnInfo, encode_splits, fit_column
 from dlcli.data.folders import natural_key
-from dlcli.data.row_splits import (
-    RowSplits,
-    draw,
-    split_at_random,
-    split_by_column,
-    split_by_group,
-    split_by_time,
-    without,
-)
+from dlcli.data.row_splits import RowSplits, split_rows
 from dlcli.data.scaling import Scaling, fit_scaling
 from dlcli.data.splits import DataInfo, Split, Splits
 from dlcli.data.table_notes import class_notes, column_notes, layout_notes, unknown_notes
@@ -87,7 +79,7 @@ def prepare_rows(config: Config, rows: Rows, targets: Sequence[str]) -> Prepared
     names = _feature_names(rows, data, targets)
     kept = rows.select(complete_rows(rows, data, names, targets))
     class_names, labels = number_labels(kept, targets) if config.task == "classification" else ((), None)
-    splits = _split_rows(kept, data, labels, config.seed)
+    splits = split_rows(kept, data, labels, config.seed)
     infos = tuple(fit_column(kept.column(name), splits.train, data.missing, data.min_frequency) for name in names)
     layout = _layout(data, rows)
     notes = [*layout_notes(data, layout), *column_notes(rows, names), *unknown_notes(kept, infos, splits, data)]
@@ -253,44 +245,3 @@ def _number_classes(
             target, bad, f"has the class {name!r}, which no training example has", "split the data in another way"
         )
     return tuple(names[code] for code in known), numbered
-
-
-def _split_rows(kept: Kept, data: TableData, labels: np.ndarray | None, seed: int) -> RowSplits:
-    if data.path is None:
-        return _split_by_file(kept, data, labels, seed)
-    if data.split is not None:
-        return _with_val(split_by_column(kept.column(data.split)), data, labels, seed)
-    if data.time is not None:
-        return split_by_time(kept.column(data.time), data.test_fraction, data.val_fraction)
-    if data.group is not None:
-        return split_by_group(kept.column(data.group), labels, data.test_fraction, data.val_fraction, seed)
-    return split_at_random(len(kept.index), labels, data.test_fraction, data.val_fraction, seed)
-
-
-def _with_val(splits: RowSplits, data: TableData, labels: np.ndarray | None, seed: int) -> RowSplits:
-    """Return splits with val, which is drawn from train if a column of splits has none, as for files.
-
-    Raises:
-        DataError: If the column has a val that `data.val_fraction` denies.
-    """
-    if len(splits.val) and not data.val_fraction:
-        message = f"data.val_fraction is 0, and column {data.split!r} has examples of val"
-        raise DataError(message, hint="remove data.val_fraction")
-    if len(splits.val) or not data.val_fraction:
-        return splits
-    val = draw(splits.train, labels, data.val_fraction, seed, "validation")
-    return RowSplits(without(splits.train, val), val, splits.test)
-
-
-def _split_by_file(kept: Kept, data: TableData, labels: np.ndarray | None, seed: int) -> RowSplits:
-    """Return the rows of each file; a split without a file is drawn from the rows of train."""
-    part = kept.rows.part[kept.index]
-    rows = {name: np.flatnonzero(part == number) for number, name in enumerate(data.files())}
-    train = rows["train"]
-    if "test" not in rows:
-        rows["test"] = draw(train, labels, data.test_fraction, 0, "test")
-        train = without(train, rows["test"])
-    if "val" not in rows:
-        rows["val"] = draw(train, labels, data.val_fraction, seed, "validation") if data.val_fraction else train[:0]
-        train = without(train, rows["val"])
-    return RowSplits(train, rows["val"], rows["test"])

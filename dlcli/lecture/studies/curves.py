@@ -65,7 +65,18 @@ def draw_curves(axes: Axes, results: StudyResults) -> None:
 
 def finished_curves(variant: VariantResults) -> np.ndarray:
     """Return the curves of the seeds that did not diverge, of shape (seeds, epochs)."""
-    return np.array([training.curve for training in variant.trainings if training.diverged is None])
+    return hold_last([training.curve for training in variant.trainings if training.diverged is None])
+
+
+def finished_seconds(variant: VariantResults) -> np.ndarray:
+    """Return the times of the seeds that did not diverge, of shape (seeds, epochs)."""
+    return hold_last([training.seconds for training in variant.trainings if training.diverged is None])
+
+
+def hold_last(sequences: Sequence[Sequence[float]]) -> np.ndarray:
+    """Return sequences of any lengths as the rows of an array; early stopping ends some, which keep their last value."""
+    longest = max(map(len, sequences), default=0)
+    return np.array([[*values, *[values[-1]] * (longest - len(values))] for values in sequences])
 
 
 def draw_band(

@@ -10,6 +10,7 @@ from dlcli.lecture.studies.answers import answer_divergence
 from dlcli.lecture.studies.results import Spread, StudyResults, VariantResults, compare
 from dlcli.lecture.studies.sentences import (
     count,
+    count_epochs,
     format_epochs,
     format_number,
     format_spread,
@@ -122,7 +123,7 @@ def write_conclusions(results: StudyResults) -> str:
     best, *ties = leading
     beaten = [variant for variant in results.learned if variant not in leading and not variant.diverged]
     sentences = [
-        f"After {count(results.epochs, 'epoch')} with each of {count(len(results.seeds), 'seed')}, {best.label} leads: "
+        f"After {count_epochs(results)} with each of {count(len(results.seeds), 'seed')}, {best.label} leads: "
         f"{name_curve(results)} {format_spread(best.end)}, test {name_metric(results)} {format_spread(best.test)} "
         "(mean ± sd)."
     ]

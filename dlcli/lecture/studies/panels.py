@@ -10,7 +10,15 @@ import numpy as np
 
 from dlcli.config.render import name_setting
 from dlcli.lecture.studies.answers import gradient_means, movement_means
-from dlcli.lecture.studies.curves import NAME, Look, draw_band, finished_curves, label_decimals, scale_curve
+from dlcli.lecture.studies.curves import (
+    NAME,
+    Look,
+    draw_band,
+    finished_curves,
+    finished_seconds,
+    label_decimals,
+    scale_curve,
+)
 from dlcli.lecture.studies.results import StudyResults
 from dlcli.lecture.studies.sentences import (
     format_number,
@@ -126,10 +134,7 @@ def draw_seconds(axes: Axes, results: StudyResults) -> None:
     for variant in results.learned:
         curves = finished_curves(variant)
         if curves.size:
-            seconds = np.array([training.seconds for training in variant.trainings if training.diverged is None]).mean(
-                0
-            )
-            draw_band(axes, results, variant, seconds, curves)
+            draw_band(axes, results, variant, finished_seconds(variant).mean(0), curves)
     axes.set_xscale("log")
     label_decimals(axes.xaxis)
     scale_curve(axes, results)

@@ -36,7 +36,7 @@ class Training:
 
     Attributes:
         seed: Seed of the validation split, the initial parameters and the order of examples.
-        curve: Value that the study measures after each epoch; shorter if training diverged.
+        curve: Value that the study measures after each epoch; shorter if training diverged or stopped early.
         train_loss: Mean training loss of each epoch.
         seconds: Cumulative time of training and validation at the end of each epoch.
         test: Metric on the test split after the last epoch; None if training diverged.
@@ -169,7 +169,7 @@ class StudyResults:
         metric: Name of the metric on the test split.
         unit: Unit of the metric; "" if it has none.
         level: Value that the curve should reach; None if the study compares the ends of the curves.
-        epochs: Number of training epochs of each model.
+        epochs: Number of training epochs of each model; with early stopping, the most.
         tuning_seed: Seed used to tune the learning rates.
         seeds: Seeds of the comparison, with one training per variant and seed.
         settings: Overrides by the user for all variants.
@@ -196,6 +196,12 @@ class StudyResults:
     def is_curve_rising(self) -> bool:
         """Whether a higher curve is better."""
         return self.study.curve == "val" and self.is_higher_better
+
+    @property
+    def stopped_early(self) -> int:
+        """Number of trainings that early stopping ended."""
+        trainings = [training for variant in self.learned for training in variant.trainings]
+        return sum(training.diverged is None and len(training.curve) < self.epochs for training in trainings)
 
     @property
     def reference(self) -> VariantResults:

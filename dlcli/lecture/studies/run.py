@@ -82,12 +82,12 @@ def study(
 
 
 def _write(folder: Path, results: StudyResults, environment: Mapping[str, Any], dpi: int) -> StudyOutcome:
-    """Write the files of a study."""
+    """Write the files of a study: the results first, so that a figure that fails loses none of them."""
     from dlcli.lecture.studies.figure import draw_study  # imports matplotlib, which is slow
 
     record = {**make_record(results), **environment}
-    pictures = draw_study(results, dpi)
     write_json(folder / RECORD, record)
+    pictures = draw_study(results, dpi)
     for file, content in pictures.items():
         write_atomic(folder / file, content)
     return StudyOutcome(str(folder), (*pictures, RECORD), results, record)

@@ -79,6 +79,11 @@ def count(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
+def count_epochs(results: StudyResults) -> str:
+    """Return `30 epochs`, or `at most 30 epochs` if early stopping ended a training."""
+    return f"{'at most ' if results.stopped_early else ''}{count(results.epochs, 'epoch')}"
+
+
 def state_speed(results: StudyResults) -> str:
     """Return the number of epochs in which each variant reaches the level, without a final full stop.
 
@@ -114,7 +119,7 @@ def _state_ends(results: StudyResults) -> str:
         if variant.end
     ]
     diverged = [variant.label for variant in results.variants if not variant.end]
-    clauses = [f"after {count(results.epochs, 'epoch')}, the {name_curve(results)} is {join(ended)}"] if ended else []
+    clauses = [f"after {count_epochs(results)}, the {name_curve(results)} is {join(ended)}"] if ended else []
     if diverged:
         clauses.append(f"training diverges with {join(diverged)}")
     return capitalize("; ".join(clauses))
@@ -139,10 +144,13 @@ def describe_procedure(results: StudyResults) -> list[str]:
     n = len(results.seeds)
     seeds = f"{results.seeds[0]} {'to' if n > 2 else 'and'} {results.seeds[-1]}"
     sentences = [
-        f"Each variant was trained for {count(results.epochs, 'epoch')} with each of the {n} seeds {seeds}. The seed "
+        f"Each variant was trained for {count_epochs(results)} with each of the {n} seeds {seeds}. The seed "
         "determines the validation split, the order of the examples and, where shapes and initialisation agree, the "
         "initial parameters: all variants of a seed share them."
     ]
+    if results.stopped_early:
+        trainings = len(results.learned) * n
+        sentences.append(f"Early stopping ended {results.stopped_early} of {count(trainings, 'training')}.")
     tuned = [variant for variant in results.learned if variant.tried]
     if tuned:
         lrs = ", ".join(f"{lr:g}" for lr in tuned[0].tried)
@@ -185,7 +193,7 @@ def state_result(results: StudyResults) -> str:
     if not parts:
         return "Training diverges with every variant and every seed, so nothing can be compared."
     spread = f"mean ± sd over {count(len(results.seeds), 'seed')}"
-    after = "The" if results.level is None else f"After {count(results.epochs, 'epoch')}, the"
+    after = "The" if results.level is None else f"After {count_epochs(results)}, the"
     sentence = f"{after} test {name_metric(results)} is {join(parts)} ({spread})"
     return f"{sentence}{f'; training diverges with {join(diverged)}' if diverged else ''}."
 

@@ -181,7 +181,8 @@ class PairedTraining:
                 self._raise_if_stopped()
         except DivergedError as error:
             diverged = error.message
-            self._advance(activity or "", self._plan.epochs - len(epochs))
+        if activity:
+            self._advance(activity, self._plan.epochs - len(epochs))  # divergence or early stopping leaves epochs out
         after = weights_of(model)
         return Training(
             seed=experiment.config.seed,

@@ -12,6 +12,7 @@ from conftest import Finished, run_process
 
 from dlcli.api import evaluate, train
 from dlcli.config.files import read_source
+from dlcli.lecture.studies.curves import hold_last
 from dlcli.lecture.studies.plan import make_plan
 from dlcli.lecture.studies.run import study
 from dlcli.lecture.studies.vary import use_config, vary_settings
@@ -117,3 +118,26 @@ def test_invalid_questions_are_reported_before_any_training(
     assert (done.code, done.out) == (2, ""), done.err
     assert message in done.err
     assert not Path("studies").exists()
+
+
+def test_early_stopping_ends_some_curves_before_others(clean_place: Path) -> None:
+    settings = [*SHORT, "training.epochs=12", "early_stopping={monitor: val/loss, patience: 1}"]
+    outcome = study(vary=["optimizer.lr=0.05,5"], config="digits", settings=settings, seeds=2)
+    lengths = {len(training.curve) for variant in outcome.results.variants for training in variant.trainings}
+    assert len(lengths) > 1
+    assert outcome.results.stopped_early == sum(
+        len(training["curve"]) < 12 for variant in outcome.record["variants"] for training in variant["trainings"]
+    )
+    assert "trained for at most 12 epochs" in outcome.record["method"]
+    assert set(outcome.files) == {path.name for path in Path(outcome.folder).iterdir()}
+    assert hold_last([(1, 2, 3), (4,)]).tolist() == [[1, 2, 3], [4, 4, 4]]
+
+
+def test_results_are_saved_even_if_the_figure_fails(clean_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("no figure")
+
+    monkeypatch.setattr("dlcli.lecture.studies.figure.draw_study", fail)
+    with pytest.raises(ValueError, match="no figure"):
+        study(vary=["optimizer.lr=0.1,0.2"], config="digits", settings=SHORT, seeds=2)
+    assert json.loads(Path("studies/digits-lr/results.json").read_text())["seeds"] == [1, 2]

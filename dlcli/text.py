@@ -1,4 +1,4 @@
-"""Lists in sentences, and line breaks for terminals that keep words, names and commands whole."""
+"""Lists in sentences, durations, and line breaks for terminals that keep words, names and commands whole."""
 
 from __future__ import annotations
 
@@ -98,6 +98,22 @@ def join(parts: Iterable[str], word: str = "and") -> str:
     """Return `a, b and c`."""
     listed = list(parts)
     return listed[0] if len(listed) == 1 else f"{', '.join(listed[:-1])} {word} {listed[-1]}"
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a duration, such as `12 ms`, `0.52 s`, `7.4 s`, `2:05 min` or `1:02:05 h`."""
+    if seconds < 0.0995:
+        return f"{1000 * seconds:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.2f} s" if seconds < 0.995 else f"{seconds:.1f} s"
+    return f"{format_clock(seconds)} {'min' if seconds < 3599.5 else 'h'}"
+
+
+def format_clock(seconds: float) -> str:
+    """Return a duration as `m:ss`, or `h:mm:ss` from one hour."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
 def width_of(text: str) -> int:

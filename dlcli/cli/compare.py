@@ -175,12 +175,12 @@ def _is_label(key: str, comparison: Comparison) -> bool:
 def _rows(comparison: Comparison, marks: Mapping[str, Sequence[Mark]]) -> list[list[str]]:
     """Return the rows of the table: the settings that differ, then the metrics with their marks."""
     from dlcli.evaluation.ranking import SYMBOLS
-    from dlcli.runs.comparison import format_metric, format_seconds
+    from dlcli.runs.comparison import format_metric, format_time
 
     rows = _setting_rows(comparison)
     for key, numbers in comparison.metrics.items():
         if key == "seconds":
-            rows.append(["time", *map(format_seconds, numbers)])
+            rows.append(["time", *map(format_time, numbers)])
             continue
         pairs = zip(numbers, marks.get(key, [""] * len(numbers)), strict=True)
         rows.append([key, *(f"{SYMBOLS[mark]}{format_metric(value)}" for value, mark in pairs)])

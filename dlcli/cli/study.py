@@ -148,19 +148,28 @@ def _summary(outcome: StudyOutcome, config: str | None) -> list[str | Table]:
         paragraph(outcome.record["method"]),
         "",
         f"files     {outcome.folder}: {', '.join(outcome.files)}",
-        *_use_line(outcome.results, config),
+        *_use_lines(outcome.results, config),
     ]
 
 
-def _use_line(results: StudyResults, config: str | None) -> list[str | Table]:
-    """Return the command that trains the user's config with the best settings, if there is one."""
-    from dlcli.lecture.studies.headline import leaders
+def _use_lines(results: StudyResults, config: str | None) -> list[str | Table]:
+    """Return the command that trains the user's config with the best settings, and one that searches beyond them."""
+    from dlcli.lecture.studies.leaders import is_all_at_chance, leaders
+    from dlcli.lecture.studies.vary import find_rate_beyond
 
-    leading = leaders(results)
+    leading = [] if is_all_at_chance(results) else leaders(results)
+    if leading and leading[0].label == results.study.own:
+        return [f"keep      {leading[0].label}, the value of your config"]
     if config is None or config.startswith(("-", "/dev/fd/")) or not leading:
         return []
     best = next(variant for variant in results.study.variants if variant.label == leading[0].label)
-    return [f"use it    dlcli train {shlex.join([config, *results.settings, *best.settings])}"]
+    use = f"use it    dlcli train {shlex.join([config, *results.settings, *best.settings])}"
+    beyond = find_rate_beyond(results)
+    if beyond is None or best.value is None or beyond.value is None:
+        return [use]
+    vary = f"optimizer.lr={','.join(f'{lr:g}' for lr in sorted((best.value, beyond.value)))}"
+    search = shlex.join(["study", "--vary", vary, "-c", config, *results.settings])
+    return ["note      the best learning rate is an end of the range tried", f"beyond    dlcli {search}", use]
 
 
 def _table(results: StudyResults) -> Table:

@@ -128,11 +128,25 @@ def _json_object(result: TrainResult) -> dict[str, object]:
     }
 
 
+def _stopping_lines(result: TrainResult) -> list[str]:
+    """Return why early stopping ended the training, if it did."""
+    if result.status != "stopped early" or result.nothing_left:
+        return []
+    from dlcli.runs.run import open_run
+
+    early = open_run(result.run).config.early_stopping
+    patience = early.patience or 0  # not 0: it ended the training
+    waited = f"{patience} epoch{'' if patience == 1 else 's'}"
+    best = result.epochs - patience
+    return [f"status    stopped early: {early.monitor} has not improved for {waited} (best: epoch {best})"]
+
+
 def _summary(result: TrainResult) -> list[str]:
     lines = [
         f"run       {one_line(result.run)}",
         *(f"note      {one_line(note)}" for note in result.recovered),
         *([f"status    {result.nothing_left}"] if result.nothing_left else []),
+        *_stopping_lines(result),
         f"best      epoch {result.best_epoch} of {result.epochs}, {result.best_because}",
         f"val       {format_metrics(result.val)}" if result.val else f"train     {format_metrics(result.train)}",
     ]

@@ -12,7 +12,7 @@ from dlcli.evaluation.ranking import Mark, explain_data, explain_marks, rank_run
 from dlcli.plots.comparison import draw_comparison
 from dlcli.report.html import Image, embed, number, render_page, write_page
 from dlcli.report.tables import Cell, Table, Value
-from dlcli.runs.comparison import Comparison, compare_runs, format_seconds
+from dlcli.runs.comparison import Comparison, compare_runs, format_time
 from dlcli.runs.log import Row
 from dlcli.runs.run import Run, open_run
 
@@ -49,7 +49,7 @@ def render_comparison(runs: Sequence[Run], comparison: Comparison) -> str:
             "Status, epochs and time",
             ["run", "folder", "status", "epochs", "time"],
             [
-                [label, run.path, run.status, len(run.rows), format_seconds(run.summary.get("seconds"))]
+                [label, run.path, run.status, len(run.rows), format_time(run.summary.get("seconds"))]
                 for label, run in zip(labels, runs, strict=True)
             ],
         ),

@@ -6,22 +6,6 @@ _UNITS = ((1e9, " G"), (1e6, " M"), (1e3, " k"))
 _NEGLIGIBLE = 1e-3  # of the highest learning rate
 
 
-def format_seconds(seconds: float) -> str:
-    """Return a duration, such as `12 ms`, `0.52 s`, `7.4 s`, `2:05 min` or `1:02:05 h`."""
-    if seconds < 0.0995:
-        return f"{1000 * seconds:.0f} ms"
-    if seconds < 59.95:
-        return f"{seconds:.2f} s" if seconds < 0.995 else f"{seconds:.1f} s"
-    return f"{format_clock(seconds)} {'min' if seconds < 3599.5 else 'h'}"
-
-
-def format_clock(seconds: float) -> str:
-    """Return a duration as `m:ss`, or `h:mm:ss` from one hour."""
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
-
-
 def format_rate(examples_per_second: float) -> str:
     """Return a training speed with three digits, such as `1.08 M examples/s`."""
     for size, prefix in _UNITS:

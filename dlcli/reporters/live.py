@@ -12,8 +12,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from dlcli.errors import visible
-from dlcli.reporters.formats import format_clock, format_lr, format_rate, format_seconds
-from dlcli.text import wrap
+from dlcli.reporters.formats import format_lr, format_rate
+from dlcli.text import format_clock, format_seconds, wrap
 from dlcli.training.events import EpochEnded, Event, FitEnded, RunStarted, StepEnded
 
 MAX_ROWS = 50  # longer runs show every n-th epoch; metrics.csv has all of them
@@ -65,7 +65,7 @@ class RichReporter:
         elif isinstance(event, EpochEnded):
             self._end_epoch(event)
         elif isinstance(event, FitEnded):
-            self._end()
+            self._end(event)
 
     def note(self, text: str) -> None:
         """Print a line above the display."""
@@ -156,10 +156,11 @@ class RichReporter:
             self._rows.append((cells, event.is_best))
             self._print_row(cells, is_best=event.is_best)
 
-    def _end(self) -> None:
+    def _end(self, event: FitEnded) -> None:
         if self._started is not None and self._task is not None:
             elapsed = self._progress.tasks[0].elapsed or 0.0
-            self._progress.update(self._task, metrics=f"in {format_seconds(elapsed)}")
+            early = "stopped early, " if event.reason == "early_stopping" else ""
+            self._progress.update(self._task, metrics=f"{early}in {format_seconds(elapsed)}")
         self.close()
 
     def _print_heading(self) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TextIO
 
 from dlcli.errors import visible
-from dlcli.reporters.formats import format_lr, format_seconds
-from dlcli.text import fold
+from dlcli.reporters.formats import format_lr
+from dlcli.text import fold, format_seconds
 from dlcli.training.events import EpochEnded, Event, FitEnded, RunStarted
 
 SHORT_LINES = 10  # lines of a run with many short epochs
@@ -45,7 +45,8 @@ class PlainReporter:
                 self._write_epoch(event)
         elif isinstance(event, FitEnded):
             elapsed = format_seconds(self._clock() - self._started)
-            self._write(f"trained for {event.epochs:,} epoch{'' if event.epochs == 1 else 's'} in {elapsed}")
+            early = "; stopped early" if event.reason == "early_stopping" else ""
+            self._write(f"trained for {event.epochs:,} epoch{'' if event.epochs == 1 else 's'} in {elapsed}{early}")
 
     def _write_epoch(self, event: EpochEnded) -> None:
         width = len(str(self._epochs))

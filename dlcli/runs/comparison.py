@@ -9,6 +9,7 @@ from typing import Any
 from dlcli.config.render import flatten, render_value
 from dlcli.runs.labels import label_runs
 from dlcli.runs.run import Run
+from dlcli.text import format_seconds
 
 _UNBALANCED = 0.02  # difference of accuracy and macro F1 from which both are shown; it is 0 for balanced classes
 
@@ -84,9 +85,9 @@ def format_metric(value: float | None) -> str:
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
-def format_seconds(seconds: float | None) -> str:
-    """Return a time with its unit, such as `7.4 s`."""
-    return "–" if seconds is None else f"{seconds:.1f} s"
+def format_time(seconds: float | None) -> str:
+    """Return a time with its unit, such as `7.4 s`; a dash for None."""
+    return "–" if seconds is None else format_seconds(seconds)
 
 
 def numbers(metrics: Mapping[str, Any] | None) -> list[tuple[str, float]]:

@@ -419,3 +419,12 @@ def test_tables_drop_columns_on_a_narrow_terminal_and_keep_names_whole(
     heading, row = (re.sub(r"\x1b\[[\d;]*m", "", line) for line in dlcli("runs", "list").out.splitlines())
     assert heading.split() == ["run", "status", "epochs"]
     assert row.startswith(f"{name}  finished")
+
+
+def test_a_run_that_stops_early_says_why(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+    stopping = ("early_stopping={monitor: val/accuracy, patience: 1, min_delta: 0.9}", "training.epochs=9")
+    done = dlcli("train", "digits", *stopping, "--run-dir", "run")
+    assert "status    stopped early: val/accuracy has not improved for 1 epoch (best: epoch 1)" in done.out
+    assert "trained for 2 epochs in" in done.err
+    assert done.err.rstrip().endswith("; stopped early")
+    assert "stopped early" not in dlcli("train", "digits", "training.epochs=1").out

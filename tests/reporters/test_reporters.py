@@ -10,9 +10,10 @@ import pyte
 import pytest
 from rich.console import Console, ConsoleDimensions
 
-from dlcli.reporters.formats import format_lr, format_rate, format_seconds
+from dlcli.reporters.formats import format_lr, format_rate
 from dlcli.reporters.live import RichReporter, sparkline
 from dlcli.reporters.plain import PlainReporter
+from dlcli.text import format_seconds
 from dlcli.training.events import EpochEnded, Event, FitEnded, RunStarted, StepEnded
 
 STARTED = RunStarted("runs/a", (("data", "odd [/name] \x1b[31m"), ("model", "8-4")), ("careful",), 120, 10, "accuracy")

@@ -22,11 +22,18 @@ def make_training(seed: int, curve: Curve, test: float, layers: int = 3) -> Trai
         gradient_norms=tuple(10.0 ** (i - layers) for i in range(layers)),
         moved=(0.0,) * (layers - 1) + (1.5,),
         distinct_units=(64,) * (layers - 1),
+        by_chance=0.1,
+        n_val=100,
+        n_test=100,
     )
 
 
 def make_results(
-    study: str, curves: Mapping[str, Sequence[Curve]], tests: Mapping[str, Sequence[float]], *, level: float = 0.9
+    study: str,
+    curves: Mapping[str, Sequence[Curve]],
+    tests: Mapping[str, Sequence[float]],
+    *,
+    level: float | None = 0.9,
 ) -> StudyResults:
     """Return results with the given curves and test metrics, by variant and seed."""
     chosen = find_study(study)
@@ -34,7 +41,9 @@ def make_results(
     for variant in chosen.variants:
         pairs = zip(curves[variant.label], tests[variant.label], strict=True)
         trainings = tuple(make_training(seed, curve, test) for seed, (curve, test) in enumerate(pairs, 1))
-        reached = tuple(first_epoch(training.curve, level, higher=True) for training in trainings)
+        reached = tuple(
+            None if level is None else first_epoch(training.curve, level, higher=True) for training in trainings
+        )
         config = {"model.hidden_sizes": (64, 64)}
         setup = ("digits", "64-64-64-10, sigmoid", "sgd, lr 0.1")
         variants.append(VariantResults(variant.label, config, setup, 0.1, {0.1: 0.5}, trainings, reached))

@@ -74,7 +74,7 @@ def finished_seconds(variant: VariantResults) -> np.ndarray:
 
 
 def hold_last(sequences: Sequence[Sequence[float]]) -> np.ndarray:
-    """Return sequences of any lengths as the rows of an array; early stopping ends some, which keep their last value."""
+    """Return sequences as the rows of an array; those that early stopping ended keep their last value."""
     longest = max(map(len, sequences), default=0)
     return np.array([[*values, *[values[-1]] * (longest - len(values))] for values in sequences])
 

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import math
-import statistics
+import re
 from collections.abc import Callable, Sequence
 
 from dlcli.lecture.studies.answers import answer_divergence
-from dlcli.lecture.studies.results import Spread, StudyResults, VariantResults, compare
+from dlcli.lecture.studies.leaders import (
+    CLEAR_SEEDS,
+    Failure,
+    beats,
+    beats_on_test,
+    find_failures,
+    is_all_at_chance,
+    leaders,
+)
+from dlcli.lecture.studies.results import StudyResults, VariantResults
 from dlcli.lecture.studies.sentences import (
     count,
     count_epochs,
@@ -21,47 +30,8 @@ from dlcli.lecture.studies.sentences import (
 )
 from dlcli.text import join
 
-# 95 % quantiles of Student's t with 1, 2, ... degrees of freedom; the last is used for more.
-_T = (6.31, 2.92, 2.35, 2.13, 2.02, 1.94, 1.89, 1.86, 1.83)
 _MOST_NAMED = 4  # variants in a list of a short paragraph
 _FEW = 5  # variants of a user's study up to which the paragraph states the numbers of each
-_TITLE = 84  # characters of a title that fit on one line of the figure
-
-
-def leaders(results: StudyResults) -> tuple[VariantResults, ...]:
-    """Return the best variant on the validation curves, followed by those that it does not clearly beat.
-
-    The best needs the fewest epochs to the level on average, or without a level ends best. It clearly beats a variant
-    if the paired differences are significant, which they seldom are with two seeds. A variant can only lead if it
-    reaches the level, or ends, in every seed. Empty if no variant does.
-    """
-    costs = {variant.label: _costs(results, variant) for variant in results.learned}
-    able = [variant for variant in results.learned if math.inf not in costs[variant.label]]
-    if not able:
-        return ()
-    best = min(able, key=lambda variant: statistics.fmean(costs[variant.label]))
-    ties = [
-        variant
-        for variant in able
-        if variant is not best and not _is_clear(compare(costs[best.label], costs[variant.label]).difference)
-    ]
-    return (best, *ties)
-
-
-def _is_clear(difference: Spread | None) -> bool:
-    """Return whether a mean of paired differences is significantly above 0 (one-sided t-test, 95 %)."""
-    if difference is None or difference.sd is None or difference.mean <= 0:
-        return False
-    quantile = _T[min(difference.n, len(_T) + 1) - 2]
-    return difference.mean > quantile * difference.sd / math.sqrt(difference.n)
-
-
-def _costs(results: StudyResults, variant: VariantResults) -> list[float]:
-    """Return each seed's epochs to the level, or without a level the end of its curve; lower is better."""
-    if results.level is not None:
-        return [math.inf if epoch is None else epoch for epoch in variant.reached]
-    sign = -1 if results.is_curve_rising else 1
-    return [sign * run.curve[-1] if run.diverged is None else math.inf for run in variant.trainings]
 
 
 def write_title(results: StudyResults) -> str:
@@ -74,11 +44,21 @@ def write_title(results: StudyResults) -> str:
             return "With every variant, training diverges for at least one seed"
         return f"No variant reaches {name_goal(results)} within {count(results.epochs, 'epoch')} in every seed"
     best, *ties = leading
+    if is_all_at_chance(results):
+        return f"Every variant stays at chance: {_lead(results, leading)}"
     if not ties:
         return f"{best.label} is {'best' if results.level is None else 'fastest'}: {_lead(results, (best,))}"
-    start = f"No clear winner: {_lead(results, leading)} with "
-    title = start + join(variant.label for variant in leading)
-    return title if len(title) <= _TITLE else f"{start}{len(leading)} variants"
+    return f"No clear winner: {_lead(results, leading)} with {_join_labels(results, leading)}"
+
+
+def _join_labels(results: StudyResults, variants: Sequence[VariantResults]) -> str:
+    """Return the labels in the order of the table, such as `lr 0.1, 0.2 and 0.5`: what all begin with, only once."""
+    labels = [variant.label for variant in results.variants if variant in variants]
+    start = re.match(r"(?:α=|\S+ (?=\S+$))?", labels[0])
+    assert start is not None, "the pattern matches an empty text"
+    if start[0] and all(label.startswith(start[0]) for label in labels):
+        labels = [labels[0], *(label.removeprefix(start[0]) for label in labels[1:])]
+    return join(labels)
 
 
 def _lead(results: StudyResults, variants: Sequence[VariantResults]) -> str:
@@ -97,38 +77,55 @@ def _range(values: Sequence[float], form: Callable[[float], str]) -> str:
 
 
 def write_short(results: StudyResults) -> str:
-    """Return the main result in one sentence: the title, and the test metric of the best variant beside the others'."""
+    """Return the main result in a few clauses: the title, the failures and the test metric of the leading variant."""
     title, leading = write_title(results), leaders(results)
     if len(leading) != 1:  # otherwise the title begins with a label
         title = title[0].lower() + title[1:]
-    if not leading:
-        return f"In short: {title}."
-    best = leading[0]
-    sign = 1 if results.is_higher_better else -1
-    top = max(
-        (variant for variant in results.learned if variant.test),
-        key=lambda variant: sign * variant.test.mean if variant.test else 0,
-    )
-    clause = f"the test {name_metric(results)} of {best.label} is {format_spread(best.test)}"
-    lead = compare(*([sign * (training.test or 0.0) for training in variant.trainings] for variant in (best, top)))
-    if top is not best and not top.diverged and _is_clear(lead.difference):
-        clause += f"; {top.label} ends better, with {format_spread(top.test)}"
-    return f"In short: {title}; {clause}."
+    clauses = [title, *_state_failures(results)]
+    if leading:
+        best = leading[0]
+        clauses.append(f"the test {name_metric(results)} of {best.label} is {format_spread(best.test)}")
+        sign = 1 if results.is_higher_better else -1
+        top = max(results.learned, key=lambda variant: sign * variant.test.mean if variant.test else -math.inf)
+        if len(results.seeds) >= CLEAR_SEEDS and beats_on_test(results, top, best):
+            clauses.append(f"{top.label} ends better, with {format_spread(top.test)}")
+    return f"In short: {'; '.join(clauses)}."
+
+
+def _state_failures(results: StudyResults) -> list[str]:
+    """Return clauses about the variants that are far worse in some seeds; one clause for those that fail alike."""
+    groups: dict[tuple[bool, int], list[Failure]] = {}
+    for failure in find_failures(results):
+        groups.setdefault((failure.is_chance, len(failure.ends)), []).append(failure)
+    clauses = []
+    for (is_chance, n), failures in groups.items():
+        named = [failure.variant for failure in failures]
+        labels = _join_labels(results, named) if len(named) <= _MOST_NAMED else f"{len(named)} variants"
+        singular, plural = ("stays at chance", "stay at chance") if is_chance else ("is far worse", "are far worse")
+        what = f"{singular if len(failures) == 1 else plural} in {n} of {count(len(results.seeds), 'seed')}"
+        ends = [end for failure in failures for end in failure.ends]
+        clauses.append(f"{labels} {what} ({name_curve(results)} {_range(ends, format_number)})")
+    return clauses
 
 
 def write_conclusions(results: StudyResults) -> str:
     """Return the results as a paragraph: of all variants, or of a user's study with many, only the leader's."""
     if results.study.lecture or len(results.variants) <= _FEW or not (leading := leaders(results)):
         return write_paragraph(results)
-    best, *ties = leading
-    beaten = [variant for variant in results.learned if variant not in leading and not variant.diverged]
+    best = leading[0]
+    others = [variant for variant in results.learned if variant is not best and not variant.diverged]
+    beaten = [variant for variant in others if beats(results, best, variant)]
+    ties = [variant for variant in others if variant not in beaten]
     sentences = [
-        f"After {count_epochs(results)} with each of {count(len(results.seeds), 'seed')}, {best.label} leads: "
-        f"{name_curve(results)} {format_spread(best.end)}, test {name_metric(results)} {format_spread(best.test)} "
+        f"After {count_epochs(results)} with each of {count(len(results.seeds), 'seed')}, {best.label} has "
+        f"{name_curve(results)} {format_spread(best.end)} and test {name_metric(results)} {format_spread(best.test)} "
         "(mean ± sd)."
     ]
-    clauses = [f"is clearly better than {_list_or_count(beaten)}"] if beaten else []
-    clauses += [f"does not clearly beat {_list_or_count(ties)}"] if ties else []
+    better, not_better = "is better in both seeds than", "does not beat"
+    if len(results.seeds) >= CLEAR_SEEDS:
+        better, not_better = "is clearly better than", "does not clearly beat"
+    clauses = [f"{better} {_list_or_count(beaten)}"] if beaten else []
+    clauses += [f"{not_better} {_list_or_count(ties)}"] if ties else []
     if clauses:
         sentences.append(f"Compared seed by seed, it {' and '.join(clauses)}.")
     return " ".join([*sentences, *answer_divergence(results), "The table lists all variants."])

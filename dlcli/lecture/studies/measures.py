@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from dlcli.data.splits import Split, Splits
 from dlcli.evaluation.regression import fit_least_squares
 from dlcli.task import Task
+from dlcli.training.evaluation import evaluate_split
 from dlcli.training.trace import Tracer
 
 _TOLERANCE = 1e-4  # tolerance relative to the largest weight; float32 rounding over thousands of steps stays well below
@@ -25,6 +27,24 @@ def weights_of(model: nn.Sequential) -> list[Tensor]:
 def gradient_norms(model: nn.Sequential, task: Task, splits: Splits) -> tuple[float, ...]:
     """Return the norm of the loss's gradient with respect to each layer's weights, on a fixed batch of train."""
     return tuple(layer.gradient_norm for layer in Tracer(model, task, splits).look().layers)
+
+
+def score_by_chance(model: nn.Sequential, task: Task, splits: Splits, metric: str) -> float:
+    """Return a validation metric of a constant prediction: the most frequent class, or the mean target, of train.
+
+    Args:
+        model: Model with any parameters, which ends in a linear layer; it is not changed.
+        task: Task of the model.
+        splits: Data, on the model's device.
+        metric: Name of the metric.
+    """
+    constant, targets = copy.deepcopy(model), splits.train.targets
+    last = next(module for module in reversed(constant) if isinstance(module, nn.Linear))
+    counts = torch.bincount(targets, minlength=last.out_features) if targets.ndim == 1 else targets.double().mean(0)
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.copy_(counts)
+    return task.metrics(evaluate_split(constant, task, splits.val))[metric]
 
 
 def relative_movement(before: list[Tensor], after: list[Tensor]) -> tuple[float | None, ...]:

@@ -44,6 +44,9 @@ class Training:
         gradient_norms: Gradient norm of each layer's weights before the first step, on a fixed batch, first to last.
         moved: ‖W − W₀‖ / ‖W₀‖ of each layer's weights W, first to last; None where W₀ is 0.
         distinct_units: Number of units of each hidden layer with distinct final weights.
+        by_chance: Metric of the best constant prediction on val.
+        n_val: Number of validation examples.
+        n_test: Number of test examples.
     """
 
     seed: int
@@ -55,6 +58,9 @@ class Training:
     gradient_norms: tuple[float, ...]
     moved: tuple[float | None, ...]
     distinct_units: tuple[int, ...]
+    by_chance: float
+    n_val: int
+    n_test: int
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import sys
@@ -16,7 +17,7 @@ from dlcli.lecture.studies.plan import Plan, make_plan
 from dlcli.lecture.studies.record import make_record
 from dlcli.lecture.studies.results import StudyResults
 from dlcli.lecture.studies.train import PairedTraining, StudyListeners
-from dlcli.lecture.studies.vary import choose_study
+from dlcli.lecture.studies.vary import MAX_ADDED, choose_study, find_rate_beyond
 from dlcli.runs.files import read_json, write_atomic, write_json
 from dlcli.runs.manifest import describe_environment, describe_start
 
@@ -77,8 +78,29 @@ def study(
     start = describe_start(sys.argv)
     training = PairedTraining(plan, listeners or StudyListeners())
     with _folder_for(plan, folder) as folder:
-        results = training.run()
+        results = _search_beyond(training.run(), plan, listeners or StudyListeners())
         return _write(folder, results, {**start, **describe_environment(training.device)}, dpi)
+
+
+def _search_beyond(results: StudyResults, plan: Plan, listeners: StudyListeners) -> StudyResults:
+    """Return results with learning rates added while the best one is an end of the range, at most two."""
+    for _ in range(MAX_ADDED):
+        added = find_rate_beyond(results)
+        if added is None:
+            break
+        listeners.tell(f"the best is an end of the range: added {added.label}")
+        single = dataclasses.replace(plan.study, variants=(added,), reference=added.label)
+        more = PairedTraining(make_plan(single, plan.settings, plan.data, len(plan.seeds)), listeners).run()
+        pairs = [
+            *zip(results.study.variants, results.variants, strict=True),
+            *zip(single.variants, more.variants, strict=True),
+        ]
+        pairs.sort(key=lambda pair: pair[0].value or 0.0)
+        designs, variants = zip(*pairs, strict=True)
+        results = dataclasses.replace(
+            results, study=dataclasses.replace(results.study, variants=designs), variants=variants
+        )
+    return results
 
 
 def _write(folder: Path, results: StudyResults, environment: Mapping[str, Any], dpi: int) -> StudyOutcome:
@@ -129,7 +151,7 @@ def _free_folder(plan: Plan) -> Path:
     for number in itertools.count(1):
         folder = Path("studies") / (plan.study.name if number == 1 else f"{plan.study.name}-{number}")
         record = _record_in(folder)
-        found = [variant.get("label") for variant in record.get("variants", ())]
+        found = [variant.get("label") for variant in record.get("variants", ()) if not variant.get("is_added")]
         if not record or design == (*(record.get(key) for key in ("study", "data", "seeds", "settings")), found):
             return folder
     raise AssertionError("unreachable")

@@ -25,6 +25,7 @@ class Variant:
         value: Value of the varied setting, if it is a number.
         is_solved: Whether the parameters are computed by least squares instead of trained.
         short: Name beside curves; "" for the label.
+        is_added: Whether the study added the variant because the best of the others was at the end of their range.
     """
 
     label: str
@@ -32,6 +33,7 @@ class Variant:
     value: float | None = None
     is_solved: bool = False
     short: str = ""
+    is_added: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Study:
         panel: Content of the panel beside the curves.
         kept: Settings that the study depends on and users must not override.
         grid: Values of the rows and columns of the panel `grid`; the variants are its cells, row by row.
+        own: Label of the variant that is the user's config unchanged; "" if none is.
     """
 
     name: str
@@ -81,6 +84,7 @@ class Study:
     panel: Panel = "seeds"
     kept: tuple[str, ...] = ()
     grid: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+    own: str = ""
 
     @property
     def varied(self) -> tuple[str, ...]:

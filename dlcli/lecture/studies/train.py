@@ -19,6 +19,7 @@ from dlcli.lecture.studies.measures import (
     distinct_units,
     gradient_norms,
     relative_movement,
+    score_by_chance,
     solve_least_squares,
     weights_of,
 )
@@ -169,6 +170,7 @@ class PairedTraining:
         """Train a model and record its curve; without an `activity`, measure it without training."""
         model, splits = experiment.model, experiment.splits
         norms, before = gradient_norms(model, experiment.task, splits), weights_of(model)
+        by_chance = score_by_chance(model, experiment.task, splits, self._plan.metric)
         epochs: list[EpochEnded] = []
         curve: list[float] = []
         diverged: str | None = None
@@ -194,6 +196,9 @@ class PairedTraining:
             gradient_norms=norms,
             moved=relative_movement(before, after),
             distinct_units=distinct_units(after),
+            by_chance=by_chance,
+            n_val=len(splits.val),
+            n_test=len(splits.test),
         )
 
     def _measure(self, experiment: Experiment) -> float:

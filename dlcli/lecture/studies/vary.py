@@ -11,9 +11,12 @@ from dlcli.config.files import Source, read_source
 from dlcli.config.load import LoadedConfig, load_config
 from dlcli.config.paths import expand_path
 from dlcli.config.render import describe_setting, flatten, name_value
+from dlcli.config.schema import Config
 from dlcli.errors import UsageError
 from dlcli.lecture.studies.answers import answer_ends
 from dlcli.lecture.studies.catalogue import find_study
+from dlcli.lecture.studies.leaders import is_all_at_chance, leaders
+from dlcli.lecture.studies.results import StudyResults
 from dlcli.lecture.studies.study import GAP, BaseConfig, Panel, Study, Variant
 from dlcli.text import join
 
@@ -34,6 +37,8 @@ _FIXED = {
 }
 # The learning rates that the study of a config's learning rate tries, in multiples of the config's.
 _LR_FACTORS = (0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
+_BEYOND = 10.0  # ratio of a learning rate that the study adds to the end of the range
+MAX_ADDED = 2  # learning rates that the study adds
 
 
 def choose_study(
@@ -104,7 +109,14 @@ def vary_settings(vary: Sequence[str], config: Source, settings: Sequence[str] =
         answer=answer_ends,
         panel=_choose_panel(values, variants),
         grid=_grid(values, variants),
+        own=_find_own(loaded.config, variants, config, settings),
     )
+
+
+def _find_own(own: Config, variants: Sequence[Variant], config: Source, settings: Sequence[str]) -> str:
+    """Return the label of the variant that equals the user's config; "" if none does."""
+    configs = {variant.label: load_config(config, [*settings, *variant.settings]).config for variant in variants}
+    return next((label for label, candidate in configs.items() if flatten(candidate) == flatten(own)), "")
 
 
 def _make_variant(config: Source, settings: Sequence[str], combination: Sequence[tuple[str, str]]) -> Variant:
@@ -140,9 +152,27 @@ def use_config(name: str, config: Source, settings: Sequence[str] = ()) -> Study
     own = dataclasses.replace(study, base_configs=_own_config(config, loaded))
     if name != "learning-rate":
         return own
-    lrs = [float(f"{factor * loaded.config.optimizer.lr:.2g}") for factor in _LR_FACTORS]
-    variants = tuple(Variant(f"α={lr:g}", (f"optimizer.lr={lr!r}",), lr) for lr in lrs)
-    return dataclasses.replace(own, variants=variants, reference=variants[_LR_FACTORS.index(1.0)].label)
+    variants = tuple(_vary_lr(factor * loaded.config.optimizer.lr) for factor in _LR_FACTORS)
+    label = variants[_LR_FACTORS.index(1.0)].label
+    return dataclasses.replace(own, variants=variants, reference=label, own=label)
+
+
+def _vary_lr(lr: float, *, is_added: bool = False) -> Variant:
+    """Return the variant with a learning rate, rounded to two digits."""
+    lr = float(f"{lr:.2g}")
+    return Variant(f"α={lr:g}", (f"optimizer.lr={lr!r}",), lr, is_added=is_added)
+
+
+def find_rate_beyond(results: StudyResults) -> Variant | None:
+    """Return a learning rate beyond the best one of a user's config; None if the best is inside the range."""
+    study, leading = results.study, leaders(results)
+    if study.name != "learning-rate" or not study.own or not leading:
+        return None
+    values = {variant.label: variant.value or 0.0 for variant in study.variants}
+    best = max(values.values()) if is_all_at_chance(results) else values[leading[0].label]
+    if best == max(values.values()):
+        return _vary_lr(best * _BEYOND, is_added=True)
+    return _vary_lr(best / _BEYOND, is_added=True) if best == min(values.values()) else None
 
 
 def _own_config(config: Source, loaded: LoadedConfig) -> Mapping[str, BaseConfig]:

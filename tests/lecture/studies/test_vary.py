@@ -53,7 +53,7 @@ def test_the_paragraph_of_many_variants_is_about_the_leader(clean_place: Path) -
     grid = ["model.activation=sigmoid,relu,tanh", "optimizer.lr=0.001,0.1,0.5,10"]
     record = study(vary=grid, config="digits", settings=SHORT, seeds=2).record
     assert len(record["paragraph"].split()) < 100, record["paragraph"]
-    assert " leads: validation accuracy 0." in record["paragraph"]
+    assert " has validation accuracy 0." in record["paragraph"]
     assert "with each of 2 seeds" in record["paragraph"]
     assert "The table lists all variants." in record["paragraph"]
 
@@ -80,8 +80,8 @@ def test_the_learning_rate_study_of_a_config_finds_a_better_rate(
     Path("slow.yaml").write_text("data: {name: digits}\noptimizer: {lr: 0.001}\ntraining: {epochs: 3}\n")
     done = dlcli("study", "learning-rate", "-c", "slow.yaml", "--seeds", "2")
     assert done.code == 0, done.err
-    assert "In short: α=0.1 is best: validation accuracy 0." in " ".join(done.out.split())
-    assert done.out.endswith("use it    dlcli train slow.yaml optimizer.lr=0.1\n")
+    assert "In short: α=1 is best: validation accuracy 0." in " ".join(done.out.split())
+    assert done.out.endswith("use it    dlcli train slow.yaml optimizer.lr=1.0\n")
     piped = run_process(["study", "learning-rate", "-c", "-", "--seeds", "2"], input=Path("slow.yaml").read_text())
     assert piped.out.splitlines()[2:-2] == done.out.splitlines()[2:-3], "standard input is read once"
     rates = [variant.value for variant in use_config("learning-rate", read_source("digits")).variants]
@@ -141,3 +141,20 @@ def test_results_are_saved_even_if_the_figure_fails(clean_place: Path, monkeypat
     with pytest.raises(ValueError, match="no figure"):
         study(vary=["optimizer.lr=0.1,0.2"], config="digits", settings=SHORT, seeds=2)
     assert json.loads(Path("studies/digits-lr/results.json").read_text())["seeds"] == [1, 2]
+
+
+def test_a_learning_rate_at_the_end_of_the_range_extends_it(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+    Path("low.yaml").write_text("data: {name: digits}\noptimizer: {lr: 0.0001}\nscheduler: null\n")
+    arguments = ("study", "learning-rate", "-c", "low.yaml", "training.epochs=3", "--seeds", "2")
+    done = dlcli(*arguments)
+    assert done.code == 0, done.err
+    record = json.loads(Path("studies/learning-rate/results.json").read_text())
+    rates = [variant["label"] for variant in record["variants"]]
+    assert rates[-4:] == ["α=0.001", "α=0.01", "α=0.1", "α=1"]
+    assert len(rates) == 9
+    assert "added α=0.1" in done.err
+    text = done.out.splitlines()
+    assert text[-2] == "beyond    dlcli study --vary optimizer.lr=1,10 -c low.yaml training.epochs=3"
+    assert text[-1].endswith("optimizer.lr=1.0")
+    again = dlcli(*arguments)
+    assert [path.name for path in Path("studies").iterdir()] == ["learning-rate"], again.err

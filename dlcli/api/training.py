@@ -112,7 +112,7 @@ def train(
     found: dict[KeyPath, Place] = {("data", name): FOUND for name in experiment.splits.layout}
     loaded = replace(loaded, config=experiment.config, places={**loaded.places, **found})
     path = None if run_dir is None else Path(run_dir)
-    with begin_run(loaded, experiment.splits.info, experiment.device, experiment.arithmetic, sys.argv, path) as folder:
+    with begin_run(loaded, experiment.splits, experiment.device, experiment.arithmetic, sys.argv, path) as folder:
         return _train_in(folder, experiment, None, evaluate_test, listeners)
 
 

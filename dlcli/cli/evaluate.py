@@ -117,7 +117,7 @@ def eval_command(
 
 def _markdown(result: EvalResult, checks: Sequence[Check]) -> str:
     """Return an evaluation and its checks for the summary of a job."""
-    headings, rows = _headline(result.metrics, result.baselines)
+    headings, rows = _headline(result)
     parts = [
         f"### {escape(f'dlcli eval {result.run}')}",
         escape(_subject(result)),
@@ -135,7 +135,7 @@ def evaluation_page(result: EvalResult, matrix: Matrix) -> Iterator[RenderableTy
     metrics = result.metrics
     yield result.run
     yield f"{_subject(result)}\n"
-    yield make_table(*_headline(metrics, result.baselines))
+    yield make_table(*_headline(result))
     if result.statements:
         yield ""
     for statement in result.statements:
@@ -154,16 +154,13 @@ def _subject(result: EvalResult) -> str:
     return f"{result.checkpoint} checkpoint (epoch {result.epoch}), {result.split}: {result.examples:,} examples"
 
 
-def _headline(
-    metrics: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]
-) -> tuple[list[str], list[list[str]]]:
+def _headline(result: EvalResult) -> tuple[list[str], list[list[str]]]:
     """Return the headings and rows of the table of metrics, with a column for each baseline."""
+    metrics, baselines = result.metrics, result.baselines
     others = [baseline["metrics"] for baseline in baselines.values()]
-    shown = scalars(metrics)
+    shown = scalars(metrics, result.run)
     if "log_loss" in shown and f"{shown['loss']:.4f}" == f"{shown['log_loss']:.4f}":
         del shown["log_loss"]  # cross-entropy without label smoothing is the log loss
-    if "macro_f1" not in shown:
-        shown = {name: value for name, value in shown.items() if not name.startswith("macro_")}
     rows = []
     for name, value in shown.items():
         same = "log_loss" if name == "loss" and "log_loss" not in shown else name

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.table import Column, Table
     from rich.text import Text
 
+    from dlcli.runs.run import RunLike
     from dlcli.training.listeners import Listeners
 
 _printed_json: list[bool] = []  # not empty once stdout has JSON
@@ -201,22 +202,19 @@ def _end_result(kept: str | Path | None) -> None:
         sys.stderr.write(f"note: cannot write to stdout: {reason}; the result is in {visible(str(kept))}\n")
 
 
-def format_metrics(metrics: Mapping[str, Any]) -> str:
-    """Return the scalar metrics of a split on one line."""
-    return ", ".join(f"{name} {value:.4f}" for name, value in scalars(metrics).items())
+def format_metrics(metrics: Mapping[str, Any], run: RunLike) -> str:
+    """Return the scalar metrics of a run on one line; see `scalars`."""
+    return ", ".join(f"{name} {value:.4f}" for name, value in scalars(metrics, run).items())
 
 
-def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Return the scalar metrics to show: without the macro F1 score where it is close to the accuracy.
+def scalars(metrics: Mapping[str, Any], run: RunLike) -> dict[str, float]:
+    """Return the scalar metrics of a run to show: without the macro averages where its classes are balanced."""
+    from dlcli.runs.comparison import class_counts, is_f1_redundant
+    from dlcli.runs.run import open_run
 
-    They differ where classes are unbalanced, which is what macro F1 is for.
-    """
-    from dlcli.runs.comparison import is_f1_redundant
-
+    is_hidden = is_f1_redundant(class_counts(open_run(run)))
     numbers = {name: value for name, value in metrics.items() if isinstance(value, float)}
-    if is_f1_redundant(numbers):
-        numbers.pop("macro_f1", None)
-    return numbers
+    return {name: value for name, value in numbers.items() if not (is_hidden and name.startswith("macro_"))}
 
 
 def paragraph(text: str, *, start: str = "", indent: str | None = None) -> str:
@@ -236,7 +234,7 @@ def fitting_blocks(
         columns: Width of the output; None for a single table.
     """
     widths = [
-        max(width_of(line) for row in [headings, *rows] for line in str(row[i]).split("\n"))
+        max(width_of(line) for row in [headings, *rows] for line in _as_printed(str(row[i])).split("\n"))
         for i in range(len(headings))
     ]
     blocks: list[list[int]] = [[0]]
@@ -261,7 +259,16 @@ def make_table(headings: Sequence[str], rows: Iterable[Sequence[str | Text]], *,
 
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     for i, heading in enumerate(headings):
-        table.add_column(Text(visible(heading)), justify="right" if i else "left", overflow="fold", no_wrap=True)
+        table.add_column(
+            Text(_as_printed(visible(heading))), justify="right" if i else "left", overflow="fold", no_wrap=True
+        )
     for row in rows:
-        table.add_row(*(Text(visible(cell)) if isinstance(cell, str) else cell for cell in row))
+        cells = (Text(visible(cell)) if isinstance(cell, str) else cell for cell in row)
+        table.add_row(*(Text(_as_printed(cell.plain), cell.style) for cell in cells))
     return table
+
+
+def _as_printed(text: str) -> str:
+    """Return text as stdout writes it: the replacement of a character that its encoding lacks may be wider."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, sys.stdout.errors or "strict").decode(encoding)

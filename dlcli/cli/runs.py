@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,7 +43,7 @@ def list_command(json: JsonOption = False) -> None:
         print_result(f"no runs in {runs_root()}; create one with `dlcli train -c digits`")
     else:
         root = runs_root()
-        print_result(make_table(["run", "status", "epochs", "best", "val"], [_cells(row, root) for row in rows]))
+        print_result(make_table(["run", "status", "val", "epochs", "best"], [_cells(row, root) for row in rows]))
 
 
 @app.command("show")
@@ -84,7 +84,7 @@ def show_command(
         f"best      epoch {summary['best_epoch']} of {summary.get('epochs')}, {summary.get('best_because')}"
         if summary.get("best_epoch")
         else "best      no epoch has finished",
-        *(f"{split:<9} {format_metrics(metrics)}" for split, metrics in splits.items() if metrics),
+        *(f"{split:<9} {format_metrics(metrics, opened)}" for split, metrics in splits.items() if metrics),
         *(_finding_lines(opened, diagnosis) if diagnosis is not None else ()),
     )
 
@@ -127,13 +127,19 @@ def _row(folder: RunFolder) -> dict[str, Any]:
 
 
 def _cells(row: dict[str, Any], root: Path) -> list[str]:
-    from dlcli.config.schema import HEADLINE
-
     planned = row.get("epochs_planned")
     epochs = f"{row['epochs']}/{planned}" if planned else "–"
-    brief = {name: value for name, value in (row.get("val") or {}).items() if name in HEADLINE.values()}
+    val = ", ".join(f"{name} {value:.4f}" for name, value in _headlines(row.get("val")))
     best = str(row.get("best_epoch") or "–")
-    return [str(Path(row["run"]).relative_to(root)), row["status"], epochs, best, format_metrics(brief)]
+    return [str(Path(row["run"]).relative_to(root)), row["status"], val, epochs, best]
+
+
+def _headlines(val: Mapping[str, float | None] | None) -> list[tuple[str, float]]:
+    """Return the metrics of a run to list."""
+    from dlcli.config.schema import HEADLINE
+    from dlcli.runs.comparison import numbers
+
+    return [(name, value) for name, value in numbers(val) if name in HEADLINE.values()]
 
 
 def _count(n: int | None, noun: str) -> str:

@@ -148,13 +148,13 @@ def _summary(result: TrainResult) -> list[str]:
         *([f"status    {result.nothing_left}"] if result.nothing_left else []),
         *_stopping_lines(result),
         f"best      epoch {result.best_epoch} of {result.epochs}, {result.best_because}",
-        f"val       {format_metrics(result.val)}" if result.val else f"train     {format_metrics(result.train)}",
+        f"{'val' if result.val else 'train':<9} {format_metrics(result.val or result.train, result.run)}",
     ]
     if result.warning:
         lines.append(f"warning   {result.warning}")
     if result.test is None:
         lines.append(f"next      dlcli eval {as_argument(result.run)}")
     else:
-        lines.append(f"test      {format_metrics(result.test)}")
+        lines.append(f"test      {format_metrics(result.test, result.run)}")
         lines.append(f"next      dlcli predict {as_argument(result.run)}")
     return lines

@@ -12,6 +12,7 @@ from dlcli.plots.lines import draw_lines, mark_epoch, needs_log_scale
 from dlcli.plots.style import MUTED, Sketch, new_axes, new_figure, shorten
 from dlcli.reporters.formats import format_lr
 from dlcli.runs.comparison import is_f1_redundant
+from dlcli.runs.manifest import count_classes
 from dlcli.runs.trained_run import TrainedRun
 from dlcli.training.state import Monitor
 
@@ -65,7 +66,7 @@ def loss(run: TrainedRun) -> Sketch | None:
 def metrics(run: TrainedRun) -> Sketch | None:
     """Return the validation metrics by epoch: accuracy, or errors in the target's unit and R².
 
-    The macro F1 score is added if it differs from the accuracy in the best epoch. None without a log or a validation
+    The macro F1 score is added where the classes are unbalanced. None without a log or a validation
     split.
     """
     if not run.rows or not len(run.splits.val):
@@ -73,7 +74,7 @@ def metrics(run: TrainedRun) -> Sketch | None:
     epochs, best = _epochs(run), best_epoch(run)
     panels: list[tuple[str, ...]] = [("rmse", "mae"), ("r2",)]
     if run.info.task == "classification":
-        panels = [("accuracy",) if is_f1_redundant(run.rows[best - 1], "val/") else ("accuracy", "macro_f1")]
+        panels = [("accuracy",) if is_f1_redundant(count_classes(run.splits)) else ("accuracy", "macro_f1")]
     columns = {name: _column(run, f"val/{name}") for names in panels for name in names}
     headline = panels[0][0]
     at_best = columns[headline][best - 1]

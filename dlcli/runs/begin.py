@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from dlcli.config.load import LoadedConfig
-from dlcli.data.splits import DataInfo
+from dlcli.data.splits import Splits
 from dlcli.errors import DataError, UsageError
 from dlcli.runs.files import encode_text, write_atomic, write_json
 from dlcli.runs.folder import RunFolder, create_run
@@ -22,7 +22,7 @@ from dlcli.training.arithmetic import Arithmetic
 @contextmanager
 def begin_run(
     loaded: LoadedConfig,
-    info: DataInfo,
+    splits: Splits,
     device: torch.device,
     arithmetic: Arithmetic,
     command: Sequence[str],
@@ -34,7 +34,7 @@ def begin_run(
 
     Args:
         loaded: Config of the run.
-        info: Description of the loaded data.
+        splits: Loaded data.
         device: Device to train on.
         arithmetic: Choices that affect the last bits of the results.
         command: Command line that started the run.
@@ -52,7 +52,7 @@ def begin_run(
         _make_checkpoints_folder(folder)
         write_atomic(folder.config, encode_text(loaded.text))
         write_resolved(folder, loaded.config, loaded.origin)
-        write_json(folder.manifest, build_manifest(loaded.config, info, device, arithmetic, command))
+        write_json(folder.manifest, build_manifest(loaded.config, splits, device, arithmetic, command))
         yield folder
 
 

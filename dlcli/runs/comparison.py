@@ -11,7 +11,7 @@ from dlcli.runs.labels import label_runs
 from dlcli.runs.run import Run
 from dlcli.text import format_seconds
 
-_UNBALANCED = 0.02  # difference of accuracy and macro F1 from which both are shown; it is 0 for balanced classes
+_UNBALANCED = 1.5  # ratio of the largest class to the smallest, above which macro F1 is shown beside the accuracy
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,9 @@ def compare_runs(runs: Sequence[Run]) -> Comparison:
         ConfigError: If the config of a run cannot be read.
     """
     settings = [flatten(run.config) for run in runs]
-    metrics = _without_redundant_f1([_metrics(run) for run in runs])
+    metrics = [_metrics(run) for run in runs]
+    if all(is_f1_redundant(class_counts(run)) for run in runs if run.config.task == "classification"):
+        metrics = [{key: value for key, value in row.items() if "macro_f1" not in key} for row in metrics]
     return Comparison(
         runs=[run.path for run in runs],
         labels=label_runs(runs),
@@ -57,19 +59,18 @@ def compare_runs(runs: Sequence[Run]) -> Comparison:
     )
 
 
-def _without_redundant_f1(metrics: Sequence[dict[str, float | None]]) -> Sequence[dict[str, float | None]]:
-    """Leave out macro F1 where it is close to the accuracy in every run, because the classes are balanced."""
-    for split in ("train", "val", "test"):
-        if all(is_f1_redundant(values, f"{split}/") for values in metrics):
-            for values in metrics:
-                values.pop(f"{split}/macro_f1", None)
-    return metrics
+def is_f1_redundant(counts: Sequence[int]) -> bool:
+    """Return whether macro F1 adds little to the accuracy: the classes are balanced.
+
+    Args:
+        counts: Number of training examples of each class; empty for regression, and if unknown.
+    """
+    return bool(counts) and max(counts) <= _UNBALANCED * min(counts)
 
 
-def is_f1_redundant(metrics: Mapping[str, float | None], prefix: str = "") -> bool:
-    """Return whether macro F1 is missing or close to the accuracy, as it is where classes are balanced."""
-    accuracy, f1 = metrics.get(f"{prefix}accuracy"), metrics.get(f"{prefix}macro_f1")
-    return accuracy is None or f1 is None or abs(accuracy - f1) < _UNBALANCED
+def class_counts(run: Run) -> Sequence[int]:
+    """Return the number of training examples of each class of a run; empty for regression, and if not recorded."""
+    return run.manifest.get("class_counts") or ()
 
 
 def _metrics(run: Run) -> dict[str, float | None]:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from dlcli.config.schema import Config
-from dlcli.data.splits import DataInfo
+from dlcli.data.splits import Splits
 from dlcli.runs.git_commit import find_commit
 from dlcli.training.arithmetic import Arithmetic
 
@@ -31,19 +31,28 @@ _VARIABLES = (
 
 
 def build_manifest(
-    config: Config, info: DataInfo, device: torch.device, arithmetic: Arithmetic, command: Sequence[str]
+    config: Config, splits: Splits, device: torch.device, arithmetic: Arithmetic, command: Sequence[str]
 ) -> dict[str, Any]:
     """Return the manifest of a new run."""
+    info = splits.info
     return {
         "schema": 1,
         **describe_start(command),
         "seed": config.seed,
         "data": {"name": info.name, "sha256": dict(info.checksums)},
+        "class_counts": count_classes(splits) or None,
         "world_size": 1,
         "threads": arithmetic.threads,
         "arithmetic": asdict(arithmetic),
         **describe_environment(device),
     }
+
+
+def count_classes(splits: Splits) -> list[int]:
+    """Return the number of training examples of each class; empty for regression."""
+    if splits.info.task == "regression":
+        return []
+    return torch.bincount(splits.train.targets, minlength=splits.info.out_features).tolist()
 
 
 def describe_start(command: Sequence[str]) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def _target(files: RunFiles) -> Target:
 
 
 def _compare_manifest(manifest: Mapping[str, Any], experiment: Experiment) -> list[str]:
-    expected = build_manifest(experiment.config, experiment.splits.info, experiment.device, experiment.arithmetic, ())
+    expected = build_manifest(experiment.config, experiment.splits, experiment.device, experiment.arithmetic, ())
     before, after = ({key: record.get(key) for key in MANIFEST_COMPARED} for record in (manifest, expected))
     return compare_records("manifest.json", before, after)
 

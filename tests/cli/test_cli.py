@@ -401,7 +401,8 @@ def test_the_newest_finished_run_is_used_and_an_interrupted_one_is_named(
         == f"note: using {first.relative_to(clean_place)}, the newest run that has ended; {relative} is interrupted\n"
     )
     listed = dlcli("runs", "list").out.splitlines()
-    assert listed[-1].split()[:3] == [f"{copy.parent.name}/{copy.name}", "interrupted", "0/2"]
+    assert listed[-1].split()[:3] == [f"{copy.parent.name}/{copy.name}", "interrupted", "accuracy"]
+    assert listed[-1].split()[-2] == "0/2"
 
 
 def test_tables_drop_columns_on_a_narrow_terminal_and_keep_names_whole(
@@ -415,10 +416,10 @@ def test_tables_drop_columns_on_a_narrow_terminal_and_keep_names_whole(
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert len(dlcli("runs", "list").out.splitlines()[1]) > 60, "colours do not make it a terminal"
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setenv("COLUMNS", "60")
     heading, row = (re.sub(r"\x1b\[[\d;]*m", "", line) for line in dlcli("runs", "list").out.splitlines())
-    assert heading.split() == ["run", "status", "epochs"]
-    assert row.startswith(f"{name}  finished")
+    assert heading.split() == ["run", "status", "val"]
+    assert row.startswith(f"{name}  finished  accuracy 0.")
 
 
 def test_a_run_that_stops_early_says_why(dlcli: Callable[..., Finished], clean_place: Path) -> None:
@@ -428,3 +429,15 @@ def test_a_run_that_stops_early_says_why(dlcli: Callable[..., Finished], clean_p
     assert "trained for 2 epochs in" in done.err
     assert done.err.rstrip().endswith("; stopped early")
     assert "stopped early" not in dlcli("train", "digits", "training.epochs=1").out
+
+
+def test_columns_of_tables_are_aligned_in_ascii(clean_place: Path) -> None:
+    rows = "\n".join(f"{i % 7},{i % 5},{'Äpfel' if i % 2 else 'Kiwi'}" for i in range(120))
+    Path("t.csv").write_text(f"x,y,kind\n{rows}\n", encoding="utf-8")
+    Path("t.yaml").write_text("task: classification\ndata: {name: csv, path: t.csv, target: kind}\n")
+    assert run_process(["train", "t.yaml", "training.epochs=1", "-q"]).code == 0
+    done = run_process(["eval", "--no-baselines"], env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    start = next(i for i, line in enumerate(done.out.splitlines()) if line.startswith("class "))
+    heading, *classes = done.out.splitlines()[start : start + 3]
+    assert classes[1].startswith("\\xc4pfel ") or classes[0].startswith("\\xc4pfel ")
+    assert len({len(line) for line in (heading, *classes)}) == 1

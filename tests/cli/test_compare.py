@@ -14,6 +14,7 @@ from PIL import Image
 
 from dlcli import api
 from dlcli.config.load import load_config
+from dlcli.runs.comparison import format_time
 
 KINDS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 
@@ -137,3 +138,23 @@ def test_runs_without_validation_metrics_have_no_figure(dlcli: Callable[..., Fin
     done = dlcli("runs", "compare", "all", "all", "-o", "figure.png")
     assert done.code == 3
     assert "none of the runs has validation metrics" in done.err
+
+
+def test_macro_f1_is_compared_only_where_classes_are_unbalanced(
+    dlcli: Callable[..., Finished], runs: list[str], clean_place: Path
+) -> None:
+    table = "\n".join(f"{i % 7},{i % 5},{'b' if i % 3 else 'a'}" for i in range(120))
+    Path("t.csv").write_text(f"x,y,kind\n{table}\n")
+    Path("t.yaml").write_text("task: classification\ndata: {name: csv, path: t.csv, target: kind}\n")
+    trained = dlcli("train", "t.yaml", "training.epochs=1", "--run-dir", "unbalanced", "--eval", "-q").out
+    assert trained.count("macro_f1 ") == 2
+    assert json.loads(Path("unbalanced/manifest.json").read_text())["class_counts"] == [29, 58]
+    balanced = dlcli("train", "digits", "training.epochs=1", "--eval", "-q").out
+    assert "macro" not in balanced + dlcli("eval").out
+    assert "macro_f1" not in dlcli("runs", "compare", *runs).out
+    assert "val/macro_f1" in dlcli("runs", "compare", runs[0], "unbalanced").out
+
+
+def test_short_times_are_in_milliseconds() -> None:
+    assert format_time(0.0151) == "15 ms"
+    assert format_time(None) == "–"

@@ -102,7 +102,7 @@ def find_failures(results: StudyResults) -> list[Failure]:
     """Return the variants whose skill is less than half of the best with the same seed, in some seeds.
 
     The skill of a constant prediction is 0, that of a perfect one 1. Seeds with divergence, and studies with a level,
-    have reports of their own.
+    are reported separately.
     """
     if results.level is not None or results.study.curve == "distance" or is_all_at_chance(results):
         return []

@@ -1,20 +1,18 @@
 """Public Python API, used by the command line and by notebooks.
 
 Submodules are imported on first access, because importing all of them would add a tenth of a second to every start.
-Every function runs isolated: it uses dlcli's own torch settings and restores the caller's afterwards.
+Every function checks its arguments, and runs isolated: it uses dlcli's own torch settings and restores the caller's
+afterwards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
 from importlib import import_module
-from inspect import isfunction, signature
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from inspect import isfunction
+from typing import TYPE_CHECKING, Any
 
-from dlcli.config.load import load_config
-from dlcli.config.suggest import find_setting
-from dlcli.errors import UsageError
+from dlcli.api.arguments import checked
+from dlcli.config import load
 
 if TYPE_CHECKING:
     from dlcli.api.open_run import OpenRun, open_run
@@ -31,9 +29,6 @@ if TYPE_CHECKING:
     from dlcli.report.compare import compare_page
     from dlcli.report.page import ReportResult, report
     from dlcli.verification.verify import VerifyResult, verify
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 __all__ = [
     "DiagnoseResult",
@@ -69,6 +64,8 @@ __all__ = [
     "verify",
 ]
 
+load_config = checked(load.load_config)  # needs no isolation, since it does not use torch
+
 _MODULES = {
     "api.open_run": ("OpenRun", "open_run"),
     "api.training": ("TrainResult", "plan", "resume", "train"),
@@ -93,24 +90,6 @@ def __getattr__(name: str) -> Any:
             from dlcli.training.isolation import isolated_function
 
             value = getattr(import_module(f"dlcli.{module}"), name)
-            globals()[name] = isolated_function(_with_settings_explained(value)) if isfunction(value) else value
+            globals()[name] = isolated_function(checked(value)) if isfunction(value) else value
             return globals()[name]
     raise AttributeError(f"module 'dlcli.api' has no attribute {name!r}")
-
-
-def _with_settings_explained(function: Callable[P, R]) -> Callable[P, R]:
-    """Return a function that raises a UsageError for a setting passed as an argument, such as `epochs=3`."""
-    allowed = signature(function).parameters
-    if "overrides" not in allowed:
-        return function
-
-    @wraps(function)
-    def call(*arguments: P.args, **options: P.kwargs) -> R:
-        for option in options.keys() - allowed.keys():
-            if setting := find_setting(option):
-                message = f"{function.__name__}() has no argument {option!r}"
-                hint = f"pass settings as a dict: {function.__name__}(config, {{{setting!r}: {options[option]!r}}})"
-                raise UsageError(message, hint=hint)
-        return function(*arguments, **options)
-
-    return call

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
+from typing import ParamSpec, TypeVar
 
+from dlcli.api.arguments import checked
 from dlcli.evaluation.diagnosis.diagnose import diagnose
 from dlcli.evaluation.evaluate import evaluate, predict
 from dlcli.plots.draw import draw
@@ -14,6 +17,13 @@ from dlcli.runs.run import Run, RunLike
 from dlcli.training.isolation import isolated_function
 from dlcli.verification.verify import verify
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _method(function: Callable[P, R]) -> Callable[P, R]:
+    return isolated_function(checked(function, is_method=True))
+
 
 class OpenRun(Run):
     """A run with its config, log and records as attributes, and the commands on it as methods.
@@ -21,12 +31,12 @@ class OpenRun(Run):
     Each method takes the options of the function of the same name; see there.
     """
 
-    evaluate = isolated_function(evaluate)
-    predict = isolated_function(predict)
-    plot = isolated_function(draw)
-    report = isolated_function(report)
-    diagnose = isolated_function(diagnose)
-    verify = isolated_function(verify)
+    evaluate = _method(evaluate)
+    predict = _method(predict)
+    plot = _method(draw)
+    report = _method(report)
+    diagnose = _method(diagnose)
+    verify = _method(verify)
 
     @cached_property
     def predictor(self) -> Predictor:

@@ -118,7 +118,7 @@ def train(
 
 def resume(
     run: RunName,
-    loaded: LoadedConfig | None = None,
+    changes: LoadedConfig | Overrides = (),
     *,
     evaluate_test: bool = False,
     listeners: Listeners = NO_LISTENERS,
@@ -127,8 +127,8 @@ def resume(
 
     Args:
         run: Run folder, name or result.
-        loaded: Config to continue with. It may differ from the run's config in settings that do not affect results, and
-            in higher values of `training.epochs` and `early_stopping.patience`. None uses the run's config.
+        changes: Overrides of the run's config, see `load_config`, or a loaded config to continue with. Only settings
+            that do not affect results may differ, and `training.epochs` and `early_stopping.patience` may be higher.
         evaluate_test: Whether to evaluate the best checkpoint on the test split afterwards.
         listeners: Callbacks.
 
@@ -146,7 +146,7 @@ def resume(
     folder = find_run(run)
     with lock_run(folder.path):
         original = load_config(folder.resolved)
-        loaded = loaded or original
+        loaded = changes if isinstance(changes, LoadedConfig) else load_config(folder.resolved, changes)
         loaded = replace(loaded, config=loaded.config.with_layout_of(original.config))
         check_changes(folder, original.config, loaded.config)
         point = find_resume_point(folder, original.config)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 
+from dlcli.bench.speed import BenchResult, Speed, Workload, built_in_workloads, measure_speed
+from dlcli.bench.startup import measure_start_up
 from dlcli.config.load import load_config
 from dlcli.experiment import build_experiment
 from dlcli.training.device import convert_memory_errors, describe_device, pick_device
 from dlcli.training.threads import machine_cores
-
-if TYPE_CHECKING:  # imported late: rarely used
-    from dlcli.bench.speed import BenchResult, Speed
 
 
 def bench(
@@ -40,9 +39,6 @@ def bench(
         DataError: If the data is missing, damaged or unsuitable.
         DeviceError: If the device does not exist.
     """
-    from dlcli.bench.speed import BenchResult, Workload, built_in_workloads, measure_speed
-    from dlcli.bench.startup import measure_start_up
-
     if device is not None:
         overrides = [*overrides, f"training.device={device}"]
     if config is None:

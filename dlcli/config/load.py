@@ -104,7 +104,7 @@ def _read(source: str | os.PathLike[str] | Mapping[str, Any] | Source) -> Source
 def _assignments(overrides: Overrides) -> Sequence[str]:
     if isinstance(overrides, Mapping):
         return [f"{key}={_to_yaml(value)}" for key, value in overrides.items()]
-    if isinstance(overrides, str) or not all(isinstance(override, str) for override in overrides):
+    if not isinstance(overrides, (list, tuple)) or not all(isinstance(override, str) for override in overrides):
         message = f"overrides must be a list of key=value or a dict. Got {overrides!r} instead"
         raise UsageError(message, hint="write it like `['optimizer.lr=0.5']` or `{'optimizer.lr': 0.5}`")
     return overrides
@@ -113,9 +113,24 @@ def _assignments(overrides: Overrides) -> Sequence[str]:
 def _to_yaml(value: Any, indent: int | None = None) -> str:
     """Return a value as JSON, which is YAML."""
     try:
-        return json.dumps(value, default=os.fspath, indent=indent, ensure_ascii=False)
+        return json.dumps(value, default=_to_plain, indent=indent, ensure_ascii=False)
     except (TypeError, ValueError) as error:
         raise UsageError(f"a config cannot contain this value: {error}", hint="use numbers, text and lists") from error
+
+
+def _to_plain(value: Any) -> Any:
+    """Return a path, a range, or a scalar or array of NumPy or torch as a value that JSON has.
+
+    Raises:
+        TypeError: If it is of another type.
+    """
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, range):
+        return list(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(repr(value))
 
 
 def _in_order(problems: Sequence[Problem], file: str) -> list[Problem]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
-from dlcli.config.load import LoadedConfig, load_config
+from dlcli.config.load import ConfigSource, Overrides, load_config
 from dlcli.config.schema import Config
 from dlcli.experiment import build_float32_cpu_experiment, first_batch
 from dlcli.overview import HEAVISIDE_NOTE, describe_layers
@@ -56,15 +54,15 @@ class GradcheckResult:
     failures: tuple[str, ...]
 
 
-def gradcheck(source: str | os.PathLike[str] | LoadedConfig, overrides: Sequence[str] = ()) -> GradcheckResult:
+def gradcheck(source: ConfigSource, overrides: Overrides = ()) -> GradcheckResult:
     """Check autograd against the analytic gradients used in training and against finite differences.
 
     Runs in float64 on the CPU, on part of the training data, with the untrained model and without dropout. Does not
     train and writes no files.
 
     Args:
-        source: YAML file, name of a preset, or a config from `load_config`.
-        overrides: Assignments such as `model.hidden_sizes=[32]`; only with a file or a preset.
+        source: YAML file, name of a preset, settings as a dict, or a config from `load_config`.
+        overrides: See `load_config`; not with a loaded config.
 
     Raises:
         DataError: If the data is missing, damaged or unsuitable.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dlcli.config.describe import LECTURE
-from dlcli.config.load import LoadedConfig, load_config
+from dlcli.config.load import ConfigSource, LoadedConfig, Overrides, load_config
 from dlcli.config.render import flatten, render_value
 from dlcli.config.schema import Config
 from dlcli.data.encoding import describe_encoding
@@ -100,12 +98,12 @@ class ExplainResult:
     defaults: int
 
 
-def explain(source: str | os.PathLike[str] | LoadedConfig, overrides: Sequence[str] = ()) -> ExplainResult:
+def explain(source: ConfigSource, overrides: Overrides = ()) -> ExplainResult:
     """Describe a config: its model, loss and update rule, and the first batch for the untrained model.
 
     Args:
-        source: YAML file, name of a preset, or a config from `load_config`.
-        overrides: Assignments such as `model.hidden_sizes=[32]`; only with a file or a preset.
+        source: YAML file, name of a preset, settings as a dict, or a config from `load_config`.
+        overrides: See `load_config`; not with a loaded config.
 
     Raises:
         DataError: If the data is missing, damaged or unsuitable.

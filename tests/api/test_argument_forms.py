@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import dlcli
+from dlcli import api
 from dlcli.errors import ConfigError, UsageError
 
 SETTINGS = {
@@ -26,6 +28,9 @@ def test_a_config_is_a_preset_a_file_or_a_dict_and_overrides_are_a_list_or_a_dic
     listed = dlcli.load_config("digits", ["optimizer.lr=0.5", "model.hidden_sizes=[4, 2]", "name=mine"]).config
     given = dlcli.load_config("digits", {"optimizer.lr": 0.5, "model.hidden_sizes": [4, 2], "name": "mine"}).config
     assert given == listed
+    numbers = {"model.hidden_sizes": np.array([4, 2]), "optimizer.lr": np.float64(0.5), "seed": np.int64(0)}
+    assert dlcli.load_config("digits", {**numbers, "name": "mine"}).config == listed
+    assert dlcli.load_config("digits", {"model.hidden_sizes": range(3, 1, -1)}).config.model.hidden_sizes == (3, 2)
     root = dlcli.load_config("fashion_mnist", {"data.root": Path("/data")}).config.data
     assert root.model_dump()["root"] == "/data"
 
@@ -37,6 +42,11 @@ def test_results_and_open_runs_stand_for_their_run(clean_place: Path) -> None:
     for run in ("mine", Path("runs/mine/1"), result, dlcli.open_run(result), None):
         assert dlcli.open_run(run).evaluate().metrics == metrics
     assert dlcli.resume(result).nothing_left is not None
+    assert dlcli.resume(result, {"training.epochs": np.int64(2)}).epochs == 2
+    indices = [record["index"] for record in dlcli.predict(result, np.arange(2), event="8").predictions]
+    assert indices == [0, 1]
+    assert all(type(index) is int for index in indices)
+    assert list(dlcli.draw(result, "loss", folder="pictures", formats="svg").files) == ["loss"]
 
 
 @pytest.mark.parametrize(
@@ -51,6 +61,20 @@ def test_results_and_open_runs_stand_for_their_run(clean_place: Path) -> None:
         (lambda: dlcli.train("digits", [1]), "overrides must be a list"),
         (lambda: dlcli.train("digits", epochs=3), "train() has no argument 'epochs'"),
         (lambda: dlcli.load_config({"seed": object()}), "a config cannot contain this value"),
+        (lambda: dlcli.train(), "train() needs the argument 'source'"),
+        (lambda: dlcli.train("digits", run_dir=3), "run_dir must be text or a path. Got 3 instead"),
+        (lambda: dlcli.train("digits", 3), "overrides must be a list of key=value or a dict. Got 3 instead"),
+        (lambda: dlcli.train("digits", listeners=3), "listeners must be a Listeners. Got 3 instead"),
+        (lambda: dlcli.load_config("digits", lr=3), "load_config() has no argument 'lr'"),
+        (lambda: dlcli.evaluate("r", split="tst"), "split must be train, val or test. Got 'tst' instead"),
+        (lambda: dlcli.evaluate("r", checkpoint="x"), "checkpoint must be best or last. Got 'x' instead"),
+        (lambda: dlcli.evaluate("r", notify=3), "notify must be a function. Got 3 instead"),
+        (lambda: dlcli.evaluate("r", run="r"), "evaluate() has the argument 'run' twice"),
+        (lambda: dlcli.predict("r", "0"), "indices must be a list of whole numbers. Got '0' instead"),
+        (lambda: dlcli.draw("r", 3), "names must be a list of texts. Got 3 instead"),
+        (lambda: api.study(vary="seed=1,2", seeds="3"), "seeds must be a whole number. Got '3' instead"),
+        (lambda: api.build_experiment("digits"), "config must be a Config. Got 'digits' instead"),
+        (lambda: api.compare_figure(["r"]), "compare_figure() needs the argument 'output'"),
     ],
 )
 def test_a_wrong_argument_is_named(clean_place: Path, call: Any, message: str) -> None:
@@ -58,6 +82,32 @@ def test_a_wrong_argument_is_named(clean_place: Path, call: Any, message: str) -
         call()
     assert caught.value.message.startswith(message)
     assert caught.value.__notes__ == [f"hint: {caught.value.hint}"], "shown below the message in a notebook"
+
+
+@pytest.mark.parametrize(
+    ("call", "hint"),
+    [
+        (lambda: dlcli.evaluate("r", "val"), "write `evaluate('digits', split='val')`"),
+        (lambda: dlcli.evaluate("r", splt="val"), "did you mean `evaluate('digits', split='val')`?"),
+        (lambda: dlcli.evaluate("r", checkpoint="lst"), "did you mean `checkpoint='last'`?"),
+        (lambda: dlcli.train("digits", epochs=3), "pass settings as a dict: train('digits', {'training.epochs': 3})"),
+        (
+            lambda: api.compare_figure(["r"]),
+            "write it like `compare_figure(['digits', 'moons'], 'FILE')`",
+        ),
+        (lambda: api.OpenRun.evaluate(None, "val"), "write `run.evaluate(split='val')`"),
+    ],
+)
+def test_a_wrong_argument_is_corrected(call: Any, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        call()
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize("name", [name for name in api.__all__ if name.islower()])
+def test_every_public_function_checks_its_arguments(name: str) -> None:
+    with pytest.raises(UsageError, match=rf"{name}\(\) has no argument 'xyzzy'"):
+        getattr(api, name)(xyzzy=1)
 
 
 def test_a_mistake_in_a_dict_is_shown_with_its_place(clean_place: Path) -> None:

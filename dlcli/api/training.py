@@ -108,6 +108,8 @@ def train(
         Interrupted: If `listeners.should_stop` returns a signal number.
     """
     loaded = load_config(source, overrides)
+    for note in loaded.notes:
+        listeners.note(note)
     experiment = build_experiment(loaded.config, notify=listeners.notify)
     found: dict[KeyPath, Place] = {("data", name): FOUND for name in experiment.splits.layout}
     loaded = replace(loaded, config=experiment.config, places={**loaded.places, **found})

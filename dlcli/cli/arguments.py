@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from typer.core import TyperCommand, TyperGroup
 
 from dlcli.cli.mistakes import unknown_command, unknown_option
 from dlcli.config.paths import expand_path
-from dlcli.errors import UsageError
+from dlcli.errors import UsageError, visible
+from dlcli.text import fold
 
 
 def path_parser(argument: str) -> Callable[[str], Path]:
@@ -47,6 +48,12 @@ def wants_annotations() -> bool:
 
 def _options() -> list[str]:
     return list(takewhile(lambda argument: argument != "--", sys.argv[1:]))
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """Print notes about a config on stderr."""
+    for note in notes:
+        sys.stderr.write(fold(visible(f"note: {note}"), sys.stderr) + "\n")
 
 
 USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # base class of Typer's usage errors; it has no public name

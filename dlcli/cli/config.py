@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dlcli.cli.arguments import path_parser
+from dlcli.cli.arguments import path_parser, print_notes
 from dlcli.cli.completion import complete_setting_name
 from dlcli.cli.failures import print_error
 from dlcli.cli.init import init_command, write_new
@@ -58,6 +58,7 @@ def show_command(
     from dlcli.config.render import render_yaml
 
     loaded = load_config(config, overrides or ())
+    print_notes(loaded.notes)
     if json:
         print_json(loaded.config.model_dump())
     else:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from dlcli.cli.arguments import print_notes
 from dlcli.cli.options import ConfigOption, JsonOption, OverridesArgument, QuietOption
 from dlcli.cli.output import make_table, paragraph, print_json, print_result
 from dlcli.errors import CheckFailed
@@ -31,6 +32,7 @@ def gradcheck_command(
     from dlcli.config.load import load_config
 
     loaded = load_config(config, overrides or ())
+    print_notes(loaded.notes)
 
     from dlcli import api
 

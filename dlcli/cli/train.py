@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dlcli.cli.arguments import name_or_path_parser, path_parser
+from dlcli.cli.arguments import name_or_path_parser, path_parser, print_notes
 from dlcli.cli.completion import complete_run
 from dlcli.cli.options import (
     CONFIG,
@@ -113,6 +113,7 @@ def _load(config: str | None, resume: str | None, settings: Sequence[str]) -> Lo
 def _show_plan(loaded: LoadedConfig, *, json: bool) -> None:
     from dlcli import api
 
+    print_notes(loaded.notes)
     planned = api.plan(loaded)
     if json:
         print_json({"plan": dict(planned.essentials), "epochs": planned.epochs, "notes": planned.notes})

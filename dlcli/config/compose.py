@@ -12,10 +12,9 @@ from dlcli.config.paths import expand_path, resolve_path
 from dlcli.config.presets import presets
 from dlcli.config.schema import path_settings, sections
 from dlcli.config.suggest import all_settings
-from dlcli.config.tree import Document, KeyPath, Place, Value, dotted, paths_below, set_value, value_at
+from dlcli.config.tree import COMMAND_LINE, Document, KeyPath, Value, dotted, paths_below, set_value, value_at
 from dlcli.errors import ConfigError, Problem, UsageError
 
-COMMAND_LINE = Place("command line")
 MAX_CHAIN = 20  # files in one chain of `extends`
 
 

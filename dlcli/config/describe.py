@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from dlcli.config.render import render_value
 from dlcli.config.schema import (
     DEFAULT_LOSS,
+    FRIEDMAN_FEATURES,
     LEAST_EPOCHS,
     MOST_EPOCHS,
     USUAL_STEPS,
@@ -134,6 +135,10 @@ def _default(path: KeyPath, owners: list[type[BaseModel]]) -> str:
         return ", ".join(f"{loss} for {task}" for task, loss in DEFAULT_LOSS.items())
     if dotted(path) == "training.epochs":
         return f"{LEAST_EPOCHS} to {MOST_EPOCHS:,}, for about {USUAL_STEPS:,} steps"
+    if dotted(path) == "data.in_features":
+        return f"1 for synthetic_regression, or {FRIEDMAN_FEATURES} for its friedman1; 2 for synthetic_classification"
+    if dotted(path) == "name":
+        return "the name of the config file"
     defaults: dict[str, list[type[BaseModel]]] = {}
     for model in owners:
         info = model.model_fields[str(path[-1])]

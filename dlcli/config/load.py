@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from dlcli.config.compose import (
-    COMMAND_LINE,
     apply_override,
     read_with_bases,
     resolve_paths,
@@ -21,7 +20,8 @@ from dlcli.config.files import Source, read_source
 from dlcli.config.paths import expand_path
 from dlcli.config.problems import validate
 from dlcli.config.schema import Config, is_run_name
-from dlcli.config.tree import KeyPath, Place
+from dlcli.config.tree import COMMAND_LINE, KeyPath, Place
+from dlcli.config.variants import drop_settings_of, read_variants
 from dlcli.errors import ConfigError, Problem, UsageError
 
 
@@ -33,11 +33,13 @@ class LoadedConfig:
         config: All settings, defaults included.
         text: Exact text of the config file.
         places: Location of each value that is not a default.
+        notes: Notes about settings that are not used.
     """
 
     config: Config
     text: str
     places: Mapping[KeyPath, Place]
+    notes: tuple[str, ...] = ()
 
     def origin(self, path: KeyPath) -> str:
         """Return the origin of a value: `default`, `file:line` or `command line`."""
@@ -56,7 +58,9 @@ def load_config(source: ConfigSource, overrides: Overrides = ()) -> LoadedConfig
 
     Later sources take precedence: defaults, the file named by `extends`, the file, the overrides in their order.
     Sections are merged key by key. Lists, and values set by an override, are replaced as a whole. null resets a setting
-    or a section to its default. Paths in a file are relative to that file, paths in overrides to the working folder.
+    or a section to its default. Where an override chooses another variant of a section, such as another optimizer, the
+    settings of the old one are left out, with a note. Paths in a file are relative to that file, paths in overrides to
+    the working folder.
 
     Args:
         source: YAML file, name of a preset, settings as a dict, or text that was read already. A string is expanded by
@@ -74,8 +78,10 @@ def load_config(source: ConfigSource, overrides: Overrides = ()) -> LoadedConfig
         return source
     given = _read(source)
     file, document = given.name, read_with_bases(given)
+    variants = read_variants(document.tree)
     for override in _assignments(overrides):
         apply_override(override, document)
+    drop_settings_of(variants, document)
     tree = without_nulls(document.tree)
     if "name" not in tree:
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file).stem)[:64].strip("-._")
@@ -83,7 +89,7 @@ def load_config(source: ConfigSource, overrides: Overrides = ()) -> LoadedConfig
     config, problems = validate(tree, document, document.problems + resolve_paths(tree, document))
     if config is None or problems:
         raise ConfigError(file, _in_order(problems, file))
-    return LoadedConfig(config, given.text, document.places)
+    return LoadedConfig(config, given.text, document.places, tuple(document.notes))
 
 
 def _read(source: str | os.PathLike[str] | Mapping[str, Any] | Source) -> Source:

@@ -245,6 +245,9 @@ class DiabetesData(TestFraction):
     """Data source to load."""
 
 
+FRIEDMAN_FEATURES = 10  # as in scikit-learn, whose default it is
+
+
 class SyntheticRegressionData(TestFraction):
     """Synthetic regression data: a known function plus Gaussian noise."""
 
@@ -256,12 +259,19 @@ class SyntheticRegressionData(TestFraction):
     """True function; all except `friedman1` are sums of one term per feature."""
     n_samples: Annotated[int, Field(ge=10, le=10_000_000)] = 1000
     """Total number of examples, including the test split."""
-    in_features: Annotated[int, Field(ge=1, le=10_000)] = 1
-    """Number of input features; `friedman1` uses the first 5 and needs at least 5."""
+    in_features: Annotated[int, Field(ge=1, le=10_000, json_schema_extra=lambda schema: schema.pop("default"))] = 1
+    """Number of input features: by default 1, and 10 for `friedman1`, which uses the first 5 and needs at least 5."""
     noise: NonNegativeFloat = 0.1
     """Standard deviation of the noise, in units of the target."""
     seed: Seed = 0
     """Seed of the generated data. The top-level `seed` draws the validation split and is used for training."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _features_follow_function(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("function") == "friedman1":
+            return {"in_features": FRIEDMAN_FEATURES, **values}
+        return values
 
     def count_examples(self) -> int:
         """Return `n_samples`."""

@@ -34,6 +34,9 @@ class Place(NamedTuple):
         return Problem(self.file, self.line, self.column, key, message, hint, self.text)
 
 
+COMMAND_LINE = Place("command line")
+
+
 @dataclass
 class Document:
     """Config as it was written, before validation.
@@ -43,12 +46,14 @@ class Document:
         tree: Nested values; sequences are tuples.
         places: Location of each key and list entry, by path.
         problems: Problems that did not prevent reading the rest.
+        notes: Notes for the user about what was read.
     """
 
     file: str
     tree: dict[str, Value] = field(default_factory=dict)
     places: dict[KeyPath, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def places_below(self, path: KeyPath) -> dict[KeyPath, Place]:
         """Return the locations of `path` and of everything below it."""
@@ -76,6 +81,15 @@ def set_value(document: Document, path: KeyPath, value: Value, places: Mapping[K
     for old_path in document.places_below(path):
         del document.places[old_path]
     document.places.update(places)
+
+
+def delete_value(document: Document, path: KeyPath) -> None:
+    """Delete a setting of a section, with its location."""
+    parent = value_at(document.tree, path[:-1])
+    assert isinstance(parent, dict)
+    del parent[str(path[-1])]
+    for old_path in document.places_below(path):
+        del document.places[old_path]
 
 
 def paths_below(value: Value, path: KeyPath) -> list[KeyPath]:

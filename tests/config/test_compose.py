@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dlcli.config.load import load_config
+from dlcli.config.schema import AdamOptimizer, AdamWOptimizer
 from dlcli.errors import ConfigError
 
 
@@ -83,3 +84,27 @@ def test_another_variant_of_a_section_requires_removing_the_old_settings(files: 
     assert "delete it or set `optimizer.momentum=null`" in str(caught.value.hint)
     Path("mine.yaml").write_text("extends: base/middle.yaml\noptimizer: {name: adam, momentum: null}\n")
     assert load_config("mine.yaml").config.optimizer.name == "adam"
+
+
+def test_an_override_that_chooses_another_variant_drops_the_settings_of_the_old_one_with_a_note(files: Path) -> None:
+    loaded = load_config("digits", ["optimizer.name=adam", "training.epochs=1"])
+    assert loaded.config.optimizer == AdamOptimizer(name="adam"), "a learning rate for SGD is not one for Adam"
+    assert loaded.notes == (
+        "optimizer.name=adam: optimizer.lr=0.2 and optimizer.momentum=0.9 of presets/digits.yaml are for sgd and not "
+        "used",
+    )
+    Path("adam.yaml").write_text("data: {name: digits}\noptimizer: {name: adam, lr: 0.5, betas: [0.5, 0.5]}\n")
+    optimizer = load_config("adam.yaml", ["optimizer.name=adamw"]).config.optimizer
+    assert optimizer == AdamWOptimizer(name="adamw", lr=0.5, betas=(0.5, 0.5)), "these mean the same for AdamW"
+    data = load_config("moons", ["data.name=digits", "data.val_fraction=0.3"]).config.data
+    assert (data.name, data.val_fraction) == ("digits", 0.3)
+    assert load_config("digits", ["optimizer.name=sgd"]).notes == ()
+
+
+def test_an_override_that_chooses_another_variant_keeps_what_was_typed_and_unknown_settings(files: Path) -> None:
+    assert load_config("digits", ["optimizer.lr=0.5", "optimizer.name=adam"]).config.optimizer.lr == 0.5
+    with pytest.raises(ConfigError, match=r"command line: optimizer\.momentum is not a setting of adam"):
+        load_config("digits", ["optimizer.momentum=0.5", "optimizer.name=adam"])
+    Path("typo.yaml").write_text("data: {name: digits}\noptimizer: {momentun: 0.5}\n")
+    with pytest.raises(ConfigError, match=r"typo\.yaml:2:13: optimizer\.momentun is not a setting"):
+        load_config("typo.yaml", ["optimizer.name=adam"])

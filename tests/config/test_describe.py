@@ -11,6 +11,7 @@ from config.generate import random_config
 from config.test_broken import CASES, Case
 from dlcli.config.describe import LECTURE, explain, json_schema
 from dlcli.config.document import read_document
+from dlcli.config.load import load_config
 from dlcli.config.presets import presets
 from dlcli.config.suggest import all_settings
 from dlcli.config.tree import dotted
@@ -106,3 +107,11 @@ def test_an_unknown_setting_gets_a_similar_one_as_the_hint() -> None:
     with pytest.raises(UsageError) as caught:
         explain("optimizer.momentun")
     assert caught.value.hint == "did you mean `dlcli config explain optimizer.momentum`?"
+
+
+def test_defaults_that_follow_another_setting_are_explained() -> None:
+    default = dict(explain("data.in_features"))["default"]
+    assert default == "1 for synthetic_regression, or 10 for its friedman1; 2 for synthetic_classification"
+    friedman = {"task": "regression", "data": {"name": "synthetic_regression", "function": "friedman1"}}
+    assert load_config(friedman).config.data.model_dump()["in_features"] == 10
+    assert dict(explain("name"))["default"] == "the name of the config file"

@@ -28,6 +28,7 @@ class Plan:
         lrs: Candidate learning rates for each variant; empty keeps the learning rates of the configs.
         tuning_seed: Seed for the choice of learning rates.
         seeds: Seeds to train every variant with.
+        notes: Notes about settings that are not used.
     """
 
     study: Study
@@ -38,6 +39,7 @@ class Plan:
     lrs: tuple[float, ...]
     tuning_seed: int
     seeds: tuple[int, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def epochs(self) -> int:
@@ -85,10 +87,11 @@ def make_plan(chosen: Study, settings: tuple[str, ...], data: str | None, n_seed
         raise UsageError(f"{chosen.name} runs on {' or '.join(chosen.base_configs)}, not on {data}", hint=hint)
     _check_settings(chosen, settings)
     base = chosen.base_configs[data]
-    configs = {
-        variant.label: load_config(base.preset, [*base.settings, *settings, *variant.settings]).config
+    loaded = {
+        variant.label: load_config(base.preset, [*base.settings, *settings, *variant.settings])
         for variant in chosen.variants
     }
+    configs = {label: variant.config for label, variant in loaded.items()}
     if chosen.curve == "val" and not all(config.data.val_fraction for config in configs.values()):
         raise UsageError(
             f"{chosen.name} measures the validation split, and data.val_fraction is 0",
@@ -102,6 +105,7 @@ def make_plan(chosen: Study, settings: tuple[str, ...], data: str | None, n_seed
         level=base.level,
         settings=settings,
         configs=configs,
+        notes=tuple(dict.fromkeys(note for variant in loaded.values() for note in variant.notes)),
         lrs=() if {_key(setting) for setting in settings} & {_LR, "optimizer"} else chosen.lrs,
         tuning_seed=first,
         seeds=tuple(range(first + 1, first + n_seeds + 1)),

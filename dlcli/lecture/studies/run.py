@@ -74,9 +74,11 @@ def study(
         Interrupted: If `listeners.should_stop` returns a signal number; no files are written.
     """
     chosen = choose_study(name, tuple(settings), config=config, vary=vary, data=data)
-    plan = make_plan(chosen, tuple(settings), data, seeds)
+    plan, listeners = make_plan(chosen, tuple(settings), data, seeds), listeners or StudyListeners()
+    for note in plan.notes:
+        listeners.tell(f"note: {note}")
     start = describe_start(sys.argv)
-    training = PairedTraining(plan, listeners or StudyListeners())
+    training = PairedTraining(plan, listeners)
     with _folder_for(plan, folder) as folder:
         results = _search_beyond(training.run(), plan, listeners or StudyListeners())
         return _write(folder, results, {**start, **describe_environment(training.device)}, dpi)

@@ -26,6 +26,7 @@ from dlcli.cli import (
 from dlcli.cli.arguments import USAGE_ERROR, reject_repeated_options
 from dlcli.cli.ending import check_stdout, check_working_folder, find_memory_shortage, record_output_errors
 from dlcli.cli.failures import print_json_error, report_failure
+from dlcli.cli.mistakes import explain_usage
 from dlcli.cli.options import JsonOption, ProgressOption, QuietOption
 from dlcli.cli.output import forget_printed_json, print_result
 from dlcli.cli.room import guard_torch_import
@@ -108,8 +109,7 @@ def _run() -> int:
         return error.exit_code
     except USAGE_ERROR as error:
         if type(error).__name__ != "NoArgsIsHelpError":  # this error has already printed the help
-            hint = f"run `{error.ctx.command_path if error.ctx else 'dlcli'} --help` for usage"
-            report_failure(UsageError(error.format_message(), hint=hint))
+            report_failure(explain_usage(error))
         return UsageError.exit_code
     except Exception as error:
         if (failed := _failed_installation(error)) is not None:

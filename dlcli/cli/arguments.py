@@ -76,16 +76,22 @@ class _Command(_PlainFlags, TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments, of which a config may be the first; reject repeated options and settings as options."""
         arguments = [parameter.name for parameter in self.params if parameter.param_type_name == "argument"]
-        if arguments == ["overrides"] and args and not args[0].startswith("-") and "=" not in args[0]:
+        if arguments == ["overrides"] and args and _is_config(args[0]):
+            if {"-c", "--config"} & {*args} and not {"-h", "--help"} & {*args}:
+                raise UsageError(f"the config is given twice: {args[0]}, and with --config", hint=f"delete {args[0]}")
             args = ["--config", *args]  # `dlcli train digits`
         try:
             _reject_repeats(self, ctx, args)
         except USAGE_ERROR as error:
             option = getattr(error, "option_name", None)
-            if option and "overrides" in arguments:
-                raise unknown_option(option, args, ctx.command_path) or error from error
+            if type(error).__name__ == "NoSuchOption" and option:
+                raise unknown_option(option, args, ctx) from error
             raise
         return super().parse_args(ctx, args)
+
+
+def _is_config(argument: str) -> bool:
+    return argument == "-" or (not argument.startswith("-") and "=" not in argument)
 
 
 class _Group(_PlainFlags, TyperGroup):

@@ -14,6 +14,12 @@ from dlcli.errors import UsageError
 # Metrics of an evaluation in addition to those logged in training; the direction of other metrics is open.
 _HIGHER_IS_BETTER = frozenset({"macro_precision", "macro_recall"})
 _LOWER_IS_BETTER = frozenset({"log_loss", "brier_score", "ece"})
+_RANGES = {  # of metrics that cannot have every value
+    **dict.fromkeys(("accuracy", "macro_f1", "macro_precision", "macro_recall", "ece"), (0.0, 1.0)),
+    "brier_score": (0.0, 2.0),
+    "r2": (-math.inf, 1.0),
+    **dict.fromkeys(("loss", "log_loss", "mse", "rmse", "mae"), (0.0, math.inf)),
+}
 _EXAMPLES = {"--fail-under": "accuracy=0.85", "--fail-over": "rmse=60"}
 
 FailUnderOption = Annotated[
@@ -121,7 +127,24 @@ def _parse_bound(option: str, text: str) -> Bound:
     if right not in (None, option):
         better = "higher" if right == "--fail-under" else "lower"
         raise UsageError(f"{option} cannot check {metric}: {better} is better", hint=f"use `{right} {metric}={number}`")
+    _check_range(option, metric, value)
     return Bound(metric, value, option)
+
+
+def _check_range(option: str, metric: str, value: float) -> None:
+    """Raise a UsageError if a metric cannot reach a bound, such as an accuracy in per cent."""
+    low, high = _RANGES.get(metric, (-math.inf, math.inf))
+    if low <= value <= high:
+        return
+    limits = f"from {low:g} to {high:g}" if low > -math.inf and high < math.inf else ""
+    limits = limits or (f"at least {low:g}" if value < low else f"at most {high:g}")
+    usual = (
+        value / 100
+        if high == 1 and 1 < value <= 100
+        else max(low, min(high, float(_EXAMPLES[option].partition("=")[2])))
+    )
+    hint = f"write it like `{option} {metric}={usual:g}`"
+    raise UsageError(f"{option} {metric}={value:g}: {metric} is {limits}", hint=hint)
 
 
 def _option_for(metric: str) -> str | None:

@@ -12,6 +12,7 @@ import typer
 
 from dlcli.cli.arguments import path_parser
 from dlcli.cli.output import print_result
+from dlcli.config.paths import as_argument
 from dlcli.errors import UsageError, one_line
 
 SCHEMA_FILE = "dlcli.schema.json"
@@ -63,7 +64,7 @@ def init_command(
         print_result(text.rstrip())
         return
     write_new(output, text)
-    print_result(f"wrote {output}; train with `dlcli train -c {output}`", kept=output)
+    print_result(f"wrote {output}; train with `dlcli train -c {as_argument(str(output))}`", kept=output)
 
 
 def _explain_all(data: str, task: Literal["classification", "regression"] | None, output: Path | None) -> str:
@@ -82,7 +83,7 @@ def _explain_all(data: str, task: Literal["classification", "regression"] | None
             f"{data} needs a file", hint=f"write it like `dlcli config init --data FILE.{data} --target COLUMN`"
         )
     explained = render_explained(starting_config(data, task or sources[data].tasks[0]), explain_setting)
-    file = "FILE" if output is None else one_line(str(output))
+    file = "FILE" if output is None else as_argument(str(output))
     header = f"# yaml-language-server: $schema={SCHEMA_FILE}\n# Train with: dlcli train -c {file}"
     return f"{header}\n# For completion and hover in an editor: dlcli config schema -o {SCHEMA_FILE}\n{explained}"
 
@@ -98,7 +99,9 @@ def _propose(
         print_result(proposal.text.rstrip())
         return
     write_new(output, proposal.text)
-    print_result(proposal.reason, f"wrote {output}; train with `dlcli train -c {output} --eval`", kept=output)
+    print_result(
+        proposal.reason, f"wrote {output}; train with `dlcli train -c {as_argument(str(output))} --eval`", kept=output
+    )
 
 
 def _is_terminal() -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
+import glob
 import os
 from typing import NamedTuple
 
 from dlcli.config.paths import open_regular
 from dlcli.config.presets import presets
+from dlcli.config.schema import data_sources
+from dlcli.config.suggest import closest
 from dlcli.config.tree import Place
 from dlcli.errors import ConfigError, UsageError
 
@@ -51,12 +53,24 @@ def read_source(source: str) -> Source:
     if is_path(source) or (source not in available and os.path.exists(source)):
         return Source(source, _read_file(source), os.path.dirname(source))
     if source not in available:
-        guess = difflib.get_close_matches(source, available, n=1)
-        raise UsageError(
-            f"no config file or preset is called {source!r}",
-            hint=f"did you mean `{guess[0]}`?" if guess else "run `dlcli config list` to see the presets",
-        )
+        raise UsageError(f"no config file or preset is called {source!r}", hint=_correct(source))
     return Source(f"presets/{source}.yaml", available[source].read_text(encoding="utf-8"), "")
+
+
+def config_files(folder: str) -> list[str]:
+    """Return the paths of the YAML files in a folder; "" is the working folder."""
+    return sorted(glob.glob(os.path.join(glob.escape(folder), "*.y*ml")))
+
+
+def _correct(source: str) -> str:
+    """Return the hint for a name that is no preset: a preset, a config file or a data source of a similar name."""
+    if source in data_sources():
+        file = f"FILE.{source} --target COLUMN" if source in ("csv", "parquet", "npz") else source
+        return f"{source} is a data source: create a config with `dlcli config init --data {file} -o {source}.yaml`"
+    guess = closest(source, [*presets(), *config_files(""), *data_sources()], cutoff=0.6)
+    if guess in data_sources() and guess not in presets():
+        return f"did you mean the data source `{guess}`?"
+    return f"did you mean `{guess}`?" if guess else "run `dlcli config list` to see the presets"
 
 
 def _read_stream(source: str) -> bytes:
@@ -74,10 +88,10 @@ def _read_file(name: str) -> str:
             content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: the name is not a valid file name
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise UsageError(
-            f"cannot read {name}: {reason.lower()}",
-            hint="run `dlcli config list` to see the presets, or `dlcli config init -o FILE` to create a config",
-        ) from error
+        hint = "run `dlcli config list` to see the presets, or `dlcli config init -o FILE` to create a config"
+        if isinstance(error, FileNotFoundError) and (guess := closest(name, config_files(os.path.dirname(name)))):
+            hint = f"did you mean `{guess}`?"
+        raise UsageError(f"cannot read {name}: {reason.lower()}", hint=hint) from error
     return _decode(name, content)
 
 

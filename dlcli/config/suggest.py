@@ -133,7 +133,7 @@ def unknown_key(path: KeyPath, model: type[BaseModel] | None) -> tuple[str, str]
 
 def find_setting(name: str) -> str | None:
     """Return the dotted setting with this last part, or behind this name in another tool; None if there is none."""
-    settings = [setting for setting in all_settings() if setting[-1] == name and setting[0] != "scheduler"]
+    settings = [path for path in all_settings() if path[-1] == name and path[:-1] != ("scheduler",)]
     return dotted(settings[0]) if settings else OTHER_TOOLS.get(name)
 
 

@@ -67,6 +67,23 @@ def test_fail_over_refuses_text_and_unknown_metrics(diabetes: Callable[..., Fini
     assert (refused.code, json.loads(refused.out)["error"]["hints"]) == (2, ["choose one of loss, mse, rmse, mae"])
 
 
+@pytest.mark.parametrize(
+    ("bound", "error", "hint"),
+    [
+        ("--fail-under accuracy=95", "accuracy is from 0 to 1", "`--fail-under accuracy=0.95`"),
+        ("--fail-under r2=1.5", "r2 is at most 1", "`--fail-under r2=0.85`"),
+        ("--fail-over rmse=-1", "rmse is at least 0", "`--fail-over rmse=60`"),
+        ("--fail-over ece=2", "ece is from 0 to 1", "`--fail-over ece=0.02`"),
+    ],
+)
+def test_a_bound_that_no_run_can_reach_is_refused(
+    dlcli: Callable[..., Finished], bound: str, error: str, hint: str
+) -> None:
+    refused = dlcli("eval", *bound.split())
+    assert refused.code == 2
+    assert refused.err == f"error: {bound}: {error}\n\nhint: write it like {hint}\n"
+
+
 def test_nan_fails_and_close_values_are_shown_with_more_decimals() -> None:
     for option in ("--fail-under", "--fail-over"):
         assert not Check(Bound("loss", 1.0, option), math.nan).ok

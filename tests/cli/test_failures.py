@@ -30,11 +30,15 @@ def error_of(done: Finished) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("command", "message", "hint"),
     [
-        ("eval --json --nope", "No such option: --nope", "run `dlcli eval --help` for usage"),
-        ("--json predict --split x", "Invalid value for '--split'", "run `dlcli predict --help` for usage"),
+        ("eval --json --nope", "dlcli eval has no option --nope", "run `dlcli eval --help` for usage"),
+        (
+            "--json predict --split x",
+            "--split must be train, val or test. Got 'x' instead",
+            "run `dlcli predict --help` for usage",
+        ),
         ("train digits --json --epochs 3", "dlcli train has no option --epochs", "write it like `training.epochs="),
-        ("eval --json a b", "Got unexpected extra argument", "run `dlcli eval --help` for usage"),
-        ("config init --json", "No such option: --json", "run `dlcli config init --help` for usage"),
+        ("eval --json a b", "dlcli eval takes no further argument. Got b too", "run `dlcli eval --help` for usage"),
+        ("config init --json", "dlcli config init has no option --json", "run `dlcli config init --help` for usage"),
         ("evaluate --json", "dlcli has no command 'evaluate'", "did you mean `dlcli eval`?"),
         ("--json", "Missing command", "run `dlcli --help` for usage"),
         ("--json config", "dlcli config needs a command", "run `dlcli config --help` for usage"),

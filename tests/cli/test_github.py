@@ -44,7 +44,9 @@ def test_problems_without_a_file_name_their_place(dlcli: Callable[..., Finished]
     (line,) = annotations(dlcli("train", "digits", "optimizer.lr=-1", "--format", "github"))
     assert line.startswith("::error title=Invalid config::command line: optimizer.lr must be greater than 0")
     (line,) = annotations(dlcli("eval", "--format", "github", "--nope"))
-    assert line == "::error title=dlcli error::No such option: --nope%0Ahint: run `dlcli eval --help` for usage"
+    assert (
+        line == "::error title=dlcli error::dlcli eval has no option --nope%0Ahint: run `dlcli eval --help` for usage"
+    )
 
 
 def test_special_characters_are_escaped(clean_place: Path) -> None:

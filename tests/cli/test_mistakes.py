@@ -36,8 +36,40 @@ Dlcli = Callable[..., Finished]
             "write it like `optimizer.lr=VALUE`",
         ),
         ("config show digits --seed 3", "dlcli config show has no option --seed", "write it like `seed=3`"),
-        ("train -c digits --xyzzy", "No such option: --xyzzy", "run `dlcli train --help` for usage"),
-        ("eval --epochs 3", "No such option: --epochs", "run `dlcli eval --help` for usage"),
+        ("train -c digits --xyzzy", "dlcli train has no option --xyzzy", "run `dlcli train --help` for usage"),
+        (
+            "train digits --optimizer adam",
+            "dlcli train has no option --optimizer",
+            "write it like `optimizer.name=adam`",
+        ),
+        ("train --data moons", "dlcli train has no option --data", "write it like `dlcli train moons`"),
+        ("train --scheduler cosine", "dlcli train has no option --scheduler", "write it like `scheduler.name=cosine`"),
+        ("train digits --gpu", "dlcli train has no option --gpu", "did you mean `--device cuda`?"),
+        ("train --verbose", "dlcli train has no option --verbose", "did you mean `--progress plain`?"),
+        ("train --output x", "dlcli train has no option --output", "did you mean `--run-dir DIR`?"),
+        ("runs show --diagnos", "dlcli runs show has no option --diagnos", "did you mean `--diagnose`?"),
+        ("validate", "dlcli has no command 'validate'", "did you mean `dlcli config validate`?"),
+        ("clean", "dlcli has no command 'clean'", "run `dlcli --help` to see the commands"),
+        (
+            "eval --checkpoint latest",
+            "--checkpoint must be best or last. Got 'latest' instead",
+            "run `dlcli eval --help` for usage",
+        ),
+        (
+            "study softmax-vs-l1 --seeds 1",
+            "--seeds must be a whole number of at least 2. Got '1' instead",
+            "run `dlcli study --help` for usage",
+        ),
+        ("eval digits s2 x", "dlcli eval takes no further argument. Got s2 x too", "run `dlcli eval --help` for usage"),
+        ("config diff digits", "dlcli config diff needs B", "write it like `dlcli config diff A B`"),
+        ("predict --index", "--index needs a value", "run `dlcli --help` for usage"),
+        (
+            "train mnist",
+            "no config file or preset is called 'mnist'",
+            "mnist is a data source: create a config with `dlcli config init --data mnist -o mnist.yaml`",
+        ),
+        ("train mnits", "no config file or preset is called 'mnits'", "did you mean the data source `mnist`?"),
+        ("eval --epochs 3", "dlcli eval has no option --epochs", "run `dlcli eval --help` for usage"),
     ],
 )
 def test_a_mistake_is_answered_with_the_right_command(
@@ -55,12 +87,29 @@ def test_a_config_may_come_first_without_an_option(dlcli: Dlcli, clean_place: Pa
     Path("mine.yaml").write_text("extends: digits\nmodel: {hidden_sizes: [8]}\n")
     assert "64-8-10" in dlcli("train", "mine.yaml", "--dry-run").out
     done = dlcli("train", "digits", "-c", "moons")
-    assert (done.code, done.err.splitlines()[0]) == (2, "error: --config/-c is given 2 times")
+    assert (done.code, done.err.splitlines()[0]) == (2, "error: the config is given twice: digits, and with --config")
 
 
 def test_a_run_name_with_a_typo_is_corrected(dlcli: Dlcli, clean_place: Path) -> None:
     dlcli("train", "digits", "training.epochs=1", "plots=never", "-q")
     assert dlcli("eval", "digts").err == "error: run 'digts' not found\n\nhint: did you mean `digits`?\n"
+
+
+def test_a_config_file_with_a_typo_is_corrected(dlcli: Dlcli, clean_place: Path) -> None:
+    Path("spirals.yaml").write_text("data: {name: digits}\n")
+    assert dlcli("train", "spirals.yml").err.endswith("hint: did you mean `spirals.yaml`?\n")
+    assert dlcli("train", "spiral").err.endswith("hint: did you mean `spirals.yaml`?\n")
+
+
+def test_a_note_names_the_settings_that_another_optimizer_does_not_use(dlcli: Dlcli, clean_place: Path) -> None:
+    note = "note: optimizer.name=adam: optimizer.lr=0.2 and optimizer.momentum=0.9 of presets/digits.yaml are for sgd"
+    for command in ("train digits --dry-run", "train digits training.epochs=1", "config show digits"):
+        done = dlcli(*command.split(), "optimizer.name=adam")
+        assert (done.code, " ".join(done.err.split()).count(note)) == (0, 1), done.err
+
+
+def test_init_quotes_the_file_in_the_next_command(dlcli: Dlcli, clean_place: Path) -> None:
+    assert "train with `dlcli train -c 'my file.yaml'`" in dlcli("config", "init", "-o", "my file.yaml").out
 
 
 def run(script: str, text: str = "") -> subprocess.CompletedProcess[str]:
@@ -72,6 +121,7 @@ def test_a_config_is_read_from_standard_input_and_from_a_process_substitution(cl
     command = f"{sys.executable} -m dlcli train --dry-run -c"
     text = "data: {name: digits}\nmodel: {hidden_sizes: [8]}\n"
     assert "64-8-10" in run(f"{command} -", text).stdout
+    assert "64-8-10" in run(command.removesuffix(" --dry-run -c") + " - --dry-run", text).stdout
     assert "64-8-10" in run(f"{command} <(cat)", text).stdout
     assert run(f"{command} /dev/stdin", text).returncode == 2, "other pipes are not opened, because they could block"
     done = run(f"{command} - < /dev/null")

@@ -33,7 +33,6 @@ _NO_DIGEST = "0" * 64
 _MOST_SCHEMAS = 1000  # a larger number is damage, not a newer schema
 _DIGEST_FOLLOWS = rb"{\"sha256\": \""  # escaped: our JSON is a string inside the JSON of safetensors
 _HINT = "try the other checkpoint (`--checkpoint best` or `last`), or continue with `dlcli train --resume RUN`"
-NO_EPOCH = "no epoch has finished yet; continue with `dlcli train --resume RUN`"
 
 
 class DamagedError(DataError):
@@ -112,7 +111,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         DamagedError: If the file is damaged or is not a checkpoint.
         DataError: If the file is missing, cannot be read or was written by another version of dlcli.
     """
-    content = read_file(path, missing_hint=NO_EPOCH)
+    content = read_file(path, missing_hint=_HINT)
     if reason := _find_damage(content):
         raise DamagedError(f"cannot use {path}: {reason}", hint=_HINT)
     try:

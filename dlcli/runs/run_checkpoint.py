@@ -12,9 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from dlcli.config.paths import as_argument
 from dlcli.config.schema import Config
 from dlcli.errors import DataError
-from dlcli.runs.checkpoint import NO_EPOCH, Checkpoint, DamagedError, load_checkpoint
+from dlcli.runs.checkpoint import Checkpoint, DamagedError, load_checkpoint
 from dlcli.runs.folder import RunFolder
 from dlcli.runs.identity import check_identity
 
@@ -49,10 +50,10 @@ def load_run_checkpoint(folder: RunFolder, which: Which, read_config: Callable[[
         ConfigError: If resolved.yaml cannot be read.
     """
     path = folder.checkpoint(which)
+    if not has_checkpoint(folder, which):
+        raise DataError(f"{path} does not exist", hint=_explain_missing(folder))
     if which == "best":
         sha256 = _recorded_best(folder)
-        if sha256 == NONE:
-            raise DataError(f"{path} does not exist", hint=NO_EPOCH)
         path, checkpoint = _find_recorded(folder, sha256) or (path, load_checkpoint(path))
         if sha256 not in (None, checkpoint.sha256):
             raise DataError(
@@ -67,6 +68,14 @@ def load_run_checkpoint(folder: RunFolder, which: Which, read_config: Callable[[
             raise DataError(f"{path} contains only a model and no training state", hint="restore the file")
     check_identity(folder, path.name, checkpoint, read_config())
     return checkpoint
+
+
+def _explain_missing(folder: RunFolder) -> str:
+    """Return why a run has no checkpoint, and what to do: a diverged run would diverge again."""
+    run = as_argument(str(folder.path))
+    if folder.status == "diverged":
+        return f"training diverged; `dlcli runs show {run} --diagnose` says why and what to try"
+    return f"no epoch has finished yet; continue with `dlcli train --resume {run}`"
 
 
 def find_best(folder: RunFolder, sha256: str | None) -> tuple[Path, Checkpoint] | None:

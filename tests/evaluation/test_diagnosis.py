@@ -33,6 +33,7 @@ from dlcli.runs.trained_run import load_trained_run
 
 TEN_LAYERS = f"model.hidden_sizes={[64] * 10}".replace(" ", "")
 CIRCLES = "data={name: synthetic_classification, pattern: circles, noise: 0.1}"
+MOONS = "task: classification\ndata: {name: synthetic_classification, pattern: moons, noise: 0.1}\n"
 QUICK = ("diabetes", "digits", "gradient_descent", "linear_regression", "moons", "sine_regression")
 
 
@@ -178,9 +179,11 @@ def test_a_planted_data_fault_is_the_first_finding(
         (
             "diabetes",
             ["early_stopping=null", "training.epochs=500", "optimizer.weight_decay=0", "model={hidden_sizes: [128]}"],
-            "overfitting",
+            "too-many-epochs",
             "hint",
         ),
+        ("diabetes", ["optimizer.weight_decay=0.3"], "weight-decay-too-strong", "problem"),
+        ("digits", ["optimizer.weight_decay=0.03"], "miscalibration", "hint"),
     ],
 )
 def test_other_faults_are_found_by_name(
@@ -192,6 +195,69 @@ def test_other_faults_are_found_by_name(
     Path("run").rename("faulty")
     mended = names(train_and_diagnose(preset, [*settings, *advised]))
     assert score("run") > before or name not in mended
+
+
+@pytest.mark.parametrize("source", ["digits", "two lines"])
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ([f"model.hidden_sizes={[64] * 6}"], "underfitting"),
+        (["model={hidden_sizes: [64, 64, 64, 64], init: default}"], "underfitting"),
+        (["model.init=zeros", "optimizer.lr=1e-9"], "underfitting"),
+        (["optimizer.weight_decay=1"], "weight-decay-too-strong"),
+        (["model.activation=relu", "optimizer.lr=1e6"], "learning-rate-too-high"),
+    ],
+)
+def test_the_advice_for_a_model_at_chance_makes_it_learn(
+    clean_place: Path, source: str, settings: list[str], name: str
+) -> None:
+    if source == "two lines":
+        source = "config.yaml"
+        Path(source).write_text("task: classification\ndata: {name: digits}\n")
+    finding = train_and_diagnose(source, settings)[0]
+    assert finding.name == name
+    Path("run").rename("faulty")
+    train_and_diagnose(source, [*settings, *finding.settings])
+    assert score("run") > 0.9
+
+
+def test_a_learning_rate_far_too_high_is_replaced_by_the_default(clean_place: Path) -> None:
+    settings = ["model.activation=relu", "optimizer.lr=1e6"]
+    (finding,) = train_and_diagnose("diabetes", settings)
+    assert finding.settings == ("optimizer.lr=0.05",)
+    Path("run").rename("faulty")
+    train_and_diagnose("diabetes", [*settings, *finding.settings])
+    assert score("run") > 0.4
+
+
+def test_stuck_training_is_not_taken_for_a_linear_problem(clean_place: Path) -> None:
+    Path("config.yaml").write_text(MOONS)
+    (finding,) = train_and_diagnose("config.yaml", seed=2)
+    assert (finding.name, finding.settings) == ("underfitting", ("model.activation=tanh",))
+    assert finding.statement.startswith("Training is stuck")
+    assert score("run") < 0.98
+    Path("run").rename("faulty")
+    assert train_and_diagnose("config.yaml", finding.settings, seed=2) == ()
+    assert score("run") == 1
+
+
+def test_early_stopping_as_advised_keeps_the_best_checkpoint(clean_place: Path) -> None:
+    Path("config.yaml").write_text("task: regression\ndata: {name: diabetes}\n")
+    (finding,) = train_and_diagnose("config.yaml", seed=2)
+    assert finding.name == "too-many-epochs"
+    assert "memorized" not in finding.statement
+    Path("run").rename("long")
+    assert train_and_diagnose("config.yaml", finding.settings, seed=2) == ()
+    assert len(open_run("run").rows) < len(open_run("long").rows) / 2
+    short, long = (load_trained_run(open_run(name)) for name in ("run", "long"))
+    assert short.epoch == long.epoch
+    assert all(map(torch.equal, short.model.parameters(), long.model.parameters()))
+
+
+@pytest.mark.parametrize("data", ["pattern: blobs, n_classes: 3", "pattern: circles"])
+def test_a_loss_near_0_has_not_too_few_epochs(clean_place: Path, data: str) -> None:
+    Path("config.yaml").write_text(f"task: classification\ndata: {{name: synthetic_classification, {data}}}\n")
+    assert set(names(train_and_diagnose("config.yaml", seed=1))) <= {"linear-model-suffices"}
 
 
 def test_fifty_training_examples_overfit_given_enough_validation_examples(
@@ -232,7 +298,7 @@ def test_a_linear_model_that_does_as_well_is_a_hint(clean_place: Path) -> None:
     trained = load_trained_run(open_run("run"))
     x, y = (values.numpy().astype(float) for values in (trained.splits.train.inputs, trained.splits.train.targets))
     x_val, y_val = trained.splits.val.inputs.numpy(), trained.splits.val.targets.numpy()
-    assert f"reaches {LinearRegression().fit(x, y).score(x_val, y_val):.3f}" in finding.evidence[0]
+    assert f"reaches val R² {LinearRegression().fit(x, y).score(x_val, y_val):.3f}" in finding.evidence[0]
 
 
 def test_severity_of_leakage_depends_on_the_number_of_copies(clean_place: Path, plant: Callable[..., None]) -> None:
@@ -263,7 +329,7 @@ def test_a_run_without_a_checkpoint_is_diagnosed_from_its_log(
     assert (result.status, result.epochs, result.epoch) == ("diverged", 0, None)
     (finding,) = result.findings
     assert finding.evidence == ("the loss became NaN or infinite in epoch 1 (summary.json: diverged)",)
-    assert finding.advice.startswith("optimizer.lr=0.5;")
+    assert finding.advice.startswith("optimizer.lr=0.05;")
     Path("run/summary.json").unlink()
     assert diagnose_run("run").findings == ()
 
@@ -289,7 +355,7 @@ def test_runs_show_prints_findings(clean_place: Path, dlcli: Callable[..., Finis
     assert record["findings"][0]["name"] == "vanishing-gradient"
     assert record.keys() - json.loads(dlcli("runs", "show", "bad", "--json").out).keys() == {"findings"}
     train(load_config("moons"), run_dir=Path("good"))
-    assert dlcli("runs", "show", "good", "--diagnose").out.count("\n\nnothing found (16 checks: leakage, ") == 1
+    assert dlcli("runs", "show", "good", "--diagnose").out.count("\n\nnothing found (18 checks: leakage, ") == 1
 
 
 def test_runs_show_without_diagnosis_does_not_import_torch(clean_place: Path) -> None:

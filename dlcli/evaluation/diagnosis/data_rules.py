@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 from dlcli.evaluation.diagnosis.finding import FAILING, SURE, Case, Finding, advise, number, percent
@@ -12,13 +13,14 @@ from dlcli.text import join
 # A fraction s of copies raises test accuracy by at most s times the error rate: with 10 % errors, 1 % of copies by 0.1
 # points, a third of the standard error on 10,000 examples; 5 % by half a point. The presets have no copies.
 _COPIES_HINT, _COPIES_PROBLEM = 0.01, 0.05
-_AS_WELL = 2.0  # standard errors: a smaller difference may be chance
+_AS_WELL = 1.1  # multiple of the error 1 − fraction explained. Linear data: at most 1.01, diabetes 1.1, digits 3
 _MIN_VAL_EXAMPLES = 30  # even without a mistake, the error rate may be 3 / 30 (Hanley and Lippman-Hand, 1983)
 # Fraction of the loss reduction on train. Presets with a significant gap: at most 0.07; friedman1, half noise: 0.17;
 # 50 digits: 0.20.
 _GAP_HINT, _GAP_PROBLEM = 0.12, 0.18
 _RELAPSE = 1.5  # multiple of the best val/loss. Presets: at most 1.2; 1,000 epochs on diabetes: 2.6
 _RELAPSE_OF_CONSTANT = 0.1  # minimum rise of val/loss, as a fraction of the constant prediction's loss
+_LEAST_PATIENCE = 30  # epochs; val/loss of a few hundred examples varies from epoch to epoch
 _RARE = 0.2  # examples of a class, as a fraction of the most frequent class
 _MISCALIBRATED = 0.03  # error above the error that chance causes. Presets: at most 0.01
 
@@ -86,33 +88,58 @@ def too_few_examples(case: Case) -> Finding | None:
 
 
 def overfitting(case: Case) -> Finding | None:
-    """Report a much lower loss on train than on val, or a val/loss that rises while train/loss falls."""
-    facts, losses, val = case.facts, case.column("train/loss"), case.column("val/loss")
-    if facts is None or not val:
+    """Report a much lower loss on train than on val."""
+    facts = case.facts
+    if facts is None or facts.gap < _GAP_HINT or facts.gap_sigmas < SURE:
         return None
-    best = val.index(min(val))
-    late = val[-max(1, len(val) // 4) :]
-    relapse = sum(late) / len(late)
-    is_gap = facts.gap >= _GAP_HINT and facts.gap_sigmas >= SURE
-    is_relapse = relapse >= _RELAPSE * val[best] and relapse - val[best] >= _RELAPSE_OF_CONSTANT * facts.constant_loss
-    if not is_gap and not (is_relapse and losses[-1] < losses[best]):
-        return None
-    evidence = [
+    evidence = (
         f"{facts.examples['train']:,} training examples, {facts.parameters:,} parameters",
         f"{percent(facts.gap)} of the loss reduction on train does not carry over to val "
         f"({number(facts.gap_sigmas)} standard errors)",
-    ]
-    if is_relapse:
-        evidence.append(
-            f"val/loss was {number(val[best])} in epoch {best + 1} and averages {number(relapse)} in the last quarter "
-            f"of the epochs; train/loss fell from {number(losses[best])} to {number(losses[-1])} (metrics.jsonl)"
-        )
+        *_relapse(case),
+    )
     statement = "The model overfits: it has memorized training examples and does worse on examples it has not seen."
-    is_problem = is_gap and facts.gap >= _GAP_PROBLEM
-    severity: Literal["problem", "hint"] = "problem" if is_problem else "hint"
+    severity: Literal["problem", "hint"] = "problem" if facts.gap >= _GAP_PROBLEM else "hint"
     has_hidden = bool(case.log.config.model.hidden_sizes)
     settings = ("model.dropout=0.2" if has_hidden else "optimizer.weight_decay=1e-2", "early_stopping.patience=30")
-    return advise("overfitting", severity, statement, tuple(evidence), *settings, why="more data helps more")
+    return advise("overfitting", severity, statement, evidence, *settings, why="more data helps more")
+
+
+def too_many_epochs(case: Case) -> Finding | None:
+    """Report a val/loss that rises again while train/loss falls, unless `overfitting` has reported it."""
+    evidence = _relapse(case)
+    if not evidence or case.log.status != "finished" or overfitting(case):
+        return None
+    val = case.column("val/loss")
+    statement = f"val/loss rises again after epoch {val.index(min(val)) + 1}: train for fewer epochs."
+    patience = f"early_stopping.patience={max(_LEAST_PATIENCE, _longest_wait(val) + 1)}"
+    why = "the best checkpoint stays the same"
+    return advise("too-many-epochs", "hint", statement, evidence, patience, why=why)
+
+
+def _relapse(case: Case) -> tuple[str, ...]:
+    """Return evidence that val/loss rises again while train/loss falls; () if it does not."""
+    facts, losses, val = case.facts, case.column("train/loss"), case.column("val/loss")
+    if facts is None or not val:
+        return ()
+    best, late = val.index(min(val)), val[-max(1, len(val) // 4) :]
+    end = sum(late) / len(late)
+    has_risen = end >= _RELAPSE * val[best] and end - val[best] >= _RELAPSE_OF_CONSTANT * facts.constant_loss
+    if not has_risen or losses[-1] >= losses[best]:
+        return ()
+    return (
+        f"val/loss was {number(val[best])} in epoch {best + 1} and averages {number(end)} in the last quarter of the "
+        f"epochs; train/loss fell from {number(losses[best])} to {number(losses[-1])} (metrics.jsonl)",
+    )
+
+
+def _longest_wait(losses: Sequence[float]) -> int:
+    """Return the largest number of epochs without a new minimum before the epoch of the overall minimum."""
+    lowest, waited, longest = math.inf, 0, 0
+    for loss in losses[: losses.index(min(losses)) + 1]:
+        waited = 0 if loss < lowest else waited + 1
+        lowest, longest = min(lowest, loss), max(longest, waited)
+    return longest
 
 
 def class_imbalance(case: Case) -> Finding | None:
@@ -158,21 +185,21 @@ def miscalibration(case: Case) -> Finding | None:
     if is_overconfident:
         setting = "loss.label_smoothing=0.05"
     else:
-        setting = "loss.label_smoothing=0" if smoothing else f"training.epochs={2 * len(case.log.rows)}"
+        decayed = case.log.config.optimizer.weight_decay and case.facts and case.facts.weight_norm < 1
+        setting = "optimizer.weight_decay=0" if decayed else f"training.epochs={2 * len(case.log.rows)}"
+        setting = "loss.label_smoothing=0" if smoothing else setting
     return advise("miscalibration", "hint", statement, evidence, setting)
 
 
 def linear_model_suffices(case: Case) -> Finding | None:
-    """Report a model with hidden layers that is not better on val than a linear model fitted by least squares."""
+    """Report that neither hidden layers nor nearest neighbours are better on val than a linear model."""
     facts = case.facts
     if facts is None or not case.is_complete or not case.log.config.model.hidden_sizes:
         return None
-    if facts.linear.sigmas < SURE or facts.linear_gap_sigmas >= _AS_WELL or case.relative_to_knn < FAILING:
+    linear, model, knn = (1 - skill.fraction_explained for skill in (facts.linear, facts.model, facts.knn))
+    if facts.linear.sigmas < SURE or linear > _AS_WELL * min(model, knn) or case.relative_to_knn < FAILING:
         return None
-    name = "accuracy" if facts.class_counts else "R²"
-    evidence = (
-        f"{case.monitored} {name} {facts.model.score:.3f}; a linear model, fitted to the same training examples by "
-        f"least squares, reaches {facts.linear.score:.3f}",
-    )
-    statement = "A linear model does as well: the hidden layers do not help here."
+    comparison = "better" if _AS_WELL * linear < model else "as well"
+    statement = f"A linear model does {comparison}: the hidden layers do not help here."
+    evidence = (*case.linear_comparison, *case.comparison)
     return advise("linear-model-suffices", "hint", statement, evidence, "model.hidden_sizes=[]")

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 from dlcli.config.paths import as_argument
 from dlcli.evaluation.diagnosis.measurements import Facts
+from dlcli.evaluation.diagnosis.skill import Skill
 from dlcli.runs.run import Run
 from dlcli.runs.trained_run import TrainedRun
 
@@ -91,9 +92,17 @@ class Case:
     @property
     def relative_to_knn(self) -> float:
         """Skill of the model as a fraction of the k-NN baseline's; 1 if that baseline is not better than chance."""
-        if self.facts is None or self.facts.knn.sigmas < SURE:
-            return 1.0
-        return self.facts.model.fraction_explained / self.facts.knn.fraction_explained
+        return 1.0 if self.facts is None else _relative(self.facts.model, self.facts.knn)
+
+    @property
+    def fit_relative_to_knn(self) -> float:
+        """The same on train, where each example is predicted from its neighbours and not from itself."""
+        return 1.0 if self.facts is None else _relative(self.facts.fit, self.facts.knn_fit)
+
+    @property
+    def relative_to_linear(self) -> float:
+        """Skill of the model as a fraction of that of least squares; 1 if that is not better than chance."""
+        return 1.0 if self.facts is None else _relative(self.facts.model, self.facts.linear)
 
     @property
     def severity(self) -> Literal["problem", "hint"]:
@@ -105,9 +114,33 @@ class Case:
         """Sentence with the scores of the model, the k-NN baseline and a constant prediction; () without facts."""
         if (facts := self.facts) is None:
             return ()
-        score = f"{'accuracy' if facts.class_counts else 'R²'} {facts.model.score:.3f}"
-        baselines = f"baseline reaches {facts.knn.score:.3f}, a constant prediction {facts.constant_score:.3f}"
-        return (f"{self.monitored} {score}; the 5-nearest-neighbour {baselines}",)
+        constant = f"a constant prediction {facts.constant_score:.3f}"
+        return (f"{self._scores(self.monitored, facts.model, facts.knn)}, {constant}",)
+
+    @property
+    def fit_comparison(self) -> tuple[str, ...]:
+        """Sentence with the scores of the model and the k-NN baseline on train; () without facts."""
+        if (facts := self.facts) is None:
+            return ()
+        return (self._scores("train", facts.fit, facts.knn_fit),)
+
+    @property
+    def linear_comparison(self) -> tuple[str, ...]:
+        """Sentence with the score of least squares on the monitored split; () without facts."""
+        if (facts := self.facts) is None:
+            return ()
+        score = f"{'accuracy' if facts.class_counts else 'R²'} {facts.linear.score:.3f}"
+        fitted = "fitted to the same training examples by least squares"
+        return (f"a linear model, {fitted}, reaches {self.monitored} {score}",)
+
+    def _scores(self, split: str, model: Skill, knn: Skill) -> str:
+        assert self.facts is not None
+        name = "accuracy" if self.facts.class_counts else "R²"
+        return f"{split} {name} {model.score:.3f}; the 5-nearest-neighbour baseline reaches {knn.score:.3f}"
+
+
+def _relative(model: Skill, baseline: Skill) -> float:
+    return 1.0 if baseline.sigmas < SURE else model.fraction_explained / baseline.fraction_explained
 
 
 def number(value: float) -> str:

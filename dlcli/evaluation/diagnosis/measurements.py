@@ -15,8 +15,8 @@ from dlcli.data.splits import Split
 from dlcli.evaluation.calibration import Calibration, measure_calibration
 from dlcli.evaluation.diagnosis.skill import (
     Skill,
-    compare_with_linear_model,
     measure_knn_skill,
+    measure_linear_skill,
     measure_model_skill,
 )
 from dlcli.model import build_mlp, count_parameters
@@ -42,7 +42,8 @@ class Facts:
         constant_score: Accuracy, or R², of the best constant prediction on val.
         best_step: Step along the first gradient that lowers the loss most, in multiples of the optimizer's step.
         model, knn, linear: Skill of the model, of the 5-nearest-neighbour baseline and of least squares on val.
-        linear_gap_sigmas: Mean error of least squares on val minus that of the model, in standard errors.
+        fit, knn_fit: Skill on train of the model and of the nearest neighbours of each example, without itself.
+        weight_norm: Norm of the parameters, relative to their norm before training; infinite if that is 0.
         gap: Loss on val minus loss on train, as a fraction of the loss reduction on train.
         gap_sigmas: The gap in standard errors.
         overlaps: Overlap of val and of test with train.
@@ -61,7 +62,9 @@ class Facts:
     model: Skill
     knn: Skill
     linear: Skill
-    linear_gap_sigmas: float
+    fit: Skill
+    knn_fit: Skill
+    weight_norm: float
     gap: float
     gap_sigmas: float
     overlaps: tuple[Overlap, ...]
@@ -80,23 +83,27 @@ def measure(run: TrainedRun) -> Facts:
     train, val = splits.train.evenly_spaced(SAMPLE_EXAMPLES), splits.monitored
     dtype, device = val.dtype, val.device
     start = build_mlp(info.in_features, info.out_features, run.config.model, seed=run.config.seed, dtype=dtype)
-    start = start.to(device)
-    constant = task.metrics(task.sums(_constant_outputs(run).expand(len(val), -1), val.targets))
-    constant_score = constant["accuracy" if info.task == "classification" else "r2"]
-    predictions, has_val = run.predict(val), len(splits.val) > 0
+    start, norm = start.to(device), _norm(start)
+    constant, constant_fit = (_constant_metrics(run, split) for split in (val, train))
+    metric = "accuracy" if info.task == "classification" else "r2"
+    constant_score, fit_score = constant[metric], constant_fit[metric]
+    predictions, fitted, has_val = run.predict(val), run.predict(train), len(splits.val) > 0
     predicted = [run.predict(splits.train), predictions] if has_val else [predictions]
-    gap, gap_sigmas = _gap(run, _example_losses(run, train, run.predict(train)), _example_losses(run, val, predictions))
+    gap, gap_sigmas = _gap(run, _example_losses(run, train, fitted), _example_losses(run, val, predictions))
     overlaps = find_duplicates(splits).overlaps
-    linear, linear_gap = compare_with_linear_model(run, train, val, predictions, constant_score)
+    near = train.evenly_spaced(_VAL_SAMPLE)
+    neighbour_split = val.evenly_spaced(_VAL_SAMPLE) if has_val else near
     return Facts(
         start_loss=task.metrics(evaluate_split(start, task, val))["loss"],
         constant_loss=constant["loss"],
         constant_score=constant_score,
         best_step=_best_step(run, start, train.evenly_spaced(_STEP_SAMPLE)),
         model=measure_model_skill(run, predictions, val, constant_score),
-        linear=linear,
-        linear_gap_sigmas=linear_gap,
-        knn=measure_knn_skill(run, train, (val if has_val else train).evenly_spaced(_VAL_SAMPLE), constant_score),
+        knn=measure_knn_skill(run, train, neighbour_split, constant_score, in_train=not has_val),
+        linear=measure_linear_skill(run, train, val, constant_score),
+        fit=measure_model_skill(run, fitted, train, fit_score),
+        knn_fit=measure_knn_skill(run, train, near, fit_score, in_train=True),
+        weight_norm=_norm(run.model) / norm if norm else math.inf,
         gap=gap,
         gap_sigmas=gap_sigmas,
         overlaps=overlaps,
@@ -108,6 +115,16 @@ def measure(run: TrainedRun) -> Facts:
         predicted_counts=_count_classes(run, torch.cat(predicted).argmax(1)),
         calibration=measure_calibration(predictions, run.truth(val)) if info.task == "classification" else None,
     )
+
+
+def _constant_metrics(run: TrainedRun, split: Split) -> Mapping[str, float]:
+    """Return the metrics of the best constant prediction on a split."""
+    return run.task.metrics(run.task.sums(_constant_outputs(run).expand(len(split), -1), split.targets))
+
+
+def _norm(model: nn.Sequential) -> float:
+    """Return the Euclidean norm of all parameters."""
+    return math.hypot(*(parameter.detach().norm().item() for parameter in model.parameters()))
 
 
 def _constant_outputs(run: TrainedRun) -> Tensor:

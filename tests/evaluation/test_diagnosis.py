@@ -330,6 +330,11 @@ def test_a_run_without_a_checkpoint_is_diagnosed_from_its_log(
     (finding,) = result.findings
     assert finding.evidence == ("the loss became NaN or infinite in epoch 1 (summary.json: diverged)",)
     assert finding.advice.startswith("optimizer.lr=0.05;")
+    for checkpoint in ("best", "last"):
+        failed = dlcli("eval", "run", "--checkpoint", checkpoint)
+        assert failed.code == 3
+        assert "`dlcli runs show run --diagnose`" in failed.err
+        assert "--resume" not in failed.err
     Path("run/summary.json").unlink()
     assert diagnose_run("run").findings == ()
 

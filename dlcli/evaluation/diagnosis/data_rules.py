@@ -14,6 +14,7 @@ from dlcli.text import join
 # points, a third of the standard error on 10,000 examples; 5 % by half a point. The presets have no copies.
 _COPIES_HINT, _COPIES_PROBLEM = 0.01, 0.05
 _AS_WELL = 1.1  # multiple of the error 1 − fraction explained. Linear data: at most 1.01, diabetes 1.1, digits 3
+_BETTER = 0.02  # difference of these errors; without noise, both are near 0 and their ratio means little
 _MIN_VAL_EXAMPLES = 30  # even without a mistake, the error rate may be 3 / 30 (Hanley and Lippman-Hand, 1983)
 # Fraction of the loss reduction on train. Presets with a significant gap: at most 0.07; friedman1, half noise: 0.17;
 # 50 digits: 0.20.
@@ -110,10 +111,11 @@ def too_many_epochs(case: Case) -> Finding | None:
     evidence = _relapse(case)
     if not evidence or case.log.status != "finished" or overfitting(case):
         return None
-    val = case.column("val/loss")
+    val, config = case.column("val/loss"), case.log.config
     statement = f"val/loss rises again after epoch {val.index(min(val)) + 1}: train for fewer epochs."
     patience = f"early_stopping.patience={max(_LEAST_PATIENCE, _longest_wait(val) + 1)}"
-    why = "the best checkpoint stays the same"
+    stops_alike = config.early_stopping.monitor == config.checkpoint.monitor == "val/loss"
+    why = "the best checkpoint stays the same" if stops_alike and not config.early_stopping.min_delta else ""
     return advise("too-many-epochs", "hint", statement, evidence, patience, why=why)
 
 
@@ -199,7 +201,7 @@ def linear_model_suffices(case: Case) -> Finding | None:
     linear, model, knn = (1 - skill.fraction_explained for skill in (facts.linear, facts.model, facts.knn))
     if facts.linear.sigmas < SURE or linear > _AS_WELL * min(model, knn) or case.relative_to_knn < FAILING:
         return None
-    comparison = "better" if _AS_WELL * linear < model else "as well"
+    comparison = "better" if linear < model - _BETTER else "as well"
     statement = f"A linear model does {comparison}: the hidden layers do not help here."
     evidence = (*case.linear_comparison, *case.comparison)
     return advise("linear-model-suffices", "hint", statement, evidence, "model.hidden_sizes=[]")

@@ -60,13 +60,15 @@ USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # base class of Typer's usage 
 
 
 class _PlainFlags:
-    """Mixin of commands whose help shows no type for flags, instead of `<bool>`."""
+    """Mixin of commands whose help shows no Python type for flags and arguments, such as `<bool>` and `<list[str]>`."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help."""
         for parameter in self.get_params(ctx):  # type: ignore[attr-defined]
             if getattr(parameter, "is_flag", False):
                 parameter.metavar = ""
+            if parameter.param_type_name == "argument":
+                parameter.display_type_rich = lambda ctx: None
         super().format_help(ctx, formatter)  # type: ignore[misc]
 
 

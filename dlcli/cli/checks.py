@@ -22,12 +22,27 @@ _RANGES = {  # of metrics that cannot have every value
 }
 _EXAMPLES = {"--fail-under": "accuracy=0.85", "--fail-over": "rmse=60"}
 
+
+def _complete(option: str, incomplete: str) -> list[str]:
+    """Return the metrics that an option can check, with an equals sign."""
+    return [f"{metric}=" for metric in _RANGES if _option_for(metric) == option and metric.startswith(incomplete)]
+
+
+def _complete_minimum(incomplete: str) -> list[str]:
+    return _complete("--fail-under", incomplete)
+
+
+def _complete_maximum(incomplete: str) -> list[str]:
+    return _complete("--fail-over", incomplete)
+
+
 FailUnderOption = Annotated[
     list[str] | None,
     typer.Option(
         "--fail-under",
         metavar="METRIC=VALUE",
         help="Exit with 6 if a metric is below a value, e.g. accuracy=0.85; repeatable.",
+        autocompletion=_complete_minimum,
     ),
 ]
 FailOverOption = Annotated[
@@ -36,6 +51,7 @@ FailOverOption = Annotated[
         "--fail-over",
         metavar="METRIC=VALUE",
         help="Exit with 6 if an error metric is above a value, e.g. rmse=60; repeatable.",
+        autocompletion=_complete_maximum,
     ),
 ]
 
@@ -138,11 +154,8 @@ def _check_range(option: str, metric: str, value: float) -> None:
         return
     limits = f"from {low:g} to {high:g}" if low > -math.inf and high < math.inf else ""
     limits = limits or (f"at least {low:g}" if value < low else f"at most {high:g}")
-    usual = (
-        value / 100
-        if high == 1 and 1 < value <= 100
-        else max(low, min(high, float(_EXAMPLES[option].partition("=")[2])))
-    )
+    is_percent = (low, high) == (0, 1) and 1 < value <= 100
+    usual = value / 100 if is_percent else min(high, float(_EXAMPLES[option].partition("=")[2]))
     hint = f"write it like `{option} {metric}={usual:g}`"
     raise UsageError(f"{option} {metric}={value:g}: {metric} is {limits}", hint=hint)
 

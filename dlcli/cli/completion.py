@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import os
 
+import typer
+
 from dlcli.errors import DlcliError
 
 
 def complete_config(incomplete: str) -> list[str]:
-    """Return the presets whose names start with `incomplete`."""
+    """Return the presets and the YAML files whose names start with `incomplete`."""
+    from dlcli.config.files import config_files
     from dlcli.config.presets import presets
 
-    return [name for name in presets() if name.startswith(incomplete)]
+    return [name for name in (*presets(), *config_files(os.path.dirname(incomplete))) if name.startswith(incomplete)]
 
 
 def complete_run(incomplete: str) -> list[str]:
     """Return the names of configs with runs, and the runs of a config whose name ends with a slash."""
-    from dlcli.runs.folder import list_runs, runs_root
+    from dlcli.runs.folder import list_runs, own_run_names, runs_root
 
     try:
-        root, folders = runs_root(), list_runs()
+        root, folders, own = runs_root(), list_runs(), own_run_names()
     except (DlcliError, OSError):
         return []
     runs = [str(folder.path.relative_to(root)) for folder in reversed(folders)]
-    names = runs if "/" in incomplete else dict.fromkeys(run.partition("/")[0] for run in runs)
-    return [name for name in names if name.startswith(incomplete)]
+    names = runs if "/" in incomplete else dict.fromkeys([*(run.partition("/")[0] for run in runs), *own])
+    found = [name for name in names if name.startswith(incomplete)]
+    return found or [path for name in own if (path := str(root / name)).startswith(incomplete)]
 
 
 def complete_picture(incomplete: str) -> list[str]:
@@ -35,10 +39,12 @@ def complete_picture(incomplete: str) -> list[str]:
 
 
 def complete_study(incomplete: str) -> list[str]:
-    """Return the studies whose names start with `incomplete`."""
+    """Return the studies whose names start with `incomplete`; if there is none, the configs, for `--vary`."""
     from dlcli.lecture.studies.catalogue import STUDIES
 
-    return [name for name in STUDIES if name.startswith(incomplete)]
+    if _bash_key(incomplete):  # Bash has split `--vary KEY=VALUE`
+        return complete_vary(incomplete)
+    return [name for name in STUDIES if name.startswith(incomplete)] or complete_config(incomplete)
 
 
 def complete_setting_name(incomplete: str) -> list[str]:
@@ -61,6 +67,24 @@ def complete_override(incomplete: str) -> list[str]:
         return [f"{key}={choice}" for choice in _values(key) if choice.startswith(value)]
     names = complete_setting_name(incomplete)
     return [f"{name}={value}" for name in names for value in _values(name)] if len(names) == 1 else names
+
+
+def complete_first_override(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return settings as `complete_override`; for a command without a config, also or only the configs."""
+    if ctx.params.get("config") or ctx.params.get("overrides") or "=" in incomplete or _bash_key(incomplete):
+        return complete_override(incomplete)
+    configs = complete_config(incomplete)
+    return [*configs, *complete_override(incomplete)] if incomplete else configs
+
+
+def complete_vary(incomplete: str) -> list[str]:
+    """Return settings as `complete_override`, of which a comma separates several values."""
+    before, comma, last = incomplete.rpartition(",")
+    key = _bash_key(incomplete)
+    if not comma or (key is None and "=" not in before):
+        return complete_override(incomplete)
+    values = _values(before.partition("=")[0] if key is None else key)
+    return [f"{before},{value}" for value in values if value.startswith(last)]
 
 
 def _bash_key(incomplete: str) -> str | None:

@@ -146,8 +146,15 @@ def evaluation_page(result: EvalResult, matrix: Matrix) -> Iterator[RenderableTy
 
 def metric_lines(result: EvalResult) -> list[str]:
     """Return one line per scalar metric."""
-    width = max(10, *(len(name) for name in result.scalars))
-    return [f"{name:<{width}} {value:.4f}" for name, value in result.scalars.items()]
+    shown = _without_same_loss(result.scalars)
+    width = max(10, *(len(name) for name in shown))
+    return [f"{name:<{width}} {value:.4f}" for name, value in shown.items()]
+
+
+def _without_same_loss(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics without the log loss where it is the loss: cross-entropy without label smoothing."""
+    is_same = "log_loss" in metrics and f"{metrics['loss']:.4f}" == f"{metrics['log_loss']:.4f}"
+    return {name: value for name, value in metrics.items() if not (is_same and name == "log_loss")}
 
 
 def _subject(result: EvalResult) -> str:
@@ -158,9 +165,7 @@ def _headline(result: EvalResult) -> tuple[list[str], list[list[str]]]:
     """Return the headings and rows of the table of metrics, with a column for each baseline."""
     metrics, baselines = result.metrics, result.baselines
     others = [baseline["metrics"] for baseline in baselines.values()]
-    shown = scalars(metrics, result.run)
-    if "log_loss" in shown and f"{shown['loss']:.4f}" == f"{shown['log_loss']:.4f}":
-        del shown["log_loss"]  # cross-entropy without label smoothing is the log loss
+    shown = _without_same_loss(scalars(metrics, result.run))
     rows = []
     for name, value in shown.items():
         same = "log_loss" if name == "loss" and "log_loss" not in shown else name

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from dlcli.cli.arguments import name_or_path_parser
-from dlcli.cli.completion import complete_config, complete_override, complete_run
+from dlcli.cli.completion import complete_config, complete_first_override, complete_run
 from dlcli.reporters.base import Progress
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
@@ -44,7 +44,7 @@ OverridesArgument = Annotated[
     typer.Argument(
         metavar="KEY=VALUE",
         help="Override settings from the config, e.g. optimizer.lr=0.5",
-        autocompletion=complete_override,
+        autocompletion=complete_first_override,
     ),
 ]
 SplitOption = Annotated[Literal["train", "val", "test"], typer.Option("--split", help="Split of the data to use.")]

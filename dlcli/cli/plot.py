@@ -72,7 +72,7 @@ def plot_command(
 
     from dlcli import api
 
-    device, run = device or "auto", choose_run(run, quiet=quiet)
+    device, run = device or "auto", choose_run(run, quiet=quiet, is_named=json)
     if list_:
         titles = api.list_pictures(run, split=split, checkpoint=checkpoint, device=device, data_root=data_root)
         print_listing("pictures", titles, json=json)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dlcli.cli.arguments import path_parser
-from dlcli.cli.completion import complete_override, complete_study
+from dlcli.cli.completion import complete_study, complete_vary
 from dlcli.cli.options import CONFIG, DpiOption, JsonOption, ProgressOption, QuietOption
 from dlcli.cli.output import make_table, paragraph, print_json, print_listing, print_result
 
@@ -38,7 +38,7 @@ def study_command(
         typer.Argument(
             metavar="KEY=VALUE",
             help="Override settings for all variants, e.g. training.epochs=10",
-            autocompletion=complete_override,
+            autocompletion=complete_vary,
         ),
     ] = None,
     config: Annotated[str | None, CONFIG] = None,
@@ -48,6 +48,7 @@ def study_command(
             "--vary",
             metavar="KEY=V1,V2,...",
             help="Setting to vary, with its values; use it twice for a grid of two settings.",
+            autocompletion=complete_vary,
         ),
     ] = None,
     data: Annotated[

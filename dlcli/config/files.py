@@ -89,7 +89,9 @@ def _read_file(name: str) -> str:
     except (OSError, ValueError) as error:  # ValueError: the name is not a valid file name
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         hint = "run `dlcli config list` to see the presets, or `dlcli config init -o FILE` to create a config"
-        if isinstance(error, FileNotFoundError) and (guess := closest(name, config_files(os.path.dirname(name)))):
+        if isinstance(error, FileNotFoundError) and (
+            guess := closest(name, config_files(os.path.dirname(name)), cutoff=0.75)
+        ):
             hint = f"did you mean `{guess}`?"
         raise UsageError(f"cannot read {name}: {reason.lower()}", hint=hint) from error
     return _decode(name, content)

@@ -433,11 +433,19 @@ AnyData = Annotated[
 Head: TypeAlias = Literal["softmax", "l1"]
 
 
+_SIZE = {"type": "integer", "minimum": 1, "maximum": MAX_COUNT}
+Sizes = Annotated[
+    tuple[PositiveInt, ...],
+    BeforeValidator(lambda value: (value,) if type(value) is int else value),
+    WithJsonSchema({"anyOf": [{"type": "array", "items": _SIZE}, _SIZE]}),
+]
+
+
 class ModelSection(Section):
     """Fully connected network: Linear, activation, Linear, activation, …, Linear."""
 
-    hidden_sizes: tuple[PositiveInt, ...] = (64, 32)
-    """Number of units in each hidden layer, first to last; [] is the linear model."""
+    hidden_sizes: Sizes = (64, 32)
+    """Number of units in each hidden layer, first to last; a single number is one layer, [] is the linear model."""
     activation: Literal[
         "sigmoid", "heaviside", "identity", "relu", "leaky_relu", "tanh", "gelu", "silu", "softplus"
     ] = "sigmoid"

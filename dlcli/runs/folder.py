@@ -191,6 +191,11 @@ def list_runs() -> list[RunFolder]:
     return sorted((folder for folder in folders if _is_inside(folder.path, root)), key=_started)
 
 
+def own_run_names() -> list[str]:
+    """Return the names of the runs directly in the runs folder, which `--run-dir` has created."""
+    return sorted(manifest.parent.name for manifest in runs_root().glob(f"*/{MANIFEST}"))
+
+
 def _started(folder: RunFolder) -> tuple[str, str]:
     try:
         return str(folder.read_manifest().get("started", "")), folder.path.name
@@ -235,7 +240,8 @@ def find_run(run: RunName | None) -> RunFolder:
             return folder
     if _exists(Path(run)):
         raise DataError(f"{run} is not a run folder: it has no {MANIFEST}", hint="list the runs with `dlcli runs list`")
-    guess = difflib.get_close_matches(run, sorted({folder.path.parent.name for folder in list_runs()}), n=1)
+    names = {folder.path.parent.name for folder in list_runs()} | set(own_run_names())
+    guess = difflib.get_close_matches(run, sorted(names), n=1)
     hint = f"did you mean `{guess[0]}`?" if guess else "list the runs with `dlcli runs list`"
     raise UsageError(f"run {run!r} not found", hint=hint)
 

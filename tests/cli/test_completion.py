@@ -12,7 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer.main
 from conftest import CHECKOUT, Finished
+from typer._completion_classes import BashComplete
 
 from dlcli.cli import app
 from dlcli.plots.gallery import pictures
@@ -61,6 +63,29 @@ def test_bash_completes_runs_settings_values_pictures_and_studies(
     assert complete("plot", "digits", "reg") == ["regions"]
     assert complete("study", "soft") == ["softmax-vs-l1"]
     assert complete("config", "explain", "optimizer.mom") == ["optimizer.momentum"]
+    assert complete("study", "--vary", "model.activation", "=", "relu,ta") == ["relu,tanh"]
+
+
+def test_configs_runs_settings_and_metrics_are_completed(clean_place: Path) -> None:
+    Path("digital.yaml").touch()
+    for name in ("digits/1", "s1"):
+        Path("runs", name).mkdir(parents=True)
+        Path("runs", name, "manifest.json").write_text("{}")
+    command = typer.main.get_command(app)
+
+    def offered(*words: str) -> list[str]:
+        completer = BashComplete(command, {}, "dlcli", "_DLCLI_COMPLETE")
+        return [item.value for item in completer.get_completions([*words[:-1]], words[-1])]
+
+    assert offered("train", "di") == ["diabetes", "digits", "digital.yaml"]
+    assert offered("train", "")[0] == "diabetes"
+    assert offered("train", "digits", "model.batch") == ["model.batch_norm=false", "model.batch_norm=true"]
+    assert "optimizer.lr" in offered("study", "--vary", "")
+    assert offered("study", "--vary", "model.activation=relu,ta") == ["model.activation=relu,tanh"]
+    assert offered("eval", "s") == ["s1"]
+    assert offered("eval", "runs/") == ["runs/s1"]
+    assert offered("eval", "--fail-under", "acc") == ["accuracy="]
+    assert "accuracy=" not in offered("eval", "--fail-over", "")
 
 
 def test_names_of_pictures_are_those_of_the_gallery() -> None:
@@ -86,7 +111,7 @@ def test_completion_without_a_writable_home_is_an_error_without_a_traceback(clea
 def test_help_has_two_examples_and_no_type_for_flags(dlcli: Callable[..., Finished], command: str) -> None:
     shown = dlcli(*command.split(), "--help")
     assert shown.code == 0
-    assert "<bool>" not in shown.out
+    assert not re.search(r"<bool>|<str>|<list", shown.out)
     assert shown.out.count("Example: dlcli ") >= 2
 
 

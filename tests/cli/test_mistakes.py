@@ -93,6 +93,9 @@ def test_a_config_may_come_first_without_an_option(dlcli: Dlcli, clean_place: Pa
 def test_a_run_name_with_a_typo_is_corrected(dlcli: Dlcli, clean_place: Path) -> None:
     dlcli("train", "digits", "training.epochs=1", "plots=never", "-q")
     assert dlcli("eval", "digts").err == "error: run 'digts' not found\n\nhint: did you mean `digits`?\n"
+    Path("runs/relu").mkdir()
+    Path("runs/relu/manifest.json").write_text("{}")
+    assert dlcli("runs", "compare", "digits", "relo").err.endswith("hint: did you mean `relu`?\n")
 
 
 def test_a_config_file_with_a_typo_is_corrected(dlcli: Dlcli, clean_place: Path) -> None:

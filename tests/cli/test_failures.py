@@ -74,7 +74,7 @@ def test_config_errors_list_their_problems(dlcli: Callable[..., Finished], clean
         "problems": [
             {"message": "training.epocs is not a setting", "place": "broken.yaml:2:12", "hints": [misspelt]},
             {
-                "message": "model.hidden_sizes must be a list, like [256, 128]. Got 0 instead",
+                "message": "model.hidden_sizes must be at least 1. Got 0 instead",
                 "place": "broken.yaml:3:9",
                 "hints": [example],
             },

@@ -28,7 +28,7 @@ def test_config_problems_are_annotated_in_their_file(
     expected = [
         f"::error {file},line=2,col=12,title=Invalid config::training.epocs is not a setting"
         "%0Ahint: did you mean `training.epochs`?",
-        f"::error {file},line=3,col=9,title=Invalid config::model.hidden_sizes must be a list, like [256, 128]. "
+        f"::error {file},line=3,col=9,title=Invalid config::model.hidden_sizes must be at least 1. "
         "Got 0 instead%0Ahint: write it like `model.hidden_sizes=[64, 32]`",
     ]
     validated = dlcli("config", "validate", "moons", "broken.yaml", "--format", "github")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dlcli.evaluation.diagnosis import data_rules, training_rules
+from dlcli.evaluation.diagnosis import data_rules, stuck_rules, training_rules
 from dlcli.evaluation.diagnosis.finding import Case, Finding, RunLog
 from dlcli.evaluation.diagnosis.measurements import Facts, measure
 from dlcli.runs.run import RunLike, open_run
@@ -16,16 +16,16 @@ _RULES = (
     training_rules.learning_rate_too_high,
     data_rules.labels_unrelated,
     training_rules.zero_gradient,
-    training_rules.weight_decay_too_strong,
+    stuck_rules.weight_decay_too_strong,
     training_rules.vanishing_gradient,
     training_rules.saturated_units,
     training_rules.dead_units,
     training_rules.learning_rate_too_low,
-    training_rules.stopped_on_plateau,
+    stuck_rules.stopped_on_plateau,
     data_rules.too_few_examples,
     data_rules.overfitting,
     data_rules.too_many_epochs,
-    training_rules.underfitting,
+    stuck_rules.underfitting,
     data_rules.class_imbalance,
     training_rules.too_few_epochs,
     data_rules.miscalibration,

@@ -9,25 +9,20 @@ from __future__ import annotations
 import itertools
 import statistics
 
-from dlcli.config.schema import SgdOptimizer
-from dlcli.evaluation.diagnosis.finding import FAILING, Case, Finding, advise, number, percent
+from dlcli.evaluation.diagnosis.finding import Case, Finding, advise, number, percent
 from dlcli.evaluation.diagnosis.measurements import LONGEST_STEP
 from dlcli.training.events import Trace
 
 _CLIMB = 4.0  # multiple of the initial loss. Healthy: at most 2.6, presets 1.04; lr × 100: at least 7.6, or diverged
-_LONGER_STEP = 15.0  # presets: 0.03 to 10; lr / 1000: 32 to 10,000
+LONGER_STEP = 15.0  # presets: 0.03 to 10; lr / 1000: 32 to 10,000
 _RISES = 0.05  # fraction of the epochs. lr / 1000: 0
 _LAST_EPOCHS = 0.05  # fraction of the epochs. lr / 1000: the best epoch is at most two epochs before the last
 _GOOD_ENOUGH = 0.95  # of the k-NN skill. lr / 1000: at most 0.91; presets: at least 0.91, 0.98 where steps are short
 _VANISHED = 1e-4  # presets: at least 0.05, three layers on a plateau: 0.005; ten sigmoid layers: at most 1e-5
 _SATURATED = 0.95  # fraction of units. Presets: at most 0.79, an L1 head 0.9; large inputs or ten N(0, 1) layers: 0.99
 _DEAD = 0.9  # fraction of units. Healthy, with one feature: 0.78; lr × 20 with init N(0, 1): 0.98
-_ON_PLATEAU = 0.95  # of a constant prediction's loss; sigmoid layers start at 0.99 to 1.01 and may stay there for long
-_UNDERFIT = 0.85  # of the k-NN skill on train. Presets: at least 0.9; circles with a linear model: 0.1
-_USUAL_MOMENTUM = 0.9
-_STILL_FALLING = 0.1  # fall of val/loss in the last tenth of the epochs. Presets: at most 0.06; 3 epochs: 0.35
+STILL_FALLING = 0.1  # fall of val/loss in the last tenth of the epochs. Presets: at most 0.06; 3 epochs: 0.35
 _STILL_FALLING_OF_CONSTANT = 0.03  # the same, of a constant prediction's loss. Learned blobs: 1e-5, circles: 0.016
-_SHRUNK = 0.5  # norm of the parameters after training. Digits with decay 0.01: 1, 0.1: 0.3, 1: 0.001
 
 
 def learning_rate_too_high(case: Case) -> Finding | None:
@@ -153,7 +148,7 @@ def learning_rate_too_low(case: Case) -> Finding | None:
     losses, val = case.column("train/loss"), case.column(f"{case.monitored}/loss")
     if case.facts is None or not case.is_complete or min(len(losses), len(val)) < 2:
         return None
-    if case.relative_to_knn >= _GOOD_ENOUGH or case.facts.best_step < _LONGER_STEP:
+    if case.relative_to_knn >= _GOOD_ENOUGH or case.facts.best_step < LONGER_STEP:
         return None
     rises = sum(after > before for before, after in itertools.pairwise(losses))
     best = val.index(min(val)) + 1
@@ -167,10 +162,10 @@ def learning_rate_too_low(case: Case) -> Finding | None:
     )
     lr = case.log.config.optimizer.lr
     statement = "The learning rate is too low: the loss was still falling steadily when training ended."
-    return advise("learning-rate-too-low", "problem", statement, evidence, _longer_step(case), why=f"it was {lr:g}")
+    return advise("learning-rate-too-low", "problem", statement, evidence, longer_step(case), why=f"it was {lr:g}")
 
 
-def _longer_step(case: Case) -> str:
+def longer_step(case: Case) -> str:
     """Return the learning rate of the best first step, or the default if even the longest step tried was too short."""
     assert case.facts is not None
     if case.facts.best_step >= LONGEST_STEP:
@@ -183,92 +178,6 @@ def _default_lr(case: Case) -> float:
     return float(type(case.log.config.optimizer).model_fields["lr"].default)
 
 
-def stopped_on_plateau(case: Case) -> Finding | None:
-    """Report early stopping of a run that had not started to learn."""
-    losses, patience = case.column("train/loss"), case.log.config.early_stopping.patience
-    if case.facts is None or case.log.status != "stopped early" or patience is None or not losses:
-        return None
-    if case.relative_to_knn >= FAILING or losses[-1] < _ON_PLATEAU * case.facts.constant_loss:
-        return None
-    evidence = (
-        f"train/loss was {number(losses[-1])} when training stopped after {len(losses)} epochs (metrics.jsonl); "
-        f"a constant prediction has {number(case.facts.constant_loss)}",
-        *case.comparison,
-    )
-    statement = "Early stopping ended training on a plateau: sigmoid layers often need many epochs to leave it."
-    settings = (*_better_start(case), f"early_stopping.patience={10 * patience}")
-    return advise("stopped-on-plateau", "problem", statement, evidence, *settings)
-
-
-def weight_decay_too_strong(case: Case) -> Finding | None:
-    """Report a model that fails because weight decay has shrunk its weights."""
-    decay, facts = case.log.config.optimizer.weight_decay, case.facts
-    if facts is None or not decay or facts.weight_norm > _SHRUNK:
-        return None
-    if min(case.fit_relative_to_knn, case.relative_to_linear) >= _UNDERFIT:
-        return None
-    evidence = (
-        f"the norm of the parameters is {percent(facts.weight_norm)} of that before training",
-        *case.comparison,
-        *case.linear_comparison,
-    )
-    statement = "The weight decay is too strong: it pulls the weights towards 0, and the model hardly learns."
-    return advise(
-        "weight-decay-too-strong",
-        "problem",
-        statement,
-        evidence,
-        "optimizer.weight_decay=0",
-        why=f"it was {decay:g}",
-    )
-
-
-def underfitting(case: Case) -> Finding | None:
-    """Report a model that fits train much worse than nearest neighbours, without a more specific finding."""
-    if case.facts is None or not case.is_complete or case.fit_relative_to_knn >= _UNDERFIT:
-        return None
-    model, losses = case.log.config.model, case.column("train/loss")
-    if not model.hidden_sizes:
-        statement = "The model underfits: without hidden layers, it can only learn linear functions."
-        settings = ["model.hidden_sizes=[64]"]
-    elif losses and losses[-1] > _ON_PLATEAU * case.facts.constant_loss:
-        statement = "The model has not started to learn: its outputs are nearly the same for every example."
-        settings = _leave_plateau(case)
-    elif losses and losses[-1] > (1 - _STILL_FALLING) * losses[-1 - len(losses) // 10]:
-        statement = "Training is stuck: the loss hardly falls, and nearest neighbours fit the training examples better."
-        settings = _leave_plateau(case)
-    else:
-        statement, settings = "The model underfits: it is too small or needs more training.", []
-    settings = settings or [f"training.epochs={2 * len(losses)}"]
-    return advise("underfitting", case.severity, statement, case.fit_comparison, *settings)
-
-
-def _leave_plateau(case: Case) -> list[str]:
-    """Return settings that make a stuck model learn: longer steps, other initial values, units that pass gradients.
-
-    Two or more sigmoid layers pass on little of the gradient, and outputs around 1/2 instead of 0: with tanh, networks
-    of up to six layers learn digits with the same settings (Glorot and Bengio, 2010).
-    """
-    assert case.facts is not None
-    model = case.log.config.model
-    too_slow = [_longer_step(case)] if case.facts.best_step >= _LONGER_STEP else []
-    if model.activation == "sigmoid" and len(model.hidden_sizes) > 1 and not too_slow:
-        init = [] if model.init == "xavier_uniform" else ["model.init=xavier_uniform"]
-        return ["model.activation=tanh", *init]
-    return [*(_better_start(case) if model.init == "zeros" or not too_slow else ()), *too_slow]
-
-
-def _better_start(case: Case) -> tuple[str, ...]:
-    """Return the settings that make a model leave its starting plateau: initialisation, and momentum for SGD."""
-    config, settings = case.log.config, []
-    init = "kaiming_uniform" if config.model.activation in ("relu", "leaky_relu") else "xavier_uniform"
-    if config.model.init != init:
-        settings.append(f"model.init={init}")
-    if isinstance(config.optimizer, SgdOptimizer) and config.optimizer.momentum < _USUAL_MOMENTUM:
-        settings.append(f"optimizer.momentum={_USUAL_MOMENTUM}")
-    return tuple(settings)
-
-
 def too_few_epochs(case: Case) -> Finding | None:
     """Report a run whose last epoch is its best, and much better than the epochs before."""
     val, epochs = case.column(f"{case.monitored}/loss"), len(case.log.rows)
@@ -276,7 +185,7 @@ def too_few_epochs(case: Case) -> Finding | None:
         return None
     last = max(1, epochs // 10)
     before = val[-1 - last]
-    if before - val[-1] < max(_STILL_FALLING * before, _STILL_FALLING_OF_CONSTANT * case.facts.constant_loss):
+    if before - val[-1] < max(STILL_FALLING * before, _STILL_FALLING_OF_CONSTANT * case.facts.constant_loss):
         return None
     span = "the final epoch" if last == 1 else f"the last {last} of {epochs} epochs"
     evidence = (f"{case.monitored}/loss fell from {number(before)} to {number(val[-1])} in {span}",)

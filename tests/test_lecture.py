@@ -35,7 +35,7 @@ PAGE = CHECKOUT / "docs" / "lecture.md"
 PICTURES = CHECKOUT / "docs" / "lecture"
 Dlcli = Callable[..., Finished]
 NUMBER = re.compile(r"(?<![\w.])[-+−]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
-WHEN = re.compile(r"epoch \d+|\d+(?:\.\d+)? s\b")  # the best epoch depends on last digits, a duration on the machine
+WHEN = re.compile(r"epoch \d+|\d+(?:\.\d+)? m?s\b")  # the best epoch depends on last digits, a duration on the machine
 BLOCK = re.compile(r"^```\n(\$ .*?)^```$", flags=re.DOTALL | re.MULTILINE)
 TAKES_LONG, NEEDS_FASHION_MNIST = "dlcli study", ("fashion_mnist", "runs/clothes")
 

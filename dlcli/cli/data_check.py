@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dlcli.cli.output import fitting_blocks, make_table
+from dlcli.cli.output import fitting_blocks, make_table, paragraph
 from dlcli.errors import one_line
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
 _MOST_COLUMNS, _MOST_SHOWN, _MOST_CLASSES = 100, 12, 50  # in the tables of columns, first rows and classes
 _WIDEST = 40  # characters of a cell
-_WIDTH = 100  # characters of a line of text, at most
 
 
 def check_page(name: str, check: DataCheck) -> Iterator[RenderableType]:
@@ -41,28 +39,14 @@ def check_page(name: str, check: DataCheck) -> Iterator[RenderableType]:
     yield f"{check.task}, target {one_line(check.target)}"
     for table in (*_column_parts(check), *_class_parts(check), *_first_rows(check)):
         yield from ("", table)
-    width = min(_WIDTH, _terminal_width())
     if check.notes:
         yield ""
     for note in check.notes:
-        yield _filled(f"note: {note}", width)
+        yield paragraph(one_line(note), start="note: ", indent="  ")
     n = len(check.findings)
     yield from ("", "1 finding" if n == 1 else f"{n or 'no'} findings")
     for finding in check.findings:
-        yield from _finding_lines(finding, width)
-
-
-def _terminal_width() -> int:
-    from rich.console import Console
-
-    return Console().width
-
-
-def _filled(text: str, width: int, indent: str = "") -> str:
-    """Return a text in lines of a width; the lines after the first are indented."""
-    wrapped = textwrap.TextWrapper(width, initial_indent=indent, subsequent_indent="  ", break_on_hyphens=False)
-    wrapped.break_long_words = False
-    return wrapped.fill(one_line(text))
+        yield from _finding_lines(finding)
 
 
 def _column_parts(check: DataCheck) -> Iterator[RenderableType]:
@@ -128,7 +112,7 @@ def _first_rows(check: DataCheck) -> Iterator[RenderableType]:
         yield make_table([headings[i] for i in block], [[row[i] for i in block] for row in rows])
 
 
-def _finding_lines(finding: DataFinding, width: int) -> Iterator[str]:
+def _finding_lines(finding: DataFinding) -> Iterator[str]:
     yield from ("", one_line(f"{finding.name}: {finding.column}" if finding.column else finding.name))
     for text in (finding.statement, finding.evidence, f"try: {finding.advice}"):
-        yield _filled(text, width, "  ")
+        yield paragraph(one_line(text), start="  ", indent="    ")

@@ -165,7 +165,8 @@ def _headline(result: EvalResult) -> tuple[list[str], list[list[str]]]:
     """Return the headings and rows of the table of metrics, with a column for each baseline."""
     metrics, baselines = result.metrics, result.baselines
     others = [baseline["metrics"] for baseline in baselines.values()]
-    shown = _without_same_loss(scalars(metrics, result.run))
+    support = [int(row["support"]) for row in metrics.get("per_class", {}).values()]
+    shown = _without_same_loss(scalars(metrics, support))
     rows = []
     for name, value in shown.items():
         same = "log_loss" if name == "loss" and "log_loss" not in shown else name

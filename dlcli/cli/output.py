@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from rich.table import Column, Table
     from rich.text import Text
 
-    from dlcli.runs.run import RunLike
     from dlcli.training.listeners import Listeners
 
 _printed_json: list[bool] = []  # not empty once stdout has JSON
@@ -202,17 +201,21 @@ def _end_result(kept: str | Path | None) -> None:
         sys.stderr.write(f"note: cannot write to stdout: {reason}; the result is in {visible(str(kept))}\n")
 
 
-def format_metrics(metrics: Mapping[str, Any], run: RunLike) -> str:
-    """Return the scalar metrics of a run on one line; see `scalars`."""
-    return ", ".join(f"{name} {value:.4f}" for name, value in scalars(metrics, run).items())
+def format_metrics(metrics: Mapping[str, Any], class_counts: Sequence[int]) -> str:
+    """Return the scalar metrics on one line; see `scalars`."""
+    return ", ".join(f"{name} {value:.4f}" for name, value in scalars(metrics, class_counts).items())
 
 
-def scalars(metrics: Mapping[str, Any], run: RunLike) -> dict[str, float]:
-    """Return the scalar metrics of a run to show: without the macro averages where its classes are balanced."""
-    from dlcli.runs.comparison import class_counts, is_f1_redundant
-    from dlcli.runs.run import open_run
+def scalars(metrics: Mapping[str, Any], class_counts: Sequence[int]) -> dict[str, float]:
+    """Return the scalar metrics to show: without the macro averages where the classes are balanced.
 
-    is_hidden = is_f1_redundant(class_counts(open_run(run)))
+    Args:
+        metrics: Metrics on a split.
+        class_counts: Number of examples of each class; empty for regression.
+    """
+    from dlcli.runs.comparison import is_f1_redundant
+
+    is_hidden = is_f1_redundant(class_counts)
     numbers = {name: value for name, value in metrics.items() if isinstance(value, float)}
     return {name: value for name, value in numbers.items() if not (is_hidden and name.startswith("macro_"))}
 

@@ -61,6 +61,7 @@ def show_command(
 
     Example: dlcli runs show --json
     """
+    from dlcli.runs.comparison import class_counts
     from dlcli.runs.run import open_run
 
     opened = open_run(choose_run(run))
@@ -73,6 +74,7 @@ def show_command(
         return
     versions = manifest.get("versions", {})
     splits = {"train": summary.get("train"), "val": summary.get("val"), "test": opened.test}
+    counts = class_counts(opened)
     print_result(
         f"run       {opened.path}",
         f"status    {summary['status']}",
@@ -84,7 +86,7 @@ def show_command(
         f"best      epoch {summary['best_epoch']} of {summary.get('epochs')}, {summary.get('best_because')}"
         if summary.get("best_epoch")
         else "best      no epoch has finished",
-        *(f"{split:<9} {format_metrics(metrics, opened)}" for split, metrics in splits.items() if metrics),
+        *(f"{split:<9} {format_metrics(metrics, counts)}" for split, metrics in splits.items() if metrics),
         *(_finding_lines(opened, diagnosis) if diagnosis is not None else ()),
     )
 

@@ -143,19 +143,23 @@ def _stopping_lines(result: TrainResult) -> list[str]:
 
 
 def _summary(result: TrainResult) -> list[str]:
+    from dlcli.runs.comparison import class_counts
+    from dlcli.runs.run import open_run
+
+    counts = class_counts(open_run(result.run))
     lines = [
         f"run       {one_line(result.run)}",
         *(f"note      {one_line(note)}" for note in result.recovered),
         *([f"status    {result.nothing_left}"] if result.nothing_left else []),
         *_stopping_lines(result),
         f"best      epoch {result.best_epoch} of {result.epochs}, {result.best_because}",
-        f"{'val' if result.val else 'train':<9} {format_metrics(result.val or result.train, result.run)}",
+        f"{'val' if result.val else 'train':<9} {format_metrics(result.val or result.train, counts)}",
     ]
     if result.warning:
         lines.append(f"warning   {result.warning}")
     if result.test is None:
         lines.append(f"next      dlcli eval {as_argument(result.run)}")
     else:
-        lines.append(f"test      {format_metrics(result.test, result.run)}")
+        lines.append(f"test      {format_metrics(result.test, counts)}")
         lines.append(f"next      dlcli predict {as_argument(result.run)}")
     return lines

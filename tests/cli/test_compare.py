@@ -116,7 +116,7 @@ def test_options_that_cannot_be_used_are_reported(
         (["-o", "figure.gif"], "must end in .png, .svg or .pdf. Got 'figure.gif' instead"),
         (["-o", "figure"], "must end in .png, .svg or .pdf"),
         (["--json", "--format", "md"], "--json and --format exclude each other"),
-        (["--format", "xlsx"], "'xlsx' is not one of 'md', 'csv', 'tex'"),
+        (["--format", "xlsx"], "--format must be md, csv or tex. Got 'xlsx' instead"),
     ):
         done = dlcli("runs", "compare", *runs, *options)
         assert done.code == 2

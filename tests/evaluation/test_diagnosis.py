@@ -213,7 +213,7 @@ def test_the_advice_for_a_model_at_chance_makes_it_learn(
 ) -> None:
     if source == "two lines":
         source = "config.yaml"
-        Path(source).write_text("task: classification\ndata: {name: digits}\n")
+        Path(source).write_text("task: classification\ndata: {name: digits}\noptimizer: {name: sgd, lr: 0.05}\n")
     finding = train_and_diagnose(source, settings)[0]
     assert finding.name == name
     Path("run").rename("faulty")
@@ -224,7 +224,7 @@ def test_the_advice_for_a_model_at_chance_makes_it_learn(
 def test_a_learning_rate_far_too_high_is_replaced_by_the_default(clean_place: Path) -> None:
     settings = ["model.activation=relu", "optimizer.lr=1e6"]
     (finding,) = train_and_diagnose("diabetes", settings)
-    assert finding.settings == ("optimizer.lr=0.05",)
+    assert finding.settings == ("optimizer.lr=0.1",)
     Path("run").rename("faulty")
     train_and_diagnose("diabetes", [*settings, *finding.settings])
     assert score("run") > 0.4
@@ -232,12 +232,13 @@ def test_a_learning_rate_far_too_high_is_replaced_by_the_default(clean_place: Pa
 
 def test_stuck_training_is_not_taken_for_a_linear_problem(clean_place: Path) -> None:
     Path("config.yaml").write_text(MOONS)
-    (finding,) = train_and_diagnose("config.yaml", seed=2)
+    slow = ["optimizer.lr=0.05"]
+    (finding,) = train_and_diagnose("config.yaml", slow, seed=2)
     assert (finding.name, finding.settings) == ("underfitting", ("model.activation=tanh",))
     assert finding.statement.startswith("Training is stuck")
     assert score("run") < 0.98
     Path("run").rename("faulty")
-    assert train_and_diagnose("config.yaml", finding.settings, seed=2) == ()
+    assert train_and_diagnose("config.yaml", [*slow, *finding.settings], seed=2) == ()
     assert score("run") == 1
 
 
@@ -329,7 +330,7 @@ def test_a_run_without_a_checkpoint_is_diagnosed_from_its_log(
     assert (result.status, result.epochs, result.epoch) == ("diverged", 0, None)
     (finding,) = result.findings
     assert finding.evidence == ("the loss became NaN or infinite in epoch 1 (summary.json: diverged)",)
-    assert finding.advice.startswith("optimizer.lr=0.05;")
+    assert finding.advice.startswith("optimizer.lr=0.1;")
     for checkpoint in ("best", "last"):
         failed = dlcli("eval", "run", "--checkpoint", checkpoint)
         assert failed.code == 3

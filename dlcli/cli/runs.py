@@ -62,7 +62,7 @@ def show_command(
     Example: dlcli runs show --json
     """
     from dlcli.runs.comparison import class_counts
-    from dlcli.runs.run import open_run
+    from dlcli.runs.run import command_line, open_run
 
     opened = open_run(choose_run(run))
     manifest, summary = opened.manifest, opened.summary
@@ -79,7 +79,7 @@ def show_command(
         f"run       {opened.path}",
         f"status    {summary['status']}",
         f"started   {manifest.get('started')}",
-        f"command   {opened.command}",
+        f"command   {command_line(manifest)}",
         f"device    {manifest.get('device')}, {_count(manifest.get('threads'), 'thread')}",
         f"versions  {', '.join(f'{name} {version}' for name, version in versions.items())}",
         f"git       {manifest.get('git_commit') or 'no commit'}",

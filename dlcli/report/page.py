@@ -150,5 +150,5 @@ def render_report(run: Run, contents: Contents) -> str:
         epochs=epochs_table(run.rows, best if isinstance(best, int) else None),
         settings=settings_tables(run.config, run.origins),
         environment=environment_facts(run.manifest, summary),
-        commands=reproduction_commands(run),
+        commands=reproduction_commands(run.path, run.manifest),
     )

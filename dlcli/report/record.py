@@ -18,7 +18,7 @@ from dlcli.model import count_parameters
 from dlcli.report.html import as_text
 from dlcli.report.tables import Cell, Table, Value
 from dlcli.reporters.formats import round_lr
-from dlcli.runs.run import Run
+from dlcli.runs.run import command_line
 
 _MOST_EPOCHS = 40  # most rows of the table; the log has all epochs
 
@@ -123,9 +123,8 @@ def _duration(seconds: Any) -> str:
     return " ".join([*parts, f"{rest:.0f} s" if parts else f"{rest:.1f} s"])
 
 
-def reproduction_commands(run: Run) -> list[tuple[str, str]]:
+def reproduction_commands(path: str, manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return commands that reproduce a run, as (description, command) pairs."""
-    path = run.path
     commands = [
         ("Train again from the settings recorded in this run", ["train", "-c", f"{path}/resolved.yaml"]),
         ("Train again and compare with this run bit by bit", ["verify", path]),
@@ -133,8 +132,8 @@ def reproduction_commands(run: Run) -> list[tuple[str, str]]:
         ("Create this page again", ["report", path]),
     ]
     lines = [(description, shlex.join(["dlcli", *command])) for description, command in commands]
-    if run.command:
-        folder = run.manifest.get("working_folder")
+    if command := command_line(manifest):
+        folder = manifest.get("working_folder")
         heading = f"Original command, run in {as_text(folder)}" if folder else "Original command"
-        lines.insert(0, (heading, run.command))
+        lines.insert(0, (heading, command))
     return lines

@@ -71,8 +71,9 @@ def is_f1_redundant(counts: Sequence[int]) -> bool:
 def class_counts(run: Run) -> Sequence[int]:
     """Return the number of training examples of each class of a run; empty for regression, and if not recorded."""
     counts = run.manifest.get("class_counts")
-    is_valid = isinstance(counts, list) and all(isinstance(count, int) for count in counts)
-    return counts if is_valid else ()
+    if not isinstance(counts, list) or not all(isinstance(count, int) for count in counts):
+        return ()
+    return counts
 
 
 def _metrics(run: Run) -> dict[str, float | None]:

@@ -67,16 +67,6 @@ class Run:
         return self.folder.read_summary()
 
     @property
-    def command(self) -> str:
-        """Command that started the run, quoted for a shell; "" if the manifest does not have it."""
-        command = self.manifest.get("command")
-        if not isinstance(command, (list, tuple)) or not command:
-            return ""
-        program, *arguments = map(str, command)
-        is_dlcli = Path(program).name in ("__main__.py", "dlcli")
-        return shlex.join(["dlcli" if is_dlcli else program, *arguments])
-
-    @property
     def status(self) -> str:
         """How training ended: finished, stopped early, interrupted, diverged, failed or unfinished."""
         return str(self.summary["status"])
@@ -130,3 +120,13 @@ def open_run(run: RunLike | None) -> Run:
         DataError: If the folder exists but holds no run.
     """
     return run if isinstance(run, Run) else Run(find_run(run))
+
+
+def command_line(manifest: Mapping[str, Any]) -> str:
+    """Return the command that started a run, quoted for a shell; "" if the manifest does not have it."""
+    command = manifest.get("command")
+    if not isinstance(command, (list, tuple)) or not command:
+        return ""
+    program, *arguments = map(str, command)
+    is_dlcli = Path(program).name in ("__main__.py", "dlcli")
+    return shlex.join(["dlcli" if is_dlcli else program, *arguments])

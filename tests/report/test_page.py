@@ -255,7 +255,7 @@ def test_the_best_run_on_validation_is_marked_with_a_word() -> None:
         "val/macro_f1 0.8800 tied 0.9000 tied",
         "test/loss 0.3000 –",
         "test/accuracy 0.1000 0.9000",
-        "one runs/one finished 40 83.4 s",
+        "one runs/one finished 40 1:23 min",
     ):
         assert row in text
     assert html.count('<td class="number tied">') == 2

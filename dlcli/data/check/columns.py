@@ -15,7 +15,8 @@ from dlcli.data.tables.options import typed
 from dlcli.data.usefulness import is_whole, why_identifier
 
 _AMOUNT = re.compile(
-    r"([$\u20ac\u00a3\u00a5~<>≤≥]?)\s*[+-]?(?:\d{1,3}(?:[.,'\s]\d{3})+|\d+)(?:[.,]\d+)?\s*([^\d\s.,'][^\d]{0,7})?",
+    r"([$\u20ac\u00a3\u00a5~<>≤≥]?)\s*"  # dollar, euro, pound, yen
+    r"[+-]?(?:\d{1,3}(?:[.,'\s]\d{3})+|\d+)(?:[.,]\d+)?\s*([^\d\s.,'][^\d]{0,7})?",
     re.ASCII,
 )
 _AMOUNTS = 0.9  # of the different texts

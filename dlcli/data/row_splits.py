@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import math
+import re
+from bisect import bisect_left
 from collections.abc import Sequence
-from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
 from dlcli.config.schema import TableData
+from dlcli.data.group_splits import choose_groups
+from dlcli.data.tables.dates import microseconds, parse_dates
 from dlcli.data.tables.rows import Kept
 from dlcli.data.tables.table import Column
-from dlcli.data.tables.texts import parse_dates
 from dlcli.errors import DataError
 
 _TEST_SEED = 0  # the same test split in every run
+_NO_SPLIT = "correct the column, or remove data.split"
+_INTEGER = re.compile(r"0|-?[1-9]\d{0,17}|[1-9]\d{18}", re.ASCII)  # `0900` may be a day and a month
 
 
 class RowSplits(NamedTuple):
@@ -42,11 +45,11 @@ def split_rows(kept: Kept, data: TableData, labels: np.ndarray | None, seed: int
     if data.path is None:
         return _split_by_file(kept, data, labels, seed)
     if data.split is not None:
-        return _with_val(split_by_column(kept.column(data.split)), data, labels, seed)
+        return _with_val(split_by_column(kept, data.split), data, labels, seed)
     if data.time is not None:
-        return split_by_time(kept.column(data.time), data.test_fraction, data.val_fraction)
+        return split_by_time(kept, data.time, data.test_fraction, data.val_fraction)
     if data.group is not None:
-        return split_by_group(kept.column(data.group), labels, data.test_fraction, data.val_fraction, seed)
+        return split_by_group(kept, data.group, labels, data.test_fraction, data.val_fraction, seed)
     return split_at_random(len(kept.index), labels, data.test_fraction, data.val_fraction, seed)
 
 
@@ -79,123 +82,124 @@ def _split_by_file(kept: Kept, data: TableData, labels: np.ndarray | None, seed:
     return RowSplits(train, rows["val"], rows["test"])
 
 
-def split_by_column(column: Column) -> RowSplits:
+def split_by_column(kept: Kept, name: str) -> RowSplits:
     """Split by a column with the values train, val and test.
 
     Raises:
         DataError: If the column has other values, or no train or test.
     """
+    column = kept.column(name).without_unused()
+    if column.is_numeric:
+        kept.fail(name, ~column.missing, "must contain train, val or test, not numbers", _NO_SPLIT)
     names = [category.strip().lower() for category in column.categories]
-    wrong = [category for category, name in zip(column.categories, names, strict=True) if name not in RowSplits._fields]
-    if wrong or (column.values < 0).any():
-        value = repr(wrong[0]) if wrong else "an empty field"
-        raise DataError(
-            f"column {column.name!r} must contain train, val or test. Got {value} instead", hint="remove data.split"
-        )
-    parts = []
-    for name in RowSplits._fields:
-        codes = [code for code, value in enumerate(names) if value == name]
-        parts.append(np.flatnonzero(np.isin(column.values, codes)))
-    splits = RowSplits(*parts)
+    bad = np.isin(column.values, [-1, *(code for code, part in enumerate(names) if part not in RowSplits._fields)])
+    if bad.any():
+        code = int(column.values[bad][0])
+        value = "an empty field" if code < 0 else repr(column.categories[code])
+        kept.fail(name, bad, f"must contain train, val or test. Got {value} instead", _NO_SPLIT)
+    parts = np.array([RowSplits._fields.index(part) for part in names])[column.values]
+    splits = RowSplits(*(np.flatnonzero(parts == number) for number in range(3)))
     if not len(splits.train) or not len(splits.test):
-        raise DataError(f"column {column.name!r} has no example for {'test' if len(splits.train) else 'train'}")
+        part = "test" if len(splits.train) else "train"
+        message = f"{kept.rows.tables[0].file}: column {name!r} has no example for {part}"
+        raise DataError(message, hint=_NO_SPLIT)
     return splits
 
 
-def split_by_time(column: Column, test_fraction: float, val_fraction: float) -> RowSplits:
+def split_by_time(kept: Kept, name: str, test_fraction: float, val_fraction: float) -> RowSplits:
     """Split so that the latest examples are the test split and those before them val; equal times stay together.
+
+    Test and val are the fewest latest times that hold at least their fraction of the examples.
 
     Raises:
         DataError: If a time is missing or cannot be read, or a split would be empty.
     """
-    times = _read_times(column)
-    distinct, inverse, counts = np.unique(times, return_inverse=True, return_counts=True)
-    n, parts = len(times), []
+    distinct, inverse, counts = np.unique(_read_times(kept, name), return_inverse=True, return_counts=True)
+    parts = []
     end = len(distinct)
-    for fraction in (test_fraction, val_fraction * (1 - test_fraction)):
-        start, wanted = end, fraction * n
-        while start > 1 and wanted > 0 and counts[start - 1 : end].sum() < wanted:
+    for fraction in (test_fraction, val_fraction):
+        start, wanted = end, max(1, round(fraction * int(counts[:end].sum()))) if fraction else 0
+        while start > 1 and counts[start:end].sum() < wanted:
             start -= 1
-        start = max(1, min(start, end - 1)) if wanted > 0 else end
         parts.append(np.flatnonzero((inverse >= start) & (inverse < end)))
         end = start
     test, val = parts
     train = np.flatnonzero(inverse < end)
     if not len(train) or not len(test) or (val_fraction and not len(val)):
-        raise DataError(f"column {column.name!r} has too few different times to split by", hint="remove data.time")
+        message = f"{kept.rows.tables[0].file}: column {name!r} has too few different times to split by"
+        raise DataError(message, hint="remove data.time")
     return RowSplits(train, val, test)
 
 
-def _read_times(column: Column) -> np.ndarray:
-    if column.kind in ("number", "boolean"):
-        if np.isnan(column.values).any():
-            raise DataError(
-                f"column {column.name!r} has no time in data row {int(np.isnan(column.values).argmax()) + 1}"
-            )
+def _read_times(kept: Kept, name: str) -> np.ndarray:
+    """Return a number for each example that grows with its time."""
+    column = kept.column(name).without_unused()
+    if column.missing.any():
+        kept.fail(name, column.missing, "has no time", "write the time, or delete the row")
+    if column.is_numeric:
         return column.values
-    if (column.values < 0).any():
-        raise DataError(f"column {column.name!r} has no time in data row {int((column.values < 0).argmax()) + 1}")
-    times = _parse_times(column.categories)
+    if all(_INTEGER.fullmatch(text.strip()) for text in column.categories):  # too many digits for a float64
+        return np.array([int(text) for text in column.categories])[column.values]
+    times = parse_dates(column.categories)
     if times is None:
-        wrong = next((text for text in column.categories if parse_dates([text]) is None), column.categories[0])
-        message = f"column {column.name!r} has a value that is no time: {wrong!r}"
-        raise DataError(message, hint="write dates like 2026-11-27, or numbers")
-    return np.asarray(np.array(times)[column.values])
+        _fail_times(kept, column)
+    local = [time.tzinfo is None for time in times]
+    if any(local) and not all(local):
+        text = column.categories[local.index(True)]
+        problem = f"has a time without a time zone, {text!r}, and others with one"
+        kept.fail(name, column.values == local.index(True), problem, "write all times with their offset from UTC")
+    return np.array([microseconds(time) for time in times])[column.values]
 
 
-def _parse_times(texts: Sequence[str]) -> list[int] | None:
-    """Return microseconds since 1970; None if a text is no time. With time zones, they are those of UTC."""
-    start = dt.datetime(1970, 1, 1)
-    times = parse_dates(texts)
-    with suppress(ValueError):
-        aware = [dt.datetime.fromisoformat(text.strip()) for text in texts]
-        if all(time.tzinfo is not None for time in aware):
-            times = [time.astimezone(dt.UTC).replace(tzinfo=None) for time in aware]
-    return None if times is None else [(time - start) // dt.timedelta(microseconds=1) for time in times]
+def _fail_times(kept: Kept, column: Column) -> NoReturn:
+    """Raise a DataError about the first value that is no time, or is written in another form than those above it."""
+    codes = column.values[np.sort(np.unique(column.values, return_index=True)[1])].tolist()  # in the order of the rows
+    texts = [column.categories[code] for code in codes]
+    wrong = next((place for place, text in enumerate(texts) if parse_dates([text]) is None), None)
+    if wrong is None:
+        wrong = bisect_left(range(len(texts)), True, key=lambda place: parse_dates(texts[: place + 1]) is None)
+        problem = f"has a time in another form than those above it: {texts[wrong]!r}"
+    else:
+        problem = f"has a value that is no time: {texts[wrong]!r}"
+    hint = "write all dates alike, such as 2026-11-27, or numbers"
+    kept.fail(column.name, column.values == codes[wrong], problem, hint)
 
 
 def split_by_group(
-    group: Column, labels: np.ndarray | None, test_fraction: float, val_fraction: float, seed: int
+    kept: Kept, name: str, labels: np.ndarray | None, test_fraction: float, val_fraction: float, seed: int
 ) -> RowSplits:
     """Split so that no value of a column occurs in two splits, with classes as balanced as that allows.
 
     The groups of the test split do not depend on `seed`.
+
+    Raises:
+        DataError: If the column has too few values.
     """
-    codes = (
-        np.where(group.values < 0, len(group.categories), group.values)
-        if group.categories
-        else np.unique(group.values, return_inverse=True)[1]
-    )
+    group = kept.column(name)
+    codes = np.unique(group.values, return_inverse=True)[1]  # missing values are a group too
     everything = np.arange(len(codes))
-    test = _draw_groups(codes, labels, everything, test_fraction, _TEST_SEED)
-    rest = without(everything, test)
-    val = _draw_groups(codes, labels, rest, val_fraction, seed) if val_fraction else rest[:0]
-    return RowSplits(without(rest, val), val, test)
+    parts = []
+    rest = everything
+    for fraction, part_seed in ((test_fraction, _TEST_SEED), (val_fraction, seed)):
+        parts.append(_draw_groups(kept, name, codes, labels, rest, fraction, part_seed) if fraction else rest[:0])
+        rest = without(rest, parts[-1])
+    test, val = parts
+    return RowSplits(rest, val, test)
 
 
 def _draw_groups(
-    codes: np.ndarray, labels: np.ndarray | None, rows: np.ndarray, fraction: float, seed: int
+    kept: Kept, name: str, codes: np.ndarray, labels: np.ndarray | None, rows: np.ndarray, fraction: float, seed: int
 ) -> np.ndarray:
-    """Return the rows of randomly drawn groups, within one group of `fraction` of the rows.
-
-    Groups are visited in a random order, large ones first where classes must be balanced; each is drawn if that brings
-    the number of examples of the classes nearer to the wanted numbers.
-    """
+    """Return those of the rows whose groups are drawn, see `choose_groups`."""
     classes = np.zeros(len(rows), dtype=np.int64) if labels is None else labels[rows]
     groups, inverse = np.unique(codes[rows], return_inverse=True)
-    table = np.zeros((len(groups), int(classes.max()) + 1))
-    np.add.at(table, (inverse, classes), 1)
     if len(groups) < 2:
-        raise DataError("data.group has a single value, so that there is nothing to split", hint="remove data.group")
-    wanted = fraction * table.sum(0)
-    chosen, drawn = np.zeros(len(groups), dtype=bool), np.zeros(table.shape[1])
-    for index in np.random.default_rng(seed).permutation(len(groups)):
-        gain = np.abs(wanted - drawn).sum() - np.abs(wanted - drawn - table[index]).sum()
-        if gain > 0 and chosen.sum() < len(groups) - 1:
-            chosen[index], drawn = True, drawn + table[index]
-    if not chosen.any():
-        chosen[table.sum(1).argmin()] = True
-    return rows[chosen[inverse]]
+        count = int(codes.max()) + 1
+        message = f"{kept.rows.tables[0].file}: column {name!r} has {count} different values, too few groups to split"
+        raise DataError(message, hint="remove data.group, or use data with more groups")
+    counts = np.zeros((len(groups), int(classes.max()) + 1))
+    np.add.at(counts, (inverse, classes), 1)
+    return rows[choose_groups(counts, fraction, seed)[inverse]]
 
 
 def split_at_random(

@@ -63,7 +63,8 @@ def prepare_table(config: Config) -> PreparedTable:
     assert isinstance(data, TableData)
     targets = (data.target,) if isinstance(data.target, str) else data.target
     kind: ForcedKind = "category" if config.task == "classification" else "number"
-    return prepare_rows(config, read_rows(data, dict.fromkeys(targets, kind)), targets)
+    kinds: dict[str, ForcedKind] = {} if data.split is None else {data.split: "category"}
+    return prepare_rows(config, read_rows(data, kinds | dict.fromkeys(targets, kind)), targets)
 
 
 def prepare_rows(config: Config, rows: Rows, targets: Sequence[str]) -> PreparedTable:
@@ -82,7 +83,8 @@ def prepare_rows(config: Config, rows: Rows, targets: Sequence[str]) -> Prepared
     splits = split_rows(kept, data, labels, config.seed)
     infos = tuple(fit_column(kept.column(name), splits.train, data.missing, data.min_frequency) for name in names)
     layout = _layout(data, rows)
-    notes = [*layout_notes(data, layout), *column_notes(rows, names), *unknown_notes(kept, infos, splits, data)]
+    noted = names if data.time is None or data.time in names else [*names, data.time]
+    notes = [*layout_notes(data, layout), *column_notes(rows, noted), *unknown_notes(kept, infos, splits, data)]
     if labels is not None:
         class_names, labels = _number_classes(kept, targets[0], class_names, labels, splits)
         notes += class_notes(class_names, labels, splits)
@@ -211,18 +213,17 @@ def number_labels(kept: Kept, targets: Sequence[str]) -> tuple[tuple[str, ...], 
     """
     if len(targets) > 1:
         raise DataError("classification needs a single target", hint=f"write it like `data.target={targets[0]}`")
-    column = kept.column(targets[0])
+    column, file = kept.column(targets[0]), kept.rows.tables[0].file
     order = {name: (place,) for place, name in enumerate(kept.rows.tables[0].class_names)}
     used = sorted(
         np.flatnonzero(np.bincount(column.values)).tolist(),
         key=lambda code: order[column.categories[code]] if order else natural_key(column.categories[code]),
     )
     if len(used) < 2:
-        raise DataError(
-            f"column {targets[0]!r} has a single class, {column.categories[used[0]]!r}", hint="choose another target"
-        )
+        message = f"{file}: column {targets[0]!r} has a single class, {column.categories[used[0]]!r}"
+        raise DataError(message, hint="choose another target")
     if len(used) > 1000:
-        message = f"column {targets[0]!r} has {len(used):,} different values, too many for classes"
+        message = f"{file}: column {targets[0]!r} has {len(used):,} different values, too many for classes"
         raise DataError(message, hint="use task=regression, or another target")
     place = np.zeros(len(column.categories), dtype=np.int64)
     place[used] = np.arange(len(used))
@@ -238,10 +239,7 @@ def _number_classes(
     new[known] = np.arange(len(known))
     numbered = new[labels]
     if (numbered < 0).any():
-        bad = np.zeros(len(kept.rows.part), dtype=bool)
-        bad[kept.index[numbered < 0]] = True
         name = names[int(labels[numbered < 0][0])]
-        kept.rows.fail(
-            target, bad, f"has the class {name!r}, which no training example has", "split the data in another way"
-        )
+        problem = f"has the class {name!r}, which no training example has"
+        kept.fail(target, numbered < 0, problem, "split the data in another way")
     return tuple(names[code] for code in known), numbered

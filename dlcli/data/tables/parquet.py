@@ -74,8 +74,9 @@ def column_of_series(file: str, series: pl.Series, options: ReadOptions) -> Colu
     if kind == pl.String:
         return _from_texts(file, series, options)
     if kind in (pl.Date, pl.Datetime):
-        texts = series.dt.to_string("iso") if kind == pl.Date else series.dt.replace_time_zone(None).dt.to_string("iso")
-        return _from_texts(file, texts, options)
+        in_utc = isinstance(kind, pl.Datetime) and kind.time_zone  # local times occur twice where clocks are set back
+        series = series.dt.convert_time_zone("UTC") if in_utc else series
+        return _from_texts(file, series.dt.to_string("iso"), options)
     if kind == pl.Null:
         return Column(series.name, "number", np.full(len(series), np.nan), (), "has no values")
     if kind == pl.Boolean or (kind.is_numeric() and not kind.is_decimal()):

@@ -65,6 +65,12 @@ class Kept:
         del self.rows.columns[name]
         return column
 
+    def fail(self, column: str, bad: np.ndarray, problem: str, hint: str) -> NoReturn:
+        """Raise a DataError about the first of the used rows that are `bad`."""
+        rows = np.zeros(len(self.rows.part), dtype=bool)
+        rows[self.index[bad]] = True
+        self.rows.fail(column, rows, problem, hint)
+
     def values(self, values: np.ndarray) -> np.ndarray:
         """Return the used rows of an array of all rows; the array itself if all are used."""
         return values if len(self.index) == len(values) else values[self.index]
@@ -100,8 +106,11 @@ def _stack(columns: Sequence[Column], tables: Sequence[Table]) -> Column:
         return first
     for column, table in zip(columns, tables, strict=True):
         if (column.kind in ("number", "boolean")) != (first.kind in ("number", "boolean")):
-            message = f"column {first.name!r} is a {first.kind} in {tables[0].file} and a {column.kind} in {table.file}"
-            raise DataError(message, hint=f"set its type, such as data.types={{{first.name}: category}}")
+            message = f"column {first.name!r} is a {column.kind} here and a {first.kind} in {tables[0].file}"
+            raise DataError(
+                f"{_place(column, table)}: {message}",
+                hint=f"set its type, such as data.types={{{first.name}: category}}",
+            )
     if first.kind in ("number", "boolean"):
         return Column(first.name, first.kind, np.concatenate([column.values for column in columns]), (), first.note)
     categories = tuple(sorted({category for column in columns for category in column.categories}))
@@ -111,6 +120,11 @@ def _stack(columns: Sequence[Column], tables: Sequence[Table]) -> Column:
         codes = np.array([*(place[category] for category in column.categories), -1], dtype=np.int32)
         parts.append(codes[column.values])
     return Column(first.name, first.kind, np.concatenate(parts), categories, first.note)
+
+
+def _place(column: Column, table: Table) -> str:
+    """Return `file:line` of the first value of a column."""
+    return f"{table.file}:{table.locate(int(column.missing.argmin()))}"
 
 
 def read_options(data: TableData, targets: Mapping[str, ForcedKind]) -> ReadOptions:

@@ -44,6 +44,15 @@ class Column:
         """Return the column with the given rows."""
         return replace(self, values=self.values[rows])
 
+    def without_unused(self) -> Column:
+        """Return the column without the categories that no value has."""
+        if self.is_numeric:
+            return self
+        used = np.flatnonzero(np.bincount(self.values + 1, minlength=len(self.categories) + 1)[1:])
+        places = np.full(len(self.categories) + 1, -1, dtype=np.int32)  # the last place is that of missing values
+        places[used] = np.arange(len(used))
+        return replace(self, values=places[self.values], categories=tuple(self.categories[code] for code in used))
+
 
 @dataclass(frozen=True)
 class Table:

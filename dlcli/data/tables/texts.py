@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dlcli.data.tables.dates import is_unclear, parse_dates
 from dlcli.data.tables.table import Column
 
 if TYPE_CHECKING:
@@ -19,13 +18,6 @@ TRUE, FALSE = frozenset({"true"}), frozenset({"false"})
 FORCED_TRUE, FORCED_FALSE = frozenset({"true", "1", "yes", "t", "y"}), frozenset({"false", "0", "no", "f", "n"})
 _MANY = 1000  # distinct values
 _LONG = 20  # characters
-_TIME = r"(?:[T ](\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?\s?(?:Z|[+-]\d{2}:?\d{2})?)?"
-_ISO = re.compile(rf"(\d{{4}})([-/.])(\d{{1,2}})\2(\d{{1,2}}){_TIME}", re.ASCII)
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_NAMED = re.compile(
-    rf"(\d{{1,2}})([- ])({'|'.join(_MONTHS)})[a-z]*\2(\d{{4}}|\d{{2}}){_TIME}", re.ASCII | re.IGNORECASE
-)
-_COMMON = re.compile(rf"(\d{{1,2}})([-/.])(\d{{1,2}})\2(\d{{4}}|\d{{2}}){_TIME}", re.ASCII)
 
 
 @dataclass
@@ -82,7 +74,11 @@ class Texts:
         notes = [self.note] if self.note else []
         kept = [text for text in order if text in words and text]
         notes += [f"{', '.join(kept)} is text here"] if kept else []
-        notes += ["it is not clear whether day or month comes first"] if kind == "date" and _is_unclear(order) else []
+        notes += (
+            ["it is not clear whether day or month comes first; read as the day"]
+            if kind == "date" and is_unclear(order)
+            else []
+        )
         return "; ".join(notes)
 
 
@@ -120,43 +116,3 @@ def _kind(order: Sequence[str], present: int) -> str:
         return "text"
     is_long = sum(map(len, order)) > _LONG * len(order)
     return "text" if is_long and len(order) > 10 and len(order) * 10 >= present * 9 else "category"
-
-
-def parse_dates(texts: Sequence[str]) -> list[datetime] | None:
-    """Return the times of dates written alike, without time zones; None if a text is no date or none is given.
-
-    Forms: 2024-01-31, 2024/01/31 and the like; 31.1.2024, 31/1/2024, 1/31/2024, 31-Jan-2024, with four or two digits
-    of the year; a time may follow. Where both are possible, the day comes before the month.
-    """
-    if not texts:
-        return None
-    for pattern, order in ((_ISO, (0, 2, 3)), (_COMMON, (3, 2, 0)), (_COMMON, (3, 0, 2)), (_NAMED, (3, 2, 0))):
-        times = _parse(texts, pattern, order)
-        if times is not None:
-            return times
-    return None
-
-
-def _is_unclear(texts: Sequence[str]) -> bool:
-    return all(_parse(texts, _COMMON, order) is not None for order in ((3, 2, 0), (3, 0, 2)))
-
-
-def _parse(texts: Sequence[str], pattern: re.Pattern[str], order: tuple[int, int, int]) -> list[datetime] | None:
-    times = []
-    for text in texts:
-        match = pattern.fullmatch(text.strip())
-        if match is None:
-            return None
-        parts = match.groups()
-        year, month, day = (_number(parts[place]) for place in order)
-        year += 0 if year > 99 else 2000 if year < 69 else 1900  # as POSIX strptime
-        hour, minute, second = (int(part or 0) for part in parts[4:7])
-        try:
-            times.append(datetime(year, month, day, hour, minute, second, int((parts[7] or "0").ljust(6, "0")[:6])))
-        except ValueError:
-            return None
-    return times
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isdigit() else _MONTHS.index(text.lower()) + 1

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dlcli.data.tables.dates import parse_dates
 from dlcli.data.tables.npz import read_npz, table_of_arrays
 from dlcli.data.tables.read import ReadOptions, read_csv, read_parquet
 from dlcli.errors import DataError
@@ -202,3 +203,10 @@ def test_damaged_npz_files_are_refused(clean_place: Path) -> None:
         archive.writestr("x.npy", b"no array")
     with pytest.raises(DataError, match="array 'x' is no array"):
         read_npz(Path("a.npz"), "x", "y")
+
+
+def test_times_with_a_zone_are_read_in_utc(clean_place: Path) -> None:
+    start, end = datetime(2024, 10, 26, 23), datetime(2024, 10, 27, 3)  # 02:00 to 03:00 occurs twice in Berlin
+    hours = pl.datetime_range(start, end, "30m", time_zone="UTC", eager=True)
+    pl.DataFrame({"t": hours.dt.convert_time_zone("Europe/Berlin")}).write_parquet(PATH)
+    assert parse_dates(read_parquet(PATH).columns["t"].categories) == hours.to_list()

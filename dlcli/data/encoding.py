@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dlcli.data.scaling import Scaling, fit_scaling
+from dlcli.data.scaling import Scaling, fit_scaling, to_safe_exponents
 from dlcli.data.tables.table import Column
 
 UNKNOWN = -1.0  # code of a category that has no feature
@@ -59,8 +59,7 @@ def fit_column(column: Column, train: np.ndarray, missing: str, min_frequency: i
     values = column.values[train]
     if column.kind in ("number", "boolean"):
         known = values[~np.isnan(values)]
-        fill = 0.0 if not len(known) else float(np.median(known) if missing == "median" else known.mean())
-        return ColumnInfo(column.name, column.kind, fill)
+        return ColumnInfo(column.name, column.kind, _center(known, missing) if len(known) else 0.0)
     counts = np.bincount(values + 1, minlength=len(column.categories) + 1)  # the first is that of missing values
     frequent = np.flatnonzero(counts[1:] >= min_frequency)
     return ColumnInfo(
@@ -70,6 +69,11 @@ def fit_column(column: Column, train: np.ndarray, missing: str, min_frequency: i
         has_missing=bool(counts[0]),
         has_other=len(frequent) < int(np.count_nonzero(counts[1:])),
     )
+
+
+def _center(values: np.ndarray, how: str) -> float:
+    safe, exponents = to_safe_exponents(values[np.newaxis])
+    return float(np.ldexp(np.median(safe) if how == "median" else safe[0].mean(), exponents[0]))
 
 
 def raw_values(column: Column, info: ColumnInfo) -> np.ndarray:
@@ -152,6 +156,9 @@ def encode_splits(
 
     Returns:
         The scaling, and the inputs of each split, of shape (N, features).
+
+    Raises:
+        RangeError: If a value, or the range of a column, is outside that of `dtype`.
     """
     encoder = Encoder(infos)
     count = len(encoder.fill)
@@ -168,10 +175,45 @@ def encode_splits(
             for place, block in _encode_blocks(encoder, number, raw, rows):
                 scaling.put(block.t(), block.t())
                 part[span, place] = block
+            if info.kind != "category":
+                check_range(info.name, raw[rows], part[span.start])
     inputs = []
     while parts:
         inputs.append(parts.pop(0).t().contiguous())
     return Scaling.identity() if how == "none" else Scaling(shift, scale), inputs
+
+
+class RangeError(ValueError):
+    """Value of a column that becomes infinite, or zero with all others, in the type for training.
+
+    Args:
+        column: Name of the column.
+        value: The value, in the unit of the column.
+        is_large: Whether the value is too large and not too small.
+    """
+
+    def __init__(self, column: str, value: float, *, is_large: bool) -> None:
+        super().__init__(column, value)
+        self.column, self.value, self.is_large = column, value, is_large
+
+
+def check_range(column: str, values: np.ndarray, scaled: Tensor) -> None:
+    """Check that values are finite once scaled and rounded, and do not all become 0.
+
+    Args:
+        column: Name of the column.
+        values: Float64 of shape (N,), NaN where missing.
+        scaled: The same values, scaled and rounded.
+
+    Raises:
+        RangeError: If that is not so; with the value of the largest magnitude.
+    """
+    if not len(values) or (scaled.isfinite().all() and scaled.any()):
+        return
+    largest = float(values[np.nanargmax(np.abs(values))]) if not np.isnan(values).all() else 0.0
+    is_large = not scaled.isfinite().all()
+    if is_large or 0 < abs(largest) < torch.finfo(scaled.dtype).tiny:
+        raise RangeError(column, largest, is_large=is_large)
 
 
 def _encode_blocks(encoder: Encoder, number: int, raw: np.ndarray, rows: np.ndarray) -> Iterator[tuple[slice, Tensor]]:

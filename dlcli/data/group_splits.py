@@ -47,7 +47,7 @@ class _Choice:
 
     def allowed(self, groups: np.ndarray) -> np.ndarray:
         """Return those of the groups that can be added."""
-        return groups[~self.chosen[groups] & self.improves_size(groups) & self.keeps_classes(groups)]
+        return np.asarray(groups[~self.chosen[groups] & self.improves_size(groups) & self.keeps_classes(groups)])
 
     def improves_size(self, groups: np.ndarray) -> np.ndarray:
         """Return whether the number of examples comes nearer to the wanted number with each of the groups."""

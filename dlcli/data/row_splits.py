@@ -139,7 +139,7 @@ def _read_times(kept: Kept, name: str) -> np.ndarray:
     if column.is_numeric:
         return column.values
     if all(_INTEGER.fullmatch(text.strip()) for text in column.categories):  # too many digits for a float64
-        return np.array([int(text) for text in column.categories])[column.values]
+        return np.asarray(np.array([int(text) for text in column.categories])[column.values])
     times = parse_dates(column.categories)
     if times is None:
         _fail_times(kept, column)
@@ -148,7 +148,7 @@ def _read_times(kept: Kept, name: str) -> np.ndarray:
         text = column.categories[local.index(True)]
         problem = f"has a time without a time zone, {text!r}, and others with one"
         kept.fail(name, column.values == local.index(True), problem, "write all times with their offset from UTC")
-    return np.array([microseconds(time) for time in times])[column.values]
+    return np.asarray(np.array([microseconds(time) for time in times])[column.values])
 
 
 def _fail_times(kept: Kept, column: Column) -> NoReturn:
@@ -199,7 +199,7 @@ def _draw_groups(
         raise DataError(message, hint="remove data.group, or use data with more groups")
     counts = np.zeros((len(groups), int(classes.max()) + 1))
     np.add.at(counts, (inverse, classes), 1)
-    return rows[choose_groups(counts, fraction, seed)[inverse]]
+    return np.asarray(rows[choose_groups(counts, fraction, seed)[inverse]])
 
 
 def split_at_random(

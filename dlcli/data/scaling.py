@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 _ROWS = 1024  # rows per block, so that a block stays in the CPU cache
+_SAFE_EXPONENT = 300  # of 2
 BYTES = torch.uint8  # pixels; float32 would take four times the memory
 
 
@@ -87,16 +88,17 @@ def fit_scaling(values: Tensor, how: Literal["none", "unit", "symmetric", "stand
     columns = values.reshape(-1, 1) if jointly else values
     if how in ("unit", "symmetric"):
         low, high = columns.amin(0).double(), columns.amax(0).double()
-        half = (high - low) / 2
+        half = high / 2 - low / 2  # high - low may overflow
         return (
             Scaling(low + half, _replace_zeros(half))
             if how == "symmetric"
             else Scaling(low, _replace_zeros(high - low))
         )
+    if values.dtype == torch.float64:
+        deviation, mean = _std_mean_of_doubles(columns)
+        return Scaling(mean, _replace_zeros(deviation))
     if values.dtype == BYTES:
         variance, mean = _var_mean_of_bytes(values)
-    elif values.dtype == torch.float64:
-        variance, mean = _var_mean_of_doubles(columns)
     else:
         variance, mean = torch.var_mean(columns, dim=0, correction=0)
     return Scaling(mean.double(), _replace_zeros(variance.double().sqrt()))
@@ -110,20 +112,36 @@ def _var_mean_of_bytes(values: Tensor) -> tuple[Tensor, Tensor]:
     return counts @ (levels - mean).square() / counts.sum(), mean
 
 
-def _var_mean_of_doubles(columns: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute variance and mean of each column in two passes, in which constant columns have no variance at all.
+def _std_mean_of_doubles(columns: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute deviation and mean of each column in two passes, in which constant columns have no deviation at all.
 
     The mean of 1.7e9 seconds has an error of 1e-7 seconds at best; a variance about a worse mean would add to it.
     """
-    values = np.ascontiguousarray(columns.numpy().T)  # NumPy's sums are pairwise along the last axis only
+    # NumPy's sums are pairwise along the last axis only.
+    values, exponents = to_safe_exponents(np.ascontiguousarray(columns.numpy().T))
     mean = values.mean(1)
     centred = values - mean[:, np.newaxis]
     variance = np.square(centred).mean(1) - np.square(centred.mean(1))
     low, high = values.min(1), values.max(1)
     constant = low == high
-    return torch.from_numpy(np.where(constant, 0, variance.clip(min=0))), torch.from_numpy(
-        np.where(constant, low, mean)
+    deviation = np.sqrt(np.where(constant, 0, variance.clip(min=0)))
+    return (
+        torch.from_numpy(np.ldexp(deviation, exponents)),
+        torch.from_numpy(np.ldexp(np.where(constant, low, mean), exponents)),
     )
+
+
+def to_safe_exponents(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return values with sums and squares that neither overflow nor vanish, and the power of 2 to multiply them by.
+
+    The power is 0, and the values are not copied, except for values of more than 1e90 or less than 1e-90.
+
+    Args:
+        values: Float64 of shape (..., N) with at least one value each; the power is that of the last axis.
+    """
+    exponents = np.frexp(np.maximum(values.max(-1), -values.min(-1)))[1]
+    exponents[np.abs(exponents) <= _SAFE_EXPONENT] = 0
+    return np.ldexp(values, -exponents[..., np.newaxis]) if exponents.any() else values, exponents
 
 
 def _replace_zeros(scale: Tensor) -> Tensor:

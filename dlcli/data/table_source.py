@@ -11,7 +11,7 @@ import torch
 
 from dlcli.config.schema import AUTO_SETTINGS, Config, TableData
 from dlcli.config.suggest import closest
-from dlcli.data.encoding import ColumnInfo, encode_splits, fit_column
+from dlcli.data.encoding import ColumnInfo, RangeError, check_range, encode_splits, fit_column
 from dlcli.data.folders import natural_key
 from dlcli.data.row_splits import RowSplits, split_rows
 from dlcli.data.scaling import Scaling, fit_scaling
@@ -92,18 +92,38 @@ def prepare_rows(config: Config, rows: Rows, targets: Sequence[str]) -> Prepared
 
 
 def encode_table(config: Config, table: PreparedTable) -> Splits:
-    """Encode and scale the values of a table, and release its feature columns."""
+    """Encode and scale the values of a table, and release its feature columns.
+
+    Raises:
+        DataError: If a value is too large or too small for the precision of training.
+    """
+    try:
+        return _encode_table(config, table)
+    except RangeError as error:
+        file, name, value = table.rows.tables[0].file, error.column, f"{error.value:g}"
+        size, precision = "large" if error.is_large else "small", config.training.precision
+        message = f"{file}: column {name!r} has {value}, too {size} for training with {precision}"
+        fix = "correct the value, or write the column in another unit"
+        other = ", or use training.precision=float64" if precision != "float64" and abs(error.value) < 1e300 else ""
+        raise DataError(message, hint=fix + other) from error
+
+
+def _encode_table(config: Config, table: PreparedTable) -> Splits:
     data, splits, infos, labels = config.data, table.splits, table.infos, table.labels
     assert isinstance(data, TableData)
+    dtype = torch.float64 if config.training.precision == "float64" else torch.float32
     if labels is None:
         values = torch.from_numpy(np.column_stack([table.kept.column(name).values for name in table.targets]))
         target_scaling = fit_scaling(values[splits.train], data.normalize, jointly=False)
         outcome, out_features = target_scaling.apply(values), len(table.targets)
+        for name, column, scaled in zip(table.targets, values.t(), outcome.t(), strict=True):
+            # Predictions and errors in the unit of the target are computed in the precision of training too.
+            check_range(name, column.numpy(), column.to(dtype).square())
+            check_range(name, column.numpy(), scaled.to(dtype))
     else:
         outcome = torch.from_numpy(labels)
         target_scaling, out_features = Scaling.identity(), len(table.class_names)
     columns = (table.kept.take(info.name) for info in infos)
-    dtype = torch.float64 if config.training.precision == "float64" else torch.float32
     scaling, inputs = encode_splits(columns, infos, splits, data.normalize, dtype)
     features = tuple(feature for info in infos for feature in info.features)
     info = DataInfo(

@@ -76,7 +76,7 @@ def test_times_of_several_zones_are_ordered_by_their_instant() -> None:
 
 
 def test_a_text_that_is_no_time_is_refused() -> None:
-    with pytest.raises(DataError, match="t.csv:2: column 'c' has a value that is no time: '2024-13-01'"):
+    with pytest.raises(DataError, match=r"t\.csv:2: column 'c' has a value that is no time: '2024-13-01'"):
         split_by_time(kept(category(["2024-13-01", "2024-01-01", "2024-01-02"])), "c", 0.2, 0.2)
 
 
@@ -118,7 +118,7 @@ def test_offsets_from_utc_order_the_times_of_every_form() -> None:
     column = category(["01.01.2024 23:00+12:00", "01.01.2024 12:00+00:00", "1.1.2024 13:00Z", "01.01.2024 09:00-0500"])
     splits = split_by_time(kept(column), "c", 0.25, 0.25)
     assert [part.tolist() for part in splits] == [[0, 1], [2], [3]]
-    with pytest.raises(DataError, match="t.csv:3: column 'c' has a time without a time zone, '2024-01-01 01:00'"):
+    with pytest.raises(DataError, match=r"t\.csv:3: column 'c' has a time without a time zone, '2024-01-01 01:00'"):
         split_by_time(kept(category(["2024-01-01 00:00Z", "2024-01-01 01:00"])), "c", 0.2, 0)
 
 
@@ -130,13 +130,13 @@ def test_integers_with_19_digits_are_times() -> None:
 
 def test_wrong_values_are_named_with_their_line_also_behind_rows_that_are_left_out() -> None:
     gap = Column("c", "number", np.array([np.nan, np.nan, 1.0, np.nan, 2.0]))
-    with pytest.raises(DataError, match="t.csv:5: column 'c' has no time"):
+    with pytest.raises(DataError, match=r"t\.csv:5: column 'c' has no time"):
         split_by_time(kept(gap, start=2), "c", 0.2, 0.1)
-    with pytest.raises(DataError, match="t.csv:4: column 'c' has a time in another form than .*: '1.1.2024'"):
+    with pytest.raises(DataError, match=r"t\.csv:4: column 'c' has a time in another form than .*: '1.1.2024'"):
         split_by_time(kept(category(["2024-01-02", "2024-01-03", "1.1.2024"])), "c", 0.2, 0.1)
-    with pytest.raises(DataError, match="t.csv:3: column 'c' must contain train, val or test. Got 'tets' instead"):
+    with pytest.raises(DataError, match=r"t\.csv:3: column 'c' must contain train, val or test. Got 'tets' instead"):
         split_by_column(kept(category(["train", "tets", "test"])), "c")
-    with pytest.raises(DataError, match="t.csv:4: column 'c' must contain train, val or test, not numbers"):
+    with pytest.raises(DataError, match=r"t\.csv:4: column 'c' must contain train, val or test, not numbers"):
         split_by_column(kept(gap, start=2), "c")
 
 

@@ -87,6 +87,10 @@ def _table_rules(config: Config) -> Iterator[Violation]:
     if config.task == "classification" and not isinstance(data.target, str):
         message = "must be a single column for classification"
         yield Violation(("data", "target"), message, f"write it like `data.target={data.target[0]}`", ("task",))
+    for setting in ("features", "ignore", "target"):
+        names = getattr(data, setting) or ()
+        if isinstance(names, tuple) and (twice := [name for i, name in enumerate(names) if name in names[:i]]):
+            yield Violation(("data", setting), f"names {twice[0]!r} twice", f"remove one {twice[0]!r}", ())
     used = {*([data.target] if isinstance(data.target, str) else data.target), *(data.features or ())}
     used |= {name for name in (data.time, data.group, data.split) if name is not None}
     for name in data.ignore:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from dlcli.config.paths import open_regular
 from dlcli.data.folders import File
 
 _MOST_FILES = 5_000  # evenly spaced; a header takes a tenth of a millisecond
@@ -46,9 +47,7 @@ class PictureSurvey:
 
 def survey_pictures(files: Sequence[File]) -> PictureSurvey:
     """Return sizes and modes of the pictures among the files; files that cannot be read are left out."""
-    from PIL import Image
-
-    from dlcli.data.pictures import decoding
+    from dlcli.data.pictures import decoding, open_picture, upright_size
 
     survey, step = PictureSurvey(), max(1, -(-len(files) // _MOST_FILES))
     chosen = files[::step]
@@ -56,8 +55,8 @@ def survey_pictures(files: Sequence[File]) -> PictureSurvey:
     with decoding():
         for i, file in enumerate(chosen):
             # A damaged file can raise nearly any exception in Pillow; it is reported when it is read.
-            with suppress(Exception), Image.open(file.path) as image:
-                survey.sizes[image.height, image.width] += 1
+            with suppress(Exception), open_regular(file.path) as opened, open_picture(opened) as image:
+                survey.sizes[upright_size(image)] += 1
                 survey.modes[image.mode] += 1
                 if i % decoded == 0 and not survey.is_colored:
                     survey.is_colored = _is_colored(image)

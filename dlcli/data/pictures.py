@@ -9,10 +9,11 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from dlcli.config.schema import ImageFolderData
 
@@ -26,6 +27,7 @@ _UNSUPPORTED = (  # suffixes of pictures that Pillow cannot read, or reads with 
     *(".jxr", ".nef", ".orf", ".pcx", ".psd", ".raf", ".svg", ".tga", ".wmf"),
 )
 _SCALED_TO_16_BITS = ("JPEG2000", "PNG", "PPM")  # formats whose 16-bit pixels Pillow may return as 32-bit integers
+_DEPTH = 24  # place of the bits per sample in a PNG file
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # tags of TIFF
 
 Pixels = NDArray[np.uint8]
@@ -54,6 +56,21 @@ def decoding() -> Iterator[None]:
         logger.setLevel(level)
 
 
+def open_picture(file: BinaryIO) -> Image.Image:
+    """Return a picture in one of the supported formats, before its pixels are read.
+
+    Raises:
+        Exception: Nearly any, if the file is damaged or no picture.
+    """
+    return Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN])
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Return height and width of a picture once its EXIF orientation is applied."""
+    is_turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    return image.size if is_turned else image.size[::-1]
+
+
 def decode_picture(content: bytes, name: str, config: ImageFolderData) -> Pixels:
     """Return the pixels of a picture, upright, as bytes of shape (channels, height, width).
 
@@ -69,9 +86,10 @@ def decode_picture(content: bytes, name: str, config: ImageFolderData) -> Pixels
         ValueError: If the picture cannot be read; the message is the reason.
     """
     try:
-        with Image.open(io.BytesIO(content), formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
+        with open_picture(io.BytesIO(content)) as image:
             if image.format == "PNG":
                 _check_sums(content)
+                _scale_transparency(image, depth=content[_DEPTH])
             ImageOps.exif_transpose(image, in_place=True)
             picture = _flatten(_to_eight_bits(image), config)
             return _to_array(_resize(picture, config))
@@ -109,6 +127,18 @@ def _check_sums(content: bytes) -> None:
         if content[start + 4 : start + 8] == b"IEND":
             return
         start = stop + 4
+
+
+def _scale_transparency(image: Image.Image, depth: int) -> None:
+    """Scale the transparent colour of a PNG file to 8 bits, as Pillow does with the pixels but not with this colour.
+
+    Of 16-bit colours, Pillow keeps the upper 8 bits, so that colours that differ in the lower bits only are equal.
+    """
+    color = image.info.get("transparency")
+    if image.mode == "RGB" and depth == 16 and isinstance(color, tuple):
+        image.info["transparency"] = tuple(value >> 8 for value in color)
+    elif image.mode == "L" and depth < 8 and isinstance(color, int):
+        image.info["transparency"] = color * 255 // (2**depth - 1)
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:

@@ -12,6 +12,7 @@ MOST_CATEGORIES = 100  # default of data.max_categories
 _SPREAD = 2  # numbers from 1 to 2 n, drawn n ≥ 20 times, are all different with a probability of 1 in 1,000
 _MOST = 0.9  # of the texts differ
 _SAMPLE = 1000
+_YEARS = (1500, 2100)
 _LEAST_ROWS = 20  # in fewer rows, different values are no sign of an identifier or a copy
 _NAMED_ID = re.compile(r"(^|[^a-z])(id|ids|uid|uuid|guid|key|nr|index|rowid|rownames)([^a-z]|$)|[a-z]I[Dd]$|^unnamed")
 
@@ -50,11 +51,18 @@ def why_identifier(column: Column, distinct: np.ndarray) -> str:
     if not column.is_numeric:
         is_name = len(distinct) == n or (is_named_id(column.name) and len(distinct) >= _MOST * n)
         return "a different text in nearly every row" if is_name else ""
-    if len(distinct) < n or not is_whole(column, distinct):
+    if not is_whole(column, distinct):
         return ""
-    if distinct[-1] - distinct[0] < _SPREAD * len(distinct):
-        return "a row number"
-    return "a different whole number in every row" if is_named_id(column.name) else ""
+    if is_named_id(column.name) and len(distinct) >= _MOST * n:
+        return "a different whole number in nearly every row"
+    steps = np.diff(distinct)
+    is_dense = len(distinct) == n and distinct[-1] - distinct[0] < _SPREAD * len(distinct) * steps.min()
+    return "a row number" if is_dense and not _is_year(distinct) else ""
+
+
+def _is_year(distinct: np.ndarray) -> bool:
+    """Return whether whole numbers may be years, as in a table with a row per year."""
+    return bool(distinct[0] >= _YEARS[0] and distinct[-1] <= _YEARS[1])
 
 
 def is_named_id(name: str) -> bool:

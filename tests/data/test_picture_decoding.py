@@ -68,15 +68,35 @@ def test_16_bit_gray_is_scaled_and_not_clipped(format_: str) -> None:
     assert decoded.tolist() == [np.round(values / 257).astype(int).tolist()]
 
 
-def test_16_bit_colours_are_scaled() -> None:
+def png(depth: int, color_type: int, rows: list[bytes], width: int, transparent: bytes = b"") -> bytes:
+    """Return a PNG file of a kind that Pillow does not write."""
+
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
-    values = (RGB.astype(">u2") * 257).tobytes()
-    rows = b"".join(b"\0" + values[i : i + 24] for i in range(0, len(values), 24))
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 3, 16, 2, 0, 0, 0))
-    content = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, len(rows), depth, color_type, 0, 0, 0))
+    key = chunk(b"tRNS", transparent) if transparent else b""
+    pixels = chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows)))
+    return b"\x89PNG\r\n\x1a\n" + header + key + pixels + chunk(b"IEND", b"")
+
+
+def test_16_bit_colours_are_scaled() -> None:
+    content = png(16, 2, [row.tobytes() for row in RGB.astype(">u2") * 257], width=4)
     assert np.array_equal(decode(content, color_mode="rgb"), RGB.transpose(2, 0, 1))
+
+
+def test_the_transparent_colour_of_16_bit_colours_is_laid_on_the_background() -> None:
+    values = RGB.astype(">u2") * 257
+    content = png(16, 2, [row.tobytes() for row in values], width=4, transparent=values[1, 2].tobytes())
+    expected = np.where((RGB == RGB[1, 2]).all(2, keepdims=True), 255, RGB)
+    assert np.array_equal(decode(content, color_mode="rgb", background="white"), expected.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize(("depth", "row", "values"), [(2, b"\x1b", [0, 1, 2, 3]), (4, b"\x01\x5f", [0, 1, 5, 15])])
+def test_the_transparent_grey_of_few_bits_is_laid_on_the_background(depth: int, row: bytes, values: list[int]) -> None:
+    content = png(depth, 0, [row] * 3, width=4, transparent=b"\0\1")
+    shades = [128 if value == 1 else value * 255 // (2**depth - 1) for value in values]
+    assert decode(content, background="#808080").tolist() == [[shades] * 3]
 
 
 @pytest.mark.parametrize("inverted", [False, True])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from picture_files import GRAY, RGB, write
+from PIL import ExifTags, Image
 
 from dlcli.data.folders import list_folder
 from dlcli.data.picture_survey import survey_pictures
@@ -36,3 +38,18 @@ def test_sizes_are_those_of_the_pictures_or_small(
 def test_colours_are_used_if_there_are_any(values: np.ndarray, mode: str, clean_place: Path) -> None:
     write("pictures/a/1.png", values)
     assert survey_pictures(list_folder("pictures").files).choose_color_mode()[0] == mode
+
+
+def test_sizes_are_those_of_upright_pictures(clean_place: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Path("pictures/a").mkdir(parents=True)
+    Image.new("L", (60, 30)).save("pictures/a/1.jpg", exif=exif)
+    assert survey_pictures(list_folder("pictures").files).sizes == {(60, 30): 1}
+
+
+def test_pipes_and_unsupported_pictures_are_left_out(clean_place: Path) -> None:
+    write("pictures/a/1.png", GRAY)
+    os.mkfifo("pictures/a/2.png")
+    Image.fromarray(GRAY).save("pictures/a/3.eps")
+    assert survey_pictures(list_folder("pictures").files).sizes == {GRAY.shape: 1}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -87,10 +88,22 @@ def _lines(record: dict[str, Any], result: PredictResult) -> Iterator[str]:
             yield f"  P(E | x) = {record['event']['probability']:.4f}"
         yield ""
     else:
-        output, target = _format_value(record["output"]), _format_value(record["target"])
+        digits = _count_digits([record[key] for record in result.predictions for key in ("output", "target")])
+        output, target = _format_value(record["output"], digits), _format_value(record["target"], digits)
         unit = f" {result.unit}" if result.unit else ""
         yield f"{result.split} example {record['index']}: {output}{unit}, true {target}{unit}"
 
 
-def _format_value(value: float | list[float]) -> str:
-    return ", ".join(f"{item:.5g}" for item in value) if isinstance(value, list) else f"{value:.5g}"
+def _count_digits(values: Sequence[float | list[float]]) -> list[int]:
+    """Return the significant digits of each item of the values, at least 5, that show their range in 3 digits."""
+    digits = []
+    for items in zip(*(value if isinstance(value, list) else [value] for value in values), strict=True):
+        spread, largest = max(items) - min(items), max(map(abs, items))
+        needed = math.ceil(math.log10(largest / spread)) + 3 if 0 < spread < math.inf and largest / spread < 1e14 else 0
+        digits.append(max(5, needed))
+    return digits
+
+
+def _format_value(value: float | list[float], digits: Sequence[int]) -> str:
+    items = value if isinstance(value, list) else [value]
+    return ", ".join(f"{item:.{n}g}" for item, n in zip(items, digits, strict=True))

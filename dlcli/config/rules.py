@@ -44,6 +44,7 @@ def violations(config: Config) -> Iterator[Violation]:
     yield from _task_rules(config)
     yield from _data_rules(config.data)
     yield from _table_rules(config)
+    yield from _column_rules(config.data)
     yield from _training_rules(config)
 
 
@@ -87,6 +88,22 @@ def _table_rules(config: Config) -> Iterator[Violation]:
     if config.task == "classification" and not isinstance(data.target, str):
         message = "must be a single column for classification"
         yield Violation(("data", "target"), message, f"write it like `data.target={data.target[0]}`", ("task",))
+    ways = [name for name in ("time", "group", "split") if getattr(data, name) is not None]
+    if len(ways) > 1 or (ways and data.path is None):
+        other = ways[1] if len(ways) > 1 else ways[0]
+        reason = f"data.{ways[0]}" if len(ways) > 1 else "separate files"
+        yield Violation(
+            ("data", other),
+            f"cannot be combined with {reason}",
+            f"remove `{other}`",
+            tuple(f"data.{name}" for name in ways),
+        )
+
+
+def _column_rules(data: DataSection) -> Iterator[Violation]:
+    """Yield the rules about names of columns that a table violates."""
+    if not isinstance(data, TableData):
+        return
     for setting in ("features", "ignore", "target"):
         names = getattr(data, setting) or ()
         if isinstance(names, tuple) and (twice := [name for i, name in enumerate(names) if name in names[:i]]):
@@ -98,16 +115,6 @@ def _table_rules(config: Config) -> Iterator[Violation]:
             yield Violation(
                 ("data", "ignore"), f"leaves out {name!r}, which another setting uses", f"remove {name!r}", ("data",)
             )
-    ways = [name for name in ("time", "group", "split") if getattr(data, name) is not None]
-    if len(ways) > 1 or (ways and data.path is None):
-        other = ways[1] if len(ways) > 1 else ways[0]
-        reason = f"data.{ways[0]}" if len(ways) > 1 else "separate files"
-        yield Violation(
-            ("data", other),
-            f"cannot be combined with {reason}",
-            f"remove `{other}`",
-            tuple(f"data.{name}" for name in ways),
-        )
 
 
 def _data_rules(data: DataSection) -> Iterator[Violation]:

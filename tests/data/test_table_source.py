@@ -376,3 +376,10 @@ def test_columns_are_described_by_name_in_explain_and_the_report(clean_place: Pa
     page = Path(api.report(run).file).read_text(encoding="utf-8")
     assert "classification of penguins.csv" in page
     assert f"(x − {shift:.4g}) / {scale:.4g}" in page
+
+
+@pytest.mark.parametrize("setting", ["features", "ignore"])
+def test_a_column_listed_twice_is_a_config_error(setting: str) -> None:
+    data = {"name": "csv", "path": "t.csv", "target": "y", setting: ["x", "z", "x"]}
+    with pytest.raises(ConfigError, match=f"data.{setting}.*names 'x' twice"):
+        load_config({"task": "classification", "data": data})

@@ -18,6 +18,8 @@ from dlcli.text import page_width
 if TYPE_CHECKING:
     from dlcli.api import PredictResult
 
+_DIGITS, _MOST_DIGITS = 5, 17  # of numbers that are predicted
+
 
 def predict_command(
     run: RunArgument = None,
@@ -88,22 +90,24 @@ def _lines(record: dict[str, Any], result: PredictResult) -> Iterator[str]:
             yield f"  P(E | x) = {record['event']['probability']:.4f}"
         yield ""
     else:
-        digits = _count_digits([record[key] for record in result.predictions for key in ("output", "target")])
-        output, target = _format_value(record["output"], digits), _format_value(record["target"], digits)
+        digits = count_digits([record[key] for record in result.predictions for key in ("output", "target")])
+        output, target = format_value(record["output"], digits), format_value(record["target"], digits)
         unit = f" {result.unit}" if result.unit else ""
         yield f"{result.split} example {record['index']}: {output}{unit}, true {target}{unit}"
 
 
-def _count_digits(values: Sequence[float | list[float]]) -> list[int]:
-    """Return the significant digits of each item of the values, at least 5, that show their range in 3 digits."""
+def count_digits(values: Sequence[float | list[float]]) -> list[int]:
+    """Return the significant digits for each item of the values: 5, or those that show their range in 3 digits."""
     digits = []
     for items in zip(*(value if isinstance(value, list) else [value] for value in values), strict=True):
         spread, largest = max(items) - min(items), max(map(abs, items))
-        needed = math.ceil(math.log10(largest / spread)) + 3 if 0 < spread < math.inf and largest / spread < 1e14 else 0
-        digits.append(max(5, needed))
+        needed = math.ceil(math.log10(largest / spread)) + 3 if 0 < spread < math.inf else 0
+        whole = math.ceil(math.log10(largest)) if needed > _DIGITS and largest > 1 else 0  # no exponent: 1700000060
+        digits.append(min(_MOST_DIGITS, max(_DIGITS, needed, whole)))
     return digits
 
 
-def _format_value(value: float | list[float], digits: Sequence[int]) -> str:
+def format_value(value: float | list[float], digits: Sequence[int]) -> str:
+    """Return the items of a value with their significant digits."""
     items = value if isinstance(value, list) else [value]
     return ", ".join(f"{item:.{n}g}" for item, n in zip(items, digits, strict=True))

@@ -383,3 +383,25 @@ def test_a_column_listed_twice_is_a_config_error(setting: str) -> None:
     data = {"name": "csv", "path": "t.csv", "target": "y", setting: ["x", "z", "x"]}
     with pytest.raises(ConfigError, match=f"data.{setting}.*names 'x' twice"):
         load_config({"task": "classification", "data": data})
+
+
+@pytest.mark.parametrize(("form", "is_unclear"), [("{m:02}/{d:02}/2024", True), ("{d:02}.{m:02}.2024", False)])
+def test_times_whose_day_may_be_the_month_are_noted(form: str, is_unclear: bool, tmp_path: Path) -> None:
+    lines = [f"{form.format(d=1 + i % 12, m=1 + i // 12)},{i},{'ab'[i % 2]}\n" for i in range(60)]
+    (tmp_path / "t.csv").write_text("t,x,y\n" + "".join(lines))
+    notes = load(tmp_path / "t.csv", target="y", time="t").notes
+    assert any("it is not clear whether day or month comes first" in note for note in notes) == is_unclear
+
+
+@pytest.mark.parametrize(("number", "precision", "fits"), [(1e200, "float32", False), (1e100, "float64", True)])
+def test_a_target_outside_the_range_of_the_precision_is_refused(
+    number: float, precision: str, fits: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{i * 0.5},{(i % 7) * number!r}\n" for i in range(60)))
+    data = {"name": "csv", "path": str(tmp_path / "t.csv"), "target": "y"}
+    config = load_config({"task": "regression", "data": data, "training": {"precision": precision}}).config
+    if fits:
+        assert load_splits(config).train.targets.abs().max() < 3
+        return
+    with pytest.raises(DataError, match=r"t\.csv: column 'y' has 6e\+200, too large for training with float32"):
+        load_splits(config)

@@ -75,7 +75,7 @@ class Texts:
         kept = [text for text in order if text in words and text]
         notes += [f"{', '.join(kept)} is text here"] if kept else []
         notes += (
-            ["it is not clear whether day or month comes first; read as the day"]
+            ["it is not clear whether day or month comes first; the day is assumed"]
             if kind == "date" and is_unclear(order)
             else []
         )

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dlcli.data.scaling import Scaling, fit_scaling, to_safe_exponents
+from dlcli.data.scaling import Scaling, check_range, fit_scaling, to_safe_exponents
 from dlcli.data.tables.table import Column
 
 UNKNOWN = -1.0  # code of a category that has no feature
@@ -181,39 +181,6 @@ def encode_splits(
     while parts:
         inputs.append(parts.pop(0).t().contiguous())
     return Scaling.identity() if how == "none" else Scaling(shift, scale), inputs
-
-
-class RangeError(ValueError):
-    """Value of a column that becomes infinite, or zero with all others, in the type for training.
-
-    Args:
-        column: Name of the column.
-        value: The value, in the unit of the column.
-        is_large: Whether the value is too large and not too small.
-    """
-
-    def __init__(self, column: str, value: float, *, is_large: bool) -> None:
-        super().__init__(column, value)
-        self.column, self.value, self.is_large = column, value, is_large
-
-
-def check_range(column: str, values: np.ndarray, scaled: Tensor) -> None:
-    """Check that values are finite once scaled and rounded, and do not all become 0.
-
-    Args:
-        column: Name of the column.
-        values: Float64 of shape (N,), NaN where missing.
-        scaled: The same values, scaled and rounded.
-
-    Raises:
-        RangeError: If that is not so; with the value of the largest magnitude.
-    """
-    if not len(values) or (scaled.isfinite().all() and scaled.any()):
-        return
-    largest = float(values[np.nanargmax(np.abs(values))]) if not np.isnan(values).all() else 0.0
-    is_large = not scaled.isfinite().all()
-    if is_large or 0 < abs(largest) < torch.finfo(scaled.dtype).tiny:
-        raise RangeError(column, largest, is_large=is_large)
 
 
 def _encode_blocks(encoder: Encoder, number: int, raw: np.ndarray, rows: np.ndarray) -> Iterator[tuple[slice, Tensor]]:

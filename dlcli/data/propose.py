@@ -13,12 +13,11 @@ import numpy as np
 
 from dlcli.config.paths import escape_path
 from dlcli.config.render import render_value
-from dlcli.config.schema import LEAST_EPOCHS, MOST_EPOCHS, CsvData, ImageFolderData, TaskName
+from dlcli.config.schema import LEAST_EPOCHS, MOST_EPOCHS, ImageFolderData, TaskName
 from dlcli.config.suggest import closest
-from dlcli.data.row_splits import RowSplits, split_rows
 from dlcli.data.tables.read import read_csv, read_parquet
-from dlcli.data.tables.rows import Rows
 from dlcli.data.tables.table import Column, Table
+from dlcli.data.trial_split import count_train, names_splits
 from dlcli.data.usefulness import why_useless
 from dlcli.errors import DataError, UsageError, one_line
 
@@ -99,7 +98,7 @@ def _propose_table(file: str, shown: str, target: str | None, task: TaskName | N
     column, reason = _choose_target(table, target, ask)
     task, why = (task, "as requested") if task else _choose_task(column)
     others = [other for other in table.columns.values() if other is not column]
-    split = next((other.name for other in others if _names_splits(other)), None)
+    split = next((other.name for other in others if names_splits(other)), None)
     others = [other for other in others if other.name != split]
     left_out = {other.name: (other, note) for other in others if (note := why_useless(other, column))}
     used = [other for other in others if other.name not in left_out]
@@ -107,7 +106,7 @@ def _propose_table(file: str, shown: str, target: str | None, task: TaskName | N
         notes = ", ".join(f"{name} ({note.partition(';')[0]})" for name, (_, note) in left_out.items())
         hint = f"these cannot be used: {notes}" if notes else f"add columns beside {column.name!r}"
         raise DataError(f"{table.file} has no column to predict {column.name!r} from", hint=hint)
-    n_train = _count_train(table, column, used, task, split)
+    n_train = count_train(table, column, used, task, split)
     lines = [
         f"# {os.path.basename(file)}: {table.rows:,} rows, {len(table.columns)} columns",
         f"task: {task}  # {column.name}: {why}",
@@ -121,40 +120,6 @@ def _propose_table(file: str, shown: str, target: str | None, task: TaskName | N
     lines += [*_choose_missing(column, used), *_choose_training(n_train)]
     lines += ["# Columns to predict from:", *(f"#   {line}" for line in _describe(used))]
     return Proposal(_as_lines(lines), one_line(f"{reason}; {task}: {why}"), left_out)
-
-
-def _names_splits(column: Column) -> bool:
-    """Return whether the values of a column are train, test and possibly val."""
-    names = {category.strip().lower() for category in column.categories}
-    return {"train", "test"} <= names <= {*RowSplits._fields} and not column.missing.any()
-
-
-def _count_train(table: Table, target: Column, used: Sequence[Column], task: TaskName, split: str | None) -> int:
-    """Return the number of training examples of the proposed config.
-
-    Raises:
-        DataError: If the table cannot be split, or the target does not fit the task.
-    """
-    place = f"{table.file}: column {target.name!r}"
-    if task == "regression" and not target.is_numeric:
-        raise DataError(f"{place} contains texts, which are no target of a regression", hint="omit --task")
-    complete = ~target.missing
-    if not complete.all():  # missing: drop
-        complete = ~np.any([column.missing for column in (target, *used)], axis=0)
-    kept = Rows((table,), table.columns, np.zeros(table.rows, dtype=np.int64)).select(complete)
-    labels = np.unique(kept.column(target.name).values, return_inverse=True)[1] if task == "classification" else None
-    n_classes = 2 if labels is None else len(np.unique(labels))
-    if not len(kept.index) or n_classes < 2:
-        problem = "has a single value" if len(kept.index) else "has no value in a row without gaps"
-        raise DataError(f"{place} {problem}", hint="choose another target")
-    data = CsvData(name="csv", path=table.file, target=target.name, split=split)
-    try:
-        splits = split_rows(kept, data, labels, 0)
-    except DataError as error:
-        raise DataError(f"{table.file}: {error.message}", hint=error.hint) from error
-    if labels is not None and len(np.unique(labels[splits.train])) < n_classes:
-        raise DataError(f"{place} has a class that no training example has", hint="use more examples per class")
-    return len(splits.train)
 
 
 def _as_lines(lines: Sequence[str]) -> str:

@@ -146,3 +146,36 @@ def to_safe_exponents(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _replace_zeros(scale: Tensor) -> Tensor:
     return torch.where(scale > 0, scale, torch.ones_like(scale))
+
+
+class RangeError(ValueError):
+    """Value of a column that becomes infinite, or zero with all others, in the type for training.
+
+    Args:
+        column: Name of the column.
+        value: The value, in the unit of the column.
+        is_large: Whether the value is too large and not too small.
+    """
+
+    def __init__(self, column: str, value: float, *, is_large: bool) -> None:
+        super().__init__(column, value)
+        self.column, self.value, self.is_large = column, value, is_large
+
+
+def check_range(column: str, values: np.ndarray, scaled: Tensor) -> None:
+    """Check that values are finite once scaled and rounded, and do not all become 0.
+
+    Args:
+        column: Name of the column.
+        values: Float64 of shape (N,), NaN where missing.
+        scaled: The same values, scaled and rounded.
+
+    Raises:
+        RangeError: If that is not so; with the value of the largest magnitude.
+    """
+    if not len(values) or (scaled.isfinite().all() and scaled.any()):
+        return
+    largest = float(values[np.nanargmax(np.abs(values))]) if not np.isnan(values).all() else 0.0
+    is_large = not scaled.isfinite().all()
+    if is_large or 0 < abs(largest) < torch.finfo(scaled.dtype).tiny:
+        raise RangeError(column, largest, is_large=is_large)

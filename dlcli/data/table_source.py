@@ -11,10 +11,10 @@ import torch
 
 from dlcli.config.schema import AUTO_SETTINGS, Config, TableData
 from dlcli.config.suggest import closest
-from dlcli.data.encoding import ColumnInfo, RangeError, check_range, encode_splits, fit_column
+from dlcli.data.encoding import ColumnInfo, encode_splits, fit_column
 from dlcli.data.folders import natural_key
 from dlcli.data.row_splits import RowSplits, split_rows
-from dlcli.data.scaling import Scaling, fit_scaling
+from dlcli.data.scaling import RangeError, Scaling, check_range, fit_scaling
 from dlcli.data.splits import DataInfo, Split, Splits
 from dlcli.data.table_notes import class_notes, column_notes, layout_notes, unknown_notes
 from dlcli.data.tables.rows import ForcedKind, Kept, Rows, read_rows

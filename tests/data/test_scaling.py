@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from dlcli.data.encoding import RangeError, encode_splits, fit_column
-from dlcli.data.scaling import fit_scaling
+from dlcli.data.encoding import encode_splits, fit_column
+from dlcli.data.scaling import RangeError, fit_scaling
 from dlcli.data.tables.table import Column
 
 VALUES = np.clip(np.random.default_rng(0).normal(size=60), -1, 1)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dlcli.cli.completion import complete_config
-from dlcli.cli.options import JsonOption, QuietOption
+from dlcli.cli.options import JsonOption, OverridesArgument, QuietOption
 from dlcli.cli.output import open_reporter, print_json, print_listing, print_result
 from dlcli.errors import CheckFailed, UsageError
 
@@ -73,6 +74,7 @@ def fetch_command(
 @app.command("check")
 def check_command(
     name: CheckedArgument,
+    overrides: OverridesArgument = None,
     target: TargetOption = None,
     root: RootOption = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 6 if anything is found.")] = False,
@@ -84,15 +86,17 @@ def check_command(
 
     Example: dlcli data check weather.csv --target weather
 
+    Example: dlcli data check weather.csv --target weather data.encoding=windows-1252
+
     Example: dlcli data check mine.yaml --strict
     """
     from dlcli.cli.data_check import check_page
     from dlcli.data.check.check import check_data, check_file
 
     if root is None and _is_own_data(name):
-        result = check_file(name, target)
+        result = check_file(name, target, overrides or ())
     elif target is None:
-        result = check_data(_config(name, root))
+        result = check_data(_config(name, root, overrides or ()))
     else:
         raise UsageError("--target is for tables", hint="write it like `dlcli data check FILE.csv --target COLUMN`")
     n = len(result.findings)
@@ -106,7 +110,7 @@ def check_command(
         raise failure
 
 
-def _config(name: str, root: str | None) -> Config:
+def _config(name: str, root: str | None, overrides: Sequence[str] = ()) -> Config:
     from dlcli.config.load import load_config
     from dlcli.config.paths import resolve_path
     from dlcli.config.schema import Config, data_sources
@@ -118,7 +122,11 @@ def _config(name: str, root: str | None) -> Config:
     if name not in sources:
         if root is not None:
             raise UsageError("a config takes no --root", hint="set the folder in the config")
-        return load_config(name).config
+        return load_config(name, overrides).config
+    if overrides:
+        raise UsageError(
+            f"{name} takes no settings", hint=f"write them into a config: `dlcli config init --data {name}`"
+        )
     setting = next((setting for setting in ("root", "path") if setting in sources[name].model_fields), None)
     if root is not None and setting is None:
         raise UsageError(f"{name} takes no --root: it is not read from files", hint=f"run `dlcli data check {name}`")

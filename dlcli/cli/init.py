@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from dlcli.cli.arguments import path_parser
+from dlcli.cli.options import OverridesArgument
 from dlcli.cli.output import print_result
 from dlcli.config.paths import as_argument
 from dlcli.errors import UsageError, one_line
@@ -19,6 +20,7 @@ SCHEMA_FILE = "dlcli.schema.json"
 
 
 def init_command(
+    overrides: OverridesArgument = None,
     data: Annotated[
         str,
         typer.Option(
@@ -52,10 +54,14 @@ def init_command(
     Example: dlcli config init --data digits -o mine.yaml
 
     Example: dlcli config init --data weather.csv --target weather -o weather.yaml
+
+    Example: dlcli config init --data weather.csv --target weather data.encoding=windows-1252
     """
     if os.sep in data or Path(data).suffix or os.path.isdir(data):
-        _propose(data, target, task, output)
+        _propose(data, target, task, output, overrides or ())
         return
+    if overrides:
+        raise UsageError(f"{overrides[0]} is for a table", hint="change it in the config afterwards")
     if target is not None:
         hint = "write it like `dlcli config init --data FILE.csv --target COLUMN`"
         raise UsageError("--target is for tables", hint=hint)
@@ -89,12 +95,16 @@ def _explain_all(data: str, task: Literal["classification", "regression"] | None
 
 
 def _propose(
-    file: str, target: str | None, task: Literal["classification", "regression"] | None, output: Path | None
+    file: str,
+    target: str | None,
+    task: Literal["classification", "regression"] | None,
+    output: Path | None,
+    settings: Sequence[str],
 ) -> None:
     from dlcli.data.propose import propose_config
 
     folder = Path() if output is None else output.parent
-    proposal = propose_config(file, target, task, folder, _ask_for_target if _is_terminal() else None)
+    proposal = propose_config(file, target, task, folder, _ask_for_target if _is_terminal() else None, settings)
     if output is None:
         print_result(proposal.text.rstrip())
         return

@@ -81,7 +81,7 @@ def apply_override(override: str, document: Document) -> None:
         document.problems.append(COMMAND_LINE.problem(key, message, "write it like `optimizer.lr=0.5`"))
         return
     try:
-        value = read_value(_as_list(key, text), COMMAND_LINE, key)
+        value = read_value(_as_yaml(key, text), COMMAND_LINE, key)
     except ConfigError as error:
         document.problems += error.problems
         return
@@ -98,8 +98,13 @@ def apply_override(override: str, document: Document) -> None:
     set_value(document, path, value, dict.fromkeys(paths_below(value, path), COMMAND_LINE))
 
 
-def _as_list(key: str, text: str) -> str:
-    """Return a list of whole numbers in brackets, which may be left out on the command line: `64,32`."""
+def _as_yaml(key: str, text: str) -> str:
+    """Return the YAML of a value on the command line.
+
+    The brackets of a list of whole numbers may be left out: `64,32`. A shell removes the quotes of `data.decimal=","`.
+    """
+    if key in ("data.decimal", "data.separator") and (len(text) == 1 or text == "\\t"):
+        return f'"{text}"'
     return f"[{text}]" if key in ("model.hidden_sizes", "data.size") and re.fullmatch(r"\d+(,\d+)*", text) else text
 
 

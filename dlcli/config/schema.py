@@ -351,6 +351,15 @@ class TableData(TestFraction):
         return self.files() if self.path is None else {os.path.basename(self.path): self.path}
 
 
+def _numbers_as_texts(values: Any) -> Any:
+    """Return a list with its numbers as texts: -999 means the same as "-999"."""
+    if not isinstance(values, list | tuple):
+        return values
+    return tuple(
+        str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value for value in values
+    )
+
+
 AUTO_SETTINGS = ("separator", "decimal", "encoding")  # of CSV files; a run keeps the values that were found
 
 
@@ -365,8 +374,9 @@ class CsvData(TableData):
     """Decimal point of numbers; `auto` finds it."""
     encoding: Literal["auto", "utf-8", "utf-16", "windows-1252"] = "auto"
     """Encoding of the file; `auto` reads UTF-8, and UTF-16 with a byte order mark."""
-    null_values: Literal["auto"] | tuple[str, ...] = "auto"
-    """Texts that mean a missing value; `auto` means the empty field, and NA, N/A, NaN, null, ? and - among numbers."""
+    null_values: Annotated[Literal["auto"] | tuple[str, ...], BeforeValidator(_numbers_as_texts)] = "auto"
+    """Texts that mean a missing value, such as none; -999 also means -999.0. The empty field, and NA, N/A, NaN, null, ?
+    and - among numbers, are missing anyway."""
 
 
 class ParquetData(TableData):

@@ -226,13 +226,13 @@ def _describe_scaling(shift: float, scale: float) -> str:
 
 
 def count_unknown(column: Column, info: ColumnInfo, rows: np.ndarray) -> dict[str, int]:
-    """Return the categories of examples that training examples do not have, with their number of examples."""
+    """Return the categories of examples that have no feature, with their number of examples.
+
+    These are categories that training examples do not have, unless rare ones share a feature, and `(missing)`.
+    """
     if info.kind != "category":
         return {}
-    seen = set(info.categories)
-    counts = np.bincount(column.values[rows] + 1, minlength=len(column.categories) + 1)[1:]
-    return {
-        column.categories[code]: int(counts[code])
-        for code in np.flatnonzero(counts)
-        if column.categories[code] not in seen
-    }
+    known = {*column.categories} if info.has_other else {*info.categories}
+    gaps, *counts = np.bincount(column.values[rows] + 1, minlength=len(column.categories) + 1).tolist()
+    unknown = {name: n for name, n in zip(column.categories, counts, strict=True) if n and name not in known}
+    return unknown | ({"(missing)": gaps} if gaps and not info.has_missing else {})

@@ -50,7 +50,7 @@ def _read(config: Config) -> tuple[list[NpzArrays], Rows, tuple[str, ...]]:
     if config.task == "classification" and len(targets) > 1:
         message = f"{files[0].file}: array '{shown(data.target)}' has {len(targets)} columns instead of one class"
         raise DataError(message, hint="save the index of the class; from one-hot rows: array.argmax(1)")
-    options = read_options(data, dict.fromkeys(targets, "category" if config.task == "classification" else "number"))
+    options = read_options(data, dict.fromkeys(targets, "class" if config.task == "classification" else "number"))
     return files, stack_tables([table_of_arrays(arrays, data.target, options) for arrays in files]), targets
 
 

@@ -7,15 +7,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from dlcli.config.load import load_config
 from dlcli.config.paths import escape_path
 from dlcli.config.render import render_value
-from dlcli.config.schema import LEAST_EPOCHS, MOST_EPOCHS, ImageFolderData, TaskName
+from dlcli.config.schema import LEAST_EPOCHS, MOST_EPOCHS, CsvData, ImageFolderData, TableData, TaskName
 from dlcli.config.suggest import closest
+from dlcli.config.tree import COMMAND_LINE
 from dlcli.data.tables.read import read_csv, read_parquet
+from dlcli.data.tables.rows import read_options
 from dlcli.data.tables.table import Column, Table
 from dlcli.data.trial_split import count_train, names_splits
 from dlcli.data.usefulness import why_useless
@@ -69,6 +72,7 @@ def propose_config(
     task: TaskName | None,
     folder: Path,
     ask: Ask | None = None,
+    settings: Sequence[str] = (),
 ) -> Proposal:
     """Return a config that trains on a table, or on a folder of pictures, as it is.
 
@@ -78,27 +82,35 @@ def propose_config(
         task: Task; None derives it from the target.
         folder: Folder of the config, which the path in it is relative to.
         ask: Called with the columns, and that of a usual name or None, if no target is given; returns a column.
+        settings: Settings of a table that the config is to have, such as `data.encoding=windows-1252`.
 
     Raises:
-        UsageError: If the target must be named, or the path is a folder and cannot have a target.
+        UsageError: If the target must be named, the path is a folder and cannot have a target, or a setting is wrong.
         DataError: If the data cannot be read, or no config could train on it.
     """
     shown = render_value(escape_path(os.path.relpath(path, folder)))
     if not os.path.isdir(path):
-        return _propose_table(path, shown, target, task, ask)
+        return _propose_table(path, shown, target, task, ask, settings)
+    if settings:
+        raise UsageError(f"{settings[0]} is for tables", hint="write it into the config")
     if target is not None or task == "regression":
         message = f"{one_line(path)} is a folder of pictures, whose folders are the classes to predict"
         raise UsageError(message, hint="omit --target" if target is not None else "omit --task")
     return _propose_pictures(path, shown)
 
 
-def _propose_table(file: str, shown: str, target: str | None, task: TaskName | None, ask: Ask | None) -> Proposal:
-    name = "parquet" if Path(file).suffix in _PARQUET else "csv"
-    table = (read_parquet if name == "parquet" else read_csv)(Path(file))
+def _propose_table(
+    file: str, shown: str, target: str | None, task: TaskName | None, ask: Ask | None, settings: Sequence[str]
+) -> Proposal:
+    data, given = _read_settings(file, settings)
+    name = "csv" if isinstance(data, CsvData) else "parquet"
+    table = (read_csv if name == "csv" else read_parquet)(Path(file), read_options(data, {}))
     column, reason = _choose_target(table, target, ask)
     task, why = (task, "as requested") if task else _choose_task(column)
-    others = [other for other in table.columns.values() if other is not column]
-    split = next((other.name for other in others if names_splits(other)), None)
+    others = [other for other in table.columns.values() if other is not column and _may_be_feature(other, data)]
+    split = data.split
+    if split is data.time is data.group is None:
+        split = next((other.name for other in others if names_splits(other)), None)
     others = [other for other in others if other.name != split]
     left_out = {other.name: (other, note) for other in others if (note := why_useless(other, column))}
     used = [other for other in others if other.name not in left_out]
@@ -114,12 +126,40 @@ def _propose_table(file: str, shown: str, target: str | None, task: TaskName | N
         f"  name: {name}",
         f"  path: {shown}",
         f"  target: {render_value(column.name)}",
-        *([] if split is None else [f"  split: {render_value(split)}  # its values are train, val and test"]),
+        *(
+            []
+            if split is None or data.split
+            else [f"  split: {render_value(split)}  # its values are train, val and test"]
+        ),
     ]
-    lines += _ignore({name: note for name, (_, note) in left_out.items()})
-    lines += [*_choose_missing(column, used), *_choose_training(n_train)]
+    lines += [f"  {name}: {render_value(value)}" for name, value in given.items() if name != "ignore"]
+    ignored = dict.fromkeys(data.ignore, "as requested")
+    lines += _ignore(ignored | {name: note for name, (_, note) in left_out.items()})
+    lines += [*([] if "missing" in given else _choose_missing(column, used)), *_choose_training(n_train)]
     lines += ["# Columns to predict from:", *(f"#   {line}" for line in _describe(used))]
     return Proposal(_as_lines(lines), one_line(f"{reason}; {task}: {why}"), left_out)
+
+
+def _read_settings(file: str, settings: Sequence[str]) -> tuple[TableData, dict[str, Any]]:
+    """Return the settings of a table with those that the user has typed, and the values of these alone."""
+    for setting in settings:
+        key = setting.partition("=")[0].split(".")
+        if key[0] != "data" or key[1:2] in ([], ["path"], ["train"], ["val"], ["test"], ["target"]):
+            is_target = key[1:2] == ["target"]
+            hint = "choose the column with `--target`" if is_target else "write it into the config afterwards"
+            raise UsageError(f"{setting} is no setting for the reading of {one_line(file)}", hint=hint)
+    name = "parquet" if Path(file).suffix in _PARQUET else "csv"
+    loaded = load_config({"data": {"name": name, "path": "table", "target": "target"}}, settings)
+    data = loaded.config.data
+    assert isinstance(data, TableData)
+    typed = dict.fromkeys(path[1] for path, place in loaded.places.items() if place is COMMAND_LINE and len(path) > 1)
+    return data, {str(key): getattr(data, str(key)) for key in typed if key != "name"}
+
+
+def _may_be_feature(column: Column, data: TableData) -> bool:
+    """Return whether no setting gives a column another role."""
+    is_named = data.features is None or column.name in data.features
+    return is_named and column.name not in (data.time, data.group, data.split)
 
 
 def _as_lines(lines: Sequence[str]) -> str:

@@ -23,7 +23,7 @@ def layout_notes(data: TableData, layout: Mapping[str, str]) -> list[str]:
 
 
 def column_notes(rows: Rows, names: Sequence[str]) -> list[str]:
-    """Return a note for each feature column with a remark about its type."""
+    """Return a note for each column with a remark about its type."""
     return [f"column {name!r}: {rows.columns[name].note}" for name in names if rows.columns[name].note]
 
 
@@ -32,7 +32,7 @@ def unknown_notes(kept: Kept, infos: Sequence[ColumnInfo], splits: RowSplits, da
     notes, others = [], np.concatenate([splits.val, splits.test])
     for info in infos:
         counts = count_unknown(kept.column(info.name), info, others)
-        if not counts or info.has_other:
+        if not counts:
             continue
         listed = ", ".join(f"{name!r} ({n:,})" for name, n in list(counts.items())[:_SHOWN])
         message = f"column {info.name!r}: val and test have categories that no training example has: {listed}"

@@ -17,7 +17,8 @@ from dlcli.data.row_splits import RowSplits, split_rows
 from dlcli.data.scaling import RangeError, Scaling, check_range, fit_scaling
 from dlcli.data.splits import DataInfo, Split, Splits
 from dlcli.data.table_notes import class_notes, column_notes, layout_notes, unknown_notes
-from dlcli.data.tables.rows import ForcedKind, Kept, Rows, read_rows
+from dlcli.data.tables.options import ForcedKind, list_setting, name_setting
+from dlcli.data.tables.rows import Kept, Rows, read_rows
 from dlcli.data.tables.table import Column
 from dlcli.errors import DataError
 
@@ -62,7 +63,7 @@ def prepare_table(config: Config) -> PreparedTable:
     data = config.data
     assert isinstance(data, TableData)
     targets = (data.target,) if isinstance(data.target, str) else data.target
-    kind: ForcedKind = "category" if config.task == "classification" else "number"
+    kind: ForcedKind = "class" if config.task == "classification" else "number"
     kinds: dict[str, ForcedKind] = {} if data.split is None else {data.split: "category"}
     return prepare_rows(config, read_rows(data, kinds | dict.fromkeys(targets, kind)), targets)
 
@@ -81,9 +82,11 @@ def prepare_rows(config: Config, rows: Rows, targets: Sequence[str]) -> Prepared
     kept = rows.select(complete_rows(rows, data, names, targets))
     class_names, labels = number_labels(kept, targets) if config.task == "classification" else ((), None)
     splits = split_rows(kept, data, labels, config.seed)
+    for name in names:
+        _check_categories(rows, kept.column(name), splits.train, data)
     infos = tuple(fit_column(kept.column(name), splits.train, data.missing, data.min_frequency) for name in names)
     layout = _layout(data, rows)
-    noted = names if data.time is None or data.time in names else [*names, data.time]
+    noted = list(dict.fromkeys([*names, *targets, *([] if data.time is None else [data.time])]))
     notes = [*layout_notes(data, layout), *column_notes(rows, noted), *unknown_notes(kept, infos, splits, data)]
     if labels is not None:
         class_names, labels = _number_classes(kept, targets[0], class_names, labels, splits)
@@ -188,19 +191,28 @@ def _feature_names(rows: Rows, data: TableData, targets: Sequence[str]) -> list[
 
 
 def _check_feature(rows: Rows, column: Column, data: TableData) -> None:
-    ignore = f"leave it out with data.ignore=[{', '.join([*data.ignore, column.name])}]"
+    ignore = _ignoring(column, data)
     place = f"{rows.tables[0].file}: column {column.name!r}"
     if column.kind == "date":
-        hint = f"{ignore}, or order the examples by it with data.time={column.name}"
+        hint = f"{ignore}, or order the examples by it with {name_setting('data.time', column.name)}"
         raise DataError(f"{place} contains dates, such as {column.categories[0]!r}: they are no features", hint=hint)
     forced = data.types.get(column.name) == "category"
     if column.kind == "text" and not forced:
         raise DataError(f"{place} contains free text or identifiers, such as {column.categories[0]!r}", hint=ignore)
-    if column.kind in ("category", "text") and len(column.categories) > data.max_categories:
-        hint = f"{ignore}, or raise data.max_categories"
-        raise DataError(
-            f"{place} has {len(column.categories):,} categories, more than {data.max_categories}", hint=hint
-        )
+
+
+def _check_categories(rows: Rows, column: Column, train: np.ndarray, data: TableData) -> None:
+    """Raise DataError if the training examples have too many categories of a column."""
+    if column.is_numeric or len(column.categories) <= data.max_categories:
+        return
+    n = int(np.count_nonzero(np.bincount(column.values[train] + 1)[1:]))
+    if n > data.max_categories:
+        message = f"{rows.tables[0].file}: column {column.name!r} has {n:,} categories, more than {data.max_categories}"
+        raise DataError(message, hint=f"{_ignoring(column, data)}, or raise data.max_categories")
+
+
+def _ignoring(column: Column, data: TableData) -> str:
+    return f"leave it out with {list_setting('data.ignore', [*data.ignore, column.name])}"
 
 
 def complete_rows(rows: Rows, data: TableData, names: Sequence[str], targets: Sequence[str]) -> np.ndarray:
@@ -232,7 +244,8 @@ def number_labels(kept: Kept, targets: Sequence[str]) -> tuple[tuple[str, ...], 
         DataError: If there are several targets, a single class or more than 1,000.
     """
     if len(targets) > 1:
-        raise DataError("classification needs a single target", hint=f"write it like `data.target={targets[0]}`")
+        hint = f"write it like `{name_setting('data.target', targets[0])}`"
+        raise DataError("classification needs a single target", hint=hint)
     column, file = kept.column(targets[0]), kept.rows.tables[0].file
     order = {name: (place,) for place, name in enumerate(kept.rows.tables[0].class_names)}
     used = sorted(

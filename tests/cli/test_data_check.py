@@ -44,7 +44,7 @@ def test_the_check_shows_columns_classes_rows_and_findings(dlcli: Dlcli) -> None
     assert [line for line in findings.splitlines() if line and line[0] != " "] == [
         *("sentinel: weight", "identifier: patient", "copies")
     ]
-    assert 'try: data.null_values=["-999"] data.missing=mean' in findings
+    assert "try: 'data.null_values=[\"-999\"]' data.missing=mean" in findings
 
 
 def test_the_json_has_all_figures_and_strict_fails(dlcli: Dlcli) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import dlcli
 from dlcli import api
+from dlcli.config.files import Source
 from dlcli.config.load import load_config
 from dlcli.data.propose import propose_config
 from dlcli.data.sources import load_splits
 from dlcli.data.splits import Splits
-from dlcli.errors import ConfigError, DataError
+from dlcli.errors import ConfigError, DataError, UsageError
 from dlcli.runs.checkpoint import load_checkpoint
 from dlcli.runs.run import open_run
 from dlcli.runs.trained_run import load_trained_run
@@ -405,3 +407,72 @@ def test_a_target_outside_the_range_of_the_precision_is_refused(
         return
     with pytest.raises(DataError, match=r"t\.csv: column 'y' has 6e\+200, too large for training with float32"):
         load_splits(config)
+
+
+def test_gaps_of_test_alone_are_unknown(tmp_path: Path) -> None:
+    content = "x,y,part\n" + "a,0,train\nb,1,train\n" * 10 + ",1,test\na,0,test\n"
+    (tmp_path / "t.csv").write_text(content)
+    settings = {"target": "y", "split": "part", "min_frequency": 2}
+    notes = load(tmp_path / "t.csv", **settings).notes
+    assert "column 'x': val and test have categories that no training example has: '(missing)' (1); they are 0" in str(
+        notes
+    )
+    with pytest.raises(DataError, match="missing"):
+        load(tmp_path / "t.csv", **settings, unknown="error")
+
+
+def test_categories_are_counted_in_train(tmp_path: Path) -> None:
+    rows = [f"c{i % 5},{i % 2},train" for i in range(40)] + [f"new{i},{i % 2},test" for i in range(10)]
+    (tmp_path / "t.csv").write_text("\n".join(["x,y,part", *rows]) + "\n")
+    settings = {"target": "y", "split": "part"}
+    assert load(tmp_path / "t.csv", **settings, max_categories=5).info.in_features == 5
+    with pytest.raises(DataError, match="column 'x' has 5 categories, more than 4"):
+        load(tmp_path / "t.csv", **settings, max_categories=4)
+
+
+@pytest.mark.parametrize("name", ["a,b", "x: y", "[1]", "null", "it's", "two\nlines", "$HOME", "plain"])
+def test_hints_can_be_typed_in_a_shell(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    rows = [f"{i % 7},2024-01-{i + 1:02},{'yn'[i % 2]}" for i in range(31)]
+    path.write_text(f'x,"{name}",y\n' + "\n".join(rows) + "\n")
+    with pytest.raises(DataError, match="contains dates") as error:
+        load(path, target="y")
+    hint = error.value.hint or ""
+    assert "\n" not in hint
+    ignore, time = (word for word in shlex.split(hint.replace(", or", " or")) if word.startswith("data."))
+    base = {"data": {"name": "csv", "path": str(path), "target": "y"}}
+    assert load_config(base, [ignore]).config.data.ignore == (name,)
+    assert load_config(base, [time]).config.data.time == name
+
+
+def test_settings_reach_the_proposed_config(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    rows = [f"{i};{i % 7},5;2024-01-{i + 1:02};{('Zürich', 'Köln')[i % 2]}" for i in range(31)]
+    path.write_bytes(("\n".join(["n;x;day;y", *rows]) + "\n").encode("cp1252"))
+    with pytest.raises(DataError, match="not UTF-8") as error:
+        propose_config(str(path), "y", None, tmp_path)
+    encoding = (error.value.hint or "").split()[-1]
+    settings = [encoding, "data.time=day", "data.ignore=[n]", "data.decimal=,", "data.null_values=[-9]"]
+    text = propose_config(str(path), "y", None, tmp_path, settings=settings).text
+    config = load_config(Source("t.yaml", text, str(tmp_path))).config
+    data = config.data
+    assert (data.encoding, data.time, data.ignore, data.decimal) == ("windows-1252", "day", ("n",), ",")
+    assert data.null_values == ("-9",)
+    assert load_splits(config).info.feature_names == ("x",)
+    for wrong in ("data.target=x", "data.path=u.csv", "optimizer.lr=1", "data.codec=x"):
+        with pytest.raises(UsageError):
+            propose_config(str(path), "y", None, tmp_path, settings=[wrong])
+
+
+def test_a_missing_class_is_an_error_or_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("x,y\n" + "1,0\n2,1\n3,NA\n" * 20)
+    with pytest.raises(DataError, match="a missing target is never filled"):
+        load(path, target="y")
+    splits = load(path, target="y", missing="drop")
+    assert splits.info.class_names == ("0", "1")
+    assert "column 'y': NA is missing here" in splits.notes
+    path.write_text("x,y\n" + "1,a\n2,b\n3,NA\n" * 20)
+    splits = load(path, target="y")
+    assert splits.info.class_names == ("NA", "a", "b")
+    assert "column 'y': NA is text here" in splits.notes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,14 +35,19 @@ def check_data(config: Config) -> DataCheck:
     return DataCheck(config.data.name, config.task, splits.info.target_name, {}, parts, notes=splits.notes)
 
 
-def check_file(path: str, target: str | None) -> DataCheck:
+def check_file(path: str, target: str | None, settings: Sequence[str] = ()) -> DataCheck:
     """Check a table or a folder of pictures, as the config that `dlcli config init` writes for it uses it.
 
+    Args:
+        path: CSV or Parquet file, or folder.
+        target: Column to predict; None takes the one named target, label, class or y.
+        settings: Settings of a table, such as `data.encoding=windows-1252`.
+
     Raises:
-        UsageError: If the target must be named.
+        UsageError: If the target must be named, or a setting is wrong.
         DataError: If the data cannot be used.
     """
-    proposal = propose_config(path, target, None, Path())
+    proposal = propose_config(path, target, None, Path(), settings=settings)
     config = load_config(Source("the proposed config", proposal.text, "")).config
     return _check_table(config, proposal.left_out) or check_data(config)
 

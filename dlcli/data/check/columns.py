@@ -11,7 +11,7 @@ import numpy as np
 
 from dlcli.data.check.finding import Case, DataFinding, listed
 from dlcli.data.tables.numbers import NUMBER
-from dlcli.data.tables.options import typed
+from dlcli.data.tables.options import name_setting
 from dlcli.data.usefulness import is_whole, why_identifier
 
 _AMOUNT = re.compile(
@@ -22,6 +22,7 @@ _AMOUNT = re.compile(
 _AMOUNTS = 0.9  # of the different texts
 _PER_UNIT = 3  # different texts with the same unit, at least; `1. Yes` and `2. No` are names
 _MIXED = 0.5  # of the values are numbers
+_OTHER_MARK = re.compile(r"\s*[+-]?\d*,\d+\s*", re.ASCII)  # a number with another decimal mark than the file
 _SENTINELS = (-1, -9, -99, -999, -9999, -99999, 99, 999, 9999, 99999, 999999)
 _SIGMAS = 10.0
 _EXTREMES = 0.005  # of the values may be extreme; more are the tail of the distribution
@@ -90,7 +91,9 @@ def mixed(case: Case) -> DataFinding | None:
         return None
     statement = "The column contains numbers and words, so that its numbers become categories."
     evidence = f"{numbers:,} of {len(case.known):,} values are numbers, the others are {listed(words)}"
-    advice = f"if the words mean a missing value: data.null_values=[{', '.join(map(typed, words[:5]))}]"
+    if any(_OTHER_MARK.fullmatch(word) for word in words):
+        return case.report("mixed", statement, evidence, "write all numbers with the same decimal mark")
+    advice = f"if the words mean a missing value: {case.emptying(words[:5])}"
     return case.report("mixed", statement, evidence, f"{advice}; if not: {case.typing('category')}")
 
 
@@ -108,9 +111,18 @@ def sentinels(case: Case) -> DataFinding | None:
         return None
     counted = ", ".join(f"{value:g} ({int((case.known == value).sum()):,} times)" for value in values)
     statement = "The column contains numbers that may stand for missing values."
-    nulls = ", ".join(typed(f"{value:g}") for value in values)
-    advice = f"data.null_values=[{nulls}] data.missing=mean"
+    advice = f"{case.emptying([f'{value:g}' for value in values])} data.missing=mean"
     return case.report("sentinel", statement, f"{counted}; all others are {low:g} to {high:g}", advice)
+
+
+def unclear_points(case: Case) -> DataFinding | None:
+    """Report numbers whose points may be decimal marks or separate thousands."""
+    if not (text := case.column.unclear):
+        return None
+    statement = "The points of the column may separate thousands; they are read as decimal points."
+    evidence = f"all values have three digits behind each point, such as {text}, and no value has a comma"
+    advice = f'if {text} is {text.replace(".", "")}: data.decimal=","; if not: data.decimal="."'
+    return case.report("unclear-decimal", statement, evidence, advice)
 
 
 def _is_far(value: float, low: float, high: float) -> bool:
@@ -193,10 +205,17 @@ def left_out(case: Case) -> DataFinding | None:
     evidence = f"{case.left_out.partition(';')[0]}{texts}"
     if case.column.kind != "date":
         return case.report("left-out", "The column cannot be a feature.", evidence, case.ignoring)
-    advice = f"data.time={typed(case.column.name)}, to order the examples by it"
+    advice = f"{name_setting('data.time', case.column.name)}, to order the examples by it"
     return case.report("date", "The column contains dates, which are no features.", evidence, advice)
 
 
 # Rules about the role of a column: the first finding is the reason for those that would follow.
 ROLES: tuple[Callable[[Case], DataFinding | None], ...] = (constant, numbers_as_text, mixed, identifier, left_out)
-RULES: tuple[Callable[[Case], DataFinding | None], ...] = (sentinels, outliers, spelling, few_values, mostly_missing)
+RULES: tuple[Callable[[Case], DataFinding | None], ...] = (
+    unclear_points,
+    sentinels,
+    outliers,
+    spelling,
+    few_values,
+    mostly_missing,
+)

@@ -8,8 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from dlcli.config.schema import TableData
-from dlcli.data.tables.options import typed
+from dlcli.config.schema import CsvData, TableData
+from dlcli.data.tables.options import list_setting, types_setting
 from dlcli.data.tables.table import Column
 from dlcli.data.usefulness import distinct_values
 
@@ -155,12 +155,18 @@ class Case:
         """Return the setting that leaves the column out."""
         if self.left_out:
             return "nothing to do: it is left out"
-        return f"data.ignore=[{', '.join(map(typed, [*self.data.ignore, self.column.name]))}]"
+        return list_setting("data.ignore", [*self.data.ignore, self.column.name])
+
+    def emptying(self, texts: Sequence[str]) -> str:
+        """Return the setting that makes texts missing values, or what to do in a file without such a setting."""
+        if not isinstance(self.data, CsvData):
+            return f"write nulls for {', '.join(texts)} into the file;"
+        given = () if self.data.null_values == "auto" else self.data.null_values
+        return list_setting("data.null_values", dict.fromkeys([*given, *texts]))
 
     def typing(self, kind: str) -> str:
         """Return the setting that gives the column another type."""
-        types = {**self.data.types, self.column.name: kind}
-        return f"data.types={{{', '.join(f'{typed(name)}: {kind}' for name, kind in types.items())}}}"
+        return types_setting({**self.data.types, self.column.name: kind})
 
 
 def listed(texts: Sequence[str], most: int = 4) -> str:

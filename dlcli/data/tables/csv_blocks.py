@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _SLOW_ROWS = 10_000
+_MOST_BLANKS = 100  # before a number
 
 
 def fast_blocks(source: Source, layout: Layout, numbers: Collection[str]) -> Iterator[tuple[pl.DataFrame, bool]]:
@@ -89,7 +90,7 @@ def _by_polars(block: bytes, separator: bytes, width: int, numbers: Sequence[str
     if b'"' in block:
         is_separator &= ~_inside_quotes(data, separator[0])
     frame = None
-    if numbers and not _has_leading_zeros(data, is_separator):
+    if numbers and not _has_leading_zeros(block, is_separator):
         with suppress(Unusual):
             frame = _read_block(block, separator, width, numbers)
     if frame is None or not _are_plain(frame.select(numbers)):
@@ -117,13 +118,28 @@ def _read_block(block: bytes, separator: bytes, width: int, numbers: Collection[
         raise Unusual from error
 
 
-def _has_leading_zeros(data: np.ndarray, is_separator: np.ndarray) -> bool:
-    """Return whether a field without quotes begins with 0 and a digit, such as 01234."""
-    starts = is_separator | (data == ord("\n"))
-    found = data[1:-1] == ord("0")
-    found &= starts[:-2]
-    found &= data[2:] - np.uint8(ord("0")) < 10  # bytes wrap around
-    return bool(found.any()) or re.match(rb"0[0-9]", data[:2].tobytes()) is not None
+def _has_leading_zeros(block: bytes, is_separator: np.ndarray) -> bool:
+    """Return whether a field without quotes begins with 0 and a digit, such as 01234, after blanks or a plus sign.
+
+    Also true after more blanks than are looked at.
+    """
+    if re.match(rb"[ \t+]*0[0-9]", block):
+        return True
+    data = np.frombuffer(block, dtype=np.uint8)
+    zeros = data[1:-1] == ord("0")
+    zeros &= data[2:] - np.uint8(ord("0")) < 10  # bytes wrap around
+    before = is_separator | (data == ord("\n"))
+    if not any(byte in block for byte in (b" ", b"\t", b"+")):
+        return bool((zeros & before[:-2]).any())
+    skipped = (data == ord(" ")) | (data == ord("\t")) | (data == ord("+"))
+    for _ in range(_MOST_BLANKS):
+        if (zeros & before[:-2]).any():
+            return True
+        before[1:] = before[:-1] & skipped[1:]
+        before[0] = False
+        if not before.any():
+            return False
+    return True
 
 
 def _are_plain(numbers: pl.DataFrame) -> bool:

@@ -21,7 +21,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 MISSING_WORDS = ("NA", "N/A", "NaN", "null", "?", "-", "na", "n/a", "nan", "NAN", "NULL", "Null")
 EXACT = 2**53  # every integer up to here is a float64
 _LARGE = 1 << 20  # bytes
-_LEADING_ZERO = r"^0[0-9]"
+_LEADING_ZERO = r"^\+?0[0-9]"
 _INTEGER = re.compile(r"[+-]?\d+(\.0*)?", re.ASCII)
 _OTHER_MARK = re.compile(r"[+-]?\d+((,\d+)+(\.\d+)?|\.\d+)", re.ASCII)
 _GROUPED = r"^[+-]?[1-9]\d{0,2}(\.\d{3})+(,\d*)?$"
@@ -118,16 +118,16 @@ def _reserve(count: int) -> np.ndarray:
 
 
 def add_numbers(
-    columns: Sequence[Numbers], frame: pl.DataFrame, row: int, decimal: str, missing: Collection[str]
+    columns: Sequence[Numbers], frame: pl.DataFrame, row: int, decimal: str, nulls: Collection[str] = ()
 ) -> None:
-    """Add a block of texts to the columns.
+    """Add a block of texts to the columns; blanks around a value do not count.
 
     Args:
         columns: Columns of this type.
         frame: Block of texts, without nulls.
         row: Number of its first row.
         decimal: Decimal mark.
-        missing: Texts that are missing values, the empty text included.
+        nulls: Texts that the user calls missing, besides the usual words; of numbers, every spelling.
     """
     import polars as pl
 
@@ -139,8 +139,7 @@ def add_numbers(
             column.numbers += len(series) - series.null_count()
             column.append(series.to_numpy())  # NaN for null
         return
-    if decimal == ",":
-        texts = _with_points(columns, texts)
+    texts = _plain_texts(columns, texts, decimal, [text.strip() for text in nulls])
     floats = texts.select(pl.all().cast(pl.Float64, strict=False))
     sums, low, high = (floats.select(reduced).row(0) for reduced in (pl.all().sum(), pl.all().min(), pl.all().max()))
     zeros = _with_leading_zeros(texts)
@@ -156,7 +155,24 @@ def add_numbers(
             column.numbers += len(text)
             column.append(values.to_numpy())
         else:
-            _add_with_gaps(column, text, values, row, missing)
+            _add_with_gaps(column, text, values, row)
+
+
+def _plain_texts(columns: Sequence[Numbers], texts: pl.DataFrame, decimal: str, nulls: Sequence[str]) -> pl.DataFrame:
+    """Return texts without blanks around them, with decimal points, and with those emptied that the user calls missing.
+
+    All that looks at how a value begins needs such texts.
+    """
+    import polars as pl
+
+    texts = texts.select(pl.all().str.strip_chars())
+    if nulls:
+        texts = _emptied(texts, pl.all().is_in(nulls))
+    if decimal == ",":
+        texts = _with_points(columns, texts)
+    if missing := [float(number) for text in nulls if NUMBER.fullmatch(number := text.replace(decimal, "."))]:
+        texts = _emptied(texts, pl.all().cast(pl.Float64, strict=False).is_in(missing).fill_null(False))
+    return texts
 
 
 def _with_points(columns: Sequence[Numbers], texts: pl.DataFrame) -> pl.DataFrame:
@@ -168,9 +184,8 @@ def _with_points(columns: Sequence[Numbers], texts: pl.DataFrame) -> pl.DataFram
     for column, text, has_points in zip(columns, texts, pointed, strict=True):
         comma = text.str.replace_all(",", ".", literal=True)
         if has_points:
-            stripped = text.str.strip_chars()
-            grouped = stripped.str.contains(_GROUPED)
-            plain = stripped.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
+            grouped = text.str.contains(_GROUPED)
+            plain = text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
             column.grouped = column.grouped or bool(grouped.any())
             comma = plain.zip_with(grouped, text.zip_with(text.str.contains(".", literal=True), comma))
             wrong = text.str.contains(".", literal=True) & ~grouped  # 1.5 among decimal commas
@@ -179,36 +194,37 @@ def _with_points(columns: Sequence[Numbers], texts: pl.DataFrame) -> pl.DataFram
     return pl.DataFrame(series)
 
 
+def _emptied(texts: pl.DataFrame, missing: pl.Expr) -> pl.DataFrame:
+    import polars as pl
+
+    return texts.select(pl.when(missing).then(pl.lit("")).otherwise(pl.all()).name.keep())
+
+
 def _with_leading_zeros(texts: pl.DataFrame) -> list[bool]:
     """Return whether each column has values that begin with 0 and a digit, by comparisons, which are fast.
 
-    -01 stays a number: codes have no minus sign.
+    -01 stays a number: codes have no minus sign. +01 is none: telephone numbers begin with +.
     """
     import polars as pl
 
-    unsigned = pl.all().is_between(pl.lit("00"), pl.lit("0:"), closed="left").any()  # ":" follows "9"
-    return list(texts.select(unsigned).row(0))
+    starts = [pl.all().is_between(pl.lit(f"{sign}00"), pl.lit(f"{sign}0:"), closed="left").any() for sign in ("", "+")]
+    unsigned, signed = (texts.select(start).row(0) for start in starts)  # ":" follows "9"
+    return [with_none or with_plus for with_none, with_plus in zip(unsigned, signed, strict=True)]
 
 
 def _inexact(text: pl.Series, values: pl.Series) -> str:
-    for value in text.filter((values.abs() >= EXACT) & values.is_finite()).unique(maintain_order=True):
-        number = value.strip()
+    for number in text.filter((values.abs() >= EXACT) & values.is_finite()).unique(maintain_order=True):
         if _INTEGER.fullmatch(number) and abs(int(number.split(".")[0][:400])) > EXACT:
             return f"integers with more digits than a number keeps, such as {shown(number)}"
     return ""
 
 
-def _add_with_gaps(column: Numbers, text: pl.Series, values: pl.Series, row: int, missing: Collection[str]) -> None:
-    import polars as pl
-
-    stripped = text.str.strip_chars()
-    if not stripped.equals(text):
-        text, values = stripped, stripped.cast(pl.Float64, strict=False)
+def _add_with_gaps(column: Numbers, text: pl.Series, values: pl.Series, row: int) -> None:
     array = values.fill_null(float("nan")).to_numpy().copy()
     positions = np.flatnonzero(~np.isfinite(array))
     array[positions] = np.nan
     rest = text.gather(positions)
-    gaps = rest.is_in(list(missing))
+    gaps = rest.is_in(["", *MISSING_WORDS])
     column.words.update(set(rest.filter(gaps).unique()) - {""})
     wrong = positions[~gaps.to_numpy()]
     column.numbers += len(array) - len(positions)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+import shlex
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from dlcli.data.tables.records import shown
 from dlcli.errors import DataError
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_SHELL = re.compile(r"""[\s"'`$&;|<>()*?!~\\#]""")  # what a shell changes
 _YAML_WORDS = {"true", "false", "null"}  # YAML 1.2
+ForcedKind: TypeAlias = Literal["number", "boolean", "category", "class"]
 
 
 @dataclass(frozen=True)
@@ -24,9 +27,10 @@ class ReadOptions:
         separator: Separator between fields, one character.
         decimal: Decimal mark, `.` or `,`.
         encoding: Text encoding.
-        null_values: Texts that are missing values in all columns, besides the empty text. `auto`: NA, N/A, NaN, null,
-            ? and - in columns of numbers and booleans only.
-        types: Types by column name that replace those found. A value that does not fit is an error.
+        null_values: Texts that are missing values in all columns, besides the empty text; in columns of numbers, any
+            spelling of a number. NA, N/A, NaN, null, ? and - are missing in columns of numbers and booleans anyway.
+        types: Types by column name that replace those found. A value that does not fit is an error. `class` is a
+            category in which NA and the like are missing if all other values are numbers, or all are booleans.
         columns: Names of the columns to return; None for all. The others are not typed.
         ignored: Names of columns to leave out, whatever their values are.
     """
@@ -35,7 +39,7 @@ class ReadOptions:
     decimal: str = "auto"
     encoding: str = "auto"
     null_values: Sequence[str] | Literal["auto"] = "auto"
-    types: Mapping[str, Literal["number", "boolean", "category"]] = field(default_factory=dict)
+    types: Mapping[str, ForcedKind] = field(default_factory=dict)
     columns: Collection[str] | None = None
     ignored: Collection[str] = ()
 
@@ -75,12 +79,32 @@ def typed(text: str) -> str:
     return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
+def list_setting(key: str, values: Iterable[str]) -> str:
+    """Return a setting with a list, such as `data.ignore=[a, b]`, as a shell argument."""
+    return _as_argument(f"{key}=[{', '.join(map(typed, values))}]")
+
+
+def types_setting(types: Mapping[str, str]) -> str:
+    """Return the setting of column types as a shell argument."""
+    return _as_argument(f"data.types={{{', '.join(f'{typed(name)}: {kind}' for name, kind in types.items())}}}")
+
+
+def name_setting(key: str, name: str) -> str:
+    """Return a setting with the name of a column as a shell argument."""
+    return _as_argument(f"{key}={typed(name)}")
+
+
+def _as_argument(setting: str) -> str:
+    return shlex.quote(setting) if _SHELL.search(setting) else setting
+
+
 def bad_number_hint(name: str, text: str, decimal: str) -> str:
     """Return the hint for a value of a number column that is no number."""
     other = "," if decimal == "." else "."
     if re.fullmatch(rf"[+-]?\d+\{other}\d+", text.strip()):
         return f'if "{other}" is the decimal mark of the file, type data.decimal="{other}"; else correct the value'
     return (
-        f"correct the value; if it stands for a missing one, type data.null_values=[{typed(text)}]; "
-        f"if the column has categories, type data.types={{{typed(name)}: category}}; or data.ignore=[{typed(name)}]"
+        f"correct the value; if it stands for a missing one, type {list_setting('data.null_values', [text])}; "
+        f"if the column has categories, type {types_setting({name: 'category'})}; "
+        f"or {list_setting('data.ignore', [name])}"
     )

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dlcli.data.tables.numbers import EXACT, MISSING_WORDS, Numbers, add_numbers
-from dlcli.data.tables.options import ReadOptions, bad_number_hint, check_names, typed
+from dlcli.data.tables.numbers import EXACT, MISSING_WORDS, NUMBER, Numbers, add_numbers
+from dlcli.data.tables.options import ReadOptions, check_names, list_setting, types_setting
 from dlcli.data.tables.records import and_more, shown
 from dlcli.data.tables.refuse import check_path
 from dlcli.data.tables.table import Column, Table
-from dlcli.data.tables.texts import BadTextError, Texts
+from dlcli.data.tables.texts import BadTextError, Texts, empty_nulls
 from dlcli.errors import DataError, one_line
 
 if TYPE_CHECKING:
@@ -46,11 +50,13 @@ def read_parquet(path: Path, options: ReadOptions | None = None) -> Table:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(0)
         try:
-            header = list(pl.read_parquet_schema(file))
+            with _without_panics():
+                header = list(pl.read_parquet_schema(file))
             check_names(name, header, options)
             wanted = [column for column in header if options.wants(column)]
             file.seek(0)
-            frame = pl.read_parquet(file, columns=wanted, glob=False, hive_partitioning=False)
+            with _without_panics():
+                frame = pl.read_parquet(file, columns=wanted, glob=False, hive_partitioning=False)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             reason = one_line(str(error).splitlines()[0] if str(error) else "damaged")
             raise DataError(f"{name} cannot be read as Parquet: {reason}", hint="write the file again") from error
@@ -58,6 +64,23 @@ def read_parquet(path: Path, options: ReadOptions | None = None) -> Table:
         raise DataError(f"{name} has no rows", hint="write a table with at least two rows")
     columns = {series.name: column_of_series(name, series, options) for series in frame}
     return Table(name, columns, frame.height, sha256, {})
+
+
+@contextmanager
+def _without_panics() -> Iterator[None]:
+    """Discard what is written to stderr: polars writes a backtrace there before it raises PanicException."""
+    try:
+        stderr = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    with open(os.devnull, "wb") as sink:
+        os.dup2(sink.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def column_of_series(file: str, series: pl.Series, options: ReadOptions) -> Column:
@@ -81,7 +104,7 @@ def column_of_series(file: str, series: pl.Series, options: ReadOptions) -> Colu
         return Column(series.name, "number", np.full(len(series), np.nan), (), "has no values")
     if kind == pl.Boolean or (kind.is_numeric() and not kind.is_decimal()):
         return _from_numbers(file, series, options)
-    hint = f"convert it to numbers or texts, or type data.ignore=[{typed(series.name)}]"
+    hint = f"convert it to numbers or texts, or type {list_setting('data.ignore', [series.name])}"
     what = "nested values" if kind.is_nested() else "decimals" if kind.is_decimal() else f"values of type {kind}"
     raise DataError(f"{file}:1: column '{shown(series.name)}' has {what}, which cannot be used", hint=hint)
 
@@ -91,24 +114,27 @@ def _from_numbers(file: str, series: pl.Series, options: ReadOptions) -> Column:
 
     forced = options.types.get(series.name)
     is_boolean = series.dtype == pl.Boolean
-    if forced == "category" or (forced == "boolean" and not is_boolean):
-        known = series.fill_nan(None) if series.dtype.is_float() else series
+    if forced in ("category", "class") or (forced == "boolean" and not is_boolean):
+        known = series
+        if series.dtype.is_float():  # 0 and -0 are one category
+            missing = series.fill_nan(None)
+            known = pl.select(pl.when(missing == 0).then(missing.abs()).otherwise(missing)).to_series()
         return _from_texts(file, known.cast(pl.String).str.strip_suffix(".0"), options)
-    if not forced and series.dtype.is_integer() and _largest(series) > EXACT:
-        column = _from_texts(file, series.cast(pl.String), options)
+    note = ""
+    if series.dtype.is_integer() and _largest(series) > EXACT:
         note = f"integers with more digits than a number keeps, such as {_largest(series)}"
-        return Column(column.name, column.kind, column.values, column.categories, note)
+        if not forced:
+            return replace(_from_texts(file, series.cast(pl.String), options), note=note)
     values = series.cast(pl.Float64).fill_null(float("nan")).to_numpy().copy()
     for text in () if options.null_values == "auto" else options.null_values:
-        try:
+        if NUMBER.fullmatch(text.strip()):
             values[values == float(text)] = np.nan
-        except ValueError:
-            continue
     infinite = np.flatnonzero(np.isinf(values))
     if len(infinite):
         row = int(infinite[0])
-        raise _error(file, row, series.name, str(values[row]), len(infinite) - 1, "is not a finite number")
-    return Column(series.name, "boolean" if is_boolean and forced != "number" else "number", values)
+        hint = f"replace it by null in the file, or type {list_setting('data.ignore', [series.name])}"
+        raise _error(file, row, series.name, str(values[row]), len(infinite) - 1, "is not a finite number", hint)
+    return Column(series.name, "boolean" if is_boolean and forced != "number" else "number", values, (), note)
 
 
 def _largest(series: pl.Series) -> int:
@@ -119,23 +145,23 @@ def _largest(series: pl.Series) -> int:
 def _from_texts(file: str, series: pl.Series, options: ReadOptions) -> Column:
     import polars as pl
 
-    nulls = [] if options.null_values == "auto" else list(options.null_values)
-    words = MISSING_WORDS if options.null_values == "auto" else ()
-    texts = series.fill_null("")
-    texts = pl.select(pl.when(texts.is_in(nulls)).then(pl.lit("")).otherwise(texts)).to_series() if nulls else texts
+    nulls = () if options.null_values == "auto" else options.null_values
+    texts = empty_nulls(series.fill_null(""), nulls)
     forced = options.types.get(series.name)
     if forced == "number":
         number = Numbers(series.name, "0", forced=True)
-        add_numbers([number], pl.DataFrame({"0": texts}), 0, ".", ("", *words))
+        add_numbers([number], pl.DataFrame({"0": texts}), 0, ".", nulls)
         if number.bad:
-            raise _error(file, *_first(number), number.bad - 1, "is not a finite number")
+            hint = _correcting(series.name)
+            raise _error(file, *_first(number), number.bad - 1, "is not a finite number", hint)
         return Column(series.name, "number", number.values, (), number.note)
     column = Texts(series.name, "0")
     column.add(texts)
     try:
-        return column.column_of(words, forced)
+        return column.column_of(MISSING_WORDS, forced)
     except BadTextError as error:
-        raise _error(file, error.row, series.name, error.text, error.more, "is neither true nor false") from error
+        problem, hint = "is neither true nor false", _correcting(series.name)
+        raise _error(file, error.row, series.name, error.text, error.more, problem, hint) from error
 
 
 def _first(number: Numbers) -> tuple[int, str, str]:
@@ -143,9 +169,13 @@ def _first(number: Numbers) -> tuple[int, str, str]:
     return row, number.name, text
 
 
-def _error(file: str, row: int, name: str, text: str, more: int, problem: str) -> DataError:
+def _correcting(name: str) -> str:
+    return f"correct the value, or write null for it; or type {types_setting({name: 'category'})}"
+
+
+def _error(file: str, row: int, name: str, text: str, more: int, problem: str, hint: str) -> DataError:
     count = and_more(more, "of the column")
     message = (
         f"{file}:{row + 1}: column '{shown(name)}' has '{shown(text)}' in data row {row + 1:,}, which {problem}{count}"
     )
-    return DataError(message, hint=bad_number_hint(name, text, "."))
+    return DataError(message, hint=hint)

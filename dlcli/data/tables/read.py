@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from dlcli.data.tables.csv_blocks import fast_blocks, slow_blocks
+from dlcli.data.tables.marks import MarkTally, find_decimal, may_have_another_mark, may_have_thousands, tally_marks
 from dlcli.data.tables.numbers import MISSING_WORDS, Numbers, add_numbers
-from dlcli.data.tables.options import ReadOptions, bad_number_hint, check_marks, check_names, typed
+from dlcli.data.tables.options import ReadOptions, bad_number_hint, check_marks, check_names, types_setting
 from dlcli.data.tables.parquet import read_parquet
 from dlcli.data.tables.records import and_more, locate_row, refuse_text, shown
 from dlcli.data.tables.refuse import check_path
 from dlcli.data.tables.sniff import Layout, find_layout
 from dlcli.data.tables.source import Source, Unusual
 from dlcli.data.tables.table import Column, Table
-from dlcli.data.tables.texts import BadTextError, Texts
+from dlcli.data.tables.texts import BadTextError, Texts, empty_nulls
 from dlcli.errors import DataError
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["ReadOptions", "read_csv", "read_parquet"]
+__all__ = ["ReadOptions", "read_csv", "read_csv_files", "read_parquet"]
 
+_Result = TypeVar("_Result")
 _Blocks = Callable[[Source, Layout, Collection[str]], "Iterator[tuple[pl.DataFrame, bool]]"]
 
 
@@ -36,20 +39,79 @@ def read_csv(path: Path, options: ReadOptions | None = None) -> Table:
     Raises:
         DataError: If the file is no CSV file, or a line or value is wrong. The message has file, line and column.
     """
+    return read_csv_files([path], options)[0]
+
+
+def read_csv_files(paths: Sequence[Path], options: ReadOptions | None = None) -> list[Table]:
+    """Read CSV files like `read_csv`, all with the decimal mark that fits all their values.
+
+    The mark of the first rows is nearly always that of all files; only where values leave a doubt are all texts looked
+    at, and files read again.
+    """
     options = options or ReadOptions()
     check_marks(options)
+    missing = ("", *MISSING_WORDS, *(options.null_values if options.null_values != "auto" else ()))
+    tables: list[Table] = []
+    is_settled = False
+    try:
+        tables = [_read(path, options, missing) for path in paths]
+        is_settled = options.decimal != "auto" or not may_have_another_mark(tables, missing)
+        if options.decimal != "auto" or (is_settled and not any(map(may_have_thousands, tables))):
+            return tables
+    except _WrongNumberError:
+        if options.decimal != "auto":
+            raise
+    found = {str(path): _parse(path, options, missing, _tally(options, missing, is_settled)) for path in paths}
+    mark, unclear = find_decimal({file: tallies for file, tallies in found.items() if tallies})
+    with_mark = replace(options, decimal=mark)
+    if {table.found["decimal"] for table in tables} != {mark}:
+        tables = [_read(path, with_mark, missing) for path in paths]
+    for table in tables:
+        table.columns.update({name: _with_doubt(table.columns[name], text) for name, text in unclear.items()})
+    return tables
+
+
+def _with_doubt(column: Column, text: str) -> Column:
+    """Return a column with a note that its points may separate thousands."""
+    note = f'values such as {text} are read with a decimal point; if points separate thousands, type data.decimal=","'
+    return replace(column, unclear=text, note="; ".join(filter(None, (column.note, note))))
+
+
+def _tally(
+    options: ReadOptions, missing: Collection[str], to_point: bool
+) -> Callable[[Source, Layout, _Blocks], dict[str, MarkTally]]:
+    def tally(source: Source, layout: Layout, blocks: _Blocks) -> dict[str, MarkTally]:
+        names = {
+            str(index): name
+            for index, name in enumerate(layout.header)
+            if options.wants(name) and options.types.get(name) in (None, "number")
+        }
+        return tally_marks(blocks(source, layout, ()), names, missing, to_point)
+
+    return tally
+
+
+def _read(path: Path, options: ReadOptions, missing: Sequence[str]) -> Table:
+    return _parse(
+        path, options, missing, lambda source, layout, blocks: _Reader(source, layout, options, blocks).read()
+    )
+
+
+def _parse(
+    path: Path, options: ReadOptions, missing: Sequence[str], parse: Callable[[Source, Layout, _Blocks], _Result]
+) -> _Result:
+    """Return what `parse` makes of the blocks of a file: the fast ones if its structure is plain."""
     check_path(path)
     source = Source(path, options.encoding)
     separator = options.separator if options.separator != "auto" else ","
-    nulls = ("", *(MISSING_WORDS if options.null_values == "auto" else options.null_values))
     try:
-        layout = find_layout(source, options.separator, options.decimal, nulls)
+        layout = find_layout(source, options.separator, options.decimal, missing)
         separator = layout.separator
         check_names(source.name, layout.header, options)
         try:
-            return _Reader(source, layout, options, fast_blocks).read()
+            return parse(source, layout, fast_blocks)
         except Unusual:  # the csv module reads it, or finds the place of the error
-            return _Reader(source, layout, options, slow_blocks).read()
+            return parse(source, layout, slow_blocks)
     except UnicodeDecodeError as error:
         _refuse_encoding(source, separator, error)
 
@@ -64,12 +126,16 @@ def _refuse_encoding(source: Source, separator: str, error: UnicodeDecodeError) 
     refuse_text(source, separator, lambda text: any("\udc80" <= letter <= "\udcff" for letter in text), problem, hint)
 
 
+class _WrongNumberError(DataError):
+    """Value of a number column that is no number with the decimal mark of the first rows."""
+
+
 class _Reader:
     """One reading of a CSV file: collects all columns, and reads again those that turn out to be texts late."""
 
     def __init__(self, source: Source, layout: Layout, options: ReadOptions, blocks: _Blocks) -> None:
         self._source, self._layout, self._options, self._blocks = source, layout, options, blocks
-        self._words = MISSING_WORDS if options.null_values == "auto" else ()
+        self._nulls = () if options.null_values == "auto" else tuple(options.null_values)
         self._numbers: dict[str, Numbers] = {}
         self._texts: dict[str, Texts] = {}
         for index, name in enumerate(layout.header):
@@ -87,12 +153,12 @@ class _Reader:
         rows, in_step = 0, True
         late: dict[str, Texts] = {}
         for frame, plain in self._frames():
-            add_numbers(list(self._numbers.values()), frame, rows, self._layout.decimal, ("", *self._words))
+            add_numbers(list(self._numbers.values()), frame, rows, self._layout.decimal, self._nulls)
             for key in [key for key, column in self._numbers.items() if column.is_hopeless]:
                 target = late if rows else self._texts
                 target[key] = self._as_texts(key)
             for key, texts in self._texts.items():
-                texts.add(frame[key])
+                texts.add(self._without_nulls(frame[key]))
             rows, in_step = rows + frame.height, in_step and plain
         if not rows:
             line = self._layout.header_end
@@ -105,7 +171,7 @@ class _Reader:
         if late:
             for frame, _ in self._frames():
                 for key, texts in late.items():
-                    texts.add(frame[key])
+                    texts.add(self._without_nulls(frame[key]))
         self._texts.update(late)
         return self._table(rows, in_step)
 
@@ -114,17 +180,12 @@ class _Reader:
         return Texts(column.name, key, note=column.note)
 
     def _frames(self) -> Iterator[tuple[pl.DataFrame, bool]]:
-        """Yield the blocks, with texts that the user calls missing emptied; numbers may be float64 already."""
-        import polars as pl
+        """Yield the blocks; numbers may be float64 already."""
+        parsed = self._numbers.keys() if not self._nulls and self._layout.decimal == "." else ()
+        return self._blocks(self._source, self._layout, parsed)
 
-        nulls = [] if self._options.null_values == "auto" else list(self._options.null_values)
-        parsed = self._numbers.keys() if not nulls and self._layout.decimal == "." else ()
-        for frame, plain in self._blocks(self._source, self._layout, parsed):
-            emptied = frame
-            if nulls:
-                missing = pl.all().is_in(nulls)
-                emptied = frame.select(pl.when(missing).then(pl.lit("")).otherwise(pl.all()).name.keep())
-            yield emptied, plain
+    def _without_nulls(self, texts: pl.Series) -> pl.Series:
+        return empty_nulls(texts, self._nulls)
 
     def _table(self, rows: int, in_step: bool) -> Table:
         def line_of(row: int) -> int:
@@ -152,16 +213,17 @@ class _Reader:
             row, text = column.first_bad
             problem = f"which is not a finite number{and_more(column.bad - 1, 'of the column')}"
             hint = bad_number_hint(column.name, text, self._layout.decimal)
-            raise self._error(line_of(row), column.name, text, row, problem, hint)
+            raise _WrongNumberError(self._problem(line_of(row), column.name, text, row, problem), hint=hint)
 
     def _text_column(self, texts: Texts, line_of: Callable[[int], int]) -> Column:
         try:
-            return texts.column_of(self._words, self._options.types.get(texts.name))
+            return texts.column_of(MISSING_WORDS, self._options.types.get(texts.name))
         except BadTextError as error:
-            hint = f"correct the value, or type data.types={{{typed(texts.name)}: category}}"
+            hint = f"correct the value, or type {types_setting({texts.name: 'category'})}"
             problem = f"which is neither true nor false{and_more(error.more, 'of the column')}"
-            raise self._error(line_of(error.row), texts.name, error.text, error.row, problem, hint) from error
+            message = self._problem(line_of(error.row), texts.name, error.text, error.row, problem)
+            raise DataError(message, hint=hint) from error
 
-    def _error(self, line: int, name: str, text: str, row: int, problem: str, hint: str) -> DataError:
+    def _problem(self, line: int, name: str, text: str, row: int, problem: str) -> str:
         place = f"{self._source.name}:{line}: column '{shown(name)}'"
-        return DataError(f"{place} has '{shown(text)}' in data row {row + 1:,}, {problem}", hint=hint)
+        return f"{place} has '{shown(text)}' in data row {row + 1:,}, {problem}"

@@ -10,6 +10,7 @@ from typing import NoReturn
 from dlcli.data.tables.source import Source
 from dlcli.errors import DataError, one_line
 
+_DELETE_TITLE = "delete the lines above the column names, such as a title"
 _MAX_VALUE = 60  # characters of a value shown in messages
 
 
@@ -99,12 +100,14 @@ def refuse_ragged(source: Source, separator: str, header: list[str], line: int, 
     """
     others: list[list[str]] = []  # beginning with this record
     whole = 0
+    widths: set[int] = set()  # of the others
     try:
         for _, record in records(source, separator, "replace"):
             if len(record) == len(header):
                 whole += 1
             else:
                 others.append(record[-1:] if len(record) == len(header) + 1 else [])
+                widths.add(len(record))
     except DataError:
         pass  # the place of the first problem is known
     more = len(others) - 1
@@ -115,9 +118,10 @@ def refuse_ragged(source: Source, separator: str, header: list[str], line: int, 
         value = shown(fields[len(header)])
         problem = f"column '{shown(header[-1])}' is followed by one value too many, '{value}'"
     surplus = "".join(record[0] for record in others) if whole <= 1 and all(others) else None
+    has_title = whole <= 1 and len(widths) == 1 and (len(header) == 1 or min(widths) > len(header) + 1)
     have = f"1 field instead of {len(header)}" if len(fields) == 1 else f"{len(fields)} fields instead of {len(header)}"
     message = f"{source.name}:{line}: {problem}: the line has {have}{count}"
-    raise DataError(message, hint=_ragged_hint(header, fields, surplus))
+    raise DataError(message, hint=_DELETE_TITLE if has_title else _ragged_hint(header, fields, surplus))
 
 
 def _ragged_hint(header: list[str], fields: list[str], surplus: str | None) -> str:
@@ -133,7 +137,7 @@ def _ragged_hint(header: list[str], fields: list[str], surplus: str | None) -> s
     if len(fields) == 1 and not fields[0].strip():
         return "delete the blanks, or the line"
     if len(fields) < len(header):
-        return "complete the line; titles above the column names must be deleted"
+        return f"complete the line; or {_DELETE_TITLE}"
     return 'put values that contain the separator in quotes: "a, b"'
 
 

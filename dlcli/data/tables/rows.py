@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NoReturn, TypeAlias
+from typing import NoReturn
 
 import numpy as np
 
 from dlcli.config.schema import CsvData, TableData
-from dlcli.data.tables.read import ReadOptions, read_csv, read_parquet
+from dlcli.data.tables.options import ForcedKind, types_setting
+from dlcli.data.tables.read import ReadOptions, read_csv_files, read_parquet
 from dlcli.data.tables.table import Column, Table
 from dlcli.errors import DataError
-
-ForcedKind: TypeAlias = Literal["number", "boolean", "category"]
 
 
 @dataclass(frozen=True)
@@ -79,8 +78,9 @@ class Kept:
 def read_rows(data: TableData, targets: Mapping[str, ForcedKind]) -> Rows:
     """Read the CSV or Parquet file, or the files of the splits, below each other."""
     options = read_options(data, targets)
-    read = read_csv if isinstance(data, CsvData) else read_parquet
-    return stack_tables([read(Path(file), options) for file in data.files().values()])
+    paths = [Path(file) for file in data.files().values()]
+    is_csv = isinstance(data, CsvData)
+    return stack_tables(read_csv_files(paths, options) if is_csv else [read_parquet(path, options) for path in paths])
 
 
 def stack_tables(tables: Sequence[Table]) -> Rows:
@@ -107,19 +107,19 @@ def _stack(columns: Sequence[Column], tables: Sequence[Table]) -> Column:
     for column, table in zip(columns, tables, strict=True):
         if (column.kind in ("number", "boolean")) != (first.kind in ("number", "boolean")):
             message = f"column {first.name!r} is a {column.kind} here and a {first.kind} in {tables[0].file}"
-            raise DataError(
-                f"{_place(column, table)}: {message}",
-                hint=f"set its type, such as data.types={{{first.name}: category}}",
-            )
+            hint = f"set its type, such as {types_setting({first.name: 'category'})}"
+            raise DataError(f"{_place(column, table)}: {message}", hint=hint)
+    note = "; ".join(dict.fromkeys(column.note for column in columns if column.note))
     if first.kind in ("number", "boolean"):
-        return Column(first.name, first.kind, np.concatenate([column.values for column in columns]), (), first.note)
+        values = np.concatenate([column.values for column in columns])
+        return replace(first, values=values, note=note)
     categories = tuple(sorted({category for column in columns for category in column.categories}))
     place = {category: code for code, category in enumerate(categories)}
     parts = []
     for column in columns:
         codes = np.array([*(place[category] for category in column.categories), -1], dtype=np.int32)
         parts.append(codes[column.values])
-    return Column(first.name, first.kind, np.concatenate(parts), categories, first.note)
+    return Column(first.name, first.kind, np.concatenate(parts), categories, note)
 
 
 def _place(column: Column, table: Table) -> str:
@@ -128,8 +128,11 @@ def _place(column: Column, table: Table) -> str:
 
 
 def read_options(data: TableData, targets: Mapping[str, ForcedKind]) -> ReadOptions:
-    """Return how to read the files; the type of a target follows from the task."""
-    types = {**data.types, **targets}
+    """Return how to read the files; the type of a target follows from the task, but classes may be typed `category`."""
+    types: dict[str, ForcedKind] = {**data.types, **targets}
+    for name, kind in targets.items():
+        if kind == "class" and data.types.get(name) == "category":
+            types[name] = "category"
     if not isinstance(data, CsvData):
         return ReadOptions(types=types, ignored=data.ignore)
     marks = (data.separator, data.decimal, data.encoding, data.null_values)

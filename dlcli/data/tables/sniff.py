@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dlcli.data.tables.marks import guess_decimal
 from dlcli.data.tables.records import records, shown
 from dlcli.data.tables.source import Source
 from dlcli.errors import DataError
 
 SEPARATORS = (",", ";", "\t", "|")
 _ROWS = 200  # records looked at for the decimal mark
-_EXPONENT = r"([eE][+-]?\d+)?"
-_GROUPED_POINT = r"[+-]?[1-9]\d{0,2}(\.\d{3})+"
-_GROUPED_COMMA = r"[+-]?[1-9]\d{0,2}(,\d{3})+"
-_COMMA = re.compile(rf"([+-]?(\d+,\d*|,\d+){_EXPONENT}|{_GROUPED_POINT},\d+)", re.ASCII)
-_POINT = re.compile(rf"([+-]?(\d+\.\d*|\.\d+){_EXPONENT}|{_GROUPED_COMMA}\.\d+)", re.ASCII)
-_UNCLEAR = re.compile(rf"([+-]?\d+|{_GROUPED_POINT}|{_GROUPED_COMMA})", re.ASCII)
-_NUMBER = re.compile(rf"[+-]?(\d+[.,]?\d*|[.,]\d+){_EXPONENT}", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -28,7 +23,7 @@ class Layout:
 
     Attributes:
         separator: Separator between fields.
-        decimal: Decimal mark, `.` or `,`.
+        decimal: Decimal mark, `.` or `,`; if it was not given, that of the first records.
         header: Column names, all different.
         header_end: Lines up to the end of the header.
     """
@@ -56,7 +51,10 @@ def find_layout(source: Source, separator: str, decimal: str, missing: Sequence[
         raise DataError(message, hint="delete the first line: column names come first")
     header = _checked_header(source, header_line, rows[0])
     if decimal == "auto":
-        decimal = _find_decimal(source, header, rows[1:], set(missing))
+        import polars as pl
+
+        whole = [fields for fields in rows[1:] if len(fields) == len(header)]
+        decimal = guess_decimal((pl.Series(texts) for texts in zip(*whole, strict=True)), missing)
     return Layout(separator, decimal, header, header_end)
 
 
@@ -105,12 +103,29 @@ def _find_separator(source: Source) -> str:
         return best[0]
     if partly:
         return max(partly, key=lambda separator: partly[separator])
+    _refuse_title(source)
     _refuse_blanks(source, rows)
     return ","
 
 
 def _quoted(separator: str) -> str:
     return '"\\t"' if separator == "\t" else f'"{separator}"'
+
+
+def _refuse_title(source: Source) -> None:
+    """Raise DataError if all lines but the first have several fields."""
+    for separator in SEPARATORS:
+        rows, line, _ = _sample(source, separator, 100)
+        widths = {len(fields) for fields in rows[1:]}
+        if len(rows) > 2 and len(widths) == 1 and widths != {1}:
+            name = shown(rows[0][0].strip())
+            message = (
+                f"{source.name}:{line}: column '{name}' is the only one; the lines below have {widths.pop()} fields"
+            )
+            hint = (
+                'delete the lines above the column names, such as a title; for a single column, type data.separator="|"'
+            )
+            raise DataError(message, hint=hint)
 
 
 def _refuse_blanks(source: Source, rows: list[list[str]]) -> None:
@@ -148,35 +163,3 @@ def _checked_header(source: Source, line: int, fields: list[str]) -> tuple[str, 
 
 def _example(count: int) -> str:
     return ",".join("abcdefgh"[: min(count, 8)]) + (",…" if count > 8 else "")
-
-
-def _find_decimal(source: Source, header: tuple[str, ...], rows: list[list[str]], missing: set[str]) -> str:
-    """Return the decimal mark that the number columns of the first records show beyond doubt; else the point."""
-    whole = [fields for fields in rows if len(fields) == len(header)]
-    columns = dict(zip(header, zip(*whole, strict=True), strict=True)) if whole else {}
-    comma = _column_with(columns, missing, ",", _COMMA)
-    if comma is None:
-        return "."
-    point = _column_with(columns, missing, ".", _POINT)
-    if point is not None:
-        message = f"{source.name}: column '{shown(point)}' has decimal points, column '{shown(comma)}' commas"
-        raise DataError(message, hint='type data.decimal="." or data.decimal=","')
-    return ","
-
-
-def _column_with(
-    columns: Mapping[str, Sequence[str]],
-    missing: set[str],
-    mark: str,
-    pattern: re.Pattern[str],
-) -> str | None:
-    """Return the first column of numbers of which one has `mark` as its decimal mark beyond doubt."""
-    for name, fields in columns.items():
-        texts = {text.strip() for text in fields if mark in text}
-        if not any(pattern.fullmatch(text) and not _UNCLEAR.fullmatch(text) for text in texts):
-            continue
-        texts = {text.strip() for text in fields} - missing
-        fits = [pattern.fullmatch(text) or _UNCLEAR.fullmatch(text) for text in texts]
-        if fits.count(None) * 4 <= len(fits):  # a few wrong values are reported later
-            return name
-    return None

@@ -22,6 +22,7 @@ class Column:
             `categories` of shape (n,), -1 where missing.
         categories: Distinct texts in code-point order; empty for numbers and booleans.
         note: Remarks about the type, such as the value that keeps a column from being a number.
+        unclear: Value of a number column whose point may be a decimal mark or separate thousands, such as 1.234.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Column:
     values: np.ndarray
     categories: tuple[str, ...] = ()
     note: str = ""
+    unclear: str = ""
 
     @property
     def is_numeric(self) -> bool:

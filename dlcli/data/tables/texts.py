@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dlcli.data.tables.dates import is_unclear, parse_dates
+from dlcli.data.tables.numbers import NUMBER
 from dlcli.data.tables.table import Column
 
 if TYPE_CHECKING:
@@ -43,15 +44,16 @@ class Texts:
         """Return the column with the type that fits all its values.
 
         Args:
-            words: Texts that are missing values in a column of booleans.
-            forced: Type that the user has typed, `boolean` or `category`.
+            words: Texts that are missing values in a column of booleans, or of classes that are numbers or booleans.
+            forced: `boolean` or `category`, or `class` for the classes of a target.
 
         Raises:
             BadTextError: If a value does not fit the forced type.
         """
-        order = sorted(self.index)
+        gaps = self._gaps_of_classes(words) if forced == "class" else []
+        order = sorted(self.index.keys() - {*gaps})
         codes = _joined(self.parts)
-        places = np.full(len(order) + 1, -1, dtype=np.int32)  # the last place is that of -1
+        places = np.full(len(self.index) + 1, -1, dtype=np.int32)  # the last place is that of -1
         for place, text in enumerate(order):
             places[self.index[text]] = place
         codes = places[codes]
@@ -59,7 +61,15 @@ class Texts:
         if truths is not None:
             return self._boolean(order, codes, truths)
         kind = "category" if forced else _kind(order, len(codes) - int((codes < 0).sum()))
-        return Column(self.name, kind, codes, tuple(order), self._notes(order, words, kind))  # type: ignore[arg-type]
+        notes = [f"{', '.join(gaps)} is missing here"] if gaps else self._notes(order, words, kind)
+        return Column(self.name, kind, codes, tuple(order), "; ".join(notes))  # type: ignore[arg-type]
+
+    def _gaps_of_classes(self, words: Collection[str]) -> list[str]:
+        """Return the words that are no classes, because all others are numbers or all others are booleans."""
+        gaps = sorted(text for text in self.index if text.strip() in words)
+        others = [text.strip() for text in self.index if text.strip() not in words]
+        are_numbers = all(NUMBER.fullmatch(text.replace(",", ".")) for text in others)
+        return gaps if others and (are_numbers or _truths(others, (), None) is not None) else []
 
     def _boolean(self, order: list[str], codes: np.ndarray, truths: list[float | None]) -> Column:
         wrong = [place for place, truth in enumerate(truths) if truth is None]
@@ -70,16 +80,22 @@ class Texts:
         gaps = [text for text, truth in zip(order, truths, strict=True) if truth is not None and np.isnan(truth)]
         return Column(self.name, "boolean", values, (), f"{', '.join(gaps)} is missing here" if gaps else "")
 
-    def _notes(self, order: list[str], words: Collection[str], kind: str) -> str:
+    def _notes(self, order: list[str], words: Collection[str], kind: str) -> list[str]:
         notes = [self.note] if self.note else []
-        kept = [text for text in order if text in words and text]
+        kept = [text for text in order if text.strip() in words]
         notes += [f"{', '.join(kept)} is text here"] if kept else []
-        notes += (
-            ["it is not clear whether day or month comes first; the day is assumed"]
-            if kind == "date" and is_unclear(order)
-            else []
-        )
-        return "; ".join(notes)
+        if kind == "date" and is_unclear(order):
+            notes.append("it is not clear whether day or month comes first; the day is assumed")
+        return notes
+
+
+def empty_nulls(texts: pl.Series, nulls: Collection[str]) -> pl.Series:
+    """Return texts with those emptied that the user calls missing."""
+    import polars as pl
+
+    if not nulls:
+        return texts
+    return pl.select(pl.when(texts.is_in(list(nulls))).then(pl.lit("")).otherwise(texts)).to_series()
 
 
 class BadTextError(Exception):
@@ -96,7 +112,7 @@ def _joined(parts: list[np.ndarray]) -> np.ndarray:
 
 def _truths(order: list[str], words: Collection[str], forced: str | None) -> list[float | None] | None:
     """Return 1, 0, NaN (missing) or None (no boolean) per text; None if the column is no boolean."""
-    if forced == "category":
+    if forced in ("category", "class"):
         return None
     true, false = (FORCED_TRUE, FORCED_FALSE) if forced else (TRUE, FALSE)
     truths: list[float | None] = []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import zipfile
+from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -108,6 +110,31 @@ def test_files_that_are_no_parquet_are_refused(clean_place: Path) -> None:
     for path in ("s3://bucket/a.parquet", ".", "missing.parquet"):
         with pytest.raises(DataError):
             read_parquet(Path(path))
+
+
+def test_damaged_parquet_is_refused_without_output_of_polars(
+    clean_place: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pl.DataFrame({"x": [*range(50)], "s": [f"text {i}" for i in range(50)]}).write_parquet(
+        PATH, compression="uncompressed"
+    )
+    content = PATH.read_bytes()
+    for seed in range(400):  # polars 2.1.0 panics on 4 of these files
+        damaged, draw = bytearray(content), random.Random(seed)
+        for _ in range(draw.randrange(1, 6)):
+            damaged[draw.randrange(4, len(damaged))] = draw.randrange(256)
+        PATH.write_bytes(damaged)
+        with suppress(DataError):
+            read_parquet(PATH)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_forced_types_of_numbers_lose_nothing_in_silence(clean_place: Path) -> None:
+    pl.DataFrame({"zero": [-0.0, 0.0, None], "big": [2**53 + 1, 5, None], "y": ["1", "NA", "0"]}).write_parquet(PATH)
+    columns = read_parquet(PATH, ReadOptions(types={"zero": "category", "big": "number", "y": "class"})).columns
+    assert columns["zero"].categories == ("0",)
+    assert columns["big"].note == "integers with more digits than a number keeps, such as 9007199254740993"
+    assert (columns["y"].categories, columns["y"].missing.tolist()) == (("0", "1"), [False, True, False])
 
 
 def test_parquet_file_with_brackets_in_its_name_reads_itself(clean_place: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from dlcli.data.tables import source
-from dlcli.data.tables.read import ReadOptions, read_csv
+from dlcli.data.tables.read import ReadOptions, read_csv, read_csv_files
 from dlcli.data.tables.source import free_memory
 from dlcli.data.tables.table import Column, Table
 from dlcli.errors import DataError
@@ -79,6 +79,12 @@ READ: dict[str, tuple[str | bytes, dict[str, object], str, list[object]]] = {
     "Namibia alone": ("a,b\n1,NA\n2,NA\n", {}, "category", ["NA", "NA"]),
     "null values": ("a,b\n1,-999\n2,4\n3,none\n", {"null_values": ["-999", "none"]}, "number", [NAN, 4, NAN]),
     "null values of a text": ("a,b\n1,x\n2,none\n", {"null_values": ["none"]}, "category", ["x", None]),
+    "null value by value": ("a,b\n1,-999.0\n2, -999\n3,-9.99e2\n4,NA\n5,7\n", {"null_values": ["-999"]}, "number", [NAN] * 4 + [7]),
+    "null value with a decimal comma": ("a;b\n1,5;-9,0\n2,5;-9,00\n3,5;7\n", {"null_values": ["-9,0"]}, "number", [NAN, NAN, 7]),
+    "leading zero behind a blank": ("a,b\n1, 01234\n2,99999\n", {}, "category", [" 01234", "99999"]),
+    "leading zero before a blank": ("a,b\n1,01234 \n2,99999\n", {}, "category", ["01234 ", "99999"]),
+    "telephone number": ("a,b\n1,+01234\n2,99999\n", {}, "category", ["+01234", "99999"]),
+    "large integer behind a blank": ("a,b\n1, 9007199254740993\n2,1\n", {}, "category", [" 9007199254740993", "1"]),
     "no values": ("a,b\n1,\n2,\n", {}, "number", [NAN, NAN]),
     "leading zero": ("a,b\n1,01234\n2,99999\n", {}, "category", ["01234", "99999"]),
     "zeros": ("a,b\n1,00\n2,0\n", {}, "category", ["00", "0"]),
@@ -156,6 +162,18 @@ def test_a_type_found_late_holds_for_the_whole_file(clean_place: Path, monkeypat
     assert values(table.columns["b"]) == list(range(101))
     words = [*numbers, *("x", "y", "z") * 30]
     assert values(read("a,b\n" + "".join(f"{text},1\n" for text in words)).columns["a"]) == words
+
+
+@pytest.mark.parametrize("text", ["007", " 007", "  \t007", "+007", " +007", " 9007199254740993"])
+@pytest.mark.parametrize("end", ["\n", ""])
+def test_a_code_in_a_later_block_keeps_its_text(
+    text: str, end: str, clean_place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "BLOCK", 64)
+    numbers = [str(i) for i in range(100)]
+    for rows in ([f"{i},{i}" for i in [*numbers, text, *numbers]], [f"{i},{i}" for i in [*numbers, text]]):
+        table = read("a,b\n" + "\n".join(rows) + end)
+        assert values(table.columns["a"]) == values(table.columns["b"]) == [row.split(",")[0] for row in rows]
 
 
 @pytest.mark.parametrize("trial", range(100))
@@ -237,3 +255,57 @@ def test_polars_is_not_imported_before_a_table_is_read() -> None:
     code = "import dlcli.data.tables.read, sys; print('polars' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "False\n", done.stderr
+
+
+def read_files(options: dict[str, object] | None = None, **contents: str) -> dict[str, Table]:
+    for name, content in contents.items():
+        Path(name).write_text(content)
+    return dict(
+        zip(contents, read_csv_files([Path(name) for name in contents], ReadOptions(**(options or {}))), strict=True)
+    )  # type: ignore[arg-type]
+
+
+def test_all_files_have_one_decimal_mark(clean_place: Path) -> None:
+    train, test = "b;y\n1.100,5;x\n7;y\n", "b;y\n1.100;x\n2.200;y\n"
+    for order in ({"train": train, "test": test}, {"test": test, "train": train}):
+        tables = read_files(**order)
+        assert [values(tables[name].columns["b"]) for name in ("train", "test")] == [[1100.5, 7], [1100, 2200]]
+        assert {table.found["decimal"] for table in tables.values()} == {","}
+        assert tables["test"].columns["b"].note == "points that separate thousands are removed"
+    with pytest.raises(DataError, match=r"^other: column 'b' has decimal points, column 'b' of train commas\n"):
+        read_files(train=train, other="b;y\n0.5;x\n")
+
+
+@pytest.mark.parametrize("share", [1.0, 0.05])
+def test_a_decimal_comma_far_down_counts(share: float, clean_place: Path) -> None:
+    rows = [f"{i};12.345" for i in range(1, 250)]
+    late = [f"{i},5;1.000" if i % 100 < 100 * share else f"{i};1.000" for i in range(1, 250)]
+    table = read("b;n\n" + "\n".join([*rows, *late]) + "\n")
+    assert table.found["decimal"] == ","
+    assert values(table.columns["b"])[:250] == [*range(1, 250), 1.5]
+    assert set(values(table.columns["n"])) == {12345, 1000}
+
+
+def test_points_that_may_separate_thousands_are_noted(clean_place: Path) -> None:
+    unclear = read("n;y\n950;x\n1.234;y\n12.345;z\n").columns["n"]
+    assert values(unclear) == [950, 1.234, 12.345]
+    assert unclear.note.startswith("values such as 1.234 are read with a decimal point;")
+    for clear in ("n;y\n0.123;x\n1.234;y\n", "n;y\n1.5;x\n1.234;y\n", "n;m\n1.234;0.5\n", "n,y\n1.234,x\n"):
+        column = read(clear).columns["n"]
+        assert (column.unclear, column.note) == ("", "")
+    assert values(read("n;y\n950;x\n1.234;y\n", decimal=",").columns["n"]) == [950, 1234]
+
+
+CLASSES = {
+    "numbers": ("0\n1\nNA\n", ["0", "1", None], "NA is missing here"),
+    "booleans": ("true\nfalse\n?\n", ["true", "false", None], "? is missing here"),
+    "texts": ("a\nb\nNA\n", ["a", "b", "NA"], "NA is text here"),
+}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_words_for_missing_values_are_no_classes_among_numbers(name: str, clean_place: Path) -> None:
+    content, expected, note = CLASSES[name]
+    column = read("b\n" + content, types={"b": "class"}).columns["b"]
+    assert (values(column), column.kind, column.note) == (expected, "category", note)
+    assert values(read("b\n" + content, types={"b": "category"}).columns["b"]) == content.split()

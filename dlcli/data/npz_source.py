@@ -11,7 +11,8 @@ import torch
 from dlcli.config.schema import Config, NpzData
 from dlcli.data.image_folder import note_missing_classes
 from dlcli.data.splits import DataInfo, RawData, Split, Splits, make_splits
-from dlcli.data.table_source import PreparedTable, checksums, complete_rows, encode_table, number_labels, prepare_rows
+from dlcli.data.table_features import complete_rows
+from dlcli.data.table_source import PreparedTable, checksums, encode_table, number_labels, prepare_rows
 from dlcli.data.tables.npz import NpzArrays, read_npz, table_of_arrays, target_names
 from dlcli.data.tables.records import shown
 from dlcli.data.tables.rows import Rows, read_options, stack_tables

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dlcli.cli.output import fitting_blocks, make_table, paragraph
 from dlcli.errors import one_line
+from dlcli.text import columns_of, width_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 _MOST_COLUMNS, _MOST_SHOWN, _MOST_CLASSES = 100, 12, 50  # in the tables of columns, first rows and classes
 _WIDEST = 40  # characters of a cell
+_LEAST = 16  # characters of the values of a column; with less room, a terminal shows none
 
 
 def check_page(name: str, check: DataCheck) -> Iterator[RenderableType]:
@@ -65,18 +68,22 @@ def _counted(heading: str, counts: Mapping[str, int]) -> str:
 
 
 def _columns_table(columns: Sequence[ColumnFigures]) -> RenderableType:
+    headings = ["column", "type", "missing", "distinct", "becomes"]
     rows = [
         [
-            one_line(column.name),
+            _short(column.name),
             column.type,
             f"{column.missing:,}",
             f"{column.distinct:,}",
-            _short(column.becomes),
-            _short(_values(column)),
+            _short(column.becomes.partition(":")[0]),  # a finding has the reason for leaving it out
         ]
         for column in columns
     ]
-    table = make_table(["column", "type", "missing", "distinct", "becomes", "values"], rows)
+    taken = sum(max(map(width_of, cells)) + 2 for cells in zip(headings, *rows, strict=True))
+    room = min(_WIDEST, (columns_of(sys.stdout) or taken + _WIDEST) - taken)
+    values = [_short(_values(column), max(room, _LEAST)) for column in columns]
+    rows = [[*row, value] for row, value in zip(rows, values, strict=True)]
+    table = make_table([*headings, "values"], rows)
     for i in (1, 4, 5):
         table.columns[i].justify = "left"
     return table
@@ -88,9 +95,9 @@ def _values(column: ColumnFigures) -> str:
     return ", ".join(f"{text} {n:,}" for text, n in column.top.items())
 
 
-def _short(text: str) -> str:
+def _short(text: str, most: int = _WIDEST) -> str:
     text = one_line(text)
-    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _class_parts(check: DataCheck) -> Iterator[RenderableType]:

@@ -149,7 +149,7 @@ def resume(
     with lock_run(folder.path):
         original = load_config(folder.resolved)
         loaded = changes if isinstance(changes, LoadedConfig) else load_config(folder.resolved, changes)
-        loaded = replace(loaded, config=loaded.config.with_layout_of(original.config))
+        loaded = replace(loaded, config=loaded.config.with_data_of(original.config))
         check_changes(folder, original.config, loaded.config)
         point = find_resume_point(folder, original.config)
         check_summary(folder, point, loaded.config)

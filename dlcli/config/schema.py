@@ -842,12 +842,19 @@ class Config(Section):
         """Return the config with settings of the data section as they were found in the files, see `AUTO_SETTINGS`."""
         return self.model_copy(update={"data": self.data.model_copy(update=dict(layout))}) if layout else self
 
-    def with_layout_of(self, other: Config) -> Self:
-        """Return the config with the layout of another config for the same files, where this one says `auto`."""
+    def with_data_of(self, other: Config) -> Self:
+        """Return the config with what another config for the same data took from it, where this one leaves it open.
+
+        These are the layout of the files, and the default number of epochs.
+        """
         names = [
             name for name in AUTO_SETTINGS if getattr(self.data, name, None) == "auto" and hasattr(other.data, name)
         ]
-        return self.with_layout({name: getattr(other.data, name) for name in names})
+        config = self.with_layout({name: getattr(other.data, name) for name in names})
+        if "epochs" in self.training.model_fields_set:
+            return config
+        training = config.training.model_copy(update={"epochs": other.training.epochs})
+        return config.model_copy(update={"training": training})
 
 
 def section_models(model: type[BaseModel], field: str) -> tuple[type[BaseModel], ...]:

@@ -476,3 +476,16 @@ def test_a_missing_class_is_an_error_or_dropped(tmp_path: Path) -> None:
     splits = load(path, target="y")
     assert splits.info.class_names == ("NA", "a", "b")
     assert "column 'y': NA is text here" in splits.notes
+
+
+def test_a_run_resumes_with_its_own_file_although_that_sets_no_epochs(
+    clean_place: Path, dlcli: Callable[..., Finished]
+) -> None:
+    write_csv(clean_place / "penguins.csv", make_rows(300))
+    data = "data: {name: csv, path: penguins.csv, target: species, ignore: [site], missing: mean}"
+    (clean_place / "p.yaml").write_text(f"task: classification\n{data}\nearly_stopping: {{patience: 1}}\n")
+    assert dlcli("train", "p.yaml", "--run-dir", "run", "-q").code == 0
+    resumed = dlcli("train", "-c", "p.yaml", "--resume", "run")
+    assert resumed.code == 0, resumed.err
+    refused = dlcli("train", "-c", "p.yaml", "training.epochs=2", "--resume", "run")
+    assert re.search(r"training\.epochs: \d{3,} in the run, 2 now", refused.err)

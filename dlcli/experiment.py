@@ -51,7 +51,7 @@ def build_experiment(
     device = pick_device(config.training.device)
     dtype = dtype_for(config.training.precision, device)
     splits = load_splits(config, notify=notify) if splits is None else splits
-    config, info = config.with_layout(splits.layout).with_usual_epochs(len(splits.train)), splits.info
+    config, info = config.with_layout(splits.layout).with_usual_lengths(len(splits.train)), splits.info
     check_memory(config, splits, device, dtype)
     _check_batches(config, len(splits.train))
     with convert_memory_errors(config):

@@ -40,7 +40,7 @@ BOUNDS = {
 PRESETS = {
     "{name: digits}": "digits",
     "{name: diabetes}": "diabetes",
-    "{name: fashion_mnist}": "fashion_mnist",
+    "{name: fashion_mnist}": "fashion_mnist_strong",
     "{name: synthetic_regression, function: linear}": "linear_regression",
     "{name: synthetic_regression, function: sine}": "sine_regression",
     "{name: synthetic_classification}": "moons",

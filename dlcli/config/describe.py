@@ -10,7 +10,9 @@ from dlcli.config.render import render_value
 from dlcli.config.schema import (
     DEFAULT_LOSS,
     FRIEDMAN_FEATURES,
+    LARGE_BATCH,
     LEAST_EPOCHS,
+    MANY_EXAMPLES,
     MOST_EPOCHS,
     USUAL_STEPS,
     Config,
@@ -135,6 +137,8 @@ def _default(path: KeyPath, owners: list[type[BaseModel]]) -> str:
         return ", ".join(f"{loss} for {task}" for task, loss in DEFAULT_LOSS.items())
     if dotted(path) == "training.epochs":
         return f"{LEAST_EPOCHS} to {MOST_EPOCHS:,}, for about {USUAL_STEPS:,} steps"
+    if dotted(path) == "training.batch_size":
+        return f"64, or {LARGE_BATCH} with more than {MANY_EXAMPLES:,} training examples"
     if dotted(path) == "data.in_features":
         return f"1 for synthetic_regression, or {FRIEDMAN_FEATURES} for its friedman1; 2 for synthetic_classification"
     if dotted(path) == "name":

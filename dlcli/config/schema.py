@@ -728,6 +728,7 @@ RunName = Annotated[
 
 
 LEAST_EPOCHS, MOST_EPOCHS, USUAL_STEPS = 10, 1000, 5000  # of the default number of epochs
+MANY_EXAMPLES, LARGE_BATCH = 10_000, 256  # more training examples have this default batch size
 
 
 class TrainingSection(Section):
@@ -735,8 +736,9 @@ class TrainingSection(Section):
 
     epochs: Annotated[PositiveInt, Field(json_schema_extra=lambda schema: schema.pop("default"))] = LEAST_EPOCHS
     """Number of passes over the training examples. The default gives about 5,000 steps, with 10 to 1,000 epochs."""
-    batch_size: BatchSize = 64
-    """Number of examples per step; `full` uses all of them, which is plain gradient descent."""
+    batch_size: Annotated[BatchSize, Field(json_schema_extra=lambda schema: schema.pop("default"))] = 64
+    """Number of examples per step; `full` uses all of them, which is plain gradient descent. The default is 64, or 256
+    with more than 10,000 training examples."""
     device: Device = "auto"
     """Device to train on: auto, cpu, cuda, cuda:N or mps. `auto` selects CUDA if available, then MPS, then the CPU."""
     threads: Threads = "auto"
@@ -825,18 +827,23 @@ class Config(Section):
         )
 
     @model_validator(mode="after")
-    def _epochs_follow_data(self) -> Self:
+    def _lengths_follow_data(self) -> Self:
         n = self.data.count_training_examples()
-        return self if n is None else self.with_usual_epochs(n)
+        return self if n is None else self.with_usual_lengths(n)
 
-    def with_usual_epochs(self, n: int) -> Self:
-        """Return the config with the default number of epochs for `n` training examples, unless the epochs are set."""
-        training = self.training
-        if "epochs" in training.model_fields_set:
-            return self
-        steps = 1 if training.batch_size == "full" else math.ceil(n / training.batch_size)
+    def with_usual_lengths(self, n: int) -> Self:
+        """Return the config with the default batch size and number of epochs for `n` training examples, unless set."""
+        training, chosen = self.training, self.training.model_fields_set
+        batch_size = training.batch_size
+        if "batch_size" not in chosen and n > MANY_EXAMPLES:
+            batch_size = LARGE_BATCH
+        steps = 1 if batch_size == "full" else math.ceil(n / batch_size)
         epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, math.ceil(USUAL_STEPS / steps)))
-        return self.model_copy(update={"training": training.model_copy(update={"epochs": epochs})})
+        usual = {"batch_size": batch_size, "epochs": epochs}
+        return self._with_training({name: value for name, value in usual.items() if name not in chosen})
+
+    def _with_training(self, settings: Mapping[str, Any]) -> Self:
+        return self.model_copy(update={"training": self.training.model_copy(update=dict(settings))})
 
     def with_layout(self, layout: Mapping[str, str]) -> Self:
         """Return the config with settings of the data section as they were found in the files, see `AUTO_SETTINGS`."""
@@ -845,16 +852,14 @@ class Config(Section):
     def with_data_of(self, other: Config) -> Self:
         """Return the config with what another config for the same data took from it, where this one leaves it open.
 
-        These are the layout of the files, and the default number of epochs.
+        These are the layout of the files, and the defaults of batch size and number of epochs.
         """
         names = [
             name for name in AUTO_SETTINGS if getattr(self.data, name, None) == "auto" and hasattr(other.data, name)
         ]
         config = self.with_layout({name: getattr(other.data, name) for name in names})
-        if "epochs" in self.training.model_fields_set:
-            return config
-        training = config.training.model_copy(update={"epochs": other.training.epochs})
-        return config.model_copy(update={"training": training})
+        left_open = {"batch_size", "epochs"} - self.training.model_fields_set
+        return config._with_training({name: getattr(other.training, name) for name in left_open})
 
 
 def section_models(model: type[BaseModel], field: str) -> tuple[type[BaseModel], ...]:

@@ -79,6 +79,13 @@ def test_the_default_number_of_epochs_follows_the_size_of_the_data(overrides: li
     assert load_config("digits", ["training.epochs=null", *overrides]).config.training.epochs == epochs
 
 
+def test_the_default_batch_size_follows_the_size_of_the_data() -> None:
+    training = load_config({"task": "classification", "data": {"name": "fashion_mnist"}}).config.training
+    assert (training.batch_size, training.epochs) == (256, 24)
+    chosen = load_config("fashion_mnist", ["training.batch_size=64"]).config.training
+    assert chosen.batch_size == 64
+
+
 def test_the_loss_follows_the_task_unless_named(clean_place: Path) -> None:
     assert load_config("digits").config.loss.name == "cross_entropy"
     assert load_config("diabetes").config.loss.name == "mse"

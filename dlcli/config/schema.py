@@ -837,7 +837,7 @@ class Config(Section):
         batch_size = training.batch_size
         if "batch_size" not in chosen and n > MANY_EXAMPLES:
             batch_size = LARGE_BATCH
-        steps = 1 if batch_size == "full" else math.ceil(n / batch_size)
+        steps = 1 if batch_size == "full" else max(1, math.ceil(n / batch_size))  # n may be 0, an error later
         epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, math.ceil(USUAL_STEPS / steps)))
         usual = {"batch_size": batch_size, "epochs": epochs}
         return self._with_training({name: value for name, value in usual.items() if name not in chosen})

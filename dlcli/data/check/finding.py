@@ -115,12 +115,12 @@ class Case:
 
     @property
     def is_target(self) -> bool:
-        """Whether the column is predicted."""
+        """Whether the column is a target."""
         return self.role == "target"
 
     @property
     def is_feature(self) -> bool:
-        """Whether the column is predicted from."""
+        """Whether the column is an input."""
         return not self.role and not self.left_out
 
     @cached_property

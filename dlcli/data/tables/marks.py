@@ -26,7 +26,7 @@ _SAMPLE = 1000
 
 @dataclass
 class MarkTally:
-    """What the texts of a column show about the decimal mark.
+    """Counts of the texts of a column by the decimal mark that they need.
 
     Attributes:
         texts: Number of texts, without missing values.

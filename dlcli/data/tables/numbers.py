@@ -80,7 +80,7 @@ class Numbers:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether it has too many wrong values to be a number column."""
+        """Whether too many values are wrong for a number column."""
         return not self.forced and (bool(self.reason) or (self.bad > 1 and self.bad * 9 > self.numbers))
 
     @property

@@ -7,6 +7,7 @@ In a notebook::
     result = dlcli.train("digits", {"training.epochs": 5})
     run = dlcli.open_run(result)
     run.evaluate().metrics["accuracy"]
+    dlcli.load(result).predict([[0] * 64])
 
 Importing dlcli is fast: torch is imported on the first use of one of these functions.
 """
@@ -14,7 +15,20 @@ Importing dlcli is fast: torch is imported on the first use of one of these func
 # No imports here: under `python -m dlcli` they could come from the working folder, see __main__.
 TYPE_CHECKING = False  # type checkers treat it as True
 if TYPE_CHECKING:
-    from dlcli.api import diagnose, draw, evaluate, explain, gradcheck, open_run, plan, predict, resume, train, verify
+    from dlcli.api import (
+        diagnose,
+        draw,
+        evaluate,
+        explain,
+        gradcheck,
+        load,
+        open_run,
+        plan,
+        predict,
+        resume,
+        train,
+        verify,
+    )
     from dlcli.config.load import load_config
 
 __version__ = "0.1.0"
@@ -25,6 +39,7 @@ __all__ = [
     "evaluate",
     "explain",
     "gradcheck",
+    "load",
     "load_config",
     "open_run",
     "plan",

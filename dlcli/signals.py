@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+_temporary: list[str | os.PathLike[str]] = []  # files to delete
 
 
 def exit_on_signals() -> None:
@@ -20,10 +24,25 @@ def exit_on_signals() -> None:
 
 def _exit(signum: int, _frame: FrameType | None) -> None:
     """End the process at once; exception handlers could print a traceback or wait."""
+    for path in _temporary:
+        with suppress(OSError):
+            os.unlink(path)
     if signum == signal.SIGINT:
         with suppress(OSError):  # stderr may be closed
             os.write(2, b"interrupted\n")
     os._exit(128 + signum)
+
+
+@contextmanager
+def deleted_on_exit(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Delete a temporary file at the end of the block, if it is still there, and when a signal ends the process."""
+    _temporary.append(path)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.unlink(path)
+        _temporary.remove(path)
 
 
 def _handled_signals() -> list[signal.Signals]:

@@ -12,12 +12,14 @@ from inspect import isfunction
 from typing import TYPE_CHECKING, Any
 
 from dlcli.api.arguments import checked
-from dlcli.config import load
+from dlcli.config import load as config_files
 
 if TYPE_CHECKING:
+    from dlcli.api.loaded import LoadedModel, load, predict_input
     from dlcli.api.open_run import OpenRun, open_run
     from dlcli.api.training import TrainResult, plan, resume, train
     from dlcli.bench.bench import bench
+    from dlcli.evaluation.data import evaluate_data
     from dlcli.evaluation.diagnosis.diagnose import DiagnoseResult, diagnose
     from dlcli.evaluation.evaluate import EvalResult, PredictResult, evaluate, predict
     from dlcli.experiment import Experiment, build_experiment
@@ -37,6 +39,7 @@ __all__ = [
     "Experiment",
     "ExplainResult",
     "GradcheckResult",
+    "LoadedModel",
     "OpenRun",
     "PredictResult",
     "ReportResult",
@@ -50,13 +53,16 @@ __all__ = [
     "diagnose",
     "draw",
     "evaluate",
+    "evaluate_data",
     "explain",
     "gradcheck",
     "list_pictures",
+    "load",
     "load_config",
     "open_run",
     "plan",
     "predict",
+    "predict_input",
     "report",
     "resume",
     "study",
@@ -64,13 +70,15 @@ __all__ = [
     "verify",
 ]
 
-load_config = checked(load.load_config)  # needs no isolation, since it does not use torch
+load_config = checked(config_files.load_config)  # needs no isolation, since it does not use torch
 
 _MODULES = {
+    "api.loaded": ("LoadedModel", "load", "predict_input"),
     "api.open_run": ("OpenRun", "open_run"),
     "api.training": ("TrainResult", "plan", "resume", "train"),
     "bench.bench": ("bench",),
     "evaluation.diagnosis.diagnose": ("DiagnoseResult", "diagnose"),
+    "evaluation.data": ("evaluate_data",),
     "evaluation.evaluate": ("EvalResult", "PredictResult", "evaluate", "predict"),
     "experiment": ("Experiment", "build_experiment"),
     "lecture.check": ("GradcheckResult", "gradcheck"),

@@ -115,7 +115,7 @@ def _kinds(function: Callable[..., Any]) -> Mapping[str, tuple[Any, ...]]:
     hints = get_type_hints(function)
     kinds = {}
     for name in signature(function).parameters:
-        hint = hints[name]
+        hint = hints.get(name, object)  # none of self
         options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
         kinds[name] = options if all(map(_is_checked, options)) else ()
     return kinds

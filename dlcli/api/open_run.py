@@ -7,10 +7,10 @@ from functools import cached_property
 from typing import ParamSpec, TypeVar
 
 from dlcli.api.arguments import checked
+from dlcli.api.loaded import LoadedModel, load
 from dlcli.evaluation.diagnosis.diagnose import diagnose
 from dlcli.evaluation.evaluate import evaluate, predict
 from dlcli.plots.draw import draw
-from dlcli.predictor import Predictor, build_predictor
 from dlcli.report.page import report
 from dlcli.runs import run as run_module
 from dlcli.runs.run import Run, RunLike
@@ -39,9 +39,9 @@ class OpenRun(Run):
     verify = _method(verify)
 
     @cached_property
-    def predictor(self) -> Predictor:
-        """Best model with its scaling, for new inputs; it needs no data set."""
-        return build_predictor(self.load_checkpoint("best"))
+    def predictor(self) -> LoadedModel:
+        """Best model with its preprocessing, for new data; see `load`."""
+        return load(self)
 
 
 def open_run(run: RunLike | None = None) -> OpenRun:

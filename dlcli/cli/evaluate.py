@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
+from dlcli.cli.arguments import name_or_path_parser
 from dlcli.cli.checks import Check, FailOverOption, FailUnderOption, check_bounds, parse_bounds
 from dlcli.cli.github import append_summary, escape, markdown_table
 from dlcli.cli.options import (
@@ -32,7 +33,7 @@ from dlcli.cli.output import (
     print_result,
     scalars,
 )
-from dlcli.errors import CheckFailed
+from dlcli.errors import CheckFailed, UsageError
 from dlcli.text import page_width
 
 if TYPE_CHECKING:
@@ -74,6 +75,15 @@ def eval_command(
     baselines: Annotated[
         bool, typer.Option("--baselines/--no-baselines", help="Compare with simple baselines.")
     ] = True,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="FILE",
+            help="Evaluate on new labelled data instead of a split; without baselines.",
+            parser=name_or_path_parser("--data"),
+        ),
+    ] = None,
     device: DeviceOption = None,
     data_root: DataRootOption = None,
     json: JsonOption = False,
@@ -87,20 +97,28 @@ def eval_command(
     Example: dlcli eval --fail-under accuracy=0.85
 
     Example: dlcli eval digits --split val --confusion given-true
+
+    Example: dlcli eval weather --data new.csv
     """
     bounds = parse_bounds(fail_under or (), fail_over or ())
 
     from dlcli import api
 
-    result = api.evaluate(
-        choose_run(run, quiet=quiet),
-        split=split,
-        checkpoint=checkpoint,
-        device=device or "auto",
-        data_root=data_root,
-        baselines=baselines and (json or not quiet),
-        notify=open_reporter("plain", quiet=quiet).note,
-    )
+    notify, run = open_reporter("plain", quiet=quiet).note, choose_run(run, quiet=quiet)
+    if data is not None:
+        if given := [option for option, value in (("--device", device), ("--data-root", data_root)) if value]:
+            raise UsageError(f"{given[0]} is for the run's own data, and --data names other data")
+        result = api.evaluate_data(run, data, checkpoint=checkpoint, notify=notify)
+    else:
+        result = api.evaluate(
+            run,
+            split=split,
+            checkpoint=checkpoint,
+            device=device or "auto",
+            data_root=data_root,
+            baselines=baselines and (json or not quiet),
+            notify=notify,
+        )
     checks = check_bounds(bounds, result.scalars)
     failures = [check.failure for check in checks if not check.ok]
     failure = CheckFailed("; ".join(failures), failures=failures) if failures else None
@@ -158,7 +176,8 @@ def _without_same_loss(metrics: Mapping[str, float]) -> dict[str, float]:
 
 
 def _subject(result: EvalResult) -> str:
-    return f"{result.checkpoint} checkpoint (epoch {result.epoch}), {result.split}: {result.examples:,} examples"
+    source = result.data or result.split
+    return f"{result.checkpoint} checkpoint (epoch {result.epoch}), {source}: {result.examples:,} examples"
 
 
 def _headline(result: EvalResult) -> tuple[list[str], list[list[str]]]:

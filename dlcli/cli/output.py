@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from dlcli.cli.ending import remember_run
 from dlcli.cli.streams import take_stdout_error
@@ -95,11 +95,24 @@ def print_json(value: Mapping[str, Any], *, kept: str | Path | None = None, fail
 def print_json_text(text: str, *, kept: str | Path | None = None) -> None:
     """Print JSON text on stdout without loss in any encoding; see `print_result` for `kept`."""
     _printed_json.append(True)
-    is_unicode = codecs.lookup(sys.stdout.encoding).name == "utf-8"
-    sys.stdout.write(
-        "".join(letter if _is_printable(letter, is_unicode) else _escape(letter) for letter in text) + "\n"
-    )
+    sys.stdout.write(_printable_json(text) + "\n")
     _end_result(kept)
+
+
+def print_json_file(file: IO[bytes]) -> None:
+    """Print JSON in UTF-8 from a file, like `print_json_text` in bounded memory."""
+    _printed_json.append(True)
+    for block in codecs.iterdecode(iter(lambda: file.read(1 << 20), b""), "utf-8"):
+        sys.stdout.write(_printable_json(block))
+    sys.stdout.write("\n")
+    _end_result(None)
+
+
+def _printable_json(text: str) -> str:
+    is_unicode = codecs.lookup(sys.stdout.encoding).name == "utf-8"
+    if is_unicode and text.isascii() and text.isprintable():
+        return text
+    return "".join(letter if _is_printable(letter, is_unicode) else _escape(letter) for letter in text)
 
 
 def has_printed_json() -> bool:

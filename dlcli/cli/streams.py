@@ -80,6 +80,11 @@ def open_streams() -> None:
             setattr(sys, name, _text_stream(_outputs[name], stream))
 
 
+def stdout_is_gone() -> bool:
+    """Return whether nobody reads stdout any more, or it cannot be written."""
+    return "stdout" in _outputs and _outputs["stdout"].failure is not None
+
+
 def output_errors() -> dict[str, str]:
     """Return the names of the streams that could not be written completely, with the reasons."""
     for name in _outputs:

@@ -115,7 +115,7 @@ def _list_files(path: str, folder: ClassFolder, listing: Listing) -> None:
     for entry in _scan(path):
         name = unicodedata.normalize("NFC", entry.name)
         file = File(folder, name, entry.path)
-        if _is_junk(name):
+        if is_junk(name):
             listing.junk.append(file.relative)
         elif _is_folder(entry):
             raise DataError(
@@ -132,7 +132,7 @@ def _list_entries(folder: str, part: str, listing: Listing) -> dict[str, str]:
     for entry in _scan(folder):
         name = unicodedata.normalize("NFC", entry.name)
         relative = f"{part}/{name}" if part else name
-        if _is_junk(name):
+        if is_junk(name):
             listing.junk.append(relative)
         elif not _is_folder(entry):
             listing.outside.append(relative)
@@ -159,7 +159,7 @@ def _scan(folder: str) -> Sequence[os.DirEntry[str]]:
 
 
 def _has_folders(folder: str) -> bool:
-    return any(_is_folder(entry) and not _is_junk(entry.name) for entry in _scan(folder))
+    return any(_is_folder(entry) and not is_junk(entry.name) for entry in _scan(folder))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -169,7 +169,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _is_junk(name: str) -> bool:
+def is_junk(name: str) -> bool:
+    """Return whether a file or folder is hidden or of the system."""
     return name.startswith(".") or name.lower() in _JUNK
 
 

@@ -112,14 +112,14 @@ def _read(files: Sequence[File], config: ImageFolderData) -> _Contents:
         failures = []
         for i in range(start, min(start + _CHUNK, len(files))):
             try:
-                content = _read_file(files[i].path)
+                content = read_picture_file(files[i].path)
                 pixels[i] = decode_picture(content, files[i].name, config)
                 digests[i] = hashlib.sha256(content).digest()
             except ValueError as error:
                 failures.append((i, error))
         return failures
 
-    with decoding(), ThreadPoolExecutor(_count_threads(files)) as pool:
+    with decoding(), ThreadPoolExecutor(count_threads([file.path for file in files[:_CHUNK]])) as pool:
         for i, error in itertools.chain.from_iterable(pool.map(read, range(0, len(files), _CHUNK))):
             if isinstance(error, NotAPictureError):
                 others.append(one_line(files[i].relative))
@@ -130,9 +130,9 @@ def _read(files: Sequence[File], config: ImageFolderData) -> _Contents:
     return _Contents([files[i] for i in kept], _flat(pixels, kept), sha256, unreadable, others)
 
 
-def _count_threads(files: Sequence[File]) -> int:
-    """Return 1 for small files: most of their time is Python code, which threads slow down."""
-    sizes = [os.path.getsize(file.path) for file in files[:_CHUNK] if os.path.isfile(file.path)]
+def count_threads(paths: Sequence[str]) -> int:
+    """Return the number of threads that read pictures; 1 for small files, because threads slow down Python code."""
+    sizes = [os.path.getsize(path) for path in paths[:_CHUNK] if os.path.isfile(path)]
     return min(4, os.cpu_count() or 1) if sum(sizes) > _LARGE * len(sizes) else 1
 
 
@@ -141,7 +141,7 @@ def _flat(pixels: NDArray[np.uint8], kept: Sequence[int]) -> Tensor:
     return torch.from_numpy(selected.reshape(len(kept), pixels[0].size if len(pixels) else 0))
 
 
-def _read_file(path: str) -> bytes:
+def read_picture_file(path: str) -> bytes:
     """Return the content of a file.
 
     Raises:

@@ -33,6 +33,7 @@ class EvalResult:
         metrics: Metrics as returned by `evaluate_fully`.
         baselines: Results of the baselines on the same examples, by name.
         statements: Sentences that compare the run with the baselines, and about duplicate examples in the user's data.
+        data: Name of the new data that was evaluated instead of a split.
     """
 
     run: str
@@ -43,6 +44,7 @@ class EvalResult:
     metrics: dict[str, Any]
     baselines: dict[str, dict[str, Any]]
     statements: list[str]
+    data: str | None = None
 
     @property
     def scalars(self) -> dict[str, float]:

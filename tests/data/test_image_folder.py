@@ -67,7 +67,7 @@ def test_the_result_does_not_depend_on_threads_or_the_order_of_the_file_system(m
             pass
 
     monkeypatch.setattr("dlcli.data.folders.os.scandir", Reversed)
-    monkeypatch.setattr("dlcli.data.image_folder._count_threads", lambda _: 3)
+    monkeypatch.setattr("dlcli.data.image_folder.count_threads", lambda _: 3)
     again = load()
     assert again.info == first.info
     assert torch.equal(again.train.stored, first.train.stored)

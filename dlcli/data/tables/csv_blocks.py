@@ -37,21 +37,22 @@ def fast_blocks(source: Source, layout: Layout, numbers: Collection[str]) -> Ite
     Raises:
         Unusual: If the structure is not plain; `slow_blocks` then reads the file or refuses it.
     """
-    separator = layout.separator.encode()
     width = len(layout.header)
-    if width == 1 or len(separator) != 1:
-        raise Unusual
     first, parses_numbers = True, True
     for block in source.blocks():
-        if b"\0" in block or (b"\r" in block and block.count(b"\r") != block.count(b"\r\n")):
+        if first and _has_lone_cr(block):  # the lines of the header end in another way
             raise Unusual
         plain = _without_lines(block, layout.header_end) if first else block
         parsed = [] if first or not parses_numbers else sorted(numbers)
         first = False
         if plain:
-            frame, in_step = _plain_rows(plain, separator, width, parsed)
+            frame, in_step = plain_rows(plain, layout.separator, width, parsed)
             parses_numbers = not parsed or frame[parsed[0]].dtype.is_float()  # the next block would fail too
             yield frame, in_step
+
+
+def _has_lone_cr(block: bytes) -> bool:
+    return b"\r" in block and block.count(b"\r") != block.count(b"\r\n")
 
 
 def _without_lines(block: bytes, count: int) -> bytes:
@@ -63,19 +64,26 @@ def _without_lines(block: bytes, count: int) -> bytes:
     return block[position:]
 
 
-def _plain_rows(block: bytes, separator: bytes, width: int, numbers: Sequence[str]) -> tuple[pl.DataFrame, bool]:
-    """Return the rows of a block, and whether it has neither quotes nor blank lines."""
+def plain_rows(block: bytes, separator: str, width: int, numbers: Sequence[str]) -> tuple[pl.DataFrame, bool]:
+    """Return the rows of a block, and whether it has neither quotes nor blank lines; see `fast_blocks`.
+
+    Raises:
+        Unusual: If its structure is not plain.
+    """
+    mark = separator.encode()
+    if width == 1 or len(mark) != 1 or b"\0" in block or _has_lone_cr(block):
+        raise Unusual
     if b'"' in block:
-        return _by_polars(block, separator, width), False
+        return _by_polars(block, mark, width), False
     if b"\r" in block:
         block = block.replace(b"\r\n", b"\n")
     try:
-        return _by_polars(block, separator, width, numbers), True
+        return _by_polars(block, mark, width, numbers), True
     except Unusual:  # looked for only now: it takes as long as reading
         filled = re.sub(rb"\n\n+", b"\n", block).lstrip(b"\n")
         if len(filled) == len(block):
             raise
-        frame = _frame([], width) if not filled else _by_polars(filled, separator, width)
+        frame = _frame([], width) if not filled else _by_polars(filled, mark, width)
         return frame, False
 
 

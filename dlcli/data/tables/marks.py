@@ -73,15 +73,17 @@ def _first(texts: pl.Series, chosen: pl.Series) -> str:
     return str(found[0]) if len(found) else ""
 
 
-def guess_decimal(columns: Iterable[pl.Series], missing: Collection[str]) -> str:
-    """Return the comma if the first values of a column show it; else the point."""
+def guess_decimal(columns: Iterable[pl.Series], missing: Collection[str], otherwise: str = ".") -> str:
+    """Return the mark that the first values of a column show, the comma before the point; `otherwise` if none does."""
+    mark = otherwise
     for texts in columns:
         tally = MarkTally()
-        if texts.str.contains(",", literal=True).any():
+        if texts.str.contains(r"," if otherwise == "." else r"[.,]").any():
             tally.add(texts, missing)
         if tally.shows(","):
             return ","
-    return "."
+        mark = "." if tally.shows(".") else mark
+    return mark
 
 
 def may_have_another_mark(tables: Sequence[Table], missing: Collection[str]) -> bool:

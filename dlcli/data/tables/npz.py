@@ -92,6 +92,37 @@ def read_npz(path: Path, inputs: str = "inputs", targets: str = "targets") -> Np
     return NpzArrays(file.name, values, wanted, class_names, feature_names, file.sha256)
 
 
+def read_npz_inputs(path: Path, inputs: str, targets: str) -> tuple[np.ndarray, tuple[str, ...], np.ndarray | None]:
+    """Return inputs for predictions, the names of their features, and the targets if the file has them.
+
+    The names are () if the file has none. With `class_names`, targets are class names.
+
+    Args:
+        path: Local file, written by numpy.savez or savez_compressed.
+        inputs: Name of the array of inputs.
+        targets: Name of the array of targets.
+
+    Raises:
+        DataError: If the file is no NPZ file, or an array is missing, of another type or of a length that does not fit.
+    """
+    check_path(path)
+    file = _File(path)
+    values = file.array(inputs)
+    if values.dtype.kind != "U":
+        file.check_numbers(inputs, values)
+    names = file.names(FEATURE_NAMES) if file.has(FEATURE_NAMES) and values.ndim == 2 else ()
+    if names and len(names) != values.shape[1]:
+        problem = f"has {len(names)} names for {values.shape[1]} features"
+        raise file.error(FEATURE_NAMES, problem, "save one name per feature")
+    labels = file.array(targets) if file.has(targets) else None
+    if labels is not None and len(labels) != len(values):
+        problem = f"has shape {labels.shape}, which does not fit {len(values)} inputs"
+        raise file.error(targets, problem, "save one target, or one row of targets, per input")
+    if labels is not None and file.has(CLASS_NAMES):
+        labels = file.named(targets, labels, file.names(CLASS_NAMES))
+    return values, names, labels
+
+
 def table_of_arrays(arrays: NpzArrays, target: str, options: ReadOptions) -> Table:
     """Return features and targets as the columns of a table; of pictures, the targets only.
 

@@ -38,6 +38,7 @@ class Numbers:
         numbers: Count of numbers.
         bad: Count of values that are neither numbers nor missing.
         first_bad: Row and text of the first of them.
+        bad_rows: Rows of all of them, one array per block.
         words: Texts that stand for missing values.
         reason: Why the column is no number column although its values look like numbers.
     """
@@ -48,6 +49,7 @@ class Numbers:
     numbers: int = 0
     bad: int = 0
     first_bad: tuple[int, str] = (0, "")
+    bad_rows: list[np.ndarray] = field(default_factory=list, repr=False)
     words: set[str] = field(default_factory=set)
     reason: str = ""
     grouped: bool = False
@@ -231,4 +233,5 @@ def _add_with_gaps(column: Numbers, text: pl.Series, values: pl.Series, row: int
     if len(wrong) and not column.bad:
         column.first_bad = (row + int(wrong[0]), text[int(wrong[0])].removesuffix(" (decimal point)"))
     column.bad += len(wrong)
+    column.bad_rows.append(row + wrong)
     column.append(array)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -43,27 +43,77 @@ def read_parquet(path: Path, options: ReadOptions | None = None) -> Table:
     check_path(path)
     name = one_line(str(path))
     with path.open("rb") as file:
-        if file.read(4) != b"PAR1":
-            hint = "type data.name=csv for a CSV file, or write it with DataFrame.to_parquet(FILE)"
-            raise DataError(f"{name} is not a Parquet file", hint=hint)
+        _check_start(name, file.read(4))
         file.seek(0)
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(0)
-        try:
-            with _without_panics():
-                header = list(pl.read_parquet_schema(file))
-            check_names(name, header, options)
-            wanted = [column for column in header if options.wants(column)]
-            file.seek(0)
-            with _without_panics():
-                frame = pl.read_parquet(file, columns=wanted, glob=False, hive_partitioning=False)
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-            reason = one_line(str(error).splitlines()[0] if str(error) else "damaged")
-            raise DataError(f"{name} cannot be read as Parquet: {reason}", hint="write the file again") from error
+        with _reading(name):
+            header = list(pl.read_parquet_schema(file))
+        check_names(name, header, options)
+        wanted = [column for column in header if options.wants(column)]
+        file.seek(0)
+        with _reading(name):
+            frame = pl.read_parquet(file, columns=wanted, glob=False, hive_partitioning=False)
     if not frame.height:
         raise DataError(f"{name} has no rows", hint="write a table with at least two rows")
     columns = {series.name: column_of_series(name, series, options) for series in frame}
     return Table(name, columns, frame.height, sha256, {})
+
+
+def read_parquet_names(path: Path) -> list[str]:
+    """Return the names of the columns of a Parquet file.
+
+    Raises:
+        DataError: If it is no Parquet file, or damaged.
+    """
+    import polars as pl
+
+    name = one_line(str(path))
+    check_path(path)
+    with path.open("rb") as file:
+        _check_start(name, file.read(4))
+        file.seek(0)
+        with _reading(name):
+            return list(pl.read_parquet_schema(file))
+
+
+def scan_parquet(path: Path, columns: Sequence[str], rows: int) -> Iterator[pl.DataFrame]:
+    """Yield columns of a Parquet file in parts of about `rows` rows.
+
+    Raises:
+        DataError: If the file is damaged.
+    """
+    import polars as pl
+
+    name = one_line(str(path))
+    with _reading(name):
+        scan = pl.scan_parquet(path, glob=False, hive_partitioning=False).select(list(columns))
+        parts = scan.collect_batches(chunk_size=rows, maintain_order=True)
+    while True:
+        with _reading(name):
+            part = next(parts, None)
+        if part is None:
+            return
+        yield part
+
+
+def _check_start(name: str, start: bytes) -> None:
+    if start != b"PAR1":
+        hint = "type data.name=csv for a CSV file, or write it with DataFrame.to_parquet(FILE)"
+        raise DataError(f"{name} is not a Parquet file", hint=hint)
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """Turn an error of polars into a DataError."""
+    import polars as pl
+
+    try:
+        with _without_panics():
+            yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        reason = one_line(str(error).splitlines()[0] if str(error) else "damaged")
+        raise DataError(f"{name} cannot be read as Parquet: {reason}", hint="write the file again") from error
 
 
 @contextmanager
@@ -91,19 +141,30 @@ def column_of_series(file: str, series: pl.Series, options: ReadOptions) -> Colu
     """
     import polars as pl
 
+    series = plain_series(file, series)
+    if series.dtype == pl.String:
+        return _from_texts(file, series, options)
+    if series.dtype == pl.Null:
+        return Column(series.name, "number", np.full(len(series), np.nan), (), "has no values")
+    return _from_numbers(file, series, options)
+
+
+def plain_series(file: str, series: pl.Series) -> pl.Series:
+    """Return a column as texts, numbers, booleans or nulls; categories by value, dates and times as ISO texts.
+
+    Raises:
+        DataError: If its type cannot be used.
+    """
+    import polars as pl
+
     kind = series.dtype
     if isinstance(kind, pl.Categorical | pl.Enum):
-        return _from_texts(file, series.cast(pl.String), options)
-    if kind == pl.String:
-        return _from_texts(file, series, options)
+        return series.cast(pl.String)
     if kind in (pl.Date, pl.Datetime):
         in_utc = isinstance(kind, pl.Datetime) and kind.time_zone  # local times occur twice where clocks are set back
-        series = series.dt.convert_time_zone("UTC") if in_utc else series
-        return _from_texts(file, series.dt.to_string("iso"), options)
-    if kind == pl.Null:
-        return Column(series.name, "number", np.full(len(series), np.nan), (), "has no values")
-    if kind == pl.Boolean or (kind.is_numeric() and not kind.is_decimal()):
-        return _from_numbers(file, series, options)
+        return (series.dt.convert_time_zone("UTC") if in_utc else series).dt.to_string("iso")
+    if kind in (pl.String, pl.Null, pl.Boolean) or (kind.is_numeric() and not kind.is_decimal()):
+        return series
     hint = f"convert it to numbers or texts, or type {list_setting('data.ignore', [series.name])}"
     what = "nested values" if kind.is_nested() else "decimals" if kind.is_decimal() else f"values of type {kind}"
     raise DataError(f"{file}:1: column '{shown(series.name)}' has {what}, which cannot be used", hint=hint)
@@ -115,11 +176,7 @@ def _from_numbers(file: str, series: pl.Series, options: ReadOptions) -> Column:
     forced = options.types.get(series.name)
     is_boolean = series.dtype == pl.Boolean
     if forced in ("category", "class") or (forced == "boolean" and not is_boolean):
-        known = series
-        if series.dtype.is_float():  # 0 and -0 are one category
-            missing = series.fill_nan(None)
-            known = pl.select(pl.when(missing == 0).then(missing.abs()).otherwise(missing)).to_series()
-        return _from_texts(file, known.cast(pl.String).str.strip_suffix(".0"), options)
+        return _from_texts(file, texts_of_numbers(series), options)
     note = ""
     if series.dtype.is_integer() and _largest(series) > EXACT:
         note = f"integers with more digits than a number keeps, such as {_largest(series)}"
@@ -135,6 +192,16 @@ def _from_numbers(file: str, series: pl.Series, options: ReadOptions) -> Column:
         hint = f"replace it by null in the file, or type {list_setting('data.ignore', [series.name])}"
         raise _error(file, row, series.name, str(values[row]), len(infinite) - 1, "is not a finite number", hint)
     return Column(series.name, "boolean" if is_boolean and forced != "number" else "number", values, (), note)
+
+
+def texts_of_numbers(series: pl.Series) -> pl.Series:
+    """Return numbers or booleans as texts: 3 for 3.0, one text for 0 and -0, null for NaN."""
+    import polars as pl
+
+    if series.dtype.is_float():
+        known = series.fill_nan(None)
+        series = pl.select(pl.when(known == 0).then(known.abs()).otherwise(known)).to_series()
+    return series.cast(pl.String).str.strip_suffix(".0")
 
 
 def _largest(series: pl.Series) -> int:

@@ -41,18 +41,28 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
 )
 
 
-def check_path(path: Path) -> None:
-    """Raise DataError if `path` is a URL, missing, or no regular file."""
+def check_path(path: Path, *, is_setting: bool = True) -> None:
+    """Raise DataError if `path` is a URL, missing, or no regular file.
+
+    Args:
+        path: Path of a file.
+        is_setting: Whether the user gave it as `data.path`, and not as an argument.
+    """
     name = one_line(str(path))
     if url := _URL.match(str(path)):
         scheme = url[1].lower()
+        as_setting = " as data.path" if is_setting else ""
         kind = "a cloud path" if scheme in _CLOUD else "a web address"
-        raise DataError(f"{name} is {kind}, not a file", hint="download the file, and give its path as data.path")
+        raise DataError(f"{name} is {kind}, not a file", hint=f"download the file, and give its path{as_setting}")
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError) as error:
         reason = "does not exist" if isinstance(error, FileNotFoundError) else "cannot be read"
-        hint = "check data.path, which is relative to the config; for a run whose data has moved, use --data-root DIR"
+        hint = "check the path, which is relative to the folder that you are in"
+        if is_setting:
+            hint = (
+                "check data.path, which is relative to the config; for a run whose data has moved, use --data-root DIR"
+            )
         raise DataError(f"{name} {reason}", hint=hint) from error
     if stat.S_ISREG(mode):
         return

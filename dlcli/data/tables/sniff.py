@@ -34,8 +34,17 @@ class Layout:
     header_end: int
 
 
-def find_layout(source: Source, separator: str, decimal: str, missing: Sequence[str]) -> Layout:
+def find_layout(
+    source: Source, separator: str, decimal: str, missing: Sequence[str], *, usual_decimal: str = "."
+) -> Layout:
     """Return the layout; settings other than `auto` are taken as they are.
+
+    Args:
+        source: File.
+        separator: Separator, or `auto`.
+        decimal: Decimal mark, or `auto`.
+        missing: Texts that are missing values.
+        usual_decimal: Decimal mark if it is `auto` and no value shows it.
 
     Raises:
         DataError: If no or several layouts fit, or the header has duplicate or missing names.
@@ -54,7 +63,7 @@ def find_layout(source: Source, separator: str, decimal: str, missing: Sequence[
         import polars as pl
 
         whole = [fields for fields in rows[1:] if len(fields) == len(header)]
-        decimal = guess_decimal((pl.Series(texts) for texts in zip(*whole, strict=True)), missing)
+        decimal = guess_decimal((pl.Series(texts) for texts in zip(*whole, strict=True)), missing, usual_decimal)
     return Layout(separator, decimal, header, header_end)
 
 

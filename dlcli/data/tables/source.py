@@ -76,6 +76,10 @@ class Source:
             raise DataError(message, hint="type data.encoding=auto")
         return mark or codec.name
 
+    def open_raw(self) -> io.BufferedReader:
+        """Return a reader of the bytes of the file."""
+        return self.path.open("rb")
+
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:
         """Open the file, decompress `.gz`, and set `sha256` at the end of the file.
@@ -85,7 +89,7 @@ class Source:
                 content has changed since the last reading.
         """
         try:
-            with self.path.open("rb") as raw:
+            with self.open_raw() as raw:
                 hashing = _Hashing(raw)
                 zipped = raw.peek(2)[:2] == b"\x1f\x8b"
                 yield _Bounded(self.name, gzip.GzipFile(fileobj=hashing)) if zipped else hashing  # type: ignore[misc]

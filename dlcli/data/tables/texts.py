@@ -75,7 +75,7 @@ class Texts:
         wrong = [place for place, truth in enumerate(truths) if truth is None]
         rows = np.flatnonzero(np.isin(codes, wrong))
         if len(rows):
-            raise BadTextError(int(rows[0]), order[int(codes[rows[0]])], len(rows) - 1)
+            raise BadTextError(rows, order[int(codes[rows[0]])])
         values = np.array([np.nan if truth is None else truth for truth in truths] + [np.nan])[codes]
         gaps = [text for text, truth in zip(order, truths, strict=True) if truth is not None and np.isnan(truth)]
         return Column(self.name, "boolean", values, (), f"{', '.join(gaps)} is missing here" if gaps else "")
@@ -99,11 +99,17 @@ def empty_nulls(texts: pl.Series, nulls: Collection[str]) -> pl.Series:
 
 
 class BadTextError(Exception):
-    """Value that does not fit the type that the user has typed."""
+    """Values that do not fit the type that the user has typed.
 
-    def __init__(self, row: int, text: str, more: int) -> None:
+    Args:
+        rows: Rows of all such values.
+        text: The first of them.
+    """
+
+    def __init__(self, rows: np.ndarray, text: str) -> None:
         super().__init__(text)
-        self.row, self.text, self.more = row, text, more
+        self.rows, self.text = rows, text
+        self.row, self.more = int(rows[0]), len(rows) - 1
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:

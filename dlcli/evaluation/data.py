@@ -1,0 +1,103 @@
+"""Evaluation of a run on new labelled data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from dlcli.data.splits import Split, Splits
+from dlcli.data.tables.records import shown
+from dlcli.errors import DataError
+from dlcli.evaluation.evaluate import EvalResult, evaluate_fully
+from dlcli.prediction.inputs import InputLike
+from dlcli.prediction.predict import PredictedPart, Prediction, texts_of, values_of
+from dlcli.prediction.predictor import build_predictor
+from dlcli.runs.run import RunLike, open_run
+from dlcli.runs.trained_run import CheckpointName, TrainedRun
+
+
+def evaluate_data(
+    run: RunLike | None,
+    data: InputLike,
+    *,
+    checkpoint: CheckpointName = "best",
+    notify: Callable[[str], None] = lambda text: None,
+) -> EvalResult:
+    """Return the metrics of a run on new labelled data; it needs the run folder and the data only.
+
+    Args:
+        run: Run folder or name; None selects the newest run.
+        data: Labelled examples; see `open_input`.
+        checkpoint: Checkpoint with the parameters.
+        notify: Called with a one-line message about the data.
+
+    Raises:
+        DataError: If the data cannot be used, or an example has no label or one that the model does not know.
+    """
+    opened = open_run(run)
+    saved = opened.load_checkpoint(checkpoint)
+    predictor = build_predictor(saved)
+    prediction = Prediction(predictor, data, notify=notify)
+    if not prediction.targets:
+        message = f"{prediction.input.name} has no column {predictor.targets[0]!r} with the true values"
+        raise DataError(message, hint="use `dlcli predict` for data without them")
+    inputs, targets = zip(
+        *((predictor.inputs_of(part.raw), _targets_of(prediction, part)) for part in prediction.parts()), strict=True
+    )
+    split = Split(torch.cat(inputs), torch.cat(targets))
+    nothing = split[:0]
+    trained = TrainedRun(
+        title=opened.path,
+        config=opened.config,
+        rows=opened.rows,
+        traces=opened.traces,
+        splits=Splits(predictor.info, nothing, nothing, split, predictor.input_scaling, predictor.target_scaling),
+        model=predictor.model,
+        task=predictor.task,
+        epoch=saved.epoch,
+        status=opened.status,
+        split_name="test",
+    )
+    return EvalResult(
+        run=opened.path,
+        split="data",
+        checkpoint=checkpoint,
+        epoch=saved.epoch,
+        examples=len(split),
+        metrics=evaluate_fully(trained),
+        baselines={},
+        statements=[],
+        data=prediction.input.name,
+    )
+
+
+def _targets_of(prediction: Prediction, part: PredictedPart) -> Tensor:
+    """Return the targets of a part as in training: class indices, or scaled values.
+
+    Raises:
+        DataError: If one is missing or unknown.
+    """
+    predictor = prediction.predictor
+    if predictor.info.task == "regression":
+        values = values_of(prediction, part)
+        assert values is not None
+        missing = torch.from_numpy(values).isnan().any(1)
+        if missing.any():
+            _refuse(part, int(missing.int().argmax()), "no number as its target")
+        dtype = next(predictor.model.parameters()).dtype
+        return predictor.target_scaling.apply(torch.from_numpy(values)).to(dtype)
+    places = {name: place for place, name in enumerate(predictor.info.class_names)}
+    texts = texts_of(part.rows.frame[prediction.targets[0]], prediction.input.name).to_list()
+    labels = [places.get(text, -1) for text in texts]
+    if -1 in labels:
+        row = labels.index(-1)
+        what = "no class" if texts[row] is None else f"the class '{shown(texts[row])}', which no training example has"
+        _refuse(part, row, what)
+    return torch.tensor(labels)
+
+
+def _refuse(part: PredictedPart, row: int, problem: str) -> None:
+    hint = "correct it, or delete the example; `dlcli predict` needs no true values"
+    raise DataError(f"{part.rows.place(row)}: the example has {problem}", hint=hint)

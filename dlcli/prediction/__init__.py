@@ -1,0 +1,1 @@
+"""Predictions for new data: tables, pictures and arrays, read in parts of bounded size."""

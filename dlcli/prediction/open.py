@@ -43,9 +43,14 @@ def open_input(source: InputLike, predictor: Predictor) -> Input:
     """
     if isinstance(source, str | os.PathLike):
         if str(source) == _STDIN:
-            return _open_pipe(sys.stdin.buffer, "standard input", predictor)
+            return _open_pipe(stdin(), "standard input", predictor)
         return _open_path(Path(source), predictor)
     return _open_values(source, predictor)
+
+
+def stdin() -> IO[bytes]:
+    """Return standard input as a stream of its own, which may be closed."""
+    return os.fdopen(os.dup(sys.stdin.fileno()), "rb")
 
 
 def _open_path(path: Path, predictor: Predictor) -> Input:
@@ -94,14 +99,17 @@ def _open_pipe(pipe: IO[bytes], name: str, predictor: Predictor) -> Input:
 
 
 class _Joined(io.RawIOBase):
-    """Bytes that have been read, followed by the rest of their stream."""
+    """Bytes that have been read, followed by the rest of their pipe, which is closed at its end."""
 
     def __init__(self, start: bytes, rest: IO[bytes]) -> None:
         self._start, self._rest = start, rest
 
     def read(self, size: int = -1) -> bytes:
         start, self._start = self._start, b""
-        return start or self._rest.read(size)
+        data = start or (b"" if self._rest.closed else self._rest.read(size))
+        if not data:
+            self._rest.close()
+        return data
 
 
 def _encoding(predictor: Predictor) -> str:

@@ -8,6 +8,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
 
@@ -200,7 +201,7 @@ def _whole_file(path: Path) -> Iterator[IO[bytes]]:
             return
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         with deleted_on_exit(temporary):
-            with temporary.open("wb") as file:
+            with open(temporary, "wb", opener=partial(os.open, mode=0o666)) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())

@@ -43,7 +43,8 @@ def process_state() -> dict[str, Any]:
         "denormals": float(np.float64(1e-310) * np.float64(1.0)),
         "signals": [signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)],
         # scikit-learn sets two KMP_ variables for its OpenMP when first imported
-        "environment": {name: value for name, value in os.environ.items() if not name.startswith("KMP_")},
+        # The imports of torch and polars set variables of their own.
+        "environment": {name: value for name, value in os.environ.items() if not name.startswith(("KMP_", "_RJEM_"))},
         "folder": os.getcwd(),
     }
 
@@ -131,6 +132,8 @@ def test_a_listener_that_changes_torch_settings_does_not_change_the_run(
 def calls(run: str, folder: Path) -> dict[str, Callable[[], object]]:
     loaded = dlcli.load_config("digits", [*SETTINGS, "training.epochs=1"])
     small = dlcli.load_config("digits", ["model.hidden_sizes=[3]"])
+    inputs = folder / "new.npz"
+    np.savez(inputs, inputs=np.zeros((3, 8, 8)), targets=np.array([0, 1, 2]))
     return {
         "bench": lambda: api.bench("digits", ["model.hidden_sizes=[3]"], rounds=1),
         "compare_figure": lambda: api.compare_figure([run, run], folder / "compare.png"),
@@ -138,12 +141,15 @@ def calls(run: str, folder: Path) -> dict[str, Callable[[], object]]:
         "diagnose": lambda: api.diagnose(run),
         "draw": lambda: api.draw(run, ["loss"]),
         "evaluate": lambda: api.evaluate(run, baselines=False),
+        "evaluate_data": lambda: api.evaluate_data(run, inputs),
         "explain": lambda: api.explain(small),
         "gradcheck": lambda: api.gradcheck(small),
         "list_pictures": lambda: api.list_pictures(run),
+        "load": lambda: (api.load(run).predict(np.zeros((2, 64))), api.load(run).evaluate(inputs)),
         "open_run": lambda: api.open_run(run).evaluate(baselines=False),
         "plan": lambda: api.plan(loaded),
         "predict": lambda: api.predict(run),
+        "predict_input": lambda: list(api.predict_input(run, inputs).parts()),
         "report": lambda: api.report(run),
         "resume": lambda: api.resume(run),
         "build_experiment": lambda: api.build_experiment(loaded.config),

@@ -124,6 +124,10 @@ def test_all_examples_of_the_help_run(dlcli: Callable[..., Finished], clean_plac
     Path("weather.csv").write_text(
         "wind,weather\n" + "".join(f"{i % 17},{('rain', 'sun')[i % 2]}\n" for i in range(60))
     )
+    Path("tomorrow.csv").write_text("date,wind\n2026-01-01,3\n")
+    Path("new.csv").write_text("wind,weather\n3,sun\n")
+    data = ["data.name=csv", "data.path=weather.csv", "data.target=weather"]
+    assert dlcli("train", "digits", *data, "name=weather", "training.epochs=1").code == 0
     for preset in ("digits", "moons"):
         assert dlcli("train", preset, "training.epochs=1").code == 0
     ordered = sorted(

@@ -58,6 +58,8 @@ RUNS: dict[str, Callable[[], str]] = {
     ),
     "one value": lambda: train_table("u", "model.activation=silu", "model.hidden_sizes=[33]", task="regression"),
     "three values": lambda: train_table(["u", "v", "w"], "model.activation=softplus", task="regression"),
-    "linear in float64": lambda: train_table("u", "model.hidden_sizes=[]", "training.precision=float64", task="regression"),
+    "linear in float64": lambda: train_table(
+        "u", "model.hidden_sizes=[]", "training.precision=float64", task="regression"
+    ),
     "normalized layers": lambda: train_table("y", "model.batch_norm=true", "model.hidden_sizes=[17, 9]"),
 }

@@ -23,9 +23,7 @@ from prediction.runs_to_predict import RUNS, frame, train_table
 
 
 @pytest.mark.parametrize("kind", RUNS)
-def test_a_row_has_the_same_bits_in_every_form(
-    clean_place: Path, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_row_has_the_same_bits_in_every_form(clean_place: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = dlcli.load(RUNS[kind]())
     new = frame(2 * ROWS + 7, seed=1)
     expected = model.predict(new).values
@@ -82,9 +80,7 @@ def test_a_file_has_the_same_predictions_in_blocks_of_any_size(
         assert np.array_equal(model.predict(file).values, expected), file
 
 
-@pytest.mark.parametrize(
-    ("activation", "dtype"), list(itertools.product(ACTIVATIONS, (torch.float32, torch.float64)))
-)
+@pytest.mark.parametrize(("activation", "dtype"), list(itertools.product(ACTIVATIONS, (torch.float32, torch.float64))))
 def test_products_do_not_depend_on_the_other_examples(activation: str, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     for sizes in ((5, 3), (13, 32, 1), (1, 7, 1), (50, 65, 64, 2)):

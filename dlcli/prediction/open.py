@@ -49,7 +49,7 @@ def open_input(source: InputLike, predictor: Predictor) -> Input:
 
 
 def stdin() -> IO[bytes]:
-    """Return standard input as a stream of its own, which may be closed."""
+    """Return standard input as a new stream, which may be closed."""
     return os.fdopen(os.dup(sys.stdin.fileno()), "rb")
 
 

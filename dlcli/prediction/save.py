@@ -119,7 +119,7 @@ def write_json_lines(prediction: Prediction, parts: Iterator[PredictedPart], fil
 
 
 def write_parquet(prediction: Prediction, parts: Iterator[PredictedPart], file: IO[bytes]) -> None:
-    """Write predictions as Parquet; polars pulls the parts in a thread of its own."""
+    """Write predictions as Parquet; polars takes the parts in another thread."""
     from polars.io.plugins import register_io_source
 
     first = next(parts)

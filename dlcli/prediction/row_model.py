@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812  # as all of torch's users write it
 
 from dlcli.training.threads import thread_count
 
@@ -65,21 +66,29 @@ def _padded(units: int) -> int:
 def _pad(layer: nn.Module) -> nn.Module:
     """Return a layer of padded width that computes the same."""
     if isinstance(layer, nn.Linear):
-        padded = nn.Linear(1, 1)  # its parameters are replaced
-        weight = layer.weight.new_zeros(_padded(layer.out_features), _padded(layer.in_features))
-        weight[: layer.out_features, : layer.in_features] = layer.weight.detach()
-        padded.weight = nn.Parameter(weight, requires_grad=False)
-        padded.bias = nn.Parameter(_pad_vector(layer.bias, 0.0), requires_grad=False)
-        return padded
+        return _PaddedLinear(layer)
     if isinstance(layer, nn.BatchNorm1d):
         return _Affine(layer)
     return layer
 
 
 def _pad_vector(values: Tensor, filling: float) -> Tensor:
-    padded = values.new_full((_padded(len(values)),), filling)
+    padded = values.detach().new_full((_padded(len(values)),), filling)
     padded[: len(values)] = values.detach()
     return padded
+
+
+class _PaddedLinear(nn.Module):
+    """Linear layer of padded width; nn.Linear would draw random numbers."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__()
+        self._weight = layer.weight.detach().new_zeros(_padded(layer.out_features), _padded(layer.in_features))
+        self._weight[: layer.out_features, : layer.in_features] = layer.weight.detach()
+        self._bias = _pad_vector(layer.bias, 0.0)
+
+    def forward(self, values: Tensor) -> Tensor:
+        return F.linear(values, self._weight, self._bias)
 
 
 class _Affine(nn.Module):

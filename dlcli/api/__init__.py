@@ -7,8 +7,10 @@ afterwards.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from inspect import isfunction
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from dlcli.api.arguments import checked
@@ -95,9 +97,15 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     for module, names in _MODULES.items():
         if name in names:
-            from dlcli.training.isolation import isolated_function
-
-            value = getattr(import_module(f"dlcli.{module}"), name)
-            globals()[name] = isolated_function(checked(value)) if isfunction(value) else value
+            _import_all(import_module(f"dlcli.{module}"), names)
             return globals()[name]
     raise AttributeError(f"module 'dlcli.api' has no attribute {name!r}")
+
+
+def _import_all(module: ModuleType, names: Sequence[str]) -> None:
+    """Make all names of a module public at once: importing `open_run` sets that name to the module itself."""
+    from dlcli.training.isolation import isolated_function
+
+    for name in names:
+        value = getattr(module, name)
+        globals()[name] = isolated_function(checked(value)) if isfunction(value) else value

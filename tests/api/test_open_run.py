@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,3 +38,9 @@ def test_an_open_run_gives_the_results_of_the_functions(clean_place: Path, monke
     assert set(run.plot(["loss"]).files) == {"loss"}
     with pytest.raises(UsageError, match="run 'nothing' not found"):
         dlcli.open_run("nothing")
+
+
+def test_the_class_of_open_runs_can_be_imported_before_the_function() -> None:
+    code = "from dlcli import api; api.OpenRun; print(callable(api.open_run))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "True\n"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from dlcli.config.schema import Config
+from dlcli.config.schema import Config, InitFromRun
 from dlcli.data.sources import load_splits
-from dlcli.data.splits import Split, Splits
-from dlcli.errors import UsageError
-from dlcli.model import build_mlp
+from dlcli.data.splits import DataInfo, Preprocessing, Split, Splits
+from dlcli.errors import UsageError, one_line
+from dlcli.model import LayerMatch, build_mlp, take_parameters
 from dlcli.task import Task, build_task
 from dlcli.training.arithmetic import Arithmetic, choose_arithmetic
 from dlcli.training.batches import draw_order, examples_per_batch
@@ -20,8 +20,24 @@ from dlcli.training.device import check_memory, convert_memory_errors, dtype_for
 
 
 @dataclass(frozen=True)
+class Parent:
+    """Trained model that training starts from, see `InitFromRun`.
+
+    Attributes:
+        parameters: Its parameters by their names in the state dict.
+        preprocessing: Its preprocessing, with the name of its run.
+    """
+
+    parameters: Mapping[str, Tensor]
+    preprocessing: Preprocessing
+
+
+@dataclass(frozen=True)
 class Experiment:
-    """Data, model and task of a config on its device, and the arithmetic of its training."""
+    """Data, model and task of a config on its device, and the arithmetic of its training.
+
+    `parent` is the trained model that training starts from, if there is one.
+    """
 
     config: Config
     splits: Splits
@@ -29,10 +45,15 @@ class Experiment:
     task: Task
     device: torch.device
     arithmetic: Arithmetic
+    parent: Parent | None = None
 
 
 def build_experiment(
-    config: Config, *, notify: Callable[[str], None] | None = None, splits: Splits | None = None
+    config: Config,
+    *,
+    notify: Callable[[str], None] | None = None,
+    splits: Splits | None = None,
+    parent: Parent | None = None,
 ) -> Experiment:
     """Load the data and build the model that `config` describes.
 
@@ -42,23 +63,80 @@ def build_experiment(
         config: Validated config.
         notify: Called with a one-line message before a download; None disables downloads.
         splits: Data of `config` if already loaded; None loads it.
+        parent: Trained model to start from if `model.init` names a run.
 
     Raises:
         DataError: If the data is missing, damaged or unsuitable.
         DeviceError: If the device is missing, or its memory is too small.
-        UsageError: If the model normalizes over batches and a batch has a single example.
+        UsageError: If the model normalizes over batches and a batch has a single example, no layer of the parent fits,
+            or `model.init` names a run and there is no parent.
     """
+    inherited = _inherited_preprocessing(config, parent)
     device = pick_device(config.training.device)
     dtype = dtype_for(config.training.precision, device)
-    splits = load_splits(config, notify=notify) if splits is None else splits
+    splits = load_splits(config, notify=notify, inherited=inherited) if splits is None else splits
     config, info = config.with_layout(splits.layout).with_usual_lengths(len(splits.train)), splits.info
     check_memory(config, splits, device, dtype)
     _check_batches(config, len(splits.train))
     with convert_memory_errors(config):
-        model = build_mlp(info.in_features, info.out_features, config.model, seed=config.seed, dtype=dtype).to(device)
+        model, notes = build_model(config, info, dtype, parent)
+        model, splits = model.to(device), replace(splits, notes=(*splits.notes, *notes))
         task = build_task(config, info, splits.target_scaling, splits.train.targets)
         arithmetic = choose_arithmetic(config, model, len(splits.train))
-        return Experiment(config, place_splits(splits, device, dtype), model, task, device, arithmetic)
+        return Experiment(config, place_splits(splits, device, dtype), model, task, device, arithmetic, parent)
+
+
+def _inherited_preprocessing(config: Config, parent: Parent | None) -> Preprocessing | None:
+    """Return the preprocessing to keep from the parent; None if it is fitted on the training examples.
+
+    Raises:
+        UsageError: If `model.init` names a run and there is no parent.
+    """
+    init = config.model.init
+    if not isinstance(init, InitFromRun):
+        return None
+    if parent is None:
+        message = "model.init names a run, and only the training of a run can start from another"
+        raise UsageError(message, hint="choose initial parameters, such as `model.init=default`")
+    return parent.preprocessing if init.preprocessing == "keep" else None
+
+
+def build_model(
+    config: Config, info: DataInfo, dtype: torch.dtype, parent: Parent | None
+) -> tuple[nn.Sequential, list[str]]:
+    """Return the model that training starts with, on the CPU, and notes on the layers that come from the parent.
+
+    Raises:
+        UsageError: If no layer of the parent fits.
+    """
+    model = build_mlp(info.in_features, info.out_features, config.model, seed=config.seed, dtype=dtype)
+    if parent is None:
+        return model, []
+    theirs, matches = parent.preprocessing, take_parameters(model, parent.parameters)
+    taken = sum(match.is_taken for match in matches)
+    if not taken:
+        message = f"no layer of {theirs.run} fits: {_describe_differences(matches, '')}"
+        hint = "use its model.hidden_sizes, or choose initial parameters with `model.init=default`"
+        raise UsageError(message, hint=hint)
+    new = f"; {_describe_differences(matches, ' is new')}" if taken < len(matches) else ""
+    notes = [f"{taken} of {len(matches)} layers from {theirs.run}{new}"]
+    for match, kind in ((matches[0], "feature_names"), (matches[-1], "class_names")):
+        names = getattr(theirs.info, kind)
+        if match.is_taken and names != getattr(info, kind):
+            layer, noun = ("first", "features") if kind == "feature_names" else ("last", "classes")
+            notes.append(f"the {layer} layer was trained for other {noun}: {_shortened(names)}")
+    return model, notes
+
+
+def _describe_differences(matches: Sequence[LayerMatch], verb: str) -> str:
+    """Return the layers whose shapes do not agree: `the last is new: 10 outputs instead of 3`."""
+    names = [*(f"layer {number}" for number in range(1, len(matches))), "the last"]
+    pairs = zip(names, matches, strict=True)
+    return "; ".join(f"{name}{verb}: {match.difference}" for name, match in pairs if not match.is_taken)
+
+
+def _shortened(names: Sequence[str]) -> str:
+    return ", ".join(map(one_line, names[:5])) + (" …" if len(names) > 5 else "") if names else "pixels"
 
 
 def _check_batches(config: Config, n: int) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.autograd.function import FunctionCtx
 
-from dlcli.config.schema import ModelSection
+from dlcli.config.schema import USUAL_INIT, InitFromRun, ModelSection
 
 
 class _HeavisideFunction(torch.autograd.Function):
@@ -84,16 +84,17 @@ def build_mlp(
         dtype: Data type of the parameters.
     """
     generator = Generator().manual_seed(seed)
+    init = USUAL_INIT if isinstance(config.init, InitFromRun) else config.init
     layers: list[nn.Module] = []
     sizes = (in_features, *config.hidden_sizes)
     for fan_in, fan_out in itertools.pairwise(sizes):
-        layers.append(_linear(fan_in, fan_out, config.init, generator))
+        layers.append(_linear(fan_in, fan_out, init, generator))
         if config.batch_norm:
             layers.append(nn.BatchNorm1d(fan_out))
         layers.append(ACTIVATIONS[config.activation]())
         if config.dropout > 0:
             layers.append(nn.Dropout(config.dropout))
-    layers.append(_linear(sizes[-1], out_features, config.init, generator))
+    layers.append(_linear(sizes[-1], out_features, init, generator))
     return nn.Sequential(*layers).to(dtype)
 
 
@@ -112,6 +113,69 @@ def _linear(fan_in: int, fan_out: int, init: str, generator: Generator) -> nn.Li
             if init == "normal":  # θ ~ N(0, 1) includes the biases
                 nn.init.normal_(layer.bias, generator=generator)
     return layer
+
+
+def take_parameters(model: nn.Sequential, parameters: Mapping[str, Tensor]) -> list[LayerMatch]:
+    """Copy the parameters of another model into the layers of the same shape.
+
+    Linear layers are compared by their place, first to last, each with its BatchNorm1d. Layers of another shape keep
+    their parameters.
+
+    Args:
+        model: Model to change.
+        parameters: State dict of the other model.
+
+    Returns:
+        The comparison of each Linear layer.
+    """
+    ours, theirs = _by_layer(model.state_dict()), _by_layer(parameters)
+    theirs += [{}] * (len(ours) - len(theirs))
+    matches = []
+    for layer, given in zip(ours, theirs, strict=False):
+        match = LayerMatch(tuple(layer["weight"].shape), tuple(given["weight"].shape) if given else None)
+        matches.append(match)
+        for name in layer.keys() & given.keys() if match.is_taken else ():
+            layer[name].copy_(given[name])  # tensors of a state dict share the memory of the model
+    return matches
+
+
+def _by_layer(parameters: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+    """Return the tensors of each Linear layer as `weight`, `bias`, and those of its BatchNorm1d as `norm.weight`, …."""
+    layers: list[dict[str, Tensor]] = []
+    modules = {int(name.partition(".")[0]) for name in parameters}
+    for module in map(str, sorted(modules)):
+        tensors = {name.partition(".")[2]: value for name, value in parameters.items() if name.startswith(f"{module}.")}
+        if tensors["weight"].dim() == 2:
+            layers.append(tensors)
+        else:
+            layers[-1] |= {f"norm.{name}": value for name, value in tensors.items()}
+    return layers
+
+
+@dataclass(frozen=True)
+class LayerMatch:
+    """Comparison of a Linear layer with the layer in the same place of another model.
+
+    Attributes:
+        shape: Numbers of outputs and inputs.
+        given: Those of the other model; None if it has no such layer.
+    """
+
+    shape: tuple[int, ...]
+    given: tuple[int, ...] | None
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether the shapes agree, so that the parameters were copied."""
+        return self.shape == self.given
+
+    @property
+    def difference(self) -> str:
+        """Difference of the shapes in words: `10 outputs instead of 3`."""
+        if self.given is None:
+            return "there is none in its place"
+        pairs = zip(self.shape, self.given, ("outputs", "inputs"), strict=True)
+        return " and ".join(f"{ours:,} {noun} instead of {given:,}" for ours, given, noun in pairs if ours != given)
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -48,7 +48,7 @@ def describe_run(
         ("data", f"{name}: {len(splits.train):,} train, {len(splits.val):,} val, {len(splits.test):,} test"),
         ("inputs", describe_inputs(config, splits)),
         ("task", f"{config.task}: {info.in_features:,} inputs, {outputs}; loss {config.loss.name}"),
-        ("model", f"{describe_layers(config, info)}; {count_parameters(model):,} parameters, init {config.model.init}"),
+        ("model", f"{describe_layers(config, info)}; {count_parameters(model):,} parameters, {_init(config)}"),
         ("training", _training(config, steps_per_epoch)),
         ("device", f"{describe_device(device, threads)}, {config.training.precision}; seed {config.seed}"),
     ]
@@ -86,6 +86,11 @@ def describe_layers(config: Config, info: DataInfo) -> str:
     head = "" if config.model.head == "softmax" else f", {config.model.head} head"
     batch_norm = "batch norm, " if config.model.batch_norm and config.model.hidden_sizes else ""
     return f"{sizes}, {batch_norm}{config.model.activation if config.model.hidden_sizes else 'linear'}{head}"
+
+
+def _init(config: Config) -> str:
+    init = config.model.init
+    return f"init {init}" if isinstance(init, str) else f"start from {one_line(Path(str(init.run)).name)}"
 
 
 def describe_optimizer(config: Config) -> str:

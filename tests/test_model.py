@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dlcli.config.schema import ModelSection
+from dlcli.config.schema import InitName, ModelSection
 from dlcli.model import (
     ACTIVATIONS,
     INITIALISATIONS,
@@ -39,9 +41,8 @@ def test_batch_norm_precedes_each_activation_and_is_counted() -> None:
 
 
 def test_every_activation_and_initialisation_of_the_schema_exists() -> None:
-    fields = ModelSection.model_fields
-    assert set(ACTIVATIONS) == set(fields["activation"].annotation.__args__)  # type: ignore[union-attr]
-    assert {"default", *INITIALISATIONS} == set(fields["init"].annotation.__args__)  # type: ignore[union-attr]
+    assert set(ACTIVATIONS) == set(get_args(ModelSection.model_fields["activation"].annotation))
+    assert {"default", *INITIALISATIONS} == set(get_args(InitName))
 
 
 def test_default_initialisation_is_bit_identical_to_torch() -> None:

@@ -22,6 +22,7 @@ from dlcli.runs.folder import RunFolder, RunName, find_run
 from dlcli.runs.identity import is_shaped_by_epochs
 from dlcli.runs.lock import lock_run
 from dlcli.runs.manifest import environment_changes
+from dlcli.runs.parent import find_parent
 from dlcli.runs.recorder import Recorder
 from dlcli.runs.resume import ResumePoint, check_changes, check_summary, find_resume_point, reopen_run
 from dlcli.runs.run import Run
@@ -78,7 +79,8 @@ FOUND = Place("found in the data")  # origin of settings such as the separator o
 
 def plan(source: ConfigSource, overrides: Overrides = ()) -> RunStarted:
     """Return a description of what `train` would do, without training or writing files."""
-    experiment = build_experiment(load_config(source, overrides).config)
+    loaded, parent = find_parent(load_config(source, overrides))
+    experiment = build_experiment(loaded.config, parent=parent.parent if parent else None)
     return describe_run(
         experiment.config, experiment.splits, experiment.model, experiment.device, experiment.arithmetic.threads, run=""
     )
@@ -102,6 +104,7 @@ def train(
         listeners: Callbacks.
 
     Raises:
+        ConfigError: If `model.init` names a run that does not exist.
         DataError: If the data is missing, damaged or unsuitable, or the run folder cannot be written.
         DeviceError: If the device is missing, or its memory is too small.
         DivergedError: If the loss is no longer finite; earlier checkpoints are kept.
@@ -110,11 +113,13 @@ def train(
     loaded = load_config(source, overrides)
     for note in loaded.notes:
         listeners.note(note)
-    experiment = build_experiment(loaded.config, notify=listeners.notify)
+    loaded, parent = find_parent(loaded)
+    experiment = build_experiment(loaded.config, notify=listeners.notify, parent=parent.parent if parent else None)
     found: dict[KeyPath, Place] = {("data", name): FOUND for name in experiment.splits.layout}
     loaded = replace(loaded, config=experiment.config, places={**loaded.places, **found})
     path = None if run_dir is None else Path(run_dir)
-    with begin_run(loaded, experiment.splits, experiment.device, experiment.arithmetic, sys.argv, path) as folder:
+    setup = (experiment.splits, experiment.device, experiment.arithmetic)
+    with begin_run(loaded, *setup, sys.argv, path, parent) as folder:
         return _train_in(folder, experiment, None, evaluate_test, listeners)
 
 

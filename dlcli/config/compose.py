@@ -10,7 +10,7 @@ from dlcli.config.document import read_document, read_value
 from dlcli.config.files import Source, is_path, read_source
 from dlcli.config.paths import expand_path, resolve_path
 from dlcli.config.presets import presets
-from dlcli.config.schema import path_settings, sections
+from dlcli.config.schema import is_run_setting, path_settings, sections
 from dlcli.config.suggest import all_settings
 from dlcli.config.tree import COMMAND_LINE, Document, KeyPath, Value, dotted, paths_below, set_value, value_at
 from dlcli.errors import ConfigError, Problem, UsageError
@@ -87,7 +87,8 @@ def apply_override(override: str, document: Document) -> None:
         return
     for length in range(1, len(path)):
         parent = value_at(document.tree, path[:length])
-        if parent is None:
+        gives_way = length > 1 and path[: length + 1] in all_settings()  # a name instead of a mapping of settings
+        if parent is None or (gives_way and not isinstance(parent, dict)):
             set_value(document, path[:length], {}, {path[:length]: COMMAND_LINE})
         elif not isinstance(parent, dict):
             message = f"{key} cannot be set: {dotted(path[:length])} is a single value"
@@ -120,6 +121,8 @@ def without_nulls(tree: dict[str, Value], path: KeyPath = ()) -> dict[str, Any]:
 def resolve_paths(tree: dict[str, Any], document: Document) -> list[Problem]:
     """Make the file system paths in `tree` absolute and return a problem for each path that cannot be resolved.
 
+    The name of a run stays a name, unless there is such a file or folder.
+
     Args:
         tree: Values without nulls; changed in place.
         document: Document with the location of each value, and so the folder that a path is relative to.
@@ -129,7 +132,10 @@ def resolve_paths(tree: dict[str, Any], document: Document) -> list[Problem]:
         written = value_at(tree, path)
         if isinstance(written, str):
             try:
-                tree[str(path[0])][path[-1]] = resolve_path(written, document.places[path].folder, dotted(path))
+                resolved = resolve_path(written, document.places[path].folder, dotted(path))
+                is_name = is_run_setting(path) and not os.path.exists(resolved)
+                section: Any = value_at(tree, path[:-1])
+                section[path[-1]] = expand_path(written) if is_name else resolved
             except UsageError as error:
                 problems.append(document.problem(path, error.message, error.hint))
     return problems

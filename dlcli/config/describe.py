@@ -51,7 +51,7 @@ def json_schema() -> dict[str, Any]:
     """
     schema = Config.model_json_schema()
     for name, definition in schema["$defs"].items():
-        properties = definition["properties"]
+        properties = {key: _any_of(value) for key, value in definition["properties"].items()}
         if name in ("CrossEntropyLoss", "MseLoss"):  # without a name, the task selects the loss
             definition["required"].remove("name")
         definition["properties"] = {key: _or_null(value) for key, value in properties.items()}
@@ -108,11 +108,12 @@ def explain(name: str) -> list[tuple[str, str]]:
     if is_tag:
         about += [(section_name(owner), " ".join((owner.__doc__ or "").split())) for owner in owners]
     sections = section_models(model, field)
+    is_nested = sections and len(path) > 1  # a name or a mapping with settings
     if sections:
         about += [
             (section_name(section) if len(sections) > 1 else "settings", _contents(section)) for section in sections
         ]
-    else:
+    if is_nested or not sections:
         about += [("default", _default(path, owners)), ("allowed", "" if is_tag else _allowed(model, field))]
     if len(path) == 2 and 0 < len(owners) < len(section_models(Config, str(path[0]))):
         about.append(("belongs to", f"{path[0]}.name: {', '.join(section_name(owner) for owner in owners)}"))
@@ -122,9 +123,10 @@ def explain(name: str) -> list[tuple[str, str]]:
 
 
 def _owners(path: KeyPath) -> tuple[type[BaseModel], ...]:
-    if len(path) == 1:
-        return (Config,)
-    return section_models(Config, str(path[0])) if len(path) == 2 and path[0] in Config.model_fields else ()
+    owners: tuple[type[BaseModel], ...] = (Config,)
+    for part in path[:-1]:
+        owners = tuple(inner for owner in owners for inner in section_models(owner, str(part)))
+    return owners
 
 
 def _contents(section: type[BaseModel]) -> str:
@@ -158,14 +160,23 @@ def _default(path: KeyPath, owners: list[type[BaseModel]]) -> str:
 def _allowed(model: type[BaseModel], field: str) -> str:
     """Return the allowed type and bounds of a setting in words."""
     schema = model.model_json_schema()["properties"][field]
-    options = [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
+    choices = _choices(schema)
+    options = [option for option in choices if option.get("type") != "null"]
     words = [_in_words(option) for option in options]
-    if len(options) < len(schema.get("anyOf", [schema])):
+    if len(options) < len(choices):
         words.append("null")
     return " or ".join(word for word in words if word)
 
 
+def _choices(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the schemas of a union, or the schema itself."""
+    choices: list[dict[str, Any]] = schema.get("anyOf") or schema.get("oneOf") or [schema]
+    return choices
+
+
 def _in_words(schema: dict[str, Any]) -> str:
+    if "$ref" in schema:
+        return "a mapping of settings"
     if "enum" in schema:
         return "" if len(schema["enum"]) > 2 else " or ".join(map(str, schema["enum"]))
     if "anyOf" in schema:
@@ -199,7 +210,7 @@ def usual_values(name: str) -> list[str]:
         if str(path[-1]) not in model.model_fields:
             continue
         schema = model.model_json_schema()["properties"].get(str(path[-1]), {})
-        for option in schema.get("anyOf", [schema]):
+        for option in _choices(schema):
             listed = option.get("enum", [option["const"]] if "const" in option else [])
             listed = [False, True] if option.get("type") == "boolean" else listed
             values |= dict.fromkeys(render_value(value) for value in listed)

@@ -16,6 +16,7 @@ _USUAL = {
     "data.root": "DIR",
     "data.path": "DIR",
     "model.dropout": "0.5",
+    "model.init.run": "RUN",
     "loss.class_weights": "balanced",
     "optimizer.momentum": "0.9",
     "optimizer.nesterov": "true",

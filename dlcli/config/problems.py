@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from dlcli.config.examples import example, show
 from dlcli.config.rules import violations
-from dlcli.config.schema import Config, section_models, section_name
+from dlcli.config.schema import INIT_TAGS, Config, section_models, section_name
 from dlcli.config.suggest import SOFTMAX_HINT, closest, unknown_key
 from dlcli.config.tree import Document, KeyPath, dotted, value_at
 from dlcli.errors import Problem
@@ -233,6 +233,8 @@ def _model_at(location: tuple[int | str, ...]) -> type[BaseModel] | None:
     model: type[BaseModel] = Config
     candidates: tuple[type[BaseModel], ...] = ()
     for part in location:
+        if part in INIT_TAGS:
+            continue
         if candidates:
             tagged = [member for member in candidates if section_name(member) == part]
             if not tagged:

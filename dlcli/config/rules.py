@@ -13,6 +13,7 @@ from dlcli.config.schema import (
     Config,
     DataSection,
     ImageFolderData,
+    InitFromRun,
     SgdOptimizer,
     SyntheticClassificationData,
     SyntheticRegressionData,
@@ -45,6 +46,7 @@ def violations(config: Config) -> Iterator[Violation]:
     yield from _data_rules(config.data)
     yield from _table_rules(config)
     yield from _column_rules(config.data)
+    yield from _init_rules(config.model.init)
     yield from _training_rules(config)
 
 
@@ -133,6 +135,12 @@ def _data_rules(data: DataSection) -> Iterator[Violation]:
             message = f"must be 2 for {data.pattern}. Got {data.n_classes} instead"
             hint = "use `data.pattern=spirals` for more classes"
             yield Violation(("data", "n_classes"), message, hint, ("data.pattern",))
+
+
+def _init_rules(init: str | InitFromRun) -> Iterator[Violation]:
+    if isinstance(init, InitFromRun) and init.run is None:
+        message = "is missing; it is the run to take the parameters from"
+        yield Violation(("model", "init", "run"), message, "write it like `model.init.run=RUN`", ("model",))
 
 
 def _training_rules(config: Config) -> Iterator[Violation]:

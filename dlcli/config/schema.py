@@ -10,18 +10,20 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, TypeAlias, get_args, get_origin
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    Tag,
     WithJsonSchema,
     model_validator,
 )
@@ -112,6 +114,7 @@ class Section(BaseModel):
 
 
 IS_PATH = "path"  # in the metadata of fields that hold a path, which is expanded and made absolute
+IS_RUN = "run"  # in the metadata of fields that hold a run folder, or the name of a run, which stays as it is
 
 
 def _default_name(name: str) -> BeforeValidator:
@@ -451,6 +454,41 @@ Sizes = Annotated[
 ]
 
 
+class InitFromRun(Section):
+    """Initial parameters from a trained model, layer by layer where the shapes agree; other layers are new.
+
+    New layers are drawn like `xavier_uniform`, with `seed`. The run keeps a copy of the checkpoint.
+    """
+
+    run: Annotated[str | None, IS_RUN] = None
+    """Run folder to take the parameters from, or its name under the runs folder, which selects the newest run. A
+    relative path starts at the folder of the config file."""
+    checkpoint: Literal["best", "last"] = "best"
+    """Checkpoint of that run."""
+    preprocessing: Literal["fit", "keep"] = "fit"
+    """Whether the scaling and encoding of the inputs is fitted on the new training examples, or kept from that run,
+    which needs the same features. Targets of the same name keep their scaling too."""
+    sha256: str | None = None
+    """SHA-256 of the checkpoint, which a run records; another checkpoint is then an error. null accepts every one."""
+
+
+InitName: TypeAlias = Literal[
+    "default",
+    "normal",
+    "xavier_uniform",
+    "xavier_normal",
+    "kaiming_uniform",
+    "kaiming_normal",
+    "zeros",
+]
+USUAL_INIT: InitName = "xavier_uniform"
+INIT_TAGS = ("(name)", "(settings)")  # not keys of a config: pydantic puts them into the locations of errors
+Init = Annotated[
+    Annotated[InitName, Tag(INIT_TAGS[0])] | Annotated[InitFromRun, Tag(INIT_TAGS[1])],
+    Discriminator(lambda value: INIT_TAGS[isinstance(value, dict | InitFromRun)]),
+]
+
+
 class ModelSection(Section):
     """Fully connected network: Linear, activation, Linear, activation, …, Linear."""
 
@@ -460,17 +498,9 @@ class ModelSection(Section):
         "sigmoid", "heaviside", "identity", "relu", "leaky_relu", "tanh", "gelu", "silu", "softplus"
     ] = "sigmoid"
     """Activation function after every hidden layer. `heaviside` has no useful gradient; it is for demonstrations."""
-    init: Literal[
-        "default",
-        "normal",
-        "xavier_uniform",
-        "xavier_normal",
-        "kaiming_uniform",
-        "kaiming_normal",
-        "zeros",
-    ] = "xavier_uniform"
+    init: Init = USUAL_INIT
     """Initial values of the parameters: `normal` draws all of them from N(0, 1), `default` is torch's U(±1/√fan_in).
-    The other choices set biases to 0."""
+    The other choices set biases to 0. `{run: RUN}` takes the parameters of a trained model."""
     dropout: FractionOrZero = 0.0
     """Probability of setting a hidden unit to 0 in a training step; 0 disables dropout."""
     head: Head = "softmax"
@@ -849,17 +879,54 @@ class Config(Section):
         """Return the config with settings of the data section as they were found in the files, see `AUTO_SETTINGS`."""
         return self.model_copy(update={"data": self.data.model_copy(update=dict(layout))}) if layout else self
 
+    def with_parent(self, run: str, sha256: str) -> Self:
+        """Return the config with the run folder and the checkpoint that training starts from, see `InitFromRun`."""
+        init = self.model.init
+        assert isinstance(init, InitFromRun)
+        init = init.model_copy(update={"run": run, "sha256": sha256})
+        return self.model_copy(update={"model": self.model.model_copy(update={"init": init})})
+
     def with_data_of(self, other: Config) -> Self:
         """Return the config with what another config for the same data took from it, where this one leaves it open.
 
-        These are the layout of the files, and the defaults of batch size and number of epochs.
+        These are the layout of the files, the defaults of batch size and number of epochs, and the checkpoint that a
+        name of a run stands for.
         """
         names = [
             name for name in AUTO_SETTINGS if getattr(self.data, name, None) == "auto" and hasattr(other.data, name)
         ]
         config = self.with_layout({name: getattr(other.data, name) for name in names})
+        mine, others = self.model.init, other.model.init
+        if isinstance(mine, InitFromRun) and isinstance(others, InitFromRun) and mine.sha256 is None:
+            run = mine.run if os.path.isabs(str(mine.run)) else others.run
+            config = config.with_parent(str(run), str(others.sha256))
         left_open = {"batch_size", "epochs"} - self.training.model_fields_set
         return config._with_training({name: getattr(other.training, name) for name in left_open})
+
+
+class SettingPlace(NamedTuple):
+    """Setting or section in the tree of models.
+
+    Attributes:
+        path: Keys from the top level.
+        model: Section that has it as a field.
+    """
+
+    path: tuple[str, ...]
+    model: type[BaseModel]
+
+
+@cache
+def setting_places() -> tuple[SettingPlace, ...]:
+    """Return every section and setting once for each model that has it, from the top of the config downwards."""
+    return tuple(_places_in(Config, ()))
+
+
+def _places_in(model: type[BaseModel], above: tuple[str, ...]) -> Iterator[SettingPlace]:
+    for field in model.model_fields:
+        yield SettingPlace((*above, field), model)
+        for inner in section_models(model, field):
+            yield from _places_in(inner, (*above, field))
 
 
 def section_models(model: type[BaseModel], field: str) -> tuple[type[BaseModel], ...]:
@@ -867,8 +934,12 @@ def section_models(model: type[BaseModel], field: str) -> tuple[type[BaseModel],
     if field not in model.model_fields:
         return ()
     annotation = model.model_fields[field].annotation
-    members = getattr(annotation, "__args__", (annotation,))
+    members = [_without_tag(member) for member in getattr(annotation, "__args__", (annotation,))]
     return tuple(member for member in members if isinstance(member, type) and issubclass(member, BaseModel))
+
+
+def _without_tag(member: Any) -> Any:
+    return get_args(member)[0] if get_origin(member) is Annotated else member
 
 
 def sections() -> frozenset[tuple[str | int, ...]]:
@@ -877,21 +948,21 @@ def sections() -> frozenset[tuple[str | int, ...]]:
 
 
 def is_path_setting(model: type[BaseModel], field: str) -> bool:
-    """Return whether a setting holds a file system path."""
-    return IS_PATH in model.model_fields[field].metadata
+    """Return whether a setting holds a file system path, or the name of a run."""
+    return not {IS_PATH, IS_RUN}.isdisjoint(model.model_fields[field].metadata)
 
 
 @cache
-def path_settings() -> tuple[tuple[str | int, ...], ...]:
-    """Return every setting that holds a file system path, as (section, field), each once."""
-    settings = (
-        (section, field)
-        for section in Config.model_fields
-        for model in section_models(Config, section)
-        for field in model.model_fields
-        if is_path_setting(model, field)
-    )
-    return tuple(dict.fromkeys(settings))
+def path_settings() -> tuple[tuple[str, ...], ...]:
+    """Return every setting that holds a file system path, or the name of a run, once."""
+    places = (place for place in setting_places() if is_path_setting(place.model, place.path[-1]))
+    return tuple(dict.fromkeys(place.path for place in places))
+
+
+def is_run_setting(path: tuple[str, ...]) -> bool:
+    """Return whether a setting may hold the name of a run instead of a path."""
+    models = (place.model for place in setting_places() if place.path == path)
+    return any(IS_RUN in model.model_fields[path[-1]].metadata for model in models)
 
 
 def section_name(model: type[BaseModel]) -> str:
@@ -902,9 +973,10 @@ def section_name(model: type[BaseModel]) -> str:
 def explain_setting(section: type[BaseModel], field: str) -> str:
     """Return the description of a setting, followed by its choices if it has a fixed list of them."""
     info = section.model_fields[field]
-    choices = [str(choice) for choice in get_args(info.annotation)] if get_origin(info.annotation) is Literal else []
-    if field == "schema_version":
-        choices = []
+    kinds = (info.annotation, *map(_without_tag, get_args(info.annotation)))
+    choices = [str(choice) for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+    if field == "schema_version" or (len(choices) == 1 and get_origin(info.annotation) is not Literal):
+        choices = []  # the description names a single word beside numbers
     if field == "name" and choices:  # the tag of a union: any of its members can be chosen
         unions = (section_models(Config, name) for name in Config.model_fields)
         choices = next([section_name(member) for member in members] for members in unions if section in members)

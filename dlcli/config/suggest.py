@@ -9,7 +9,7 @@ from functools import cache
 
 from pydantic import BaseModel
 
-from dlcli.config.schema import Config, section_models, section_name
+from dlcli.config.schema import Config, section_models, section_name, setting_places
 from dlcli.config.tree import KeyPath, dotted
 
 # Names that other tools (Lightning, Keras, scikit-learn, skorch, Ultralytics, Hugging Face) use for our settings.
@@ -115,7 +115,8 @@ def unknown_key(path: KeyPath, model: type[BaseModel] | None) -> tuple[str, str]
     if _normalize(key) in {_normalize(word) for word in SOFTMAX_KEYS}:
         return message, SOFTMAX_HINT
     elsewhere = [setting for setting in all_settings() if setting[-1] == key]
-    elsewhere.sort(key=lambda setting: setting[0] == "scheduler")  # last: scheduler shares names but is rarely intended
+    # Last: scheduler, which shares names but is rarely intended, and settings within settings.
+    elsewhere.sort(key=lambda setting: (setting[0] == "scheduler", len(setting)))
     if elsewhere:
         homes = " or ".join(f"`{dotted(other[:-1])}`" if other[:-1] else "the top level" for other in elsewhere)
         return message, f"`{key}` belongs under {homes}: write `{dotted(elsewhere[0])}`"
@@ -134,6 +135,7 @@ def unknown_key(path: KeyPath, model: type[BaseModel] | None) -> tuple[str, str]
 def find_setting(name: str) -> str | None:
     """Return the dotted setting with this last part, or behind this name in another tool; None if there is none."""
     settings = [path for path in all_settings() if path[-1] == name and path[:-1] != ("scheduler",)]
+    settings.sort(key=len)
     return dotted(settings[0]) if settings else OTHER_TOOLS.get(name)
 
 
@@ -149,12 +151,7 @@ def closest(word: str, choices: Sequence[str], cutoff: float = 0.5) -> str | Non
 @cache
 def all_settings() -> tuple[KeyPath, ...]:
     """Return the path of every section and setting, each once."""
-    paths: dict[KeyPath, None] = {}
-    for field in Config.model_fields:
-        paths[(field,)] = None
-        for model in section_models(Config, field):
-            paths |= dict.fromkeys((field, inner) for inner in model.model_fields)
-    return tuple(paths)
+    return tuple(dict.fromkeys(place.path for place in setting_places()))
 
 
 def _siblings(model: type[BaseModel] | None) -> Iterable[type[BaseModel]]:

@@ -142,10 +142,11 @@ def encode_splits(
     splits: Sequence[np.ndarray],
     how: Literal["none", "unit", "symmetric", "standard"],
     dtype: torch.dtype,
+    scaling: Scaling | None = None,
 ) -> tuple[Scaling, list[Tensor]]:
     """Encode and scale the examples of each split, column by column so that few values are in memory twice.
 
-    Arithmetic is float64; the scaling is fitted on the first split, and categories stay 0 and 1.
+    Arithmetic is float64. The scaling is fitted on the first split unless given, and categories stay 0 and 1.
 
     Args:
         columns: Columns in the order of `infos`; each is released once it is encoded if nothing else refers to it.
@@ -153,6 +154,7 @@ def encode_splits(
         splits: Indices of the examples of train and of the other splits.
         how: Kind of scaling, see `fit_scaling`.
         dtype: Type to round the inputs to.
+        scaling: Scaling of the features; None fits one.
 
     Returns:
         The scaling, and the inputs of each split, of shape (N, features).
@@ -162,25 +164,27 @@ def encode_splits(
     """
     encoder = Encoder(infos)
     count = len(encoder.fill)
-    shift, scale = torch.zeros(count, dtype=torch.float64), torch.ones(count, dtype=torch.float64)
+    fits = scaling is None and how != "none"
+    scaling = scaling or Scaling.identity()
+    shift, scale = (values.expand(count).clone() for values in (scaling.shift, scaling.scale))
     parts = [torch.empty(count, len(rows), dtype=dtype) for rows in splits]  # transposed: columns are contiguous
     for number, (column, info) in enumerate(zip(columns, infos, strict=True)):
         raw, span = raw_values(column, info), encoder.span(number)
-        if info.kind != "category" and how != "none":
+        if fits and info.kind != "category":
             train = torch.cat([block for _, block in _encode_blocks(encoder, number, raw, splits[0])], dim=1)
             fitted = fit_scaling(train.t(), how, jointly=False)
             shift[span], scale[span] = fitted.shift, fitted.scale
-        scaling = Scaling(shift[span], scale[span])
+        of_column = Scaling(shift[span], scale[span])
         for part, rows in zip(parts, splits, strict=True):
             for place, block in _encode_blocks(encoder, number, raw, rows):
-                scaling.put(block.t(), block.t())
+                of_column.put(block.t(), block.t())
                 part[span, place] = block
             if info.kind != "category":
                 check_range(info.name, raw[rows], part[span.start])
     inputs = []
     while parts:
         inputs.append(parts.pop(0).t().contiguous())
-    return Scaling.identity() if how == "none" else Scaling(shift, scale), inputs
+    return Scaling(shift, scale) if fits else scaling, inputs
 
 
 def _encode_blocks(encoder: Encoder, number: int, raw: np.ndarray, rows: np.ndarray) -> Iterator[tuple[slice, Tensor]]:

@@ -10,7 +10,7 @@ import torch
 
 from dlcli.config.schema import Config, NpzData
 from dlcli.data.image_folder import note_missing_classes
-from dlcli.data.splits import DataInfo, RawData, Split, Splits, make_splits
+from dlcli.data.splits import DataInfo, Preprocessing, RawData, Split, Splits, make_splits
 from dlcli.data.table_features import complete_rows
 from dlcli.data.table_source import PreparedTable, checksums, encode_table, number_labels, prepare_rows
 from dlcli.data.tables.npz import NpzArrays, read_npz, table_of_arrays, target_names
@@ -21,7 +21,7 @@ from dlcli.errors import DataError
 _OF_COLUMNS = ("features", "time", "group", "split", "unknown", "min_frequency", "max_categories")
 
 
-def load_npz(config: Config) -> Splits:
+def load_npz(config: Config, inherited: Preprocessing | None = None) -> Splits:
     """Load the NPZ files of a config as scaled splits.
 
     Raises:
@@ -30,8 +30,8 @@ def load_npz(config: Config) -> Splits:
     files, rows, targets = _read(config)
     if not files[0].has_pictures:
         del files  # the columns are copies
-        return encode_table(config, prepare_rows(config, rows, targets))
-    splits = make_splits(_load_pictures(config, files, rows, targets), config.data, config.seed)
+        return encode_table(config, prepare_rows(config, rows, targets, inherited))
+    splits = make_splits(_load_pictures(config, files, rows, targets), config.data, config.seed, inherited)
     return note_missing_classes(splits) if config.task == "classification" else splits
 
 

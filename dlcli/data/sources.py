@@ -17,7 +17,7 @@ from dlcli.data.bundled import load_diabetes, load_digits
 from dlcli.data.duplicates import describe_duplicates
 from dlcli.data.image_folder import load_image_folder, note_missing_classes
 from dlcli.data.mnist import fetch_mnist, load_mnist
-from dlcli.data.splits import MissingDataError, RawData, Splits, make_splits
+from dlcli.data.splits import MissingDataError, Preprocessing, RawData, Splits, make_splits
 from dlcli.data.synthetic import load_synthetic_classification, load_synthetic_regression
 from dlcli.errors import DeviceError
 
@@ -36,27 +36,31 @@ FETCHERS: dict[str, Callable[[Any, Callable[[str], None]], None]] = {
 }
 
 
-def load_splits(config: Config, *, notify: Callable[[str], None] | None = None) -> Splits:
+def load_splits(
+    config: Config, *, notify: Callable[[str], None] | None = None, inherited: Preprocessing | None = None
+) -> Splits:
     """Load, split and scale the data of a config.
 
     Args:
         config: Config; `data` selects the source, `seed` draws the validation split.
         notify: Called with a one-line message before a download; None disables downloads.
+        inherited: Preprocessing of a trained model to use; None fits it on the training examples.
 
     Raises:
-        DataError: If the data is missing or damaged, or has too few examples for the splits.
+        DataError: If the data is missing or damaged, has too few examples for the splits, or other features than the
+            inherited preprocessing.
         DeviceError: If the data does not fit into memory.
     """
     try:
         if isinstance(config.data, NpzData):
             from dlcli.data.npz_source import load_npz
 
-            return _note_duplicates(load_npz(config))
+            return _note_duplicates(load_npz(config, inherited))
         if isinstance(config.data, TableData):
             from dlcli.data.table_source import load_table
 
-            return _note_duplicates(load_table(config))
-        splits = make_splits(_load_raw(config.data, notify), config.data, config.seed)
+            return _note_duplicates(load_table(config, inherited))
+        splits = make_splits(_load_raw(config.data, notify), config.data, config.seed, inherited)
         return _note_duplicates(note_missing_classes(splits)) if config.data.name == "image_folder" else splits
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "allocate memory" not in str(error):

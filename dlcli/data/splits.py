@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from dlcli.config.schema import DataSection, TaskName
 from dlcli.data.encoding import ColumnInfo
 from dlcli.data.scaling import BYTES, Scaling, fit_scaling
-from dlcli.errors import DataError
+from dlcli.errors import DataError, one_line
 
 _TEST_SEED = 0  # same test split in every run, so that results are comparable
 
@@ -156,6 +156,55 @@ class RawData:
 
 
 @dataclass(frozen=True)
+class Preprocessing:
+    """Preprocessing of a trained model, to be used for other data with the same features.
+
+    Attributes:
+        run: Name of its run in messages.
+        info: Description of its data.
+        input_scaling: Scaling of its inputs.
+        target_scaling: Scaling of its targets.
+    """
+
+    run: str
+    info: DataInfo
+    input_scaling: Scaling
+    target_scaling: Scaling
+
+    def check_features(self, names: Sequence[str], image_shape: Sequence[int] | None = None) -> None:
+        """Check that the features of other data are those of the run.
+
+        Args:
+            names: Names of the columns of a table, in any order, or of the features of other data; () for pixels.
+            image_shape: (channels, height, width) if the inputs are images.
+
+        Raises:
+            DataError: If they differ.
+        """
+        expected = [column.name for column in self.info.columns] or self.info.feature_names
+        differing = [name for name in (*expected, *names) if (name in expected) != (name in names)]
+        if image_shape != self.info.image_shape:
+            there, here = (
+                f"pictures of {'×'.join(map(str, shape))}" if shape else "no pictures"
+                for shape in (self.info.image_shape, image_shape)
+            )
+            raise self.differs(f"{there} there, {here} here")
+        if differing:
+            places = [f"{one_line(name)!r} only {'there' if name in expected else 'here'}" for name in differing[:5]]
+            raise self.differs(", ".join(places))
+
+    def differs(self, difference: str) -> DataError:
+        """Return the error for data with other features than those of the run."""
+        message = f"model.init.preprocessing is keep, but the features differ from those of {self.run}: {difference}"
+        return DataError(message, hint="use the same features, or `model.init.preprocessing=fit`")
+
+    def scaling_of_targets(self, names: str) -> Scaling | None:
+        """Return the scaling of regression targets with these names; None if those of the run have other names."""
+        is_same = self.info.task == "regression" and self.info.target_name == names
+        return self.target_scaling if is_same else None
+
+
+@dataclass(frozen=True)
 class Splits:
     """Train, validation and test splits of a run, scaled by statistics of the training split.
 
@@ -190,7 +239,7 @@ class Splits:
         return replace(self, train=train, val=val, test=test)
 
 
-def make_splits(raw: RawData, config: DataSection, seed: int) -> Splits:
+def make_splits(raw: RawData, config: DataSection, seed: int, inherited: Preprocessing | None = None) -> Splits:
     """Split off validation and test examples where the data has no such split; then scale.
 
     Raises:
@@ -206,11 +255,17 @@ def make_splits(raw: RawData, config: DataSection, seed: int) -> Splits:
     elif val is None:
         val = train.select(torch.zeros(0, dtype=torch.int64))
     per_image = info.image_shape is not None  # one scale for all pixels, or one per feature
-    input_scaling = fit_scaling(train.stored, config.normalize, jointly=per_image)
-    if info.task == "regression":
-        target_scaling = fit_scaling(train.targets, config.normalize, jointly=False)
+    if inherited:
+        inherited.check_features(info.feature_names, info.image_shape)
+        if info.feature_names != inherited.info.feature_names:
+            raise inherited.differs("they have another order")
+        input_scaling, target_scaling = inherited.input_scaling, inherited.scaling_of_targets(info.target_name)
     else:
+        input_scaling, target_scaling = fit_scaling(train.stored, config.normalize, jointly=per_image), None
+    if info.task == "classification":
         target_scaling = Scaling.identity()
+    elif target_scaling is None:
+        target_scaling = fit_scaling(train.targets, config.normalize, jointly=False)
     applied = target_scaling if info.task == "regression" else None
     train, val, test = (split.scaled_by(input_scaling, applied) for split in (train, val, test))
     return Splits(info, train, val, test, input_scaling, target_scaling, notes)

@@ -10,6 +10,7 @@ from dlcli.config.render import render_value
 from dlcli.config.schema import TableData
 from dlcli.data.encoding import ColumnInfo, count_unknown
 from dlcli.data.row_splits import RowSplits
+from dlcli.data.splits import Preprocessing
 from dlcli.data.tables.rows import Kept, Rows
 from dlcli.errors import DataError
 
@@ -27,15 +28,26 @@ def column_notes(rows: Rows, names: Sequence[str]) -> list[str]:
     return [f"column {name!r}: {rows.columns[name].note}" for name in names if rows.columns[name].note]
 
 
-def unknown_notes(kept: Kept, infos: Sequence[ColumnInfo], splits: RowSplits, data: TableData) -> list[str]:
-    """Return notes on categories that training examples do not have; an error if `data.unknown` is `error`."""
-    notes, others = [], np.concatenate([splits.val, splits.test])
+def unknown_notes(
+    kept: Kept,
+    infos: Sequence[ColumnInfo],
+    splits: RowSplits,
+    data: TableData,
+    inherited: Preprocessing | None = None,
+) -> list[str]:
+    """Return notes on categories that training examples do not have; an error if `data.unknown` is `error`.
+
+    With inherited preprocessing, these are the categories that the training examples of that run do not have.
+    """
+    notes, rows, where = [], np.concatenate([splits.val, splits.test]), "val and test have categories"
+    if inherited:
+        rows, where = np.concatenate(splits), f"there are categories, encoded as in {inherited.run},"
     for info in infos:
-        counts = count_unknown(kept.column(info.name), info, others)
+        counts = count_unknown(kept.column(info.name), info, rows)
         if not counts:
             continue
         listed = ", ".join(f"{name!r} ({n:,})" for name, n in list(counts.items())[:_SHOWN])
-        message = f"column {info.name!r}: val and test have categories that no training example has: {listed}"
+        message = f"column {info.name!r}: {where} that no training example has: {listed}"
         if data.unknown == "error":
             raise DataError(message, hint="use data.unknown=warn, or data.min_frequency=2 for a shared feature")
         notes.append(f"{message}; they are 0 in every feature")

@@ -14,7 +14,7 @@ from dlcli.data.encoding import ColumnInfo, encode_splits, fit_column
 from dlcli.data.folders import natural_key
 from dlcli.data.row_splits import RowSplits, split_rows
 from dlcli.data.scaling import RangeError, Scaling, check_range, fit_scaling
-from dlcli.data.splits import DataInfo, Split, Splits
+from dlcli.data.splits import DataInfo, Preprocessing, Split, Splits
 from dlcli.data.table_features import check_categories, complete_rows, feature_names
 from dlcli.data.table_notes import class_notes, column_notes, layout_notes, unknown_notes
 from dlcli.data.tables.options import ForcedKind, name_setting
@@ -35,6 +35,7 @@ class PreparedTable:
         labels: Class of each row that is used, int64; None for regression.
         layout: Settings that were `auto` and found in the files.
         notes: Messages for the user, one line each.
+        inherited: Preprocessing of a trained model to use; None fits the scaling on the training examples.
     """
 
     rows: Rows
@@ -46,34 +47,38 @@ class PreparedTable:
     labels: np.ndarray | None
     layout: Mapping[str, str]
     notes: tuple[str, ...]
+    inherited: Preprocessing | None = None
 
 
-def load_table(config: Config) -> Splits:
+def load_table(config: Config, inherited: Preprocessing | None = None) -> Splits:
     """Load the table of a config as scaled splits; all that is learned comes from the training examples.
 
     Raises:
         DataError: If a file cannot be read, or a column cannot be used; the message has its place.
     """
-    return encode_table(config, prepare_table(config))
+    return encode_table(config, prepare_table(config, inherited))
 
 
-def prepare_table(config: Config) -> PreparedTable:
+def prepare_table(config: Config, inherited: Preprocessing | None = None) -> PreparedTable:
     """Read, check and split the table of a config; see `load_table`."""
     data = config.data
     assert isinstance(data, TableData)
     targets = (data.target,) if isinstance(data.target, str) else data.target
     kind: ForcedKind = "class" if config.task == "classification" else "number"
     kinds: dict[str, ForcedKind] = {} if data.split is None else {data.split: "category"}
-    return prepare_rows(config, read_rows(data, kinds | dict.fromkeys(targets, kind)), targets)
+    return prepare_rows(config, read_rows(data, kinds | dict.fromkeys(targets, kind)), targets, inherited)
 
 
-def prepare_rows(config: Config, rows: Rows, targets: Sequence[str]) -> PreparedTable:
+def prepare_rows(
+    config: Config, rows: Rows, targets: Sequence[str], inherited: Preprocessing | None = None
+) -> PreparedTable:
     """Check and split the rows of a table; see `load_table`.
 
     Args:
         config: Config with the settings of a table.
         rows: All rows of the files of the config.
         targets: Columns to predict.
+        inherited: See `load_splits`.
     """
     data = config.data
     assert isinstance(data, TableData)
@@ -83,14 +88,39 @@ def prepare_rows(config: Config, rows: Rows, targets: Sequence[str]) -> Prepared
     splits = split_rows(kept, data, labels, config.seed)
     for name in names:
         check_categories(rows, kept.column(name), splits.train, data)
-    infos = tuple(fit_column(kept.column(name), splits.train, data.missing, data.min_frequency) for name in names)
+    if inherited:
+        infos = _inherited_columns(kept, names, inherited)
+    else:
+        infos = tuple(fit_column(kept.column(name), splits.train, data.missing, data.min_frequency) for name in names)
     layout = _layout(data, rows)
     noted = list(dict.fromkeys([*names, *targets, *([] if data.time is None else [data.time])]))
-    notes = [*layout_notes(data, layout), *column_notes(rows, noted), *unknown_notes(kept, infos, splits, data)]
+    notes = [
+        *layout_notes(data, layout),
+        *column_notes(rows, noted),
+        *unknown_notes(kept, infos, splits, data, inherited),
+    ]
     if labels is not None:
         class_names, labels = _number_classes(kept, targets[0], class_names, labels, splits)
         notes += class_notes(class_names, labels, splits)
-    return PreparedTable(rows, kept, tuple(targets), infos, splits, class_names, labels, layout, tuple(notes))
+    return PreparedTable(
+        rows, kept, tuple(targets), infos, splits, class_names, labels, layout, tuple(notes), inherited
+    )
+
+
+def _inherited_columns(kept: Kept, names: Sequence[str], inherited: Preprocessing) -> tuple[ColumnInfo, ...]:
+    """Return the encoding of the columns in the order of the inherited preprocessing.
+
+    Raises:
+        DataError: If the columns are others, or have other types.
+    """
+    if not inherited.info.columns:
+        raise inherited.differs(f"{inherited.info.name} there, a table here")
+    inherited.check_features(names)
+    for info in inherited.info.columns:
+        kind = kept.column(info.name).kind
+        if (kind == "category") != (info.kind == "category"):
+            raise inherited.differs(f"{info.name!r} is a {info.kind} there, a {kind} here")
+    return inherited.info.columns
 
 
 def encode_table(config: Config, table: PreparedTable) -> Splits:
@@ -111,12 +141,13 @@ def encode_table(config: Config, table: PreparedTable) -> Splits:
 
 
 def _encode_table(config: Config, table: PreparedTable) -> Splits:
-    data, splits, infos, labels = config.data, table.splits, table.infos, table.labels
+    data, splits, infos, labels, inherited = config.data, table.splits, table.infos, table.labels, table.inherited
     assert isinstance(data, TableData)
     dtype = torch.float64 if config.training.precision == "float64" else torch.float32
     if labels is None:
         values = torch.from_numpy(np.column_stack([table.kept.column(name).values for name in table.targets]))
-        target_scaling = fit_scaling(values[splits.train], data.normalize, jointly=False)
+        target_scaling = inherited.scaling_of_targets(", ".join(table.targets)) if inherited else None
+        target_scaling = target_scaling or fit_scaling(values[splits.train], data.normalize, jointly=False)
         outcome, out_features = target_scaling.apply(values), len(table.targets)
         for name, column, scaled in zip(table.targets, values.t(), outcome.t(), strict=True):
             # Predictions and errors in the unit of the target are computed in the precision of training too.
@@ -126,7 +157,8 @@ def _encode_table(config: Config, table: PreparedTable) -> Splits:
         outcome = torch.from_numpy(labels)
         target_scaling, out_features = Scaling.identity(), len(table.class_names)
     columns = (table.kept.take(info.name) for info in infos)
-    scaling, inputs = encode_splits(columns, infos, splits, data.normalize, dtype)
+    kept_scaling = inherited.input_scaling if inherited else None
+    scaling, inputs = encode_splits(columns, infos, splits, data.normalize, dtype, kept_scaling)
     features = tuple(feature for info in infos for feature in info.features)
     info = DataInfo(
         name=data.name,

@@ -15,6 +15,7 @@ from dlcli.runs.files import encode_text, write_atomic, write_json
 from dlcli.runs.folder import RunFolder, create_run
 from dlcli.runs.lock import LOCK, OWNER, lock_run
 from dlcli.runs.manifest import build_manifest
+from dlcli.runs.parent import ParentFile, copy_parent
 from dlcli.runs.resolved import write_resolved
 from dlcli.training.arithmetic import Arithmetic
 
@@ -27,6 +28,7 @@ def begin_run(
     arithmetic: Arithmetic,
     command: Sequence[str],
     run_dir: Path | None = None,
+    parent: ParentFile | None = None,
 ) -> Iterator[RunFolder]:
     """Create and lock a run folder, and write the config, resolved config and manifest into it.
 
@@ -39,6 +41,7 @@ def begin_run(
         arithmetic: Choices that affect the last bits of the results.
         command: Command line that started the run.
         run_dir: Folder to create; None creates one in the runs folder.
+        parent: Checkpoint of another run that training starts from.
 
     Yields:
         The run folder, locked until the context ends.
@@ -50,6 +53,8 @@ def begin_run(
     folder = create_run(loaded.config.name, run_dir)
     with lock_run(folder.path):
         _make_checkpoints_folder(folder)
+        if parent is not None:
+            copy_parent(folder, parent)
         write_atomic(folder.config, encode_text(loaded.text))
         write_resolved(folder, loaded.config, loaded.origin)
         write_json(folder.manifest, build_manifest(loaded.config, splits, device, arithmetic, command))
@@ -60,14 +65,11 @@ def _make_checkpoints_folder(folder: RunFolder) -> None:
     """Create the checkpoints folder; accept only an empty run folder or files of a start that crashed."""
     checkpoints = folder.checkpoint("last").parent
     ours = {path.name for path in (folder.config, folder.resolved, folder.manifest, checkpoints)} | {LOCK, OWNER}
-    temporary = {f".{name}.tmp" for name in ours}
+    ours.add(folder.checkpoint("parent").name)
+    ours |= {f".{name}.tmp" for name in ours}
     try:
-        names = {path.name for path in folder.path.iterdir()}
-        if (
-            names - ours - temporary
-            or folder.manifest.exists()
-            or (checkpoints.exists() and any(checkpoints.iterdir()))
-        ):
+        names = {path.name for place in (folder.path, checkpoints) if place.exists() for path in place.iterdir()}
+        if names - ours or folder.manifest.exists():
             raise UsageError(
                 f"{folder.path} is not empty, and dlcli never overwrites a run",
                 hint="choose a new folder with `--run-dir DIR`, or continue the run with `dlcli train --resume DIR`",

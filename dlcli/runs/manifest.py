@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from dlcli.config.schema import Config
+from dlcli.config.schema import Config, InitFromRun
 from dlcli.data.splits import Splits
 from dlcli.runs.git_commit import find_commit
 from dlcli.training.arithmetic import Arithmetic
@@ -40,12 +40,21 @@ def build_manifest(
         **describe_start(command),
         "seed": config.seed,
         "data": {"name": info.name, "sha256": dict(info.checksums)},
+        **_describe_parent(config),
         "class_counts": count_classes(splits) or None,
         "world_size": 1,
         "threads": arithmetic.threads,
         "arithmetic": asdict(arithmetic),
         **describe_environment(device),
     }
+
+
+def _describe_parent(config: Config) -> dict[str, Any]:
+    """Return the run and the checkpoint that training starts from; nothing for parameters drawn at random."""
+    init = config.model.init
+    if not isinstance(init, InitFromRun):
+        return {}
+    return {"parent": {"run": str(init.run), "checkpoint": init.checkpoint, "sha256": init.sha256}}
 
 
 def count_classes(splits: Splits) -> list[int]:

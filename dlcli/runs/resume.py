@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from dlcli.config.load import LoadedConfig
-from dlcli.config.schema import Config
+from dlcli.config.schema import Config, InitFromRun
 from dlcli.errors import DataError, UsageError
 from dlcli.runs.checkpoint import Checkpoint, DamagedError
 from dlcli.runs.files import to_json, write_json
@@ -136,6 +136,8 @@ def check_changes(folder: RunFolder, old: Config, new: Config) -> None:
         EPOCHS if name == "epochs" else PATIENCE: (old_limits[name], new_limits[name])
         for name in lowered_limits(old_limits, new_limits)
     }
+    if moved := _changed_parent(old, new):
+        changes["model.init.run"] = moved
     if changes:
         lines = [
             f"  {key}: {render_setting(before)} in the run, {render_setting(after)} now"
@@ -143,6 +145,13 @@ def check_changes(folder: RunFolder, old: Config, new: Config) -> None:
         ]
         message = "\n".join([f"{folder.path} cannot continue with other settings", *lines])
         raise UsageError(message, hint=f"only {EPOCHS} and {PATIENCE} may be changed, and only raised; {hint}")
+
+
+def _changed_parent(old: Config, new: Config) -> tuple[str, str] | None:
+    """Return the old and the new run to start from if they differ; a name stands for the run that it once selected."""
+    inits = (old.model.init, new.model.init)
+    before, after = (str(init.run) if isinstance(init, InitFromRun) else "" for init in inits)
+    return (before, after) if before != after and os.path.isabs(after) else None
 
 
 def reopen_run(

@@ -36,7 +36,12 @@ def has_checkpoint(folder: RunFolder, which: Which) -> bool:
 
 
 def load_run_checkpoint(folder: RunFolder, which: Which, read_config: Callable[[], Config]) -> Checkpoint:
-    """Load a checkpoint and check that it belongs to the run.
+    """Load a checkpoint and check that it belongs to the run; see `find_run_checkpoint`."""
+    return find_run_checkpoint(folder, which, read_config)[1]
+
+
+def find_run_checkpoint(folder: RunFolder, which: Which, read_config: Callable[[], Config]) -> tuple[Path, Checkpoint]:
+    """Return path and content of a checkpoint, and check that it belongs to the run.
 
     Args:
         folder: Run folder.
@@ -67,7 +72,7 @@ def load_run_checkpoint(folder: RunFolder, which: Which, read_config: Callable[[
         if checkpoint.training is None:
             raise DataError(f"{path} contains only a model and no training state", hint="restore the file")
     check_identity(folder, path.name, checkpoint, read_config())
-    return checkpoint
+    return path, checkpoint
 
 
 def _explain_missing(folder: RunFolder) -> str:

@@ -15,6 +15,7 @@ from dlcli.errors import DataError, one_line
 from dlcli.experiment import Experiment, build_experiment
 from dlcli.runs.checkpoint import Checkpoint
 from dlcli.runs.folder import RunFolder
+from dlcli.runs.parent import load_parent
 from dlcli.runs.run import Run
 
 
@@ -59,10 +60,10 @@ def build_run_experiment(
         notify: Called with a one-line message before a download; None disables downloads.
 
     Raises:
-        DataError: If the data has changed since training, or cannot be used.
+        DataError: If the data has changed since training, or cannot be used, or the copy of the parent is damaged.
     """
     try:
-        experiment = build_experiment(config, notify=notify)
+        experiment = build_experiment(config, notify=notify, parent=load_parent(folder, config))
     except DataError as error:  # perhaps because it has changed, which says more
         old, new = _checksums(folder, saved), digest_files(config.data)
         if new and new != old:

@@ -14,7 +14,7 @@ from dlcli.config.schema import Config, SyntheticRegressionData
 from dlcli.data.splits import DataInfo, Split, Splits
 from dlcli.data.synthetic import true_function
 from dlcli.errors import DataError, UsageError
-from dlcli.experiment import Experiment
+from dlcli.experiment import Experiment, Parent
 from dlcli.runs.checkpoint import Checkpoint
 from dlcli.runs.folder import RunFolder
 from dlcli.runs.run import Run
@@ -43,6 +43,7 @@ class TrainedRun:
         epoch: Epoch of the checkpoint, counted from 1; its row is `rows[epoch - 1]` if it was logged.
         status: How training ended: finished, stopped early, interrupted, diverged or failed.
         split_name: Name of the split that plots and metrics use.
+        parent: Trained model that training started from; None if the initial parameters were drawn at random.
     """
 
     title: str
@@ -55,6 +56,7 @@ class TrainedRun:
     epoch: int
     status: str
     split_name: SplitName
+    parent: Parent | None = None
 
     @property
     def info(self) -> DataInfo:
@@ -152,6 +154,7 @@ def load_trained_run(
         epoch=saved.epoch,
         status=run.status,
         split_name=split,
+        parent=experiment.parent,
     )
 
 

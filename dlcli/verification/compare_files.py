@@ -22,7 +22,7 @@ from dlcli.verification.retrain import RetrainedRun
 
 _ENDED = ("finished", "stopped early", "interrupted", "diverged")  # the log has as many epochs as the summary
 _PARTS = ("model", "input_scaling", "target_scaling", "optimizer", "sums", "generators")
-MANIFEST_COMPARED = ("schema", "seed", "data", "class_counts", "world_size", "threads", "arithmetic")
+MANIFEST_COMPARED = ("schema", "seed", "data", "parent", "class_counts", "world_size", "threads", "arithmetic")
 _SUMMARY_NOT_COMPARED = ("seconds", "error", "output_errors")
 # These hash another file, including the versions stored in it; loading a checkpoint already checks them.
 _HASHES = ("training.best_sha256",)
@@ -162,6 +162,8 @@ def find_not_compared(folder: RunFolder, files: RunFiles) -> tuple[list[str], li
     compared = [f"checkpoints/{folder.checkpoint(name).name}" for name in files.checkpoints]
     compared += [name for name in (JSONL, CSV, TRACE, "summary.json") if (folder.path / name).exists()]
     compared += [folder.resolved.name, folder.manifest.name]
+    if "parent" in files.manifest:  # loaded and checked as the start of the retraining
+        compared.append(f"checkpoints/{folder.checkpoint('parent').name}")
     parts = {
         JSONL: f"{JSONL}: {', '.join(CLOCK)}",
         "summary.json": f"summary.json: {', '.join(_SUMMARY_NOT_COMPARED)}",

@@ -50,6 +50,7 @@ MODEL: list[dict[str, Any]] = [
     {"hidden_sizes": ()},
     {"hidden_sizes": (8, 4), "activation": "relu", "init": "kaiming_normal", "dropout": 0.25, "batch_norm": True},
     {"activation": "heaviside", "init": "normal"},
+    {"init": {"run": "some$$/run", "preprocessing": "keep"}},
 ]
 
 

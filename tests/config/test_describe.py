@@ -42,6 +42,7 @@ BEYOND_A_SCHEMA = {
     "pictures without a folder",
     "monitor without a validation split",
     "batch norm with single examples",
+    "settings of a run to start from without the run",
 }
 
 

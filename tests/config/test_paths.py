@@ -195,4 +195,5 @@ def test_every_setting_that_holds_a_path_is_marked_as_a_path() -> None:
         ("data", "target"),
     }
     paths = {("data", name) for name in ("root", "path", "train", "val", "test")}
-    assert texts - no_paths == set(path_settings()) == paths
+    assert texts - no_paths == paths
+    assert set(path_settings()) == {*paths, ("model", "init", "run")}

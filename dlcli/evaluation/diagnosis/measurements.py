@@ -19,7 +19,8 @@ from dlcli.evaluation.diagnosis.skill import (
     measure_linear_skill,
     measure_model_skill,
 )
-from dlcli.model import build_mlp, count_parameters
+from dlcli.experiment import build_model
+from dlcli.model import count_parameters
 from dlcli.runs.trained_run import TrainedRun
 from dlcli.training.evaluation import evaluate_split
 
@@ -82,7 +83,7 @@ def measure(run: TrainedRun) -> Facts:
     splits, info, task = run.splits, run.info, run.task
     train, val = splits.train.evenly_spaced(SAMPLE_EXAMPLES), splits.monitored
     dtype, device = val.dtype, val.device
-    start = build_mlp(info.in_features, info.out_features, run.config.model, seed=run.config.seed, dtype=dtype)
+    start, _ = build_model(run.config, info, dtype, run.parent)
     start, norm = start.to(device), _norm(start)
     constant, constant_fit = (_constant_metrics(run, split) for split in (val, train))
     metric = "accuracy" if info.task == "classification" else "r2"

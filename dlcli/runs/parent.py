@@ -1,0 +1,103 @@
+"""Parents of runs: trained models that training starts from, kept as a copy in the run folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dlcli.config.load import LoadedConfig
+from dlcli.config.schema import Config, InitFromRun
+from dlcli.config.tree import KeyPath, Place
+from dlcli.data.splits import Preprocessing
+from dlcli.errors import ConfigError, DataError, UsageError
+from dlcli.experiment import Parent
+from dlcli.runs.checkpoint import Checkpoint, load_checkpoint
+from dlcli.runs.files import read_file, write_atomic
+from dlcli.runs.folder import RunFolder, find_run, name_run
+from dlcli.runs.run import Run
+from dlcli.runs.run_checkpoint import find_run_checkpoint
+
+FOUND = Place("found in the run")  # origin of the SHA-256
+_RUN: KeyPath = ("model", "init", "run")
+
+
+@dataclass(frozen=True)
+class ParentFile:
+    """Checkpoint of another run that training starts from.
+
+    Attributes:
+        path: Checkpoint file in that run.
+        sha256: SHA-256 that it records.
+        parent: Its parameters and preprocessing.
+    """
+
+    path: Path
+    sha256: str
+    parent: Parent
+
+
+def find_parent(loaded: LoadedConfig) -> tuple[LoadedConfig, ParentFile | None]:
+    """Find the run that `model.init` names; None if it names none.
+
+    Returns:
+        The config with the folder of the run and the SHA-256 of its checkpoint, and the checkpoint.
+
+    Raises:
+        ConfigError: If there is no such run, with the place of the setting.
+        DataError: If its checkpoint is missing, damaged or not the recorded one.
+    """
+    init = loaded.config.model.init
+    if not isinstance(init, InitFromRun):
+        return loaded, None
+    assert init.run is not None
+    try:
+        run = Run(find_run(init.run))
+    except (UsageError, DataError) as error:
+        place = loaded.places[_RUN] if _RUN in loaded.places else loaded.places[_RUN[:2]]
+        raise ConfigError(place.file, [place.problem("model.init.run", error.message, error.hint)]) from error
+    path, checkpoint = find_run_checkpoint(run.folder, init.checkpoint, lambda: run.config)
+    if init.sha256 not in (None, checkpoint.sha256):
+        message = f"{path} is not the checkpoint of model.init.sha256: it has the SHA-256 {checkpoint.sha256}"
+        raise DataError(message, hint="restore the file, or start from it as it is with `model.init.sha256=null`")
+    folder = run.folder.path.resolve()
+    config = loaded.config.with_parent(str(folder), checkpoint.sha256)
+    places = {**loaded.places, ("model", "init", "sha256"): FOUND}
+    found = ParentFile(path, checkpoint.sha256, _parent(config, checkpoint))
+    return replace(loaded, config=config, places=places), found
+
+
+def copy_parent(folder: RunFolder, found: ParentFile) -> None:
+    """Copy the checkpoint of the parent into a new run folder.
+
+    Raises:
+        DataError: If the file cannot be copied, or has changed since it was found.
+    """
+    copy = folder.checkpoint("parent")
+    write_atomic(copy, read_file(found.path))
+    if load_checkpoint(copy).sha256 != found.sha256:
+        raise DataError(f"{found.path} has changed in this moment", hint="wait until its run has ended, and try again")
+
+
+def load_parent(folder: RunFolder, config: Config) -> Parent | None:
+    """Load the copy of the parent of a run; None if the run has no parent.
+
+    Raises:
+        DataError: If the copy is missing, damaged or not the checkpoint that the run started from.
+    """
+    init = config.model.init
+    if not isinstance(init, InitFromRun):
+        return None
+    path = folder.checkpoint("parent")
+    checkpoint = load_checkpoint(path)
+    if checkpoint.sha256 != init.sha256:
+        message = f"{path} is not the checkpoint that the run started from: its SHA-256 differs from the recorded one"
+        raise DataError(message, hint="restore the file, or train again")
+    return _parent(config, checkpoint)
+
+
+def _parent(config: Config, checkpoint: Checkpoint) -> Parent:
+    init = config.model.init
+    assert isinstance(init, InitFromRun)
+    name = name_run(str(init.run), Path(str(init.run)).parent.name)
+    preprocessing = Preprocessing(name, checkpoint.info, checkpoint.input_scaling, checkpoint.target_scaling)
+    return Parent(checkpoint.parameters, preprocessing)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from dlcli.api.array_data import ArrayData, array_file, load_with_arrays
 from dlcli.config.load import ConfigSource, LoadedConfig, Overrides, load_config
 from dlcli.config.paths import as_argument
 from dlcli.config.schema import Config
@@ -90,6 +91,7 @@ def train(
     source: ConfigSource,
     overrides: Overrides = (),
     *,
+    data: ArrayData | None = None,
     run_dir: str | os.PathLike[str] | None = None,
     evaluate_test: bool = False,
     listeners: Listeners = NO_LISTENERS,
@@ -99,6 +101,10 @@ def train(
     Args:
         source: YAML file, name of a preset, settings as a dict, or a config from `load_config`.
         overrides: See `load_config`; not with a loaded config.
+        data: Inputs and targets, or a mapping of `inputs`, `targets` and optionally `feature_names` and `class_names`,
+            that replace the data of the config and become a file of the run. They are arrays of NumPy or torch, or
+            data frames. Inputs have shape (N, features), or are pictures of shape (N, H, W) or (N, H, W, C) with bytes
+            or with numbers from 0 to 1. Targets are labels or values. Not with a loaded config.
         run_dir: Path of the run folder; None creates one under the runs folder.
         evaluate_test: Whether to evaluate the best checkpoint on the test split afterwards.
         listeners: Callbacks.
@@ -110,17 +116,18 @@ def train(
         DivergedError: If the loss is no longer finite; earlier checkpoints are kept.
         Interrupted: If `listeners.should_stop` returns a signal number.
     """
-    loaded = load_config(source, overrides)
-    for note in loaded.notes:
-        listeners.note(note)
-    loaded, parent = find_parent(loaded)
-    experiment = build_experiment(loaded.config, notify=listeners.notify, parent=parent.parent if parent else None)
-    found: dict[KeyPath, Place] = {("data", name): FOUND for name in experiment.splits.layout}
-    loaded = replace(loaded, config=experiment.config, places={**loaded.places, **found})
     path = None if run_dir is None else Path(run_dir)
-    setup = (experiment.splits, experiment.device, experiment.arithmetic)
-    with begin_run(loaded, *setup, sys.argv, path, parent) as folder:
-        return _train_in(folder, experiment, None, evaluate_test, listeners)
+    with array_file(data) as arrays:
+        loaded = load_with_arrays(source, overrides, arrays)
+        for note in loaded.notes:
+            listeners.note(note)
+        loaded, parent = find_parent(loaded)
+        experiment = build_experiment(loaded.config, notify=listeners.notify, parent=parent.parent if parent else None)
+        found: dict[KeyPath, Place] = {("data", name): FOUND for name in experiment.splits.layout}
+        loaded = replace(loaded, config=experiment.config, places={**loaded.places, **found})
+        setup = (experiment.splits, experiment.device, experiment.arithmetic)
+        with begin_run(loaded, *setup, sys.argv, path, parent, arrays) as folder:
+            return _train_in(folder, experiment, None, evaluate_test, listeners)
 
 
 def resume(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ import torch
 from dlcli.config.load import LoadedConfig
 from dlcli.data.splits import Splits
 from dlcli.errors import DataError, UsageError
-from dlcli.runs.files import encode_text, write_atomic, write_json
+from dlcli.runs.files import encode_text, read_file, write_atomic, write_json
 from dlcli.runs.folder import RunFolder, create_run
 from dlcli.runs.lock import LOCK, OWNER, lock_run
 from dlcli.runs.manifest import build_manifest
@@ -29,6 +30,7 @@ def begin_run(
     command: Sequence[str],
     run_dir: Path | None = None,
     parent: ParentFile | None = None,
+    arrays: Path | None = None,
 ) -> Iterator[RunFolder]:
     """Create and lock a run folder, and write the config, resolved config and manifest into it.
 
@@ -42,6 +44,7 @@ def begin_run(
         command: Command line that started the run.
         run_dir: Folder to create; None creates one in the runs folder.
         parent: Checkpoint of another run that training starts from.
+        arrays: NPZ file that becomes part of the run, and is deleted.
 
     Yields:
         The run folder, locked until the context ends.
@@ -55,6 +58,10 @@ def begin_run(
         _make_checkpoints_folder(folder)
         if parent is not None:
             copy_parent(folder, parent)
+        if arrays is not None:
+            write_atomic(folder.data, read_file(arrays))
+            arrays.unlink()
+            loaded = replace(loaded, config=loaded.config.with_layout({"path": str(folder.data.resolve())}))
         write_atomic(folder.config, encode_text(loaded.text))
         write_resolved(folder, loaded.config, loaded.origin)
         write_json(folder.manifest, build_manifest(loaded.config, splits, device, arithmetic, command))
@@ -65,7 +72,7 @@ def _make_checkpoints_folder(folder: RunFolder) -> None:
     """Create the checkpoints folder; accept only an empty run folder or files of a start that crashed."""
     checkpoints = folder.checkpoint("last").parent
     ours = {path.name for path in (folder.config, folder.resolved, folder.manifest, checkpoints)} | {LOCK, OWNER}
-    ours.add(folder.checkpoint("parent").name)
+    ours |= {folder.data.name, folder.checkpoint("parent").name}
     ours |= {f".{name}.tmp" for name in ours}
     try:
         names = {path.name for place in (folder.path, checkpoints) if place.exists() for path in place.iterdir()}

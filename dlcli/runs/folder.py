@@ -16,7 +16,7 @@ from dlcli.config.paths import expand_path
 from dlcli.errors import DataError, DlcliError, UsageError
 from dlcli.runs.files import read_json, sync_folder
 
-MANIFEST, SUMMARY = "manifest.json", "summary.json"
+MANIFEST, SUMMARY, DATA = "manifest.json", "summary.json", "data.npz"
 _ENDED = ("finished", "stopped early", "diverged")  # not interrupted: such a run has more to train
 
 
@@ -58,6 +58,11 @@ class RunFolder:
     def summary(self) -> Path:
         """Results of the run; missing during training."""
         return self.path / SUMMARY
+
+    @property
+    def data(self) -> Path:
+        """Arrays that training was given in Python; missing in other runs."""
+        return self.path / DATA
 
     @property
     def baselines(self) -> Path:

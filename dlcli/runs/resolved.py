@@ -16,7 +16,7 @@ _PLACES: dict[str, KeyPath] = {"epochs": ("training", "epochs"), "patience": ("e
 
 
 def write_resolved(folder: RunFolder, config: Config, origin: Callable[[KeyPath], str]) -> None:
-    """Write resolved.yaml.
+    """Write resolved.yaml, with the path of data in the run folder relative to it.
 
     Args:
         folder: Run folder.
@@ -26,7 +26,7 @@ def write_resolved(folder: RunFolder, config: Config, origin: Callable[[KeyPath]
     Raises:
         DataError: If the file cannot be written.
     """
-    text = render_yaml(config, lambda _section, _field, path: origin(path))
+    text = render_yaml(_with_relative_data(folder, config), lambda _section, _field, path: origin(path))
     write_atomic(folder.resolved, encode_text(f"# Every setting of this run, and where it came from.\n{text}"))
 
 
@@ -41,7 +41,8 @@ def record_limits(folder: RunFolder, resolved: LoadedConfig, limits: Mapping[str
     Raises:
         DataError: If the file cannot be written.
     """
-    config, origins = resolved.config, read_origins(resolved.config, resolved.text)
+    config = resolved.config
+    origins = read_origins(_with_relative_data(folder, config), resolved.text)
     for name, (section, field) in _PLACES.items():
         part = getattr(config, str(section))
         if getattr(part, str(field)) != limits[name]:
@@ -50,3 +51,9 @@ def record_limits(folder: RunFolder, resolved: LoadedConfig, limits: Mapping[str
             origins[f"{section}.{field}"] = _RAISED
     if config != resolved.config:
         write_resolved(folder, config, lambda path: origins.get(".".join(map(str, path)), ""))
+
+
+def _with_relative_data(folder: RunFolder, config: Config) -> Config:
+    """Return the config with the path of data in the run folder relative to it, so that the run can be moved."""
+    is_inside = getattr(config.data, "path", None) == str(folder.data.resolve())
+    return config.with_layout({"path": folder.data.name}) if is_inside else config

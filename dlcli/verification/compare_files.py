@@ -162,6 +162,7 @@ def find_not_compared(folder: RunFolder, files: RunFiles) -> tuple[list[str], li
     compared = [f"checkpoints/{folder.checkpoint(name).name}" for name in files.checkpoints]
     compared += [name for name in (JSONL, CSV, TRACE, "summary.json") if (folder.path / name).exists()]
     compared += [folder.resolved.name, folder.manifest.name]
+    compared += [folder.data.name] if folder.data.name in files.manifest["data"]["sha256"] else []
     if "parent" in files.manifest:  # loaded and checked as the start of the retraining
         compared.append(f"checkpoints/{folder.checkpoint('parent').name}")
     parts = {

@@ -29,6 +29,7 @@ _EXAMPLES = {
     "folder": "'pictures'",
     "indices": "[0, 7]",
     "listeners": "Listeners()",
+    "log": "['tensorboard']",
     "name": "'learning-rate'",
     "names": "['loss', 'confusion']",
     "notify": "print",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from dlcli.runs.recorder import Recorder
 from dlcli.runs.resume import ResumePoint, check_changes, check_summary, find_resume_point, reopen_run
 from dlcli.runs.run import Run
 from dlcli.runs.run_data import build_run_experiment
+from dlcli.runs.tensorboard import LogName, TensorBoardLog, check_packages, logs_to_continue
 from dlcli.runs.trained_run import check_position
 from dlcli.training.device import convert_memory_errors
 from dlcli.training.evaluation import evaluate_split
@@ -94,6 +96,7 @@ def train(
     data: ArrayData | None = None,
     run_dir: str | os.PathLike[str] | None = None,
     evaluate_test: bool = False,
+    log: Sequence[LogName] = (),
     listeners: Listeners = NO_LISTENERS,
 ) -> TrainResult:
     """Train the model of a config and save a run folder.
@@ -107,6 +110,7 @@ def train(
             or with numbers from 0 to 1. Targets are labels or values. Not with a loaded config.
         run_dir: Path of the run folder; None creates one under the runs folder.
         evaluate_test: Whether to evaluate the best checkpoint on the test split afterwards.
+        log: Further logs in the run folder: `tensorboard`.
         listeners: Callbacks.
 
     Raises:
@@ -116,6 +120,7 @@ def train(
         DivergedError: If the loss is no longer finite; earlier checkpoints are kept.
         Interrupted: If `listeners.should_stop` returns a signal number.
     """
+    check_packages(log)
     path = None if run_dir is None else Path(run_dir)
     with array_file(data) as arrays:
         loaded = load_with_arrays(source, overrides, arrays)
@@ -127,7 +132,7 @@ def train(
         loaded = replace(loaded, config=experiment.config, places={**loaded.places, **found})
         setup = (experiment.splits, experiment.device, experiment.arithmetic)
         with begin_run(loaded, *setup, sys.argv, path, parent, arrays) as folder:
-            return _train_in(folder, experiment, None, evaluate_test, listeners)
+            return _train_in(folder, experiment, None, evaluate_test, log, listeners)
 
 
 def resume(
@@ -135,6 +140,7 @@ def resume(
     changes: LoadedConfig | Overrides = (),
     *,
     evaluate_test: bool = False,
+    log: Sequence[LogName] = (),
     listeners: Listeners = NO_LISTENERS,
 ) -> TrainResult:
     """Resume a run from its last checkpoint, bit-identical to an uninterrupted run.
@@ -144,6 +150,7 @@ def resume(
         changes: Overrides of the run's config, see `load_config`, or a loaded config to continue with. Only settings
             that do not affect results may differ, and `training.epochs` and `early_stopping.patience` may be higher.
         evaluate_test: Whether to evaluate the best checkpoint on the test split afterwards.
+        log: Further logs in the run folder: `tensorboard`; a log that the run has is continued anyway.
         listeners: Callbacks.
 
     Returns:
@@ -158,6 +165,7 @@ def resume(
         Interrupted: If `listeners.should_stop` returns a signal number.
     """
     folder = find_run(run)
+    log = logs_to_continue(folder, log, listeners.note)
     with lock_run(folder.path):
         original = load_config(folder.resolved)
         loaded = changes if isinstance(changes, LoadedConfig) else load_config(folder.resolved, changes)
@@ -178,7 +186,7 @@ def resume(
                 f"{name} was {before} and is now {current}: the last bits may differ from an uninterrupted run"
             )
         reopen_run(folder, original, loaded.config, point, experiment.device, sys.argv)
-        return _train_in(folder, experiment, point, evaluate_test, listeners)
+        return _train_in(folder, experiment, point, evaluate_test, log, listeners)
 
 
 def _find_end(folder: RunFolder, point: ResumePoint, config: Config) -> str | None:
@@ -209,7 +217,12 @@ def _find_end(folder: RunFolder, point: ResumePoint, config: Config) -> str | No
 
 
 def _train_in(
-    folder: RunFolder, experiment: Experiment, point: ResumePoint | None, evaluate_test: bool, listeners: Listeners
+    folder: RunFolder,
+    experiment: Experiment,
+    point: ResumePoint | None,
+    evaluate_test: bool,
+    log: Sequence[LogName],
+    listeners: Listeners,
 ) -> TrainResult:
     """Train in a locked run folder, from the first epoch or from `point`."""
     config, splits = experiment.config, experiment.splits
@@ -222,9 +235,13 @@ def _train_in(
     listeners.listen(started)
     with convert_memory_errors(config), stop_requests(listeners) as should_stop:
         fit = Fit(experiment.model, experiment.task, splits, config, state)
+        rows = point.rows if point else ()
+        boards = [TensorBoardLog(folder, config, rows, listeners.note) for _ in log]
         with Recorder(folder, fit, splits, config, point) as recorder:
             for event in fit:
                 recorder.handle(event)
+                for board in boards:
+                    board.handle(event)
                 if signum := listeners.emit(event) or should_stop():
                     position = _describe_position(fit, started)
                     hint = f"`dlcli train --resume {as_argument(str(folder.path))}` continues from there"
@@ -235,6 +252,8 @@ def _train_in(
 
         draw_after_training(Run(folder), experiment, listeners.note)
     result = _train_result(folder, experiment, evaluate_test)
+    for board in boards:
+        board.finish(folder.read_summary(), fit.position.step)
     recovered = tuple(point.notes) if point else ()
     return replace(
         result,

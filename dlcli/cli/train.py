@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -59,6 +59,10 @@ def train_command(
     evaluate_test: Annotated[
         bool, typer.Option("--eval", help="Evaluate the best checkpoint on the test split after training.")
     ] = False,
+    log: Annotated[
+        Literal["tensorboard"] | None,
+        typer.Option("--log", help="Write another log, into the folder of the run: tensorboard."),
+    ] = None,
     json: JsonOption = False,
     _format: FormatOption = "text",
     quiet: QuietOption = False,
@@ -85,11 +89,12 @@ def train_command(
 
     from dlcli import api
 
+    logs = () if log is None else (log,)
     with open_listeners(progress, quiet=quiet) as listeners:
         if resume is None:
-            result = api.train(loaded, run_dir=run_dir, evaluate_test=evaluate_test, listeners=listeners)
+            result = api.train(loaded, run_dir=run_dir, evaluate_test=evaluate_test, log=logs, listeners=listeners)
         else:
-            result = api.resume(resume, loaded, evaluate_test=evaluate_test, listeners=listeners)
+            result = api.resume(resume, loaded, evaluate_test=evaluate_test, log=logs, listeners=listeners)
     if json:
         print_json(_json_object(result), kept=result.run)
     else:

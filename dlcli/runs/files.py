@@ -100,8 +100,17 @@ def append_text(path: Path, text: str) -> None:
     Raises:
         DataError: If the text cannot be written completely.
     """
+    append_bytes(path, encode_text(text))
+
+
+def append_bytes(path: Path, content: bytes) -> None:
+    """Append bytes to a file without syncing it to disk.
+
+    Raises:
+        DataError: If the bytes cannot be written completely.
+    """
     try:
-        _write(path, encode_text(text), os.O_APPEND, sync=False)
+        _write(path, content, os.O_APPEND, sync=False)
     except OSError as error:
         raise _cannot_write(path, error) from error
 

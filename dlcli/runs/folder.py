@@ -65,6 +65,11 @@ class RunFolder:
         return self.path / DATA
 
     @property
+    def tensorboard(self) -> Path:
+        """Folder with the log for TensorBoard; missing without `--log tensorboard`."""
+        return self.path / "tensorboard"
+
+    @property
     def baselines(self) -> Path:
         """Metrics of the baselines on the data of the run; missing until first computed."""
         return self.path / "baselines.json"

@@ -18,6 +18,7 @@ from dlcli.errors import DivergedError, Interrupted
 from dlcli.evaluation.evaluate import evaluate_best
 from dlcli.experiment import Experiment, build_experiment
 from dlcli.overview import describe_run
+from dlcli.reporters.notebook import notebook_listeners
 from dlcli.runs.begin import begin_run
 from dlcli.runs.files import write_json
 from dlcli.runs.folder import RunFolder, RunName, find_run
@@ -35,7 +36,7 @@ from dlcli.training.device import convert_memory_errors
 from dlcli.training.evaluation import evaluate_split
 from dlcli.training.events import RunStarted
 from dlcli.training.fit import Fit
-from dlcli.training.listeners import NO_LISTENERS, Listeners, stop_requests
+from dlcli.training.listeners import Listeners, stop_requests
 
 LONG_SECONDS = 10.0  # training time from which `plots: auto` draws pictures, which takes 1 to 2 s
 
@@ -97,7 +98,7 @@ def train(
     run_dir: str | os.PathLike[str] | None = None,
     evaluate_test: bool = False,
     log: Sequence[LogName] = (),
-    listeners: Listeners = NO_LISTENERS,
+    listeners: Listeners | None = None,
 ) -> TrainResult:
     """Train the model of a config and save a run folder.
 
@@ -111,7 +112,7 @@ def train(
         run_dir: Path of the run folder; None creates one under the runs folder.
         evaluate_test: Whether to evaluate the best checkpoint on the test split afterwards.
         log: Further logs in the run folder: `tensorboard`.
-        listeners: Callbacks.
+        listeners: Callbacks; None shows the progress in a notebook, and nothing elsewhere.
 
     Raises:
         ConfigError: If `model.init` names a run that does not exist.
@@ -122,7 +123,7 @@ def train(
     """
     check_packages(log)
     path = None if run_dir is None else Path(run_dir)
-    with array_file(data) as arrays:
+    with notebook_listeners(listeners) as listeners, array_file(data) as arrays:
         loaded = load_with_arrays(source, overrides, arrays)
         for note in loaded.notes:
             listeners.note(note)
@@ -141,7 +142,7 @@ def resume(
     *,
     evaluate_test: bool = False,
     log: Sequence[LogName] = (),
-    listeners: Listeners = NO_LISTENERS,
+    listeners: Listeners | None = None,
 ) -> TrainResult:
     """Resume a run from its last checkpoint, bit-identical to an uninterrupted run.
 
@@ -151,7 +152,7 @@ def resume(
             that do not affect results may differ, and `training.epochs` and `early_stopping.patience` may be higher.
         evaluate_test: Whether to evaluate the best checkpoint on the test split afterwards.
         log: Further logs in the run folder: `tensorboard`; a log that the run has is continued anyway.
-        listeners: Callbacks.
+        listeners: Callbacks; None shows the progress in a notebook, and nothing elsewhere.
 
     Returns:
         The result. `steps_trained` is 0 if the run is already complete: all epochs are done, or early stopping ended it
@@ -165,8 +166,8 @@ def resume(
         Interrupted: If `listeners.should_stop` returns a signal number.
     """
     folder = find_run(run)
-    log = logs_to_continue(folder, log, listeners.note)
-    with lock_run(folder.path):
+    with notebook_listeners(listeners) as listeners, lock_run(folder.path):
+        log = logs_to_continue(folder, log, listeners.note)
         original = load_config(folder.resolved)
         loaded = changes if isinstance(changes, LoadedConfig) else load_config(folder.resolved, changes)
         loaded = replace(loaded, config=loaded.config.with_data_of(original.config))

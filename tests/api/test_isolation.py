@@ -7,6 +7,7 @@ import random
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import dlcli
 from dlcli import api
 from dlcli.errors import DataError
 
+INPUTS, LABELS = np.arange(200.0).reshape(50, 4) % 7, np.arange(50) % 2
 SETTINGS = ["training.epochs=2", "model={hidden_sizes: [9], dropout: 0.2}", "plots=never"]
 
 
@@ -41,9 +43,8 @@ def process_state() -> dict[str, Any]:
         ],
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "denormals": float(np.float64(1e-310) * np.float64(1.0)),
-        "signals": [signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)],
-        # scikit-learn sets two KMP_ variables for its OpenMP when first imported
-        # The imports of torch and polars set variables of their own.
+        "signals": {signum: signal.getsignal(signum) for signum in signal.valid_signals()},
+        # When first imported, scikit-learn sets two KMP_ variables for its OpenMP, and polars one for its allocator.
         "environment": {name: value for name, value in os.environ.items() if not name.startswith(("KMP_", "_RJEM_"))},
         "folder": os.getcwd(),
     }
@@ -146,6 +147,7 @@ def calls(run: str, folder: Path) -> dict[str, Callable[[], object]]:
         "gradcheck": lambda: api.gradcheck(small),
         "list_pictures": lambda: api.list_pictures(run),
         "load": lambda: (api.load(run).predict(np.zeros((2, 64))), api.load(run).evaluate(inputs)),
+        "load_config": lambda: api.load_config("digits", SETTINGS),
         "open_run": lambda: api.open_run(run).evaluate(baselines=False),
         "plan": lambda: api.plan(loaded),
         "predict": lambda: api.predict(run),
@@ -154,21 +156,48 @@ def calls(run: str, folder: Path) -> dict[str, Callable[[], object]]:
         "resume": lambda: api.resume(run),
         "build_experiment": lambda: api.build_experiment(loaded.config),
         "study": None,  # type: ignore[dict-item]  # takes a minute; training is covered above
-        "train": lambda: api.train(loaded, run_dir=folder / "train"),
+        "train": lambda: [
+            api.train(loaded, run_dir=folder / "train", evaluate_test=True),
+            api.train({"plots": "always"}, {"training.epochs": 1}, data=(INPUTS, LABELS), run_dir=folder / "arrays"),
+        ],
         "verify": lambda: api.verify(run),
     }
 
 
 def test_every_public_function_restores_the_process_state(clean_place: Path) -> None:
     run = dlcli.train(dlcli.load_config("digits", SETTINGS), run_dir=clean_place / "run").run
-    functions = {name for name in api.__all__ if name[0].islower()} - {"load_config"}
-    assert set(calls(run, clean_place)) == functions
+    functions = {name for name in api.__all__ if name[0].islower()}
+    assert functions | {"__version__"} >= set(dlcli.__all__), "all are imported from dlcli.api"
+    assert set(calls(run, clean_place)) == functions, "a new function needs a call"
     for name, call in calls(run, clean_place).items():
         assert hasattr(getattr(api, name), "__wrapped__"), name
         if call is not None:
             before = process_state()
             call()
             assert process_state() == before, name
+
+
+def test_every_method_of_an_open_run_restores_the_process_state(clean_place: Path) -> None:
+    run = api.open_run(dlcli.train("digits", SETTINGS, run_dir=clean_place / "run"))
+    options: dict[str, dict[str, Any]] = {
+        "diagnose": {},
+        "evaluate": {"baselines": False},
+        "plot": {"names": ["loss"]},
+        "predict": {},
+        "report": {},
+        "verify": {},
+    }
+    own = {name for name, value in vars(api.OpenRun).items() if isfunction(value) and not name.startswith("_")}
+    assert set(options) == own, "a new method needs a call"
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(11)
+        for name, arguments in options.items():
+            before = process_state()
+            getattr(run, name)(**arguments)
+            assert process_state() == before, name
+        before = process_state()
+        run.predictor.predict([[0] * 64])
+        assert (process_state(), bool(run._repr_html_())) == (before, True)
 
 
 def test_the_process_state_is_restored_after_an_exception(clean_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

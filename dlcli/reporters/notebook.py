@@ -1,0 +1,120 @@
+"""Live display of training in a Jupyter notebook: one output that is updated in place."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html import escape
+from typing import Any
+
+from dlcli.errors import visible
+from dlcli.reporters.formats import format_rate
+from dlcli.reporters.live import sparkline
+from dlcli.text import format_seconds
+from dlcli.training.events import EpochEnded, Event, FitEnded, RunStarted, StepEnded
+from dlcli.training.listeners import NO_LISTENERS, Listeners
+
+_REFRESH_SECONDS = 0.125
+_CURVE = 60  # characters
+
+
+@contextmanager
+def notebook_listeners(given: Listeners | None) -> Iterator[Listeners]:
+    """Yield the given listeners; without any, those that show training in a notebook, and none elsewhere."""
+    if given is not None or not in_notebook():
+        yield given or NO_LISTENERS
+        return
+    reporter = NotebookReporter()
+    try:
+        yield Listeners(reporter.handle, reporter.note)
+    finally:
+        reporter.close()
+
+
+def in_notebook() -> bool:
+    """Return whether this is the kernel of a notebook; IPython is not imported for that."""
+    ipython: Any = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
+    return getattr(shell, "kernel", None) is not None
+
+
+class NotebookReporter:
+    """Reporter that updates one output of a notebook cell."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None  # of the output, once it is shown
+        self._shown_at = 0.0
+        self._started: RunStarted | None = None
+        self._lines: list[str] = []
+        self._notes: list[str] = []
+        self._losses: list[float] = []  # val/loss, or train/loss without a validation split
+        self._position = self._metrics = ""
+        self._step = 0
+        self._begin = time.perf_counter()
+
+    def handle(self, event: Event) -> None:
+        """Show an event."""
+        if isinstance(event, RunStarted):
+            self._started = event
+            self._lines = [f"{heading:<9} {text}" for heading, text in event.essentials]
+            self._notes += event.notes
+            self._position = f"epoch 1 of {event.epochs}"
+        elif isinstance(event, StepEnded):
+            speed = format_rate(event.examples_per_second)
+            self._move(event.epoch, event.step, f"train loss {event.train_loss:.4f}, {speed}")
+        elif isinstance(event, EpochEnded):
+            self._losses.append(event.val.get("loss", event.train_loss))
+            val = "".join(f", val {name} {value:.4f}" for name, value in event.val.items())
+            self._move(event.epoch, event.step, f"train loss {event.train_loss:.4f}{val}")
+        elif isinstance(event, FitEnded):
+            early = ", stopped early" if event.reason == "early_stopping" else ""
+            self._position += f"{early}, best epoch {event.best_epoch}, in {self._elapsed()}"
+        self._show(at_once=isinstance(event, RunStarted | FitEnded))
+
+    def note(self, text: str) -> None:
+        """Show a line of text."""
+        self._notes.append(text)
+        self._show(at_once=True)
+
+    def close(self) -> None:
+        """Show the last state."""
+        if self._handle is not None:
+            self._show(at_once=True)
+
+    def _move(self, epoch: int, step: int, metrics: str) -> None:
+        assert self._started is not None
+        self._step, self._metrics = step, metrics
+        self._position = f"epoch {epoch} of {self._started.epochs}"
+
+    def _elapsed(self) -> str:
+        return format_seconds(time.perf_counter() - self._begin)
+
+    def _show(self, *, at_once: bool) -> None:
+        """Update the output, at most a few times per second unless `at_once` is set."""
+        now = time.perf_counter()
+        if not at_once and now - self._shown_at < _REFRESH_SECONDS:
+            return
+        self._shown_at = now
+        content = {"text/plain": self._as_text(), "text/html": self._as_html()}
+        if self._handle is None:
+            from IPython.display import display
+
+            self._handle = display(content, raw=True, display_id=True)
+        else:
+            self._handle.update(content, raw=True)
+
+    def _as_text(self) -> str:
+        """Return the run, notes, the position, metrics and the loss curve as lines."""
+        curve = f"loss {sparkline(self._losses, _CURVE)}" if self._losses else ""
+        notes = [f"note: {note}" for note in self._notes]
+        lines = [*self._lines, *notes, self._position, self._metrics, curve]
+        return "\n".join(visible(line) for line in lines if line)
+
+    def _as_html(self) -> str:
+        bar = ""
+        if self._started is not None:
+            total = self._started.epochs * self._started.steps_per_epoch
+            bar = f'<progress max="{total}" value="{self._step}" style="width: 40em"></progress>'
+        return f'<pre style="line-height: 1.3">{escape(self._as_text())}</pre>{bar}'

@@ -100,8 +100,9 @@ class Encoder(nn.Module):
         super().__init__()
         fills: list[float] = []
         codes: list[float] = []  # of the categories
+        sources: list[int] = []  # column of each feature
         self._spans: list[tuple[slice, bool]] = []  # features of each column, and whether it is a number
-        for info in columns:
+        for number, info in enumerate(columns):
             start = len(fills)
             column_codes = [0.0]
             if info.kind == "category":
@@ -109,31 +110,43 @@ class Encoder(nn.Module):
                 column_codes += [np.nan] * info.has_missing + [UNKNOWN] * info.has_other
             codes += column_codes
             fills += [info.fill] * len(column_codes)
+            sources += [number] * len(column_codes)
             self._spans.append((slice(start, len(fills)), info.kind != "category"))
         self.fill: Tensor
-        self.code: Tensor
+        self.codes: Tensor
+        self.source: Tensor
+        self.is_number: Tensor
         self.register_buffer("fill", torch.tensor(fills, dtype=torch.float64))
-        self.register_buffer("code", torch.tensor(codes, dtype=torch.float64))
+        self.register_buffer("codes", torch.tensor(codes, dtype=torch.float64))  # an exported module has its own `code`
+        self.register_buffer("source", torch.tensor(sources, dtype=torch.int64))
+        numeric = [columns[number].kind != "category" for number in sources]
+        self.register_buffer("is_number", torch.tensor(numeric, dtype=torch.bool))
 
     def forward(self, raw: Tensor) -> Tensor:
         """Encode raw columns, float64 of shape (N, columns), as inputs of shape (N, features)."""
-        out = torch.empty(len(raw), len(self.fill), dtype=torch.float64)
-        for column, (span, _) in enumerate(self._spans):
-            out[:, span] = self.encode(column, raw[:, column]).t()
-        return out
+        values = raw.index_select(1, self.source)
+        return torch.where(self.is_number, _fill(values, self.fill), _one_hot(values, self.codes))
 
     def encode(self, column: int, values: Tensor) -> Tensor:
         """Return the features of a column, float64 of shape (features, N), for its raw values of shape (N,)."""
         span, is_number = self._spans[column]
-        missing = values.isnan()
-        if is_number:
-            return torch.where(missing, self.fill[span], values).unsqueeze(0)
-        code = self.code[span].unsqueeze(1)
-        return ((values == code) | (missing & code.isnan())).double()
+        return (
+            _fill(values, self.fill[span]).unsqueeze(0)
+            if is_number
+            else _one_hot(values, self.codes[span].unsqueeze(1))
+        )
 
     def span(self, column: int) -> slice:
         """Return the features that a column becomes."""
         return self._spans[column][0]
+
+
+def _fill(values: Tensor, fill: Tensor) -> Tensor:
+    return torch.where(values.isnan(), fill, values)
+
+
+def _one_hot(values: Tensor, codes: Tensor) -> Tensor:
+    return ((values == codes) | (values.isnan() & codes.isnan())).double()
 
 
 def encode_splits(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dlcli.evaluation.diagnosis.diagnose import DiagnoseResult, diagnose
     from dlcli.evaluation.evaluate import EvalResult, PredictResult, evaluate, predict
     from dlcli.experiment import Experiment, build_experiment
+    from dlcli.export.export import ExportResult, export
     from dlcli.lecture.check import GradcheckResult, gradcheck
     from dlcli.lecture.explain import ExplainResult, explain
     from dlcli.lecture.studies.run import StudyOutcome, study
@@ -40,6 +41,7 @@ __all__ = [
     "EvalResult",
     "Experiment",
     "ExplainResult",
+    "ExportResult",
     "GradcheckResult",
     "LoadedModel",
     "OpenRun",
@@ -57,6 +59,7 @@ __all__ = [
     "evaluate",
     "evaluate_data",
     "explain",
+    "export",
     "gradcheck",
     "list_pictures",
     "load",
@@ -83,6 +86,7 @@ _MODULES = {
     "evaluation.data": ("evaluate_data",),
     "evaluation.evaluate": ("EvalResult", "PredictResult", "evaluate", "predict"),
     "experiment": ("Experiment", "build_experiment"),
+    "export.export": ("ExportResult", "export"),
     "lecture.check": ("GradcheckResult", "gradcheck"),
     "lecture.explain": ("ExplainResult", "explain"),
     "lecture.studies.run": ("StudyOutcome", "study"),

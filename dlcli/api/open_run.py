@@ -14,6 +14,7 @@ from dlcli.errors import DlcliError, visible
 from dlcli.evaluation.diagnosis.diagnose import diagnose
 from dlcli.evaluation.evaluate import evaluate, predict
 from dlcli.overview import describe_data, describe_optimizer
+from dlcli.export.export import export
 from dlcli.plots.draw import draw
 from dlcli.report.page import report
 from dlcli.runs import run as run_module
@@ -42,6 +43,7 @@ class OpenRun(Run):
     report = _method(report)
     diagnose = _method(diagnose)
     verify = _method(verify)
+    export = _method(export)
 
     @cached_property
     def predictor(self) -> LoadedModel:

@@ -14,6 +14,7 @@ from dlcli.cli import (
     data,
     evaluate,
     explain,
+    export,
     gradcheck,
     plot,
     predict,
@@ -50,6 +51,7 @@ app.command("eval", rich_help_panel=RESULTS)(evaluate.eval_command)
 app.command("predict", rich_help_panel=RESULTS)(predict.predict_command)
 app.command("plot", rich_help_panel=RESULTS)(plot.plot_command)
 app.command("report", rich_help_panel=RESULTS)(report.report_command)
+app.command("export", rich_help_panel=RESULTS)(export.export_command)
 app.command("explain", rich_help_panel=LECTURE)(explain.explain_command)
 app.command("gradcheck", rich_help_panel=LECTURE)(gradcheck.gradcheck_command)
 app.command("verify", rich_help_panel=CHECKS)(verify.verify_command)

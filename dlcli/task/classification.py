@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812  # as all of torch's users wr
 from dlcli.config.schema import CrossEntropyLoss, Head, MseLoss
 from dlcli.task.base import Task, accurate, on_cpu
 
-_LEAST_OUTPUT = 1e-6  # of the L1 head: below, log |z| is cut off and passes no gradient
+LEAST_OUTPUT = 1e-6  # of the L1 head: below, log |z| is cut off and passes no gradient
 
 
 class Classification(Task):
@@ -62,7 +62,7 @@ class Classification(Task):
 
     def _logits(self, outputs: Tensor) -> Tensor:
         """Return the inputs of softmax: z, or log |z| for the L1 head: exp(log |z|) / Σ exp(log |z|) = |z| / Σ |z|."""
-        return outputs.abs().clamp_min(_LEAST_OUTPUT).log() if self._is_l1 else outputs
+        return outputs.abs().clamp_min(LEAST_OUTPUT).log() if self._is_l1 else outputs
 
     def loss_gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> float:
         """Write p − y for cross-entropy and return 1 / N, with p the softmax of the logits and y the one-hot label.
@@ -73,7 +73,7 @@ class Classification(Task):
         """
         factor = self._logit_gradient(self._logits(outputs), targets, out)
         if self._is_l1:
-            out.copy_(torch.where(outputs.abs() < _LEAST_OUTPUT, 0.0, out / outputs))
+            out.copy_(torch.where(outputs.abs() < LEAST_OUTPUT, 0.0, out / outputs))
         return factor
 
     def _logit_gradient(self, logits: Tensor, targets: Tensor, out: Tensor) -> float:

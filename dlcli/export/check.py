@@ -1,0 +1,137 @@
+"""Check of an exported model against dlcli's own predictions, in a process without dlcli."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dlcli.data.encoding import Encoder
+from dlcli.data.splits import Split
+from dlcli.errors import CheckFailed
+from dlcli.export import isolated_reader
+from dlcli.export.signature import Signature
+from dlcli.model import Heaviside
+from dlcli.predictor import Predictor
+from dlcli.programs import programs_allowed
+from dlcli.training.evaluation import compute_outputs
+
+TOLERANCE = 1e-5
+_HINT = "nothing was written; please report this, with the run"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """dlcli's own predictions for raw values.
+
+    Attributes:
+        raw: Raw values, see `RawModel.forward`.
+        predictions: P(class | x), or values in the target's unit: float64 of shape (N, out_features).
+        unit: Unit of differences: 1 for probabilities, otherwise the spread of each target; shape (out_features,).
+    """
+
+    raw: np.ndarray
+    predictions: np.ndarray
+    unit: np.ndarray
+
+
+def predict_raw(predictor: Predictor, raw: np.ndarray) -> np.ndarray:
+    """Return predictions for raw values, by the functions of training and evaluation and without `RawModel`."""
+    outputs = compute_outputs(predictor.model, _inputs(predictor, raw))
+    return torch.cat([predictor.task.predictions(part) for part, _ in outputs]).detach().numpy()
+
+
+def _inputs(predictor: Predictor, raw: np.ndarray) -> Split:
+    values = torch.from_numpy(raw).flatten(1)
+    values = Encoder(predictor.info.columns)(values) if predictor.info.columns else values.float()
+    scaled = predictor.input_scaling.apply(values).to(next(predictor.model.parameters()).dtype)
+    return Split(scaled, scaled.new_zeros(len(scaled)))
+
+
+def check_export(folder: Path, signature: Signature, reference: Reference) -> float:
+    """Compare the predictions of an exported model with dlcli's, and return the largest difference.
+
+    Args:
+        folder: Folder with the files of the model.
+        signature: Signature of the model.
+        reference: Raw values and dlcli's predictions; the last row is the example of the README.
+
+    Raises:
+        CheckFailed: If a difference exceeds `TOLERANCE`, a class name differs, or the model cannot be used.
+    """
+    results = _read_isolated(folder, reference.raw)
+    predictions = results["predictions"]
+    if predictions.shape != reference.predictions.shape:
+        message = f"the exported model gives an array of shape {predictions.shape} for {len(reference.raw):,} examples"
+        raise CheckFailed(message, hint=_HINT)
+    differences = np.abs(predictions - reference.predictions) / reference.unit
+    failed = ~(differences.max(1) <= TOLERANCE)  # also NaN
+    if failed.any() and any(isinstance(layer, Heaviside) for layer in signature.predictor.model):
+        differences[failed & _is_near_step(signature.predictor, reference.raw)] = 0
+    largest = float(differences.max())
+    if not largest <= TOLERANCE:
+        worst = int(np.nan_to_num(differences, nan=np.inf).max(1).argmax())
+        message = f"the exported model differs from dlcli by {largest:.1e} in row {worst}, more than {TOLERANCE:g}"
+        raise CheckFailed(message, hint=_HINT)
+    if not np.allclose(results["example"] / reference.unit, predictions[-1:] / reference.unit, rtol=0, atol=TOLERANCE):
+        raise CheckFailed("the example in README.md gives other predictions than the exported model", hint=_HINT)
+    if "label" in results:
+        _check_labels(results["label"], reference.predictions, np.array(signature.predictor.info.class_names))
+    return largest
+
+
+def _check_labels(labels: np.ndarray, probabilities: np.ndarray, names: np.ndarray) -> None:
+    """Check class names, except where two classes are equally probable."""
+    second, first = np.sort(probabilities, axis=1)[:, -2:].T if len(names) > 1 else (0 * probabilities[:, 0],) * 2
+    wrong = (labels != names[probabilities.argmax(1)]) & (first - second > TOLERANCE)
+    if wrong.any():
+        raise CheckFailed(f"the exported model gives another class in {wrong.sum():,} rows", hint=_HINT)
+
+
+@torch.no_grad()
+def _is_near_step(predictor: Predictor, raw: np.ndarray) -> np.ndarray:
+    """Return whether a unit with a step is so close to it that rounding decides on which side it is, for each row."""
+    values: Tensor = _inputs(predictor, raw).inputs
+    near = torch.zeros(len(values), dtype=torch.bool)
+    for layer in predictor.model:
+        if isinstance(layer, Heaviside):
+            near |= (values.abs() < TOLERANCE * values.abs().amax(1, keepdim=True)).any(1)
+        values = layer(values)
+    return near.numpy()
+
+
+def _read_isolated(folder: Path, raw: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the predictions of an exported model, and those of its example, from a process without dlcli.
+
+    Raises:
+        CheckFailed: If the process fails.
+    """
+    import_path = json.dumps([entry for entry in sys.path if os.path.isabs(entry)])
+    with tempfile.TemporaryDirectory() as scratch:
+        np.save(Path(scratch) / "raw.npy", raw)
+        command = [
+            sys.executable,
+            "-I",
+            "-S",
+            "-X",
+            "utf8",
+            isolated_reader.__file__,
+            str(folder),
+            scratch,
+            import_path,
+        ]
+        with programs_allowed():
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace")  # noqa: S603  # no shell
+        if done.returncode != 0:
+            reason = (done.stderr.strip().splitlines() or [f"it ended with code {done.returncode}"])[-1]
+            raise CheckFailed(f"the exported model cannot be used: {reason}", hint=_HINT)
+        with np.load(Path(scratch) / "predictions.npz", allow_pickle=False) as results:
+            return dict(results)

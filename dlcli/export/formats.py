@@ -1,0 +1,60 @@
+"""Files of an exported model in each format."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import safetensors.torch
+import torch
+
+from dlcli.export.module import RawModel
+from dlcli.export.onnx_format import to_onnx
+from dlcli.export.signature import MODEL_FILES, SIGNATURE, Signature
+from dlcli.export.texts import READER, README, write_reader, write_readme
+from dlcli.runs.checkpoint import Checkpoint
+from dlcli.runs.files import encode_text, to_json
+
+FILES = {*MODEL_FILES.values(), SIGNATURE, README, READER}  # of all formats
+
+
+def build_files(model: RawModel, signature: Signature, checkpoint: Checkpoint, result: np.ndarray) -> dict[str, bytes]:
+    """Return the content of each file by its name.
+
+    Args:
+        model: Trained model.
+        signature: Its signature.
+        checkpoint: Checkpoint that it comes from.
+        result: Prediction for `signature.example`.
+
+    Raises:
+        UsageError: If the model is too large for the format.
+    """
+    files = {}
+    match signature.format:
+        case "onnx":
+            content = to_onnx(model, signature)
+        case "torch":
+            content = _to_pt2(model, signature)
+        case "safetensors":
+            content = _to_safetensors(model, checkpoint)
+            is_classifier = signature.predictor.info.task == "classification"
+            head = str(checkpoint.settings["model.head"]) if is_classifier else "values"
+            files[READER] = write_reader(model, head).encode()
+    files[MODEL_FILES[signature.format]] = content
+    files[SIGNATURE] = (to_json(signature.to_dict(), indent=2) + "\n").encode()
+    return files | {README: encode_text(write_readme(signature, result))}
+
+
+def _to_pt2(model: RawModel, signature: Signature) -> bytes:
+    """Return the content of a file for `torch.export.load`, which has a pickle in it, as all of them do."""
+    buffer = io.BytesIO()
+    torch.export.save(model.trace(torch.from_numpy(signature.example)), buffer)
+    return buffer.getvalue()
+
+
+def _to_safetensors(model: RawModel, checkpoint: Checkpoint) -> bytes:
+    """Return the content of a safetensors file: parameters, and the tensors of encoding and scaling."""
+    scaling = checkpoint.target_scaling
+    tensors = {**model.state_dict(), "target_shift": scaling.shift, "target_scale": scaling.scale}
+    return safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()})

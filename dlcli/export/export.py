@@ -82,17 +82,12 @@ def export(
     saved = run.load_checkpoint(checkpoint)
     predictor = build_predictor(saved)
     signature = Signature(format, predictor, describe_origin(run, checkpoint, saved))
-    result = predict_raw(predictor, signature.example)[0]
-    if not np.isfinite(result).all():
-        raise DataError("the model gives outputs that are not finite numbers", hint="export another checkpoint")
-    files = build_files(RawModel(predictor), signature, saved, result)
     real = real_rows(run, predictor)
-    generated = np.concatenate([generated_rows(predictor), signature.example])
-    reference = _reference(predictor, saved, generated if real is None else np.concatenate([real, generated]))
-    rows = {"data": 0 if real is None else len(real), "generated": len(generated)}
-    notify(
-        f"checking the {format} model with {rows['data']:,} rows of the data and {rows['generated']:,} generated rows"
-    )
+    reference = make_reference(signature, saved, real)
+    files = build_files(RawModel(predictor), signature, saved, reference.predictions[-1])
+    rows = {"data": 0 if real is None else len(real)}
+    rows["generated"] = len(reference.raw) - rows["data"]
+    notify(f"checking the {format} model with {rows['data']:,} rows of the data and {rows['generated']:,} generated rows")
     differences: list[float] = []
     replace_folder(target, files, lambda new: differences.append(check_export(new, signature, reference)))
     return ExportResult(
@@ -120,11 +115,20 @@ def describe_origin(run: Run, checkpoint: CheckpointName, saved: Checkpoint) -> 
     return {"run": origin, "data": {"name": saved.info.name, "sha256": dict(saved.info.checksums)}}
 
 
-def _reference(predictor: Predictor, saved: Checkpoint, raw: np.ndarray) -> Reference:
+def make_reference(signature: Signature, saved: Checkpoint, real: np.ndarray | None) -> Reference:
+    """Return dlcli's predictions for rows of the data, for generated rows, and last for the example of the README.
+
+    Raises:
+        DataError: If a prediction is not finite.
+    """
+    predictor = signature.predictor
+    rows = [*([] if real is None else [real]), generated_rows(predictor), signature.example]
+    raw = np.concatenate(rows)
     predictions = predict_raw(predictor, raw)
+    if not np.isfinite(predictions).all():
+        raise DataError("the model gives outputs that are not finite numbers", hint="export another checkpoint")
     unit = np.ones(predictions.shape[1])
     if predictor.info.task == "regression":
-        scale = saved.target_scaling.scale.expand(len(unit)).numpy()
-        spread = predictions.std(0)
+        scale, spread = saved.target_scaling.scale.expand(len(unit)).numpy(), predictions.std(0)
         unit = np.where(scale != 1, scale, np.where(spread > 0, spread, 1))  # targets may be unscaled
     return Reference(raw, predictions, unit)

@@ -163,3 +163,30 @@ def test_results_are_identical_after_kills_at_random_times(
     killed, finished = kill_at_random(forge, clean_place, whole[0], kills, runs)
     assert killed >= kills
     assert finished >= runs
+
+
+@pytest.mark.parametrize("stride", [4, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("is_replaced", [True, False], ids=["an older export", "a new folder"])
+def test_an_export_killed_at_a_file_operation_leaves_the_old_folder_or_the_new_one(
+    forge: Forge, clean_place: Path, is_replaced: bool, stride: int
+) -> None:
+    export = ["export", "runs/run", "--format", "safetensors", "-o", "runs/model", "--checkpoint"]
+    assert forge.run(*TRAIN, folder=clean_place).code == 0
+    states: list[dict[str, bytes]] = []
+    for which in ("last", "best"):
+        ended = forge.run(*export, which, folder=clean_place, fault={"count": True})
+        assert ended.code == 0, ended.err
+        states.append({path.name: path.read_bytes() for path in Path("runs/model").iterdir()})
+    operations = int(Path("operations").read_text().split()[0])
+    assert operations >= 15
+    old = states[0] if is_replaced else {}
+    for number in range(1, operations + 1, stride):
+        shutil.rmtree("runs/model", ignore_errors=True)
+        if old:
+            assert forge.run(*export, "last", folder=clean_place).code == 0
+        ended = forge.run(*export, "best", folder=clean_place, fault={"half": True, "crash_at": number})
+        assert ended.code == -signal.SIGKILL, ended.err
+        found = {path.name: path.read_bytes() for path in Path("runs").glob("model/*")}
+        assert found in (old, states[1]), f"after a crash at operation {number} of {operations}"
+    assert forge.run(*export, "best", folder=clean_place).code == 0
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["model", "run"]

@@ -41,6 +41,7 @@ def modules_after(*arguments: str) -> tuple[int, set[str]]:
         (["explain", "-c", "broken.yaml"], 2),
         (["plot", "--help"], 0),
         (["report", "--help"], 0),
+        (["export", "--help"], 0),
         (["study"], 0),
         (["study", "mse-versus-cross-entropy"], 2),
         (["config", "validate", "digits"], 0),

@@ -221,7 +221,7 @@ def test_raising_only_epochs_does_not_continue_after_early_stopping(
     assert dlcli("verify", "run", "-q").code == 0
 
 
-@pytest.mark.parametrize("command", ["eval", "predict", "report", "verify"])
+@pytest.mark.parametrize("command", ["eval", "predict", "report", "verify", "export --format safetensors"])
 def test_a_best_checkpoint_from_before_raising_epochs_stays_valid(
     dlcli: Callable[..., Finished], clean_place: Path, command: str
 ) -> None:
@@ -231,7 +231,7 @@ def test_a_best_checkpoint_from_before_raising_epochs_stays_valid(
     train(load_config("digits", [*settings, "training.epochs=6"]), run_dir=Path("whole"))
     assert outcome(Path("run")) == outcome(Path("whole"))
     assert json.loads(Path("run/summary.json").read_text())["best_epoch"] == first.best_epoch == 5
-    assert dlcli(command, "run").code == 0
+    assert dlcli(*command.split(), "run").code == 0
 
 
 def test_resuming_a_finished_run_reports_that_nothing_is_left(

@@ -21,7 +21,7 @@ from dlcli.errors import CheckFailed
 from dlcli.export import isolated_reader
 from dlcli.export.signature import Signature
 from dlcli.model import Heaviside
-from dlcli.predictor import Predictor
+from dlcli.prediction.predictor import Predictor
 from dlcli.programs import programs_allowed
 from dlcli.training.evaluation import compute_outputs
 

@@ -18,7 +18,7 @@ from dlcli.export.module import RawModel
 from dlcli.export.onnx_format import check_packages
 from dlcli.export.rows import generated_rows, real_rows
 from dlcli.export.signature import SIGNATURE, Format, Signature
-from dlcli.predictor import Predictor, build_predictor
+from dlcli.prediction.predictor import Predictor, build_predictor
 from dlcli.runs.checkpoint import Checkpoint
 from dlcli.runs.run import Run, RunLike, open_run
 from dlcli.runs.trained_run import CheckpointName

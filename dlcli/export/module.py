@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from dlcli.data.encoding import Encoder
-from dlcli.predictor import Predictor
+from dlcli.prediction.predictor import Predictor
 
 
 class RawModel(nn.Module):

@@ -12,7 +12,7 @@ from dlcli.data.encoding import UNKNOWN, ColumnInfo, raw_values
 from dlcli.data.sources import load_splits
 from dlcli.data.splits import DataInfo
 from dlcli.errors import DlcliError
-from dlcli.predictor import Predictor
+from dlcli.prediction.predictor import Predictor
 from dlcli.runs.run import Run
 
 _MOST_ROWS = 10_000

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from dlcli.data.encoding import ColumnInfo
-from dlcli.predictor import Predictor
+from dlcli.prediction.predictor import Predictor
 
 Format: TypeAlias = Literal["onnx", "torch", "safetensors"]
 SIGNATURE = "signature.json"

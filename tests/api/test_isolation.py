@@ -144,6 +144,7 @@ def calls(run: str, folder: Path) -> dict[str, Callable[[], object]]:
         "evaluate": lambda: api.evaluate(run, baselines=False),
         "evaluate_data": lambda: api.evaluate_data(run, inputs),
         "explain": lambda: api.explain(small),
+        "export": lambda: [api.export(run, name) for name in ("onnx", "torch", "safetensors")],
         "gradcheck": lambda: api.gradcheck(small),
         "list_pictures": lambda: api.list_pictures(run),
         "load": lambda: (api.load(run).predict(np.zeros((2, 64))), api.load(run).evaluate(inputs)),

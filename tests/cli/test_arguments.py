@@ -109,6 +109,7 @@ def test_every_path_argument_is_expanded() -> None:
         ["eval", "{}/x"],
         ["predict", "{}/x"],
         ["verify", "{}/x"],
+        ["export", "{}/x", "--format", "torch"],
         ["plot", "-o", "{}/x"],
         ["report", "-o", "{}/x.html"],
         ["runs", "show", "{}/x"],

@@ -93,9 +93,11 @@ def test_no_program_is_started(canary: Path, commands: tuple[str, ...]) -> None:
     assert not canary.exists(), canary.read_text()
 
 
-def test_bench_starts_only_python(canary: Path) -> None:
+@pytest.mark.parametrize("command", ["bench -c digits --rounds 1", "export run --format torch"])
+def test_bench_and_export_start_only_python(canary: Path, command: str) -> None:
     place, log = canary.with_name("place"), canary.with_name("started")
-    run_in(place, "-c", WATCHED.format(log=log), "bench", "-c", "digits", "--rounds", "1")
+    run_in(place, "-m", "dlcli", *f"train -c digits {RUN} --run-dir run -q".split())
+    run_in(place, "-c", WATCHED.format(log=log), *command.split())
     assert not canary.exists(), canary.read_text()
     assert set(log.read_text().splitlines()) == {f"subprocess.Popen {sys.executable}"}
 

@@ -30,6 +30,7 @@ def test_every_command_works_without_a_validation_split(dlcli: Dlcli, clean_plac
         ["runs", "show", "run", "--diagnose"],
         ["runs", "compare", "run", "run", "--html", "compare.html"],
         ["runs", "list"],
+        ["export", "run", "--format", "safetensors"],
         ["verify", "run"],
         ["train", "--resume", "run"],
     ):

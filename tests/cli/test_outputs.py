@@ -65,6 +65,7 @@ WITH_TORCH = [
     Command("bench -c digits --rounds 1"),
     Command("study batch-size --seeds 2 training.epochs=1 -o {}", is_kept=True),
     Command("data check digits"),
+    Command("export run --format safetensors -o {}", is_kept=True),
 ]
 FEW = {"both full": (0, 4, 5), "stdout full": (2, 7), "both closed": (0,), "ascii": (12, 13)}  # indices of WITH_TORCH
 

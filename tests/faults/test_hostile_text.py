@@ -64,6 +64,7 @@ def places(text: str) -> Iterator[tuple[str, list[str]]]:
         "eval --fail-under",
         "predict --index",
         "verify",
+        "export --format torch",
         "runs show",
         "report",
         "config explain",

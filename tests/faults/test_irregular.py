@@ -48,6 +48,7 @@ COMMANDS = [
     ["runs", "show", "run", "--diagnose"],
     ["eval", "run", "--checkpoint", "last"],
     ["predict", "run"],
+    ["export", "run", "--format", "safetensors"],
     ["runs", "compare", "run", "whole"],
     ["runs", "show", "run"],
     ["runs", "list"],

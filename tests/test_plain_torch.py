@@ -14,7 +14,9 @@ import dlcli
 
 def test_the_example_gives_the_predictions_of_dlcli(clean_place: Path) -> None:
     run = dlcli.open_run(dlcli.train("digits", {"training.epochs": 2, "plots": "never"}, run_dir="runs/digits").run)
-    (code,) = re.findall(r"^```python\n(.*?)^```$", (CHECKOUT / "docs" / "plain_torch.md").read_text(), re.DOTALL | re.M)
+    (code,) = re.findall(
+        r"^```python\n(.*?)^```$", (CHECKOUT / "docs" / "plain_torch.md").read_text(), re.DOTALL | re.M
+    )
     assert "dlcli" not in code
     values: dict[str, Any] = {}
     exec(code, values)

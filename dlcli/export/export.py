@@ -18,7 +18,7 @@ from dlcli.export.module import RawModel
 from dlcli.export.onnx_format import check_packages
 from dlcli.export.rows import generated_rows, real_rows
 from dlcli.export.signature import SIGNATURE, Format, Signature
-from dlcli.prediction.predictor import Predictor, build_predictor
+from dlcli.prediction.predictor import build_predictor
 from dlcli.runs.checkpoint import Checkpoint
 from dlcli.runs.run import Run, RunLike, open_run
 from dlcli.runs.trained_run import CheckpointName
@@ -87,7 +87,9 @@ def export(
     files = build_files(RawModel(predictor), signature, saved, reference.predictions[-1])
     rows = {"data": 0 if real is None else len(real)}
     rows["generated"] = len(reference.raw) - rows["data"]
-    notify(f"checking the {format} model with {rows['data']:,} rows of the data and {rows['generated']:,} generated rows")
+    notify(
+        f"checking the {format} model with {rows['data']:,} rows of the data and {rows['generated']:,} generated rows"
+    )
     differences: list[float] = []
     replace_folder(target, files, lambda new: differences.append(check_export(new, signature, reference)))
     return ExportResult(

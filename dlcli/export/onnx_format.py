@@ -25,7 +25,12 @@ _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 _ML = "ai.onnx.ml"
 _ML_VERSION = 3
 _MOST_BYTES = 2**31 - 2**24  # protobuf's limit is 2 GiB; the rest is for everything but the parameters
-_FLOAT32_ONLY = {"Erf", "Gelu", "LeakyRelu", "Softplus"}  # operators of activations that ONNX Runtime has for float32 only
+_FLOAT32_ONLY = {
+    "Erf",
+    "Gelu",
+    "LeakyRelu",
+    "Softplus",
+}  # operators of activations that ONNX Runtime has for float32 only
 
 
 def check_packages() -> None:

@@ -73,14 +73,12 @@ def generated_rows(predictor: Predictor) -> np.ndarray:
     info, draw = predictor.info, np.random.default_rng(0)
     if info.columns:
         widths = itertools.accumulate((len(column.features) for column in info.columns), initial=0)
-        scale = predictor.input_scaling.scale.expand(info.in_features).tolist()
+        scales = predictor.input_scaling.scale.expand(info.in_features).tolist()
         count = max(_LEAST_ROWS, *(len(column.categories) + 2 for column in info.columns))
         columns = zip(info.columns, widths, strict=False)
-        return np.column_stack([_generate(column, scale[first], count, draw) for column, first in columns])
-    if info.image_shape is not None:
-        return draw.integers(0, 256, (_LEAST_ROWS, *info.image_shape), dtype=np.uint8)
-    shift, scale_ = (part.numpy() for part in (predictor.input_scaling.shift, predictor.input_scaling.scale))
-    return np.asarray(shift + scale_ * draw.standard_normal((_LEAST_ROWS, info.in_features)))
+        return np.column_stack([_generate(column, scales[first], count, draw) for column, first in columns])
+    shift, scale = (part.numpy() for part in (predictor.input_scaling.shift, predictor.input_scaling.scale))
+    return _shaped(shift + scale * draw.standard_normal((_LEAST_ROWS, info.in_features)), info)
 
 
 def _generate(column: ColumnInfo, scale: float, count: int, draw: np.random.Generator) -> np.ndarray:

@@ -23,12 +23,12 @@ _PACKAGES = {"onnx": "onnxruntime and NumPy", "torch": "torch", "safetensors": "
 _SIGMOID = "np.exp(-np.logaddexp(0, -z))"
 NUMPY_ACTIVATIONS: dict[type[nn.Module], str] = {
     nn.Sigmoid: _SIGMOID,
-    Heaviside: "(z > 0).astype(z.dtype)",
+    Heaviside: "(z > 0).astype(np.float64)",
     nn.Identity: "z",
     nn.ReLU: "np.maximum(z, 0)",
-    nn.LeakyReLU: f"np.where(z > 0, z, z * z.dtype.type({nn.LeakyReLU().negative_slope}))",
+    nn.LeakyReLU: f"np.where(z > 0, z, z * {nn.LeakyReLU().negative_slope})",
     nn.Tanh: "np.tanh(z)",
-    nn.GELU: "z * (1 + np.vectorize(math.erf, otypes=[z.dtype])(z / 2**0.5)) / 2",
+    nn.GELU: "z * (1 + np.vectorize(math.erf)(z / 2**0.5)) / 2",
     nn.SiLU: f"z * {_SIGMOID}",
     nn.Softplus: "np.logaddexp(0, z)",
 }
@@ -52,7 +52,6 @@ def write_reader(model: RawModel, head: str) -> str:
         last=last,
         epsilon=None if norm is None else norm.eps,
         activation=activation,
-        scaled=str(model.shift.dtype).removeprefix("torch."),
         dtype=str(model.dtype).removeprefix("torch."),
         head=head,
         least=LEAST_OUTPUT,

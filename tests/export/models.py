@@ -15,7 +15,6 @@ from dlcli.data.splits import DataInfo
 from dlcli.model import ACTIVATIONS, build_mlp
 from dlcli.runs.checkpoint import Checkpoint
 from dlcli.runs.identity import identifying_settings
-from dlcli.task import build_task
 from dlcli.training.arithmetic import Arithmetic
 
 NUMBERS = tuple(ColumnInfo(f"x{i}", "number", fill=float(10**i)) for i in range(3))
@@ -55,7 +54,11 @@ def make_checkpoint(
     settings += ["model.hidden_sizes=[5, 4]", *([] if is_regression else [f"model.head={head}"]), *extra]
     source = "synthetic_regression" if is_regression else "synthetic_classification"
     config = load_config({"data": {"name": source}}, settings).config
-    fields: dict[str, Any] = {"class_names": () if is_regression else ("b", "a", "ç\n"), **INPUTS.get(inputs, {}), **info}
+    fields: dict[str, Any] = {
+        "class_names": () if is_regression else ("b", "a", "ç\n"),
+        **INPUTS.get(inputs, {}),
+        **info,
+    }
     columns = fields.get("columns", ())
     features = tuple(feature for column in columns for feature in column.features)
     width = len(features) or int(np.prod(fields.get("image_shape") or fields.pop("in_features")))

@@ -56,7 +56,7 @@ def contents(folder: str | Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("preset", ["digits", "diabetes", "t.yaml"])
 def test_raw_values_of_the_data_give_the_predictions_of_the_run(clean_place: Path, preset: str) -> None:
     write_table(["a", "b"], ["no", "yes"])
-    files = {name: "t.csv" for name in ("train", "val", "test")}
+    files = dict.fromkeys(("train", "val", "test"), "t.csv")
     overrides = {"data": {"name": "csv", "target": "y", "missing": "mean", **files}} if preset == "t.yaml" else {}
     run = dlcli.open_run(dlcli.train(preset, {**overrides, "training.epochs": 1, "plots": "never"}).run)
     predictor = build_predictor(run.load_checkpoint("best"))
@@ -197,7 +197,9 @@ def test_the_numpy_program_is_short_and_the_method_of_a_run_gives_it(clean_place
 
 def test_a_model_that_cannot_be_read_is_refused(clean_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = dlcli.open_run(dlcli.train("diabetes", QUICK).run)
-    monkeypatch.setattr("dlcli.export.check.subprocess.run", lambda *_, **__: subprocess.CompletedProcess([], 1, "", "x\ny"))
+    monkeypatch.setattr(
+        "dlcli.export.check.subprocess.run", lambda *_, **__: subprocess.CompletedProcess([], 1, "", "x\ny")
+    )
     with pytest.raises(CheckFailed, match="the exported model cannot be used: y"):
         run.export("safetensors")
     assert not Path(run.path, "export", "safetensors").exists()

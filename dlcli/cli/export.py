@@ -60,10 +60,11 @@ def export_command(
 
 def _lines(result: ExportResult) -> list[str]:
     files = ", ".join(f"{name} ({size:,} bytes)" for name, size in result.files.items())
-    data = f"{result.rows['data']:,} rows of the data" if result.rows["data"] else "no rows of the data, which is gone"
+    missing = "" if result.rows["data"] else ", which is missing or has changed,"
+    data = f"{result.rows['data']:,} rows of the data"
     return [
         f"run       {one_line(result.run)}, {result.checkpoint} checkpoint (epoch {result.epoch})",
         f"written   {one_line(result.folder)}: {files}",
-        f"checked   without dlcli on {data}, and {result.rows['generated']:,} generated rows",
+        f"checked   without dlcli on {data}{missing} and {result.rows['generated']:,} generated rows",
         f"          largest difference from dlcli: {result.largest_difference:.1e}",
     ]

@@ -11,6 +11,7 @@ from dlcli.text import join
 # Names of commands in other tools, and of commands of a group.
 _COMMANDS = {
     "check": "data check",
+    "convert": "export",
     "diagnose": "runs show --diagnose",
     "diff": "config diff",
     "download": "data fetch",
@@ -22,10 +23,12 @@ _COMMANDS = {
     "init": "config init",
     "compare": "runs compare",
     "list": "runs list",
+    "onnx": "export --format onnx",
     "ls": "runs list",
     "new": "config init",
     "resume": "train --resume RUN",
     "run": "train",
+    "save": "export",
     "schema": "config schema",
     "score": "eval",
     "show": "runs show",

@@ -24,13 +24,10 @@ if TYPE_CHECKING:
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 _ML = "ai.onnx.ml"
 _ML_VERSION = 3
+_OPSET = 20  # the first with Gelu; ONNX Runtime 1.17 and newer read it
 _MOST_BYTES = 2**31 - 2**24  # protobuf's limit is 2 GiB; the rest is for everything but the parameters
-_FLOAT32_ONLY = {
-    "Erf",
-    "Gelu",
-    "LeakyRelu",
-    "Softplus",
-}  # operators of activations that ONNX Runtime has for float32 only
+# Operators of activations that ONNX Runtime has for float32 only.
+_FLOAT32_ONLY = {"Gelu", "LeakyRelu", "Softplus"}
 
 
 def check_packages() -> None:
@@ -70,7 +67,7 @@ def to_onnx(model: RawModel, signature: Signature) -> bytes:
         [_value_info(value) for value in signature.outputs],
         [*middle.initializer],
     )
-    opsets = [*converted.opset_import, helper.make_opsetid(_ML, _ML_VERSION)]
+    opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(_ML, _ML_VERSION)]
     content = signature.to_dict()
     result = helper.make_model(
         graph,
@@ -109,6 +106,7 @@ def _convert(model: RawModel, signature: Signature) -> onnx.ModelProto:
     program = torch.onnx.export(
         model.trace(torch.from_numpy(signature.example)),
         dynamo=True,
+        opset_version=_OPSET,
         verbose=False,
         input_names=["raw"],
         output_names=["predictions"],
@@ -122,7 +120,7 @@ def _rename(graph: onnx.GraphProto, names: _Names) -> None:
     ends = {"raw": names.raw, "predictions": names.predictions, "": ""}  # "" is an input that is left out
     for number, node in enumerate(graph.node):
         for values in (node.input, node.output):
-            values[:] = [ends.get(value) if value in ends else names.inner(value) for value in values]
+            values[:] = [ends.get(value, names.inner(value)) for value in values]
         node.name = names.inner(str(number))
         del node.metadata_props[:]
         node.doc_string = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,11 @@ from dlcli.model import Heaviside
 from dlcli.task.classification import LEAST_OUTPUT
 
 README, READER = "README.md", "predict.py"
-_PACKAGES = {"onnx": "onnxruntime and NumPy", "torch": "torch", "safetensors": "NumPy and safetensors"}
+_PACKAGES = {
+    "onnx": "onnxruntime and NumPy",
+    "torch": f"torch (it was written by {version('torch')})",
+    "safetensors": "NumPy and safetensors",
+}
 # Activations as expressions of z that do not overflow.
 _SIGMOID = "np.exp(-np.logaddexp(0, -z))"
 NUMPY_ACTIVATIONS: dict[type[nn.Module], str] = {

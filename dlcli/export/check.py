@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,8 @@ class Reference:
     Attributes:
         raw: Raw values, see `RawModel.forward`.
         predictions: P(class | x), or values in the target's unit: float64 of shape (N, out_features).
-        unit: Unit of differences: 1 for probabilities, otherwise the spread of each target; shape (out_features,).
+        unit: Unit of differences, shape (out_features,): 1 for probabilities, otherwise the scale of each target, or
+            the largest prediction if targets are not scaled.
     """
 
     raw: np.ndarray
@@ -85,12 +87,22 @@ def compare(results: Mapping[str, np.ndarray], signature: Signature, reference: 
     if not largest <= TOLERANCE:
         worst = int(np.nan_to_num(differences, nan=np.inf).max(1).argmax())
         message = f"the exported model differs from dlcli by {largest:.1e} in row {worst}, more than {TOLERANCE:g}"
-        raise CheckFailed(message, hint=_HINT)
+        raise CheckFailed(message, hint=_explain(signature.predictor, reference, largest))
     if not (np.abs(results["example"] - predictions[-1:]) / reference.unit).max() <= TOLERANCE:
         raise CheckFailed("the example in README.md gives other predictions than the exported model", hint=_HINT)
     if "label" in results:
         _check_labels(results["label"], expected, np.array(signature.predictor.info.class_names))
     return largest
+
+
+def _explain(predictor: Predictor, reference: Reference, largest: float) -> str:
+    """Return the hint for a difference: rounding to float32 may explain it, if the inputs are not scaled."""
+    exact = predict_raw(replace(predictor, model=copy.deepcopy(predictor.model).double()), reference.raw)
+    rounding = float((np.abs(exact - reference.predictions) / reference.unit).max())
+    if rounding < largest / 10:
+        return _HINT
+    remedy = "train with data.normalize=standard, or with training.precision=float64"
+    return f"rounding to float32 alone changes dlcli's predictions by {rounding:.1e}; {remedy}"
 
 
 def _check_labels(labels: np.ndarray, probabilities: np.ndarray, names: np.ndarray) -> None:

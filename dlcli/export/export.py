@@ -106,9 +106,8 @@ def export(
 
 def describe_origin(run: Run, checkpoint: CheckpointName, saved: Checkpoint) -> dict[str, Any]:
     """Return run, checkpoint and data of an export as JSON values; a moved run folder gives the same."""
-    name = str(saved.settings.get("name") or run.config.name)
     origin = {
-        "name": name,
+        "name": run.config.name,
         "started": str(run.manifest.get("started", "")),
         "checkpoint": checkpoint,
         "epoch": saved.epoch,
@@ -131,6 +130,6 @@ def make_reference(signature: Signature, saved: Checkpoint, real: np.ndarray | N
         raise DataError("the model gives outputs that are not finite numbers", hint="export another checkpoint")
     unit = np.ones(predictions.shape[1])
     if predictor.info.task == "regression":
-        scale, spread = saved.target_scaling.scale.expand(len(unit)).numpy(), predictions.std(0)
-        unit = np.where(scale != 1, scale, np.where(spread > 0, spread, 1))  # targets may be unscaled
+        scale, size = saved.target_scaling.scale.expand(len(unit)).numpy(), np.abs(predictions).max(0)
+        unit = np.where(scale != 1, scale, np.where(size > 0, size, 1))  # targets may be unscaled
     return Reference(raw, predictions, unit)

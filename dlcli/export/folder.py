@@ -7,7 +7,6 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from dlcli.errors import DataError, UsageError
@@ -21,6 +20,8 @@ _HINT = "choose another folder with `-o DIR`"
 def check_replaceable(folder: Path, names: Collection[str], mark: str) -> None:
     """Check that a folder does not exist, is empty, or is an older export and nothing else.
 
+    The same is checked for the folder that `replace_folder` works in, which a crash may have left.
+
     Args:
         folder: Folder to write.
         names: Names of the files of an export.
@@ -30,17 +31,34 @@ def check_replaceable(folder: Path, names: Collection[str], mark: str) -> None:
         UsageError: If it is something else, which would be lost.
     """
     try:
-        if not os.path.lexists(folder):
-            return
-        if not folder.is_dir() or folder.is_symlink():
-            raise UsageError(f"cannot write {folder}: it exists and is not a folder", hint=_HINT)
-        present = {path.name for path in folder.iterdir()} - {"__pycache__"}
+        present = _list(folder)
+        left = _list(_working_folder(folder)) - {f".{name}.tmp" for name in names}
     except (OSError, ValueError) as error:
         raise _cannot_write(folder, error) from error
-    if others := sorted(present - {*names}):
-        raise UsageError(f"cannot write {folder}: it contains {others[0]!r}, which is no part of an export", hint=_HINT)
+    for place, found in ((folder, present), (_working_folder(folder), left)):
+        if others := sorted(found - {*names, "__pycache__"}):
+            message = f"cannot write {folder}: {place} contains {others[0]!r}, which is no part of an export"
+            raise UsageError(message, hint=_HINT)
     if present and mark not in present:
         raise UsageError(f"cannot write {folder}: it is no export, because it has no {mark}", hint=_HINT)
+
+
+def _list(folder: Path) -> set[str]:
+    """Return the names in a folder; nothing if it does not exist.
+
+    Raises:
+        UsageError: If it is not a folder.
+    """
+    if not os.path.lexists(folder):
+        return set()
+    if not folder.is_dir() or folder.is_symlink():
+        raise UsageError(f"cannot write {folder}: it exists and is not a folder", hint=_HINT)
+    return {path.name for path in folder.iterdir()}
+
+
+def _working_folder(folder: Path) -> Path:
+    absolute = Path(os.path.abspath(folder))  # `.` has no name
+    return absolute.with_name(f".{absolute.name}.tmp")
 
 
 def replace_folder(folder: Path, files: Mapping[str, bytes], check: Callable[[Path], None]) -> None:
@@ -50,16 +68,16 @@ def replace_folder(folder: Path, files: Mapping[str, bytes], check: Callable[[Pa
     than Linux, a crash between two renames leaves the old folder as `.NAME.old`.
 
     Args:
-        folder: Folder to write.
+        folder: Folder to write, for which `check_replaceable` found nothing.
         files: Content of each file by its name.
         check: Called with the new folder before it replaces the old one; an exception keeps the old one.
 
     Raises:
         DataError: If the folder cannot be written; the old one is kept.
     """
-    new = folder.with_name(f".{folder.name}.tmp")
+    new = _working_folder(folder)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        new.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(new, ignore_errors=True)  # left by a crash
         new.mkdir()
         try:
@@ -67,7 +85,7 @@ def replace_folder(folder: Path, files: Mapping[str, bytes], check: Callable[[Pa
                 write_atomic(new / name, content)
             check(new)
             _exchange(new, folder)
-            sync_folder(folder.parent)
+            sync_folder(new.parent)
         finally:  # the files that failed, or the old ones
             shutil.rmtree(new, ignore_errors=True)
     except DataError as error:
@@ -82,31 +100,32 @@ def _cannot_write(folder: Path, error: OSError | ValueError) -> DataError:
 
 
 def _exchange(new: Path, old: Path) -> None:
-    """Exchange the names of two folders; without an old one, or with an empty one, only rename the new one."""
-    if not os.path.lexists(old) or (os.name == "posix" and not any(old.iterdir())):
+    """Exchange the names of two folders. Without an old one, or with an empty one, only rename the new one."""
+    is_posix = os.name == "posix"
+    if not os.path.lexists(old) or (is_posix and not any(old.iterdir())):
         os.replace(new, old)
         return
-    with suppress(AttributeError, NotImplementedError):
-        _exchange_on_linux(new, old)
+    if is_posix and _exchange_at_once(new, old):
         return
     aside = old.with_name(f".{old.name}.old")
-    shutil.rmtree(aside, ignore_errors=True)
     os.replace(old, aside)
     os.replace(new, old)
     os.replace(aside, new)
 
 
-def _exchange_on_linux(new: Path, old: Path) -> None:
-    """Exchange two names in one step, which Python has no function for.
+def _exchange_at_once(new: Path, old: Path) -> bool:
+    """Exchange two names in one step, which Python has no function for; return False if the system cannot do it.
 
     Raises:
-        AttributeError: If the C library has no such function.
-        NotImplementedError: If the file system cannot do it.
         OSError: If it fails.
     """
-    library = ctypes.CDLL(None, use_errno=True)
-    if library.renameat2(_HERE, os.fsencode(new), _HERE, os.fsencode(old), _EXCHANGE) != 0:
-        number = ctypes.get_errno()
-        if number in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
-            raise NotImplementedError
-        raise OSError(number, os.strerror(number))
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except AttributeError:  # another C library
+        return False
+    if rename(_HERE, os.fsencode(new), _HERE, os.fsencode(old), _EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):  # another file system
+        return False
+    raise OSError(number, os.strerror(number))

@@ -160,8 +160,11 @@ def test_only_exports_and_empty_folders_are_replaced(dlcli: Callable[..., Finish
     for folder, problem in (("file", "is not a folder"), ("link", "is not a folder"), ("run", "no part of an export")):
         done = dlcli(*command, folder)
         assert (done.code, problem in done.err) == (2, True), done
+    Path(".other.tmp").mkdir()
+    Path(".other.tmp/mine").touch()
+    assert ".other.tmp contains 'mine', which is no part of an export" in dlcli(*command, "other").err
     Path("empty/notes.txt").write_text("mine")
-    assert "it contains 'notes.txt'" in dlcli(*command, "empty").err
+    assert "empty contains 'notes.txt'" in dlcli(*command, "empty").err
     assert Path("empty/notes.txt").read_text() == "mine"
     done = dlcli(*command, "file/x")
     assert (done.code, "Traceback" in done.err) == (3, False), done

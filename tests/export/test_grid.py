@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +15,10 @@ import numpy as np
 import pytest
 
 from dlcli.data.encoding import ColumnInfo
+from dlcli.data.scaling import Scaling
+from dlcli.errors import CheckFailed
 from dlcli.export import isolated_reader
-from dlcli.export.check import Reference, compare
+from dlcli.export.check import Reference, compare, predict_raw
 from dlcli.export.export import make_reference
 from dlcli.export.formats import build_files
 from dlcli.export.module import RawModel
@@ -100,6 +104,21 @@ def test_a_spread_of_models(clean_place: Path) -> None:
     for number, case in enumerate(GRID[::5]):
         cases += [("torch" if number % 3 else "onnx", make_checkpoint(*case)), ("safetensors", make_checkpoint(*case))]
     check_all([write(Path(str(i)), checkpoint, format_) for i, (format_, checkpoint) in enumerate([*cases, *EXTRA])])
+
+
+def test_a_difference_that_is_rounding_of_unscaled_inputs_is_explained() -> None:
+    checkpoint = replace(make_checkpoint("relu", "softmax", "numbers"), input_scaling=Scaling.identity())
+    predictor = build_predictor(checkpoint)
+    signature = Signature("safetensors", predictor, {})
+    raw = np.random.default_rng(0).uniform(1e5, 1e6, (500, 3))
+    reference = Reference(raw, predict_raw(predictor, raw), np.ones(3))
+    exact = predict_raw(replace(predictor, model=copy.deepcopy(predictor.model).double()), raw)
+    with pytest.raises(CheckFailed, match="differs from dlcli") as failed:
+        compare({"predictions": exact, "example": exact[-1:]}, signature, reference)
+    assert "rounding to float32 alone changes dlcli's predictions by " in str(failed.value.hint)
+    with pytest.raises(CheckFailed, match="differs from dlcli") as failed:
+        compare({"predictions": exact[::-1], "example": exact[:1]}, signature, reference)
+    assert "please report this" in str(failed.value.hint)
 
 
 @pytest.mark.long

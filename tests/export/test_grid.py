@@ -107,11 +107,11 @@ def test_a_spread_of_models(clean_place: Path) -> None:
 
 
 def test_a_difference_that_is_rounding_of_unscaled_inputs_is_explained() -> None:
-    checkpoint = replace(make_checkpoint("relu", "softmax", "numbers"), input_scaling=Scaling.identity())
+    checkpoint = replace(make_checkpoint("relu", "regression 1", "numbers"), input_scaling=Scaling.identity())
     predictor = build_predictor(checkpoint)
     signature = Signature("safetensors", predictor, {})
     raw = np.random.default_rng(0).uniform(1e5, 1e6, (500, 3))
-    reference = Reference(raw, predict_raw(predictor, raw), np.ones(3))
+    reference = Reference(raw, predict_raw(predictor, raw), np.ones(1))
     exact = predict_raw(replace(predictor, model=copy.deepcopy(predictor.model).double()), raw)
     with pytest.raises(CheckFailed, match="differs from dlcli") as failed:
         compare({"predictions": exact, "example": exact[-1:]}, signature, reference)

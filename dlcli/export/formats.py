@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import safetensors.torch
@@ -30,20 +33,35 @@ def build_files(model: RawModel, signature: Signature, checkpoint: Checkpoint, r
     Raises:
         UsageError: If the model is too large for the format.
     """
-    files = {}
-    match signature.format:
-        case "onnx":
-            content = to_onnx(model, signature)
-        case "torch":
-            content = _to_pt2(model, signature)
-        case "safetensors":
-            content = _to_safetensors(model, checkpoint)
-            is_classifier = signature.predictor.info.task == "classification"
-            head = str(checkpoint.settings["model.head"]) if is_classifier else "values"
-            files[READER] = write_reader(model, head).encode()
-    files[MODEL_FILES[signature.format]] = content
+    name, files = MODEL_FILES[signature.format], {}
+    with _no_new_variables():
+        match signature.format:
+            case "onnx":
+                files[name] = to_onnx(model, signature)
+            case "torch":
+                files[name] = _to_pt2(model, signature)
+            case "safetensors":
+                files = {
+                    name: _to_safetensors(model, checkpoint),
+                    READER: write_reader(model, _head(checkpoint)).encode(),
+                }
     files[SIGNATURE] = (to_json(signature.to_dict(), indent=2) + "\n").encode()
     return files | {README: encode_text(write_readme(signature, result))}
+
+
+def _head(checkpoint: Checkpoint) -> str:
+    return str(checkpoint.settings["model.head"]) if checkpoint.info.class_names else "values"
+
+
+@contextmanager
+def _no_new_variables() -> Iterator[None]:
+    """Remove the environment variables that torch sets in the block, such as TORCHINDUCTOR_CACHE_DIR."""
+    before = set(os.environ)
+    try:
+        yield
+    finally:
+        for name in set(os.environ) - before:
+            del os.environ[name]
 
 
 def _to_pt2(model: RawModel, signature: Signature) -> bytes:

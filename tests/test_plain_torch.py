@@ -20,4 +20,5 @@ def test_the_example_gives_the_predictions_of_dlcli(clean_place: Path) -> None:
     assert "dlcli" not in code
     values: dict[str, Any] = {}
     exec(code, values)
-    assert torch.allclose(values["probabilities"].double(), run.predictor.predict(values["pixels"]), atol=1e-6)
+    predicted = run.predictor.predict(values["pixels"])
+    assert torch.allclose(values["probabilities"].double(), torch.from_numpy(predicted.values), atol=1e-6)

@@ -10,6 +10,7 @@ from torch import nn
 
 from dlcli.api.arguments import checked
 from dlcli.data.encoding import ColumnInfo
+from dlcli.data.splits import DataInfo
 from dlcli.evaluation.data import evaluate_data
 from dlcli.evaluation.evaluate import EvalResult, evaluate
 from dlcli.prediction.inputs import InputLike
@@ -43,6 +44,11 @@ class LoadedModel:
     def model(self) -> nn.Sequential:
         """Network on the CPU, from encoded and scaled inputs to logits or scaled values."""
         return self._predictor.model
+
+    @property
+    def info(self) -> DataInfo:
+        """Description of the data that the model was trained on."""
+        return self._predictor.info
 
     @property
     def features(self) -> tuple[ColumnInfo, ...]:

@@ -13,8 +13,8 @@ from dlcli.config.render import name_value
 from dlcli.errors import DlcliError, visible
 from dlcli.evaluation.diagnosis.diagnose import diagnose
 from dlcli.evaluation.evaluate import evaluate, predict
-from dlcli.overview import describe_data, describe_optimizer
 from dlcli.export.export import export
+from dlcli.overview import describe_data, describe_optimizer
 from dlcli.plots.draw import draw
 from dlcli.report.page import report
 from dlcli.runs import run as run_module

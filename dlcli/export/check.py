@@ -14,17 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from dlcli.data.encoding import Encoder
-from dlcli.data.splits import Split
 from dlcli.errors import CheckFailed
 from dlcli.export import isolated_reader
 from dlcli.export.signature import Signature
 from dlcli.model import Heaviside
 from dlcli.prediction.predictor import Predictor
 from dlcli.programs import programs_allowed
-from dlcli.training.evaluation import compute_outputs
 
 TOLERANCE = 1e-5
 _HINT = "nothing was written; please report this, with the run"
@@ -47,16 +43,8 @@ class Reference:
 
 
 def predict_raw(predictor: Predictor, raw: np.ndarray) -> np.ndarray:
-    """Return predictions for raw values, by the functions of training and evaluation and without `RawModel`."""
-    outputs = compute_outputs(predictor.model, _inputs(predictor, raw))
-    return torch.cat([predictor.task.predictions(part) for part, _ in outputs]).detach().numpy()
-
-
-def _inputs(predictor: Predictor, raw: np.ndarray) -> Split:
-    values = torch.from_numpy(raw).flatten(1)
-    values = Encoder(predictor.info.columns)(values) if predictor.info.columns else values.float()
-    scaled = predictor.input_scaling.apply(values).to(next(predictor.model.parameters()).dtype)
-    return Split(scaled, scaled.new_zeros(len(scaled)))
+    """Return dlcli's predictions for raw values, without `RawModel`."""
+    return predictor.predict_raw(torch.from_numpy(raw).flatten(1)).numpy()
 
 
 def check_export(folder: Path, signature: Signature, reference: Reference) -> float:
@@ -116,7 +104,7 @@ def _check_labels(labels: np.ndarray, probabilities: np.ndarray, names: np.ndarr
 @torch.no_grad()
 def _is_near_step(predictor: Predictor, raw: np.ndarray) -> np.ndarray:
     """Return whether a unit with a step is so close to it that rounding decides on which side it is, for each row."""
-    values: Tensor = _inputs(predictor, raw).inputs
+    values = predictor.inputs_of(torch.from_numpy(raw).flatten(1))
     near = torch.zeros(len(values), dtype=torch.bool)
     for layer in predictor.model:
         if isinstance(layer, Heaviside):

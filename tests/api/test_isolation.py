@@ -185,6 +185,7 @@ def test_every_method_of_an_open_run_restores_the_process_state(clean_place: Pat
     options: dict[str, dict[str, Any]] = {
         "diagnose": {},
         "evaluate": {"baselines": False},
+        "export": {"format": "torch"},
         "plot": {"names": ["loss"]},
         "predict": {},
         "report": {},

@@ -51,7 +51,7 @@ def test_the_notebook_of_the_readme_shows_progress_in_place_and_runs_as_tables(c
     assert table.data["text/html"].startswith("<table><tr>")
     assert "lowest val/loss" in table.data["text/html"]
     assert 0.8 < float(accuracy[0].data["text/plain"]) < 1
-    assert "tensor([[" in predictions[0].data["text/plain"]
+    assert "prob_0" in predictions[0].data["text/html"]
     assert Path(eval(report[0].data["text/plain"])).exists()
 
 

@@ -23,7 +23,7 @@ from dlcli.export.export import make_reference
 from dlcli.export.formats import build_files
 from dlcli.export.module import RawModel
 from dlcli.export.signature import Format, Signature
-from dlcli.predictor import build_predictor
+from dlcli.prediction.predictor import build_predictor
 from dlcli.runs.checkpoint import Checkpoint
 from export.models import GRID, make_checkpoint
 

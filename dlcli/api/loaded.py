@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import Literal, ParamSpec, TypeVar
@@ -13,6 +14,8 @@ from dlcli.data.encoding import ColumnInfo
 from dlcli.data.splits import DataInfo
 from dlcli.evaluation.data import evaluate_data
 from dlcli.evaluation.evaluate import EvalResult, evaluate
+from dlcli.export.export import ExportResult, export
+from dlcli.export.signature import Format
 from dlcli.prediction.inputs import InputLike
 from dlcli.prediction.predict import BadRows, Prediction
 from dlcli.prediction.predictor import Predictor, build_predictor
@@ -87,6 +90,16 @@ class LoadedModel:
         if data is None:
             return evaluate(self._run, checkpoint=self._checkpoint)
         return evaluate_data(self._run, data, checkpoint=self._checkpoint)
+
+    @_method
+    def export(self, format: Format = "onnx", folder: str | os.PathLike[str] | None = None) -> ExportResult:  # noqa: A002
+        """Write the model with its preprocessing as files that need no dlcli; see `dlcli.export.export.export`.
+
+        Args:
+            format: Format of the model.
+            folder: Folder to write; None writes into the run folder.
+        """
+        return export(self._run, format, folder, checkpoint=self._checkpoint)
 
     def __repr__(self) -> str:
         info = self._predictor.info

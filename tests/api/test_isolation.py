@@ -203,6 +203,7 @@ def test_every_method_of_an_open_run_restores_the_process_state(clean_place: Pat
             assert process_state() == before, name
         before = process_state()
         run.predictor.predict([[0] * 64])
+        run.predictor.export("safetensors")
         assert (process_state(), bool(run._repr_html_())) == (before, True)
 
 

@@ -29,6 +29,8 @@ print(json.dumps({"seconds": time.perf_counter() - start}))
 """
 DLCLI = """
 import json, sys, time
+from dlcli.openmp import prepare_process
+prepare_process()  # as the command does
 import numpy, polars, torch
 from dlcli.config.load import load_config
 from dlcli.experiment import build_experiment
@@ -55,7 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--floats", type=int, default=44)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "table.csv")

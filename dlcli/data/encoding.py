@@ -58,7 +58,8 @@ def fit_column(column: Column, train: np.ndarray, missing: str, min_frequency: i
     """
     values = column.values[train]
     if column.kind in ("number", "boolean"):
-        known = values[~np.isnan(values)]
+        gaps = np.isnan(values)
+        known = values[~gaps] if gaps.any() else values
         return ColumnInfo(column.name, column.kind, _center(known, missing) if len(known) else 0.0)
     counts = np.bincount(values + 1, minlength=len(column.categories) + 1)  # the first is that of missing values
     frequent = np.flatnonzero(counts[1:] >= min_frequency)
@@ -183,21 +184,35 @@ def encode_splits(
     parts = [torch.empty(count, len(rows), dtype=dtype) for rows in splits]  # transposed: columns are contiguous
     for number, (column, info) in enumerate(zip(columns, infos, strict=True)):
         raw, span = raw_values(column, info), encoder.span(number)
-        if fits and info.kind != "category":
-            train = torch.cat([block for _, block in _encode_blocks(encoder, number, raw, splits[0])], dim=1)
-            fitted = fit_scaling(train.t(), how, jointly=False)
+        if info.kind == "category":
+            for part, rows in zip(parts, splits, strict=True):
+                for place, block in _encode_blocks(encoder, number, raw, rows):
+                    part[span, place] = block
+            continue
+        filled = [_fill_column(encoder, number, raw[rows]) for rows in splits]
+        if fits:
+            fitted = fit_scaling(filled[0], how, jointly=False)
             shift[span], scale[span] = fitted.shift, fitted.scale
-        of_column = Scaling(shift[span], scale[span])
-        for part, rows in zip(parts, splits, strict=True):
-            for place, block in _encode_blocks(encoder, number, raw, rows):
-                of_column.put(block.t(), block.t())
-                part[span, place] = block
-            if info.kind != "category":
-                check_range(info.name, raw[rows], part[span.start])
+        for part, values, rows in zip(parts, filled, splits, strict=True):
+            _put_scaled(values, Scaling(shift[span], scale[span]), part[span.start])
+            check_range(info.name, part[span.start], raw, rows)
     inputs = []
     while parts:
         inputs.append(parts.pop(0).t().contiguous())
     return Scaling(shift, scale) if fits else scaling, inputs
+
+
+def _fill_column(encoder: Encoder, number: int, values: np.ndarray) -> Tensor:
+    """Return the encoded values of a column of numbers, of shape (N, 1): the encoder replaces missing ones only."""
+    encoded = torch.from_numpy(values)
+    return encoder.encode(number, encoded).t() if np.isnan(values).any() else encoded.unsqueeze(1)
+
+
+def _put_scaled(values: Tensor, scaling: Scaling, out: Tensor) -> None:
+    """Scale values of shape (N, 1) in place, and round them into `out` of shape (N,)."""
+    for block, rounded in zip(values.split(_BLOCK), out.split(_BLOCK), strict=True):
+        scaling.put(block, block)
+        rounded.copy_(block[:, 0])
 
 
 def _encode_blocks(encoder: Encoder, number: int, raw: np.ndarray, rows: np.ndarray) -> Iterator[tuple[slice, Tensor]]:

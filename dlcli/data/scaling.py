@@ -162,20 +162,25 @@ class RangeError(ValueError):
         self.column, self.value, self.is_large = column, value, is_large
 
 
-def check_range(column: str, values: np.ndarray, scaled: Tensor) -> None:
+def check_range(column: str, scaled: Tensor, values: np.ndarray, rows: np.ndarray | slice = slice(None)) -> None:
     """Check that values are finite once scaled and rounded, and do not all become 0.
 
     Args:
         column: Name of the column.
-        values: Float64 of shape (N,), NaN where missing.
-        scaled: The same values, scaled and rounded.
+        scaled: Values of the rows, scaled and rounded, of shape (N,).
+        values: Float64 values of the column, NaN where missing.
+        rows: Rows of `scaled`.
 
     Raises:
         RangeError: If that is not so; with the value of the largest magnitude.
     """
-    if not len(values) or (scaled.isfinite().all() and scaled.any()):
+    if not len(scaled):
         return
-    largest = float(values[np.nanargmax(np.abs(values))]) if not np.isnan(values).all() else 0.0
-    is_large = not scaled.isfinite().all()
-    if is_large or 0 < abs(largest) < torch.finfo(scaled.dtype).tiny:
-        raise RangeError(column, largest, is_large=is_large)
+    low, high = scaled.numpy().min(), scaled.numpy().max()  # NaN if a value is NaN
+    is_finite = bool(np.isfinite(low) and np.isfinite(high))
+    if is_finite and (low or high):
+        return
+    chosen = values[rows]
+    largest = float(chosen[np.nanargmax(np.abs(chosen))]) if not np.isnan(chosen).all() else 0.0
+    if not is_finite or 0 < abs(largest) < torch.finfo(scaled.dtype).tiny:
+        raise RangeError(column, largest, is_large=not is_finite)

@@ -151,8 +151,8 @@ def _encode_table(config: Config, table: PreparedTable) -> Splits:
         outcome, out_features = target_scaling.apply(values), len(table.targets)
         for name, column, scaled in zip(table.targets, values.t(), outcome.t(), strict=True):
             # Predictions and errors in the unit of the target are computed in the precision of training too.
-            check_range(name, column.numpy(), column.to(dtype).square())
-            check_range(name, column.numpy(), scaled.to(dtype))
+            check_range(name, column.to(dtype).square(), column.numpy())
+            check_range(name, scaled.to(dtype), column.numpy())
     else:
         outcome = torch.from_numpy(labels)
         target_scaling, out_features = Scaling.identity(), len(table.class_names)

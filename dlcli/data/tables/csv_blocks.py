@@ -13,13 +13,15 @@ import numpy as np
 from dlcli.data.tables.numbers import EXACT
 from dlcli.data.tables.records import records, refuse_ragged, refuse_text
 from dlcli.data.tables.sniff import Layout
-from dlcli.data.tables.source import Source, Unusual
+from dlcli.data.tables.source import Source, Unusual, map_ahead
 
 if TYPE_CHECKING:
     import polars as pl
 
 _SLOW_ROWS = 10_000
 _MOST_BLANKS = 100  # before a number
+_SKIPPED = np.frombuffer(b" \t+", dtype=np.uint8)  # before the digits of a number
+_PART = 512 << 10  # bytes: small enough for the cache, large enough that threads rarely wait for each other
 
 
 def fast_blocks(source: Source, layout: Layout, numbers: Collection[str]) -> Iterator[tuple[pl.DataFrame, bool]]:
@@ -38,17 +40,37 @@ def fast_blocks(source: Source, layout: Layout, numbers: Collection[str]) -> Ite
         Unusual: If the structure is not plain; `slow_blocks` then reads the file or refuses it.
     """
     width = len(layout.header)
-    first, parses_numbers = True, True
+    blocks = _plain_blocks(source, layout.header_end)
+    for block in blocks:  # the first rows show which columns are numbers
+        frame, in_step = plain_rows(block, layout.separator, width)
+        yield frame, in_step
+        if frame.height:
+            break
+    parses_numbers = True
+
+    def parse(block: bytes, parsed: Sequence[str]) -> tuple[pl.DataFrame, bool]:
+        nonlocal parses_numbers
+        frame, in_step = plain_rows(block, layout.separator, width, parsed)
+        parses_numbers = not parsed or frame[parsed[0]].dtype.is_float()  # the next block would fail too
+        return frame, in_step
+
+    yield from map_ahead(parse, ((block, sorted(numbers) if parses_numbers else []) for block in blocks))
+
+
+def _plain_blocks(source: Source, header_end: int) -> Iterator[bytes]:
+    """Yield the blocks below the header.
+
+    Raises:
+        Unusual: If the lines of the header end in another way than those of the rows.
+    """
+    is_first = True
     for block in source.blocks():
-        if first and _has_lone_cr(block):  # the lines of the header end in another way
+        if is_first and _has_lone_cr(block):  # the lines of the header end in another way
             raise Unusual
-        plain = _without_lines(block, layout.header_end) if first else block
-        parsed = [] if first or not parses_numbers else sorted(numbers)
-        first = False
-        if plain:
-            frame, in_step = plain_rows(plain, layout.separator, width, parsed)
-            parses_numbers = not parsed or frame[parsed[0]].dtype.is_float()  # the next block would fail too
-            yield frame, in_step
+        rows = _without_lines(block, header_end) if is_first else block
+        is_first = False
+        if rows:
+            yield rows
 
 
 def _has_lone_cr(block: bytes) -> bool:
@@ -64,7 +86,9 @@ def _without_lines(block: bytes, count: int) -> bytes:
     return block[position:]
 
 
-def plain_rows(block: bytes, separator: str, width: int, numbers: Sequence[str]) -> tuple[pl.DataFrame, bool]:
+def plain_rows(
+    block: bytes, separator: str, width: int, numbers: Sequence[str] = ()
+) -> tuple[pl.DataFrame, bool]:
     """Return the rows of a block, and whether it has neither quotes nor blank lines; see `fast_blocks`.
 
     Raises:
@@ -93,17 +117,13 @@ def _by_polars(block: bytes, separator: bytes, width: int, numbers: Sequence[str
     Raises:
         Unusual: If a row has not `width` fields, or quotes are not in place.
     """
-    data = np.frombuffer(block, dtype=np.uint8)
-    is_separator = data == separator[0]
-    if b'"' in block:
-        is_separator &= ~_inside_quotes(data, separator[0])
     frame = None
-    if numbers and not _has_leading_zeros(block, is_separator):
+    if numbers and not _has_leading_zeros(block, separator[0]):
         with suppress(Unusual):
             frame = _read_block(block, separator, width, numbers)
     if frame is None or not _are_plain(frame.select(numbers)):
         frame = _read_block(block, separator, width)
-    if np.count_nonzero(is_separator) != frame.height * (width - 1):  # polars fills short rows in silence
+    if _count_separators(block, separator[0]) != frame.height * (width - 1):  # polars fills short rows in silence
         raise Unusual
     return frame
 
@@ -126,7 +146,7 @@ def _read_block(block: bytes, separator: bytes, width: int, numbers: Collection[
         raise Unusual from error
 
 
-def _has_leading_zeros(block: bytes, is_separator: np.ndarray) -> bool:
+def _has_leading_zeros(block: bytes, separator: int) -> bool:
     """Return whether a field without quotes begins with 0 and a digit, such as 01234, after blanks or a plus sign.
 
     Also true after more blanks than are looked at.
@@ -134,20 +154,46 @@ def _has_leading_zeros(block: bytes, is_separator: np.ndarray) -> bool:
     if re.match(rb"[ \t+]*0[0-9]", block):
         return True
     data = np.frombuffer(block, dtype=np.uint8)
-    zeros = data[1:-1] == ord("0")
-    zeros &= data[2:] - np.uint8(ord("0")) < 10  # bytes wrap around
-    before = is_separator | (data == ord("\n"))
-    if not any(byte in block for byte in (b" ", b"\t", b"+")):
-        return bool((zeros & before[:-2]).any())
-    skipped = (data == ord(" ")) | (data == ord("\t")) | (data == ord("+"))
-    for _ in range(_MOST_BLANKS):
-        if (zeros & before[:-2]).any():
+    memory = np.empty((3, _PART), dtype=np.uint8)
+    for start in range(0, len(data) - 2, _PART):
+        n = min(_PART, len(data) - 2 - start)
+        before, first, second = (data[start + i : start + i + n] for i in range(3))
+        values, found, condition = memory[0, :n], memory[1, :n].view(np.bool_), memory[2, :n].view(np.bool_)
+        np.equal(first, ord("0"), out=found)
+        np.subtract(second, ord("0"), out=values)  # bytes wrap around
+        found &= np.less(values, 10, out=condition)
+        np.less_equal(before, ord(","), out=condition)  # true for blanks, +, line breaks, tabs and commas
+        if separator > ord(","):
+            condition |= before == separator
+        found &= condition
+        if found.any() and _begin_fields(data, start + np.flatnonzero(found), separator):
             return True
-        before[1:] = before[:-1] & skipped[1:]
-        before[0] = False
-        if not before.any():
+    return False
+
+
+def _begin_fields(data: np.ndarray, places: np.ndarray, separator: int) -> bool:
+    """Return whether a field begins behind one of the places, or behind blanks and plus signs that end there."""
+    for _ in range(_MOST_BLANKS):
+        before = data[places]
+        if ((before == separator) | (before == ord("\n"))).any():
+            return True
+        places = places[np.isin(before, _SKIPPED)] - 1
+        if not len(places):
             return False
     return True
+
+
+def _count_separators(block: bytes, separator: int) -> int:
+    """Return the number of separators outside quotes.
+
+    Raises:
+        Unusual: If quotes are not in place.
+    """
+    data = np.frombuffer(block, dtype=np.uint8)
+    if b'"' in block:
+        return int(np.count_nonzero((data == separator) & ~_inside_quotes(data, separator)))
+    starts = range(0, len(data), _PART)
+    return sum(int(np.count_nonzero(data[start : start + _PART] == separator)) for start in starts)
 
 
 def _are_plain(numbers: pl.DataFrame) -> bool:

@@ -7,11 +7,12 @@ import gzip
 import hashlib
 import io
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from dlcli.data.tables.refuse import check_content
 from dlcli.errors import DataError, one_line
@@ -26,6 +27,9 @@ _BOMS = {  # UTF-32 first: its mark begins like that of UTF-16
     codecs.BOM_UTF16_BE: "utf-16",
 }
 _NO_ENCODINGS = {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "utf-7", "mbcs", "oem"}
+
+
+_Item = TypeVar("_Item")
 
 
 class Unusual(Exception):
@@ -124,13 +128,16 @@ class Source:
         """
         rest = b""
         for text in _one_ahead(self._decoded()):  # reading and hashing take as long as half of the parsing
-            block = rest + text if rest else text
-            end = _end_of_records(block)
-            rest = block[end:]
+            if b'"' in rest or b'"' in text:  # whether the rest ends within quotes matters
+                rest, text = b"", rest + text
+            end = _end_of_records(text)
+            if end:
+                yield b"".join((rest, memoryview(text)[:end]))  # copies each byte once
+                rest = text[end:]
+            else:
+                rest += text
             if len(rest) > _LONGEST_RECORD:
                 raise Unusual
-            if end:
-                yield block[:end]
         if rest:
             yield rest
 
@@ -163,13 +170,25 @@ def _end_of_records(block: bytes) -> int:
     return 0
 
 
-def _one_ahead(items: Iterator[bytes]) -> Iterator[bytes]:
+def _one_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
     """Yield items while a thread already computes the next one."""
     with ThreadPoolExecutor(1) as pool:
         pending = pool.submit(next, items, None)
         while (item := pending.result()) is not None:
             pending = pool.submit(next, items, None)
             yield item
+
+
+def map_ahead(function: Callable[..., _Item], arguments: Iterable[tuple[Any, ...]]) -> Iterator[_Item]:
+    """Yield the results of a function in order, while two threads already compute the next ones."""
+    with ThreadPoolExecutor(2) as pool:
+        pending: deque[Future[_Item]] = deque()
+        for values in arguments:
+            pending.append(pool.submit(function, *values))
+            if len(pending) > 2:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 class _Hashing(io.RawIOBase):

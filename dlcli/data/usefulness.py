@@ -76,11 +76,17 @@ def copies(column: Column, target: Column) -> bool:
     x, y = column.values[both], target.values[both]
     if len(x) < _LEAST_ROWS or len(np.unique(y)) < 2:
         return False
-    if target.is_numeric:
-        is_monotonic = column.is_numeric and _is_monotonic(x[:_SAMPLE], y[:_SAMPLE])  # nearly always decides, sooner
-        return is_monotonic and _is_monotonic(x, y)
-    pairs = np.unique(np.stack([x, y]), axis=1).shape[1]
-    return bool(pairs == len(np.unique(x)) == len(np.unique(y)))
+    if target.is_numeric and not column.is_numeric:
+        return False
+    is_copy = _is_monotonic if target.is_numeric else _is_renamed
+    return is_copy(x[:_SAMPLE], y[:_SAMPLE]) and is_copy(x, y)  # the sample nearly always decides, sooner
+
+
+def _is_renamed(x: np.ndarray, codes: np.ndarray) -> bool:
+    """Return whether each value of x belongs to a single code and each code to a single value of x."""
+    values, places = np.unique(x, return_inverse=True)
+    pairs = np.unique(places * (int(codes.max()) + 1) + codes)
+    return bool(len(pairs) == len(values) == len(np.unique(codes)))
 
 
 def _is_monotonic(x: np.ndarray, y: np.ndarray) -> bool:

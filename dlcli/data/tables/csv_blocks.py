@@ -63,27 +63,20 @@ def _plain_blocks(source: Source, header_end: int) -> Iterator[bytes]:
     Raises:
         Unusual: If the lines of the header end in another way than those of the rows.
     """
-    is_first = True
+    left = header_end  # lines; the header may be the last line, in a block of its own
     for block in source.blocks():
-        if is_first and _has_lone_cr(block):  # the lines of the header end in another way
+        if left and _has_lone_cr(block):  # the lines of the header end in another way
             raise Unusual
-        rows = _without_lines(block, header_end) if is_first else block
-        is_first = False
-        if rows:
-            yield rows
+        start = 0
+        while left and start < len(block):
+            start = block.find(b"\n", start) + 1 or len(block)
+            left -= 1
+        if start < len(block):
+            yield block[start:] if start else block
 
 
 def _has_lone_cr(block: bytes) -> bool:
     return b"\r" in block and block.count(b"\r") != block.count(b"\r\n")
-
-
-def _without_lines(block: bytes, count: int) -> bytes:
-    position = 0
-    for _ in range(count):
-        position = block.find(b"\n", position) + 1
-        if position == 0:
-            return b""
-    return block[position:]
 
 
 def plain_rows(

@@ -82,6 +82,7 @@ BROKEN: dict[str, tuple[str | bytes, dict[str, object], str, str]] = {
     "blank lines only": ("\n\n\n", {}, " is empty", "column names"),
     "blanks only": ("   \n", {}, " is empty", "column names"),
     "header only": (COLUMNS, {}, ":1: column 'a' and all others have no values", "below"),
+    "header at the end": ("\n\n\n" + COLUMNS[:-1], {}, ":4: column 'a' and all others have no values", "below"),
     "header and blank lines": (COLUMNS + "\n\n", {}, ":1: column 'a' and all others have no values", "below"),
     "no header": ("5.1,3.5\n4.9,3.0\n", {}, ":1: column '5.1' and all others have numbers for names", "a,b"),
     "name twice": ("a,b,a\n1,2,3\n", {}, ":1: column 'a' is there twice, as columns 1 and 3", "another name"),

@@ -23,6 +23,14 @@ TABLES = {
     "semicolon": "größe;preis;datum;stadt\r\n"
     + "".join(f"{i},5;1.{i + 100},25;2024-01-{i + 1:02d};{'Köln' if i % 3 else 'Ulm'}\r\n" for i in range(20)),
     "tab": "a\tb\tc\n" + "".join(f"{i}\t{'' if i % 5 == 0 else i / 7}\t{'xyz'[i % 3]}\n" for i in range(30)),
+    "all in quotes": '"","age","sex","date"\n'
+    + "".join(f'"{i}","{20 + i * 7 % 50}","{"mf"[i % 2]}","2024-01-{i + 1:02d} 10:30"\n' for i in range(25)),
+    "pipe": "code|amount|flag|text\n"
+    + "".join(f"{1000 + i}|{i * 1e5:,.2f}|{['yes', 'no'][i % 2]}|{'a, b' * (i % 3)}\n" for i in range(20)),
+    "extremes": "large,small,integer,gap\n"
+    + "".join(
+        f"{i}e300,{i}.5E-310,{2**53 - 12 + i},{('NA', ' 1', '+2', '.5', '-0', '3.')[i % 6]}\n" for i in range(24)
+    ),
 }
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252", "utf-32")
 
@@ -112,12 +120,23 @@ def check(table: Table, data: bytes) -> None:
 def test_mutated_tables_are_read_as_csv_and_float_read_them_or_refused(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    draw = random.Random(name)
+    check_mutations(name, 85, random.Random(name), tmp_path, monkeypatch)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", TABLES)
+def test_four_thousand_mutated_tables_are_read_or_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_mutations(name, 667, random.Random(f"{name}, long"), tmp_path, monkeypatch)
+
+
+def check_mutations(name: str, trials: int, draw: random.Random, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = 0
-    for trial in range(170):
+    for trial in range(trials):
         monkeypatch.setattr(source, "BLOCK", draw.choice((16 << 20, 16 << 20, 41, 300)))  # blocks that end anywhere
         data = mutated(TABLES[name], draw)
-        path = tmp_path / f"{trial}.csv"
+        path = folder / f"{trial}.csv"
         path.write_bytes(data)
         try:
             table = read_csv(path, ReadOptions())
@@ -127,4 +146,4 @@ def test_mutated_tables_are_read_as_csv_and_float_read_them_or_refused(
             continue
         check(table, data)
         read += 1
-    assert read >= 50
+    assert read >= trials // 4

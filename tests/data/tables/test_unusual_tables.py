@@ -180,7 +180,16 @@ def test_a_code_in_a_later_block_keeps_its_text(
 def test_planted_bad_value_is_named_with_its_line_row_and_column(
     trial: int, clean_place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    draw = random.Random(trial)
+    check_planted(random.Random(trial), monkeypatch)
+
+
+@pytest.mark.long
+def test_two_hundred_more_planted_bad_values_are_named(clean_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for trial in range(100, 300):
+        check_planted(random.Random(trial), monkeypatch)
+
+
+def check_planted(draw: random.Random, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "BLOCK", draw.choice((16 << 20, 16 << 20, 100)))
     end = draw.choice(("\n", "\r\n"))
     rows, columns = draw.randrange(12, 60), draw.randrange(2, 6)

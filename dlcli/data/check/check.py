@@ -11,12 +11,7 @@ from dlcli.config.files import Source
 from dlcli.config.load import load_config
 from dlcli.config.schema import Config, ImageFolderData, NpzData, TableData
 from dlcli.data.check.finding import DataCheck
-from dlcli.data.check.pictures import check_pictures
-from dlcli.data.check.table import check_table
-from dlcli.data.npz_source import prepare_npz
 from dlcli.data.propose import propose_config
-from dlcli.data.sources import load_splits
-from dlcli.data.table_source import prepare_table
 from dlcli.data.tables.table import Column
 
 
@@ -26,6 +21,9 @@ def check_data(config: Config) -> DataCheck:
     Raises:
         DataError: If the data cannot be used.
     """
+    from dlcli.data.check.pictures import check_pictures  # these load torch, which a file that is no table does without
+    from dlcli.data.sources import load_splits
+
     if isinstance(config.data, ImageFolderData):
         return check_pictures(config)
     if checked := _check_table(config, {}):
@@ -56,6 +54,10 @@ def _check_table(config: Config, left_out: Mapping[str, tuple[Column, str]]) -> 
     """Return the check of a table; None for other data."""
     if not isinstance(config.data, TableData):
         return None
+    from dlcli.data.check.table import check_table
+    from dlcli.data.npz_source import prepare_npz
+    from dlcli.data.table_source import prepare_table
+
     table = prepare_npz(config) if isinstance(config.data, NpzData) else prepare_table(config)
     if table is None:
         return None

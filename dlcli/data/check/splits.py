@@ -63,9 +63,11 @@ def _differing_numbers(train: np.ndarray, val: np.ndarray, n_columns: int) -> st
     if not n or not m:
         return ""
     train, val = np.sort(train), np.sort(val)
-    both = np.concatenate([train, val])
-    below = [np.searchsorted(values, both, side="right") / len(values) for values in (train, val)]
-    distance = float(np.abs(below[0] - below[1]).max())
+    points = min(train, val, key=len)  # between them, one distribution is constant and the other monotonic
+    distance = max(
+        float(np.abs(np.searchsorted(train, points, side) / n - np.searchsorted(val, points, side) / m).max())
+        for side in ("left", "right")
+    )
     by_chance = 2 * math.exp(-2 * distance**2 * n * m / (n + m))
     if by_chance * n_columns > _CHANCE or distance < _LEAST:
         return ""

@@ -62,9 +62,14 @@ def _judge_classes(column: Column, labels: np.ndarray, n: int) -> str:
     """Return the accuracy on val if a column predicts the classes, else ""; the first n examples are those of train."""
     n_classes = int(labels.max()) + 1
     majority = np.bincount(labels[:n], minlength=n_classes).argmax()
-    wrong, unusual = _predict_classes(column, labels, n, n_classes) != labels, labels != majority
+    unusual = labels != majority
+    most_errors = min(_MOST_ERRORS * n, _OF_MAJORITY * unusual[:n].sum())
+    leaves = max(2, min(2 * n_classes + 4, n // _PER_LEAF))
+    if column.is_numeric and _least_errors(column.values[:n], labels[:n], leaves) > most_errors:
+        return ""
+    wrong = _predict_classes(column, labels, n, n_classes, leaves) != labels
     errors, val_errors = int(wrong[:n].sum()), int(wrong[n:].sum())
-    if errors > min(_MOST_ERRORS * n, _OF_MAJORITY * unusual[:n].sum()):
+    if errors > most_errors:
         return ""
     if val_errors > min(_MOST_ERRORS * len(wrong[n:]), _OF_MAJORITY * unusual[n:].sum()) + 1:
         return ""
@@ -72,13 +77,28 @@ def _judge_classes(column: Column, labels: np.ndarray, n: int) -> str:
     return f"accuracy {accuracy:.3f} (always the most frequent class: {always:.3f})"
 
 
-def _predict_classes(column: Column, labels: np.ndarray, n: int, n_classes: int) -> np.ndarray:
+def _least_errors(values: np.ndarray, labels: np.ndarray, leaves: int) -> float:
+    """Return a lower bound of the errors of a tree, which excludes nearly all columns without fitting one.
+
+    Equal values have equal predictions. In the order of the values, predictions change less often than the tree has
+    leaves, and a wrong one removes two changes of the labels at most.
+    """
+    known = ~np.isnan(values)
+    n_classes = int(labels.max()) + 1
+    places = np.unique(values[known], return_inverse=True)[1]
+    pairs, counts = np.unique(places * n_classes + labels[known], return_counts=True)
+    starts = np.unique(pairs // n_classes, return_index=True)[1]
+    wrong = np.add.reduceat(counts, starts) - np.maximum.reduceat(counts, starts)
+    changes = np.count_nonzero(np.diff(pairs[starts][wrong == 0] % n_classes))
+    return int(wrong.sum()) + max(0, int(changes) - leaves) / 2
+
+
+def _predict_classes(column: Column, labels: np.ndarray, n: int, n_classes: int, leaves: int) -> np.ndarray:
     """Return the class that a column alone predicts for each example, learned from the first n."""
     if column.is_numeric:
         from sklearn.tree import DecisionTreeClassifier
 
         x = _ranks(column.values)[:, None]
-        leaves = max(2, min(2 * n_classes + 4, n // _PER_LEAF))
         tree = DecisionTreeClassifier(max_leaf_nodes=leaves, random_state=0).fit(x[:n], labels[:n])
         return np.asarray(tree.predict(x))
     counts = np.zeros((len(column.categories) + 1, n_classes), dtype=np.int64)  # the last row is that of missing values

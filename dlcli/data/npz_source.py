@@ -52,7 +52,8 @@ def _read(config: Config) -> tuple[list[NpzArrays], Rows, tuple[str, ...]]:
         message = f"{files[0].file}: array '{shown(data.target)}' has {len(targets)} columns instead of one class"
         raise DataError(message, hint="save the index of the class; from one-hot rows: array.argmax(1)")
     options = read_options(data, dict.fromkeys(targets, "class" if config.task == "classification" else "number"))
-    return files, stack_tables([table_of_arrays(arrays, data.target, options) for arrays in files]), targets
+    tables = [table_of_arrays(arrays, data.target, options) for arrays in files]
+    return files, stack_tables(tables, data.types), targets
 
 
 def _check_alike(files: Sequence[NpzArrays]) -> None:

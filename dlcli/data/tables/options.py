@@ -33,6 +33,7 @@ class ReadOptions:
             category in which NA and the like are missing if all other values are numbers, or all are booleans.
         columns: Names of the columns to return; None for all. The others are not typed.
         ignored: Names of columns to leave out, whatever their values are.
+        typed: Types of `types` that the user has typed; hints keep them.
     """
 
     separator: str = "auto"
@@ -42,10 +43,28 @@ class ReadOptions:
     types: Mapping[str, ForcedKind] = field(default_factory=dict)
     columns: Collection[str] | None = None
     ignored: Collection[str] = ()
+    typed: Mapping[str, str] = field(default_factory=dict)
 
     def wants(self, name: str) -> bool:
         """Return whether a column is to be returned."""
         return (self.columns is None or name in self.columns) and name not in self.ignored
+
+    @property
+    def nulls(self) -> tuple[str, ...]:
+        """Texts that the user has typed as missing values."""
+        return () if self.null_values == "auto" else tuple(self.null_values)
+
+    def emptying(self, text: str) -> str:
+        """Return the setting that makes a text a missing value too, as a shell argument."""
+        return list_setting("data.null_values", dict.fromkeys([*self.nulls, text]))
+
+    def typing(self, name: str, kind: str) -> str:
+        """Return the setting that gives a column a type, as a shell argument."""
+        return types_setting({**self.typed, name: kind})
+
+    def ignoring(self, name: str) -> str:
+        """Return the setting that leaves a column out too, as a shell argument."""
+        return list_setting("data.ignore", [*self.ignored, name])
 
 
 def check_marks(options: ReadOptions) -> None:
@@ -98,13 +117,12 @@ def _as_argument(setting: str) -> str:
     return shlex.quote(setting) if _SHELL.search(setting) else setting
 
 
-def bad_number_hint(name: str, text: str, decimal: str) -> str:
+def bad_number_hint(name: str, text: str, decimal: str, options: ReadOptions) -> str:
     """Return the hint for a value of a number column that is no number."""
     other = "," if decimal == "." else "."
     if re.fullmatch(rf"[+-]?\d+\{other}\d+", text.strip()):
         return f'if "{other}" is the decimal mark of the file, type data.decimal="{other}"; else correct the value'
     return (
-        f"correct the value; if it stands for a missing one, type {list_setting('data.null_values', [text])}; "
-        f"if the column has categories, type {types_setting({name: 'category'})}; "
-        f"or {list_setting('data.ignore', [name])}"
+        f"correct the value; if it stands for a missing one, type {options.emptying(text)}; "
+        f"if the column has categories, type {options.typing(name, 'category')}; or {options.ignoring(name)}"
     )

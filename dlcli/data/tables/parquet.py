@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dlcli.data.tables.numbers import EXACT, MISSING_WORDS, NUMBER, Numbers, add_numbers
-from dlcli.data.tables.options import ReadOptions, check_names, list_setting, types_setting
+from dlcli.data.tables.options import ReadOptions, check_names
 from dlcli.data.tables.records import and_more, shown
 from dlcli.data.tables.refuse import check_path
 from dlcli.data.tables.table import Column, Table
@@ -141,7 +141,7 @@ def column_of_series(file: str, series: pl.Series, options: ReadOptions) -> Colu
     """
     import polars as pl
 
-    series = plain_series(file, series)
+    series = plain_series(file, series, options)
     if series.dtype == pl.String:
         return _from_texts(file, series, options)
     if series.dtype == pl.Null:
@@ -149,8 +149,13 @@ def column_of_series(file: str, series: pl.Series, options: ReadOptions) -> Colu
     return _from_numbers(file, series, options)
 
 
-def plain_series(file: str, series: pl.Series) -> pl.Series:
+def plain_series(file: str, series: pl.Series, options: ReadOptions | None = None) -> pl.Series:
     """Return a column as texts, numbers, booleans or nulls; categories by value, dates and times as ISO texts.
+
+    Args:
+        file: Name of the file in messages.
+        series: Column.
+        options: Options that the user may change; None if there are none.
 
     Raises:
         DataError: If its type cannot be used.
@@ -165,7 +170,7 @@ def plain_series(file: str, series: pl.Series) -> pl.Series:
         return (series.dt.convert_time_zone("UTC") if in_utc else series).dt.to_string("iso")
     if kind in (pl.String, pl.Null, pl.Boolean) or (kind.is_numeric() and not kind.is_decimal()):
         return series
-    hint = f"convert it to numbers or texts, or type {list_setting('data.ignore', [series.name])}"
+    hint = "convert it to numbers or texts" + (f", or type {options.ignoring(series.name)}" if options else "")
     what = "nested values" if kind.is_nested() else "decimals" if kind.is_decimal() else f"values of type {kind}"
     raise DataError(f"{file}:1: column '{shown(series.name)}' has {what}, which cannot be used", hint=hint)
 
@@ -183,13 +188,13 @@ def _from_numbers(file: str, series: pl.Series, options: ReadOptions) -> Column:
         if not forced:
             return replace(_from_texts(file, series.cast(pl.String), options), note=note)
     values = series.cast(pl.Float64).fill_null(float("nan")).to_numpy().copy()
-    for text in () if options.null_values == "auto" else options.null_values:
+    for text in options.nulls:
         if NUMBER.fullmatch(text.strip()):
             values[values == float(text)] = np.nan
     infinite = np.flatnonzero(np.isinf(values))
     if len(infinite):
         row = int(infinite[0])
-        hint = f"replace it by null in the file, or type {list_setting('data.ignore', [series.name])}"
+        hint = f"replace it by null in the file, or type {options.ignoring(series.name)}"
         raise _error(file, row, series.name, str(values[row]), len(infinite) - 1, "is not a finite number", hint)
     return Column(series.name, "boolean" if is_boolean and forced != "number" else "number", values, (), note)
 
@@ -212,14 +217,13 @@ def _largest(series: pl.Series) -> int:
 def _from_texts(file: str, series: pl.Series, options: ReadOptions) -> Column:
     import polars as pl
 
-    nulls = () if options.null_values == "auto" else options.null_values
-    texts = empty_nulls(series.fill_null(""), nulls)
+    texts = empty_nulls(series.fill_null(""), options.nulls)
     forced = options.types.get(series.name)
     if forced == "number":
         number = Numbers(series.name, "0", forced=True)
-        add_numbers([number], pl.DataFrame({"0": texts}), 0, ".", nulls)
+        add_numbers([number], pl.DataFrame({"0": texts}), 0, ".", options.nulls)
         if number.bad:
-            hint = _correcting(series.name)
+            hint = _correcting(series.name, options)
             raise _error(file, *_first(number), number.bad - 1, "is not a finite number", hint)
         return Column(series.name, "number", number.values, (), number.note)
     column = Texts(series.name, "0")
@@ -227,7 +231,7 @@ def _from_texts(file: str, series: pl.Series, options: ReadOptions) -> Column:
     try:
         return column.column_of(MISSING_WORDS, forced)
     except BadTextError as error:
-        problem, hint = "is neither true nor false", _correcting(series.name)
+        problem, hint = "is neither true nor false", _correcting(series.name, options)
         raise _error(file, error.row, series.name, error.text, error.more, problem, hint) from error
 
 
@@ -236,8 +240,8 @@ def _first(number: Numbers) -> tuple[int, str, str]:
     return row, number.name, text
 
 
-def _correcting(name: str) -> str:
-    return f"correct the value, or write null for it; or type {types_setting({name: 'category'})}"
+def _correcting(name: str, options: ReadOptions) -> str:
+    return f"correct the value, or write null for it; or type {options.typing(name, 'category')}"
 
 
 def _error(file: str, row: int, name: str, text: str, more: int, problem: str, hint: str) -> DataError:

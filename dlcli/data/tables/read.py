@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 from dlcli.data.tables.csv_blocks import fast_blocks, slow_blocks
 from dlcli.data.tables.marks import MarkTally, find_decimal, may_have_another_mark, may_have_thousands, tally_marks
 from dlcli.data.tables.numbers import MISSING_WORDS, Numbers, add_numbers
-from dlcli.data.tables.options import ReadOptions, bad_number_hint, check_marks, check_names, types_setting
+from dlcli.data.tables.options import ReadOptions, bad_number_hint, check_marks, check_names
 from dlcli.data.tables.parquet import read_parquet
 from dlcli.data.tables.records import and_more, locate_row, refuse_text, shown
 from dlcli.data.tables.refuse import check_path
@@ -50,7 +50,7 @@ def read_csv_files(paths: Sequence[Path], options: ReadOptions | None = None) ->
     """
     options = options or ReadOptions()
     check_marks(options)
-    missing = ("", *MISSING_WORDS, *(options.null_values if options.null_values != "auto" else ()))
+    missing = ("", *MISSING_WORDS, *options.nulls)
     tables: list[Table] = []
     is_settled = False
     try:
@@ -135,7 +135,7 @@ class _Reader:
 
     def __init__(self, source: Source, layout: Layout, options: ReadOptions, blocks: _Blocks) -> None:
         self._source, self._layout, self._options, self._blocks = source, layout, options, blocks
-        self._nulls = () if options.null_values == "auto" else tuple(options.null_values)
+        self._nulls = options.nulls
         self._numbers: dict[str, Numbers] = {}
         self._texts: dict[str, Texts] = {}
         for index, name in enumerate(layout.header):
@@ -212,14 +212,14 @@ class _Reader:
             column = min(wrong, key=lambda column: column.first_bad[0])
             row, text = column.first_bad
             problem = f"which is not a finite number{and_more(column.bad - 1, 'of the column')}"
-            hint = bad_number_hint(column.name, text, self._layout.decimal)
+            hint = bad_number_hint(column.name, text, self._layout.decimal, self._options)
             raise _WrongNumberError(self._problem(line_of(row), column.name, text, row, problem), hint=hint)
 
     def _text_column(self, texts: Texts, line_of: Callable[[int], int]) -> Column:
         try:
             return texts.column_of(MISSING_WORDS, self._options.types.get(texts.name))
         except BadTextError as error:
-            hint = f"correct the value, or type {types_setting({texts.name: 'category'})}"
+            hint = f"correct the value, or type {self._options.typing(texts.name, 'category')}"
             problem = f"which is neither true nor false{and_more(error.more, 'of the column')}"
             message = self._problem(line_of(error.row), texts.name, error.text, error.row, problem)
             raise DataError(message, hint=hint) from error

@@ -80,11 +80,16 @@ def read_rows(data: TableData, targets: Mapping[str, ForcedKind]) -> Rows:
     options = read_options(data, targets)
     paths = [Path(file) for file in data.files().values()]
     is_csv = isinstance(data, CsvData)
-    return stack_tables(read_csv_files(paths, options) if is_csv else [read_parquet(path, options) for path in paths])
+    tables = read_csv_files(paths, options) if is_csv else [read_parquet(path, options) for path in paths]
+    return stack_tables(tables, data.types)
 
 
-def stack_tables(tables: Sequence[Table]) -> Rows:
+def stack_tables(tables: Sequence[Table], typed: Mapping[str, str]) -> Rows:
     """Return the rows of tables below each other, with the columns of the first; the tables lose theirs.
+
+    Args:
+        tables: Tables with the same columns.
+        typed: Types of columns that the user has typed; hints keep them.
 
     Raises:
         DataError: If a table lacks a column, or has another type of it.
@@ -95,11 +100,13 @@ def stack_tables(tables: Sequence[Table]) -> Rows:
                 f"{table.file} lacks the column {missing[0]!r} of {tables[0].file}",
                 hint="add it, or list data.features",
             )
-    columns = {name: _stack([table.columns.pop(name) for table in tables], tables) for name in [*tables[0].columns]}
+    columns = {
+        name: _stack([table.columns.pop(name) for table in tables], tables, typed) for name in [*tables[0].columns]
+    }
     return Rows(tuple(tables), columns, np.repeat(np.arange(len(tables)), [table.rows for table in tables]))
 
 
-def _stack(columns: Sequence[Column], tables: Sequence[Table]) -> Column:
+def _stack(columns: Sequence[Column], tables: Sequence[Table], typed: Mapping[str, str]) -> Column:
     """Return the columns of one name in several files below each other."""
     first = columns[0]
     if len(columns) == 1:
@@ -107,7 +114,7 @@ def _stack(columns: Sequence[Column], tables: Sequence[Table]) -> Column:
     for column, table in zip(columns, tables, strict=True):
         if (column.kind in ("number", "boolean")) != (first.kind in ("number", "boolean")):
             message = f"column {first.name!r} is a {column.kind} here and a {first.kind} in {tables[0].file}"
-            hint = f"set its type, such as {types_setting({first.name: 'category'})}"
+            hint = f"set its type, such as {types_setting({**typed, first.name: 'category'})}"
             raise DataError(f"{_place(column, table)}: {message}", hint=hint)
     note = "; ".join(dict.fromkeys(column.note for column in columns if column.note))
     if first.kind in ("number", "boolean"):
@@ -134,6 +141,6 @@ def read_options(data: TableData, targets: Mapping[str, ForcedKind]) -> ReadOpti
         if kind == "class" and data.types.get(name) == "category":
             types[name] = "category"
     if not isinstance(data, CsvData):
-        return ReadOptions(types=types, ignored=data.ignore)
+        return ReadOptions(types=types, ignored=data.ignore, typed=data.types)
     marks = (data.separator, data.decimal, data.encoding, data.null_values)
-    return ReadOptions(*marks, types, ignored=data.ignore)
+    return ReadOptions(*marks, types, ignored=data.ignore, typed=data.types)

@@ -12,7 +12,16 @@ from dlcli.config.schema import Config, NpzData
 from dlcli.data.image_folder import note_missing_classes
 from dlcli.data.splits import DataInfo, Preprocessing, RawData, Split, Splits, make_splits
 from dlcli.data.table_features import complete_rows
-from dlcli.data.table_source import PreparedTable, checksums, encode_table, number_labels, prepare_rows
+from dlcli.data.table_source import (
+    PreparedTable,
+    check_targets,
+    checksums,
+    dtype_of,
+    encode_table,
+    number_labels,
+    prepare_rows,
+    ranges_explained,
+)
 from dlcli.data.tables.npz import NpzArrays, read_npz, table_of_arrays, target_names
 from dlcli.data.tables.records import shown
 from dlcli.data.tables.rows import Rows, read_options, stack_tables
@@ -92,6 +101,8 @@ def _load_pictures(config: Config, files: Sequence[NpzArrays], rows: Rows, targe
     else:
         class_names, out_features = (), len(targets)
         outcome = torch.from_numpy(np.column_stack([kept.column(name).values for name in targets]))
+        with ranges_explained(config, rows):
+            check_targets(targets, outcome, dtype_of(config))
     info = DataInfo(
         name=data.name,
         task=config.task,

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from dlcli.config.schema import ImageFolderData
 
@@ -89,7 +89,7 @@ def decode_picture(content: bytes, name: str, config: ImageFolderData) -> Pixels
         with open_picture(io.BytesIO(content)) as image:
             if image.format == "PNG":
                 _check_sums(content)
-                _scale_transparency(image, depth=content[_DEPTH])
+                _correct_transparency(image, content)
             ImageOps.exif_transpose(image, in_place=True)
             picture = _flatten(_to_eight_bits(image), config)
             return _to_array(_resize(picture, config))
@@ -129,16 +129,23 @@ def _check_sums(content: bytes) -> None:
         start = stop + 4
 
 
-def _scale_transparency(image: Image.Image, depth: int) -> None:
-    """Scale the transparent colour of a PNG file to 8 bits, as Pillow does with the pixels but not with this colour.
-
-    Of 16-bit colours, Pillow keeps the upper 8 bits, so that colours that differ in the lower bits only are equal.
-    """
-    color = image.info.get("transparency")
+def _correct_transparency(image: Image.Image, content: bytes) -> None:
+    """Correct the transparent colour of a PNG file, since Pillow converts the pixels to 8 bits but not this colour."""
+    color, depth = image.info.get("transparency"), content[_DEPTH]
     if image.mode == "RGB" and depth == 16 and isinstance(color, tuple):
-        image.info["transparency"] = tuple(value >> 8 for value in color)
+        del image.info["transparency"]
+        image.putalpha(_opacity(image, content, color))
     elif image.mode == "L" and depth < 8 and isinstance(color, int):
         image.info["transparency"] = color * 255 // (2**depth - 1)
+
+
+def _opacity(image: Image.Image, content: bytes, transparent: tuple[int, ...]) -> Image.Image:
+    """Return the opacity of a picture with 16 bits per channel, of which Pillow keeps the upper 8 bits."""
+    with open_picture(io.BytesIO(content)) as lower:
+        assert isinstance(lower, ImageFile.ImageFile)
+        lower.tile = [tile._replace(args="RGB;16L") for tile in lower.tile]  # as if the order of the bytes was reversed
+        values = np.asarray(image).astype(np.uint16) * 256 + np.asarray(lower)
+    return Image.fromarray((values != transparent).any(-1).astype(np.uint8) * 255)
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:

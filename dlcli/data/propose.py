@@ -12,12 +12,13 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from dlcli.config.load import load_config
-from dlcli.config.paths import escape_path
+from dlcli.config.paths import as_argument, escape_path
 from dlcli.config.render import render_value
 from dlcli.config.schema import LEAST_EPOCHS, MOST_EPOCHS, CsvData, ImageFolderData, TableData, TaskName
 from dlcli.config.suggest import closest
 from dlcli.config.tree import COMMAND_LINE
 from dlcli.data.tables.read import read_csv, read_parquet
+from dlcli.data.tables.refuse import is_url
 from dlcli.data.tables.rows import read_options
 from dlcli.data.tables.table import Column, Table
 from dlcli.data.trial_split import count_train, names_splits
@@ -88,6 +89,8 @@ def propose_config(
         UsageError: If the target must be named, the path is a folder and cannot have a target, or a setting is wrong.
         DataError: If the data cannot be read, or no config could train on it.
     """
+    if not is_url(path) and not os.path.lexists(path):
+        raise DataError(f"{one_line(path)} does not exist", hint=_near(path))
     shown = render_value(escape_path(os.path.relpath(path, folder)))
     if not os.path.isdir(path):
         return _propose_table(path, shown, target, task, ask, settings)
@@ -97,6 +100,18 @@ def propose_config(
         message = f"{one_line(path)} is a folder of pictures, whose folders are the classes to predict"
         raise UsageError(message, hint="omit --target" if target is not None else "omit --task")
     return _propose_pictures(path, shown)
+
+
+def _near(path: str) -> str:
+    """Return a hint with the name in the folder that is closest to that of a missing file, or with the folder."""
+    folder, name = os.path.split(path)
+    try:
+        guess = closest(name, os.listdir(folder or "."))
+    except OSError:
+        return f"check the folder: {one_line(folder)} cannot be listed"
+    if guess:
+        return f"did you mean {as_argument(os.path.join(folder, guess))}?"
+    return f"check the name: nothing like it is in {one_line(os.path.abspath(folder))}"
 
 
 def _propose_table(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from dlcli.config.schema import AUTO_SETTINGS, Config, TableData
 from dlcli.data.encoding import ColumnInfo, encode_splits, fit_column
@@ -129,10 +131,17 @@ def encode_table(config: Config, table: PreparedTable) -> Splits:
     Raises:
         DataError: If a value is too large or too small for the precision of training.
     """
-    try:
+    with ranges_explained(config, table.rows):
         return _encode_table(config, table)
+
+
+@contextmanager
+def ranges_explained(config: Config, rows: Rows) -> Iterator[None]:
+    """Raise a DataError with the file, and what to do, instead of a RangeError."""
+    try:
+        yield
     except RangeError as error:
-        file, name, value = table.rows.tables[0].file, error.column, f"{error.value:g}"
+        file, name, value = rows.tables[0].file, error.column, f"{error.value:g}"
         size, precision = "large" if error.is_large else "small", config.training.precision
         message = f"{file}: column {name!r} has {value}, too {size} for training with {precision}"
         fix = "correct the value, or write the column in another unit"
@@ -140,18 +149,37 @@ def encode_table(config: Config, table: PreparedTable) -> Splits:
         raise DataError(message, hint=fix + other) from error
 
 
+def dtype_of(config: Config) -> torch.dtype:
+    """Return the type of the numbers of a config."""
+    return torch.float64 if config.training.precision == "float64" else torch.float32
+
+
+def check_targets(names: Sequence[str], values: Tensor, dtype: torch.dtype) -> None:
+    """Check that targets have squares in the range of training: errors are computed in the unit of the target too.
+
+    Args:
+        names: Names of the targets.
+        values: Float64 of shape (N, targets).
+        dtype: Type of training.
+
+    Raises:
+        RangeError: If that is not so.
+    """
+    for name, column in zip(names, values.t(), strict=True):
+        check_range(name, column.to(dtype).square(), column.numpy())
+
+
 def _encode_table(config: Config, table: PreparedTable) -> Splits:
     data, splits, infos, labels, inherited = config.data, table.splits, table.infos, table.labels, table.inherited
     assert isinstance(data, TableData)
-    dtype = torch.float64 if config.training.precision == "float64" else torch.float32
+    dtype = dtype_of(config)
     if labels is None:
         values = torch.from_numpy(np.column_stack([table.kept.column(name).values for name in table.targets]))
         target_scaling = inherited.scaling_of_targets(", ".join(table.targets)) if inherited else None
         target_scaling = target_scaling or fit_scaling(values[splits.train], data.normalize, jointly=False)
         outcome, out_features = target_scaling.apply(values), len(table.targets)
+        check_targets(table.targets, values, dtype)
         for name, column, scaled in zip(table.targets, values.t(), outcome.t(), strict=True):
-            # Predictions and errors in the unit of the target are computed in the precision of training too.
-            check_range(name, column.to(dtype).square(), column.numpy())
             check_range(name, scaled.to(dtype), column.numpy())
     else:
         outcome = torch.from_numpy(labels)

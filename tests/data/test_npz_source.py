@@ -110,6 +110,8 @@ def test_files_of_the_splits_are_used_as_they_are(clean_place: Path) -> None:
         ("classification", np.eye(120, 3), {}, "array 'targets' has 3 columns instead of one class"),
         ("classification", np.arange(120) % 3, {"group": "x1"}, "data.group is for columns, and the inputs"),
         ("regression", np.array(["a", "2"] * 60), {}, "column 'targets' has 'a' in data row 1, which is not a finite"),
+        ("regression", np.arange(1, 121) * 1e200, {}, r"column 'targets' has 1.2e\+202, too large for training"),
+        ("regression", np.arange(120) * 1e-310, {}, "column 'targets' has 1.19e-308, too small for training"),
         ("classification", np.arange(120) % 3, {"types": {"x9": "category"}}, "column 'x9' is not in the file"),
         ("classification", np.arange(120) % 3, {"inputs": "pixels"}, "array 'pixels' is not in the file"),
     ],

@@ -86,9 +86,10 @@ def test_16_bit_colours_are_scaled() -> None:
 
 
 def test_the_transparent_colour_of_16_bit_colours_is_laid_on_the_background() -> None:
-    values = RGB.astype(">u2") * 257
+    values = (RGB.astype(np.uint16) * 257).astype(">u2")
+    values[0, 0] = values[1, 2] + 1  # another colour, with the same upper 8 bits
     content = png(16, 2, [row.tobytes() for row in values], width=4, transparent=values[1, 2].tobytes())
-    expected = np.where((RGB[1, 2] == RGB).all(2, keepdims=True), 255, RGB)
+    expected = np.where((values[1, 2] == values).all(2, keepdims=True), 255, values >> 8)
     assert np.array_equal(decode(content, color_mode="rgb", background="white"), expected.transpose(2, 0, 1))
 
 

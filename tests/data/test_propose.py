@@ -26,6 +26,19 @@ def load_proposed() -> list[int]:
     return [len(splits.train), len(splits.val), len(splits.test)]
 
 
+def test_a_missing_file_is_named_with_the_nearest_name(clean_place: Path) -> None:
+    Path("data").mkdir()
+    Path("data/weather.csv").touch()
+    for path, hint in (
+        ("data/wether.csv", "did you mean data/weather.csv?"),
+        ("data/x.parquet", f"check the name: nothing like it is in {clean_place / 'data'}"),
+        ("nowhere/x.csv", "check the folder: nowhere cannot be listed"),
+    ):
+        with pytest.raises(DataError, match="does not exist") as error:
+            propose_config(path, "y", None, Path())
+        assert (error.value.message, error.value.hint) == (f"{path} does not exist", hint)
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [

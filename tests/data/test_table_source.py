@@ -445,6 +445,21 @@ def test_hints_can_be_typed_in_a_shell(name: str, tmp_path: Path) -> None:
     assert load_config(base, [time]).config.data.time == name
 
 
+def test_hints_keep_what_is_typed(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    rows = [f"{i},{i % 3},1,{'ab'[i % 2]}" for i in range(30)]
+    path.write_text("\n".join(["x,z,w,y", *rows, "oops,1,1,a"]) + "\n")
+    typed = ("data.null_values=[-9]", "data.types={z: category}", "data.ignore=[w]")
+    base = {"data": {"name": "csv", "path": str(path), "target": "y"}}
+    with pytest.raises(DataError, match="'oops'") as error:
+        load_splits(load_config(base, typed).config)
+    words = shlex.split((error.value.hint or "").replace(";", ""))
+    null_values, types, ignore = (word for word in words if word.startswith("data."))
+    data = load_config(base, [null_values, types, ignore]).config.data
+    assert (data.null_values, data.types) == (("-9", "oops"), {"z": "category", "x": "category"})
+    assert data.ignore == ("w", "x")
+
+
 def test_settings_reach_the_proposed_config(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     rows = [f"{i};{i % 7},5;2024-01-{i + 1:02};{('Zürich', 'Köln')[i % 2]}" for i in range(31)]

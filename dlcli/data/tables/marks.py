@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -122,11 +122,14 @@ def _are_thousands(values: np.ndarray) -> bool:
     return len(fractions) > 0
 
 
-def find_decimal(files: Mapping[str, Mapping[str, MarkTally]]) -> tuple[str, dict[str, str]]:
+def find_decimal(
+    files: Mapping[str, Mapping[str, MarkTally]], locate: Callable[[str, str, str], int]
+) -> tuple[str, dict[str, str]]:
     """Return the decimal mark of all files, and the columns of which that is not sure, with a value of each.
 
     Args:
         files: Columns by file, tallied from all rows.
+        locate: Returns the line of the first value like that in a column of a file, from file, column and value.
 
     Raises:
         DataError: If one column has decimal points and another decimal commas.
@@ -135,8 +138,12 @@ def find_decimal(files: Mapping[str, Mapping[str, MarkTally]]) -> tuple[str, dic
     commas, points = ([(f, name) for f, name, tally in columns if tally.shows(mark)] for mark in ",.")
     if commas and points:
         (file, name), (other, comma) = points[0], commas[0]
-        place = f"column '{shown(comma)}'" + ("" if other == file else f" of {other}")
-        message = f"{file}: column '{shown(name)}' has decimal points, {place} commas"
+        point, with_comma = files[file][name].point, files[other][comma].comma
+        line, other_line = locate(file, name, point), locate(other, comma, with_comma)
+        message = (
+            f"{file}:{line}: column '{shown(name)}' has decimal points, such as '{shown(point)}'; "
+            f"{other}:{other_line}: column '{shown(comma)}' has decimal commas, such as '{shown(with_comma)}'"
+        )
         raise DataError(message, hint='type data.decimal="." or data.decimal=","')
     unclear = {} if commas or points else {name: tally.unclear for _, name, tally in columns if tally.is_unclear}
     return "," if commas else ".", unclear

@@ -12,7 +12,7 @@ from dlcli.data.tables.marks import MarkTally, find_decimal, may_have_another_ma
 from dlcli.data.tables.numbers import MISSING_WORDS, Numbers, add_numbers
 from dlcli.data.tables.options import ReadOptions, bad_number_hint, check_marks, check_names
 from dlcli.data.tables.parquet import read_parquet
-from dlcli.data.tables.records import and_more, locate_row, refuse_text, shown
+from dlcli.data.tables.records import and_more, locate_row, locate_text, refuse_text, shown
 from dlcli.data.tables.refuse import check_path
 from dlcli.data.tables.sniff import Layout, find_layout
 from dlcli.data.tables.source import Source, Unusual
@@ -62,7 +62,14 @@ def read_csv_files(paths: Sequence[Path], options: ReadOptions | None = None) ->
         if options.decimal != "auto":
             raise
     found = {str(path): _parse(path, options, missing, _tally(options, missing, is_settled)) for path in paths}
-    mark, unclear = find_decimal({file: tallies for file, tallies in found.items() if tallies})
+
+    def locate(file: str, column: str, text: str) -> int:
+        def find(source: Source, layout: Layout, _: _Blocks) -> int:
+            return locate_text(source, layout.separator, layout.header.index(column), text)
+
+        return _parse(Path(file), options, missing, find)
+
+    mark, unclear = find_decimal({file: tallies for file, tallies in found.items() if tallies}, locate)
     with_mark = replace(options, decimal=mark)
     if {table.found["decimal"] for table in tables} != {mark}:
         tables = [_read(path, with_mark, missing) for path in paths]

@@ -81,6 +81,14 @@ def _end_of_field(text: str, separator: str) -> int | None:
     return len(text) if end < 0 else end + 1
 
 
+def locate_text(source: Source, separator: str, column: int, text: str) -> int:
+    """Return the line of the first record with a text in a column, without the blanks around it; 0 if there is none."""
+    for line, fields in islice(records(source, separator, "replace"), 1, None):
+        if column < len(fields) and fields[column].strip() == text:
+            return line
+    return 0
+
+
 def locate_row(source: Source, separator: str, row: int) -> int:
     """Return the line on which data row `row`, counted from 0, begins."""
     for line, _ in islice(records(source, separator, "replace"), row + 1, None):

@@ -41,6 +41,11 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
 )
 
 
+def is_url(path: str) -> bool:
+    """Return whether a path is a web address or a path in a cloud."""
+    return _URL.match(path) is not None
+
+
 def check_path(path: Path, *, is_setting: bool = True) -> None:
     """Raise DataError if `path` is a URL, missing, or no regular file.
 

@@ -75,7 +75,7 @@ BROKEN: dict[str, tuple[str | bytes, dict[str, object], str, str]] = {
     "no number where forced": ("a,b\n1,x\n2,y\n", {"types": {"b": "number"}}, "data row 1, which is not a finite number; 1 more", "b: category"),
     "no boolean where forced": ("a,b\n1,true\n2,maybe\n", {"types": {"b": "boolean"}}, ":3: column 'b' has 'maybe'", "b: category"),
     "number as boolean": ("a,b\n1,0\n2,2\n", {"types": {"b": "boolean"}}, ":3: column 'b' has '2' in data row 2, which is neither", ""),
-    "points and commas": ("a;b\n1.5;2,5\n3.7;4,1\n", {}, ": column 'a' has decimal points, column 'b' commas", "data.decimal"),
+    "points and commas": ("a;b\n1.5;2,5\n3.7;4,1\n", {}, ":2: column 'a' has decimal points, such as '1.5'; table.csv:2: column 'b' has decimal commas, such as '2,5'", "data.decimal"),
     "bad value among decimal commas": ("a;b\n1,5;2\n2,5;3\nx;4\n3,5;1\n", {}, ":4: column 'a' has 'x'", "correct"),
     # Header
     "empty file": ("", {}, " is empty", "column names"),

@@ -194,8 +194,9 @@ def _draw_groups(
     classes = np.zeros(len(rows), dtype=np.int64) if labels is None else labels[rows]
     groups, inverse = np.unique(codes[rows], return_inverse=True)
     if len(groups) < 2:
-        count = int(codes.max()) + 1
-        message = f"{kept.rows.tables[0].file}: column {name!r} has {count} different values, too few groups to split"
+        sizes = np.bincount(codes)
+        described = f"{len(sizes)} different values, the most frequent one in {sizes.max():,} of {len(codes):,} rows"
+        message = f"{kept.rows.tables[0].file}: column {name!r} has {described}: too few groups to split"
         raise DataError(message, hint="remove data.group, or use data with more groups")
     counts = np.zeros((len(groups), int(classes.max()) + 1))
     np.add.at(counts, (inverse, classes), 1)

@@ -41,7 +41,8 @@ def count_train(table: Table, target: Column, used: Sequence[Column], task: Task
     try:
         splits = split_rows(kept, data, labels, 0)
     except DataError as error:
-        raise DataError(f"{table.file}: {error.message}", hint=error.hint) from error
+        place = "" if error.message.startswith(table.file) else f"{table.file}: "
+        raise DataError(f"{place}{error.message}", hint=error.hint) from error
     if labels is not None and len(np.unique(labels[splits.train])) < n_classes:
         raise DataError(f"{place} has a class that no training example has", hint="use more examples per class")
     return len(splits.train)

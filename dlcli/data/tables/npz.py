@@ -196,6 +196,9 @@ class _File:
                 hint = "save it with a type of numbers or texts: pickles can run programs"
                 raise self.error(name, "holds Python objects (pickle)", hint) from error
             raise self.error(name, "is damaged", "save the file again with numpy.savez") from error
+        except MemoryError as error:
+            problem = "is damaged, or larger than the free memory of this machine"
+            raise self.error(name, problem, "save the file again with numpy.savez, or fewer examples") from error
         if not isinstance(array, np.ndarray):
             raise self.error(name, "is no array", "save the file again with numpy.savez")
         if array.dtype.kind == "U":

@@ -120,6 +120,8 @@ def _as_argument(setting: str) -> str:
 def bad_number_hint(name: str, text: str, decimal: str, options: ReadOptions) -> str:
     """Return the hint for a value of a number column that is no number."""
     other = "," if decimal == "." else "."
+    if text.strip() == name:
+        return "delete the line if it repeats the column names"
     if re.fullmatch(rf"[+-]?\d+\{other}\d+", text.strip()):
         return f'if "{other}" is the decimal mark of the file, type data.decimal="{other}"; else correct the value'
     return (

@@ -56,6 +56,7 @@ BROKEN: dict[str, tuple[str | bytes, dict[str, object], str, str]] = {
     "value without end": (COLUMNS + '1,2,"' + "x" * 140_000 + "\n" + ROWS, {}, ":2: column 'c' has more than 131,072", "quote"),
     # Values
     "word among numbers": (COLUMNS + ROWS + "7,oops,9\n", {}, ":4: column 'b' has 'oops' in data row 3", "data.ignore=[b]"),
+    "header in the middle": (COLUMNS + ROWS * 5 + COLUMNS + ROWS, {}, ":12: column 'a' has 'a' in data row 11", "delete the line if it repeats"),
     "unit": (COLUMNS + ROWS + "7,12 kg,9\n", {}, "has '12 kg' in data row 3, which is not a finite number", 'null_values=["12 kg"]'),
     "infinity": (COLUMNS + ROWS + "inf,8,9\n", {}, ":4: column 'a' has 'inf' in data row 3, which is not a finite", "correct"),
     "overflow": (COLUMNS + ROWS + "1e999,8,9\n", {}, ":4: column 'a' has '1e999'", "correct"),
@@ -121,6 +122,7 @@ BROKEN: dict[str, tuple[str | bytes, dict[str, object], str, str]] = {
     "damaged zip": (zipped("table.csv")[:40], {}, " is a damaged zip archive", "unpack"),
     "NPZ": (zipped("inputs.npy"), {}, " is an NPZ file", "data.name=npz"),
     "Parquet": (b"PAR1" + b"\0" * 100, {}, " is a Parquet file", "data.name=parquet"),
+    "gzip twice": (gzip.compress(gzip.compress(b"a,b\n1,2\n")), {}, " is compressed twice with gzip, not a CSV file", "gunzip"),
     "bzip2": (b"BZh91AY&SY", {}, " is a bzip2 archive", "unpack"),
     "xz": (b"\xfd7zXZ\x00abc", {}, " is an xz archive", "unpack"),
     "zstd": (b"\x28\xb5\x2f\xfdabc", {}, " is a zstd archive", "unpack"),

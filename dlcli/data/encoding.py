@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.data.scaling import Scaling, check_range, fit_scaling, to_safe_exponents
+from dlcli.data.tables.numbers import LARGE, reserve
 from dlcli.data.tables.table import Column
 
 UNKNOWN = -1.0  # code of a category that has no feature
@@ -181,7 +182,7 @@ def encode_splits(
     fits = scaling is None and how != "none"
     scaling = scaling or Scaling.identity()
     shift, scale = (values.expand(count).clone() for values in (scaling.shift, scaling.scale))
-    parts = [torch.empty(count, len(rows), dtype=dtype) for rows in splits]  # transposed: columns are contiguous
+    parts = [_reserve(count, len(rows), dtype) for rows in splits]  # transposed: columns are contiguous
     for number, (column, info) in enumerate(zip(columns, infos, strict=True)):
         raw, span = raw_values(column, info), encoder.span(number)
         if info.kind == "category":
@@ -189,7 +190,7 @@ def encode_splits(
                 for place, block in _encode_blocks(encoder, number, raw, rows):
                     part[span, place] = block
             continue
-        filled = [_fill_column(encoder, number, raw[rows]) for rows in splits]
+        filled = [_fill_column(encoder, number, raw.take(rows)) for rows in splits]
         if fits:
             fitted = fit_scaling(filled[0], how, jointly=False)
             shift[span], scale[span] = fitted.shift, fitted.scale
@@ -198,14 +199,24 @@ def encode_splits(
             check_range(info.name, part[span.start], raw, rows)
     inputs = []
     while parts:
-        inputs.append(parts.pop(0).t().contiguous())
+        part = parts.pop(0)
+        inputs.append(_reserve(part.shape[1], count, dtype).copy_(part.t()))
     return Scaling(shift, scale) if fits else scaling, inputs
+
+
+def _reserve(rows: int, columns: int, dtype: torch.dtype) -> Tensor:
+    """Return a tensor like `torch.empty`; a large one in huge pages, which save most page faults."""
+    count = rows * columns
+    if count * dtype.itemsize < LARGE:
+        return torch.empty(rows, columns, dtype=dtype)
+    return torch.from_numpy(reserve(count, torch.empty(0, dtype=dtype).numpy().dtype)).reshape(rows, columns)
 
 
 def _fill_column(encoder: Encoder, number: int, values: np.ndarray) -> Tensor:
     """Return the encoded values of a column of numbers, of shape (N, 1): the encoder replaces missing ones only."""
     encoded = torch.from_numpy(values)
-    return encoder.encode(number, encoded).t() if np.isnan(values).any() else encoded.unsqueeze(1)
+    has_gaps = len(values) and np.isnan(values.min())  # which is NaN if a value is
+    return encoder.encode(number, encoded).t() if has_gaps else encoded.unsqueeze(1)
 
 
 def _put_scaled(values: Tensor, scaling: Scaling, out: Tensor) -> None:

@@ -121,7 +121,8 @@ def _std_mean_of_doubles(columns: Tensor) -> tuple[Tensor, Tensor]:
     values, exponents = to_safe_exponents(np.ascontiguousarray(columns.numpy().T))
     mean = values.mean(1)
     centred = values - mean[:, np.newaxis]
-    variance = np.square(centred).mean(1) - np.square(centred.mean(1))
+    error = centred.mean(1)
+    variance = np.square(centred, out=centred).mean(1) - np.square(error)
     low, high = values.min(1), values.max(1)
     constant = low == high
     deviation = np.sqrt(np.where(constant, 0, variance.clip(min=0)))

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 MISSING_WORDS = ("NA", "N/A", "NaN", "null", "?", "-", "na", "n/a", "nan", "NAN", "NULL", "Null")
 EXACT = 2**53  # every integer up to here is a float64
-_LARGE = 1 << 20  # bytes
+LARGE = 1 << 20  # bytes
 _GROWTH = 8  # of memory that is full: what is not filled takes no space, and little is copied
 _LEADING_ZERO = r"^\+?0[0-9]"
 _INTEGER = re.compile(r"[+-]?\d+(\.0*)?", re.ASCII)
@@ -61,7 +61,7 @@ class Numbers:
         """Append the float64 values of a block, NaN where missing."""
         end = self.count + len(values)
         if end > len(self.memory):
-            larger = _reserve(end, _GROWTH * len(self.memory))
+            larger = reserve(max(end, _GROWTH * len(self.memory)), np.dtype(np.float64), least=end)
             larger[: self.count] = self.values
             self.memory = larger
         self.memory[self.count : end] = values
@@ -104,24 +104,24 @@ class Numbers:
         return f"{numbers}; the first that is none is '{shown(text)}' in data row {row + 1:,}"
 
 
-def _reserve(least: int, count: int) -> np.ndarray:
-    """Return memory for `count` float64 values, at least for `least` of them.
+def reserve(count: int, dtype: np.dtype[Any], least: int = 0) -> np.ndarray:
+    """Return memory for `count` values, or for `least` of them where the address space is limited.
 
     Large memory takes space only where it is filled, and all of it is returned: malloc would keep the memory of
     released columns, in pieces between the others.
     """
-    size = 8 * max(least, count)
-    if size < _LARGE:
-        return np.empty(size // 8)
+    size = count * dtype.itemsize
+    if size < LARGE:
+        return np.empty(count, dtype)
     try:
         if not hasattr(mmap, "MADV_HUGEPAGE"):  # not Linux
-            return np.frombuffer(mmap.mmap(-1, size), dtype=np.float64)
+            return np.frombuffer(mmap.mmap(-1, size), dtype)
         memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    except OSError:  # a limit of the address space
-        return np.empty(least)
+    except OSError:
+        return np.empty(least or count, dtype)
     with suppress(OSError):  # a kernel without huge pages, which save most of the page faults
         memory.madvise(mmap.MADV_HUGEPAGE)
-    return np.frombuffer(memory, dtype=np.float64)
+    return np.frombuffer(memory, dtype)
 
 
 def add_numbers(

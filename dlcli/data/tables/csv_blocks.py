@@ -91,7 +91,7 @@ def plain_rows(
     if width == 1 or len(mark) != 1 or b"\0" in block or _has_lone_cr(block):
         raise Unusual
     if b'"' in block:
-        return _by_polars(block, mark, width), False
+        return _by_polars(block, mark, width, numbers), False
     if b"\r" in block:
         block = block.replace(b"\r\n", b"\n")
     try:
@@ -140,11 +140,11 @@ def _read_block(block: bytes, separator: bytes, width: int, numbers: Collection[
 
 
 def _has_leading_zeros(block: bytes, separator: int) -> bool:
-    """Return whether a field without quotes begins with 0 and a digit, such as 01234, after blanks or a plus sign.
+    """Return whether a field begins with 0 and a digit, such as 01234, after a quote, blanks or a plus sign.
 
-    Also true after more blanks than are looked at.
+    Also true after more blanks than are looked at, and for some texts in quotes.
     """
-    if re.match(rb"[ \t+]*0[0-9]", block):
+    if re.match(rb'"?[ \t+]*0[0-9]', block):
         return True
     data = np.frombuffer(block, dtype=np.uint8)
     memory = np.empty((3, _PART), dtype=np.uint8)
@@ -155,7 +155,7 @@ def _has_leading_zeros(block: bytes, separator: int) -> bool:
         np.equal(first, ord("0"), out=found)
         np.subtract(second, ord("0"), out=values)  # bytes wrap around
         found &= np.less(values, 10, out=condition)
-        np.less_equal(before, ord(","), out=condition)  # true for blanks, +, line breaks, tabs and commas
+        np.less_equal(before, ord(","), out=condition)  # true for blanks, +, quotes, line breaks, tabs and commas
         if separator > ord(","):
             condition |= before == separator
         found &= condition
@@ -165,10 +165,10 @@ def _has_leading_zeros(block: bytes, separator: int) -> bool:
 
 
 def _begin_fields(data: np.ndarray, places: np.ndarray, separator: int) -> bool:
-    """Return whether a field begins behind one of the places, or behind blanks and plus signs that end there."""
+    """Return whether a field or quotes begin at one of the places, or before blanks and plus signs that end there."""
     for _ in range(_MOST_BLANKS):
         before = data[places]
-        if ((before == separator) | (before == ord("\n"))).any():
+        if np.isin(before, (separator, ord("\n"), ord('"'))).any():
             return True
         places = places[np.isin(before, _SKIPPED)] - 1
         if not len(places):
@@ -184,7 +184,9 @@ def _count_separators(block: bytes, separator: int) -> int:
     """
     data = np.frombuffer(block, dtype=np.uint8)
     if b'"' in block:
-        return int(np.count_nonzero((data == separator) & ~_inside_quotes(data, separator)))
+        separators = np.flatnonzero(data == separator)
+        opening, closing = (np.searchsorted(separators, quotes) for quotes in _paired_quotes(data, separator))
+        return len(separators) - int((closing - opening).sum())
     starts = range(0, len(data), _PART)
     return sum(int(np.count_nonzero(data[start : start + _PART] == separator)) for start in starts)
 
@@ -198,8 +200,8 @@ def _are_plain(numbers: pl.DataFrame) -> bool:
     return all(map(math.isfinite, sums)) and max(extremes, default=0) < EXACT
 
 
-def _inside_quotes(data: np.ndarray, separator: int) -> np.ndarray:
-    """Return which bytes lie inside quotes.
+def _paired_quotes(data: np.ndarray, separator: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the places of the opening and of the closing quotes; a doubled quote closes and opens.
 
     Raises:
         Unusual: If a quote neither opens or closes a field nor is doubled within one.
@@ -207,16 +209,15 @@ def _inside_quotes(data: np.ndarray, separator: int) -> np.ndarray:
     quotes = np.flatnonzero(data == ord('"'))
     if len(quotes) % 2:
         raise Unusual
-    padded = np.concatenate([[ord("\n")], data, [ord("\n")]]).astype(np.uint8)
-    before, after = padded[quotes[::2]], padded[quotes[1::2] + 2]
-    doubled = quotes[1:-1:2] + 1 == quotes[2::2]  # a closing quote directly before an opening one
-    opens = np.isin(before, (separator, ord("\n")))
-    opens[1:] |= doubled
-    closes = np.isin(after, (separator, ord("\n"), ord("\r")))
-    closes[:-1] |= doubled
-    if not (opens.all() and closes.all()):
+    opening, closing = quotes[::2], quotes[1::2]
+    opens = np.isin(data[opening - 1], (separator, ord("\n")))
+    opens[0] |= opening[0] == 0
+    closes = np.isin(data[np.minimum(closing + 1, len(data) - 1)], (separator, ord("\n"), ord("\r")))
+    closes[-1] |= closing[-1] == len(data) - 1
+    doubled = closing[:-1] + 1 == opening[1:]
+    if not ((opens[1:] | doubled).all() and (closes[:-1] | doubled).all() and opens[0] and closes[-1]):
         raise Unusual
-    return np.bitwise_xor.accumulate((data == ord('"')).view(np.uint8)).view(np.bool_)
+    return opening, closing
 
 
 def slow_blocks(source: Source, layout: Layout, _: Collection[str]) -> Iterator[tuple[pl.DataFrame, bool]]:

@@ -164,7 +164,7 @@ def test_a_type_found_late_holds_for_the_whole_file(clean_place: Path, monkeypat
     assert values(read("a,b\n" + "".join(f"{text},1\n" for text in words)).columns["a"]) == words
 
 
-@pytest.mark.parametrize("text", ["007", " 007", "  \t007", "+007", " +007", " 9007199254740993"])
+@pytest.mark.parametrize("text", ["007", " 007", "  \t007", "+007", " +007", " 9007199254740993", '"007"', '" +007"'])
 @pytest.mark.parametrize("end", ["\n", ""])
 def test_a_code_in_a_later_block_keeps_its_text(
     text: str, end: str, clean_place: Path, monkeypatch: pytest.MonkeyPatch
@@ -173,7 +173,9 @@ def test_a_code_in_a_later_block_keeps_its_text(
     numbers = [str(i) for i in range(100)]
     for rows in ([f"{i},{i}" for i in [*numbers, text, *numbers]], [f"{i},{i}" for i in [*numbers, text]]):
         table = read("a,b\n" + "\n".join(rows) + end)
-        assert values(table.columns["a"]) == values(table.columns["b"]) == [row.split(",")[0] for row in rows]
+        assert (
+            values(table.columns["a"]) == values(table.columns["b"]) == [row.split(",")[0].strip('"') for row in rows]
+        )
 
 
 @pytest.mark.parametrize("trial", range(100))

@@ -30,7 +30,7 @@ def test_a_missing_file_is_named_with_the_nearest_name(clean_place: Path) -> Non
     Path("data").mkdir()
     Path("data/weather.csv").touch()
     for path, hint in (
-        ("data/wether.csv", "did you mean data/weather.csv?"),
+        ("data/weathr.csv", "did you mean data/weather.csv?"),
         ("data/x.parquet", f"check the name: nothing like it is in {clean_place / 'data'}"),
         ("nowhere/x.csv", "check the folder: nowhere cannot be listed"),
     ):

@@ -63,7 +63,7 @@ def _plain_blocks(source: Source, header_end: int) -> Iterator[bytes]:
     Raises:
         Unusual: If the lines of the header end in another way than those of the rows.
     """
-    left = header_end  # lines; the header may be the last line, in a block of its own
+    left = header_end  # lines; the last one may be a block alone, at the end of the file
     for block in source.blocks():
         if left and _has_lone_cr(block):  # the lines of the header end in another way
             raise Unusual

@@ -79,9 +79,7 @@ def _has_lone_cr(block: bytes) -> bool:
     return b"\r" in block and block.count(b"\r") != block.count(b"\r\n")
 
 
-def plain_rows(
-    block: bytes, separator: str, width: int, numbers: Sequence[str] = ()
-) -> tuple[pl.DataFrame, bool]:
+def plain_rows(block: bytes, separator: str, width: int, numbers: Sequence[str] = ()) -> tuple[pl.DataFrame, bool]:
     """Return the rows of a block, and whether it has neither quotes nor blank lines; see `fast_blocks`.
 
     Raises:

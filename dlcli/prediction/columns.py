@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _SHOWN = 5  # names in a note
+_MOST_NAMES = 1000  # categories that are counted by name in each column
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,14 @@ class Census:
     Attributes:
         rows: Number of rows.
         filled: Filled values by column.
-        unknown: Number of values of each category without a feature, by column.
+        unknown: Number of values of each category without a feature, by column; None stands for all beyond the first.
         bad: Number of rows that cannot be used.
         reasons: Their number by reason.
     """
 
     rows: int = 0
     filled: Counter[str] = field(default_factory=Counter)
-    unknown: dict[str, Counter[str]] = field(default_factory=dict)
+    unknown: dict[str, Counter[str | None]] = field(default_factory=dict)
     bad: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
 
@@ -62,6 +63,12 @@ class Census:
         self.rows += count
         self.bad += len(bad)
         self.reasons.update(value.reason for value in bad.values())
+
+    def add_unknown(self, column: str, counts: Mapping[str, int]) -> None:
+        """Count categories without a feature, the first of them by name: a column may have a new one in every row."""
+        known = self.unknown.setdefault(column, Counter())
+        for name, count in counts.items():
+            known[name if name in known or len(known) < _MOST_NAMES else None] += count
 
     def notes(self) -> list[str]:
         """Return a note for the filled values, the unknown categories and the rows left blank, where there are any."""
@@ -77,13 +84,15 @@ class Census:
         return notes
 
 
-def _quoted(counts: Counter[str]) -> str:
-    return _listed({f"'{shown(text)}'": count for text, count in counts.most_common()})
+def _quoted(counts: Counter[str | None]) -> str:
+    named = {f"'{shown(text)}'": count for text, count in counts.most_common() if text is not None}
+    return _listed(named, are_all=None not in counts)
 
 
-def _listed(counts: dict[str, int]) -> str:
+def _listed(counts: dict[str, int], *, are_all: bool = True) -> str:
     items = [f"{name} ({count:,})" for name, count in counts.items()]
-    return ", ".join(items[:_SHOWN]) + (f" and {len(items) - _SHOWN:,} more" if len(items) > _SHOWN else "")
+    more = f" and {'' if are_all else 'at least '}{len(items) - _SHOWN:,} more" if len(items) > _SHOWN else ""
+    return ", ".join(items[:_SHOWN]) + more
 
 
 @dataclass(frozen=True)
@@ -142,7 +151,7 @@ def _count(
             if filled := int(np.isnan(raw[rows, place]).sum()):
                 census.filled[info.name] += filled
         elif unknown := count_unknown(columns[info.name], info, rows):
-            census.unknown.setdefault(info.name, Counter()).update(unknown)
+            census.add_unknown(info.name, unknown)
 
 
 class _Reader:

@@ -12,8 +12,9 @@ from dlcli.data.tables.records import shown
 from dlcli.errors import DataError
 from dlcli.evaluation.evaluate import EvalResult, evaluate_fully
 from dlcli.prediction.inputs import InputLike
-from dlcli.prediction.predict import PredictedPart, Prediction, texts_of, values_of
+from dlcli.prediction.predict import PredictedPart, Prediction
 from dlcli.prediction.predictor import build_predictor
+from dlcli.prediction.truth import labels_of, values_of
 from dlcli.runs.run import RunLike, open_run
 from dlcli.runs.trained_run import CheckpointName, TrainedRun
 
@@ -41,7 +42,8 @@ def evaluate_data(
     predictor = build_predictor(saved)
     prediction = Prediction(predictor, data, notify=notify)
     if not prediction.targets:
-        message = f"{prediction.input.name} has no column {predictor.targets[0]!r} with the true values"
+        absent = next(name for name in predictor.targets if name not in prediction.input.columns)
+        message = f"{prediction.input.name} has no column '{shown(absent)}' with the true values"
         raise DataError(message, hint="use `dlcli predict` for data without them")
     inputs, targets = zip(
         *((predictor.inputs_of(part.raw), _targets_of(prediction, part)) for part in prediction.parts()), strict=True
@@ -89,7 +91,9 @@ def _targets_of(prediction: Prediction, part: PredictedPart) -> Tensor:
         dtype = next(predictor.model.parameters()).dtype
         return predictor.target_scaling.apply(torch.from_numpy(values)).to(dtype)
     places = {name: place for place, name in enumerate(predictor.info.class_names)}
-    texts = texts_of(part.rows.frame[prediction.targets[0]], prediction.input.name).to_list()
+    given = labels_of(prediction, part)
+    assert given is not None
+    texts = given.to_list()
     labels = [places.get(text, -1) for text in texts]
     if -1 in labels:
         row = labels.index(-1)

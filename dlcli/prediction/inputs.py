@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from dlcli.data.tables.source import Source
 
 InputLike: TypeAlias = object  # a path, or values in memory; see `open_input`
-STDIN = "-"
 _PART_ROWS = 1 << 14  # rows per part of values in memory
-_ZIP, _PARQUET, _PICTURES = b"PK", b"PAR1", (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")  # starts of files
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,8 @@ class CsvInput(Input):
         self.nulls = null_values(predictor)
         missing = ("", *MISSING_WORDS, *self.nulls)
         usual = "." if decimal == "auto" else decimal
-        self._layout = find_layout(source, "auto", "auto", missing, usual_decimal=usual)
+        names = [column.name for column in predictor.columns]
+        self._layout = find_layout(source, "auto", "auto", missing, usual_decimal=usual, known=names)
         self.decimal, self.columns = self._layout.decimal, self._layout.header
 
     def parts(self, wanted: Sequence[str], numbers: Sequence[str], /) -> Iterator[Part]:
@@ -145,7 +144,8 @@ class TemporaryInput(Input):
 
     def __init__(self, opened: Input, path: Path, name: str) -> None:
         self._opened, self._path = opened, path
-        self.name, self.columns = name, opened.columns
+        self.name = opened.name = name
+        self.columns, self.skipped = opened.columns, opened.skipped
 
     def parts(self, wanted: Sequence[str], numbers: Sequence[str], /) -> Iterator[Part]:
         """Yield the rows in order."""

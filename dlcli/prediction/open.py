@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dlcli.config.schema import NpzData
+from dlcli.config.schema import DigitsData, FashionMnistData, NpzData
 from dlcli.data.tables.refuse import check_path
 from dlcli.errors import DataError, UsageError, one_line
 from dlcli.prediction.inputs import CsvInput, FrameInput, Input, InputLike, ParquetInput, TemporaryInput
@@ -24,7 +25,6 @@ from dlcli.prediction.predictor import Predictor
 if TYPE_CHECKING:
     import polars as pl
 
-_STDIN = "-"
 _ZIP, _PARQUET, _PICTURES = b"PK", b"PAR1", (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")  # starts of files
 
 
@@ -42,10 +42,23 @@ def open_input(source: InputLike, predictor: Predictor) -> Input:
         UsageError: If it is none of these, or the model cannot predict for it.
     """
     if isinstance(source, str | os.PathLike):
-        if str(source) == _STDIN:
+        if str(source) == "-":
             return _open_pipe(stdin(), "standard input", predictor)
         return _open_path(Path(source), predictor)
     return _open_values(source, predictor)
+
+
+@contextmanager
+def fitting_hints() -> Iterator[None]:
+    """Leave out of hints what cannot be done for a prediction: to change the settings of the run's data."""
+    try:
+        yield
+    except DataError as error:
+        if error.hint is None or "data." not in error.hint:
+            raise
+        useful = [part for part in re.split(r", or |, and |; ", error.hint) if "data." not in part]
+        hint = ", or ".join(useful) or "save the table as CSV in UTF-8 with commas between the values, or as Parquet"
+        raise DataError(error.message, hint=hint) from error
 
 
 def stdin() -> IO[bytes]:
@@ -53,7 +66,8 @@ def stdin() -> IO[bytes]:
     return os.fdopen(os.dup(sys.stdin.fileno()), "rb")
 
 
-def _open_path(path: Path, predictor: Predictor) -> Input:
+def _open_path(path: Path, predictor: Predictor, *, pipe: str | None = None) -> Input:
+    """Return the rows of a file or folder; `pipe` is the name of the pipe that a temporary file was copied from."""
     if path.is_dir():
         return _open_pictures(path, predictor)
     if path.is_fifo():
@@ -69,7 +83,7 @@ def _open_path(path: Path, predictor: Predictor) -> Input:
     if start.startswith(_ZIP) and path.suffix.lower() == ".npz":
         return _open_npz(path, predictor)
     if predictor.info.image_shape is not None:
-        return _open_pictures(path, predictor)
+        return _open_pictures(path, predictor, pipe)
     if start.startswith(_PICTURES):
         raise _no_pictures(path)
     from dlcli.data.tables.source import Source
@@ -90,7 +104,7 @@ def _open_pipe(pipe: IO[bytes], name: str, predictor: Predictor) -> Input:
                 while block := rest.read(1 << 20):
                     file.write(block)
                 file.flush()
-                opened = _open_path(path, predictor)
+                opened = _open_path(path, predictor, pipe=name)
             except BaseException:
                 path.unlink()
                 raise
@@ -134,12 +148,12 @@ def _open_npz(path: Path, predictor: Predictor) -> Input:
     return _from_array(values, names, labels, one_line(str(path)), predictor)
 
 
-def _open_pictures(path: Path, predictor: Predictor) -> Input:
+def _open_pictures(path: Path, predictor: Predictor, pipe: str | None = None) -> Input:
     from dlcli.prediction.pictures import PictureInput
 
     if predictor.info.image_shape is None:
         raise _no_pictures(path)
-    return PictureInput(path, predictor)
+    return PictureInput(path, predictor, pipe)
 
 
 def _no_pictures(path: Path) -> DataError:
@@ -188,6 +202,8 @@ def _from_array(
 
     frame = pl.DataFrame()
     if labels is not None:
+        if isinstance(predictor.data, FashionMnistData) and labels.dtype.kind in "iu" and labels.ndim == 1:
+            labels = _named(labels, predictor.info.class_names)
         columns = labels.reshape(len(labels), -1).T
         frame = pl.DataFrame(dict(zip(predictor.targets, map(_as_series, columns), strict=False)))
     if not predictor.columns:
@@ -199,6 +215,12 @@ def _from_array(
         raise UsageError(message, hint=f"columns in order: {', '.join(expected[:20])}")
     series = dict(zip(names or expected, map(_as_series, values.T), strict=True))
     return FrameInput(pl.DataFrame(series).hstack(frame.select(set(frame.columns) - series.keys())), name)
+
+
+def _named(labels: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
+    """Return the names of classes that are given by their place, as in the files of Fashion-MNIST."""
+    is_class = (labels >= 0) & (labels < len(class_names))
+    return np.where(is_class, np.array(class_names)[np.where(is_class, labels, 0)], labels.astype(str))
 
 
 def _as_series(values: np.ndarray) -> pl.Series:
@@ -222,4 +244,8 @@ def _as_pixels(values: np.ndarray, name: str, predictor: Predictor) -> Tensor:
     pixels = pixels.double()
     if not pixels.isfinite().all():
         raise UsageError(f"{name} contains a value that is not a finite number")
+    has_bytes = shape is not None and not isinstance(predictor.data, DigitsData)
+    if has_bytes and len(pixels) and 0 < pixels.max() <= 1 and pixels.frac().any():
+        message = f"{name} has pixels from {pixels.min():.3g} to {pixels.max():.3g}, the model predicts from 0 to 255"
+        raise UsageError(message, hint="multiply them by 255")
     return pixels

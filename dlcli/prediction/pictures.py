@@ -54,19 +54,21 @@ class PictureInput(Input):
     Args:
         path: A picture, or a folder.
         predictor: Model to predict with.
+        name: Name of a picture to show instead of its path.
 
     Raises:
         DataError: If a folder cannot be read, or has no files.
     """
 
-    def __init__(self, path: Path, predictor: Predictor) -> None:
-        self.name, self._settings = one_line(str(path)), picture_settings(predictor)
+    def __init__(self, path: Path, predictor: Predictor, name: str | None = None) -> None:
+        self.name, self._settings = name or one_line(str(path)), picture_settings(predictor)
         self._padding = predictor.data.pad if isinstance(predictor.data, FashionMnistData) else 0
         self._root = path if path.is_dir() else path.parent
         self._files = _list_files(path) if path.is_dir() else [path.name]
         if not self._files:
             raise DataError(f"{self.name} has no files", hint="give a picture, or a folder of pictures")
         self._target = predictor.targets[0]
+        self._names = [name] if name else self._files
         self._labels = _class_folders(self._files, predictor.info.class_names)
         self.columns = [FILE, *([self._target] if self._labels else [])]
         self.skipped: list[str] = []
@@ -90,17 +92,17 @@ class PictureInput(Input):
         failures: dict[int, str] = {}
         for number, read in zip(chosen, pool.map(self._decode, chosen), strict=True):
             if isinstance(read, NotAPictureError):
-                self.skipped.append(self._files[number])
+                self.skipped.append(self._names[number])
                 continue
             if isinstance(read, ValueError):
                 failures[len(names)] = one_line(str(read))
                 read = np.zeros(self._shape, dtype=np.uint8)
             pixels.append(read)
-            names.append(self._files[number])
+            names.append(self._names[number])
             labels += [self._labels[number]] if self._labels else []
         frame = pl.DataFrame({FILE: names} | ({self._target: labels} if self._labels else {}))
         stored = np.stack(pixels).reshape(len(pixels), -1) if pixels else np.zeros((0, int(np.prod(self._shape))))
-        places = [one_line(str(self._root / name)) for name in names]
+        places = names if self._names is not self._files else [one_line(str(self._root / name)) for name in names]
         return Part(frame, places.__getitem__, torch.from_numpy(stored), failures)
 
     @property

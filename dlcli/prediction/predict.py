@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, NoReturn, TypeAlias
 
 import numpy as np
 import torch
 
 from dlcli.config.schema import TableData
 from dlcli.config.suggest import closest
-from dlcli.data.encoding import ColumnInfo
 from dlcli.data.splits import DataInfo
-from dlcli.data.tables.parquet import plain_series, texts_of_numbers
 from dlcli.data.tables.records import shown
 from dlcli.errors import DataError, UsageError
 from dlcli.prediction.columns import BadValue, Census, Reading, read_raw
 from dlcli.prediction.inputs import Input, InputLike, Part, null_values
-from dlcli.prediction.open import open_input
+from dlcli.prediction.open import fitting_hints, open_input
 from dlcli.prediction.predictor import Predictor
-
-if TYPE_CHECKING:
-    import polars as pl
 
 BadRows: TypeAlias = Literal["stop", "blank"]
 _SHOWN = 20  # names in a message
@@ -77,7 +72,8 @@ class Prediction:
         notify: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.predictor, self._bad_rows, self._notify = predictor, bad_rows, notify
-        self.input: Input = open_input(source, predictor)
+        with fitting_hints():
+            self.input: Input = open_input(source, predictor)
         names = list(self.input.columns)
         self._check_columns(names)
         self.keep = tuple(dict.fromkeys([*(["file"] if "file" in names and not predictor.columns else []), *keep]))
@@ -98,12 +94,13 @@ class Prediction:
         numbers = {column.name for column in columns if column.kind == "number"} - {*self.keep, *self.targets}
         wanted = list(dict.fromkeys([*features, *self.keep, *self.targets]))
         first = 0
-        for part in self.input.parts(wanted, [name for name in features if name in numbers]):
-            if len(part):
-                yield self._predict(part, first)
-            first += len(part)
+        with fitting_hints():
+            for part in self.input.parts(wanted, [name for name in features if name in numbers]):
+                if len(part):
+                    yield self._predict(part, first)
+                first += len(part)
         if not first:
-            raise DataError(f"{self.input.name} has no rows", hint="give at least one example")
+            self._refuse_nothing()
         for note in self._notes():
             self._notify(note)
 
@@ -124,11 +121,17 @@ class Prediction:
         self._check_finite(predictions, bad, part)
         return PredictedPart(first, part, raw, predictions)
 
+    def _refuse_nothing(self) -> NoReturn:
+        if self.input.skipped:
+            hint = "give a picture, a folder of pictures or an NPZ file"
+            raise DataError(f"{self.input.name} is no picture and contains none", hint=hint)
+        raise DataError(f"{self.input.name} has no rows", hint="give at least one example")
+
     def _refuse(self, part: Part, bad: dict[int, BadValue]) -> None:
         row = min(bad)
         value, others = bad[row], len(bad) - 1
         what = f"column '{shown(value.column)}' {value.problem}" if value.column else value.problem
-        more = f"; {others:,} more rows of this part cannot be used" if others else ""
+        more = f"; at least {others:,} more {'row' if others == 1 else 'rows'} cannot be used" if others else ""
         hint = "correct it, or leave such rows without a prediction: --bad-rows blank"
         raise DataError(f"{part.place(row)}: {what}{more}", hint=hint)
 
@@ -141,7 +144,8 @@ class Prediction:
 
     def _notes(self) -> list[str]:
         skipped = self.input.skipped
-        notes = [f"skipped {len(skipped):,} files that are no pictures: {_listed(skipped)}"] if skipped else []
+        files = "1 file that is no picture" if len(skipped) == 1 else f"{len(skipped):,} files that are no pictures"
+        notes = [f"skipped {files}: {_listed(skipped)}"] if skipped else []
         return [*notes, *self.census.notes()]
 
     def _check_columns(self, names: Sequence[str]) -> None:
@@ -149,7 +153,11 @@ class Prediction:
         known = {*names}
         if missing := [name for name in features if name not in known]:
             guess = closest(missing[0], [name for name in names if name not in features])
-            hint = f"did you mean '{shown(guess)}'? Name it as in training" if guess else f"columns: {_listed(names)}"
+            hint = (
+                f"did you mean '{shown(guess)}'? Name it as in training"
+                if guess
+                else f"columns: {_listed(names) or 'none'}"
+            )
             more = f"; the model also needs {_listed(missing[1:])}" if missing[1:] else ""
             raise DataError(f"{self.input.name} has no column '{shown(missing[0])}'{more}", hint=hint)
         if unused := [name for name in names if name not in {*features, *self._other_columns()}]:
@@ -181,26 +189,6 @@ def _reading(predictor: Predictor, source: Input) -> Reading:
         fills_gaps=data.missing in ("mean", "median"),
         allows_unknown=data.unknown == "warn",
     )
-
-
-def texts_of(series: pl.Series, file: str) -> pl.Series:
-    """Return true classes as texts, null where they are missing."""
-    import polars as pl
-
-    plain = plain_series(file, series)
-    texts = plain.cast(pl.String) if plain.dtype in (pl.String, pl.Null) else texts_of_numbers(plain)
-    return texts.replace("", None)
-
-
-def values_of(prediction: Prediction, part: PredictedPart) -> np.ndarray | None:
-    """Return the true values of a regression, float64 of shape (rows, targets), NaN where one is missing or no number.
-
-    None if the input does not have them.
-    """
-    if not prediction.targets:
-        return None
-    infos = [ColumnInfo(name, "number", float("nan")) for name in prediction.targets]
-    return read_raw(part.rows.frame, infos, prediction.reading, Census(), prediction.input.name)[0]
 
 
 def _listed(names: Sequence[str]) -> str:

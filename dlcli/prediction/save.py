@@ -16,7 +16,8 @@ import numpy as np
 
 from dlcli.data.tables.records import shown
 from dlcli.errors import DataError, UsageError, one_line
-from dlcli.prediction.predict import PredictedPart, Prediction, texts_of, values_of
+from dlcli.prediction.predict import PredictedPart, Prediction
+from dlcli.prediction.truth import labels_of, values_of
 from dlcli.runs.files import sync_folder
 from dlcli.signals import deleted_on_exit
 
@@ -40,8 +41,9 @@ def table_of(prediction: Prediction, part: PredictedPart) -> pl.DataFrame:
     series = [pl.Series("index", np.arange(part.first, part.first + len(values)))]
     series += [frame[name] for name in prediction.keep]
     if info.task == "classification":
-        labels = [texts_of(frame[name], prediction.input.name).alias("label") for name in prediction.targets]
-        series += [*labels, pl.Series("pred", _predicted(prediction, values), dtype=pl.String)]
+        labels = labels_of(prediction, part)
+        series += [] if labels is None else [labels]
+        series += [pl.Series("pred", _predicted(prediction, values), dtype=pl.String)]
         series += [_column(f"prob_{name}", values[:, place]) for place, name in enumerate(info.class_names)]
     else:
         names = [f"_{name}" for name in prediction.predictor.targets] if values.shape[1] > 1 else [""]
@@ -69,7 +71,8 @@ def records_of(prediction: Prediction, part: PredictedPart) -> pl.DataFrame:
         is_blank = np.isnan(values[:, 0])
         known = pl.select(pl.when(pl.Series(~is_blank)).then(probs.to_struct("probs"))).to_series().alias("probs")
         series += [known, pl.Series("pred", _predicted(prediction, values), dtype=pl.String)]
-        series += [texts_of(frame[name], prediction.input.name).alias("label") for name in prediction.targets]
+        labels = labels_of(prediction, part)
+        series += [] if labels is None else [labels]
     else:
         series.append(_outputs("output", values))
         truth = values_of(prediction, part)
@@ -171,7 +174,7 @@ def check_output(path: Path) -> None:
     """
     name = one_line(str(path))
     if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"cannot write predictions to {name}", hint=f"use a name that ends in {', '.join(SUFFIXES)}")
+        raise UsageError(f"cannot write predictions to {name}", hint="use a name that ends in .csv, .jsonl or .parquet")
     if path.is_dir():
         raise UsageError(f"{name} is a folder", hint="give the name of a file")
     if not path.parent.is_dir():
@@ -202,6 +205,8 @@ def _whole_file(path: Path) -> Iterator[IO[bytes]]:
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         with deleted_on_exit(temporary):
             with open(temporary, "wb", opener=partial(os.open, mode=0o666)) as file:
+                if target.exists():
+                    os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
                 yield file
                 file.flush()
                 os.fsync(file.fileno())

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from picture_files import GRAY, write, write_classes
@@ -102,7 +103,7 @@ def test_pictures_of_a_folder_of_any_depth_have_the_predictions_of_their_pixels(
     pixels = np.stack([GRAY + shade for shade in (3, 0, 12, 7)])
     assert np.array_equal(predicted.values, model.predict(pixels).values)
     assert np.array_equal(model.predict("new/b.png").values, predicted.values[2:3])
-    assert predicted.notes == ("skipped 1 files that are no pictures: notes.txt",)
+    assert predicted.notes == ("skipped 1 file that is no picture: notes.txt",)
     Path("new/broken.png").write_bytes(Path("new/b.png").read_bytes()[:60])
     with pytest.raises(DataError, match=r"new/broken.png: damaged"):
         model.predict("new")
@@ -264,3 +265,54 @@ def test_a_keyed_row_is_where_it_is_for_every_split_of_a_quoted_file(clean_place
             parts = list(stream_csv(source, find_layout(source, "auto", "auto", ()), []))
             found = [(part.line_of(row), *part.frame.row(row)) for part in parts for row in range(part.frame.height)]
         assert found == [(2, "a\nb", "1"), (4, "c", "2"), (6, "d", "3"), (7, "e", "4")], block
+
+
+def test_names_of_columns_may_be_numbers_if_the_model_knows_them(clean_place: Path) -> None:
+    draw = np.random.default_rng(0)
+    table = pl.DataFrame({"1": draw.normal(size=60), "2": draw.normal(size=60), "y": draw.choice(["p", "q"], 60)})
+    table.write_csv("t.csv")
+    run = dlcli.train({"data": {"name": "csv", "path": "t.csv", "target": "y"}}, SETTINGS).run
+    table.drop("y").write_csv("new.csv")
+    assert np.array_equal(dlcli.load(run).predict("new.csv").values, dlcli.load(run).predict("t.csv").values)
+
+
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        (b"a,b;c\n1,2;3\n", "save the table as CSV in UTF-8 with commas between the values, or as Parquet"),
+        ("a\n1\n2\n".encode("utf-16-le"), "save the file as UTF-8"),
+        (b"ARROW1", "save it as Parquet"),
+    ],
+)
+def test_hints_name_no_settings_because_predictions_have_none(clean_place: Path, content: bytes, hint: str) -> None:
+    Path("new.csv").write_bytes(content)
+    with pytest.raises(DataError) as raised:
+        dlcli.load(train_table()).predict("new.csv")
+    assert raised.value.hint == hint
+
+
+def test_a_picture_in_a_pipe_has_the_name_of_the_pipe(clean_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = dlcli.load(train_pictures())
+    content = Path("train/a/0.png").read_bytes()
+    send(monkeypatch, content)
+    assert model.predict("-").frame["file"].to_list() == ["standard input"]
+    send(monkeypatch, content[:60])
+    with pytest.raises(DataError, match=r"^standard input: damaged"):
+        model.predict("-")
+    send(monkeypatch, b"a,b\n1,2\n")
+    with pytest.raises(DataError, match=r"^standard input is no picture"):
+        model.predict("-")
+
+
+def test_pixels_that_are_scaled_already_are_refused(clean_place: Path) -> None:
+    model = dlcli.load(train_pictures())
+    assert len(model.predict(np.ones((2, 3, 4)))) == 2
+    with pytest.raises(UsageError, match=r"pixels from 0\.5 to 0\.5, the model predicts from 0 to 255"):
+        model.predict(np.full((2, 3, 4), 0.5))
+
+
+def test_a_file_without_the_array_of_inputs_is_refused(clean_place: Path) -> None:
+    model = dlcli.load(train_table())
+    np.savez("new.npz", x=np.zeros((2, 5)))
+    with pytest.raises(DataError, match="array 'inputs' with the examples to predict for is not in the file"):
+        model.predict("new.npz")

@@ -107,6 +107,9 @@ def read_npz_inputs(path: Path, inputs: str, targets: str) -> tuple[np.ndarray, 
     """
     check_path(path)
     file = _File(path)
+    if not file.has(inputs):
+        hint = f"save them with numpy.savez(FILE, {one_line(inputs)}=...)"
+        raise file.error(inputs, "with the examples to predict for is not in the file", hint)
     values = file.array(inputs)
     if values.dtype.kind != "U":
         file.check_numbers(inputs, values)

@@ -35,7 +35,13 @@ class Layout:
 
 
 def find_layout(
-    source: Source, separator: str, decimal: str, missing: Sequence[str], *, usual_decimal: str = "."
+    source: Source,
+    separator: str,
+    decimal: str,
+    missing: Sequence[str],
+    *,
+    usual_decimal: str = ".",
+    known: Sequence[str] = (),
 ) -> Layout:
     """Return the layout; settings other than `auto` are taken as they are.
 
@@ -45,6 +51,7 @@ def find_layout(
         decimal: Decimal mark, or `auto`.
         missing: Texts that are missing values.
         usual_decimal: Decimal mark if it is `auto` and no value shows it.
+        known: Names that are column names beyond doubt; others are suspicious if all are numbers.
 
     Raises:
         DataError: If no or several layouts fit, or the header has duplicate or missing names.
@@ -58,7 +65,7 @@ def find_layout(
     if re.fullmatch("sep=.?", separator.join(rows[0]).lower()):
         message = f"{source.name}:{header_line}: column 'sep=' is a mark for Excel, not a column name"
         raise DataError(message, hint="delete the first line: column names come first")
-    header = _checked_header(source, header_line, rows[0])
+    header = _checked_header(source, header_line, rows[0], known)
     if decimal == "auto":
         import polars as pl
 
@@ -146,10 +153,10 @@ def _refuse_blanks(source: Source, rows: list[list[str]]) -> None:
         raise DataError(f"{source.name}:1: the values seem to be separated by blanks", hint=hint)
 
 
-def _checked_header(source: Source, line: int, fields: list[str]) -> tuple[str, ...]:
+def _checked_header(source: Source, line: int, fields: list[str], known: Sequence[str]) -> tuple[str, ...]:
     names = [name.strip() for name in fields]
     place = f"{source.name}:{line}:"
-    if all(_NUMBER.fullmatch(name) for name in names):
+    if all(_NUMBER.fullmatch(name) for name in names) and {*names}.isdisjoint(known):
         message = (
             f"{place} column '{shown(names[0])}' and all others have numbers for names: the header seems to be missing"
         )

@@ -106,7 +106,8 @@ def eval_command(
 
     notify, run = open_reporter("plain", quiet=quiet).note, choose_run(run, quiet=quiet)
     if data is not None:
-        if given := [option for option, value in (("--device", device), ("--data-root", data_root)) if value]:
+        options = {"--split": split != "test", "--device": device, "--data-root": data_root}
+        if given := [option for option, value in options.items() if value]:
             raise UsageError(f"{given[0]} is for the run's own data, and --data names other data")
         result = api.evaluate_data(run, data, checkpoint=checkpoint, notify=notify)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import sys
 import tempfile
@@ -24,7 +25,7 @@ from dlcli.cli.options import (
 )
 from dlcli.cli.output import choose_run, open_reporter, paragraph, print_json, print_json_file, print_result
 from dlcli.cli.streams import stdout_is_gone
-from dlcli.errors import UsageError
+from dlcli.errors import UsageError, one_line
 from dlcli.text import page_width
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _DIGITS, _MOST_DIGITS = 5, 17  # of numbers that are predicted
 _MOST_ROWS = 10  # on a terminal
 _MOST_BYTES = 16 << 20  # of JSON in memory
+_ENDINGS = (".csv", ".tsv", ".txt", ".gz", ".parquet", ".npz", ".png", ".jpg", ".jpeg")  # of names of inputs
 
 
 def predict_command(
@@ -99,6 +101,7 @@ def predict_command(
         _predict_examples(run, index, event, split, checkpoint, device, data_root, json=json)
         return
     given = {"--index": index, "--event": event, "--device": device, "--data-root": data_root}
+    given["--split"] = None if split == "test" else split
     if wrong := [option for option, value in given.items() if value is not None]:
         raise UsageError(f"{wrong[0]} is for examples of a split, and there is new data", hint=f"leave out {wrong[0]}")
 
@@ -113,7 +116,7 @@ def predict_command(
         run,
         source,
         checkpoint=checkpoint,
-        keep=[name for text in keep or () for name in text.split(",")],
+        keep=[name for names in csv.reader(keep or (), skipinitialspace=True) for name in names],
         bad_rows=bad_rows or "stop",
         notify=open_reporter("plain", quiet=quiet).note,
     )
@@ -149,7 +152,7 @@ def _find_source(run: str | None, source: str | None) -> tuple[str | None, str |
     try:
         find_run(run)
     except DlcliError:
-        if Path(run).exists():
+        if Path(run).exists() or run.lower().endswith(_ENDINGS):
             return None, run
     return run, None
 
@@ -211,7 +214,11 @@ def _show(prediction: Prediction) -> None:
         for record in records:
             if record.get("probs"):
                 record["probs"] = dict(sorted(record["probs"].items(), key=lambda item: -item[1]))
-        titles = [part.rows.place(row) for row in range(shown)]
+        names = [name for name in prediction.keep if part.rows.pixels is None or name != "file"]  # the place has it
+        titles = [
+            ", ".join([part.rows.place(row), *(one_line(f"{name} {record['kept'][name]}") for name in names)])
+            for row, record in enumerate(records)
+        ]
         unit = f" {prediction.info.target_unit}" if prediction.info.target_unit else ""
         print_result(*_lines(records, titles, unit))
         if len(part.values) > shown:
@@ -263,11 +270,12 @@ def _class_lines(record: Mapping[str, Any], title: str) -> Iterator[str]:
     verdict = ""
     if record.get("label") is not None:
         is_right = record["pred"] == record["label"]
-        verdict = f", label {record['label']} ({'correct' if is_right else 'wrong'})"
-    yield f"{title}: {record['pred']}{verdict}"
-    width = max(len(name) for name in record["probs"])
+        verdict = f", label {one_line(record['label'])} ({'correct' if is_right else 'wrong'})"
+    yield f"{title}: {one_line(record['pred'])}{verdict}"
+    probs = {one_line(name): p for name, p in record["probs"].items()}
+    width = max(map(len, probs))
     full = min(40, max(10, page_width(sys.stdout) - width - 12))  # columns of the bar of probability 1
-    for name, p in record["probs"].items():
+    for name, p in probs.items():
         yield f"  {name:<{width}}  {p:.4f}  {'█' * round(full * p)}".rstrip()
     if "event" in record:
         yield f"  P(E | x) = {record['event']['probability']:.4f}"

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from conftest import Finished
 from faults.forge import Forge
 from faults.test_hostile_text import STRINGS
 
+from dlcli.prediction.columns import Census
 from prediction.runs_to_predict import SETTINGS, frame, train_table
 
 Command = Callable[..., Finished]
@@ -100,6 +102,7 @@ def test_an_error_leaves_the_old_file(dlcli: Command, clean_place: Path) -> None
         (["--keep", "idd"], "error: new.csv has no column 'idd' to keep\n\nhint: did you mean 'id'?"),
         (["--index", "0"], "error: --index is for examples of a split"),
         (["--device", "cpu"], "error: --device is for examples of a split"),
+        (["--split", "val"], "error: --split is for examples of a split"),
     ],
 )
 def test_wrong_arguments_are_errors(dlcli: Command, clean_place: Path, arguments: list[str], message: str) -> None:
@@ -212,3 +215,39 @@ def test_evaluation_needs_a_known_class_for_each_example(
     assert message in done.err
     write_new().drop("y").write_csv("new.csv")
     assert "new.csv has no column 'y' with the true values" in dlcli("eval", run, "--data", "new.csv").err
+    assert "error: --split is for the run's own data" in dlcli("eval", run, "--data", "new.csv", "--split", "val").err
+
+
+def test_a_single_argument_with_the_ending_of_a_file_is_no_run(clean_place: Path, dlcli: Command) -> None:
+    train_table()
+    assert "error: tomorow.csv does not exist" in dlcli("predict", "tomorow.csv").err
+
+
+def test_columns_to_keep_may_have_commas_and_are_shown_on_a_terminal(
+    clean_place: Path, dlcli: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train_table()
+    write_new(3).with_columns(pl.lit("two\nlines").alias("a, b")).write_csv("new.csv")
+    arguments = ["predict", run, "new.csv", "--keep", 'id, "a, b"']
+    assert dlcli(*arguments).out.startswith('index,id,"a, b",label')
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert dlcli(*arguments).out.startswith("new.csv:2, id 00000, a, b two\\nlines: ")
+
+
+def test_a_file_that_is_replaced_keeps_its_permissions(clean_place: Path, dlcli: Command) -> None:
+    run = train_table()
+    write_new()
+    Path("out.csv").write_text("old")
+    Path("out.csv").chmod(0o600)
+    assert dlcli("predict", run, "new.csv", "-o", "out.csv").code == 0
+    assert Path("out.csv").stat().st_mode & 0o777 == 0o600
+
+
+def test_notes_count_the_first_new_categories_by_name() -> None:
+    census = Census()
+    census.add_unknown("c", {"first": 2} | {f"c{i}": 1 for i in range(3000)})
+    census.add_unknown("c", {"first": 3, "c5000": 1})
+    assert len(census.unknown["c"]) <= 1001
+    assert census.notes()[0].startswith("categories that no training example has: column 'c': 'first' (5), 'c0' (1)")
+    assert "and at least 995 more" in census.notes()[0]
+    assert census.unknown["c"].total() == 3006

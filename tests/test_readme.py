@@ -46,6 +46,7 @@ def write_files(folder: Path) -> None:
         for i in range(300)
     ]
     (folder / "weather.csv").write_text("\n".join(["date,station,rainfall,weather", *days]) + "\n")
+    (folder / "tomorrow.csv").write_text("date,station,rainfall\n2026-01-01,A,0.5\n2026-01-02,B,17.5\n")
 
 
 def test_commands_run_in_the_order_shown(dlcli: Callable[..., Finished], clean_place: Path) -> None:

@@ -18,7 +18,7 @@ from dlcli.config import load as config_files
 
 if TYPE_CHECKING:
     from dlcli.api.loaded import LoadedModel, load, predict_input
-    from dlcli.api.open_run import OpenRun, open_run
+    from dlcli.api.opened import OpenRun, open_run
     from dlcli.api.training import TrainResult, plan, resume, train
     from dlcli.bench.bench import bench
     from dlcli.evaluation.data import evaluate_data
@@ -79,7 +79,7 @@ load_config = checked(config_files.load_config)  # needs no isolation, since it 
 
 _MODULES = {
     "api.loaded": ("LoadedModel", "load", "predict_input"),
-    "api.open_run": ("OpenRun", "open_run"),
+    "api.opened": ("OpenRun", "open_run"),
     "api.training": ("TrainResult", "plan", "resume", "train"),
     "bench.bench": ("bench",),
     "evaluation.diagnosis.diagnose": ("DiagnoseResult", "diagnose"),

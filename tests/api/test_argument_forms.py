@@ -118,3 +118,9 @@ def test_a_mistake_in_a_dict_is_shown_with_its_place(clean_place: Path) -> None:
 
 def test_dir_lists_the_public_functions() -> None:
     assert dir(dlcli) == sorted(dlcli.__all__)
+
+
+@pytest.mark.parametrize("package", [dlcli, api])
+def test_no_public_name_is_that_of_a_module(package: Any) -> None:
+    modules = {path.stem for path in Path(package.__file__).parent.iterdir()}
+    assert modules.isdisjoint(package.__all__), "importing such a module would replace the function"

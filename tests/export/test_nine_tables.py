@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 from conftest import Finished
 from nine_tables import NINE, find_table
@@ -35,6 +36,11 @@ def test_models_of_real_tables_predict_alike_without_dlcli(
     done = dlcli("config", "init", "--data", str(path), "--target", NINE[name].target, "-o", "mine.yaml")
     assert done.code == 0, done.err
     check_exports(dlcli, "mine.yaml")
+    rows = path.read_text(encoding="utf-8").splitlines()
+    Path("new.csv").write_text("\n".join(rows[:51]) + "\n", encoding="utf-8")
+    done = dlcli("predict", "run", "new.csv", "-o", "out.csv", "--bad-rows", "blank")
+    assert done.code == 0, done.err
+    assert pl.read_csv("out.csv").height == 50
 
 
 def test_models_of_pictures_predict_alike_without_dlcli(dlcli: Callable[..., Finished], clean_place: Path) -> None:

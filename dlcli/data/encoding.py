@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from dlcli.data.scaling import Scaling, check_range, fit_scaling, to_safe_exponents
 from dlcli.data.tables.numbers import LARGE, reserve
+from dlcli.data.tables.source import map_ahead
 from dlcli.data.tables.table import Column
 
 UNKNOWN = -1.0  # code of a category that has no feature
@@ -183,13 +185,15 @@ def encode_splits(
     scaling = scaling or Scaling.identity()
     shift, scale = (values.expand(count).clone() for values in (scaling.shift, scaling.scale))
     parts = [_reserve(count, len(rows), dtype) for rows in splits]  # transposed: columns are contiguous
-    for number, (column, info) in enumerate(zip(columns, infos, strict=True)):
+
+    def encode(number: int, column: Column, info: ColumnInfo) -> None:
+        """Write the features of a column to their places in `parts`, `shift` and `scale`."""
         raw, span = raw_values(column, info), encoder.span(number)
         if info.kind == "category":
             for part, rows in zip(parts, splits, strict=True):
                 for place, block in _encode_blocks(encoder, number, raw, rows):
                     part[span, place] = block
-            continue
+            return
         filled = [_fill_column(encoder, number, raw.take(rows)) for rows in splits]
         if fits:
             fitted = fit_scaling(filled[0], how, jointly=False)
@@ -197,6 +201,9 @@ def encode_splits(
         for part, values, rows in zip(parts, filled, splits, strict=True):
             _put_scaled(values, Scaling(shift[span], scale[span]), part[span.start])
             check_range(info.name, part[span.start], raw, rows)
+
+    for _ in map_ahead(encode, zip(itertools.count(), columns, infos)):
+        pass
     inputs = []
     while parts:
         part = parts.pop(0)

@@ -19,7 +19,7 @@ pytest.importorskip("ipykernel", reason="needs the extra `notebook`")
 def readme_cells() -> list[str]:
     """Return the paragraphs of the notebook in the README as cells."""
     readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"^```python\n(import dlcli\n.*?)^```$", readme, flags=re.DOTALL | re.MULTILINE)
+    (block,) = re.findall(r"^```python\n(import dlcli\n\nresult.*?)^```$", readme, flags=re.DOTALL | re.MULTILINE)
     return [cell.strip() for cell in block.split("\n\n")]
 
 

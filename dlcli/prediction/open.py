@@ -245,7 +245,9 @@ def _as_pixels(values: np.ndarray, name: str, predictor: Predictor) -> Tensor:
     if not pixels.isfinite().all():
         raise UsageError(f"{name} contains a value that is not a finite number")
     has_bytes = shape is not None and not isinstance(predictor.data, DigitsData)
-    if has_bytes and len(pixels) and 0 < pixels.max() <= 1 and pixels.frac().any():
-        message = f"{name} has pixels from {pixels.min():.3g} to {pixels.max():.3g}, the model predicts from 0 to 255"
-        raise UsageError(message, hint="multiply them by 255")
+    if has_bytes and len(pixels):
+        low, high = float(pixels.min()), float(pixels.max())
+        if low < 0 or high > 255 or (high <= 1 and pixels.frac().any()):
+            message = f"{name} has pixels from {low:.3g} to {high:.3g}, the model takes those from 0 to 255"
+            raise UsageError(message, hint="give them as they were before scaling")
     return pixels

@@ -63,12 +63,13 @@ class PictureInput(Input):
     def __init__(self, path: Path, predictor: Predictor, name: str | None = None) -> None:
         self.name, self._settings = name or one_line(str(path)), picture_settings(predictor)
         self._padding = predictor.data.pad if isinstance(predictor.data, FashionMnistData) else 0
-        self._root = path if path.is_dir() else path.parent
-        self._files = _list_files(path) if path.is_dir() else [path.name]
+        self._is_folder = path.is_dir()
+        self._root = path if self._is_folder else path.parent
+        self._files = _list_files(path) if self._is_folder else [path.name]
         if not self._files:
             raise DataError(f"{self.name} has no files", hint="give a picture, or a folder of pictures")
         self._target = predictor.targets[0]
-        self._names = [name] if name else self._files
+        self._names = [name] if name else [_as_text(path) for path in self._files]
         self._labels = _class_folders(self._files, predictor.info.class_names)
         self.columns = [FILE, *([self._target] if self._labels else [])]
         self.skipped: list[str] = []
@@ -87,6 +88,7 @@ class PictureInput(Input):
         from dlcli.data.pictures import NotAPictureError
 
         names: list[str] = []
+        places: list[str] = []
         labels: list[str] = []
         pixels: list[np.ndarray] = []
         failures: dict[int, str] = {}
@@ -99,10 +101,10 @@ class PictureInput(Input):
                 read = np.zeros(self._shape, dtype=np.uint8)
             pixels.append(read)
             names.append(self._names[number])
+            places.append(one_line(str(self._root / self._files[number])) if self._is_folder else self.name)
             labels += [self._labels[number]] if self._labels else []
         frame = pl.DataFrame({FILE: names} | ({self._target: labels} if self._labels else {}))
         stored = np.stack(pixels).reshape(len(pixels), -1) if pixels else np.zeros((0, int(np.prod(self._shape))))
-        places = names if self._names is not self._files else [one_line(str(self._root / name)) for name in names]
         return Part(frame, places.__getitem__, torch.from_numpy(stored), failures)
 
     @property
@@ -137,6 +139,11 @@ def _list_files(folder: Path) -> list[str]:
 def _class_folders(files: Sequence[str], class_names: Sequence[str]) -> list[str]:
     """Return the class folder of each file, if all lie in folders of the first level and one of these is a class."""
     parts = [path.split(os.sep) for path in files]
-    labels = [unicodedata.normalize("NFC", part[0]) for part in parts]
+    labels = [_as_text(unicodedata.normalize("NFC", part[0])) for part in parts]
     is_labelled = all(len(part) == 2 for part in parts) and not set(class_names).isdisjoint(labels)
     return labels if is_labelled else []
+
+
+def _as_text(path: str) -> str:
+    """Return a path with the bytes escaped that are no text in the encoding of the system."""
+    return path.encode("utf-8", "backslashreplace").decode()

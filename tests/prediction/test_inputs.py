@@ -229,6 +229,15 @@ def test_a_decimal_comma_is_seen_and_the_mark_of_the_run_decides_otherwise(clean
     assert raw("12") == 12.0
 
 
+def test_other_columns_do_not_decide_the_decimal_mark(clean_place: Path) -> None:
+    model = dlcli.load(train_table())
+    rows = [f"{a};0.5;true;x;p;{price}" for a, price in (("1.234", "2,5"), ("2.345", "3,5"))]
+    Path("new.csv").write_text("\n".join(["a;n;flag;kind;place;price", *rows]) + "\n")
+    row = {"n": 0.5, "flag": True, "kind": "x", "place": "p"}
+    expected = model.predict([row | {"a": 1.234}, row | {"a": 2.345}]).values
+    assert np.array_equal(model.predict("new.csv").values, expected)
+
+
 def test_frames_with_the_arrow_interface_are_tables(clean_place: Path) -> None:
     model = dlcli.load(train_table())
     table = frame(20, seed=1)
@@ -304,11 +313,22 @@ def test_a_picture_in_a_pipe_has_the_name_of_the_pipe(clean_place: Path, monkeyp
         model.predict("-")
 
 
-def test_pixels_that_are_scaled_already_are_refused(clean_place: Path) -> None:
+def test_names_of_pictures_that_are_no_text_are_escaped(clean_place: Path) -> None:
+    model = dlcli.load(train_pictures())
+    Path("new").mkdir()
+    try:
+        Path("new", os.fsdecode(b"\xff.png")).write_bytes(Path("train/a/0.png").read_bytes())
+    except OSError:
+        pytest.skip("the file system refuses such names")
+    assert model.predict("new").frame["file"].to_list() == ["\\udcff.png"]
+
+
+def test_pixels_outside_the_range_of_the_training_are_refused(clean_place: Path) -> None:
     model = dlcli.load(train_pictures())
     assert len(model.predict(np.ones((2, 3, 4)))) == 2
-    with pytest.raises(UsageError, match=r"pixels from 0\.5 to 0\.5, the model predicts from 0 to 255"):
-        model.predict(np.full((2, 3, 4), 0.5))
+    for value, number in ((0.5, "0.5"), (-1, "-1"), (256, "256")):
+        with pytest.raises(UsageError, match=f"pixels from {number} to {number}, the model takes those from 0"):
+            model.predict(np.full((2, 3, 4), value))
 
 
 def test_a_file_without_the_array_of_inputs_is_refused(clean_place: Path) -> None:

@@ -51,7 +51,8 @@ def find_layout(
         decimal: Decimal mark, or `auto`.
         missing: Texts that are missing values.
         usual_decimal: Decimal mark if it is `auto` and no value shows it.
-        known: Names that are column names beyond doubt; others are suspicious if all are numbers.
+        known: Names of the columns to read; () for all. Only they show the decimal mark, and a header with one of them
+            may consist of numbers.
 
     Raises:
         DataError: If no or several layouts fit, or the header has duplicate or missing names.
@@ -70,7 +71,9 @@ def find_layout(
         import polars as pl
 
         whole = [fields for fields in rows[1:] if len(fields) == len(header)]
-        decimal = guess_decimal((pl.Series(texts) for texts in zip(*whole, strict=True)), missing, usual_decimal)
+        columns = zip(header, zip(*whole, strict=True), strict=False)  # no values if no record is whole
+        values = (pl.Series(texts) for name, texts in columns if not known or name in known)
+        decimal = guess_decimal(values, missing, usual_decimal)
     return Layout(separator, decimal, header, header_end)
 
 

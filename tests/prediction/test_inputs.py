@@ -214,17 +214,18 @@ def test_a_decimal_comma_is_seen_and_the_mark_of_the_run_decides_otherwise(clean
     frame().write_csv("train.csv", separator=";", decimal_comma=True)
     data = {"name": "csv", "path": "train.csv", "target": "y", "missing": "mean", "ignore": ["id", "u", "v", "w"]}
     model = dlcli.load(dlcli.train({"data": data}, SETTINGS).run)
-    header = "a;n;flag;kind;place\n"
 
-    def raw(value: str) -> float:
+    def raw(value: str, separator: str = ";") -> float:
         from dlcli.prediction.predict import Prediction
 
-        Path("new.csv").write_text(f"{header}{value};1;true;x;p\n")
+        rows = [["a", "n", "flag", "kind", "place"], [value, "1", "true", "x", "p"]]
+        Path("new.csv").write_text("\n".join(separator.join(row) for row in rows) + "\n")
         return float(next(Prediction(model._predictor, "new.csv").parts()).raw[0, 0])
 
     assert raw("1,5") == 1.5
     assert raw("1.5") == 1.5
-    assert raw("1.234") == 1234.0
+    assert raw("1.234") == raw("1.234", "\t") == 1234.0
+    assert raw("1.234", ",") == 1.234
     assert raw("1.234,5") == 1234.5
     assert raw("12") == 12.0
 

@@ -50,7 +50,7 @@ def find_layout(
         separator: Separator, or `auto`.
         decimal: Decimal mark, or `auto`.
         missing: Texts that are missing values.
-        usual_decimal: Decimal mark if it is `auto` and no value shows it.
+        usual_decimal: Decimal mark if it is `auto`, no value shows it and the separator is no comma.
         known: Names of the columns to read; () for all. Only they show the decimal mark, and a header with one of them
             may consist of numbers.
 
@@ -73,7 +73,7 @@ def find_layout(
         whole = [fields for fields in rows[1:] if len(fields) == len(header)]
         columns = zip(header, zip(*whole, strict=True), strict=False)  # no values if no record is whole
         values = (pl.Series(texts) for name, texts in columns if not known or name in known)
-        decimal = guess_decimal(values, missing, usual_decimal)
+        decimal = guess_decimal(values, missing, "." if separator == "," else usual_decimal)
     return Layout(separator, decimal, header, header_end)
 
 

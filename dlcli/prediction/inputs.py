@@ -50,11 +50,13 @@ class Input(ABC):
     Attributes:
         name: Name in messages.
         columns: Names of its columns.
+        shown: Names of columns that are shown beside the predictions even if nobody asks for them.
         skipped: Files that are no pictures, as far as the rows have been read.
     """
 
     name: str
     columns: Sequence[str]
+    shown: Sequence[str] = ()
     skipped: Sequence[str] = ()
 
     @abstractmethod
@@ -145,7 +147,7 @@ class TemporaryInput(Input):
     def __init__(self, opened: Input, path: Path, name: str) -> None:
         self._opened, self._path = opened, path
         self.name = opened.name = name
-        self.columns, self.skipped = opened.columns, opened.skipped
+        self.columns, self.shown, self.skipped = opened.columns, opened.shown, opened.skipped
 
     def parts(self, wanted: Sequence[str], numbers: Sequence[str], /) -> Iterator[Part]:
         """Yield the rows in order."""

@@ -72,6 +72,7 @@ class PictureInput(Input):
         self._names = [name] if name else [_as_text(path) for path in self._files]
         self._labels = _class_folders(self._files, predictor.info.class_names)
         self.columns = [FILE, *([self._target] if self._labels else [])]
+        self.shown = (FILE,)
         self.skipped: list[str] = []
 
     def parts(self, _wanted: Sequence[str], _numbers: Sequence[str], /) -> Iterator[Part]:

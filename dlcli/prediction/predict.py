@@ -76,7 +76,7 @@ class Prediction:
             self.input: Input = open_input(source, predictor)
         names = list(self.input.columns)
         self._check_columns(names)
-        self.keep = tuple(dict.fromkeys([*(["file"] if "file" in names and not predictor.columns else []), *keep]))
+        self.keep = tuple(dict.fromkeys([*self.input.shown, *keep]))
         self._check_kept(names)
         self.targets = predictor.targets if all(name in names for name in predictor.targets) else ()
         self.census = Census()
@@ -166,10 +166,10 @@ class Prediction:
     def _other_columns(self) -> list[str | None]:
         """Return columns that need no note: the target, and those that training left out."""
         data = self.predictor.data
-        known: list[str | None] = [*self.predictor.targets, "file", "row"] if not self.predictor.columns else []
+        known: list[str | None] = [*self.predictor.targets, *self.input.shown]
         if isinstance(data, TableData):
             known += [*data.ignore, data.time, data.group, data.split]
-        return [*known, *self.predictor.targets]
+        return known
 
     def _check_kept(self, names: Sequence[str]) -> None:
         for name in self.keep:

@@ -12,7 +12,7 @@ import pytest
 import dlcli
 from dlcli.api.loaded import LoadedModel
 from dlcli.errors import DataError
-from dlcli.prediction.open import _named
+from dlcli.prediction.values import _named
 from prediction.runs_to_predict import SETTINGS, train_table
 
 VALUES = np.random.default_rng(0).normal(size=120)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dlcli.cli.predict import count_digits, format_value
+from dlcli.cli.predictions import count_digits, format_value
 
 
 @pytest.mark.parametrize(

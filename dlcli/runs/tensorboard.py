@@ -25,7 +25,7 @@ from dlcli.training.events import EpochEnded, Event
 
 LogName: TypeAlias = Literal["tensorboard"]
 _PACKAGE = "the log for TensorBoard needs the package tensorboard"
-_INSTALL = "pip install 'dlcli[tensorboard]'"
+_INSTALL = "pip install tensorboard"
 
 
 def check_packages(log: Sequence[LogName]) -> None:

@@ -106,7 +106,7 @@ def test_a_missing_package_is_an_error_with_the_command_to_install_it(
     assert dlcli("train", "digits", *SETTINGS, "--run-dir", "run", "--log", "tensorboard").code == 0
     monkeypatch.setattr(tensorboard, "find_spec", lambda _: None)
     done = dlcli("train", "digits", "--run-dir", "other", "--log", "tensorboard")
-    assert (done.code, "pip install 'dlcli[tensorboard]'" in done.err) == (2, True)
+    assert (done.code, "pip install tensorboard" in done.err) == (2, True)
     assert not Path("other").exists()
     done = dlcli("train", "--resume", "run", "training.epochs=5")
     assert done.code == 0

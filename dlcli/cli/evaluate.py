@@ -109,7 +109,7 @@ def eval_command(
         options = {"--split": split != "test", "--device": device, "--data-root": data_root}
         if given := [option for option, value in options.items() if value]:
             raise UsageError(f"{given[0]} is for the run's own data, and --data names other data")
-        result = api.evaluate_data(run, data, checkpoint=checkpoint, notify=notify)
+        result = api.evaluate_data(run, data, checkpoint=checkpoint)
     else:
         result = api.evaluate(
             run,

@@ -102,10 +102,13 @@ def apply_override(override: str, document: Document) -> None:
 def _as_yaml(key: str, text: str) -> str:
     """Return the YAML of a value on the command line.
 
-    The brackets of a list of whole numbers may be left out: `64,32`. A shell removes the quotes of `data.decimal=","`.
+    The brackets of a list of sizes or columns may be left out: `64,32`, and a shell removes the quotes of
+    `data.decimal=","`.
     """
     if key in ("data.decimal", "data.separator") and (len(text) == 1 or text == "\\t"):
         return f'"{text}"'
+    if key in ("data.features", "data.ignore") and text.strip() and text.lstrip()[0] not in "[{":
+        return f"[{text}]" if text.strip() not in ("null", "~") else text
     return f"[{text}]" if key in ("model.hidden_sizes", "data.size") and re.fullmatch(r"\d+(,\d+)*", text) else text
 
 

@@ -25,6 +25,7 @@ _USUAL = {
     "training.gradient_clip_norm": "1.0",
     "early_stopping.patience": "5",
 }
+_LISTS = ("data.features", "data.ignore", "data.null_values")  # of texts
 
 
 def example(path: KeyPath, value: Any) -> str:
@@ -37,6 +38,8 @@ def example(path: KeyPath, value: Any) -> str:
         return f"write it like `{path[0]}={{name: {name}}}`"
     if dotted(path) in _USUAL:
         return f"write it like `{dotted(path)}={_USUAL[dotted(path)]}`"
+    if dotted(path) in _LISTS and isinstance(value, str):
+        return f"write it like `{dotted(path)}=[{value}]`"
     for model in members if len(path) > 1 else (Config,):
         if str(path[-1]) in model.model_fields:
             default = model.model_fields[str(path[-1])].default

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -24,7 +22,6 @@ def evaluate_data(
     data: InputLike,
     *,
     checkpoint: CheckpointName = "best",
-    notify: Callable[[str], None] = lambda text: None,
 ) -> EvalResult:
     """Return the metrics of a run on new labelled data; it needs the run folder and the data only.
 
@@ -32,7 +29,6 @@ def evaluate_data(
         run: Run folder or name; None selects the newest run.
         data: Labelled examples; see `open_input`.
         checkpoint: Checkpoint with the parameters.
-        notify: Called with a one-line message about the data.
 
     Raises:
         DataError: If the data cannot be used, or an example has no label or one that the model does not know.
@@ -40,7 +36,8 @@ def evaluate_data(
     opened = open_run(run)
     saved = opened.load_checkpoint(checkpoint)
     predictor = build_predictor(saved)
-    prediction = Prediction(predictor, data, notify=notify)
+    notes: list[str] = []
+    prediction = Prediction(predictor, data, notify=notes.append)
     if not prediction.targets:
         absent = next(name for name in predictor.targets if name not in prediction.input.columns)
         message = f"{prediction.input.name} has no column '{shown(absent)}' with the true values"
@@ -70,7 +67,7 @@ def evaluate_data(
         examples=len(split),
         metrics=evaluate_fully(trained),
         baselines={},
-        statements=[],
+        statements=notes,
         data=prediction.input.name,
     )
 

@@ -32,7 +32,8 @@ class EvalResult:
         examples: Number of evaluated examples.
         metrics: Metrics as returned by `evaluate_fully`.
         baselines: Results of the baselines on the same examples, by name.
-        statements: Sentences that compare the run with the baselines, and about duplicate examples in the user's data.
+        statements: Sentences that compare the run with the baselines, about duplicate examples in the user's data, and
+            about filled values and new categories in new data.
         data: Name of the new data that was evaluated instead of a split.
     """
 

@@ -59,6 +59,19 @@ def test_overrides_are_read_as_yaml_and_the_last_one_wins() -> None:
     assert loaded.origin(("data", "name")).startswith("presets/digits.yaml:")
 
 
+def test_the_brackets_of_a_list_of_columns_may_be_left_out_on_the_command_line(clean_place: Path) -> None:
+    table = ["data.name=csv", "data.path=t.csv", "data.target=y"]
+
+    def columns(*overrides: str) -> tuple[object, object]:
+        data = load_config({"data": {"name": "csv"}}, [*table, *overrides]).config.data
+        return data.ignore, data.features  # type: ignore[union-attr]
+
+    assert columns("data.ignore=date,mm", "data.features=a") == (("date", "mm"), ("a",))
+    assert columns("data.ignore=[date, 'm,m']", "data.features=null") == (("date", "m,m"), None)
+    with pytest.raises(ConfigError, match=r"data.ignore=\[date\]"):
+        load_config({"data": {"name": "csv", "path": "t.csv", "target": "y", "ignore": "date"}})
+
+
 def test_null_resets_a_setting_or_a_section_to_its_default() -> None:
     config = load_config("digits", ["optimizer=null", "training.epochs=null"]).config
     assert (config.optimizer.lr, config.training.epochs) == (0.1, 239)

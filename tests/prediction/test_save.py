@@ -192,6 +192,7 @@ def test_evaluation_of_new_data_has_the_metrics_of_its_predictions(clean_place: 
     assert (result["examples"], result["data"], result["split"]) == (40, "new.csv", "data")
     assert not Path(run, "evaluation.json").exists()
     assert "new.csv: 40 examples" in dlcli("eval", run, "--data", "new.csv").out
+    assert any(text.startswith("filled missing values: n (") for text in result["statements"])
 
 
 def test_evaluation_of_new_values_is_in_the_unit_of_the_target(clean_place: Path, dlcli: Command) -> None:

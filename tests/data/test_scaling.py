@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from dlcli.data.encoding import encode_splits, fit_column
+from dlcli.data.encoding import fit_column
 from dlcli.data.scaling import RangeError, fit_scaling
+from dlcli.data.split_encoding import encode_splits
 from dlcli.data.tables.table import Column
 
 VALUES = np.clip(np.random.default_rng(0).normal(size=60), -1, 1)

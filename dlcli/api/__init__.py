@@ -19,7 +19,8 @@ from dlcli.config import load as config_files
 if TYPE_CHECKING:
     from dlcli.api.loaded import LoadedModel, load, predict_input
     from dlcli.api.opened import OpenRun, open_run
-    from dlcli.api.training import TrainResult, plan, resume, train
+    from dlcli.api.run_training import TrainResult
+    from dlcli.api.training import plan, resume, train
     from dlcli.bench.bench import bench
     from dlcli.evaluation.data import evaluate_data
     from dlcli.evaluation.diagnosis.diagnose import DiagnoseResult, diagnose
@@ -80,7 +81,8 @@ load_config = checked(config_files.load_config)  # needs no isolation, since it 
 _MODULES = {
     "api.loaded": ("LoadedModel", "load", "predict_input"),
     "api.opened": ("OpenRun", "open_run"),
-    "api.training": ("TrainResult", "plan", "resume", "train"),
+    "api.run_training": ("TrainResult",),
+    "api.training": ("plan", "resume", "train"),
     "bench.bench": ("bench",),
     "evaluation.diagnosis.diagnose": ("DiagnoseResult", "diagnose"),
     "evaluation.data": ("evaluate_data",),

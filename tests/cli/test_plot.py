@@ -14,7 +14,7 @@ from conftest import Finished
 from PIL import Image
 
 from dlcli import api
-from dlcli.api import training
+from dlcli.api import run_training
 from dlcli.config.load import load_config
 from dlcli.plots import draw as drawing
 from dlcli.training.listeners import Listeners
@@ -149,7 +149,7 @@ def test_after_long_training_the_cheap_plots_of_val_are_drawn(monkeypatch: pytes
     short, notes = train()
     assert not Path(short.run, "plots").exists()
     assert notes == []
-    monkeypatch.setattr(training, "LONG_SECONDS", 0.0)
+    monkeypatch.setattr(run_training, "LONG_SECONDS", 0.0)
     never, _ = train("plots=never")
     assert not Path(never.run, "plots").exists()
     drawn, notes = train(evaluate_test=True)

@@ -220,7 +220,9 @@ def split_at_random(
 
 def without(rows: np.ndarray, part: np.ndarray) -> np.ndarray:
     """Return the rows that are not in a part of them."""
-    return rows[np.isin(rows, part, invert=True, kind="table")]
+    is_part = np.zeros(int(rows.max(initial=-1)) + 1, dtype=bool)
+    is_part[part] = True
+    return np.asarray(rows[~is_part[rows]])
 
 
 def draw(rows: np.ndarray, labels: np.ndarray | None, fraction: float, seed: int, name: str) -> np.ndarray:
@@ -230,9 +232,10 @@ def draw(rows: np.ndarray, labels: np.ndarray | None, fraction: float, seed: int
         DataError: If that is no row, or every row.
     """
     generator = np.random.default_rng(seed)
-    groups: Sequence[np.ndarray] = (
-        [rows] if labels is None else [rows[labels[rows] == label] for label in range(int(labels[rows].max()) + 1)]
-    )
+    groups: Sequence[np.ndarray] = [rows]
+    if labels is not None:
+        of_rows = labels[rows]
+        groups = [rows[of_rows == label] for label in range(int(of_rows.max()) + 1)]
     parts = [generator.permutation(group)[: round(fraction * len(group))] for group in groups]
     chosen = np.sort(np.concatenate(parts))
     if not len(chosen) or len(chosen) == len(rows):

@@ -6,7 +6,8 @@ import ctypes
 import errno
 import os
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dlcli.errors import DataError, UsageError
@@ -28,9 +29,12 @@ def check_replaceable(folder: Path, names: Collection[str], mark: str) -> None:
         mark: Name of a file that every export has.
 
     Raises:
-        UsageError: If it is something else, which would be lost.
+        UsageError: If it is something else, which would be lost, or the working folder.
     """
     try:
+        if folder.is_dir() and folder.samefile(os.curdir):
+            hint = "run the command in another folder: the whole folder is replaced"
+            raise UsageError(f"cannot write {folder}: it is the working folder", hint=hint)
         present = _list(folder)
         left = _list(_working_folder(folder)) - {f".{name}.tmp" for name in names}
     except (OSError, ValueError) as error:
@@ -64,8 +68,8 @@ def _working_folder(folder: Path) -> Path:
 def replace_folder(folder: Path, files: Mapping[str, bytes], check: Callable[[Path], None]) -> None:
     """Write files to a new folder, check it, and put it in the place of the old one.
 
-    After a crash there is the old folder or the new one, whole. Concurrent writers are not supported. On systems other
-    than Linux, a crash between two renames leaves the old folder as `.NAME.old`.
+    After a crash there is the old folder or the new one, whole. Of concurrent writers, one waits for the other. On
+    systems other than Linux, a crash between two renames leaves the old folder as `.NAME.old`.
 
     Args:
         folder: Folder to write, for which `check_replaceable` found nothing.
@@ -78,20 +82,41 @@ def replace_folder(folder: Path, files: Mapping[str, bytes], check: Callable[[Pa
     new = _working_folder(folder)
     try:
         new.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(new, ignore_errors=True)  # left by a crash
-        new.mkdir()
-        try:
-            for name, content in files.items():
-                write_atomic(new / name, content)
-            check(new)
-            _exchange(new, folder)
-            sync_folder(new.parent)
-        finally:  # the files that failed, or the old ones
-            shutil.rmtree(new, ignore_errors=True)
+        with _locked(new.parent):
+            shutil.rmtree(new, ignore_errors=True)  # left by a crash
+            new.mkdir()
+            try:
+                for name, content in files.items():
+                    write_atomic(new / name, content)
+                check(new)
+                _exchange(new, folder)
+                sync_folder(new.parent)
+            finally:  # the files that failed, or the old ones
+                shutil.rmtree(new, ignore_errors=True)
     except DataError as error:
         raise DataError(error.message, hint=_HINT) from error
     except (OSError, ValueError) as error:
         raise _cannot_write(folder, error) from error
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Lock a folder, after waiting for other exports into it; not on Windows and file systems without locks.
+
+    The folder itself is locked, so that no file remains.
+    """
+    if os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _cannot_write(folder: Path, error: OSError | ValueError) -> DataError:

@@ -31,7 +31,7 @@ def build_files(model: RawModel, signature: Signature, checkpoint: Checkpoint, r
         result: Prediction for `signature.example`.
 
     Raises:
-        UsageError: If the model is too large for the format.
+        UsageError: If the model does not fit into the format.
     """
     name, files = MODEL_FILES[signature.format], {}
     with _no_new_variables():

@@ -45,12 +45,15 @@ def to_onnx(model: RawModel, signature: Signature) -> bytes:
     """Return the content of an ONNX file.
 
     Raises:
-        UsageError: If the model is too large for the format.
+        UsageError: If the model is too large for the format, or a column has no name.
     """
     from onnx import helper
 
     if sum(tensor.nbytes for tensor in model.state_dict().values()) > _MOST_BYTES:
         raise UsageError("the model is too large for an ONNX file of at most 2 GiB", hint="use --format torch")
+    if any(not value["name"] for value in signature.inputs):
+        hint = "name the column in the data and train again, or use --format torch or safetensors"
+        raise UsageError("a column of the model has no name, which an input of an ONNX file needs", hint=hint)
     names = _Names(signature)
     converted = _convert(model, signature)
     middle = converted.graph

@@ -8,11 +8,13 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from conftest import Finished
@@ -20,9 +22,11 @@ from faults.test_hostile_text import INVISIBLE, STRINGS
 
 import dlcli
 from dlcli.api import export as dlcli_export
+from dlcli.api import train as dlcli_train
 from dlcli.errors import CheckFailed, DataError
 from dlcli.export import export as export_module
 from dlcli.export.check import predict_raw
+from dlcli.export.folder import replace_folder
 from dlcli.export.module import RawModel
 from dlcli.export.rows import generated_rows, real_rows
 from dlcli.prediction.predictor import build_predictor
@@ -150,7 +154,9 @@ def test_a_wrong_number_in_the_exported_model_is_found_and_nothing_is_written(
     ]
 
 
-def test_only_exports_and_empty_folders_are_replaced(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+def test_only_exports_and_empty_folders_are_replaced(
+    dlcli: Callable[..., Finished], clean_place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert dlcli("train", "-c", "digits", *QUICK, "--run-dir", "run", "-q").code == 0
     command = ("export", "run", "--format", "safetensors", "-q", "-o")
     Path("empty").mkdir()
@@ -170,6 +176,42 @@ def test_only_exports_and_empty_folders_are_replaced(dlcli: Callable[..., Finish
     assert (done.code, "Traceback" in done.err) == (3, False), done
     with pytest.raises(DataError, match=r"cannot write 'a\\x00'"):
         dlcli_export("run", "safetensors", "a\0")
+    Path("work").mkdir()
+    monkeypatch.chdir("work")
+    done = dlcli("export", "../run", "--format", "safetensors", "-q", "-o", ".")
+    assert (done.code, "error: cannot write .: it is the working folder" in done.err) == (2, True), done
+
+
+def test_of_two_writers_of_a_folder_one_waits_for_the_other(clean_place: Path) -> None:
+    first_checks, first_may_end = threading.Event(), threading.Event()
+    seen: list[set[str]] = []
+
+    def check_first(new: Path) -> None:
+        first_checks.set()
+        first_may_end.wait(30)
+        seen.append({path.name for path in new.iterdir()})
+
+    def write(name: str, check: Callable[[Path], None]) -> threading.Thread:
+        thread = threading.Thread(target=replace_folder, args=(Path("model"), {name: b"x"}, check))
+        thread.start()
+        return thread
+
+    first = write("a", check_first)
+    assert first_checks.wait(30)
+    second = write("b", lambda new: seen.append({path.name for path in new.iterdir()}))
+    second.join(0.2)
+    first_may_end.set()
+    first.join()
+    second.join()
+    assert (seen, contents("model")) == ([{"a"}, {"b"}], {"b": b"x"})
+    assert sorted(path.name for path in Path().iterdir() if path.name != "cache") == ["model"], "no file remains"
+
+
+def test_onnx_needs_names_of_columns(dlcli: Callable[..., Finished], needs_onnx: None, clean_place: Path) -> None:
+    pl.DataFrame({"": [0.5, 1.5] * 30, "y": ["no", "yes"] * 30}).write_parquet("t.parquet")
+    dlcli_train({"data": {"name": "parquet", "path": "t.parquet", "target": "y"}}, QUICK, run_dir="run")
+    done = dlcli("export", "run")
+    assert (done.code, "error: a column of the model has no name" in done.err) == (2, True), done
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])

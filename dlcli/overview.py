@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from dlcli.config.schema import HEADLINE, Config, RmspropOptimizer, SgdOptimizer
+from dlcli.config.schema import HEADLINE, Config, InitFromRun, RmspropOptimizer, SgdOptimizer
 from dlcli.data.splits import DataInfo, Splits
 from dlcli.errors import one_line
 from dlcli.model import count_parameters
@@ -77,7 +77,14 @@ def describe_inputs(config: Config, splits: Splits) -> str:
     """Return the number of input features and the range of the preprocessed training inputs."""
     low, high = splits.train.input_range
     features = _count(splits.info.in_features, "feature")
-    return f"{features}, {low:.3g} to {high:.3g} (normalize {config.data.normalize})"
+    return f"{features}, {low:.3g} to {high:.3g} ({_scaling(config)})"
+
+
+def _scaling(config: Config) -> str:
+    init = config.model.init
+    if isinstance(init, InitFromRun) and init.preprocessing == "keep":
+        return f"scaling of {_parent_name(init)}"
+    return f"normalize {config.data.normalize}"
 
 
 def describe_layers(config: Config, info: DataInfo) -> str:
@@ -90,7 +97,11 @@ def describe_layers(config: Config, info: DataInfo) -> str:
 
 def _init(config: Config) -> str:
     init = config.model.init
-    return f"init {init}" if isinstance(init, str) else f"start from {one_line(Path(str(init.run)).name)}"
+    return f"init {init}" if isinstance(init, str) else f"start from {_parent_name(init)}"
+
+
+def _parent_name(init: InitFromRun) -> str:
+    return one_line(Path(str(init.run)).name)
 
 
 def describe_optimizer(config: Config) -> str:

@@ -19,6 +19,7 @@ from dlcli.runs.run_checkpoint import find_run_checkpoint
 
 FOUND = Place("found in the run")  # origin of the SHA-256
 _RUN: KeyPath = ("model", "init", "run")
+_RESTORE = "restore the file, or train again"
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,13 @@ def load_parent(folder: RunFolder, config: Config) -> Parent | None:
     if not isinstance(init, InitFromRun):
         return None
     path = folder.checkpoint("parent")
-    checkpoint = load_checkpoint(path)
+    try:
+        checkpoint = load_checkpoint(path)
+    except DataError as error:
+        raise type(error)(error.message, hint=_RESTORE) from error  # no other checkpoint replaces this one
     if checkpoint.sha256 != init.sha256:
         message = f"{path} is not the checkpoint that the run started from: its SHA-256 differs from the recorded one"
-        raise DataError(message, hint="restore the file, or train again")
+        raise DataError(message, hint=_RESTORE)
     return _parent(config, checkpoint)
 
 

@@ -21,6 +21,7 @@ from dlcli.config.load import LoadedConfig, load_config
 from dlcli.errors import ConfigError, DataError, DlcliError, UsageError
 from dlcli.experiment import Experiment, build_experiment
 from dlcli.model import build_mlp
+from dlcli.overview import describe_inputs
 from dlcli.runs.checkpoint import load_checkpoint
 from dlcli.runs.parent import find_parent
 
@@ -117,8 +118,9 @@ def test_a_damaged_or_exchanged_copy_of_the_parent_is_refused(clean_place: Path)
     with pytest.raises(DataError, match="is not the checkpoint that the run started from"):
         package.resume("run", ["training.epochs=3"])
     copy.unlink()
-    with pytest.raises(DataError, match=r"parent\.safetensors does not exist"):
+    with pytest.raises(DataError, match=r"parent\.safetensors does not exist") as caught:
         package.verify("run")
+    assert caught.value.hint == "restore the file, or train again"
     copy.write_bytes(content)
     assert package.verify("run").identical
     with pytest.raises(UsageError, match=r"model\.init\.run: "):
@@ -188,6 +190,8 @@ def test_kept_preprocessing_encodes_other_data_as_the_parent_does(clean_place: P
     assert kept.info.columns == theirs.info.columns != fitted.info.columns
     assert torch.equal(kept.input_scaling.shift, theirs.input_scaling.shift)
     assert kept.train.inputs[:, 0].min() > 30
+    shown = describe_inputs(table("new.csv", "model.init={run: parent, preprocessing: keep}").config, kept)
+    assert shown.endswith(" (scaling of parent)")
     assert abs(fitted.train.inputs[:, fitted.info.feature_names.index("size")].mean()) < 1e-5
     assert any("categories, encoded as in" in note and "'c' (6)" in note for note in kept.notes)
     run = package.train(table("new.csv", "model.init={run: parent, preprocessing: keep}"), run_dir="run").run

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from numbers import Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
@@ -99,15 +100,25 @@ def _as_array(name: str, value: Any) -> np.ndarray:
     """
     if hasattr(value, "detach"):  # a torch tensor, which may be on another device or require a gradient
         value = value.detach().cpu()
+        value = value.float() if value.is_floating_point() and value.element_size() < 4 else value  # bfloat16
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"data: {name} is no array: {error}", hint=_HINT) from error
-    if array.dtype == object and all(isinstance(item, str) for item in array.flat):
-        array = array.astype(str)  # of pandas
+    if array.dtype == object:  # of pandas
+        array = _without_objects(array)
     if array.dtype.kind not in "biufU":
         message = f"data: {name} holds {_describe(array)} instead of numbers{'' if name == 'inputs' else ' or texts'}"
         raise DataError(message, hint="convert it, or save a table with categories as CSV and use `data.name=csv`")
+    return array
+
+
+def _without_objects(array: np.ndarray) -> np.ndarray:
+    """Return texts or numbers of an array of Python objects as an array of their type; other objects unchanged."""
+    if all(isinstance(item, str) for item in array.flat):
+        return array.astype(str)
+    if all(isinstance(item, Real | np.bool_) for item in array.flat):  # columns of several types
+        return array.astype(np.float64)
     return array
 
 

@@ -34,6 +34,16 @@ def test_results_are_those_of_the_same_arrays_in_a_file(clean_place: Path) -> No
     by_file = package.train({"data": {"name": "npz", "path": "data.npz"}, **SHORT}, run_dir="by-file")
     by_arrays = package.train(SHORT, data=(torch.from_numpy(FEATURES), list(names[LABELS])), run_dir="by-arrays")
     assert outcome(Path(by_arrays.run)) == outcome(Path(by_file.run))
+    objects = FEATURES.astype(object)  # as pandas gives columns of several types
+    by_objects = package.train(SHORT, data=(objects, names[LABELS].astype(object)), run_dir="by-objects")
+    assert outcome(Path(by_objects.run)) == outcome(Path(by_file.run))
+
+
+def test_tensors_of_two_bytes_keep_their_values(clean_place: Path) -> None:
+    features = torch.from_numpy(FEATURES).bfloat16()
+    package.train(SHORT, data=(features, LABELS), run_dir="run")
+    with np.load("run/data.npz") as stored:
+        assert np.array_equal(stored["inputs"], features.double().numpy())
 
 
 @pytest.mark.parametrize("kind", ["features", "pictures", "values"])
@@ -88,7 +98,7 @@ def test_names_come_from_a_data_frame_or_a_mapping(clean_place: Path) -> None:
         ((FEATURES, LABELS[:5]), r"data: array 'targets' has shape \(5,\), which does not fit 150 inputs"),
         ((np.where(FEATURES > 7, np.nan, FEATURES), LABELS), r"data:\d+: column 'x1' has no value"),
         ((FEATURES + np.inf, LABELS), "data: array 'inputs' has 600 infinite values"),
-        ((FEATURES.astype(object), LABELS), "data: inputs holds Python objects instead of numbers"),
+        ((np.where(FEATURES > 7, None, FEATURES), LABELS), "data: inputs holds Python objects instead of numbers"),
         ((FEATURES, [object()] * 150), "data: targets holds Python objects instead of numbers or texts"),
         ((FEATURES[:, 0], LABELS), "instead of "),
         ((PICTURES / 7, DIGITS), "are pictures, and have values other than bytes"),

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.config.schema import Config, InitFromRun
+from dlcli.data.preprocessing import Preprocessing
 from dlcli.data.sources import load_splits
-from dlcli.data.splits import DataInfo, Preprocessing, Split, Splits
+from dlcli.data.splits import DataInfo, Split, Splits
 from dlcli.errors import UsageError, one_line
 from dlcli.model import LayerMatch, build_mlp, take_parameters
 from dlcli.task import Task, build_task

@@ -10,7 +10,9 @@ import torch
 
 from dlcli.config.schema import Config, NpzData
 from dlcli.data.image_folder import note_missing_classes
-from dlcli.data.splits import DataInfo, Preprocessing, RawData, Split, Splits, make_splits
+from dlcli.data.make_splits import make_splits
+from dlcli.data.preprocessing import Preprocessing
+from dlcli.data.splits import DataInfo, RawData, Split, Splits
 from dlcli.data.table_features import complete_rows
 from dlcli.data.table_source import (
     PreparedTable,

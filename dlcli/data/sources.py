@@ -16,8 +16,10 @@ from dlcli.config.schema import AnyData, Config, NpzData, TableData
 from dlcli.data.bundled import load_diabetes, load_digits
 from dlcli.data.duplicates import describe_duplicates
 from dlcli.data.image_folder import load_image_folder, note_missing_classes
+from dlcli.data.make_splits import make_splits
 from dlcli.data.mnist import fetch_mnist, load_mnist
-from dlcli.data.splits import MissingDataError, Preprocessing, RawData, Splits, make_splits
+from dlcli.data.preprocessing import Preprocessing
+from dlcli.data.splits import MissingDataError, RawData, Splits
 from dlcli.data.synthetic import load_synthetic_classification, load_synthetic_regression
 from dlcli.errors import DeviceError
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from dlcli.config.schema import DataSection, TaskName
+from dlcli.config.schema import TaskName
 from dlcli.data.encoding import ColumnInfo
-from dlcli.data.scaling import BYTES, Scaling, fit_scaling
-from dlcli.errors import DataError, one_line
-
-_TEST_SEED = 0  # same test split in every run, so that results are comparable
+from dlcli.data.scaling import BYTES, Scaling
+from dlcli.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -156,55 +154,6 @@ class RawData:
 
 
 @dataclass(frozen=True)
-class Preprocessing:
-    """Preprocessing of a trained model, to be used for other data with the same features.
-
-    Attributes:
-        run: Name of its run in messages.
-        info: Description of its data.
-        input_scaling: Scaling of its inputs.
-        target_scaling: Scaling of its targets.
-    """
-
-    run: str
-    info: DataInfo
-    input_scaling: Scaling
-    target_scaling: Scaling
-
-    def check_features(self, names: Sequence[str], image_shape: Sequence[int] | None = None) -> None:
-        """Check that the features of other data are those of the run.
-
-        Args:
-            names: Names of the columns of a table, in any order, or of the features of other data; () for pixels.
-            image_shape: (channels, height, width) if the inputs are images.
-
-        Raises:
-            DataError: If they differ.
-        """
-        expected = [column.name for column in self.info.columns] or self.info.feature_names
-        differing = [name for name in (*expected, *names) if (name in expected) != (name in names)]
-        if image_shape != self.info.image_shape:
-            there, here = (
-                f"pictures of {'×'.join(map(str, shape))}" if shape else "no pictures"
-                for shape in (self.info.image_shape, image_shape)
-            )
-            raise self.differs(f"{there} there, {here} here")
-        if differing:
-            places = [f"{one_line(name)!r} only {'there' if name in expected else 'here'}" for name in differing[:5]]
-            raise self.differs(", ".join(places))
-
-    def differs(self, difference: str) -> DataError:
-        """Return the error for data with other features than those of the run."""
-        message = f"model.init.preprocessing is keep, but the features differ from those of {self.run}: {difference}"
-        return DataError(message, hint="use the same features, or `model.init.preprocessing=fit`")
-
-    def scaling_of_targets(self, names: str) -> Scaling | None:
-        """Return the scaling of regression targets with these names; None if those of the run have other names."""
-        is_same = self.info.task == "regression" and self.info.target_name == names
-        return self.target_scaling if is_same else None
-
-
-@dataclass(frozen=True)
 class Splits:
     """Train, validation and test splits of a run, scaled by statistics of the training split.
 
@@ -237,66 +186,3 @@ class Splits:
         """Return the splits on `device` with floating-point tensors as `dtype`."""
         train, val, test = (split.to(device, dtype) for split in (self.train, self.val, self.test))
         return replace(self, train=train, val=val, test=test)
-
-
-def make_splits(raw: RawData, config: DataSection, seed: int, inherited: Preprocessing | None = None) -> Splits:
-    """Split off validation and test examples where the data has no such split; then scale.
-
-    Raises:
-        DataError: If the data has too few examples for the splits, or a value that is not finite.
-    """
-    _check_finite(raw)
-    info, train, test, val, notes = raw.info, raw.train, raw.test, raw.val, raw.notes
-    del raw  # saves one copy of the examples if the caller keeps no reference either
-    if test is None:
-        train, test = _split_off(train, config.fraction_for_test(), _TEST_SEED, "test")
-    if val is None and config.val_fraction:
-        train, val = _split_off(train, config.val_fraction, seed, "validation")
-    elif val is None:
-        val = train.select(torch.zeros(0, dtype=torch.int64))
-    per_image = info.image_shape is not None  # one scale for all pixels, or one per feature
-    if inherited:
-        inherited.check_features(info.feature_names, info.image_shape)
-        if info.feature_names != inherited.info.feature_names:
-            raise inherited.differs("they have another order")
-        input_scaling, target_scaling = inherited.input_scaling, inherited.scaling_of_targets(info.target_name)
-    else:
-        input_scaling, target_scaling = fit_scaling(train.stored, config.normalize, jointly=per_image), None
-    if info.task == "classification":
-        target_scaling = Scaling.identity()
-    elif target_scaling is None:
-        target_scaling = fit_scaling(train.targets, config.normalize, jointly=False)
-    applied = target_scaling if info.task == "regression" else None
-    train, val, test = (split.scaled_by(input_scaling, applied) for split in (train, val, test))
-    return Splits(info, train, val, test, input_scaling, target_scaling, notes)
-
-
-def _check_finite(raw: RawData) -> None:
-    for split in (raw.train, raw.val, raw.test):
-        tensors = (split.stored, split.targets) if split is not None else ()
-        for values in (tensor for tensor in tensors if tensor.dtype.is_floating_point):
-            lowest, highest = values.aminmax()  # aminmax propagates NaN and takes 9 ms, isfinite().all() takes 300 ms
-            if not (lowest.isfinite() and highest.isfinite()):
-                raise DataError(f"{raw.info.name} contains a value that is not a finite number")
-
-
-def _split_off(split: Split, fraction: float, seed: int, name: str) -> tuple[Split, Split]:
-    """Return (rest, part), where `part` is a `fraction` of the examples, stratified by class if they have labels.
-
-    Both keep the order of the data, so that only the selection depends on `seed`.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    chosen = torch.zeros(len(split), dtype=torch.bool)
-    labelled = split.targets.dtype == torch.int64
-    groups = [torch.nonzero(split.targets == label).flatten() for label in split.targets.unique()] if labelled else []
-    for group in groups or [torch.arange(len(split))]:
-        order = torch.randperm(len(group), generator=generator)
-        chosen[group[order[: round(fraction * len(group))]]] = True
-    if chosen.all() or not chosen.any():
-        change = "lower" if chosen.all() else "raise"
-        raise DataError(
-            f"{len(split)} examples are too few for a {name} split of {fraction}",
-            hint=f"{change} data.{'val' if name == 'validation' else name}_fraction, or use more data",
-        )
-    rest, part = ((chosen == selected).nonzero().flatten() for selected in (False, True))
-    return split.select(rest), split.select(part)

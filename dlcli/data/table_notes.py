@@ -9,8 +9,8 @@ import numpy as np
 from dlcli.config.render import render_value
 from dlcli.config.schema import TableData
 from dlcli.data.encoding import ColumnInfo, count_unknown
+from dlcli.data.preprocessing import Preprocessing
 from dlcli.data.row_splits import RowSplits
-from dlcli.data.splits import Preprocessing
 from dlcli.data.tables.rows import Kept, Rows
 from dlcli.errors import DataError
 

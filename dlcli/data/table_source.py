@@ -14,10 +14,11 @@ from torch import Tensor
 from dlcli.config.schema import AUTO_SETTINGS, Config, TableData
 from dlcli.data.encoding import ColumnInfo, fit_column
 from dlcli.data.folders import natural_key
+from dlcli.data.preprocessing import Preprocessing
 from dlcli.data.row_splits import RowSplits, split_rows
 from dlcli.data.scaling import RangeError, Scaling, check_range, fit_scaling
 from dlcli.data.split_encoding import encode_splits
-from dlcli.data.splits import DataInfo, Preprocessing, Split, Splits
+from dlcli.data.splits import DataInfo, Split, Splits
 from dlcli.data.table_features import check_categories, complete_rows, feature_names
 from dlcli.data.table_notes import class_notes, column_notes, layout_notes, unknown_notes
 from dlcli.data.tables.options import ForcedKind, name_setting

@@ -8,7 +8,7 @@ from pathlib import Path
 from dlcli.config.load import LoadedConfig
 from dlcli.config.schema import Config, InitFromRun
 from dlcli.config.tree import KeyPath, Place
-from dlcli.data.splits import Preprocessing
+from dlcli.data.preprocessing import Preprocessing
 from dlcli.errors import ConfigError, DataError, UsageError
 from dlcli.experiment import Parent
 from dlcli.runs.checkpoint import Checkpoint, load_checkpoint

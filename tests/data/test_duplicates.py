@@ -12,9 +12,10 @@ import torch
 from dlcli.config.load import load_config
 from dlcli.data import duplicates
 from dlcli.data.duplicates import find_duplicates, is_coarse
+from dlcli.data.make_splits import make_splits
 from dlcli.data.scaling import Scaling
 from dlcli.data.sources import SOURCES
-from dlcli.data.splits import DataInfo, Split, Splits, make_splits
+from dlcli.data.splits import DataInfo, Split, Splits
 
 INFO = DataInfo("csv", "classification", 3, 3)
 

@@ -6,8 +6,9 @@ import torch
 from dlcli.api import build_experiment
 from dlcli.config.load import load_config
 from dlcli.config.schema import DigitsData
+from dlcli.data.make_splits import make_splits
 from dlcli.data.sources import SOURCES, load_splits
-from dlcli.data.splits import DataInfo, RawData, Split, make_splits
+from dlcli.data.splits import DataInfo, RawData, Split
 from dlcli.errors import DataError, DeviceError
 
 

@@ -9,8 +9,8 @@ from dlcli.data.check.target import class_findings
 from dlcli.data.duplicates import find_duplicates, is_coarse
 from dlcli.data.folders import list_folder
 from dlcli.data.image_folder import load_image_folder
+from dlcli.data.make_splits import make_splits
 from dlcli.data.picture_survey import survey_pictures
-from dlcli.data.splits import make_splits
 from dlcli.errors import one_line
 
 _SKIPPED = "unreadable picture"  # in the note of the loader

@@ -90,7 +90,7 @@ class TensorBoardLog:
         self._try(lambda: append_bytes(self._path, content))
 
     def _begin(self, config: Config, rows: Sequence[Row], started: float) -> None:
-        """Write a new event file with the settings and the rows so far, and remove older files."""
+        """Write a new event file with the settings and the rows so far, and remove older files of dlcli."""
         folder = self._path.parent
         if folder.is_symlink():
             raise DataError(f"{folder} is a link; a run only writes into its own folder")
@@ -98,7 +98,7 @@ class TensorBoardLog:
         ends = itertools.accumulate(row["epoch_seconds"] for row in rows)
         logged = [_row_event(row, started + end) for row, end in zip(rows, ends, strict=True)]
         write_atomic(self._path, b"".join(map(_record, [*_opening(config, started), *logged])))
-        for path in (*folder.glob("events.out.tfevents.*"), *folder.glob(".*.tmp")):
+        for path in (*folder.glob("events.out.tfevents.*.dlcli"), *folder.glob(".events.*.dlcli.tmp")):
             if path != self._path:
                 path.unlink()
 

@@ -68,7 +68,11 @@ def test_an_interrupted_run_continues_without_double_rows(clean_place: Path) -> 
     with pytest.raises(KeyboardInterrupt):
         package.train("digits", SETTINGS, run_dir="run", log="tensorboard", listeners=Listeners(stop))  # type: ignore[arg-type]
     assert len(scalars(read("run"), "val/loss")) == 3
+    other = Path("run/tensorboard/events.out.tfevents.1.host")  # of another program
+    other.touch()
     package.resume("run")
+    assert len([*other.parent.iterdir()]) == 2
+    other.unlink()
     reader = read("run")
     assert scalars(reader, "val/loss") == [(row["step"], row["val/loss"]) for row in rows("run")]
     assert sorted(event.wall_time for event in reader.Scalars("lr")) == [e.wall_time for e in reader.Scalars("lr")]

@@ -29,12 +29,10 @@ def check_replaceable(folder: Path, names: Collection[str], mark: str) -> None:
         mark: Name of a file that every export has.
 
     Raises:
-        UsageError: If it is something else, which would be lost, or the working folder.
+        UsageError: If it is something else, which would be lost, or cannot be renamed.
     """
     try:
-        if folder.is_dir() and folder.samefile(os.curdir):
-            hint = "run the command in another folder: the whole folder is replaced"
-            raise UsageError(f"cannot write {folder}: it is the working folder", hint=hint)
+        _check_renameable(folder)
         present = _list(folder)
         left = _list(_working_folder(folder)) - {f".{name}.tmp" for name in names}
     except (OSError, ValueError) as error:
@@ -45,6 +43,22 @@ def check_replaceable(folder: Path, names: Collection[str], mark: str) -> None:
             raise UsageError(message, hint=_HINT)
     if present and mark not in present:
         raise UsageError(f"cannot write {folder}: it is no export, because it has no {mark}", hint=_HINT)
+
+
+def _check_renameable(folder: Path) -> None:
+    """Check that a folder is neither a mount point nor the working folder, where a shell would stay in the old one.
+
+    Raises:
+        UsageError: If it is.
+    """
+    if os.path.ismount(folder):
+        kind = "a mount point"
+    elif folder.is_dir() and folder.samefile(os.curdir):
+        kind = "the working folder"
+    else:
+        return
+    hint = "choose a folder in it with `-o DIR`"
+    raise UsageError(f"cannot write {folder}: it is {kind}, which cannot be replaced", hint=hint)
 
 
 def _list(folder: Path) -> set[str]:

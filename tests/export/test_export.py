@@ -178,8 +178,9 @@ def test_only_exports_and_empty_folders_are_replaced(
         dlcli_export("run", "safetensors", "a\0")
     Path("work").mkdir()
     monkeypatch.chdir("work")
-    done = dlcli("export", "../run", "--format", "safetensors", "-q", "-o", ".")
-    assert (done.code, "error: cannot write .: it is the working folder" in done.err) == (2, True), done
+    for folder, kind in ((".", "the working folder"), ("/", "a mount point")):
+        done = dlcli("export", "../run", "--format", "safetensors", "-q", "-o", folder)
+        assert (done.code, f"error: cannot write {folder}: it is {kind}" in done.err) == (2, True), done
 
 
 def test_of_two_writers_of_a_folder_one_waits_for_the_other(clean_place: Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from html import escape
 from typing import Literal, ParamSpec, TypeVar
 
 from torch import nn
 
 from dlcli.api.arguments import checked
+from dlcli.api.array_data import array_file
 from dlcli.data.encoding import ColumnInfo
 from dlcli.data.splits import DataInfo
 from dlcli.evaluation.data import evaluate_data
@@ -84,11 +86,17 @@ class LoadedModel:
     def evaluate(self, data: InputLike | None = None) -> EvalResult:
         """Return the metrics on new labelled data, see `predict`, or on the run's test split.
 
+        Args:
+            data: Data with the column of the target, or a pair of arrays (X, y) as for `train`; None evaluates on test.
+
         Raises:
             DataError: If the data cannot be used, or an example has no label or one that the model does not know.
         """
         if data is None:
             return evaluate(self._run, checkpoint=self._checkpoint)
+        if isinstance(data, tuple) and len(data) == 2:
+            with array_file(data) as file:
+                return replace(evaluate_data(self._run, file, checkpoint=self._checkpoint), data="data")
         return evaluate_data(self._run, data, checkpoint=self._checkpoint)
 
     @_method

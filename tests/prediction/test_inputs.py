@@ -85,6 +85,18 @@ def test_arrays_of_files_and_their_true_values_are_used_by_name(clean_place: Pat
         model.predict("other.npz")
 
 
+def test_a_model_of_arrays_is_evaluated_on_arrays(clean_place: Path) -> None:
+    draw = np.random.default_rng(0)
+    values, labels = draw.normal(size=(200, 3)), draw.integers(0, 3, 200)
+    model = dlcli.load(dlcli.train({"training": {"epochs": 1}, "plots": "never"}, data=(values, labels)))
+    result = model.evaluate((values, labels))
+    preds = [int(name or -1) for name in model.predict(values).preds]
+    assert (result.examples, result.data) == (200, "data")
+    assert result.metrics["accuracy"] == np.mean(np.array(preds) == labels)
+    with pytest.raises(DataError, match="has the class '3', which no training example has"):
+        model.evaluate((values, np.full(200, 3)))
+
+
 def train_pictures(**settings: Any) -> str:
     write_classes("train", n=30)
     data = {"name": "image_folder", "path": "train", "size": [3, 4], **settings}

@@ -85,7 +85,7 @@ def _open_path(path: Path, predictor: Predictor, *, pipe: str | None = None) -> 
         raise _no_pictures(path)
     from dlcli.data.tables.source import Source
 
-    return CsvInput(Source(path, _encoding(predictor)), predictor)
+    return CsvInput(Source(path, _encoding(predictor), fits_memory=False), predictor)
 
 
 def _open_pipe(pipe: IO[bytes], name: str, predictor: Predictor) -> Input:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import os
 import random
@@ -56,6 +57,14 @@ def test_a_pipe_is_read_once_and_like_a_file(clean_place: Path, monkeypatch: pyt
             os._exit(0)
         assert np.array_equal(model.predict("pipe").values, expected)
         os.wait()
+
+
+def test_compressed_data_may_be_larger_than_the_memory(clean_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = dlcli.load(train_table())
+    table = frame(300, seed=1)
+    Path("new.csv.gz").write_bytes(gzip.compress(table.write_csv().encode()))
+    monkeypatch.setattr("dlcli.data.tables.source.free_memory", lambda: 1_000)
+    assert np.array_equal(model.predict("new.csv.gz").values, model.predict(table).values)
 
 
 def test_an_empty_pipe_is_refused(clean_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import codecs
 import gzip
 import hashlib
 import io
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -39,6 +40,11 @@ class Unusual(Exception):
 class Source:
     """Table file that can be read several times.
 
+    Args:
+        path: Path of the file.
+        encoding: Encoding, or `auto`.
+        fits_memory: Whether gzip data that is larger than the free memory is refused; False for reading in parts.
+
     Attributes:
         path: Path of the file.
         name: Path as shown in messages.
@@ -46,8 +52,8 @@ class Source:
         sha256: SHA-256 of the bytes of the file, once it has been read to the end.
     """
 
-    def __init__(self, path: Path, encoding: str = "auto") -> None:
-        self.path = path
+    def __init__(self, path: Path, encoding: str = "auto", *, fits_memory: bool = True) -> None:
+        self.path, self._fits_memory = path, fits_memory
         self.name = one_line(str(path))
         self.sha256 = ""
         self.encoding = self._detect(encoding)
@@ -96,7 +102,8 @@ class Source:
             with self.open_raw() as raw:
                 hashing = _Hashing(raw)
                 zipped = raw.peek(2)[:2] == b"\x1f\x8b"
-                yield _Bounded(self.name, gzip.GzipFile(fileobj=hashing)) if zipped else hashing  # type: ignore[misc]
+                limit = free_memory() if self._fits_memory else math.inf
+                yield _Bounded(self.name, gzip.GzipFile(fileobj=hashing), limit) if zipped else hashing  # type: ignore[misc]
                 if not raw.read(1):
                     self._check(hashing.digest.hexdigest())
         except (EOFError, gzip.BadGzipFile, gzip.zlib.error) as error:  # type: ignore[attr-defined]
@@ -211,11 +218,10 @@ class _Hashing(io.RawIOBase):
 
 
 class _Bounded(io.RawIOBase):
-    """Reader that refuses more decompressed bytes than the free memory."""
+    """Reader that refuses more decompressed bytes than a limit."""
 
-    def __init__(self, name: str, file: IO[bytes] | gzip.GzipFile) -> None:
-        self._name, self._file = name, file
-        self._left = free_memory()
+    def __init__(self, name: str, file: IO[bytes] | gzip.GzipFile, limit: float) -> None:
+        self._name, self._file, self._left = name, file, limit
 
     def readable(self) -> bool:
         return True

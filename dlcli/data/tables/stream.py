@@ -49,7 +49,7 @@ class PipeSource(Source):
 
     def __init__(self, pipe: BinaryReader, name: str, encoding: str = "auto") -> None:
         self._tape = _Tape(pipe)
-        super().__init__(Path(name), encoding)
+        super().__init__(Path(name), encoding, fits_memory=False)
 
     def open_raw(self) -> io.BufferedReader:
         """Return a reader from the start."""

@@ -36,7 +36,8 @@ def measure(n: int, hidden: Sequence[int], batch_size: int) -> dict[str, float]:
     before = peak_kilobytes()
 
     from dlcli.config.schema import Config
-    from dlcli.data.splits import DataInfo, RawData, Split, make_splits
+    from dlcli.data.make_splits import make_splits
+    from dlcli.data.splits import DataInfo, RawData, Split
     from dlcli.model import build_mlp
     from dlcli.task import build_task
     from dlcli.training.events import EpochEnded

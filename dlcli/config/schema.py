@@ -466,7 +466,7 @@ class InitFromRun(Section):
     checkpoint: Literal["best", "last"] = "best"
     """Checkpoint of that run."""
     preprocessing: Literal["fit", "keep"] = "fit"
-    """Whether the scaling and encoding of the inputs is fitted on the new training examples, or kept from that run,
+    """Whether the scaling and encoding of the inputs are fitted on the new training examples, or kept from that run,
     which needs the same features. Targets of the same name keep their scaling too."""
     sha256: str | None = None
     """SHA-256 of the checkpoint, which a run records; another checkpoint is then an error. null accepts every one."""

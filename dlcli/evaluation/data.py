@@ -11,9 +11,9 @@ from dlcli.errors import DataError
 from dlcli.evaluation.evaluate import EvalResult, evaluate_fully
 from dlcli.prediction.inputs import InputLike
 from dlcli.prediction.predict import PredictedPart, Prediction
-from dlcli.prediction.predictor import build_predictor
+from dlcli.prediction.predictor import Predictor, build_predictor
 from dlcli.prediction.truth import labels_of, values_of
-from dlcli.runs.run import RunLike, open_run
+from dlcli.runs.run import Run, RunLike, open_run
 from dlcli.runs.trained_run import CheckpointName, TrainedRun
 
 
@@ -46,29 +46,33 @@ def evaluate_data(
         *((predictor.inputs_of(part.raw), _targets_of(prediction, part)) for part in prediction.parts()), strict=True
     )
     split = Split(torch.cat(inputs), torch.cat(targets))
-    nothing = split[:0]
-    trained = TrainedRun(
-        title=opened.path,
-        config=opened.config,
-        rows=opened.rows,
-        traces=opened.traces,
-        splits=Splits(predictor.info, nothing, nothing, split, predictor.input_scaling, predictor.target_scaling),
-        model=predictor.model,
-        task=predictor.task,
-        epoch=saved.epoch,
-        status=opened.status,
-        split_name="test",
-    )
     return EvalResult(
         run=opened.path,
         split="data",
         checkpoint=checkpoint,
         epoch=saved.epoch,
         examples=len(split),
-        metrics=evaluate_fully(trained),
+        metrics=evaluate_fully(_trained_run(opened, predictor, saved.epoch, split)),
         baselines={},
         statements=notes,
         data=prediction.input.name,
+    )
+
+
+def _trained_run(run: Run, predictor: Predictor, epoch: int, split: Split) -> TrainedRun:
+    """Return the run with new data as its test split, and no other data."""
+    nothing = split[:0]
+    return TrainedRun(
+        title=run.path,
+        config=run.config,
+        rows=run.rows,
+        traces=run.traces,
+        splits=Splits(predictor.info, nothing, nothing, split, predictor.input_scaling, predictor.target_scaling),
+        model=predictor.model,
+        task=predictor.task,
+        epoch=epoch,
+        status=run.status,
+        split_name="test",
     )
 
 

@@ -94,6 +94,22 @@ def test_arrays_of_files_and_their_true_values_are_used_by_name(clean_place: Pat
         model.predict("other.npz")
 
 
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"inputs": np.float64(1)}, r"array 'inputs' has shape \(\) instead of"),
+        ({"inputs": np.zeros((2, 5)), "targets": np.float64(1)}, r"array 'targets' has shape \(\), which does not fit"),
+        ({"inputs": np.zeros((2, 5)), "targets": np.zeros(3)}, r"array 'targets' has shape \(3,\), which does not fit"),
+        ({"inputs": np.zeros((2, 5)), "feature_names": np.array(["a"])}, "has 1 names for 5 features"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(clean_place: Path, arrays: dict[str, Any], message: str) -> None:
+    model = dlcli.load(train_table())
+    np.savez("new.npz", **arrays)
+    with pytest.raises(DataError, match=message):
+        model.predict("new.npz")
+
+
 def test_a_model_of_arrays_is_evaluated_on_arrays(clean_place: Path) -> None:
     draw = np.random.default_rng(0)
     values, labels = draw.normal(size=(200, 3)), draw.integers(0, 3, 200)
@@ -146,11 +162,17 @@ def test_class_folders_have_true_classes(clean_place: Path) -> None:
 
 def test_pictures_for_a_model_of_fashion_mnist_are_padded_as_in_training(clean_place: Path) -> None:
     from dlcli.config.schema import FashionMnistData
-    from dlcli.prediction.pictures import picture_settings
+    from dlcli.prediction.pictures import PictureInput
 
-    info = SimpleNamespace(image_shape=(1, 32, 32))
-    settings = picture_settings(SimpleNamespace(data=FashionMnistData(name="fashion_mnist", pad=2), info=info))  # type: ignore[arg-type]
-    assert (settings.size, settings.color_mode, settings.background) == ((28, 28), "grayscale", "black")
+    pixels = np.arange(784, dtype=np.uint8).reshape(28, 28)
+    write("new.png", pixels)
+    info = SimpleNamespace(image_shape=(1, 32, 32), class_names=("Bag",))
+    predictor: Any = SimpleNamespace(
+        data=FashionMnistData(name="fashion_mnist", pad=2), info=info, targets=("class",), columns=()
+    )
+    (part,) = PictureInput(Path("new.png"), predictor).parts([], [])
+    assert part.pixels is not None
+    assert np.array_equal(part.pixels.reshape(32, 32), np.pad(pixels, 2))
 
 
 @pytest.mark.parametrize("source", ["https://x.y/new.csv", "s3://b/new.csv", "hf://datasets/x", "file:///etc/passwd"])

@@ -17,6 +17,7 @@ from conftest import Finished
 from faults.forge import Forge
 from faults.test_hostile_text import STRINGS
 
+import dlcli as package
 from dlcli.prediction.columns import Census
 from prediction.runs_to_predict import SETTINGS, frame, train_table
 
@@ -30,10 +31,8 @@ def write_new(rows: int = 40) -> pl.DataFrame:
 
 
 def test_files_have_the_index_the_columns_to_keep_and_the_predictions(dlcli: Command, clean_place: Path) -> None:
-    import dlcli as api
-
     run, new = train_table(), write_new()
-    expected = api.load(run).predict(new).values
+    expected = package.load(run).predict(new).values
     for name in ("out.csv", "out.jsonl", "out.parquet"):
         done = dlcli("predict", run, "new.csv", "-o", name, "--keep", "id,kind")
         assert (done.code, done.out) == (0, f"{name}\n"), done.err
@@ -148,7 +147,7 @@ def test_hostile_names_are_text_in_every_file(clean_place: Path, dlcli: Command)
     draw = np.random.default_rng(0)
     table = {name: draw.normal(size=120) for name in names} | {"y": draw.choice(names[:5], 120)}
     pl.DataFrame(table).write_csv("t.csv")
-    run = __import__("dlcli").train({"data": {"name": "csv", "path": "t.csv", "target": "y"}}, SETTINGS).run
+    run = package.train({"data": {"name": "csv", "path": "t.csv", "target": "y"}}, SETTINGS).run
     for name in ("out.csv", "out.jsonl", "out.parquet"):
         done = dlcli("predict", run, "t.csv", "-o", name, "--keep", names[0])
         assert done.code == 0, done.err
@@ -184,7 +183,7 @@ def test_evaluation_of_new_data_has_the_metrics_of_its_predictions(clean_place: 
     run, new = train_table(), write_new()
     done = dlcli("eval", run, "--data", "new.csv", "--json", "--fail-under", "accuracy=0.1")
     result = json.loads(done.out)
-    model = __import__("dlcli").load(run)
+    model = package.load(run)
     predicted = model.predict("new.csv")
     assert result["metrics"]["accuracy"] == np.mean([a == b for a, b in zip(predicted.preds, new["y"], strict=True)])
     chosen = predicted.values[np.arange(40), [predicted.names.index(name) for name in new["y"]]]
@@ -198,7 +197,7 @@ def test_evaluation_of_new_data_has_the_metrics_of_its_predictions(clean_place: 
 def test_evaluation_of_new_values_is_in_the_unit_of_the_target(clean_place: Path, dlcli: Command) -> None:
     run, new = train_table("u", task="regression"), write_new()
     metrics = json.loads(dlcli("eval", run, "--data", "new.csv", "--json").out)["metrics"]
-    errors = __import__("dlcli").load(run).predict("new.csv").values[:, 0] - new["u"].to_numpy()
+    errors = package.load(run).predict("new.csv").values[:, 0] - new["u"].to_numpy()
     assert metrics["rmse"] == pytest.approx(math.sqrt((errors**2).mean()), rel=1e-5)
 
 

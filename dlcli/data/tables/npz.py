@@ -71,22 +71,18 @@ def read_npz(path: Path, inputs: str = "inputs", targets: str = "targets") -> Np
     if values.ndim < 2:
         hint = f"save it with shape (n, 1): {inputs}[:, None]"
         raise file.error(inputs, f"has shape {values.shape} instead of (examples, features)", hint)
-    if wanted.ndim not in (1, 2) or len(wanted) != len(values):
-        problem = f"has shape {wanted.shape}, which does not fit {len(values)} inputs"
-        raise file.error(targets, problem, "save one target, or one row of targets, per input")
+    file.check_targets(targets, wanted, len(values))
     if wanted.dtype.kind != "U" or wanted.ndim == 2:
         file.check_numbers(targets, wanted)
     for name, array in ((inputs, values), (targets, wanted)):
         if not array.size:
             raise file.error(name, f"has shape {array.shape}: it is empty", "save at least two examples")
-    class_names, feature_names = (file.names(name) if file.has(name) else () for name in (CLASS_NAMES, FEATURE_NAMES))
+    class_names = file.names(CLASS_NAMES) if file.has(CLASS_NAMES) else ()
+    feature_names: tuple[str, ...] = ()
     if values.ndim > 2:
-        feature_names, values = (), file.pictures(inputs, values)
-    elif not feature_names:
-        feature_names = tuple(f"x{i + 1}" for i in range(values.shape[1]))
-    elif len(feature_names) != values.shape[1]:
-        problem = f"has {len(feature_names)} names for {values.shape[1]} features"
-        raise file.error(FEATURE_NAMES, problem, "save one name per feature")
+        values = file.pictures(inputs, values)
+    else:
+        feature_names = file.feature_names(values) or tuple(f"x{i + 1}" for i in range(values.shape[1]))
     if class_names:
         wanted = file.named(targets, wanted, class_names)
     return NpzArrays(file.name, values, wanted, class_names, feature_names, file.sha256)
@@ -113,14 +109,14 @@ def read_npz_inputs(path: Path, inputs: str, targets: str) -> tuple[np.ndarray, 
     values = file.array(inputs)
     if values.dtype.kind != "U":
         file.check_numbers(inputs, values)
-    names = file.names(FEATURE_NAMES) if file.has(FEATURE_NAMES) and values.ndim == 2 else ()
-    if names and len(names) != values.shape[1]:
-        problem = f"has {len(names)} names for {values.shape[1]} features"
-        raise file.error(FEATURE_NAMES, problem, "save one name per feature")
+    if values.ndim < 2:
+        raise file.error(
+            inputs, f"has shape {values.shape} instead of (examples, features)", "save one row per example"
+        )
+    names = file.feature_names(values) if values.ndim == 2 else ()
     labels = file.array(targets) if file.has(targets) else None
-    if labels is not None and len(labels) != len(values):
-        problem = f"has shape {labels.shape}, which does not fit {len(values)} inputs"
-        raise file.error(targets, problem, "save one target, or one row of targets, per input")
+    if labels is not None:
+        file.check_targets(targets, labels, len(values))
     if labels is not None and file.has(CLASS_NAMES):
         labels = file.named(targets, labels, file.names(CLASS_NAMES))
     return values, names, labels
@@ -219,6 +215,28 @@ class _File:
             place = tuple(int(index) for index in np.argwhere(np.isinf(array))[0])
             count = int(np.isinf(array).sum())
             raise self.error(name, f"has {count:,} infinite values, the first at {place}", "replace them, or use NaN")
+
+    def check_targets(self, name: str, targets: np.ndarray, n: int) -> None:
+        """Check that there is one target, or one row of targets, for each of n inputs.
+
+        Raises:
+            DataError: If not.
+        """
+        if targets.ndim not in (1, 2) or len(targets) != n:
+            problem = f"has shape {targets.shape}, which does not fit {n} inputs"
+            raise self.error(name, problem, "save one target, or one row of targets, per input")
+
+    def feature_names(self, values: np.ndarray) -> tuple[str, ...]:
+        """Return the names of features of shape (n, features); () if the file has none.
+
+        Raises:
+            DataError: If their number differs.
+        """
+        names = self.names(FEATURE_NAMES) if self.has(FEATURE_NAMES) else ()
+        if names and len(names) != values.shape[1]:
+            problem = f"has {len(names)} names for {values.shape[1]} features"
+            raise self.error(FEATURE_NAMES, problem, "save one name per feature")
+        return names
 
     def pictures(self, name: str, array: np.ndarray) -> np.ndarray:
         """Return pictures with their channels.

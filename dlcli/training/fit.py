@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from copy import copy
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +39,25 @@ from dlcli.training.step import build_step
 from dlcli.training.trace import Tracer, is_traced
 from dlcli.training.turns import Turns
 
+Sums: TypeAlias = tuple[Tensor, Tensor]
+Training: TypeAlias = "Generator[Event | Chunk, Sums | None, None]"
+
 REPORT_SECONDS = 0.1  # between two StepEnded events; each one waits for the device
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Batches to take steps on, see `Step.run`.
+
+    Attributes:
+        index: Positions of the examples; None for the whole split as one batch.
+        examples: Number of examples.
+        lrs: Learning rate of each step.
+    """
+
+    index: Tensor | None
+    examples: int
+    lrs: Sequence[float]
 
 
 class Fit:
@@ -101,15 +121,23 @@ class Fit:
         Raises:
             DivergedError: If the loss is not finite; the model is useless then.
         """
-        events = self._train()
+        training = self.train()
         while True:
             with self._settings.entered(), self._turns.taken():
-                event = next(events, None)
-            if event is None:
+                item = next(training, None)
+                while isinstance(item, Chunk):
+                    self._turns.pass_on()
+                    item = training.send(self._step.run(item.index, item.lrs))
+            if item is None:
                 return
-            yield event
+            yield item
 
-    def _train(self) -> Iterator[Event]:
+    def train(self) -> Training:
+        """Return the training as a generator of events and chunks.
+
+        It leaves the steps on a chunk to its user, who sends the result of `Step.run`, and runs in the user's torch
+        settings; iteration over the Fit does both.
+        """
         while (reason := self._reason_to_end()) is None:
             start = time.perf_counter()
             yield from self._train_epoch()
@@ -123,17 +151,18 @@ class Fit:
         patience = self._config.early_stopping.patience or math.inf
         return "early_stopping" if self._epochs - self._stopping.best_epoch >= patience else None
 
-    def _train_epoch(self) -> Iterator[StepEnded]:
+    def _train_epoch(self) -> Generator[StepEnded | Chunk, Sums | None, None]:
         config, epoch, running = self._config, self._epochs + 1, self._running
         train, batch_size = self._splits.train, config.training.batch_size
         if not running.examples:
             self._seed_epoch()
         running.restart_clock()
         for chunk in draw_chunks(train, batch_size, self._batches, config.seed, epoch, done=running.examples):
-            self._turns.pass_on()
             examples = len(train) if chunk is None else len(chunk)
             steps = range(running.step + 1, running.step + 1 + count_batches(examples, batch_size))
-            loss_sum, weight = self._step.run(chunk, [self._lr(step) for step in steps])
+            sums = yield Chunk(chunk, examples, [self._lr(step) for step in steps])
+            assert sums is not None, "the answer to a chunk is its sums"
+            loss_sum, weight = sums
             self._check_losses(loss_sum, steps)
             running.add(loss_sum, weight, examples, len(steps))
             if running.seconds_since_report() >= self._report_seconds:

@@ -1,0 +1,1 @@
+"""Training of many models together: the same results as one by one, in less time."""

@@ -76,6 +76,23 @@ class Classification(Task):
             out.copy_(torch.where(outputs.abs() < LEAST_OUTPUT, 0.0, out / outputs))
         return factor
 
+    def same_loss(self, other: Task) -> bool:
+        """See `Task.same_loss`: only for cross-entropy of softmax without class weights."""
+        is_plain = isinstance(self._config, CrossEntropyLoss) and self._class_weights is None and not self._is_l1
+        if not (is_plain and isinstance(other, Classification)):
+            return False
+        return (other._config, other._class_weights, other._is_l1) == (self._config, None, False)
+
+    def loss_gradients(self, outputs: Tensor, targets: Tensor, out: Tensor) -> float:
+        """See `Task.loss_gradients`; each example is a column, as in `_logit_gradient`.
+
+        exp is computed in `out`, where the values of each model form vectors of their own, as alone.
+        """
+        y = self._target_columns(outputs).index_select(1, targets.flatten())
+        probs = out.mT.copy_(outputs.mT.contiguous().log_softmax(1)).exp_()
+        probs.sub_(y.view(-1, *targets.shape).transpose(0, 1))
+        return 1 / targets.shape[1]
+
     def _logit_gradient(self, logits: Tensor, targets: Tensor, out: Tensor) -> float:
         """Write ∂loss/∂logits into `out` and return its factor; each example is a column.
 

@@ -29,15 +29,26 @@ class Regression(Task):
 
     def loss_gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> float:
         """Write ŷ − y, sign(ŷ − y), or ŷ − y clamped to ±δ; return 1 / n, or 2 / n for squares, for n values."""
+        return self._write_gradient(outputs, targets, out) / out.numel()
+
+    def same_loss(self, other: Task) -> bool:
+        """See `Task.same_loss`."""
+        return isinstance(other, Regression) and other._config == self._config
+
+    def loss_gradients(self, outputs: Tensor, targets: Tensor, out: Tensor) -> float:
+        """See `Task.loss_gradients`. Each operation is exact or rounded correctly, so its bits have one value."""
+        return self._write_gradient(outputs, targets, out) / out[0].numel()
+
+    def _write_gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> float:
         torch.sub(outputs, targets, out=out)
         match self._config:
             case MseLoss():
-                return 2 / out.numel()
+                return 2.0
             case L1Loss():
                 out.sign_()
             case HuberLoss(delta=delta):
                 out.clamp_(-delta, delta)
-        return 1 / out.numel()
+        return 1.0
 
     def total_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the sum over examples of the mean loss over outputs, in the scaled unit."""

@@ -21,12 +21,18 @@ def compute_outputs(model: nn.Module, split: Split) -> Iterator[tuple[Tensor, Te
         model: Model; it is left in evaluation mode.
         split: Split, on the model's device or on the CPU.
     """
-    model.eval()
+    yield from _compute_outputs(model, split)
+
+
+def _compute_outputs(model: nn.Module, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+    if model.training:  # eval() visits every module
+        model.eval()
     device = next(model.parameters()).device
-    for batch in split.batches(BATCH_SIZE):
+    for batch in [split] if len(split) <= BATCH_SIZE else split.batches(BATCH_SIZE):
         yield model(batch.inputs.to(device)), batch.targets.to(device)
 
 
+@torch.no_grad()
 def evaluate_split(model: nn.Module, task: Task, split: Split) -> dict[str, Tensor]:
     """Return the task's sums over all examples of the split; `task.metrics` computes the metrics from them.
 
@@ -35,7 +41,7 @@ def evaluate_split(model: nn.Module, task: Task, split: Split) -> dict[str, Tens
     """
     if len(split) == 0:
         raise ValueError("a split without examples has no metrics")
-    return add_sums(task, compute_outputs(model, split))
+    return add_sums(task, _compute_outputs(model, split))
 
 
 def add_sums(task: Task, outputs: Iterable[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from copy import copy
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -52,12 +52,12 @@ class Chunk:
     Attributes:
         index: Positions of the examples; None for the whole split as one batch.
         examples: Number of examples.
-        lrs: Learning rate of each step.
+        steps: Numbers of the steps, counted from 1 over the whole run.
     """
 
     index: Tensor | None
     examples: int
-    lrs: Sequence[float]
+    steps: range
 
 
 class Fit:
@@ -75,9 +75,12 @@ class Fit:
         state: State of an interrupted run to resume; its parameters are copied into `model`.
         arithmetic: Step, threads and matrix library, if `state` does not contain them; None selects them by rule.
         report_seconds: Minimum time between two StepEnded events; 0 reports as often as possible.
+        generator: Random generator of dropout, on the CPU and for the manual step only, so that trainings can take
+            turns within an epoch; None uses torch's default generators.
 
     Attributes:
         arithmetic: Step, threads and matrix library, fixed for the whole run.
+        step: Steps of the model.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Fit:
         *,
         arithmetic: Arithmetic | None = None,
         report_seconds: float | None = None,
+        generator: torch.Generator | None = None,
     ) -> None:
         settings = config.training
         if state is not None:
@@ -108,9 +112,10 @@ class Fit:
         self._epochs = 0  # completed
         self._running = Running(steps_before=0)
         self._turns = Turns(self.arithmetic.threads, self._device)
+        self._generator = generator
         self._settings = RunSettings(self.arithmetic.threads, self._device, tf32=settings.precision == "tf32")
         with self._settings.entered():
-            self._step = build_step(model, task, splits.train, config, self.arithmetic)
+            self.step = build_step(model, task, splits.train, config, self.arithmetic, generator)
             self._seed_epoch()
             if state is not None:
                 self._restore(state)
@@ -127,7 +132,7 @@ class Fit:
                 item = next(training, None)
                 while isinstance(item, Chunk):
                     self._turns.pass_on()
-                    item = training.send(self._step.run(item.index, item.lrs))
+                    item = training.send(self.step.run(item.index, self.lrs(item.steps)))
             if item is None:
                 return
             yield item
@@ -160,7 +165,7 @@ class Fit:
         for chunk in draw_chunks(train, batch_size, self._batches, config.seed, epoch, done=running.examples):
             examples = len(train) if chunk is None else len(chunk)
             steps = range(running.step + 1, running.step + 1 + count_batches(examples, batch_size))
-            sums = yield Chunk(chunk, examples, [self._lr(step) for step in steps])
+            sums = yield Chunk(chunk, examples, steps)
             assert sums is not None, "the answer to a chunk is its sums"
             loss_sum, weight = sums
             self._check_losses(loss_sum, steps)
@@ -171,7 +176,11 @@ class Fit:
 
     def _seed_epoch(self) -> None:
         """Seed the dropout generators for the next epoch."""
-        seed_generators(self._device, derive_seed(self._config.seed, "dropout", self._epochs + 1))
+        seed = derive_seed(self._config.seed, "dropout", self._epochs + 1)
+        if self._generator is not None:
+            self._generator.manual_seed(seed)
+        else:
+            seed_generators(self._device, seed)
 
     def _end_epoch(self, start: float) -> EpochEnded:
         """Validate and start the next epoch."""
@@ -208,8 +217,12 @@ class Fit:
         running = self._running
         train_loss, examples_per_second = running.look()
         self._check_finite(train_loss, "train/loss", running.step)
-        self._step.update_model()
+        self.step.update_model()
         return train_loss, examples_per_second
+
+    def lrs(self, steps: range) -> list[float]:
+        """Return the learning rates of steps of the current epoch."""
+        return [self._lr(step) for step in steps]
 
     def _lr(self, step: int) -> float:
         return self._config.optimizer.lr * self._schedule.factor(step)
@@ -220,7 +233,7 @@ class Fit:
         Only on the CPU: on a GPU, reading every loss would make the host wait, so `_report` checks instead.
         """
         if self._device.type == "cpu" and not math.isfinite(float(loss_sum)):
-            losses = zip(steps, self._step.losses().tolist(), strict=True)
+            losses = zip(steps, self.step.losses().tolist(), strict=True)
             overflow = steps[-1], float(loss_sum)  # the sum of finite losses can overflow
             step, loss = next((pair for pair in losses if not math.isfinite(pair[1])), overflow)
             self._check_finite(loss, "train/loss", step)
@@ -262,14 +275,15 @@ class Fit:
             DivergedError: If a parameter is not finite; training cannot continue then.
         """
         names = [name for name, _ in self._model.named_parameters()]
-        generators = dict(self._settings.generators)
+        own = self._generator
+        generators = dict(self._settings.generators) if own is None else {"cpu": own.get_state()}
         with self._settings.entered():
             return TrainingState(
                 position=self.position,
                 parameters=self.parameters(),
                 optimizer={
                     f"{memory}.{name}": _copy(value)
-                    for memory, values in self._step.state().items()
+                    for memory, values in self.step.state().items()
                     for name, value in zip(names, values, strict=True)
                 },
                 sums=self._running.sums(),
@@ -285,13 +299,16 @@ class Fit:
         names = [name for name, _ in self._model.named_parameters()]
         memories = {key.partition(".")[0] for key in state.optimizer}
         memory = {key: [state.optimizer[f"{key}.{name}"] for name in names] for key in memories}
-        self._step.load_state(memory, state.position.step)
+        self.step.load_state(memory, state.position.step)
         self._best, self._stopping, self._schedule.plateau = copy(state.best), copy(state.stopping), copy(state.plateau)
         self._epochs = state.position.epochs
         self._running = Running(state.position.step, state.position.examples)
         self._running.restore(state.sums["loss"].to(self._device), state.sums["weight"].to(self._device))
         if state.position.examples:  # within an epoch; otherwise the epoch seeds the generators
-            restore_generators(state.generators, self._device)
+            if self._generator is not None:
+                self._generator.set_state(state.generators["cpu"])
+            else:
+                restore_generators(state.generators, self._device)
 
 
 def _copy(value: Tensor) -> Tensor:

@@ -47,7 +47,9 @@ class Sgd:
         if config.weight_decay:
             updates = torch._foreach_add(updates, self._parameters, alpha=config.weight_decay)
         if config.momentum and not self._velocities:
-            self._velocities = [update.clone() for update in updates]
+            self._velocities = [
+                _zeros(like).copy_(update) for like, update in zip(self._parameters, updates, strict=True)
+            ]
         elif config.momentum:
             torch._foreach_mul_(self._velocities, config.momentum)
             torch._foreach_add_(self._velocities, updates)
@@ -71,8 +73,8 @@ class Adam:
     def __init__(self, parameters: list[Tensor], config: AdamOptimizer) -> None:
         self._parameters = parameters
         self._config = config
-        self._means = [torch.zeros_like(parameter) for parameter in parameters]
-        self._squares = [torch.zeros_like(parameter) for parameter in parameters]
+        self._means = [_zeros(parameter) for parameter in parameters]
+        self._squares = [_zeros(parameter) for parameter in parameters]
         self._steps = 0
 
     @torch.no_grad()
@@ -110,8 +112,8 @@ class Rmsprop:
     def __init__(self, parameters: list[Tensor], config: RmspropOptimizer) -> None:
         self._parameters = parameters
         self._config = config
-        self._squares = [torch.zeros_like(parameter) for parameter in parameters]
-        self._velocities = [torch.zeros_like(parameter) for parameter in parameters] if config.momentum else []
+        self._squares = [_zeros(parameter) for parameter in parameters]
+        self._velocities = [_zeros(parameter) for parameter in parameters] if config.momentum else []
 
     @torch.no_grad()
     def step(self, gradients: list[Tensor], lr: float) -> None:
@@ -143,6 +145,11 @@ class Rmsprop:
     def load_state(self, state: Mapping[str, list[Tensor]], steps: int) -> None:  # noqa: ARG002
         """See `Optimizer.load_state`."""
         self._squares, self._velocities = state["square"], state.get("velocity", [])
+
+
+def _zeros(like: Tensor) -> Tensor:
+    """Return zeros with the strides of a tensor; torch.zeros_like leaves out the gaps of a stack of models."""
+    return like.new_empty_strided(like.size(), like.stride()).zero_()
 
 
 def build_optimizer(parameters: list[Tensor], config: AnyOptimizer) -> Optimizer:

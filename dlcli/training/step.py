@@ -120,7 +120,14 @@ class EagerStep:
         self._optimizer.load_state(moved, steps)
 
 
-def build_step(model: nn.Sequential, task: Task, train: Split, config: Config, arithmetic: Arithmetic) -> Step:
+def build_step(
+    model: nn.Sequential,
+    task: Task,
+    train: Split,
+    config: Config,
+    arithmetic: Arithmetic,
+    generator: torch.Generator | None = None,
+) -> Step:
     """Return the step selected by `arithmetic`.
 
     Args:
@@ -129,7 +136,8 @@ def build_step(model: nn.Sequential, task: Task, train: Split, config: Config, a
         train: Training split, on the model's device, or on the CPU if it does not fit there.
         config: Only `optimizer` and `training` are used.
         arithmetic: Result of `choose_arithmetic`, or the arithmetic of the resumed run.
+        generator: Random generator of dropout for `ManualStep`; None uses torch's default generator.
     """
     if arithmetic.step == "eager":
         return EagerStep(model, task, train, config)
-    return ManualStep(model, task, train, config, arithmetic.library)
+    return ManualStep(model, task, train, config, arithmetic.library, generator)

@@ -48,7 +48,8 @@ class Tracer:
         """Return the measurements for the current parameters; synchronises with the device."""
         device = next(self._model.parameters()).device
         h, targets = self._probe.inputs.to(device), self._probe.targets.to(device)
-        self._model.eval()
+        if self._model.training:
+            self._model.eval()
         flat: list[Tensor] = []
         for module in self._model:
             h = module(h)

@@ -107,13 +107,13 @@ def test_a_training_has_a_turn_while_it_computes_but_not_between_two_events(monk
     config = load_config("moons", ["training.threads=2", "training.epochs=2"]).config
     experiment = build_experiment(config)
     fit = Fit(experiment.model, experiment.task, experiment.splits, config)
-    run = fit._step.run
+    run = fit.step.run
 
     def check(*arguments: Any) -> Any:
         assert fit._turns._turn is not None
         return run(*arguments)
 
-    monkeypatch.setattr(fit._step, "run", check)
+    monkeypatch.setattr(fit.step, "run", check)
     for _ in fit:
         with (other := Turns(2, CPU)).taken():
             assert other._turn is not None

@@ -30,6 +30,8 @@ class Elementwise:
         in_place: Whether `formula` does not use z.
         kernel: Name of torch's fused kernel of the derivative; None if it is not faster.
         settings: Arguments of the kernel after the gradient and z, or h if `in_place`.
+        is_stackable: Whether a call for several models, with gaps between them, uses the kernels of a call for each.
+            torch selects another kernel for gelu if there are gaps.
     """
 
     apply: Callable[[Tensor, Tensor], object]
@@ -37,6 +39,7 @@ class Elementwise:
     in_place: bool = True
     kernel: str | None = None
     settings: tuple[object, ...] = ()
+    is_stackable: bool = True
 
     @cached_property
     def backward(self) -> Backward:
@@ -119,7 +122,9 @@ ELEMENTWISE: dict[type[nn.Module], Elementwise] = {
         settings=(_SLOPE, True),
     ),
     nn.Softplus: Elementwise(lambda z, h: h.copy_(F.softplus(z)), _through_softplus, in_place=False),
-    nn.GELU: Elementwise(lambda z, h: h.copy_(F.gelu(z)), _through_gelu, in_place=False, kernel="gelu_backward"),
+    nn.GELU: Elementwise(
+        lambda z, h: h.copy_(F.gelu(z)), _through_gelu, in_place=False, kernel="gelu_backward", is_stackable=False
+    ),
     nn.SiLU: Elementwise(lambda z, h: h.copy_(F.silu(z)), _through_silu, in_place=False, kernel="silu_backward"),
     Heaviside: Elementwise(lambda z, _h: torch.gt(z, 0, out=z), lambda gradient, _z, _h: gradient.zero_()),
 }

@@ -46,10 +46,13 @@ class Propagation:
         layers: Layers, which several propagations may share.
         loss_gradient: See `Task.loss_gradient`.
         n: Number of examples in a batch.
+        generator: Random generator of dropout; None uses torch's default generator.
     """
 
-    def __init__(self, layers: Sequence[Layer], loss_gradient: LossGradient, n: int) -> None:
-        units = [_Unit(layer, n) for layer in layers[:-1]]
+    def __init__(
+        self, layers: Sequence[Layer], loss_gradient: LossGradient, n: int, generator: torch.Generator | None = None
+    ) -> None:
+        units = [Units([layer], [generator], n) for layer in layers[:-1]]
         self._loss_gradient = loss_gradient
         self._bottom, self._top = layers[0], layers[-1]
         self._delta = self._top.outputs(n)  # 0 for padding units
@@ -74,48 +77,80 @@ class Propagation:
 
     def _forward(self, inputs: Tensor, outputs: Tensor) -> None:
         h = inputs
-        for layer, unit in self._up:
-            layer.forward(h, unit.z)
-            h = unit.forward()
+        for layer, units in self._up:
+            layer.forward(h, units.z)
+            units.forward()
+            h = units.h
         self._top.forward(h, outputs)
 
     def _backward(self, inputs: Tensor, delta: Tensor, rate: float, keep: float) -> None:
         """Update the layers from the last one down, each after its weights have been used for the layer below."""
-        for layer, unit in self._down:
-            layer.backward_input(delta, unit.gradient)
-            layer.update(unit.h_t, delta, rate, keep)
-            delta = unit.backward()
+        for layer, units in self._down:
+            layer.backward_input(delta, units.gradient)
+            layer.update(units.h_t, delta, rate, keep)
+            units.backward()
+            delta = units.gradient
         self._bottom.update(inputs.t(), delta, rate, keep)
 
 
-class _Unit:
-    """Activations between two layers: h = σ(z) with dropout going forward, ∂loss/∂h and δ going backward."""
+class Units:
+    """Units between two layers: h = σ(z) with dropout going forward, ∂loss/∂h and δ going backward.
 
-    def __init__(self, layer: Layer, n: int) -> None:
+    Attributes:
+        z: Memory for the inputs of the activation: (n, units).
+        h: Outputs with a last column of ones: (n, units + 1).
+        h_t: Transpose of `h`.
+        gradient: Memory for ∂loss/∂h, then δ: (n, units).
+
+    Args:
+        layers: Layer below the units; for several models at once, the same layer of each.
+        generators: Random generator of dropout for each of `layers`; None stands for torch's default generator.
+        n: Number of examples in a batch.
+        stack: Function that returns memory for all models, of shape (models, *shape), from memory for one.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        generators: Sequence[torch.Generator | None],
+        n: int,
+        stack: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        layer, stacked = layers[0], stack or _same
         self._apply, self._apply_backward = layer.activation.apply, layer.activation.backward
-        self._dropout = layer.dropout
-        self._h = layer.activations(n)
-        self.h_t = self._h.t()
-        self._dropped = self._h[:, :-1]
-        self._activated = layer.outputs(n) if layer.dropout else self._dropped
-        self.z = self._activated if layer.activation.in_place else layer.outputs(n)
-        self.gradient = layer.outputs(n)
-        self._mask = layer.weight.new_empty(n, layer.units if layer.dropout else 0)  # drawn as in nn.Dropout
+        self.h = stacked(layer.activations(n))
+        self.h_t = self.h.mT
+        self._dropped = self.h[..., :-1]
+        self._activated = stacked(layer.outputs(n)) if layer.dropout else self._dropped
+        self.z = self._activated if layer.activation.in_place else stacked(layer.outputs(n))
+        self.gradient = stacked(layer.outputs(n))
+        self._mask = stacked(layer.weight.new_empty(n, layer.units if layer.dropout else 0))
+        masks = self._mask.unbind() if stack else [self._mask]
+        keeps = [1 - layer.dropout for layer in layers]
+        tensors = self.z, self._activated, self.gradient
+        is_divided = stack is not None and not layer.activation.is_stackable
+        self._parts = list(zip(*(tensor.unbind() for tensor in tensors), strict=True)) if is_divided else [tensors]
+        self._masks = list(zip(masks, keeps, generators, strict=True)) if layer.dropout else []
 
-    def forward(self) -> Tensor:
-        """Return the layer's outputs h, computed from `z` by activation and dropout, followed by a column of ones."""
-        self._apply(self.z, self._activated)
-        if self._dropout:
-            keep = 1 - self._dropout
-            torch.mul(self._activated, self._mask.bernoulli_(keep).div_(keep), out=self._dropped)
-        return self._h
+    def forward(self) -> None:
+        """Compute `h` from `z` by activation and dropout; masks are drawn as in nn.Dropout."""
+        for z, activated, _ in self._parts:
+            self._apply(z, activated)
+        for mask, keep, generator in self._masks:
+            mask.bernoulli_(keep, generator=generator).div_(keep)
+        if self._masks:
+            torch.mul(self._activated, self._mask, out=self._dropped)
 
-    def backward(self) -> Tensor:
-        """Return δ, which replaces the current `gradient`."""
-        if self._dropout:
+    def backward(self) -> None:
+        """Replace ∂loss/∂h in `gradient` by δ."""
+        if self._masks:
             self.gradient.mul_(self._mask)
-        self._apply_backward(self.gradient, self.z, self._activated)
-        return self.gradient
+        for z, activated, gradient in self._parts:
+            self._apply_backward(gradient, z, activated)
+
+
+def _same(memory: Tensor) -> Tensor:
+    return memory
 
 
 def is_supported(model: nn.Sequential) -> bool:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from dlcli.training.fast.activations import ELEMENTWISE
+from dlcli.training.fast.memory import in_lines
 from dlcli.training.threads import TWO_THREADS_FROM
 
-_LINE = 16  # float32 values in a cache line
 _LARGE = 2**15  # values in a matrix
 _FEW = range(5, 12)  # units; with these, MKL's last bits depend on the number of threads, unless 4 divides them
 
@@ -24,8 +24,10 @@ class Layer:
 
     Attributes:
         weight: W.
+        back: W without the biases, transposed.
         memory: Memory of W, including gaps; optimizers update all of it, which is faster than skipping the gaps.
         gradient: ∂loss/∂W; None unless `keep_gradient` has allocated it.
+        unit_major: Whether weights and activations are stored unit by unit.
         activation: Activation of the units.
         dropout: Probability of dropping an activation.
 
@@ -37,20 +39,26 @@ class Layer:
 
     def __init__(self, linear: nn.Linear, unit_major: bool) -> None:
         self._linear = linear
-        self._unit_major = unit_major
+        self.unit_major = unit_major
         units = linear.out_features
         self.padding_units = -units % 4 if unit_major and units in _FEW else 0
-        self.memory = self.pack(linear.weight.detach(), linear.bias.detach())
-        self.weight = self._matrix(self.memory)
         self.gradient: Tensor | None = None
         self.activation = ELEMENTWISE[nn.Identity]
         self.dropout = 0.0
-        self._back = self.weight[:-1].t()
+        self.use(self.pack(linear.weight.detach(), linear.bias.detach()))
 
     @property
     def units(self) -> int:
         """Number of columns of W: the units of the nn.Linear and the padding units."""
         return self._linear.out_features + self.padding_units
+
+    def use(self, memory: Tensor, gradient: Tensor | None = None) -> None:
+        """Keep W in `memory`, which contains its values, and its gradient in `gradient`, if `update` stores it."""
+        self.memory = memory
+        self.weight = self._matrix(memory)
+        self.back = self.weight[:-1].t()
+        if gradient is not None:
+            self.gradient = self._matrix(gradient)
 
     def keep_gradient(self) -> Tensor:
         """Allocate memory for the gradient, which `update` then stores, and return it."""
@@ -60,28 +68,28 @@ class Layer:
 
     def _empty(self) -> Tensor:
         inputs = self._linear.in_features + 1
-        shape = (self.units, _in_lines(inputs)) if self._unit_major else (inputs, self.units)
+        shape = (self.units, in_lines(inputs)) if self.unit_major else (inputs, self.units)
         return self._linear.weight.new_zeros(shape)
 
     def _matrix(self, memory: Tensor) -> Tensor:
         """Return the view of W in memory of the same layout."""
-        return memory[:, : self._linear.in_features + 1].t() if self._unit_major else memory
+        return memory[:, : self._linear.in_features + 1].t() if self.unit_major else memory
 
     def activations(self, n: int) -> Tensor:
         """Return memory for outputs with a last column of ones: (n, units + 1)."""
         like = self._linear.weight
-        if self._unit_major:
+        if self.unit_major:
             return like.new_ones(self.units + 1, n).t()
         return with_ones_column(n, self.units, dtype=like.dtype, device=like.device)
 
     def outputs(self, n: int) -> Tensor:
         """Return zero-initialised memory for the outputs of n examples: (n, units)."""
         like = self._linear.weight
-        return like.new_zeros(self.units, n).t() if self._unit_major else like.new_zeros(n, self.units)
+        return like.new_zeros(self.units, n).t() if self.unit_major else like.new_zeros(n, self.units)
 
     def trim_padding(self, outputs: Tensor) -> Tensor:
         """Return the outputs without the padding units."""
-        return outputs[:, : -self.padding_units] if self.padding_units else outputs
+        return outputs[..., : -self.padding_units] if self.padding_units else outputs
 
     def forward(self, h: Tensor, out: Tensor) -> None:
         """Write z = h W to `out`; h has a last column of ones."""
@@ -89,7 +97,7 @@ class Layer:
 
     def backward_input(self, delta: Tensor, out: Tensor) -> None:
         """Write ∂loss/∂h to `out`."""
-        torch.mm(delta, self._back, out=out)
+        torch.mm(delta, self.back, out=out)
 
     def update(self, h_t: Tensor, delta: Tensor, rate: float, keep: float) -> None:
         """Update W ← keep · W − rate · ∂loss/∂W; with a gradient buffer, store rate · ∂loss/∂W there instead.
@@ -103,14 +111,19 @@ class Layer:
             keep: Factor of weight decay; 1 without weight decay.
         """
         if self.gradient is None:
-            if self._unit_major and keep != 1 and self.memory.numel() > _LARGE:
+            if self.unit_major and keep != 1 and self.memory.numel() > _LARGE:
                 self.memory.mul_(keep)
                 keep = 1.0
             self.weight.addmm_(h_t, delta, beta=keep, alpha=-rate)
         else:
-            if self._unit_major:
+            if self.unit_major:
                 self.gradient.zero_()
-            self.gradient.addmm_(h_t, delta, beta=int(self._unit_major), alpha=rate)
+            self.store_gradient(h_t, delta, rate)
+
+    def store_gradient(self, h_t: Tensor, delta: Tensor, rate: float) -> None:
+        """Store rate · ∂loss/∂W, see `update`; the gradient of a unit-major layer must be 0 before."""
+        assert self.gradient is not None, "keep_gradient has allocated it"
+        self.gradient.addmm_(h_t, delta, beta=int(self.unit_major), alpha=rate)
 
     def pack(self, weight: Tensor, bias: Tensor) -> Tensor:
         """Return weight and bias of an nn.Linear, or their optimizer state, in the memory layout of W."""
@@ -134,12 +147,7 @@ class Layer:
 
 def with_ones_column(n: int, features: int, *, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return memory for n inputs with a last column of ones, (n, features + 1); each row starts a cache line."""
-    return torch.ones(n, _in_lines(features + 1), dtype=dtype, device=device)[:, : features + 1]
-
-
-def _in_lines(values: int) -> int:
-    """Round a number of values up to whole cache lines."""
-    return -(-values // _LINE) * _LINE
+    return torch.ones(n, in_lines(features + 1), dtype=dtype, device=device)[:, : features + 1]
 
 
 def choose_layout(linears: Sequence[nn.Linear], n: int) -> list[bool]:

@@ -31,62 +31,112 @@ class ManualStep:
         train: Training split, on the model's device, or on the CPU if it does not fit there.
         config: `optimizer` and `training`.
         library: Library for large matrix products.
+        generator: Random generator of dropout; None uses torch's default generator, as nn.Dropout does.
+
+    Attributes:
+        task: Task.
+        layers: Layers, which `Stack` moves into memory shared by several models.
+        outputs: Memory for the outputs of a chunk: (examples, units).
+        targets: Memory for the targets of a chunk.
+        gradients: Memory of the layers' gradients; empty if the layers are updated without storing them.
+        batch_size: Number of examples in a batch.
+        batches_per_gather: Number of batches whose examples are gathered at once.
+        clip_norm: Largest norm of the gradient; None if it is not clipped.
+        weight_decay: Weight decay of the optimizer.
+        generator: Random generator of dropout.
+        optimizer: Optimizer that uses `gradients`.
+        optimizer_state: Function that returns the state of the optimizer by name, one tensor for each layer.
     """
 
-    def __init__(self, model: nn.Sequential, task: Task, train: Split, config: Config, library: Library) -> None:
+    def __init__(
+        self,
+        model: nn.Sequential,
+        task: Task,
+        train: Split,
+        config: Config,
+        library: Library,
+        generator: torch.Generator | None = None,
+    ) -> None:
         optimizer = config.optimizer
-        self._task = task
+        self.task, self.generator = task, generator
         self._train = train
-        self._batch_size = min(len(train), examples_per_batch(len(train), config.training.batch_size))
-        self._clip_norm = config.training.gradient_clip_norm
-        self._weight_decay = optimizer.weight_decay
-        build = partial(build_layer, n=self._batch_size, library=library)
-        self._layers = read_layers(model, self._batch_size, build)
-        self._device = self._layers[0].weight.device
-        parameters = [layer.memory for layer in self._layers]
+        self.batch_size = min(len(train), examples_per_batch(len(train), config.training.batch_size))
+        self.clip_norm = config.training.gradient_clip_norm
+        self.weight_decay = optimizer.weight_decay
+        build = partial(build_layer, n=self.batch_size, library=library)
+        self.layers = read_layers(model, self.batch_size, build)
+        self._device = self.layers[0].weight.device
+        parameters = [layer.memory for layer in self.layers]
         # The kernels of fused optimizers read a learning rate as float32.
         is_captured = self._device.type == "cuda" and train.dtype == torch.float32
         fused = build_fused_optimizer(parameters, optimizer) if is_captured else None
-        self._optimizer: Optimizer = fused or build_optimizer(parameters, optimizer)
-        self._gradients: list[Tensor] = []
-        is_plain = isinstance(optimizer, SgdOptimizer) and optimizer.momentum == 0 and self._clip_norm is None
+        self.optimizer: Optimizer = fused or build_optimizer(parameters, optimizer)
+        self.optimizer_state = self.optimizer.state
+        self.gradients: list[Tensor] = []
+        is_plain = isinstance(optimizer, SgdOptimizer) and optimizer.momentum == 0 and self.clip_norm is None
         if fused or not is_plain:
-            self._gradients = [layer.keep_gradient() for layer in self._layers]
+            self.gradients = [layer.keep_gradient() for layer in self.layers]
         self._propagations: dict[int, Propagation] = {}
         per_chunk = batches_per_chunk(train, config.training.batch_size, count_parameters(model), self._device)
-        self._batches_per_gather = min(per_chunk, batches_per_gather(train, config.training.batch_size, self._device))
+        self.batches_per_gather = min(per_chunk, batches_per_gather(train, config.training.batch_size, self._device))
         self._run_batches: Callable[[Sequence[Batch], Sequence[float]], None] = self._run_each
         if fused is not None:
             self._run_batches = CapturedSteps(
-                partial(self._run_each_fused, fused), fused.buffers, self._batches_per_gather
+                partial(self._run_each_fused, fused), fused.buffers, self.batches_per_gather
             )
-        self._gather = Gatherer(train, self._device, min(len(train), self._batch_size * self._batches_per_gather))
-        most = min(len(train), self._batch_size * per_chunk)
-        self._targets, self._outputs = empty_like(train.targets, most, self._device), self._layers[-1].outputs(most)
-        inputs, *rest = (
-            memory.split(self._batch_size) for memory in (self._gather.inputs, self._targets, self._outputs)
-        )
-        cycled = itertools.cycle(inputs)
+        self._gather = Gatherer(train, self._device, min(len(train), self.batch_size * self.batches_per_gather))
+        most = min(len(train), self.batch_size * per_chunk)
+        self.use(empty_like(train.targets, most, self._device), self.layers[-1].outputs(most))
+
+    def use(self, targets: Tensor, outputs: Tensor) -> None:
+        """Keep targets and outputs of a chunk in this memory."""
+        self.targets, self.outputs = targets, outputs
+        inputs, *rest = (memory.split(self.batch_size) for memory in (self._gather.inputs, targets, outputs))
+        cycled = itertools.cycle(inputs[: self.batches_per_gather])
         self._batches = [Batch(next(cycled)[: len(part)], part, out) for part, out in zip(*rest, strict=True)]
-        self._last_outputs = self._outputs, self._targets  # of the last call of `run`
+        self._last_outputs = outputs, targets  # of the last chunk
+
+    @property
+    def examples(self) -> int:
+        """Number of training examples."""
+        return len(self._train)
+
+    @property
+    def batch_bytes(self) -> int:
+        """Size of the inputs of a batch."""
+        return self.batch_size * self._train.stored.shape[1] * self._train.dtype.itemsize
 
     @torch.inference_mode()
     def run(self, index: Tensor | None, lrs: Sequence[float]) -> tuple[Tensor, Tensor]:
         """Take one step per learning rate; see `Step.run`."""
         examples = len(self._train) if index is None else len(index)
-        targets, batches = self._targets[:examples], self._cut(examples)
-        for first in range(0, len(lrs), self._batches_per_gather):
-            steps = slice(first, first + self._batches_per_gather)
-            rows = slice(first * self._batch_size, (first + self._batches_per_gather) * self._batch_size)
-            self._gather(None if index is None else index[rows], targets[rows])
+        batches = self.cut(examples)
+        for first in range(0, len(lrs), self.batches_per_gather):
+            steps = slice(first, first + self.batches_per_gather)
+            self.gather(index, examples, first)
             self._run_batches(batches[steps], lrs[steps])
-        outputs = self._layers[-1].trim_padding(self._outputs[:examples])
-        self._last_outputs = outputs, targets
-        return self._task.total_loss(outputs, targets), self._task.weight(targets)
+        return self.sums(examples)
 
-    def _cut(self, examples: int) -> list[Batch]:
+    def gather(self, index: Tensor | None, examples: int, first: int) -> None:
+        """Gather the inputs and targets of `batches_per_gather` batches of a chunk, from batch `first`, counted from 0.
+
+        Args:
+            index: See `Step.run`.
+            examples: Number of examples of the chunk.
+            first: Batch.
+        """
+        rows = slice(first * self.batch_size, (first + self.batches_per_gather) * self.batch_size)
+        self._gather(None if index is None else index[rows], self.targets[:examples][rows])
+
+    def sums(self, examples: int) -> tuple[Tensor, Tensor]:
+        """Return the sums of a chunk after its steps; see `Step.run`."""
+        outputs, targets = self.layers[-1].trim_padding(self.outputs[:examples]), self.targets[:examples]
+        self._last_outputs = outputs, targets
+        return self.task.total_loss(outputs, targets), self.task.weight(targets)
+
+    def cut(self, examples: int) -> list[Batch]:
         """Return the batches of a chunk; only the last can be shorter."""
-        whole, rest = divmod(examples, self._batch_size)
+        whole, rest = divmod(examples, self.batch_size)
         batches = self._batches[:whole]
         if not rest:
             return batches
@@ -95,52 +145,57 @@ class ManualStep:
     def _run_each(self, batches: Sequence[Batch], lrs: Sequence[float]) -> None:
         """Take a step on each batch."""
         for batch, lr in zip(batches, lrs, strict=True):
-            if self._gradients:
-                self._find_gradients(batch)
-                self._optimizer.step(self._gradients, lr)
+            if self.gradients:
+                self._propagation(len(batch.inputs))(batch, lr=1.0, keep=1.0)
+                self.update(lr)
             else:
-                self._propagation(len(batch.inputs))(batch, lr, 1 - lr * self._weight_decay)
+                self._propagation(len(batch.inputs))(batch, lr, 1 - lr * self.weight_decay)
+
+    def update(self, lr: float) -> None:
+        """Update the parameters with the stored gradients."""
+        self._clip()
+        self.optimizer.step(self.gradients, lr)
 
     def _run_each_fused(self, optimizer: FusedOptimizer, batches: Sequence[Batch], lrs: Tensor) -> None:
         """Take a step on each batch with a fused optimizer."""
         for batch, lr in zip(batches, lrs, strict=True):
-            self._find_gradients(batch)
-            optimizer.step(self._gradients, lr)
+            self._propagation(len(batch.inputs))(batch, lr=1.0, keep=1.0)
+            self._clip()
+            optimizer.step(self.gradients, lr)
 
-    def _find_gradients(self, batch: Batch) -> None:
-        self._propagation(len(batch.inputs))(batch, lr=1.0, keep=1.0)
-        if self._clip_norm is not None:
-            clip_norm_(self._gradients, self._clip_norm)
+    def _clip(self) -> None:
+        if self.clip_norm is not None:
+            clip_norm_(self.gradients, self.clip_norm)
 
     def _propagation(self, n: int) -> Propagation:
         """Return the propagation for batches of n examples."""
         if n not in self._propagations:
-            self._propagations[n] = Propagation(self._layers, self._task.loss_gradient, n)
+            self._propagations[n] = Propagation(self.layers, self.task.loss_gradient, n, self.generator)
         return self._propagations[n]
 
     @torch.no_grad()
     def update_model(self) -> None:
         """Copy the parameters into the model."""
-        for layer in self._layers:
+        for layer in self.layers:
             layer.update_model()
 
     @torch.inference_mode()
     def losses(self) -> Tensor:
         """See `Step.losses`."""
-        steps = zip(*(part.split(self._batch_size) for part in self._last_outputs), strict=True)
-        return torch.stack([self._task.loss(outputs, targets) for outputs, targets in steps])
+        steps = zip(*(part.split(self.batch_size) for part in self._last_outputs), strict=True)
+        return torch.stack([self.task.loss(outputs, targets) for outputs, targets in steps])
 
     def state(self) -> dict[str, list[Tensor]]:
         """See `Step.state`."""
         return {
-            name: [part for layer, memory in zip(self._layers, kept, strict=True) for part in layer.unpack(memory)]
-            for name, kept in self._optimizer.state().items()
+            name: [part for layer, memory in zip(self.layers, kept, strict=True) for part in layer.unpack(memory)]
+            for name, kept in self.optimizer_state().items()
         }
 
     def load_state(self, memory: Mapping[str, list[Tensor]], steps: int) -> None:
         """See `Step.load_state`."""
         packed = {
-            name: [layer.pack(*pair) for layer, *pair in zip(self._layers, kept[::2], kept[1::2], strict=True)]
+            name: [layer.pack(*pair) for layer, *pair in zip(self.layers, kept[::2], kept[1::2], strict=True)]
             for name, kept in memory.items()
         }
-        self._optimizer.load_state(packed, steps)
+        self.optimizer.load_state(packed, steps)

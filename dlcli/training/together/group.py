@@ -1,150 +1,199 @@
-"""Group of trainings in this process."""
+"""Training of a group in this process, stack after stack."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from collections.abc import Iterator, Sequence
+from math import inf
+from typing import Self
 
-from torch import Tensor, nn
+import torch
 
-from dlcli.config.schema import Config
-from dlcli.data.splits import Splits
 from dlcli.errors import DivergedError
-from dlcli.task import Task
 from dlcli.training.events import EpochEnded, FitEnded
-from dlcli.training.fit import Fit
-from dlcli.training.state import Position, TrainingState
-
-
-@dataclass(frozen=True)
-class Member:
-    """One training of a group; see the arguments of `Fit`.
-
-    Attributes:
-        model: Model to train.
-        task: Loss and metrics.
-        splits: Training and validation data.
-        config: Config of the training.
-        state: State of an interrupted training to resume; None starts from the first epoch.
-    """
-
-    model: nn.Sequential
-    task: Task
-    splits: Splits
-    config: Config
-    state: TrainingState | None = None
-
-
-@dataclass(frozen=True)
-class Diverged:
-    """End of a training whose loss is not finite.
-
-    Attributes:
-        message: What diverged, and where.
-        hint: What to change.
-    """
-
-    message: str
-    hint: str
-
-
-MemberEvent: TypeAlias = EpochEnded | FitEnded | Diverged
-
-
-@dataclass(frozen=True)
-class BestModel:
-    """Parameters of a member after its best epoch, by their names in the state dict, and their position."""
-
-    position: Position
-    parameters: Mapping[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """State of a member after the events so far.
-
-    Attributes:
-        number: Place of the member in the group, from 0.
-        state: State to resume from; None after divergence.
-        best: Best model, if it is new since the last snapshot of the group; None otherwise.
-    """
-
-    number: int
-    state: TrainingState | None
-    best: BestModel | None
-
-
-class Group(Protocol):
-    """Trainings of a group, in this process or in several; a context, which ends the processes."""
-
-    def __enter__(self) -> Group:
-        """Start the trainings."""
-
-    def __exit__(self, *_: object) -> None:
-        """End them; unfinished trainings stop."""
-
-    def __iter__(self) -> Iterator[tuple[int, MemberEvent]]:
-        """Yield the events of the members with the place of the member.
-
-        The events of a member come in order; those of different members in any order.
-        """
-
-    def snapshots(self) -> Sequence[Snapshot]:
-        """Return the state of each member that has changed since the last call.
-
-        The states match the events that the iteration has yielded so far.
-        """
+from dlcli.training.fast.stack import Stack
+from dlcli.training.fast.step import ManualStep
+from dlcli.training.fit import Chunk, Fit, Sums
+from dlcli.training.isolation import isolated
+from dlcli.training.together.members import BestModel, Diverged, Events, Member, MemberEvent, Snapshot
+from dlcli.training.together.plan import Kind, place, shared_optimizer, stack_size
 
 
 class LocalGroup:
-    """Trainings of a group in this process."""
+    """Training of a group in this process; see `Group`.
 
-    def __init__(self, members: Sequence[Member]) -> None:
-        self._fits = [
-            Fit(member.model, member.task, member.splits, member.config, member.state, report_seconds=float("inf"))
-            for member in members
-        ]
-        self._diverged: set[int] = set()
-        self._changed: set[int] = set()
-        self._best: dict[int, BestModel] = {}
+    Args:
+        members: Members; each is read when its stack starts, so a sequence can build it then.
+        numbers: Places of the members to train, in the order of training; None trains all.
+        is_stacked: Whether to stack models; otherwise they are trained one after the other.
+    """
 
-    def __enter__(self) -> LocalGroup:
+    def __init__(
+        self, members: Sequence[Member], numbers: Sequence[int] | None = None, *, is_stacked: bool = True
+    ) -> None:
+        self._members, self._is_stacked = members, is_stacked
+        self._numbers = range(len(members)) if numbers is None else numbers
+        self._active: list[_Training] = []
+        self._ended: list[Snapshot] = []
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        pass
+        """Do nothing: there are no processes."""
 
-    def __iter__(self) -> Iterator[tuple[int, MemberEvent]]:
+    def __iter__(self) -> Iterator[Events]:
         """See `Group.__iter__`."""
-        active = {number: iter(fit) for number, fit in enumerate(self._fits)}
-        while active:
-            for number, events in list(active.items()):
-                event: MemberEvent
-                self._changed.add(number)
-                try:
-                    event = next(events)  # type: ignore[assignment]  # without events of steps
-                    if isinstance(event, EpochEnded) and event.is_best:
-                        fit = self._fits[number]
-                        self._best[number] = BestModel(fit.position, fit.parameters())
-                except DivergedError as error:
-                    event = Diverged(error.message, error.hint or "")
-                    self._diverged.add(number)
-                if not isinstance(event, EpochEnded):
-                    del active[number]
-                yield number, event
+        waiting = list(self._numbers)
+        while waiting:
+            first = self._members[waiting[0]]
+            numbers = waiting[: stack_size(first) if self._is_stacked else 1]
+            del waiting[: len(numbers)]
+            trainings = [
+                _Training(number, first if number == numbers[0] else self._members[number]) for number in numbers
+            ]
+            for kind in dict.fromkeys(training.kind for training in trainings):
+                alike = [training for training in trainings if training.kind == kind]
+                if kind is not None and self._is_stacked:
+                    yield from self._train_stack(alike)
+                else:
+                    yield from self._train_each(alike)
 
-    def snapshots(self) -> Sequence[Snapshot]:
+    def _train_stack(self, trainings: list[_Training]) -> Iterator[Events]:
+        """Train models of one kind with stacked steps."""
+        self._active, stack, stacked = trainings, None, []
+        events = self._advance([None] * len(trainings))
+        while self._active:
+            yield events
+            with isolated(threads=1):
+                if stack is None or stacked != self._active:  # some have ended: pack the others
+                    stacked = list(self._active)
+                    stack = _build_stack(stacked)
+                lrs = _learning_rates(stacked)
+                sums = stack.run([training.chunk.index for training in stacked], lrs)
+                events = self._advance(sums)
+        yield events
+
+    def _advance(self, sums: Sequence[Sums | None]) -> Events:
+        """Continue each active training with the result of its chunk; return the events."""
+        with isolated(threads=1):
+            pairs = zip(self._active, sums, strict=True)
+            events = [(training.number, event) for training, result in pairs for event in training.advance(result)]
+        self._remove_ended()
+        return events
+
+    def _train_each(self, trainings: Sequence[_Training]) -> Iterator[Events]:
+        """Train models one after the other."""
+        for training in trainings:
+            self._active = [training]
+            for event in training.events():
+                self._remove_ended()
+                yield [(training.number, event)]
+
+    def _remove_ended(self) -> None:
+        self._ended += [training.snapshot() for training in self._active if training.has_ended]
+        self._active = [training for training in self._active if not training.has_ended]
+
+    def snapshots(self) -> tuple[Events, Sequence[Snapshot]]:
         """See `Group.snapshots`."""
-        changed, self._changed = sorted(self._changed), set()
-        return [
-            Snapshot(
-                number, None if number in self._diverged else self._fits[number].state(), self._best.pop(number, None)
-            )
-            for number in changed
-        ]
+        events: list[tuple[int, MemberEvent]] = []
+        for training in self._active:
+            events += [(training.number, event) for event in training.check()]
+        self._remove_ended()
+        ended, self._ended = self._ended, []
+        return events, [*ended, *(training.snapshot() for training in self._active if training.has_changed)]
 
 
-def open_group(members: Sequence[Member]) -> Group:
-    """Return the trainings of a group, ready to be entered."""
-    return LocalGroup(members)
+class _Training:
+    """One training of a group.
+
+    Attributes:
+        number: Place in the group.
+        member: The member.
+        kind: See `Placement`.
+        fit: Its training.
+        chunk: Batches to take steps on next.
+        has_ended: Whether training has ended or diverged.
+        has_changed: Whether the state has changed since the last snapshot.
+    """
+
+    def __init__(self, number: int, member: Member) -> None:
+        self.number, self.member = number, member
+        self.kind: Kind | None = place(member).kind
+        generator = torch.Generator() if self.kind is not None else None
+        self.fit = Fit(
+            member.model,
+            member.task,
+            member.splits,
+            member.config,
+            member.state,
+            report_seconds=inf,
+            generator=generator,
+        )
+        self.chunk = Chunk(None, 0, range(0))
+        self.has_ended = self.has_changed = False
+        self._steps = self.fit.train()
+        self._best: BestModel | None = None
+        self._is_diverged = False
+
+    def advance(self, sums: Sums | None) -> Iterator[MemberEvent]:
+        """Continue with the result of the last chunk until the next one, or the end; yield the events."""
+        self.has_changed = True
+        try:
+            item = next(self._steps) if sums is None else self._steps.send(sums)
+            while not isinstance(item, Chunk):
+                assert isinstance(item, (EpochEnded, FitEnded)), "there are no events of steps"
+                yield from self._handle(item)
+                if self.has_ended:
+                    return
+                item = next(self._steps)
+            self.chunk = item
+        except DivergedError as error:
+            yield self._diverge(error)
+
+    def events(self) -> Iterator[MemberEvent]:
+        """Train alone, with all threads and devices that this takes; yield the events."""
+        try:
+            for event in self.fit:
+                self.has_changed = True
+                assert isinstance(event, (EpochEnded, FitEnded)), "there are no events of steps"
+                yield from self._handle(event)
+        except DivergedError as error:
+            yield self._diverge(error)
+
+    def _handle(self, event: EpochEnded | FitEnded) -> Iterator[MemberEvent]:
+        if isinstance(event, FitEnded):
+            self.fit.state()  # raises an error if the model is useless
+            self.has_ended = True
+        yield event
+        if isinstance(event, EpochEnded) and event.is_best:
+            self._best = BestModel(self.fit.position, self.fit.parameters())
+
+    def _diverge(self, error: DivergedError) -> Diverged:
+        self.has_ended = self._is_diverged = True
+        return Diverged(error.message, error.hint or "")
+
+    def check(self) -> list[MemberEvent]:
+        """Return the event of divergence if a parameter is not finite."""
+        try:
+            self.fit.parameters()
+        except DivergedError as error:
+            return [self._diverge(error)]
+        return []
+
+    def snapshot(self) -> Snapshot:
+        """Return the current state."""
+        best, self._best, self.has_changed = self._best, None, False
+        return Snapshot(self.number, None if self._is_diverged else self.fit.state(), best)
+
+
+def _build_stack(trainings: Sequence[_Training]) -> Stack:
+    steps = [training.fit.step for training in trainings]
+    optimizer = shared_optimizer([training.member for training in trainings])
+    return Stack([step for step in steps if isinstance(step, ManualStep)], optimizer, trainings[0].fit.position.step)
+
+
+def _learning_rates(trainings: Sequence[_Training]) -> list[list[float]]:
+    """Return the learning rates of the next chunk of each training."""
+    if shared_optimizer([training.member for training in trainings]) is not None:
+        return [trainings[0].fit.lrs(trainings[0].chunk.steps)] * len(trainings)
+    return [training.fit.lrs(training.chunk.steps) for training in trainings]

@@ -1,0 +1,226 @@
+"""Steps of several models of one shape at once, bit-identical to the steps of each model alone.
+
+A step of a small model takes longer to call than to compute. Here one call computes an element-wise operation for all
+models, and only matrix products are called for each. The bits of a model do not depend on the others, because
+
+- each matrix product is the same call as alone: same function, shapes, strides and alignment to 64 bytes;
+- each element-wise operation reads the same vectors as alone: torch computes the longest runs of adjacent values with
+  vector instructions, and the rest of a run with scalar ones, whose last bits can differ. Gaps between the models keep
+  their runs apart, and one thread computes, which never divides a run;
+- reductions, such as the norm of the gradients, and dropout are computed for each model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from dlcli.config.schema import AnyOptimizer
+from dlcli.training.fast.backprop import Batch, Units
+from dlcli.training.fast.layers import Layer
+from dlcli.training.fast.memory import stack_like, stack_parts
+from dlcli.training.fast.step import ManualStep
+from dlcli.training.optim import Optimizer, build_optimizer
+
+Product: TypeAlias = tuple[Tensor, Tensor, Tensor]  # left, right, out
+Update: TypeAlias = tuple[Layer, Tensor, Tensor]  # layer, its inputs transposed, δ
+
+_GATHERED_BYTES = 2**22  # inputs of all models
+
+
+class Stack:
+    """Steps of several models at once.
+
+    Args:
+        steps: Steps of the models. They have equal shapes, batch sizes and numbers of examples, are on the CPU, and all
+            store gradients or none does; the stack moves their memory.
+        optimizer: Optimizer settings, if they and the learning rates of all steps are equal; None otherwise.
+        taken: Number of steps taken before.
+    """
+
+    def __init__(self, steps: Sequence[ManualStep], optimizer: AnyOptimizer | None, taken: int) -> None:
+        self._steps = steps
+        self._layers = list(zip(*(step.layers for step in steps), strict=True))  # of each model, first layer first
+        self._stores = bool(steps[0].gradients)
+        self._optimizer: Optimizer | None = None
+        self._gradients: list[Tensor] = []
+        if optimizer is not None and self._stores and all(step.clip_norm is None for step in steps):
+            self._optimizer = self._share_optimizer(optimizer, taken)
+        most = _GATHERED_BYTES // len(steps)
+        self._targets = stack_parts([step.targets for step in steps])
+        self._outputs = stack_parts([step.outputs for step in steps])
+        for step, targets, outputs in zip(steps, self._targets, self._outputs, strict=True):
+            step.batches_per_gather = max(1, min(step.batches_per_gather, most // step.batch_bytes))
+            step.use(targets, outputs)
+        self._memories: dict[int, _Memory] = {}
+        self._passes: dict[tuple[int, int], _Pass] = {}
+
+    def _share_optimizer(self, config: AnyOptimizer, taken: int) -> Optimizer:
+        """Return one optimizer for all models, with their state."""
+        parameters = [stack_parts([layer.memory for layer in layers]) for layers in self._layers]
+        self._gradients = [stack_like(torch.zeros_like(layers[0].memory), len(layers)) for layers in self._layers]
+        for layers, *memory in zip(self._layers, parameters, self._gradients, strict=True):
+            for layer, weights, gradient in zip(layers, *memory, strict=True):
+                layer.use(weights, gradient)
+        optimizer = build_optimizer(parameters, config)
+        if taken:
+            states = [step.optimizer_state() for step in self._steps]
+            stacked = {
+                name: [stack_parts(parts) for parts in zip(*(state[name] for state in states), strict=True)]
+                for name in states[0]
+            }
+            optimizer.load_state(stacked, taken)
+        for place, step in enumerate(self._steps):
+            step.optimizer_state = partial(_part_of_state, optimizer, place)
+        return optimizer
+
+    @torch.inference_mode()
+    def run(self, index: Sequence[Tensor | None], lrs: Sequence[Sequence[float]]) -> list[tuple[Tensor, Tensor]]:
+        """Take the steps of a chunk with each model.
+
+        Args:
+            index: First argument of `Step.run` for each model, with equal numbers of examples.
+            lrs: Its second argument for each model.
+
+        Returns:
+            Its result for each model.
+        """
+        first = self._steps[0]
+        examples = first.examples if index[0] is None else len(index[0])
+        batches = zip(*(step.cut(examples) for step in self._steps), strict=True)
+        for number, (batch, rates) in enumerate(zip(batches, zip(*lrs, strict=True), strict=True)):
+            if number % first.batches_per_gather == 0:
+                for step, positions in zip(self._steps, index, strict=True):
+                    step.gather(positions, examples, number)
+            self._take(number, batch, rates)
+        return [step.sums(examples) for step in self._steps]
+
+    def _take(self, number: int, batch: Sequence[Batch], lrs: Sequence[float]) -> None:
+        """Take a step with each model, on batch `number` of the chunk."""
+        step_pass = self._pass(number, batch)
+        factors = step_pass.forward()
+        if not self._stores:
+            rates = [lr * factor for lr, factor in zip(lrs, factors, strict=True)]
+            keeps = [1 - lr * step.weight_decay for lr, step in zip(lrs, self._steps, strict=True)]
+            step_pass.update(rates, keeps)
+        elif self._optimizer is not None:
+            for gradient in self._gradients:
+                gradient.zero_()
+            step_pass.store_gradients(factors)
+            self._optimizer.step(self._gradients, lrs[0])
+        else:
+            step_pass.update(factors, [1.0] * len(factors))
+            for step, lr in zip(self._steps, lrs, strict=True):
+                step.update(lr)
+
+    def _pass(self, number: int, batch: Sequence[Batch]) -> _Pass:
+        """Return the pass for batch `number` of a chunk; its memory is the same in every chunk."""
+        n = len(batch[0].targets)
+        if (number, n) not in self._passes:
+            if n not in self._memories:
+                self._memories[n] = _Memory(self._steps, self._layers, n)
+            first = number * self._steps[0].batch_size
+            rows = slice(first, first + n)
+            self._passes[number, n] = _Pass(self._memories[n], batch, self._outputs[:, rows], self._targets[:, rows])
+        return self._passes[number, n]
+
+
+class _Memory:
+    """Memory of the passes on batches of n examples.
+
+    Attributes:
+        tasks: Tasks of the models.
+        layers: Layers of the models, first layer first.
+        units: Units of all models above each layer except the last one.
+        delta: δ of the last layer: (models, n, units); 0 for padding units.
+    """
+
+    def __init__(self, steps: Sequence[ManualStep], layers: Sequence[Sequence[Layer]], n: int) -> None:
+        stack = partial(stack_like, count=len(steps))
+        generators = [step.generator for step in steps]
+        self.tasks = [step.task for step in steps]
+        self.layers = layers
+        self.units = [Units(each, generators, n, stack) for each in layers[:-1]]
+        self.delta = stack(layers[-1][0].outputs(n))
+
+
+class _Pass:
+    """Forward and backward pass of all models on the same batch of a chunk; see `Propagation`.
+
+    Args:
+        memory: Memory for the units.
+        batch: Batch of each model.
+        outputs: Outputs of all models: (models, n, units).
+        targets: Targets of all models: (models, n, …).
+    """
+
+    def __init__(self, memory: _Memory, batch: Sequence[Batch], outputs: Tensor, targets: Tensor) -> None:
+        trim = memory.layers[-1][0].trim_padding
+        self._tasks, self._batch, self._units = memory.tasks, batch, memory.units
+        self._outputs, self._targets, self._delta = trim(outputs), targets, trim(memory.delta)
+        self._is_same_loss = all(self._tasks[0].same_loss(task) for task in self._tasks)
+        inputs: list[Sequence[Tensor]] = [[part.inputs for part in batch], *(u.h.unbind() for u in self._units)]
+        z = [*(u.z.unbind() for u in self._units), [part.outputs for part in batch]]
+        deltas = [*(u.gradient.unbind() for u in self._units), memory.delta.unbind()]
+        weights = [[layer.weight for layer in layers] for layers in memory.layers]
+        back = [[layer.back for layer in layers] for layers in memory.layers]
+        self._forward: list[list[Product]] = [
+            list(zip(*parts, strict=True)) for parts in zip(inputs, weights, z, strict=True)
+        ]
+        self._backward: list[list[Product]] = [
+            list(zip(above, matrices, below, strict=True))
+            for (below, above), matrices in zip(pairwise(deltas), back[1:], strict=True)
+        ]
+        self._updates: list[list[Update]] = [
+            list(zip(layers, (part.t() for part in h), delta, strict=True))
+            for layers, h, delta in zip(memory.layers, inputs, deltas, strict=True)
+        ]
+
+    def forward(self) -> Sequence[float]:
+        """Compute the outputs and ∂loss/∂outputs of each model; return its factor, see `Task.loss_gradient`."""
+        for products, units in zip(self._forward, self._units, strict=False):
+            _multiply(products)
+            units.forward()
+        _multiply(self._forward[-1])
+        if self._is_same_loss:
+            return [self._tasks[0].loss_gradients(self._outputs, self._targets, self._delta)] * len(self._tasks)
+        parts = zip(self._tasks, self._outputs, self._targets, self._delta, strict=True)
+        return [task.loss_gradient(*tensors) for task, *tensors in parts]
+
+    def update(self, rates: Sequence[float], keeps: Sequence[float]) -> None:
+        """Call `Layer.update` for all layers, from the last one down, with one rate and factor for each model."""
+        for updates in self._descend():
+            for (layer, inputs, delta), rate, keep in zip(updates, rates, keeps, strict=True):
+                layer.update(inputs, delta, rate, keep)
+
+    def store_gradients(self, rates: Sequence[float]) -> None:
+        """Store the gradients of all layers, which are 0, as `Layer.store_gradient` does."""
+        for updates in self._descend():
+            beta = int(updates[0][0].unit_major)
+            for (layer, inputs, delta), rate in zip(updates, rates, strict=True):
+                layer.gradient.addmm_(inputs, delta, beta=beta, alpha=rate)  # type: ignore[union-attr]
+
+    def _descend(self) -> Iterable[list[Update]]:
+        """Yield the updates of a layer after its δ is computed and its weights are used for the layer below."""
+        for number in range(len(self._units), 0, -1):
+            _multiply(self._backward[number - 1])
+            yield self._updates[number]
+            self._units[number - 1].backward()
+        yield self._updates[0]
+
+
+def _multiply(products: Sequence[Product]) -> None:
+    """Compute matrix products as `Layer.forward` and `Layer.backward_input` do."""
+    multiply = torch.mm
+    for left, right, out in products:
+        multiply(left, right, out=out)
+
+
+def _part_of_state(optimizer: Optimizer, place: int) -> dict[str, list[Tensor]]:
+    """Return the optimizer state of one model."""
+    return {name: [memory[place] for memory in memories] for name, memories in optimizer.state().items()}

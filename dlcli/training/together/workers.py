@@ -1,0 +1,259 @@
+"""Training of a group in several processes, which share the data of the process that forks them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle  # noqa: TID251  # messages between our own processes, never files
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from io import BytesIO
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkProcess
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from dlcli.errors import DeviceError
+from dlcli.training.threads import machine_cores
+from dlcli.training.together.group import LocalGroup
+from dlcli.training.together.members import Events, Group, Member, Snapshot
+from dlcli.training.together.plan import MOST_MODELS, place
+
+_WAIT_SECONDS = 0.1  # between two chances to handle a signal
+_MEMORY_HINT = "if the memory was too small, train fewer models at once; `dlcli train --resume RUN` continues"
+
+
+@dataclass(frozen=True)
+class _Message:
+    """Message of a worker.
+
+    Attributes:
+        kind: `events`, `snapshots` (the answer to a request) or `ended` (the end of a block).
+        events: Events since the last message.
+        snapshots: States after these events.
+        rest: Members that the worker could not train.
+    """
+
+    kind: str
+    events: Events = ()
+    snapshots: Sequence[Snapshot] = ()
+    rest: Sequence[int] = ()
+
+
+class WorkerGroup:
+    """Training of a group in worker processes; see `Group`.
+
+    Each worker trains one block of members after another, with one thread. It asks for the next block when it is done,
+    which affects no result. Members that a worker cannot train are trained by this process afterwards.
+
+    Args:
+        members: Members; a sequence that builds a member when it is read is read by the worker.
+        processes: Number of workers.
+    """
+
+    def __init__(self, members: Sequence[Member], processes: int) -> None:
+        self._members = members
+        size = max(1, min(MOST_MODELS, -(-len(members) // processes)))
+        self._blocks = [range(first, min(first + size, len(members))) for first in range(0, len(members), size)]
+        self._processes = min(processes, len(self._blocks))
+        self._workers: list[_Worker] = []
+        self._ended: list[Snapshot] = []
+        self._rest: list[int] = []
+        self._local: LocalGroup | None = None
+
+    def __enter__(self) -> Self:
+        for _ in range(self._processes):
+            self._workers.append(_Worker(self._members, [worker.connection for worker in self._workers]))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.stop()
+
+    def __iter__(self) -> Iterator[Events]:
+        """See `Group.__iter__`."""
+        for worker in self._workers:
+            self._assign(worker)
+        while busy := [worker for worker in self._workers if worker.is_busy]:
+            ready = wait([worker.connection for worker in busy], timeout=_WAIT_SECONDS)
+            events: list[Any] = []
+            for worker in busy:
+                if worker.connection in ready:
+                    events += self._receive(worker)
+            yield events
+        self._local = LocalGroup(self._members, self._rest)
+        yield from self._local
+
+    def _assign(self, worker: _Worker) -> None:
+        """Give a worker the next block, if there is one."""
+        worker.is_busy = bool(self._blocks)
+        if self._blocks:
+            worker.send("train", *self._blocks.pop(0))
+
+    def _receive(self, worker: _Worker) -> Events:
+        """Read a message of a worker; return its events."""
+        message = worker.receive()
+        self._ended += message.snapshots
+        self._rest += message.rest
+        worker.answered = message.kind == "snapshots"
+        if message.kind == "ended":
+            self._assign(worker)
+        return message.events
+
+    def snapshots(self) -> tuple[Events, Sequence[Snapshot]]:
+        """See `Group.snapshots`."""
+        events: list[Any] = []
+        asked = [worker for worker in self._workers if worker.is_busy]
+        for worker in asked:
+            worker.send("snapshots")
+        for worker in asked:
+            worker.answered = False
+            while not worker.answered:
+                events += self._receive(worker)
+        if self._local is not None:
+            more, snapshots = self._local.snapshots()
+            events += more
+            self._ended += snapshots
+        ended, self._ended = self._ended, []
+        return events, ended
+
+
+class _Worker:
+    """Worker process, from the side of the process that started it.
+
+    Attributes:
+        connection: Connection to the process.
+        is_busy: Whether it trains a block.
+        answered: Whether its last message answered a request for snapshots.
+    """
+
+    def __init__(self, members: Sequence[Member], inherited: Sequence[Connection]) -> None:
+        self.connection, other = multiprocessing.Pipe()
+        self.is_busy = self.answered = False
+        self._process = ForkProcess(target=_work, args=(members, other, [self.connection, *inherited]), daemon=True)
+        with warnings.catch_warnings():
+            # Python warns of forks of a process with threads. A worker uses none of them, and one thread itself.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._process.start()
+        other.close()
+
+    def send(self, *message: object) -> None:
+        """Send a request: `train` with places of members, or `snapshots`."""
+        with suppress(BrokenPipeError, ConnectionResetError):  # `receive` reports it
+            self.connection.send_bytes(_dumps(message))
+
+    def receive(self) -> _Message:
+        """Return the next message.
+
+        Raises:
+            DeviceError: If the process was killed.
+            Exception: The error that ended it.
+        """
+        try:
+            message = pickle.loads(self.connection.recv_bytes())  # noqa: S301
+        except (EOFError, ConnectionResetError):
+            self._process.join()
+            reason = _describe_exit(self._process.exitcode or 0)
+            raise DeviceError(f"a process of the training {reason}", hint=_MEMORY_HINT) from None
+        if isinstance(message, BaseException):
+            raise message
+        assert isinstance(message, _Message)
+        return message
+
+    def stop(self) -> None:
+        """End the process."""
+        self.connection.close()
+        self._process.kill()
+        self._process.join()
+
+
+def _describe_exit(code: int) -> str:
+    return f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+
+
+def _work(members: Sequence[Member], connection: Connection, inherited: Sequence[Connection]) -> None:
+    """Train blocks of members on request, in a worker process, until the other side closes the connection."""
+    for other in inherited:  # otherwise this process would keep them open
+        other.close()
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches all processes; the one that started this one handles it
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while True:
+            request, *numbers = pickle.loads(connection.recv_bytes())  # noqa: S301
+            if request == "snapshots":  # all have been sent
+                connection.send_bytes(_dumps(_Message("snapshots")))
+                continue
+            try:
+                _train_block(members, numbers, connection)
+            except (EOFError, BrokenPipeError, ConnectionResetError):
+                raise
+            except Exception as error:
+                error.add_note("".join(traceback.format_exception(error)))
+                connection.send_bytes(_dumps(error))
+
+
+def _train_block(members: Sequence[Member], numbers: Sequence[int], connection: Connection) -> None:
+    """Train members; send their events, and their states on request and at the end."""
+    built = {number: members[number] for number in numbers}
+    places = [number for number in numbers if place(built[number]).fits_worker]
+    group = LocalGroup([built[number] for number in places])
+
+    def send(kind: str, events: Events, snapshots: Sequence[Snapshot], rest: Sequence[int] = ()) -> None:
+        moved = [replace(snapshot, number=places[snapshot.number]) for snapshot in snapshots]
+        numbered = [(places[number], event) for number, event in events]
+        connection.send_bytes(_dumps(_Message(kind, numbered, moved, rest)))
+
+    for events in group:
+        if events:
+            send("events", events, [])
+        while connection.poll():
+            connection.recv_bytes()  # the only request during training
+            send("snapshots", *group.snapshots())
+    send("ended", *group.snapshots(), rest=[number for number in numbers if number not in places])
+
+
+class _Pickler(pickle.Pickler):
+    """Pickler of tensors as NumPy arrays, which takes a tenth of the time."""
+
+    def reducer_override(self, value: object) -> Any:
+        """See `pickle.Pickler.reducer_override`."""
+        return (torch.from_numpy, (value.numpy(),)) if isinstance(value, Tensor) else NotImplemented
+
+
+def _dumps(value: object) -> bytes:
+    buffer = BytesIO()
+    _Pickler(buffer, protocol=5).dump(value)
+    return buffer.getvalue()
+
+
+def open_group(members: Sequence[Member], *, is_together: bool = True) -> Group:
+    """Return the training of a group.
+
+    Args:
+        members: Members; a sequence may build each when it is read, and again when it is read again.
+        is_together: Whether to stack models and to use a process for each core; False trains one after the other, with
+            the same results.
+    """
+    if not is_together:
+        return LocalGroup(members, is_stacked=False)
+    processes = min(machine_cores(), len(members)) if _can_fork() else 1
+    if processes > 1 and place(members[0]).fits_worker:
+        return WorkerGroup(members, processes)
+    return LocalGroup(members)
+
+
+def _can_fork() -> bool:
+    """Return whether worker processes can be forked.
+
+    Only on Linux: macOS's libraries do not allow it, and Windows has no fork. With an accelerator, autograd refuses to
+    work in a fork.
+    """
+    return sys.platform == "linux" and not torch.accelerator.is_available()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from dlcli.api import StudyOutcome
     from dlcli.lecture.studies.results import StudyResults, VariantResults
-    from dlcli.lecture.studies.train import StudyListeners
+    from dlcli.lecture.studies.trainer import StudyListeners
     from dlcli.reporters.base import Progress
 
 
@@ -121,7 +121,7 @@ def study_command(
 @contextmanager
 def _open_listeners(progress: Progress, *, quiet: bool) -> Iterator[StudyListeners]:
     """Yield listeners that show the progress of a study and stop it cleanly at a signal."""
-    from dlcli.lecture.studies.train import StudyListeners
+    from dlcli.lecture.studies.trainer import StudyListeners
     from dlcli.reporters.series import choose_series_reporter
     from dlcli.signals import StopSignals
 

@@ -140,7 +140,7 @@ def _when(variant: VariantResults) -> str:
 
 
 def answer_seconds(results: StudyResults) -> list[str]:
-    """Return the time per epoch and the time to reach the level; fewer steps make an epoch faster."""
+    """Return the time per epoch and the time to reach the level, if measured; fewer steps make an epoch faster."""
     times = {
         variant.label: [training.seconds for training in variant.trainings if training.seconds]
         for variant in results.learned
@@ -162,7 +162,7 @@ def answer_seconds(results: StudyResults) -> list[str]:
 
 
 def answer_ends(results: StudyResults) -> list[str]:
-    """Return how many seeds diverged, and the time per epoch, for each variant."""
+    """Return how many seeds diverged and, if measured, the time per epoch, for each variant."""
     return [*answer_divergence(results), *answer_seconds(results)]
 
 

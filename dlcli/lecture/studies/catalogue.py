@@ -112,6 +112,7 @@ _BATCHES = Study(
     answer=answer_seconds,
     lrs=_LRS,
     panel="seconds",
+    compares_times=True,
 )
 
 _STARTS = Study(

@@ -32,6 +32,7 @@ def make_record(results: StudyResults) -> dict[str, Any]:
         "tuning_seed": results.tuning_seed,
         "seeds": results.seeds,
         "settings": results.settings,
+        "trained_together": results.is_together,
         "variants": [_record_variant(results, variant) for variant in results.variants],
     }
 

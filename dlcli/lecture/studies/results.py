@@ -38,12 +38,13 @@ class Training:
         seed: Seed of the validation split, the initial parameters and the order of examples.
         curve: Value that the study measures after each epoch; shorter if training diverged or stopped early.
         train_loss: Mean training loss of each epoch.
-        seconds: Cumulative time of training and validation at the end of each epoch.
+        seconds: Cumulative time of training and validation at the end of each epoch; empty if the model was trained
+            together with others.
         test: Metric on the test split after the last epoch; None if training diverged.
         diverged: Description of the divergence; None if the loss stayed finite.
         gradient_norms: Gradient norm of each layer's weights before the first step, on a fixed batch, first to last.
-        moved: ‖W − W₀‖ / ‖W₀‖ of each layer's weights W, first to last; None where W₀ is 0.
-        distinct_units: Number of units of each hidden layer with distinct final weights.
+        moved: ‖W − W₀‖ / ‖W₀‖ of each layer's weights W, first to last; None where W₀ is 0. Empty if training diverged.
+        distinct_units: Number of units of each hidden layer with distinct final weights; empty if training diverged.
         by_chance: Metric of the best constant prediction on val.
         n_val: Number of validation examples.
         n_test: Number of test examples.
@@ -102,9 +103,9 @@ class VariantResults:
 
     @property
     def seconds(self) -> Spread | None:
-        """Time of training and validation until the level is reached, over the seeds that reach it."""
+        """Time of training and validation until the level is reached, over the seeds that reach it, if measured."""
         pairs = zip(self.trainings, self.reached, strict=True)
-        return spread_of([training.seconds[epoch - 1] for training, epoch in pairs if epoch is not None])
+        return spread_of([run.seconds[epoch - 1] for run, epoch in pairs if epoch is not None and run.seconds])
 
     @property
     def end(self) -> Spread | None:
@@ -180,6 +181,7 @@ class StudyResults:
         seeds: Seeds of the comparison, with one training per variant and seed.
         settings: Overrides by the user for all variants.
         variants: Results of the variants, in the order of the study.
+        is_together: Whether the models were trained together, without times of their own.
     """
 
     study: Study
@@ -192,6 +194,7 @@ class StudyResults:
     seeds: tuple[int, ...]
     settings: tuple[str, ...]
     variants: tuple[VariantResults, ...]
+    is_together: bool = False
 
     @property
     def is_higher_better(self) -> bool:

@@ -16,7 +16,8 @@ from dlcli.errors import DataError, UsageError
 from dlcli.lecture.studies.plan import Plan, make_plan
 from dlcli.lecture.studies.record import make_record
 from dlcli.lecture.studies.results import StudyResults
-from dlcli.lecture.studies.train import PairedTraining, StudyListeners
+from dlcli.lecture.studies.train import PairedTraining
+from dlcli.lecture.studies.trainer import StudyListeners
 from dlcli.lecture.studies.vary import MAX_ADDED, choose_study, find_rate_beyond
 from dlcli.runs.files import read_json, write_atomic, write_json
 from dlcli.runs.manifest import describe_environment, describe_start

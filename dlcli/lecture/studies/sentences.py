@@ -163,6 +163,8 @@ def describe_procedure(results: StudyResults) -> list[str]:
         sentences += _edges(tuned)
     elif len({variant.lr for variant in results.learned}) == 1:
         sentences.append(f"All variants have the learning rate {results.learned[0].lr:g}, which was not tuned.")
+    order = "together, so there are no times of single ones" if results.is_together else "one after the other"
+    sentences.append(f"The models were trained {order}.")
     if n < FEW_SEEDS:
         sentences.append(f"With only {n} seeds, the standard deviations are rough estimates.")
     return sentences

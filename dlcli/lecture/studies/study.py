@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from dlcli.lecture.studies.results import StudyResults
 
 GAP = " · "  # between the values of two settings
+# Settings that are chosen by the time of training as well as by its result.
+_TIMED = (
+    "model.hidden_sizes",
+    "optimizer.name",
+    *(f"training.{key}" for key in ("batch_size", "device", "precision", "step", "threads")),
+)
 Curve: TypeAlias = Literal["val", "distance"]
 Panel: TypeAlias = Literal["seeds", "settings", "grid", "seconds", "gradients", "moved"]
 
@@ -70,6 +76,8 @@ class Study:
         kept: Settings that the study depends on and users must not override.
         grid: Values of the rows and columns of the panel `grid`; the variants are its cells, row by row.
         own: Label of the variant that is the user's config unchanged; "" if none is.
+        compares_times: Whether the study compares the times of its variants, which are then trained one after the
+            other: models that are trained together have no times of their own.
     """
 
     name: str
@@ -85,9 +93,15 @@ class Study:
     kept: tuple[str, ...] = ()
     grid: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     own: str = ""
+    compares_times: bool = False
 
     @property
     def varied(self) -> tuple[str, ...]:
         """Dotted names of the settings that differ between the variants."""
         settings = [setting for variant in self.variants for setting in variant.settings]
         return tuple(dict.fromkeys(setting.partition("=")[0] for setting in settings))
+
+
+def affects_time(key: str) -> bool:
+    """Return whether a setting, or one in a section, is chosen by the time of training as well as by its result."""
+    return any(f"{timed}.".startswith(f"{key}.") for timed in _TIMED)

@@ -2,93 +2,58 @@
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import torch
 
 from dlcli.config.render import flatten
-from dlcli.config.schema import Config, DataSection
-from dlcli.data.splits import Splits
-from dlcli.errors import DivergedError, Interrupted
-from dlcli.experiment import Experiment, build_experiment
-from dlcli.lecture.studies.measures import (
-    LinearSolution,
-    distinct_units,
-    gradient_norms,
-    relative_movement,
-    score_by_chance,
-    solve_least_squares,
-    weights_of,
-)
+from dlcli.config.schema import Config
 from dlcli.lecture.studies.plan import Plan
 from dlcli.lecture.studies.results import StudyResults, Training, VariantResults, first_epoch
 from dlcli.lecture.studies.sentences import format_number
 from dlcli.lecture.studies.study import Variant
-from dlcli.overview import describe_setup
-from dlcli.training.device import convert_memory_errors
-from dlcli.training.evaluation import evaluate_split
-from dlcli.training.events import EpochEnded
-from dlcli.training.fit import Fit
+from dlcli.lecture.studies.trainer import Job, StudyListeners, Trainer
 
 _MOST_LISTED = 6  # variants whose test metrics are in one line
-
-
-@dataclass(frozen=True)
-class StudyListeners:
-    """Callbacks of a running study.
-
-    Attributes:
-        advance: Called with the current activity, the number of completed epochs and the total number of epochs.
-        tell: Called with a one-line message after a learning rate is chosen or a seed is finished.
-        notify: Called with a one-line message before a download; None disables downloads.
-        should_stop: Called after each training event; a returned signal number ends the study.
-    """
-
-    advance: Callable[[str, int, int], None] = lambda activity, done, total: None
-    tell: Callable[[str], None] = lambda line: None
-    notify: Callable[[str], None] | None = None
-    should_stop: Callable[[], int | None] = lambda: None
 
 
 class PairedTraining:
     """Trainer for all variants and seeds of a plan.
 
     For a given seed, all variants share the splits, the initial parameters (where shapes agree) and the example order.
+    Models are trained together, except where the study needs them after each epoch, or compares their times.
 
     Args:
         plan: Plan of the study.
         listeners: Callbacks.
+        together: Whether models may be trained together, which changes no result.
     """
 
-    def __init__(self, plan: Plan, listeners: StudyListeners) -> None:
+    def __init__(self, plan: Plan, listeners: StudyListeners, *, together: bool = True) -> None:
         self._plan, self._listeners = plan, listeners
-        trained = sum(not variant.is_solved for variant in plan.study.variants)
-        self._total, self._done = trained * (len(plan.lrs) + len(plan.seeds)) * plan.epochs, 0
-        self._unit = ""
-        self._data: DataSection | None = None
-        self._setups: dict[str, tuple[str, ...]] = {}
-        self.device = torch.device("cpu")
+        self._trainer = Trainer(plan, listeners)
+        self._tries_together = together and plan.study.curve == "val"
+        self._is_together = self._tries_together and not plan.study.compares_times
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the trainings."""
+        return self._trainer.device
 
     def run(self) -> StudyResults:
         """Choose the learning rates, train every variant with every seed, and return the measurements."""
         plan = self._plan
-        tried = {
-            variant.label: self._try_lrs(variant)
-            for variant in plan.study.variants
-            if plan.lrs and not variant.is_solved
-        }
+        tried = self._try_lrs()
         configs = dict(plan.configs)
         for label, scores in tried.items():
             configs[label] = _with_lr(configs[label], plan.best_lr(scores))
-        by_seed = [self._train_seed(seed, configs) for seed in plan.seeds]
+        by_seed = self._train_seeds(configs)
         return StudyResults(
             study=plan.study,
             data=plan.data,
             metric=plan.metric,
-            unit=self._unit,
+            unit=self._trainer.unit,
             level=plan.level,
             epochs=plan.epochs,
             tuning_seed=plan.tuning_seed,
@@ -98,6 +63,7 @@ class PairedTraining:
                 self._collect(variant, configs[variant.label], tried.get(variant.label, {}), by_seed)
                 for variant in plan.study.variants
             ),
+            is_together=self._is_together,
         )
 
     def _collect(
@@ -112,7 +78,7 @@ class PairedTraining:
         return VariantResults(
             label=variant.label,
             config={key: value for key, value in flatten(config).items() if key not in ("seed", "name")},
-            setup=self._setups[variant.label],
+            setup=self._trainer.setups[variant.label],
             lr=None if variant.is_solved else config.optimizer.lr,
             tried=tried,
             trainings=trainings,
@@ -121,99 +87,49 @@ class PairedTraining:
             ),
         )
 
-    def _try_lrs(self, variant: Variant) -> dict[float, float | None]:
-        """Return the mean of a variant's curve by learning rate, with the tuning seed; None if training diverged."""
-        plan, splits = self._plan, None
-        scores: dict[float, float | None] = {}
-        for lr in plan.lrs:
-            config = _with_seed(_with_lr(plan.configs[variant.label], lr), plan.tuning_seed)
-            training, splits = self._train(variant, config, splits, f"{variant.label}, lr {lr:g}", tests=False)
-            scores[lr] = None if training.diverged else sum(training.curve) / len(training.curve)
-        choice = ", ".join(f"{lr:g}" for lr in scores)
-        self._listeners.tell(f"{variant.label}: lr {plan.best_lr(scores):g} is the best of {choice}")
-        return scores
-
-    def _train_seed(self, seed: int, configs: Mapping[str, Config]) -> dict[str, Training]:
-        """Train every variant with a seed, on the same splits."""
-        start, splits = time.perf_counter(), None
-        trainings: dict[str, Training] = {}
-        for variant in self._plan.study.variants:
-            config = _with_seed(configs[variant.label], seed)
-            trainings[variant.label], splits = self._train(variant, config, splits, f"{variant.label}, seed {seed}")
-        seconds = time.perf_counter() - start
-        self._listeners.tell(f"seed {seed}: test {self._plan.metric} {_list_scores(trainings)}; {seconds:.1f} s")
-        return trainings
-
-    def _train(
-        self, variant: Variant, config: Config, splits: Splits | None, activity: str, *, tests: bool = True
-    ) -> tuple[Training, Splits]:
-        """Train or solve a variant; return its measurements, and the splits for the next variant with the same seed."""
-        self._advance(activity, 0)
-        if splits is not None and config.data != self._data:
-            splits = None  # the study varies a setting of the data
-        self._data = config.data
-        experiment = build_experiment(config, notify=self._listeners.notify, splits=splits)
-        self._unit, self.device = experiment.splits.info.target_unit, experiment.device
-        self._setups[variant.label] = describe_setup(config, experiment.splits.info)
-        is_distance = self._plan.study.curve == "distance"
-        solution = solve_least_squares(experiment.splits.train) if is_distance else None
-        with convert_memory_errors(config):
-            if variant.is_solved:
-                assert solution is not None, "only the reference of distances is solved"
-                solution.write_to(experiment.model)
-                return self._follow(experiment, solution, None, tests=tests), experiment.splits
-            return self._follow(experiment, solution, activity, tests=tests), experiment.splits
-
-    def _follow(
-        self, experiment: Experiment, solution: LinearSolution | None, activity: str | None, *, tests: bool
-    ) -> Training:
-        """Train a model and record its curve; without an `activity`, measure it without training."""
-        model, splits = experiment.model, experiment.splits
-        norms, before = gradient_norms(model, experiment.task, splits), weights_of(model)
-        by_chance = score_by_chance(model, experiment.task, splits, self._plan.metric)
-        epochs: list[EpochEnded] = []
-        curve: list[float] = []
-        diverged: str | None = None
-        try:
-            for event in Fit(model, experiment.task, splits, experiment.config) if activity else ():
-                if isinstance(event, EpochEnded):
-                    epochs.append(event)
-                    curve.append(solution.distance_of(model) if solution else event.val[self._plan.metric])
-                    self._advance(activity or "", 1)
-                self._raise_if_stopped()
-        except DivergedError as error:
-            diverged = error.message
-        if activity:
-            self._advance(activity, self._plan.epochs - len(epochs))  # divergence or early stopping leaves epochs out
-        after = weights_of(model)
-        return Training(
-            seed=experiment.config.seed,
-            curve=tuple(curve),
-            train_loss=tuple(epoch.train_loss for epoch in epochs),
-            seconds=tuple(itertools.accumulate(epoch.epoch_seconds for epoch in epochs)),
-            test=self._measure(experiment) if tests and diverged is None else None,
-            diverged=diverged,
-            gradient_norms=norms,
-            moved=relative_movement(before, after),
-            distinct_units=distinct_units(after),
-            by_chance=by_chance,
-            n_val=len(splits.val),
-            n_test=len(splits.test),
+    def _try_lrs(self) -> dict[str, dict[float, float | None]]:
+        """Return the means of the curves by variant and learning rate, with the tuning seed; None after divergence."""
+        plan = self._plan
+        variants = [variant for variant in plan.study.variants if plan.lrs and not variant.is_solved]
+        jobs = (
+            Job(
+                variant,
+                _with_seed(_with_lr(plan.configs[variant.label], lr), plan.tuning_seed),
+                f"{variant.label}, lr {lr:g}",
+                tests=False,
+            )
+            for variant in variants
+            for lr in plan.lrs
         )
+        trainings = self._trainer.train(jobs, together=self._tries_together)
+        choice = ", ".join(f"{lr:g}" for lr in plan.lrs)
+        tried: dict[str, dict[float, float | None]] = {}
+        for variant in variants:
+            scores = {lr: _mean_of_curve(next(trainings)) for lr in plan.lrs}
+            self._listeners.tell(f"{variant.label}: lr {plan.best_lr(scores):g} is the best of {choice}")
+            tried[variant.label] = scores
+        return tried
 
-    def _measure(self, experiment: Experiment) -> float:
-        """Return the task's metric on the test split, which is used only once, after training."""
-        return experiment.task.metrics(evaluate_split(experiment.model, experiment.task, experiment.splits.test))[
-            self._plan.metric
-        ]
+    def _train_seeds(self, configs: Mapping[str, Config]) -> list[dict[str, Training]]:
+        """Return the trainings by variant, for each seed."""
+        variants = self._plan.study.variants
+        jobs = (
+            Job(variant, _with_seed(configs[variant.label], seed), f"{variant.label}, seed {seed}")
+            for seed in self._plan.seeds
+            for variant in variants
+        )
+        trainings = self._trainer.train(jobs, together=self._is_together)
+        by_seed = []
+        for seed in self._plan.seeds:
+            start = time.perf_counter()
+            by_seed.append({variant.label: next(trainings) for variant in variants})
+            seconds = "" if self._is_together else f"; {time.perf_counter() - start:.1f} s"
+            self._listeners.tell(f"seed {seed}: test {self._plan.metric} {_list_scores(by_seed[-1])}{seconds}")
+        return by_seed
 
-    def _advance(self, activity: str, epochs: int) -> None:
-        self._done += epochs
-        self._listeners.advance(activity, self._done, self._total)
 
-    def _raise_if_stopped(self) -> None:
-        if signum := self._listeners.should_stop():
-            raise Interrupted("interrupted: an unfinished study saves no results", signum=signum)
+def _mean_of_curve(training: Training) -> float | None:
+    return None if training.diverged else sum(training.curve) / len(training.curve)
 
 
 def _list_scores(trainings: Mapping[str, Training]) -> str:

@@ -17,7 +17,7 @@ from dlcli.lecture.studies.answers import answer_ends
 from dlcli.lecture.studies.catalogue import find_study
 from dlcli.lecture.studies.leaders import is_all_at_chance, leaders
 from dlcli.lecture.studies.results import StudyResults
-from dlcli.lecture.studies.study import GAP, BaseConfig, Panel, Study, Variant
+from dlcli.lecture.studies.study import GAP, BaseConfig, Panel, Study, Variant, affects_time
 from dlcli.text import join
 
 MAX_VARIANTS = 12  # more curves cannot be told apart in one figure
@@ -110,6 +110,7 @@ def vary_settings(vary: Sequence[str], config: Source, settings: Sequence[str] =
         panel=_choose_panel(values, variants),
         grid=_grid(values, variants),
         own=_find_own(loaded.config, variants, config, settings),
+        compares_times=any(map(affects_time, values)),
     )
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
 
 from dlcli.config.load import load_config
-from dlcli.data.splits import Splits
 from dlcli.errors import Interrupted
-from dlcli.lecture.studies import train as paired_training
+from dlcli.lecture.studies import trainer
+from dlcli.lecture.studies.answers import answer_seconds
 from dlcli.lecture.studies.plan import Plan
-from dlcli.lecture.studies.results import StudyResults
+from dlcli.lecture.studies.results import StudyResults, Training
+from dlcli.lecture.studies.sentences import write_method
 from dlcli.lecture.studies.study import BaseConfig, Study, Variant
-from dlcli.lecture.studies.train import PairedTraining, StudyListeners
-from dlcli.training import batches
+from dlcli.lecture.studies.train import PairedTraining
+from dlcli.lecture.studies.trainer import StudyListeners
+from dlcli.training.together.group import Group, Member, open_group
 
 SMALL = (
     "data.val_fraction=0.2",
@@ -38,31 +43,84 @@ def run(plan: Plan, **listeners: Callable[..., object]) -> StudyResults:
     return PairedTraining(plan, StudyListeners(**listeners)).run()  # type: ignore[arg-type]
 
 
-def test_variants_of_a_seed_share_splits_initial_parameters_and_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[int, torch.Tensor, Splits]] = []
-    orders: list[tuple[int, int]] = []
-    fit, draw = paired_training.Fit, batches.draw_order
+@pytest.fixture
+def groups(monkeypatch: pytest.MonkeyPatch) -> list[list[Member]]:
+    """Return the groups that are opened, each with copies of its models before training."""
+    opened: list[list[Member]] = []
 
-    def watch_fit(model: torch.nn.Module, task: object, splits: Splits, config: object) -> object:
-        seen.append((config.seed, torch.cat([p.detach().flatten() for p in model.parameters()]), splits))  # type: ignore[attr-defined]
-        return fit(model, task, splits, config)  # type: ignore[arg-type]
+    def watch(members: Sequence[Member]) -> Group:
+        opened.append([replace(member, model=deepcopy(member.model)) for member in members])
+        return open_group(members)
 
-    def watch_order(n: int, seed: int, epoch: int) -> torch.Tensor:
-        orders.append((seed, epoch))
-        return draw(n, seed, epoch)
+    monkeypatch.setattr(trainer, "open_group", watch)
+    return opened
 
-    monkeypatch.setattr(paired_training, "Fit", watch_fit)
-    monkeypatch.setattr(batches, "draw_order", watch_order)
+
+def test_variants_of_a_seed_share_splits_and_initial_parameters(groups: list[list[Member]]) -> None:
     run(make_plan(Variant("ce", ("loss.name=cross_entropy",)), Variant("se", ("loss.name=mse",))))
-    assert [seed for seed, _, _ in seen] == [1, 1, 2, 2]
-    for first, second in (seen[:2], seen[2:]):
-        assert torch.equal(first[1], second[1])
-        assert torch.equal(first[2].train.inputs, second[2].train.inputs)
-        assert torch.equal(first[2].val.targets, second[2].val.targets)
-    assert not torch.equal(seen[0][1], seen[2][1])
-    assert not torch.equal(seen[0][2].val.inputs, seen[2][2].val.inputs)
-    assert torch.equal(seen[0][2].test.targets, seen[2][2].test.targets)
-    assert orders == [(seed, epoch) for seed in (1, 2) for _ in "ab" for epoch in (1, 2)]
+    (members,) = groups
+    assert [member.config.seed for member in members] == [1, 1, 2, 2]
+    before = [torch.cat([p.detach().flatten() for p in member.model.parameters()]) for member in members]
+    for a, b in ((0, 1), (2, 3)):
+        assert torch.equal(before[a], before[b])
+        assert members[a].splits.train.stored is members[b].splits.train.stored
+        assert members[a].splits.val.targets is members[b].splits.val.targets
+    assert not torch.equal(before[0], before[2])
+    assert not torch.equal(members[0].splits.val.inputs, members[2].splits.val.inputs)
+    assert torch.equal(members[0].splits.test.targets, members[2].splits.test.targets)
+
+
+LINEAR = ("model.activation=identity", "model.hidden_sizes=[8, 8]")
+MIXED = (  # one diverges, one stops early, one has its own splits
+    Variant("tame", LINEAR),
+    Variant("wild", (*LINEAR, "optimizer.lr=1e6")),
+    Variant("patient", ("early_stopping={patience: 1}", "optimizer.lr=30")),
+    Variant("dropout", ("model.dropout=0.3", "data.normalize=unit")),
+)
+
+
+def without_times(results: StudyResults) -> list[Training]:
+    return [replace(training, seconds=()) for variant in results.variants for training in variant.trainings]
+
+
+def test_trainings_together_give_the_same_bits_as_one_by_one_in_groups_of_any_size(
+    groups: list[list[Member]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_plan(*(replace(variant, settings=(*variant.settings, "training.epochs=4")) for variant in MIXED))
+    alone = PairedTraining(plan, StudyListeners(), together=False).run()
+    assert groups == []
+    assert [variant.diverged for variant in alone.variants] == [0, 2, 0, 0]
+    assert alone.stopped_early
+    assert without_times(run(plan)) == without_times(alone)
+    assert [len(members) for members in groups] == [8]
+    monkeypatch.setattr(trainer, "_MOST_BYTES", 1)
+    assert without_times(run(plan)) == without_times(alone)
+    assert [len(members) for members in groups] == [8, *[1] * 8]
+
+
+def test_a_group_takes_more_seeds_only_if_their_data_fits(
+    groups: list[list[Member]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "_COPIES", 0)
+    monkeypatch.setattr(trainer, "_MOST_BYTES", 10**6)  # the images of one seed take 460 kB
+    run(make_plan(Variant("ce", ("loss.name=cross_entropy",)), Variant("se", ("loss.name=mse",)), seeds=(1, 2, 3)))
+    assert [[member.config.seed for member in members] for members in groups] == [[1, 1, 2, 2], [3, 3]]
+
+
+def test_only_studies_that_compare_times_have_times_and_train_one_by_one(groups: list[list[Member]]) -> None:
+    variants = Variant("8", ("training.batch_size=64",)), Variant("32", ("training.batch_size=256",))
+    plan = make_plan(*variants, lrs=(0.1, 0.2))
+    timed = replace(plan, study=replace(plan.study, compares_times=True, answer=answer_seconds))
+    results = run(timed)
+    assert [len(members) for members in groups] == [4], "the learning rates are tried together"
+    assert all(len(run.seconds) == len(run.curve) for variant in results.variants for run in variant.trainings)
+    assert "one after the other" in write_method(results)
+    untimed = run(replace(plan, study=replace(plan.study, answer=answer_seconds)))
+    assert [len(members) for members in groups] == [4, 4, 4]
+    assert without_times(untimed) == without_times(results)
+    assert all(variant.seconds is None for variant in untimed.variants)
+    assert answer_seconds(untimed) == []
+    assert "together, so there are no times" in write_method(untimed)
 
 
 def test_equal_variants_have_equal_results_that_match_a_run_of_the_same_config() -> None:
@@ -78,7 +136,7 @@ def test_equal_variants_have_equal_results_that_match_a_run_of_the_same_config()
     assert last.test == pytest.approx(
         evaluated.metrics["accuracy"], abs=0.004
     )  # one example of 359, since thread counts may differ
-    assert len(last.curve) == len(last.seconds) == 2
+    assert len(last.curve) == 2
 
 
 def test_learning_rates_are_tuned_per_variant_with_a_separate_seed() -> None:
@@ -96,11 +154,10 @@ def test_learning_rates_are_tuned_per_variant_with_a_separate_seed() -> None:
 
 
 def test_diverging_learning_rates_are_not_chosen_and_divergence_is_reported() -> None:
-    linear = ("model.activation=identity", "model.hidden_sizes=[8, 8]")
-    plan = make_plan(Variant("linear", linear), lrs=(1e6, 0.01))
+    plan = make_plan(Variant("linear", LINEAR), lrs=(1e6, 0.01))
     (chosen,) = run(plan).variants
     assert (chosen.tried[1e6], chosen.lr) == (None, 0.01)
-    wild = make_plan(Variant("tame", linear), Variant("wild", (*linear, "optimizer.lr=1e6")))
+    wild = make_plan(*MIXED[:2])
     results = run(wild)
     tame, diverged = results.variants
     assert (tame.diverged, diverged.diverged) == (0, 2)
@@ -112,11 +169,12 @@ def test_diverging_learning_rates_are_not_chosen_and_divergence_is_reported() ->
 
 def test_progress_reaches_its_total_and_a_signal_stops_the_study() -> None:
     progress: list[tuple[int, int]] = []
-    linear = ("model.activation=identity", "model.hidden_sizes=[8, 8]")
-    plan = make_plan(Variant("tame", linear), Variant("wild", (*linear, "optimizer.lr=1e6")), lrs=(0.01,))
+    plan = make_plan(*MIXED[:2], lrs=(0.01,))
     run(plan, advance=lambda activity, done, total: progress.append((done, total)))
     assert progress[-1] == (12, 12)
     assert [done for done, _ in progress] == sorted(done for done, _ in progress)
-    with pytest.raises(Interrupted) as caught:
-        run(plan, should_stop=lambda: 2)
-    assert caught.value.exit_code == 130
+    for polls in (0, 6):  # while the models are built, and while they are trained
+        polled = itertools.count()
+        with pytest.raises(Interrupted) as caught:
+            run(plan, should_stop=lambda: 2 if next(polled) >= polls else None)  # noqa: B023
+        assert caught.value.exit_code == 130

@@ -181,7 +181,7 @@ class StudyResults:
         seeds: Seeds of the comparison, with one training per variant and seed.
         settings: Overrides by the user for all variants.
         variants: Results of the variants, in the order of the study.
-        is_together: Whether the models were trained together, without times of their own.
+        is_together: Whether the models were trained together, without separate times.
     """
 
     study: Study

@@ -77,7 +77,7 @@ class Study:
         grid: Values of the rows and columns of the panel `grid`; the variants are its cells, row by row.
         own: Label of the variant that is the user's config unchanged; "" if none is.
         compares_times: Whether the study compares the times of its variants, which are then trained one after the
-            other: models that are trained together have no times of their own.
+            other: models that are trained together have no separate times.
     """
 
     name: str

@@ -92,7 +92,7 @@ class Trainer:
 
         Args:
             jobs: What to train.
-            together: Whether to train several at once. That changes no result, but they have no times of their own,
+            together: Whether to train several at once. That changes no result, but they have no separate times,
                 and the curve must be that of the validation metric: the models can be measured only after the end.
         """
         if not together:
@@ -142,7 +142,8 @@ class Trainer:
                     self._advance(activity, self._plan.epochs - recording.epochs)
                 self._raise_if_stopped()
             for snapshot in group.snapshots():  # a worker process leaves the models of this process as they were
-                if snapshot.state is not None:
+                if jobs[snapshot.number][1].diverged is None:
+                    assert snapshot.state is not None, "only divergence leaves no state"
                     experiments[snapshot.number].model.load_state_dict(dict(snapshot.state.parameters))
             return [recording.finish(tests=job.tests, has_times=False) for job, recording in jobs]
 

@@ -45,12 +45,15 @@ def run(plan: Plan, **listeners: Callable[..., object]) -> StudyResults:
 
 @pytest.fixture
 def groups(monkeypatch: pytest.MonkeyPatch) -> list[list[Member]]:
-    """Return the groups that are opened, each with copies of its models before training."""
+    """Return the groups that are opened, with their models before training.
+
+    They train copies, as worker processes do: the study's models stay as they were.
+    """
     opened: list[list[Member]] = []
 
     def watch(members: Sequence[Member]) -> Group:
         opened.append([replace(member, model=deepcopy(member.model)) for member in members])
-        return open_group(members)
+        return open_group([replace(member, model=deepcopy(member.model)) for member in members])
 
     monkeypatch.setattr(trainer, "open_group", watch)
     return opened

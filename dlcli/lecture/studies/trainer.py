@@ -22,7 +22,8 @@ from dlcli.overview import describe_setup
 from dlcli.training.device import convert_memory_errors
 from dlcli.training.events import EpochEnded
 from dlcli.training.fit import Fit
-from dlcli.training.together.group import Diverged, Member, open_group
+from dlcli.training.together.members import Diverged, Events, Member
+from dlcli.training.together.workers import open_group
 
 # The most of data, and of models, to train together: 9 seeds of Fashion-MNIST, one seed of a larger table.
 _MOST_BYTES = 2**29
@@ -132,20 +133,26 @@ class Trainer:
         members = [Member(item.model, item.task, item.splits, item.config) for item in experiments]
         activity = count(len(members), "training")
         with convert_memory_errors(experiments[0].config), open_group(members) as group:
-            for number, event in group:
-                recording = jobs[number][1]
-                if isinstance(event, EpochEnded):
-                    recording.add(event, event.val[self._plan.metric])
-                    self._advance(activity, 1)
-                else:
-                    recording.diverged = event.message if isinstance(event, Diverged) else None
-                    self._advance(activity, self._plan.epochs - recording.epochs)
+            for events in group:
+                self._handle(events, jobs, activity)
                 self._raise_if_stopped()
-            for snapshot in group.snapshots():  # a worker process leaves the models of this process as they were
+            events, snapshots = group.snapshots()
+            self._handle(events, jobs, activity)
+            for snapshot in snapshots:  # a worker process leaves the models of this process as they were
                 if jobs[snapshot.number][1].diverged is None:
                     assert snapshot.state is not None, "only divergence leaves no state"
                     experiments[snapshot.number].model.load_state_dict(dict(snapshot.state.parameters))
             return [recording.finish(tests=job.tests, has_times=False) for job, recording in jobs]
+
+    def _handle(self, events: Events, jobs: Sequence[tuple[Job, Recording]], activity: str) -> None:
+        for number, event in events:
+            recording = jobs[number][1]
+            if isinstance(event, EpochEnded):
+                recording.add(event, event.val[self._plan.metric])
+                self._advance(activity, 1)
+            else:
+                recording.diverged = event.message if isinstance(event, Diverged) else None
+                self._advance(activity, self._plan.epochs - recording.epochs)
 
     def _train_alone(self, job: Job) -> Training:
         """Train or solve a variant; the model is measured after each epoch if the study needs it."""

@@ -20,7 +20,8 @@ from dlcli.lecture.studies.sentences import write_method
 from dlcli.lecture.studies.study import BaseConfig, Study, Variant
 from dlcli.lecture.studies.train import PairedTraining
 from dlcli.lecture.studies.trainer import StudyListeners
-from dlcli.training.together.group import Group, Member, open_group
+from dlcli.training.together.members import Group, Member
+from dlcli.training.together.workers import open_group
 
 SMALL = (
     "data.val_fraction=0.2",

@@ -14,6 +14,7 @@ from dlcli.training.fast.stack import Stack
 from dlcli.training.fast.step import ManualStep
 from dlcli.training.fit import Chunk, Fit, Sums
 from dlcli.training.isolation import isolated
+from dlcli.training.state import TrainingState
 from dlcli.training.together.members import BestModel, Diverged, Events, Member, MemberEvent, Snapshot
 from dlcli.training.together.plan import Kind, place, shared_optimizer, stack_size
 
@@ -183,7 +184,11 @@ class _Training:
     def snapshot(self) -> Snapshot:
         """Return the current state."""
         best, self._best, self.has_changed = self._best, None, False
-        return Snapshot(self.number, None if self._is_diverged else self.fit.state(), best)
+        return Snapshot(self.number, None if self._is_diverged else self._state(), best)
+
+    def _state(self) -> TrainingState:
+        given = self.member.state
+        return given if given and given.position == self.fit.position else self.fit.state()  # it was complete
 
 
 def _build_stack(trainings: Sequence[_Training]) -> Stack:

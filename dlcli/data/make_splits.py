@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from dlcli.config.schema import DataSection
@@ -19,11 +21,10 @@ def make_splits(raw: RawData, config: DataSection, seed: int, inherited: Preproc
     Raises:
         DataError: If the data has too few examples for the splits, or a value that is not finite.
     """
-    _check_finite(raw)
+    raw = raw if raw.is_prepared else prepare(raw, config)
     info, train, test, val, notes = raw.info, raw.train, raw.test, raw.val, raw.notes
     del raw  # saves one copy of the examples if the caller keeps no reference either
-    if test is None:
-        train, test = _split_off(train, config.fraction_for_test(), _TEST_SEED, "test")
+    assert test is not None, "it is prepared"
     if val is None and config.val_fraction:
         train, val = _split_off(train, config.val_fraction, seed, "validation")
     elif val is None:
@@ -43,6 +44,19 @@ def make_splits(raw: RawData, config: DataSection, seed: int, inherited: Preproc
     applied = target_scaling if info.task == "regression" else None
     train, val, test = (split.scaled_by(input_scaling, applied) for split in (train, val, test))
     return Splits(info, train, val, test, input_scaling, target_scaling, notes)
+
+
+def prepare(raw: RawData, config: DataSection) -> RawData:
+    """Check the values of data and split off the test examples, where it has no test split.
+
+    Raises:
+        DataError: If the data has too few examples for the split, or a value that is not finite.
+    """
+    _check_finite(raw)
+    train, test = raw.train, raw.test
+    if test is None:
+        train, test = _split_off(train, config.fraction_for_test(), _TEST_SEED, "test")
+    return replace(raw, train=train, test=test, is_prepared=True)
 
 
 def _check_finite(raw: RawData) -> None:

@@ -144,6 +144,7 @@ class RawData:
         test: Given test split; None if it must be drawn.
         val: Given validation split; None if it must be drawn.
         notes: Messages for the user about the data, one line each.
+        is_prepared: Whether the values are checked and the test split is drawn, which is the same for every seed.
     """
 
     info: DataInfo
@@ -151,6 +152,7 @@ class RawData:
     test: Split | None = None
     val: Split | None = None
     notes: tuple[str, ...] = ()
+    is_prepared: bool = False
 
 
 @dataclass(frozen=True)

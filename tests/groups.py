@@ -59,6 +59,7 @@ def make_group(
 
 
 def _metrics(task: str, z: float) -> dict[str, Any]:
+    z = float(z)
     if task == "regression":
         rmse = 55 - 1.5 * z
         return {"loss": rmse**2 / 6000, "mse": rmse**2, "rmse": rmse, "mae": 0.8 * rmse, "r2": 1 - rmse**2 / 6000}

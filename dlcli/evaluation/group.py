@@ -82,8 +82,10 @@ def measure_group(group: GroupRun) -> GroupStatistics:
 
 def _values_by_metric(group: GroupRun) -> dict[str, dict[int, float | None]]:
     """Return the values of each metric that some seed has, by `split/metric`, the headline first."""
-    task = group.config.task
-    names = sorted(METRICS[task], key=lambda name: name != HEADLINE[task])
+    headline, monitored = HEADLINE[group.config.task], _monitored(group)
+    is_hidden = is_f1_redundant(class_counts(group)) and monitored != "macro_f1"
+    names = [name for name in METRICS[group.config.task] if not (is_hidden and name == "macro_f1")]
+    names.sort(key=lambda name: name != headline)
     metrics = [f"{split}/{name}" for split in ("test", "val", "train") for name in names]
     values = {metric: seed_values(group, metric) for metric in metrics}
     return {metric: row for metric, row in values.items() if any(value is not None for value in row.values())}
@@ -181,7 +183,7 @@ def compare_groups(groups: Sequence[GroupRun], metric: str | None = None) -> Gro
     """
     first, second = _check_groups(groups)
     tables = [_values_by_metric(group) for group in (first, second)]
-    shared = [name for name in tables[0] if name in tables[1] and (name == metric or not _is_redundant(name, groups))]
+    shared = [name for name in tables[0] if name in tables[1]]
     metric, why = (metric, "chosen with --metric") if metric else _choose_metric(first, second, shared)
     if metric not in shared:
         hint = f"both have {', '.join(shared)}" if shared else "train both until an epoch has ended"
@@ -199,10 +201,6 @@ def compare_groups(groups: Sequence[GroupRun], metric: str | None = None) -> Gro
         statement=describe_comparison(paired, *labels),
         metrics={name: _compare_metric(*(table[name] for table in tables)) for name in _move_first(metric, shared)},
     )
-
-
-def _is_redundant(metric: str, groups: Sequence[GroupRun]) -> bool:
-    return metric.endswith("/macro_f1") and all(is_f1_redundant(class_counts(group)) for group in groups)
 
 
 def _move_first(name: str, names: Sequence[str]) -> list[str]:
@@ -233,10 +231,15 @@ def _check_groups(groups: Sequence[GroupRun]) -> tuple[GroupRun, GroupRun]:
     return first, second
 
 
+def _monitored(group: GroupRun) -> str:
+    """Return the name of the monitored metric, without its split."""
+    return group.config.checkpoint.monitor.rpartition("/")[2]
+
+
 def _choose_metric(first: GroupRun, second: GroupRun, shared: Sequence[str]) -> tuple[str, str]:
     """Return the metric that decides, and the reason."""
-    name, why = first.config.checkpoint.monitor.rpartition("/")[2], "the monitored metric"
-    if second.config.checkpoint.monitor.rpartition("/")[2] != name:
+    name, why = _monitored(first), "the monitored metric"
+    if _monitored(second) != name:
         name, why = HEADLINE[first.config.task], "the groups monitor different metrics"
     elif name == "loss" and first.config.loss != second.config.loss:
         name, why = HEADLINE[first.config.task], "the groups have different losses"

@@ -12,7 +12,7 @@ import torch
 from dlcli.config.load import LoadedConfig
 from dlcli.config.schema import Config, InitFromRun
 from dlcli.errors import DataError, UsageError
-from dlcli.runs.checkpoint import Checkpoint, DamagedError
+from dlcli.runs.checkpoint import Checkpoint
 from dlcli.runs.files import to_json, write_json
 from dlcli.runs.folder import RunFolder
 from dlcli.runs.identity import (
@@ -29,6 +29,7 @@ from dlcli.runs.manifest import describe_environment, describe_start
 from dlcli.runs.resolved import record_limits
 from dlcli.runs.run_checkpoint import Which, find_best, load_run_checkpoint
 from dlcli.runs.summary import summarize
+from dlcli.runs.tensor_file import DamagedError
 
 
 @dataclass(frozen=True)

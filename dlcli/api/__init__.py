@@ -17,8 +17,10 @@ from dlcli.api.arguments import checked
 from dlcli.config import load as config_files
 
 if TYPE_CHECKING:
+    from dlcli.api.group_training import plan_seeds, resume_seeds, train_seeds
     from dlcli.api.loaded import LoadedModel, load, predict_input
     from dlcli.api.opened import OpenRun, open_run
+    from dlcli.api.run_group import SeedsResult
     from dlcli.api.run_training import TrainResult
     from dlcli.api.training import plan, resume, train
     from dlcli.bench.bench import bench
@@ -48,6 +50,7 @@ __all__ = [
     "OpenRun",
     "PredictResult",
     "ReportResult",
+    "SeedsResult",
     "StudyOutcome",
     "TrainResult",
     "VerifyResult",
@@ -67,12 +70,15 @@ __all__ = [
     "load_config",
     "open_run",
     "plan",
+    "plan_seeds",
     "predict",
     "predict_input",
     "report",
     "resume",
+    "resume_seeds",
     "study",
     "train",
+    "train_seeds",
     "verify",
 ]
 
@@ -81,6 +87,8 @@ load_config = checked(config_files.load_config)  # needs no isolation, since it 
 _MODULES = {
     "api.loaded": ("LoadedModel", "load", "predict_input"),
     "api.opened": ("OpenRun", "open_run"),
+    "api.group_training": ("plan_seeds", "resume_seeds", "train_seeds"),
+    "api.run_group": ("SeedsResult",),
     "api.run_training": ("TrainResult",),
     "api.training": ("plan", "resume", "train"),
     "bench.bench": ("bench",),

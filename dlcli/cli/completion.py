@@ -19,10 +19,10 @@ def complete_config(incomplete: str) -> list[str]:
 
 def complete_run(incomplete: str) -> list[str]:
     """Return the names of configs with runs, and the runs of a config whose name ends with a slash."""
-    from dlcli.runs.folder import list_runs, own_run_names, runs_root
+    from dlcli.runs.folder import list_groups, list_runs, own_run_names, runs_root
 
     try:
-        root, folders, own = runs_root(), list_runs(), own_run_names()
+        root, folders, own = runs_root(), [*list_groups(), *list_runs()], own_run_names()
     except (DlcliError, OSError):
         return []
     runs = [str(folder.path.relative_to(root)) for folder in reversed(folders)]

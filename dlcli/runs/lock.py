@@ -16,6 +16,7 @@ from dlcli.runs.files import open_regular, read_json, write_json
 
 LOCK, OWNER = ".lock", ".owner.json"
 _OWNER_SECONDS = 2.0  # a process writes its owner file shortly after it gets the lock
+_held: set[int] = set()  # descriptors of the locks of this process
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)
 
 
@@ -63,11 +64,24 @@ def _locked(path: Path) -> Iterator[None]:
     import fcntl
 
     descriptor = open_regular(path, os.O_RDWR | os.O_CREAT)
+    _held.add(descriptor)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
-        os.close(descriptor)
+        if descriptor in _held:  # not in a forked process
+            _held.remove(descriptor)
+            os.close(descriptor)
+
+
+def _close_in_child() -> None:
+    """Close the locks in a forked process: it must not keep them when its parent ends."""
+    while _held:
+        os.close(_held.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_in_child)
 
 
 def _cannot_lock(folder: Path, error: OSError) -> DataError:

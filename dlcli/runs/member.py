@@ -1,0 +1,186 @@
+"""Members of a group as runs: each seed is unpacked into a run folder when it is first used."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from dlcli.config.load import LoadedConfig, load_config
+from dlcli.errors import DataError, DlcliError, UsageError
+from dlcli.runs.checkpoint import Checkpoint, check_content, save_checkpoint
+from dlcli.runs.checkpoint_maker import CheckpointMaker
+from dlcli.runs.files import read_file, sync_folder, write_atomic, write_json
+from dlcli.runs.folder import GroupFolder, RunFolder
+from dlcli.runs.group_checkpoint import MemberState
+from dlcli.runs.group_log import read_log, split_by_seed
+from dlcli.runs.group_resume import find_status, load_group_of
+from dlcli.runs.log import CSV, JSONL, Row, csv_text, log_digest, parse_rows
+from dlcli.runs.resolved import write_resolved_member
+from dlcli.runs.summary import summarize
+from dlcli.runs.tensor_file import DamagedError, read_digest
+
+
+def unpack_member(group: GroupFolder, seed: int) -> RunFolder:
+    """Return a seed of a group as a run folder inside the group, which is written if it is missing or out of date.
+
+    Its checkpoints and logs are those of `dlcli train --seed SEED`, apart from times. Another process that reads the
+    folder, or writes it at the same time, always finds a complete one.
+
+    Raises:
+        UsageError: If the group does not have the seed.
+        DataError: If the group has no checkpoint yet, its files cannot be used, or its folder cannot be written to.
+    """
+    seeds = group.read_seeds()
+    if seed not in seeds:
+        message = f"{group.path} has no seed {seed}: its seeds are {seeds[0]} to {seeds[-1]}"
+        raise UsageError(message, hint=f"name one of them, such as {group.path / str(seeds[0])}")
+    member, state = RunFolder(group.path / str(seed)), _state_of(group)
+    if _is_unpacked(member, state):
+        return member
+    try:
+        temporary = Path(mkdtemp(prefix=f".{seed}-", suffix=".unpacked", dir=group.path))
+        try:
+            _write_member(group, RunFolder(temporary), seed, state)
+            _publish(temporary, member, state)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        hint = "seeds are unpacked into the folder of their group; fix the permissions, or copy the group elsewhere"
+        raise DataError(f"cannot write to {group.path}: {error.strerror or error}", hint=hint) from error
+    return member
+
+
+def _state_of(group: GroupFolder) -> str:
+    """Return a digest that changes with the checkpoint or the summary of a group."""
+    checkpoint = read_digest(group.checkpoint("last")) or read_digest(group.checkpoint("previous")) or ""
+    summary = read_file(group.summary) if group.summary.exists() else b""
+    return hashlib.sha256(checkpoint.encode() + summary).hexdigest()
+
+
+def _is_unpacked(member: RunFolder, state: str) -> bool:
+    with contextlib.suppress(DlcliError):
+        return bool(member.read_manifest().get("group", {}).get("state") == state)
+    return False
+
+
+def _publish(temporary: Path, member: RunFolder, state: str) -> None:
+    """Rename a complete folder to that of the member; one that another process has published stays."""
+    os.chmod(temporary, 0o777 & ~_umask())
+    try:
+        os.rename(temporary, member.path)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        if _is_unpacked(member, state):
+            return
+        outdated = Path(mkdtemp(prefix=f".{member.path.name}-", suffix=".unpacked", dir=member.path.parent))
+        os.rename(member.path, outdated)
+        shutil.rmtree(outdated, ignore_errors=True)
+        _publish(temporary, member, state)
+    sync_folder(member.path.parent)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _write_member(group: GroupFolder, member: RunFolder, seed: int, state: str) -> None:
+    """Write the files of a run from those of its group."""
+    resolved = load_config(group.resolved)
+    checkpoint = load_group_of(group, "last" if group.checkpoint("last").exists() else "previous", resolved.config)
+    saved = next(each for each in checkpoint.members if each.seed == seed)
+    logs = {
+        name: split_by_seed(read_log(group.path / name, end), [seed])[seed] for name, end in checkpoint.logs.items()
+    }
+    rows = parse_rows(logs[JSONL])
+    member.checkpoint("last").parent.mkdir()
+    best_sha256 = _write_checkpoints(group, member, saved, rows, resolved)
+    for name, lines in logs.items():
+        write_atomic(member.path / name, b"".join(line + b"\n" for line in lines))
+    write_atomic(member.path / CSV, csv_text(rows, heading=True).encode() if rows else b"")
+    for source, copy in (
+        (group.config, member.config),
+        (group.data, member.data),
+        (group.checkpoint("parent"), member.checkpoint("parent")),
+    ):
+        if source.exists():
+            _link_or_copy(source, copy)
+    write_resolved_member(group, resolved, member, seed)
+    write_json(member.manifest, _manifest(group, saved, state))
+    status = find_status(saved, resolved.config)
+    status = group.status if status == "unfinished" else status
+    if status != "unfinished":
+        record = summarize(
+            rows, saved.best.position.epochs if saved.best else 0, resolved.config.checkpoint.monitor, best_sha256
+        )
+        more = {"error": saved.error} if saved.error else {}
+        test = _test_metrics(group, seed)
+        seconds = sum(row["epoch_seconds"] for row in rows)
+        write_json(member.summary, {"status": status, **record, "seconds": seconds, **more, **test})
+
+
+def _write_checkpoints(
+    group: GroupFolder, member: RunFolder, saved: MemberState, rows: list[Row], resolved: LoadedConfig
+) -> str | None:
+    """Write the checkpoints of a member that it has; return the SHA-256 of `best`.
+
+    Raises:
+        DamagedError: If their content is not valid.
+    """
+    config = resolved.config.model_copy(update={"seed": saved.seed})
+    make = CheckpointMaker(config, saved.info, saved.input_scaling, saved.target_scaling, saved.arithmetic)
+    try:
+        best_sha256 = None
+        if saved.best is not None:
+            best = make.best(saved.best.parameters, saved.best.position, rows[saved.best.position.epochs - 1])
+            best_sha256 = _save_checked(member.checkpoint("best"), best)
+        if saved.state is not None:
+            done = rows[: saved.state.position.epochs]
+            last = make.last(saved.state, done[-1], best_sha256, log_digest(done))
+            _save_checked(member.checkpoint("last"), last)
+    except (ValueError, IndexError) as error:
+        message = f"cannot use the checkpoint of {group.path}: seed {saved.seed} is not valid ({error})"
+        raise DamagedError(message, hint="restore the files of the group, or train again") from error
+    return best_sha256
+
+
+def _save_checked(path: Path, checkpoint: Checkpoint) -> str:
+    check_content(checkpoint)
+    return save_checkpoint(path, checkpoint)
+
+
+def _manifest(group: GroupFolder, saved: MemberState, state: str) -> dict[str, Any]:
+    """Return the manifest of a member: that of its group, with its seed and a note of the group."""
+    record = group.read_manifest()
+    counts = record.pop("class_counts_of", {})
+    del record["seeds"]
+    return record | {
+        "seed": saved.seed,
+        "class_counts": counts.get(str(saved.seed), record.get("class_counts")),
+        "threads": saved.arithmetic.threads,
+        "arithmetic": vars(saved.arithmetic),
+        "group": {"run": str(group.path), "state": state},
+    }
+
+
+def _test_metrics(group: GroupFolder, seed: int) -> dict[str, Any]:
+    records: list[Mapping[str, Any]] = group.read_summary().get("seeds", [])
+    test = next((record.get("test") for record in records if record.get("seed") == seed), None)
+    return {"test": test} if test else {}
+
+
+def _link_or_copy(source: Path, copy: Path) -> None:
+    """Let a file appear in a second place, without a copy of its content where the file system can."""
+    try:
+        os.link(source.resolve(), copy)
+    except OSError:
+        write_atomic(copy, read_file(source))

@@ -182,7 +182,7 @@ def _build(stacks: Tensors, header: _Header) -> GroupCheckpoint:
     tensors: list[dict[str, Tensor]] = [{} for _ in header.members]
     for key, stack in header.stacks.items():
         for number, tensor in zip(stack.members, stacks[key].unbind(), strict=True):
-            tensors[number][stack.name] = tensor
+            tensors[number][stack.name] = tensor.clone()  # torch reads generator states at the start of their storage
     return GroupCheckpoint(
         members=[_member(header, each, own) for each, own in zip(header.members, tensors, strict=True)],
         settings=header.settings,

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from dlcli.lecture.studies.run import StudyOutcome, study
     from dlcli.plots.comparison import compare_figure
     from dlcli.plots.draw import DrawResult, draw, list_pictures
+    from dlcli.plots.group import compare_seeds_figure
     from dlcli.report.compare import compare_page
+    from dlcli.report.group import compare_seeds_page, report_seeds
     from dlcli.report.page import ReportResult, report
     from dlcli.verification.verify import VerifyResult, verify
 
@@ -58,6 +60,8 @@ __all__ = [
     "build_experiment",
     "compare_figure",
     "compare_page",
+    "compare_seeds_figure",
+    "compare_seeds_page",
     "diagnose",
     "draw",
     "evaluate",
@@ -74,6 +78,7 @@ __all__ = [
     "predict",
     "predict_input",
     "report",
+    "report_seeds",
     "resume",
     "resume_seeds",
     "study",
@@ -102,7 +107,9 @@ _MODULES = {
     "lecture.studies.run": ("StudyOutcome", "study"),
     "plots.draw": ("DrawResult", "draw", "list_pictures"),
     "plots.comparison": ("compare_figure",),
+    "plots.group": ("compare_seeds_figure",),
     "report.compare": ("compare_page",),
+    "report.group": ("compare_seeds_page", "report_seeds"),
     "report.page": ("ReportResult", "report"),
     "verification.verify": ("VerifyResult", "verify"),
 }

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from dlcli.api.run_training import should_draw
 from dlcli.config.paths import as_argument
 from dlcli.errors import DivergedError, Interrupted
 from dlcli.evaluation.evaluate import evaluate_model
@@ -85,6 +86,10 @@ def train_group_in(
         states = recorder.states
     if evaluate_test:
         evaluate_members(folder, experiments, states)
+    if should_draw(folder, config):
+        from dlcli.report.group import report_after_training  # imports matplotlib, which is slow
+
+        report_after_training(folder, listeners.note)
     recovered = tuple(point.notes) if point else ()
     return replace(group_result(folder), epochs_trained=progress.epochs - before, recovered=recovered)
 

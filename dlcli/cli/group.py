@@ -1,20 +1,60 @@
-"""Text about a group of seeds and about the comparison of two groups."""
+"""Text and JSON about a group of seeds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
-from dlcli.cli.output import make_table, paragraph
+from dlcli.cli.output import choose_run, make_table, paragraph
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from dlcli.evaluation.group import GroupComparison, GroupStatistics
+    from dlcli.evaluation.group import GroupStatistics
     from dlcli.evaluation.seeds import Spread
+    from dlcli.runs.folder import GroupFolder, RunFolder
     from dlcli.runs.group_run import GroupRun
 
 _MOST_VALUES = 100  # most seeds whose values are listed; --json and seeds.csv have all
+
+
+def choose_run_or_group(run: str | None, *, quiet: bool = False) -> RunFolder | GroupFolder:
+    """Return the folder of a run or group; without a name, the newest whose training has ended, as `choose_run`.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    from dlcli.runs.folder import GroupFolder, find_run_or_group
+
+    folder = find_run_or_group(run)
+    if run is not None or isinstance(folder, GroupFolder):
+        return folder
+    return find_run_or_group(choose_run(None, quiet=quiet))
+
+
+def group_statistics(run: str) -> dict[str, Any]:
+    """Return the statistics of a group for JSON."""
+    from dlcli.evaluation.group import measure_group
+    from dlcli.runs.folder import find_group
+    from dlcli.runs.group_records import read_group
+
+    return asdict(measure_group(read_group(find_group(run))))
+
+
+def group_record(group: GroupRun) -> dict[str, Any]:
+    """Return what `runs show --json` prints about a group."""
+    from dlcli.evaluation.group import measure_group
+
+    return {
+        "run": group.path,
+        "status": group.status,
+        "seconds": group.seconds,
+        "config": group.config.model_dump(),
+        "manifest": group.manifest,
+        "seeds": [asdict(record) for record in group.seeds],
+        "statistics": asdict(measure_group(group)),
+    }
 
 
 def group_page(group: GroupRun) -> Iterator[RenderableType]:
@@ -79,49 +119,3 @@ def _outcome(statistics: GroupStatistics) -> str:
     if statistics.unfinished:
         parts.append(f"{len(statistics.unfinished)} not finished")
     return "".join(f"; {part}" for part in parts)
-
-
-def comparison_page(comparison: GroupComparison, *, quiet: bool = False) -> Iterator[RenderableType]:
-    """Yield the parts of the page about two groups, 80 columns wide; without the explanation if `quiet`."""
-    from dlcli.evaluation.group_sentences import count
-    from dlcli.evaluation.seeds import format_spread
-
-    first, second = comparison.labels
-    width = max(map(len, comparison.labels))
-    for label, path in zip(comparison.labels, comparison.groups, strict=True):
-        yield f"{label:<{width}}  {path}"
-    headings = [label.replace(", ", ",\n") for label in comparison.labels]
-    if comparison.settings:
-        yield ""
-        yield make_table(["setting", *headings], [[key, *values] for key, values in comparison.settings.items()])
-    yield ""
-    rows = [
-        [metric, *map(format_spread, (compared.first, compared.second, compared.difference))]
-        for metric, compared in comparison.metrics.items()
-    ]
-    yield make_table(["metric", *headings, "difference"], rows)
-    paired = comparison.paired
-    yield ""
-    yield f"{comparison.metric} of {count(paired.pairs, 'seed')} in common"
-    yield f"difference  {format_spread(paired.difference)}{_interval(paired.difference)}"
-    deciding = comparison.metrics[comparison.metric]
-    if paired.difference.diverged:
-        yield f"diverged    {deciding.first.diverged} of {first}, {deciding.second.diverged} of {second}"
-    outcomes = ((paired.wins, "win"), (paired.ties, "tie"), (paired.losses, "loss"))
-    yield f"by seed     {', '.join(count(n, noun) for n, noun in outcomes)} of {first}"
-    yield paragraph(comparison.statement, start="verdict     ")
-    if not quiet:
-        yield ""
-        yield paragraph(
-            f"{comparison.metric} decides: {comparison.why}. The difference is {first} − {second}, ± its standard "
-            "deviation over the common seeds. A seed in which one of the two diverged is lost by it."
-        )
-
-
-def _interval(spread: Spread) -> str:
-    from dlcli.evaluation.seeds import format_like
-
-    if spread.interval is None:
-        return ""
-    low, high = (format_like(end, spread) for end in spread.interval)
-    return f", 95 % interval of its mean {low} to {high}"

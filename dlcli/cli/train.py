@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,6 +11,7 @@ import typer
 
 from dlcli.cli.arguments import name_or_path_parser, path_parser, print_notes
 from dlcli.cli.completion import complete_run
+from dlcli.cli.group import group_page, group_statistics
 from dlcli.cli.options import (
     CONFIG,
     DeviceOption,
@@ -26,6 +27,8 @@ from dlcli.errors import UsageError, one_line
 from dlcli.runs.folder import GROUP
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from dlcli.api import SeedsResult, TrainResult
     from dlcli.config.load import LoadedConfig
     from dlcli.runs.folder import RunFolder
@@ -117,8 +120,8 @@ def train_command(
     if json:
         print_json(_json_object(result), kept=result.run)
     else:
-        lines = _summary(result) if isinstance(result, api.TrainResult) else seeds_summary(result)
-        print_result(*lines, kept=result.run)
+        parts = _summary(result) if isinstance(result, api.TrainResult) else seeds_summary(result)
+        print_result(*parts, kept=result.run)
 
 
 def _find_to_resume(run: str, seeds: int | None) -> RunFolder:
@@ -162,11 +165,12 @@ def _show_plan(loaded: LoadedConfig, seeds: int | None, *, json: bool) -> None:
 
 
 def _json_object(result: TrainResult | SeedsResult) -> dict[str, object]:
-    return {
-        key: value
-        for key, value in asdict(result).items()
-        if value is not None or key not in ("test", "warning", "nothing_left")
-    }
+    from dlcli import api
+
+    statistics = {"statistics": group_statistics(result.run)} if isinstance(result, api.SeedsResult) else {}
+    optional = ("test", "warning", "nothing_left")
+    shown = {key: value for key, value in asdict(result).items() if value is not None or key not in optional}
+    return {**shown, **statistics}
 
 
 def _stopping_lines(result: TrainResult) -> list[str]:
@@ -182,17 +186,17 @@ def _stopping_lines(result: TrainResult) -> list[str]:
     return [f"status    stopped early: {early.monitor} has not improved for {waited} (best: epoch {best})"]
 
 
-def seeds_summary(result: SeedsResult) -> list[str]:
-    """Return the lines about a group of seeds."""
-    count = len(result.seeds)
-    diverged = f", {result.diverged} of them diverged" if result.diverged else ""
-    return [
-        f"run       {one_line(result.run)}",
-        *(f"note      {one_line(note)}" for note in result.recovered),
-        *([f"status    {result.nothing_left}"] if result.nothing_left else []),
-        f"seeds     {count:,}{diverged}",
-        f"next      dlcli runs show {as_argument(result.run)}",
-    ]
+def seeds_summary(result: SeedsResult) -> Iterator[RenderableType]:
+    """Yield the parts of the text about a group of seeds."""
+    from dlcli.runs.folder import find_group
+    from dlcli.runs.group_records import read_group
+
+    yield from (f"note      {one_line(note)}" for note in result.recovered)
+    if result.nothing_left:
+        yield f"note      {result.nothing_left}"
+    yield from group_page(read_group(find_group(result.run)))
+    yield ""
+    yield f"next      dlcli report {as_argument(result.run)}"
 
 
 def _summary(result: TrainResult) -> list[str]:

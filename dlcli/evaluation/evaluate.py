@@ -183,7 +183,7 @@ def _measure(task: Task, outputs: Sequence[tuple[Tensor, Tensor]], class_names: 
 
 
 def _rmse_interval(task: Task, outputs: Sequence[tuple[Tensor, Tensor]]) -> list[float] | None:
-    """Return the 95 % confidence interval of the RMSE; None for a single example, and for errors that are not finite."""
+    """Return the 95 % confidence interval of the RMSE; None for a single example and non-finite errors."""
     errors = torch.cat([_squared_errors(task, *batch) for batch in outputs])
     if len(errors) == 1 or not errors.isfinite().all():
         return None

@@ -123,16 +123,26 @@ def _measure_test_set(group: GroupRun) -> TestSetInterval | None:
     value, seed = sorted(trained)[(len(trained) - 1) // 2]
     record = next(record for record in group.seeds if record.seed == seed)
     examples = _count_test_examples(record)
-    interval = (record.test or {}).get(f"{name}_interval")
-    if name == "accuracy" and examples:
-        interval = wilson_interval(round(value * examples), examples)
-    return TestSetInterval(f"test/{name}", seed, value, tuple(interval), examples) if interval else None
+    if name == "accuracy":
+        interval = wilson_interval(round(value * examples), examples) if examples else None
+    else:
+        interval = _read_interval((record.test or {}).get(f"{name}_interval"))
+    return TestSetInterval(f"test/{name}", seed, value, interval, examples) if interval else None
+
+
+def _read_interval(ends: Any) -> tuple[float, float] | None:
+    match ends:
+        case [float(low), float(high)]:
+            return low, high
+    return None
 
 
 def _count_test_examples(record: SeedRecord) -> int | None:
     """Return the size of the test split, from the number of its examples of each class."""
     classes = (record.test or {}).get("per_class")
-    return sum(int(scores["support"]) for scores in classes.values()) if classes else None
+    rows = classes.values() if isinstance(classes, Mapping) else ()
+    counts = [row.get("support") for row in rows if isinstance(row, Mapping)]
+    return sum(count for count in counts if isinstance(count, int)) or None
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,8 @@ def count_diverged(statistics: GroupStatistics) -> str:
 
 def name_seeds(seeds: Sequence[int]) -> str:
     """Return seeds as a range, or as a list of the first ones."""
+    if not seeds:
+        return "none"
     first, last = seeds[0], seeds[-1]
     if len(seeds) > 2 and list(seeds) == list(range(first, last + 1)):
         return f"{first} to {last}"

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dlcli.evaluation.group import DIVERGED, TestSetInterval
+from dlcli.errors import DataError
+from dlcli.evaluation.group import DIVERGED, GroupComparison, TestSetInterval, compare_groups
 from dlcli.evaluation.seeds import Spread
 from dlcli.plots import style
 from dlcli.plots.comparison import name_metric
 from dlcli.plots.lines import draw_lines, needs_log_scale
+from dlcli.runs.files import write_atomic
+from dlcli.runs.folder import RunName, find_group
+from dlcli.runs.group_records import read_group
 from dlcli.runs.group_run import GroupRun
 from dlcli.runs.log import Row
 
@@ -54,6 +60,45 @@ def draw_values(
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         return figure
+
+
+def compare_seeds_figure(
+    first: RunName,
+    second: RunName,
+    output: str | os.PathLike[str],
+    *,
+    metric: str | None = None,
+    dpi: int = style.DPI,
+) -> None:
+    """Write a figure with the value of every seed of two groups, connected by seed.
+
+    Args:
+        first: Group folder, name or result of `train_seeds`.
+        second: The other group.
+        output: File to write; its suffix is .png, .svg or .pdf.
+        metric: Metric to draw; None selects the one that decides in `compare_groups`.
+        dpi: Resolution of a PNG file, in dots per inch.
+
+    Raises:
+        UsageError: If the groups cannot be compared, or the file has another suffix.
+        DataError: If a group cannot be read, or the file cannot be written.
+    """
+    format_ = style.format_of(Path(output))
+    comparison = compare_groups([read_group(find_group(group)) for group in (first, second)], metric)
+    figure = draw_pairs(comparison)
+    with style.drawing():
+        content = style.render(figure, format_, dpi)
+    try:
+        write_atomic(Path(output), content)
+    except DataError as error:
+        raise DataError(error.message, hint="choose another file with -o FILE") from error
+
+
+def draw_pairs(comparison: GroupComparison) -> Figure:
+    """Draw the deciding metric of two groups, with a line between the two values of each seed."""
+    deciding = comparison.metrics[comparison.metric]
+    spreads = dict(zip(comparison.labels, (deciding.first, deciding.second), strict=True))
+    return draw_values(spreads, comparison.metric, is_paired=True)
 
 
 def _connect_pairs(axes: Axes, spreads: Sequence[Spread]) -> None:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
 from dlcli.config.schema import HEADLINE
-from dlcli.evaluation.group import GroupComparison, GroupStatistics, measure_group
+from dlcli.evaluation.group import GroupComparison, GroupStatistics, compare_groups, measure_group
 from dlcli.evaluation.group_sentences import count_diverged, describe_group
 from dlcli.evaluation.seeds import Spread, format_like, format_spread
 from dlcli.overview import describe_data
-from dlcli.plots.group import draw_seed_curves, draw_values
+from dlcli.plots.group import draw_pairs, draw_seed_curves, draw_values
 from dlcli.report.html import Image, embed, number, render_page, write_page
 from dlcli.report.page import REPORT, ReportResult
 from dlcli.report.record import environment_facts, settings_tables
 from dlcli.report.tables import Table, Value, label
+from dlcli.runs.folder import GroupFolder, RunName, find_group
+from dlcli.runs.group_records import read_group, read_logs
 from dlcli.runs.group_run import GroupRun
 from dlcli.runs.log import Row
 from dlcli.runs.run import command_line
@@ -25,6 +28,55 @@ from dlcli.runs.run import command_line
 Logs: TypeAlias = Mapping[int, Sequence[Row]]  # log rows of each seed
 
 _MOST_SEEDS = 40  # most rows of the table of seeds that is not folded
+
+
+def report_seeds(group: RunName, output: str | os.PathLike[str] | None = None) -> ReportResult:
+    """Write a self-contained HTML page about a group of seeds: statistics, every value, curves and settings.
+
+    Args:
+        group: Group folder, name or result of `train_seeds`.
+        output: File to write; None means `report.html` in the folder of the group.
+
+    Raises:
+        UsageError: If there is no such group.
+        DataError: If the group cannot be read, or the file cannot be written.
+    """
+    folder = find_group(group)
+    return write_group_report(read_group(folder), read_logs(folder), None if output is None else Path(output))
+
+
+def report_after_training(folder: GroupFolder, note: Callable[[str], None]) -> None:
+    """Write the page of a finished group; errors are reported and never raised.
+
+    Args:
+        folder: The group.
+        note: Called with a one-line message about the result.
+    """
+    try:
+        note(f"wrote {report_seeds(folder.path).file}")
+    except Exception as error:  # a failed page must not fail the training
+        note(f"could not write the report: {error}; try again with `dlcli report {folder.path}`")
+
+
+def compare_seeds_page(
+    first: RunName, second: RunName, output: str | os.PathLike[str], *, metric: str | None = None
+) -> None:
+    """Write a self-contained HTML page that compares two groups by seed.
+
+    Args:
+        first: Group folder, name or result of `train_seeds`.
+        second: The other group.
+        output: File to write.
+        metric: Metric that decides, such as `test/accuracy`; None selects the monitored one.
+
+    Raises:
+        UsageError: If there is no such group, or the groups cannot be compared.
+        DataError: If a group cannot be read, or the file cannot be written.
+    """
+    folders = [find_group(first), find_group(second)]
+    groups, logs = [read_group(folder) for folder in folders], [read_logs(folder) for folder in folders]
+    page = render_group_comparison(compare_groups(groups, metric), groups, logs)
+    write_page(Path(output), page.encode())
 
 
 def write_group_report(group: GroupRun, logs: Logs, output: Path | None = None) -> ReportResult:
@@ -181,23 +233,6 @@ def _commands(group: GroupRun) -> list[tuple[str, str]]:
     return lines
 
 
-def write_group_comparison(
-    comparison: GroupComparison, groups: Sequence[GroupRun], logs: Sequence[Logs], output: Path
-) -> None:
-    """Write a self-contained HTML page that compares two groups by seed.
-
-    Args:
-        comparison: Result of `compare_groups`.
-        groups: The two groups.
-        logs: Log rows of each seed, of both groups.
-        output: File to write.
-
-    Raises:
-        DataError: If the file cannot be written.
-    """
-    write_page(output, render_group_comparison(comparison, groups, logs).encode())
-
-
 def render_group_comparison(comparison: GroupComparison, groups: Sequence[GroupRun], logs: Sequence[Logs]) -> str:
     """Return the HTML page that compares two groups by seed."""
     labels, paired = comparison.labels, comparison.paired
@@ -243,8 +278,7 @@ def _pairs_image(comparison: GroupComparison) -> Image:
     spreads = dict(zip(comparison.labels, (deciding.first, deciding.second), strict=True))
     texts = (f"{name} {format_spread(spread)}" for name, spread in spreads.items())
     alt = f"{comparison.metric}, one dot per seed, with a line between the two values of a seed: {'; '.join(texts)}."
-    draw = partial(draw_values, spreads, comparison.metric, is_paired=True)
-    return embed(f"{comparison.metric} by seed", alt, draw)
+    return embed(f"{comparison.metric} by seed", alt, partial(draw_pairs, comparison))
 
 
 def _pairs_table(comparison: GroupComparison) -> Table:

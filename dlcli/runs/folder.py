@@ -324,7 +324,7 @@ def find_run_or_group(run: RunName | None) -> RunFolder | GroupFolder:
         return found
     if _exists(Path(run)):
         raise DataError(f"{run} is not a run folder: it has no {MANIFEST}", hint="list the runs with `dlcli runs list`")
-    names = {folder.path.parent.name for folder in _list_all()} | set(own_run_names())
+    names = {folder.path.parent.name for folder in list_all()} | set(own_run_names())
     guess = difflib.get_close_matches(run, sorted(names), n=1)
     hint = f"did you mean `{guess[0]}`?" if guess else "list the runs with `dlcli runs list`"
     raise UsageError(f"run {run!r} not found", hint=hint)
@@ -352,7 +352,7 @@ def _find(run: str) -> RunFolder | GroupFolder | None:
             return RunFolder(path)
         if _is_group(path):
             return GroupFolder(path)
-    return next((folder for folder in reversed(_list_all()) if _is_named(folder, run)), None)
+    return next((folder for folder in reversed(list_all()) if _is_named(folder, run)), None)
 
 
 def _find_group(run: str) -> GroupFolder | None:
@@ -367,13 +367,13 @@ def _is_named(folder: RunFolder, run: str) -> bool:
     return run in (folder.path.name, folder.path.parent.name) or Path(run) == folder.path.parent
 
 
-def _list_all() -> list[RunFolder | GroupFolder]:
+def list_all() -> list[RunFolder | GroupFolder]:
     """Return all runs and groups, oldest first."""
     return sorted([*list_runs(), *list_groups()], key=_started)
 
 
 def _newest() -> RunFolder | GroupFolder:
-    folders = _list_all()
+    folders = list_all()
     if not folders:
         raise UsageError(f"no runs found in {runs_root()}", hint="train a model with `dlcli train -c digits`")
     return next((folder for folder in reversed(folders) if folder.status in _ENDED), folders[-1])

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dlcli.config.load import load_config
+from dlcli.config.render import read_origins
 from dlcli.config.schema import HIGHER_IS_BETTER
 from dlcli.errors import DataError
 from dlcli.runs.folder import GroupFolder
@@ -99,14 +100,32 @@ def read_group(folder: GroupFolder) -> GroupRun:
         DataError: If a file of the group cannot be read.
         ConfigError: If resolved.yaml cannot be read.
     """
-    config, summary = load_config(folder.resolved).config, folder.read_summary()
+    loaded, summary = load_config(folder.resolved), folder.read_summary()
+    config = loaded.config
     if "seeds" in summary:
         seconds, seeds = float(summary["seconds"]), [_parse(folder, record) for record in summary["seeds"]]
     else:
-        logs = split_by_seed(read_log(folder.path / JSONL), folder.read_seeds())
-        members = [replay(seed, parse_rows(lines), config.checkpoint.monitor) for seed, lines in logs.items()]
+        members = [replay(seed, rows, config.checkpoint.monitor) for seed, rows in read_logs(folder).items()]
         seconds, seeds = sum(member.seconds for member in members), [member.record() for member in members]
-    return GroupRun(str(folder.path), config, str(summary["status"]), seconds, seeds, folder.read_manifest())
+    return GroupRun(
+        path=str(folder.path),
+        config=config,
+        status=str(summary["status"]),
+        seconds=seconds,
+        seeds=seeds,
+        manifest=folder.read_manifest(),
+        origins=read_origins(config, loaded.text),
+    )
+
+
+def read_logs(folder: GroupFolder) -> dict[int, list[Row]]:
+    """Load the log rows of each seed, as far as they have been saved.
+
+    Raises:
+        DataError: If the manifest cannot be read.
+    """
+    lines = split_by_seed(read_log(folder.path / JSONL), folder.read_seeds())
+    return {seed: parse_rows(rows) for seed, rows in lines.items()}
 
 
 def _parse(folder: GroupFolder, record: Any) -> SeedRecord:

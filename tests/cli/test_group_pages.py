@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from groups import make_group
 
-from dlcli.cli.group import comparison_page, group_page
+from dlcli.cli.compare_groups import comparison_page
+from dlcli.cli.group import group_page
 from dlcli.cli.output import print_result
 from dlcli.evaluation.group import compare_groups
 from dlcli.text import PAGE, width_of

@@ -135,13 +135,18 @@ def test_a_listener_that_changes_torch_settings_does_not_change_the_run(
 def calls(run: str, folder: Path) -> dict[str, Callable[[], object]]:
     loaded = dlcli.load_config("digits", [*SETTINGS, "training.epochs=1"])
     small = dlcli.load_config("digits", ["model.hidden_sizes=[3]"])
-    inputs = folder / "new.npz"
+    inputs, group = folder / "new.npz", folder / "group"
     np.savez(inputs, inputs=np.zeros((3, 8, 8)), targets=np.array([0, 1, 2]))
     has_onnx = importlib.util.find_spec("onnxruntime") is not None  # in the extra `export`
     return {
         "bench": lambda: api.bench("digits", ["model.hidden_sizes=[3]"], rounds=1),
         "compare_figure": lambda: api.compare_figure([run, run], folder / "compare.png"),
         "compare_page": lambda: api.compare_page([run, run], folder / "compare.html"),
+        "compare_seeds_figure": lambda: [
+            api.train_seeds(loaded, seeds=2, run_dir=group),
+            api.compare_seeds_figure(group, group, folder / "seeds.png"),
+        ],
+        "compare_seeds_page": lambda: api.compare_seeds_page(group, group, folder / "seeds.html"),
         "diagnose": lambda: api.diagnose(run),
         "draw": lambda: api.draw(run, ["loss"]),
         "evaluate": lambda: api.evaluate(run, baselines=False),
@@ -157,6 +162,7 @@ def calls(run: str, folder: Path) -> dict[str, Callable[[], object]]:
         "predict": lambda: api.predict(run),
         "predict_input": lambda: list(api.predict_input(run, inputs).parts()),
         "report": lambda: api.report(run),
+        "report_seeds": lambda: api.report_seeds(group),
         "resume": lambda: api.resume(run),
         "build_experiment": lambda: api.build_experiment(loaded.config),
         "study": None,  # type: ignore[dict-item]  # takes a minute; training is covered above

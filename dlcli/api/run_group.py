@@ -76,14 +76,15 @@ def train_group_in(
                 recorder.handle(numbers[place], event)
                 report = progress.count(numbers[place], event)
                 if signum := (report and listeners.emit(report)) or should_stop():
+                    recorder.close("interrupted")  # while the group still runs
                     raise _interruption(folder, progress, signum)
-            diverged = sum(member.error is not None for member in recorder.members)
-            recorder.close("finished" if diverged < len(experiments) else "diverged")
-        listeners.listen(GroupEnded(progress.report()))
-        if diverged == len(experiments):
-            message = f"all {diverged} seeds diverged; the first: {recorder.members[0].error}"
-            raise DivergedError(message, hint="reduce optimizer.lr or set training.gradient_clip_norm=1")
+            errors = [member.error for member in recorder.members if member.error is not None]
+            recorder.close("finished" if len(errors) < len(experiments) else "diverged")
         states = recorder.states
+    listeners.listen(GroupEnded(progress.report()))
+    if len(errors) == len(experiments):
+        message = f"all {len(errors)} seeds diverged; the first: {errors[0]}"
+        raise DivergedError(message, hint="reduce optimizer.lr or set training.gradient_clip_norm=1")
     if evaluate_test:
         evaluate_members(folder, experiments, states)
     if should_draw(folder, config):

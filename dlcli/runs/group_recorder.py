@@ -68,11 +68,9 @@ class GroupRecorder:
         return self
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
-        """Write a summary for every way the training can end, except a kill."""
-        if isinstance(error, Interrupted):
-            self.close("interrupted")
-        elif error is not None:
-            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        """Write a summary for every way the training can end, except a kill, unless `close` has written it."""
+        if error is not None and not isinstance(error, Interrupted):
+            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"  # within a step
             with contextlib.suppress(DataError):  # e.g. the disk is full, which `error` already reports
                 self._write_summary(status, error=str(error))
 

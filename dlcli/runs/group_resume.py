@@ -19,6 +19,7 @@ from dlcli.runs.group_log import read_log, split_by_seed
 from dlcli.runs.group_records import MemberProgress, replay
 from dlcli.runs.identity import limits, lowered_limits, settings_of_group
 from dlcli.runs.log import JSONL, TRACE, parse_rows
+from dlcli.runs.member_checkpoints import MemberCheckpoints
 from dlcli.runs.resume import record_resumption, remove_temporary_files, reset_checkpoints
 from dlcli.runs.run_checkpoint import Which
 from dlcli.runs.tensor_file import DamagedError
@@ -70,14 +71,15 @@ def find_group_point(folder: GroupFolder, config: Config) -> GroupPoint:
             continue
         try:
             checkpoint = load_group_of(folder, which, config)
+            logs = {name: read_log(folder.path / name, end) for name, end in checkpoint.logs.items()}
+            members = members_of(checkpoint, logs[JSONL], config)
         except DamagedError as error:
             damaged.append(path)
             notes.append(error.message)
             continue
         if notes:
             notes.append(f"continuing from {path}")
-        logs = {name: read_log(folder.path / name, end) for name, end in checkpoint.logs.items()}
-        return GroupPoint(which, checkpoint, members_of(checkpoint, logs[JSONL], config), logs, damaged, notes)
+        return GroupPoint(which, checkpoint, members, logs, damaged, notes)
     notes.append("restarting from epoch 1; the result will be identical")
     return GroupPoint("last", None, (), {}, damaged, notes)
 
@@ -106,10 +108,16 @@ def load_group_of(folder: GroupFolder, which: Which, config: Config) -> GroupChe
 
 
 def members_of(checkpoint: GroupCheckpoint, log: bytes, config: Config) -> list[MemberProgress]:
-    """Return the progress of the members at a checkpoint, from the log up to there."""
+    """Return the progress of the members at a checkpoint, from the log up to there.
+
+    Raises:
+        DamagedError: If the state of a member is not valid.
+    """
     lines, members = split_by_seed(log, [state.seed for state in checkpoint.members]), []
     for state in checkpoint.members:
-        member = replay(state.seed, parse_rows(lines[state.seed]), config.checkpoint.monitor)
+        rows = parse_rows(lines[state.seed])
+        MemberCheckpoints(state, rows, config).check()
+        member = replay(state.seed, rows, config.checkpoint.monitor)
         member.status, member.error = find_status(state, config), state.error
         members.append(member)
     return members

@@ -12,19 +12,19 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from dlcli.config.load import LoadedConfig, load_config
+from dlcli.config.load import load_config
 from dlcli.errors import DataError, DlcliError, UsageError
-from dlcli.runs.checkpoint import Checkpoint, check_content, save_checkpoint
-from dlcli.runs.checkpoint_maker import CheckpointMaker
+from dlcli.runs.checkpoint import save_checkpoint
 from dlcli.runs.files import read_file, sync_folder, write_atomic, write_json
 from dlcli.runs.folder import GroupFolder, RunFolder
 from dlcli.runs.group_checkpoint import MemberState
 from dlcli.runs.group_log import read_log, split_by_seed
 from dlcli.runs.group_resume import find_status, load_group_of
-from dlcli.runs.log import CSV, JSONL, Row, csv_text, log_digest, parse_rows
+from dlcli.runs.log import CSV, JSONL, csv_text, parse_rows
+from dlcli.runs.member_checkpoints import MemberCheckpoints
 from dlcli.runs.resolved import write_resolved_member
 from dlcli.runs.summary import summarize
-from dlcli.runs.tensor_file import DamagedError, read_digest
+from dlcli.runs.tensor_file import read_digest
 
 
 def unpack_member(group: GroupFolder, seed: int) -> RunFolder:
@@ -102,8 +102,7 @@ def _write_member(group: GroupFolder, member: RunFolder, seed: int, state: str) 
         name: split_by_seed(read_log(group.path / name, end), [seed])[seed] for name, end in checkpoint.logs.items()
     }
     rows = parse_rows(logs[JSONL])
-    member.checkpoint("last").parent.mkdir()
-    best_sha256 = _write_checkpoints(group, member, saved, rows, resolved)
+    best_sha256 = _write_checkpoints(member, MemberCheckpoints(saved, rows, resolved.config))
     for name, lines in logs.items():
         write_atomic(member.path / name, b"".join(line + b"\n" for line in lines))
     write_atomic(member.path / CSV, csv_text(rows, heading=True).encode() if rows else b"")
@@ -128,34 +127,18 @@ def _write_member(group: GroupFolder, member: RunFolder, seed: int, state: str) 
         write_json(member.summary, {"status": status, **record, "seconds": seconds, **more, **test})
 
 
-def _write_checkpoints(
-    group: GroupFolder, member: RunFolder, saved: MemberState, rows: list[Row], resolved: LoadedConfig
-) -> str | None:
-    """Write the checkpoints of a member that it has; return the SHA-256 of `best`.
+def _write_checkpoints(member: RunFolder, checkpoints: MemberCheckpoints) -> str | None:
+    """Write the checkpoints that a member has; return the SHA-256 of `best`.
 
     Raises:
         DamagedError: If their content is not valid.
     """
-    config = resolved.config.model_copy(update={"seed": saved.seed})
-    make = CheckpointMaker(config, saved.info, saved.input_scaling, saved.target_scaling, saved.arithmetic)
-    try:
-        best_sha256 = None
-        if saved.best is not None:
-            best = make.best(saved.best.parameters, saved.best.position, rows[saved.best.position.epochs - 1])
-            best_sha256 = _save_checked(member.checkpoint("best"), best)
-        if saved.state is not None:
-            done = rows[: saved.state.position.epochs]
-            last = make.last(saved.state, done[-1], best_sha256, log_digest(done))
-            _save_checked(member.checkpoint("last"), last)
-    except (ValueError, IndexError) as error:
-        message = f"cannot use the checkpoint of {group.path}: seed {saved.seed} is not valid ({error})"
-        raise DamagedError(message, hint="restore the files of the group, or train again") from error
+    member.checkpoint("last").parent.mkdir()
+    best = checkpoints.best()
+    best_sha256 = save_checkpoint(member.checkpoint("best"), best) if best else None
+    if last := checkpoints.last(best_sha256):
+        save_checkpoint(member.checkpoint("last"), last)
     return best_sha256
-
-
-def _save_checked(path: Path, checkpoint: Checkpoint) -> str:
-    check_content(checkpoint)
-    return save_checkpoint(path, checkpoint)
 
 
 def _manifest(group: GroupFolder, saved: MemberState, state: str) -> dict[str, Any]:

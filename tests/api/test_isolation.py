@@ -159,6 +159,7 @@ def calls(run: str, folder: Path) -> dict[str, Callable[[], object]]:
         "load_config": lambda: api.load_config("digits", SETTINGS),
         "open_run": lambda: api.open_run(run).evaluate(baselines=False),
         "plan": lambda: api.plan(loaded),
+        "plan_seeds": lambda: api.plan_seeds(loaded, seeds=2),
         "predict": lambda: api.predict(run),
         "predict_input": lambda: list(api.predict_input(run, inputs).parts()),
         "report": lambda: api.report(run),
@@ -170,6 +171,8 @@ def calls(run: str, folder: Path) -> dict[str, Callable[[], object]]:
             api.train(loaded, run_dir=folder / "train", evaluate_test=True),
             api.train({"plots": "always"}, {"training.epochs": 1}, data=(INPUTS, LABELS), run_dir=folder / "arrays"),
         ],
+        "train_seeds": lambda: api.train_seeds(loaded, seeds=2, run_dir=folder / "seeds"),
+        "resume_seeds": lambda: api.resume_seeds(folder / "seeds", evaluate_test=True),
         "verify": lambda: api.verify(run),
     }
 

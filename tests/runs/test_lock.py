@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import platform
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,6 +50,23 @@ def test_a_file_system_without_locks_is_reported(clean_place: Path, monkeypatch:
     with pytest.raises(DataError, match="its file system has no file locks") as caught, lock_run(clean_place):
         pytest.fail("the lock is not held")
     assert "`--run-dir DIR`" in str(caught.value.hint)
+
+
+def test_a_forked_process_does_not_keep_the_lock(clean_place: Path) -> None:
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads, since Python 3.12
+        with lock_run(clean_place):
+            pid = os.fork()
+            if pid == 0:
+                os.close(writing)
+                os.read(reading, 1)  # lives until the test closes its end
+                os._exit(0)
+    with lock_run(clean_place):
+        os.kill(pid, 0)
+    os.close(writing)
+    assert os.waitpid(pid, 0)[1] == 0
+    os.close(reading)
 
 
 @pytest.mark.timeout(20)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from dlcli.cli.output import choose_run, make_table, paragraph
+from dlcli.text import page_width
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -95,14 +97,14 @@ def metrics_table(statistics: GroupStatistics) -> RenderableType:
 
 
 def _value_lines(metric: str, spread: Spread) -> Iterator[str]:
-    """Yield the value of every seed, in rows of 80 columns."""
+    """Yield the value of every seed, in rows that fit on the page."""
     from dlcli.runs.comparison import format_metric
 
     shown = list(spread.values.items())[:_MOST_VALUES]
     width = max(len(str(seed)) for seed, _ in shown)
     cells = [f"{seed:>{width}}  {'diverged' if value is None else format_metric(value)}" for seed, value in shown]
     width = max(map(len, cells))
-    per_row = max(1, 78 // (width + 4))
+    per_row = max(1, (page_width(sys.stdout) - 2) // (width + 4))
     yield f"{metric} by seed"
     for i in range(0, len(cells), per_row):
         yield "  " + "    ".join(f"{cell:<{width}}" for cell in cells[i : i + per_row]).rstrip()

@@ -28,7 +28,7 @@ DIVERGED, UNFINISHED = "diverged", "unfinished"
 
 
 @dataclass(frozen=True)
-class TestSetInterval:
+class ModelInterval:
     """Interval of one model's metric because the test set is finite; it has nothing to do with seeds.
 
     Attributes:
@@ -64,7 +64,7 @@ class GroupStatistics:
     unfinished: list[int]
     headline: str | None
     metrics: dict[str, Spread]
-    test_set: TestSetInterval | None
+    test_set: ModelInterval | None
 
 
 def measure_group(group: GroupRun) -> GroupStatistics:
@@ -115,7 +115,7 @@ def _finite(value: Any) -> float | None:
     return value if isinstance(value, float) and math.isfinite(value) else None
 
 
-def _measure_test_set(group: GroupRun) -> TestSetInterval | None:
+def _measure_test_set(group: GroupRun) -> ModelInterval | None:
     name = HEADLINE[group.config.task]
     trained = [(value, seed) for seed, value in seed_values(group, f"test/{name}").items() if value is not None]
     if not trained:
@@ -127,7 +127,7 @@ def _measure_test_set(group: GroupRun) -> TestSetInterval | None:
         interval = wilson_interval(round(value * examples), examples) if examples else None
     else:
         interval = _read_interval((record.test or {}).get(f"{name}_interval"))
-    return TestSetInterval(f"test/{name}", seed, value, interval, examples) if interval else None
+    return ModelInterval(f"test/{name}", seed, value, interval, examples) if interval else None
 
 
 def _read_interval(ends: Any) -> tuple[float, float] | None:

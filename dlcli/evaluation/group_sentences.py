@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dlcli.evaluation.group import GroupStatistics, TestSetInterval
+from dlcli.evaluation.group import GroupStatistics, ModelInterval
 from dlcli.evaluation.seeds import format_like
 from dlcli.runs.comparison import format_metric
 from dlcli.text import join
@@ -35,7 +35,7 @@ def describe_group(statistics: GroupStatistics) -> Iterator[str]:
         yield _describe_test_set(statistics.test_set)
 
 
-def _describe_test_set(test_set: TestSetInterval) -> str:
+def _describe_test_set(test_set: ModelInterval) -> str:
     """Return a sentence about the interval that the finite test set gives one model."""
     low, high = map(format_metric, test_set.interval)
     examples = "the test examples" if test_set.examples is None else f"{test_set.examples:,} test examples"

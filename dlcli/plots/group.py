@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dlcli.errors import DataError
-from dlcli.evaluation.group import DIVERGED, GroupComparison, TestSetInterval, compare_groups
+from dlcli.evaluation.group import DIVERGED, GroupComparison, ModelInterval, compare_groups
 from dlcli.evaluation.seeds import Spread
 from dlcli.plots import style
 from dlcli.plots.comparison import name_metric
@@ -33,7 +33,7 @@ _MANY_LINES = 50  # seeds above which their lines are fainter
 
 
 def draw_values(
-    spreads: Mapping[str, Spread], metric: str, test_set: TestSetInterval | None = None, *, is_paired: bool = False
+    spreads: Mapping[str, Spread], metric: str, test_set: ModelInterval | None = None, *, is_paired: bool = False
 ) -> Figure:
     """Draw a dot for each seed and, below it, the mean with its 95 % interval.
 
@@ -55,7 +55,7 @@ def draw_values(
         axes.set_yticks(range(len(rows)), style.shorten([*spreads], 30) + rows[len(spreads) :])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_xlabel(name_metric(metric))
-        axes.set_title("Dots: seeds; diamonds: means with their 95 % intervals", fontsize=9)
+        axes.set_title("Small points: seeds; diamonds: means with their 95 % intervals", fontsize=9)
         axes.margins(x=0.06)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)

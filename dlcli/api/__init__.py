@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from dlcli.plots.draw import DrawResult, draw, list_pictures
     from dlcli.plots.group import compare_seeds_figure
     from dlcli.report.compare import compare_page
-    from dlcli.report.group import compare_seeds_page, report_seeds
+    from dlcli.report.group import report_seeds
+    from dlcli.report.group_comparison import compare_seeds_page
     from dlcli.report.page import ReportResult, report
     from dlcli.verification.verify import VerifyResult, verify
 
@@ -109,7 +110,8 @@ _MODULES = {
     "plots.comparison": ("compare_figure",),
     "plots.group": ("compare_seeds_figure",),
     "report.compare": ("compare_page",),
-    "report.group": ("compare_seeds_page", "report_seeds"),
+    "report.group": ("report_seeds",),
+    "report.group_comparison": ("compare_seeds_page",),
     "report.page": ("ReportResult", "report"),
     "verification.verify": ("VerifyResult", "verify"),
 }

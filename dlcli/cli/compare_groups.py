@@ -15,7 +15,7 @@ from dlcli.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from dlcli.evaluation.group import GroupComparison
+    from dlcli.evaluation.group_comparison import GroupComparison
     from dlcli.evaluation.seeds import Spread
     from dlcli.runs.folder import GroupFolder, RunFolder
 
@@ -55,7 +55,7 @@ def compare_group_folders(
     quiet: bool,
 ) -> None:
     """Compare two groups and print the result; write the page and the figure, if requested."""
-    from dlcli.evaluation.group import compare_groups
+    from dlcli.evaluation.group_comparison import compare_groups
     from dlcli.runs.group_records import read_group
 
     comparison = compare_groups([read_group(folder) for folder in folders], metric)
@@ -109,7 +109,7 @@ def _all_digits(spreads: Sequence[Spread]) -> list[str]:
 def comparison_page(comparison: GroupComparison, *, quiet: bool = False) -> Iterator[RenderableType]:
     """Yield the parts of the page about two groups, 80 columns wide; without the explanation if `quiet`."""
     from dlcli.evaluation.group_sentences import count
-    from dlcli.evaluation.seeds import format_spread
+    from dlcli.evaluation.seeds import format_interval, format_spread
 
     first, second = comparison.labels
     width = max(map(len, comparison.labels))
@@ -128,7 +128,9 @@ def comparison_page(comparison: GroupComparison, *, quiet: bool = False) -> Iter
     paired = comparison.paired
     yield ""
     yield f"{comparison.metric} of {count(paired.pairs, 'seed')} in common"
-    yield f"difference  {format_spread(paired.difference)}{_interval(paired.difference)}"
+    interval = format_interval(paired.difference)
+    ending = f", 95 % interval of its mean {interval}" if interval else ""
+    yield f"difference  {format_spread(paired.difference)}{ending}"
     deciding = comparison.metrics[comparison.metric]
     if paired.difference.diverged:
         yield f"diverged    {deciding.first.diverged} of {first}, {deciding.second.diverged} of {second}"
@@ -141,12 +143,3 @@ def comparison_page(comparison: GroupComparison, *, quiet: bool = False) -> Iter
             f"{comparison.metric} decides: {comparison.why}. The difference is {first} − {second}, ± its standard "
             "deviation over the common seeds. A seed in which one of the two diverged is lost by it."
         )
-
-
-def _interval(spread: Spread) -> str:
-    from dlcli.evaluation.seeds import format_like
-
-    if spread.interval is None:
-        return ""
-    low, high = (format_like(end, spread) for end in spread.interval)
-    return f", 95 % interval of its mean {low} to {high}"

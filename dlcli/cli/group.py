@@ -86,13 +86,12 @@ def group_page(group: GroupRun) -> Iterator[RenderableType]:
 
 def metrics_table(statistics: GroupStatistics) -> RenderableType:
     """Return a table with a row for each metric."""
-    from dlcli.evaluation.seeds import format_like, format_spread
+    from dlcli.evaluation.seeds import format_interval, format_like, format_spread
 
     rows = []
     for metric, spread in statistics.metrics.items():
-        interval = "–" if spread.interval is None else " to ".join(format_like(end, spread) for end in spread.interval)
         ends = (format_like(value or 0.0, spread) for value in (spread.least, spread.median, spread.most))
-        rows.append([metric, format_spread(spread), interval, *ends])
+        rows.append([metric, format_spread(spread), format_interval(spread) or "–", *ends])
     return make_table(["", "mean ± sd", "95 % interval", "least", "median", "most"], rows)
 
 

@@ -67,6 +67,11 @@ def format_spread(spread: Spread) -> str:
     return format_like(spread.mean, spread) + deviation
 
 
+def format_interval(spread: Spread) -> str:
+    """Return the interval of the mean as `low to high`; "" if there is none."""
+    return "" if spread.interval is None else " to ".join(format_like(end, spread) for end in spread.interval)
+
+
 def format_like(value: float, spread: Spread) -> str:
     """Return a value with as many decimals as show two digits of the standard deviation of a spread."""
     scale, sd = abs(spread.mean or 0.0), spread.sd or 0.0

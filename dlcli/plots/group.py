@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dlcli.errors import DataError
-from dlcli.evaluation.group import DIVERGED, GroupComparison, ModelInterval, compare_groups
+from dlcli.evaluation.group import DIVERGED, ModelInterval
+from dlcli.evaluation.group_comparison import GroupComparison, compare_groups
 from dlcli.evaluation.seeds import Spread
 from dlcli.plots import style
 from dlcli.plots.comparison import name_metric

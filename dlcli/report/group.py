@@ -1,4 +1,4 @@
-"""HTML pages about a group of seeds and about the comparison of two groups."""
+"""HTML page about a group of seeds."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 from dlcli.config.schema import HEADLINE
-from dlcli.evaluation.group import GroupComparison, GroupStatistics, compare_groups, measure_group
+from dlcli.evaluation.group import GroupStatistics, measure_group
 from dlcli.evaluation.group_sentences import count_diverged, describe_group
-from dlcli.evaluation.seeds import Spread, format_like, format_spread
+from dlcli.evaluation.seeds import Spread, format_interval, format_like, format_spread
 from dlcli.overview import describe_data
-from dlcli.plots.group import draw_pairs, draw_seed_curves, draw_values
+from dlcli.plots.group import draw_seed_curves, draw_values
 from dlcli.report.html import Image, embed, number, render_page, write_page
 from dlcli.report.page import REPORT, ReportResult
 from dlcli.report.record import environment_facts, settings_tables
@@ -58,27 +58,6 @@ def report_after_training(folder: GroupFolder, note: Callable[[str], None]) -> N
         note(f"could not write the report: {error}; try again with `dlcli report {folder.path}`")
 
 
-def compare_seeds_page(
-    first: RunName, second: RunName, output: str | os.PathLike[str], *, metric: str | None = None
-) -> None:
-    """Write a self-contained HTML page that compares two groups by seed.
-
-    Args:
-        first: Group folder, name or result of `train_seeds`.
-        second: The other group.
-        output: File to write.
-        metric: Metric that decides, such as `test/accuracy`; None selects the monitored one.
-
-    Raises:
-        UsageError: If there is no such group, or the groups cannot be compared.
-        DataError: If a group cannot be read, or the file cannot be written.
-    """
-    folders = [find_group(first), find_group(second)]
-    groups, logs = [read_group(folder) for folder in folders], [read_logs(folder) for folder in folders]
-    page = render_group_comparison(compare_groups(groups, metric), groups, logs)
-    write_page(Path(output), page.encode())
-
-
 def write_group_report(group: GroupRun, logs: Logs, output: Path | None = None) -> ReportResult:
     """Write a self-contained HTML page about a group of seeds.
 
@@ -99,7 +78,7 @@ def write_group_report(group: GroupRun, logs: Logs, output: Path | None = None) 
 def render_group(group: GroupRun, logs: Logs) -> str:
     """Return the HTML page about a group of seeds."""
     statistics = measure_group(group)
-    curves = _curves({"median": group}, {"median": logs})
+    curves = curve_images({"median": group}, {"median": logs})
     return render_page(
         "group.html.j2",
         [
@@ -136,7 +115,7 @@ def _summarize(statistics: GroupStatistics) -> Mapping[str, str]:
     return {
         "mean": mean,
         "deviation": f"± {deviation}" if deviation else "",
-        "interval": _interval(spread),
+        "interval": format_interval(spread),
         "range": f"{_like(spread.least, spread)} to {_like(spread.most, spread)}",
         "metric": label(statistics.headline.rpartition("/")[2]),
         "split": statistics.headline.partition("/")[0],
@@ -147,17 +126,13 @@ def _like(value: float | None, spread: Spread) -> str:
     return "–" if value is None else format_like(value, spread)
 
 
-def _interval(spread: Spread) -> str:
-    return "" if spread.interval is None else " to ".join(format_like(end, spread) for end in spread.interval)
-
-
 def _spread_table(statistics: GroupStatistics) -> Table:
     rows: list[Sequence[Value]] = [
         [
             metric,
             spread.mean,
             spread.sd,
-            _interval(spread) or None,
+            format_interval(spread) or None,
             spread.least,
             spread.median,
             spread.most,
@@ -205,7 +180,7 @@ def _seed_table(group: GroupRun, statistics: GroupStatistics) -> Table:
     return Table(f"All {len(rows):,} seeds", headings, rows, is_folded=len(rows) > _MOST_SEEDS)
 
 
-def _curves(groups: Mapping[str, GroupRun], logs: Mapping[str, Logs]) -> list[Image]:
+def curve_images(groups: Mapping[str, GroupRun], logs: Mapping[str, Logs]) -> list[Image]:
     """Return a plot by epoch of the losses and of the headline metric, as far as they are in the logs."""
     headlines = dict.fromkeys(f"val/{HEADLINE[group.config.task]}" for group in groups.values())
     images = []
@@ -231,60 +206,3 @@ def _commands(group: GroupRun) -> list[tuple[str, str]]:
     if command := command_line(group.manifest):
         lines.insert(0, ("Original command", command))
     return lines
-
-
-def render_group_comparison(comparison: GroupComparison, groups: Sequence[GroupRun], logs: Sequence[Logs]) -> str:
-    """Return the HTML page that compares two groups by seed."""
-    labels, paired = comparison.labels, comparison.paired
-    curves = _curves(dict(zip(labels, groups, strict=True)), dict(zip(labels, logs, strict=True)))
-    return render_page(
-        "group_compare.html.j2",
-        [
-            ("result", "Result", True),
-            ("curves", "Training curves", curves),
-            ("config", "Settings", True),
-        ],
-        comparison=comparison,
-        difference=format_spread(paired.difference),
-        interval=_interval(paired.difference),
-        metrics=_comparison_table(comparison),
-        values=[_pairs_image(comparison)],
-        pairs=_pairs_table(comparison),
-        images=curves,
-        settings=Table(
-            "Settings that differ", ["setting", *labels], [[key, *row] for key, row in comparison.settings.items()]
-        ),
-    )
-
-
-def _comparison_table(comparison: GroupComparison) -> Table:
-    rows: list[Sequence[Value]] = [
-        [
-            metric,
-            format_spread(compared.first),
-            format_spread(compared.second),
-            format_spread(compared.difference),
-            _interval(compared.difference) or None,
-        ]
-        for metric, compared in comparison.metrics.items()
-    ]
-    caption = f"Mean ± standard deviation over {len(comparison.seeds)} seeds in common"
-    headings = ["metric", *comparison.labels, "difference", "95 % interval of its mean"]
-    return Table(caption, headings, rows)
-
-
-def _pairs_image(comparison: GroupComparison) -> Image:
-    deciding = comparison.metrics[comparison.metric]
-    spreads = dict(zip(comparison.labels, (deciding.first, deciding.second), strict=True))
-    texts = (f"{name} {format_spread(spread)}" for name, spread in spreads.items())
-    alt = f"{comparison.metric}, one dot per seed, with a line between the two values of a seed: {'; '.join(texts)}."
-    return embed(f"{comparison.metric} by seed", alt, partial(draw_pairs, comparison))
-
-
-def _pairs_table(comparison: GroupComparison) -> Table:
-    deciding = comparison.metrics[comparison.metric]
-    rows: list[Sequence[Value]] = [
-        [str(seed), *(spread.values[seed] for spread in (deciding.first, deciding.second, deciding.difference))]
-        for seed in comparison.seeds
-    ]
-    return Table(f"{comparison.metric} by seed", ["seed", *comparison.labels, "difference"], rows, is_folded=True)

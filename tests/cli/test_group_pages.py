@@ -8,7 +8,7 @@ from groups import make_group
 from dlcli.cli.compare_groups import comparison_page
 from dlcli.cli.group import group_page
 from dlcli.cli.output import print_result
-from dlcli.evaluation.group import compare_groups
+from dlcli.evaluation.group_comparison import compare_groups
 from dlcli.text import PAGE, width_of
 
 GROUP = """\

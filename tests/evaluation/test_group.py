@@ -10,7 +10,8 @@ import pytest
 from groups import make_group
 
 from dlcli.errors import UsageError
-from dlcli.evaluation.group import compare_groups, measure_group, seed_values
+from dlcli.evaluation.group import measure_group, seed_values
+from dlcli.evaluation.group_comparison import compare_groups
 from dlcli.evaluation.group_sentences import name_seeds
 from dlcli.evaluation.interval import wilson_interval
 from dlcli.runs.files import to_json

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from groups import make_group, make_logs
 
-from dlcli.evaluation.group import compare_groups, measure_group
-from dlcli.report.group import render_group, render_group_comparison, write_group_report
+from dlcli.evaluation.group import measure_group
+from dlcli.evaluation.group_comparison import compare_groups
+from dlcli.report.group import render_group, write_group_report
+from dlcli.report.group_comparison import render_group_comparison
 from dlcli.report.html import number
 from report.test_page import Page
 

@@ -16,9 +16,10 @@ import pytest
 from groups import make_group, make_logs
 
 from dlcli.evaluation.diagnosis.finding import write_advice
-from dlcli.evaluation.group import compare_groups
+from dlcli.evaluation.group_comparison import compare_groups
 from dlcli.report.compare import render_comparison
-from dlcli.report.group import render_group, render_group_comparison
+from dlcli.report.group import render_group
+from dlcli.report.group_comparison import render_group_comparison
 from dlcli.report.html import code, number
 from dlcli.report.page import Contents, render_report
 from dlcli.runs.comparison import Comparison

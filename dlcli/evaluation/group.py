@@ -116,7 +116,7 @@ def _measure_test_set(group: GroupRun) -> ModelInterval | None:
     record = next(record for record in group.seeds if record.seed == seed)
     examples = _count_test_examples(record)
     if name == "accuracy":
-        interval = wilson_interval(round(value * examples), examples) if examples else None
+        interval = wilson_interval(round(value * examples), examples) if examples and value <= 1 else None
     else:
         interval = _read_interval((record.test or {}).get(f"{name}_interval"))
     return ModelInterval(f"test/{name}", seed, value, interval, examples) if interval else None

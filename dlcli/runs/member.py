@@ -19,7 +19,7 @@ from dlcli.runs.files import read_file, sync_folder, write_atomic, write_json
 from dlcli.runs.folder import GroupFolder, RunFolder
 from dlcli.runs.group_checkpoint import MemberState
 from dlcli.runs.group_log import read_log, split_by_seed
-from dlcli.runs.group_resume import find_status, load_group_of
+from dlcli.runs.group_resume import UNPACKED, find_status, load_group_of
 from dlcli.runs.log import CSV, JSONL, csv_text, parse_rows
 from dlcli.runs.member_checkpoints import MemberCheckpoints
 from dlcli.runs.resolved import write_resolved_member
@@ -45,7 +45,7 @@ def unpack_member(group: GroupFolder, seed: int) -> RunFolder:
     if _is_unpacked(member, state):
         return member
     try:
-        temporary = Path(mkdtemp(prefix=f".{seed}-", suffix=".unpacked", dir=group.path))
+        temporary = Path(mkdtemp(prefix=f".{seed}-", suffix=UNPACKED, dir=group.path))
         try:
             _write_member(group, RunFolder(temporary), seed, state)
             _publish(temporary, member, state)
@@ -80,7 +80,7 @@ def _publish(temporary: Path, member: RunFolder, state: str) -> None:
             raise
         if _is_unpacked(member, state):
             return
-        outdated = Path(mkdtemp(prefix=f".{member.path.name}-", suffix=".unpacked", dir=member.path.parent))
+        outdated = Path(mkdtemp(prefix=f".{member.path.name}-", suffix=UNPACKED, dir=member.path.parent))
         os.rename(member.path, outdated)
         shutil.rmtree(outdated, ignore_errors=True)
         _publish(temporary, member, state)

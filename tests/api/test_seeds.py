@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Finished
+from conftest import CHECKOUT, Finished
 from faults.outcome import outcome
 
 from dlcli import api
+from dlcli.cli.completion import complete_run
 from dlcli.errors import DataError, DivergedError, UsageError
 from dlcli.runs.folder import GroupFolder, RunFolder, find_group, find_run, list_runs
 from dlcli.runs.group_records import read_group
@@ -198,6 +200,18 @@ def test_commands_name_the_seeds_of_a_group(dlcli: Any, clean_place: Path) -> No
     refused = dlcli("train", "--resume", "moons", "--seeds", "4")
     assert (refused.code, "has 3 seeds, and --seeds asks for 4" in refused.err) == (2, True)
     assert dlcli("train", "--resume", "moons", "--seeds", "3", "-q").code == 0
+
+
+def test_the_commands_of_the_documentation_run(dlcli: Any, clean_place: Path) -> None:
+    text = (CHECKOUT / "docs" / "seeds.md").read_text(encoding="utf-8")
+    commands = [line for line in text.splitlines() if line.startswith("dlcli ")]
+    assert len(commands) >= 8
+    for command in commands:
+        ended: Finished = dlcli(*shlex.split(command)[1:])
+        assert ended.code == 0, (command, ended.err)
+    assert complete_run("ten/") == [f"ten/{seed}" for seed in range(10)]
+    assert complete_run("runs/four/") == [f"runs/four/{seed}" for seed in range(4)]
+    assert complete_run("t") == ["ten"]
 
 
 def test_a_large_group_prints_few_lines(dlcli: Any, clean_place: Path) -> None:

@@ -101,7 +101,9 @@ def read_group(folder: GroupFolder) -> GroupRun:
     """
     config, summary = load_config(folder.resolved).config, folder.read_summary()
     if "seeds" in summary:
-        seconds, seeds = float(summary["seconds"]), [_parse(folder, record) for record in summary["seeds"]]
+        seconds, seeds = float(summary.get("seconds", 0)), [_parse(folder, record) for record in summary["seeds"]]
+        if [record.seed for record in seeds] != folder.read_seeds():
+            raise DataError(f"{folder.summary} and {folder.manifest.name} have other seeds", hint="restore the files")
     else:
         logs = split_by_seed(read_log(folder.path / JSONL), folder.read_seeds())
         members = [replay(seed, parse_rows(lines), config.checkpoint.monitor) for seed, lines in logs.items()]

@@ -139,8 +139,9 @@ class RichReporter:
         assert self._group is not None
         assert self._task is not None
         elapsed = self._progress.tasks[0].elapsed or 0.0
+        room = self._width - len(self._progress.tasks[0].fields["epoch"]) - _LEAST_BAR - 2
         members = describe_members(self._group, event.progress)
-        self._progress.update(self._task, metrics=f"{members} in {format_seconds(elapsed)}")
+        self._progress.update(self._task, metrics=_join_fitting([members], f"in {format_seconds(elapsed)}", room))
         self.close()
 
     def _draw_live(self) -> None:

@@ -161,6 +161,8 @@ _MANIFEST_TYPES = {
     "command": list,
     "threads": int,
     "seeds": list,
+    "class_counts_of": dict,
+    "group": dict,
 }
 _SUMMARY_TYPES = {
     "status": str,

@@ -103,7 +103,9 @@ def read_group(folder: GroupFolder) -> GroupRun:
     loaded, summary = load_config(folder.resolved), folder.read_summary()
     config = loaded.config
     if "seeds" in summary:
-        seconds, seeds = float(summary["seconds"]), [_parse(folder, record) for record in summary["seeds"]]
+        seconds, seeds = float(summary.get("seconds", 0)), [_parse(folder, record) for record in summary["seeds"]]
+        if [record.seed for record in seeds] != folder.read_seeds():
+            raise DataError(f"{folder.summary} and {folder.manifest.name} have other seeds", hint="restore the files")
     else:
         members = [replay(seed, rows, config.checkpoint.monitor) for seed, rows in read_logs(folder).items()]
         seconds, seeds = sum(member.seconds for member in members), [member.record() for member in members]

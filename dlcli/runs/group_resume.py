@@ -25,6 +25,8 @@ from dlcli.runs.run_checkpoint import Which
 from dlcli.runs.tensor_file import DamagedError
 from dlcli.training.state import TrainingState
 
+UNPACKED = ".unpacked"  # suffix of folders that a crash may leave behind while a seed is unpacked
+
 
 @dataclass(frozen=True)
 class GroupPoint:
@@ -145,8 +147,9 @@ def reopen_group(
     command: Sequence[str],
 ) -> None:
     """Reset a group folder to the state of a resume point, and record the resumption; see `reopen_run`."""
-    for seed in folder.read_seeds():
-        shutil.rmtree(folder.path / str(seed), ignore_errors=True)
+    unpacked = [folder.path / str(seed) for seed in folder.read_seeds()]
+    for path in (*unpacked, *folder.path.glob(f".*{UNPACKED}")):
+        shutil.rmtree(path, ignore_errors=True)
     reset_checkpoints(folder, point)
     for name, content in point.logs.items():
         write_atomic(folder.path / name, content)

@@ -30,7 +30,7 @@ def lock_run(folder: Path) -> Iterator[None]:
     """
     with ExitStack() as stack:
         try:
-            stack.enter_context(_locked(folder / LOCK))
+            stack.enter_context(file_lock(folder / LOCK, wait=False))
         except (BlockingIOError, TimeoutError) as error:
             raise UsageError(
                 f"{folder} is being trained by {_owner(folder)}",
@@ -44,21 +44,25 @@ def lock_run(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Lock a regular file without waiting.
+def file_lock(path: Path, *, wait: bool) -> Iterator[None]:
+    """Lock a regular file, which is created if it is missing.
 
     filelock is used on Windows only: elsewhere it also opens pipes, and on file systems without locks it falls back to
     a lock file that remains after a process is killed.
 
+    Args:
+        path: File to lock.
+        wait: Whether to wait while another process holds the lock.
+
     Raises:
-        BlockingIOError: If another process holds the lock (POSIX).
-        TimeoutError: If another process holds the lock (Windows).
+        BlockingIOError: If another process holds the lock (POSIX), without `wait`.
+        TimeoutError: If another process holds the lock (Windows), without `wait`.
         OSError: If the file cannot be opened or locked.
     """
     if os.name != "posix":
         from filelock import FileLock
 
-        with FileLock(path, timeout=0):
+        with FileLock(path, timeout=-1 if wait else 0):
             yield
         return
     import fcntl
@@ -66,7 +70,7 @@ def _locked(path: Path) -> Iterator[None]:
     descriptor = open_regular(path, os.O_RDWR | os.O_CREAT)
     _held.add(descriptor)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
         if descriptor in _held:  # not in a forked process

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 from dlcli.config.load import load_config
@@ -19,19 +16,23 @@ from dlcli.runs.files import read_file, sync_folder, write_atomic, write_json
 from dlcli.runs.folder import GroupFolder, RunFolder
 from dlcli.runs.group_checkpoint import MemberState
 from dlcli.runs.group_log import read_log, split_by_seed
-from dlcli.runs.group_resume import find_status, load_group_of
+from dlcli.runs.group_records import read_group
+from dlcli.runs.group_resume import UNPACKED, find_status, load_group_of
+from dlcli.runs.lock import file_lock
 from dlcli.runs.log import CSV, JSONL, csv_text, parse_rows
 from dlcli.runs.member_checkpoints import MemberCheckpoints
 from dlcli.runs.resolved import write_resolved_member
 from dlcli.runs.summary import summarize
 from dlcli.runs.tensor_file import read_digest
 
+_LOCK = ".unpack"  # file that is locked while a seed is unpacked
+
 
 def unpack_member(group: GroupFolder, seed: int) -> RunFolder:
     """Return a seed of a group as a run folder inside the group, which is written if it is missing or out of date.
 
-    Its checkpoints and logs are those of `dlcli train --seed SEED`, apart from times. Another process that reads the
-    folder, or writes it at the same time, always finds a complete one.
+    Its checkpoints and logs are those of `dlcli train --seed SEED`, apart from times. Of several processes that
+    need it, one writes it.
 
     Raises:
         UsageError: If the group does not have the seed.
@@ -45,16 +46,31 @@ def unpack_member(group: GroupFolder, seed: int) -> RunFolder:
     if _is_unpacked(member, state):
         return member
     try:
-        temporary = Path(mkdtemp(prefix=f".{seed}-", suffix=".unpacked", dir=group.path))
-        try:
-            _write_member(group, RunFolder(temporary), seed, state)
-            _publish(temporary, member, state)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        with file_lock(group.path / _LOCK, wait=True):
+            if not _is_unpacked(member, state):
+                _unpack(group, member, seed, state)
     except OSError as error:
         hint = "seeds are unpacked into the folder of their group; fix the permissions, or copy the group elsewhere"
         raise DataError(f"cannot write to {group.path}: {error.strerror or error}", hint=hint) from error
     return member
+
+
+def _unpack(group: GroupFolder, member: RunFolder, seed: int, state: str) -> None:
+    """Write a complete folder, and then give it the name of the member; an older folder of this name is removed."""
+    names = (f".{seed}-{kind}{UNPACKED}" for kind in ("new", "old"))
+    new, old = (group.path / name for name in names)
+    try:
+        for path in (new, old):
+            shutil.rmtree(path, ignore_errors=True)  # of a process that was killed
+        new.mkdir()
+        _write_member(group, RunFolder(new), seed, state)
+        if member.path.exists():
+            os.rename(member.path, old)
+        os.rename(new, member.path)
+        sync_folder(group.path)
+    finally:
+        for path in (new, old):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _state_of(group: GroupFolder) -> str:
@@ -68,29 +84,6 @@ def _is_unpacked(member: RunFolder, state: str) -> bool:
     with contextlib.suppress(DlcliError):
         return bool(member.read_manifest().get("group", {}).get("state") == state)
     return False
-
-
-def _publish(temporary: Path, member: RunFolder, state: str) -> None:
-    """Rename a complete folder to that of the member; one that another process has published stays."""
-    os.chmod(temporary, 0o777 & ~_umask())
-    try:
-        os.rename(temporary, member.path)
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-        if _is_unpacked(member, state):
-            return
-        outdated = Path(mkdtemp(prefix=f".{member.path.name}-", suffix=".unpacked", dir=member.path.parent))
-        os.rename(member.path, outdated)
-        shutil.rmtree(outdated, ignore_errors=True)
-        _publish(temporary, member, state)
-    sync_folder(member.path.parent)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _write_member(group: GroupFolder, member: RunFolder, seed: int, state: str) -> None:
@@ -156,9 +149,9 @@ def _manifest(group: GroupFolder, saved: MemberState, state: str) -> dict[str, A
 
 
 def _test_metrics(group: GroupFolder, seed: int) -> dict[str, Any]:
-    records: list[Mapping[str, Any]] = group.read_summary().get("seeds", [])
-    test = next((record.get("test") for record in records if record.get("seed") == seed), None)
-    return {"test": test} if test else {}
+    records = read_group(group).seeds if "seeds" in group.read_summary() else ()
+    tests = [record.test for record in records if record.seed == seed and record.test]
+    return {"test": tests[0]} if tests else {}
 
 
 def _link_or_copy(source: Path, copy: Path) -> None:

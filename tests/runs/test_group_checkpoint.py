@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 from dlcli.api import resume_seeds, train_seeds
 from dlcli.config.load import load_config
 from dlcli.errors import DataError
+from dlcli.runs.checkpoint import load_checkpoint
 from dlcli.runs.folder import GroupFolder, find_run
 from dlcli.runs.group_checkpoint import GroupCheckpoint, MemberState, load_group_checkpoint, save_group_checkpoint
 from dlcli.runs.tensor_file import DamagedError, save_tensors
@@ -144,6 +146,20 @@ def test_files_of_other_groups_are_refused(group: GroupFolder) -> None:
     group.manifest.write_text(group.manifest.read_text().replace('"seeds": [', '"seeds": ["x", '))
     with pytest.raises(DataError, match=r"cannot use group/group\.json: it has no list of seeds"):
         find_run("group/0")
+
+
+def test_a_seed_is_complete_whoever_unpacks_it_at_the_same_time(group: GroupFolder) -> None:
+    def unpack(_: int) -> Path:
+        path = find_run("group/1").path
+        assert load_checkpoint(path / "checkpoints" / "last.safetensors").epoch == 2
+        return path
+
+    for _ in range(5):
+        with ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(unpack, range(16))) == {Path("group/1")}
+        assert [path.name for path in Path("group").iterdir() if path.name.endswith(".unpacked")] == []
+        manifest = Path("group/1/manifest.json")
+        manifest.write_text(manifest.read_text().replace('"state": "', '"state": "old'))
 
 
 def test_a_seed_is_unpacked_again_after_the_group_has_changed(group: GroupFolder) -> None:

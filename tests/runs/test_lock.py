@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import platform
+import signal
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -52,21 +53,25 @@ def test_a_file_system_without_locks_is_reported(clean_place: Path, monkeypatch:
     assert "`--run-dir DIR`" in str(caught.value.hint)
 
 
-def test_a_forked_process_does_not_keep_the_lock(clean_place: Path) -> None:
-    reading, writing = os.pipe()
+def test_a_forked_process_does_not_keep_the_lock_of_a_killed_one(clean_place: Path) -> None:
+    (started, starting), (held, holding) = os.pipe(), os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads, since Python 3.12
-        with lock_run(clean_place):
-            pid = os.fork()
-            if pid == 0:
-                os.close(writing)
-                os.read(reading, 1)  # lives until the test closes its end
-                os._exit(0)
+        pid = os.fork()
+        if pid == 0:
+            with lock_run(clean_place):
+                if os.fork() == 0:
+                    os.close(holding)
+                    os.write(starting, b"!")
+                    os.read(held, 1)  # until the test closes its end
+                    os._exit(0)
+                os.read(started, 1)
+                os.kill(os.getpid(), signal.SIGKILL)
+    assert os.waitpid(pid, 0)[1] == signal.SIGKILL
     with lock_run(clean_place):
-        os.kill(pid, 0)
-    os.close(writing)
-    assert os.waitpid(pid, 0)[1] == 0
-    os.close(reading)
+        pass
+    for descriptor in (started, starting, held, holding):
+        os.close(descriptor)
 
 
 @pytest.mark.timeout(20)

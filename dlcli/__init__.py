@@ -26,7 +26,9 @@ if TYPE_CHECKING:
         plan,
         predict,
         resume,
+        resume_seeds,
         train,
+        train_seeds,
         verify,
     )
     from dlcli.config.load import load_config
@@ -45,7 +47,9 @@ __all__ = [
     "plan",
     "predict",
     "resume",
+    "resume_seeds",
     "train",
+    "train_seeds",
     "verify",
 ]
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dlcli.config.schema import Config, InitFromRun
 from dlcli.data.preprocessing import Preprocessing
-from dlcli.data.sources import load_splits
+from dlcli.data.sources import load_raw, load_splits
 from dlcli.data.splits import DataInfo, Split, Splits
 from dlcli.errors import UsageError, one_line
 from dlcli.model import LayerMatch, build_mlp, take_parameters
@@ -85,6 +85,48 @@ def build_experiment(
         task = build_task(config, info, splits.target_scaling, splits.train.targets)
         arithmetic = choose_arithmetic(config, model, len(splits.train))
         return Experiment(config, place_splits(splits, device, dtype), model, task, device, arithmetic, parent)
+
+
+def build_experiments(
+    config: Config,
+    seeds: Sequence[int],
+    *,
+    notify: Callable[[str], None] | None = None,
+    parent: Parent | None = None,
+) -> list[Experiment]:
+    """Build the experiment of a config for each of several seeds; see `build_experiment`.
+
+    Data that is not a table is read once.
+
+    Raises:
+        UsageError: If default settings depend on the number of training examples, which differs between the seeds.
+    """
+    raw, inherited = load_raw(config.data, notify), _inherited_preprocessing(config, parent)
+    experiments = []
+    for seed in seeds:
+        of_seed = config.model_copy(update={"seed": seed})
+        splits = load_splits(of_seed, notify=notify, inherited=inherited, raw=raw)
+        experiments.append(build_experiment(of_seed, splits=splits, parent=parent))
+    _check_alike(experiments)
+    return experiments
+
+
+def _check_alike(experiments: Sequence[Experiment]) -> None:
+    """Check that configs differ in their seed only.
+
+    Raises:
+        UsageError: If other settings differ.
+    """
+    first, *others = (experiment.config for experiment in experiments)
+    for config in others:
+        for name in ("epochs", "batch_size"):
+            values = [getattr(each.training, name) for each in (first, config)]
+            if values[0] != values[1]:
+                message = (
+                    f"the default training.{name} depends on the number of training examples, and is {values[0]} for "
+                    f"seed {first.seed} and {values[1]} for seed {config.seed}"
+                )
+                raise UsageError(message, hint=f"write it like `training.{name}={values[0]}`")
 
 
 def _inherited_preprocessing(config: Config, parent: Parent | None) -> Preprocessing | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,10 +11,11 @@ from torch import nn
 from dlcli.config.schema import HEADLINE, Config, InitFromRun, RmspropOptimizer, SgdOptimizer
 from dlcli.data.splits import DataInfo, Splits
 from dlcli.errors import one_line
+from dlcli.experiment import Experiment
 from dlcli.model import count_parameters
 from dlcli.training.batches import count_batches
 from dlcli.training.device import describe_device
-from dlcli.training.events import RunStarted
+from dlcli.training.events import GroupStarted, RunStarted
 
 HEAVISIDE_NOTE = (
     "the gradient of heaviside is zero, so only the last layer will learn; sigmoid is its smooth approximation"
@@ -71,6 +73,40 @@ def describe_run(
         steps_per_epoch=steps_per_epoch,
         headline=HEADLINE[config.task],
     )
+
+
+def describe_group(experiments: Sequence[Experiment], run: str) -> GroupStarted:
+    """Return the event that opens the training of a group of seeds.
+
+    Args:
+        experiments: Experiments of the seeds, which differ in their seed only.
+        run: Group folder; empty for a dry run.
+    """
+    first, seeds = experiments[0], [experiment.config.seed for experiment in experiments]
+    threads = first.arithmetic.threads
+    started = describe_run(first.config, first.splits, first.model, first.device, threads, run)
+    texts = {heading: text.replace(f"; seed {seeds[0]}", "") for heading, text in started.essentials}
+    place = list(texts.items()).index(("device", texts["device"]))
+    essentials = [*texts.items()]
+    essentials.insert(place + 1, ("seeds", f"{seeds[0]} to {seeds[-1]}: {len(seeds):,} models"))
+    return GroupStarted(
+        run=run,
+        essentials=tuple(essentials),
+        notes=(*started.notes, *_other_notes(experiments)),
+        seeds=len(seeds),
+        epochs=first.config.training.epochs * len(seeds),
+        headline=started.headline,
+    )
+
+
+def _other_notes(experiments: Sequence[Experiment]) -> list[str]:
+    """Return how many seeds have notes about their data that the first one does not have."""
+    common = set(experiments[0].splits.notes)
+    others = [experiment for experiment in experiments if set(experiment.splits.notes) - common]
+    if not others:
+        return []
+    example = next(note for note in others[0].splits.notes if note not in common)
+    return [f"{len(others)} other seeds have notes about their data, such as seed {others[0].config.seed}: {example}"]
 
 
 def describe_inputs(config: Config, splits: Splits) -> str:

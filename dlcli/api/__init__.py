@@ -17,8 +17,10 @@ from dlcli.api.arguments import checked
 from dlcli.config import load as config_files
 
 if TYPE_CHECKING:
+    from dlcli.api.group_training import plan_seeds, resume_seeds, train_seeds
     from dlcli.api.loaded import LoadedModel, load, predict_input
     from dlcli.api.opened import OpenRun, open_run
+    from dlcli.api.run_group import SeedsResult
     from dlcli.api.run_training import TrainResult
     from dlcli.api.training import plan, resume, train
     from dlcli.bench.bench import bench
@@ -32,7 +34,10 @@ if TYPE_CHECKING:
     from dlcli.lecture.studies.run import StudyOutcome, study
     from dlcli.plots.comparison import compare_figure
     from dlcli.plots.draw import DrawResult, draw, list_pictures
+    from dlcli.plots.group import compare_seeds_figure
     from dlcli.report.compare import compare_page
+    from dlcli.report.group import report_seeds
+    from dlcli.report.group_comparison import compare_seeds_page
     from dlcli.report.page import ReportResult, report
     from dlcli.verification.verify import VerifyResult, verify
 
@@ -48,6 +53,7 @@ __all__ = [
     "OpenRun",
     "PredictResult",
     "ReportResult",
+    "SeedsResult",
     "StudyOutcome",
     "TrainResult",
     "VerifyResult",
@@ -55,6 +61,8 @@ __all__ = [
     "build_experiment",
     "compare_figure",
     "compare_page",
+    "compare_seeds_figure",
+    "compare_seeds_page",
     "diagnose",
     "draw",
     "evaluate",
@@ -67,12 +75,16 @@ __all__ = [
     "load_config",
     "open_run",
     "plan",
+    "plan_seeds",
     "predict",
     "predict_input",
     "report",
+    "report_seeds",
     "resume",
+    "resume_seeds",
     "study",
     "train",
+    "train_seeds",
     "verify",
 ]
 
@@ -81,6 +93,8 @@ load_config = checked(config_files.load_config)  # needs no isolation, since it 
 _MODULES = {
     "api.loaded": ("LoadedModel", "load", "predict_input"),
     "api.opened": ("OpenRun", "open_run"),
+    "api.group_training": ("plan_seeds", "resume_seeds", "train_seeds"),
+    "api.run_group": ("SeedsResult",),
     "api.run_training": ("TrainResult",),
     "api.training": ("plan", "resume", "train"),
     "bench.bench": ("bench",),
@@ -94,7 +108,10 @@ _MODULES = {
     "lecture.studies.run": ("StudyOutcome", "study"),
     "plots.draw": ("DrawResult", "draw", "list_pictures"),
     "plots.comparison": ("compare_figure",),
+    "plots.group": ("compare_seeds_figure",),
     "report.compare": ("compare_page",),
+    "report.group": ("report_seeds",),
+    "report.group_comparison": ("compare_seeds_page",),
     "report.page": ("ReportResult", "report"),
     "verification.verify": ("VerifyResult", "verify"),
 }

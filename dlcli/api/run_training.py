@@ -95,7 +95,7 @@ def train_in(
                     hint = f"`dlcli train --resume {as_argument(str(folder.path))}` continues from there"
                     saved = folder.checkpoint("last")
                     raise Interrupted(f"interrupted {position}; saved {saved}", signum=signum, hint=hint)
-    if _should_draw(folder, config):
+    if should_draw(folder, config):
         from dlcli.plots.draw import draw_after_training  # imports matplotlib, which is slow
 
         draw_after_training(Run(folder), experiment, listeners.note)
@@ -132,7 +132,8 @@ def _warn_of_guessing(result: TrainResult, experiment: Experiment) -> str | None
     )
 
 
-def _should_draw(folder: RunFolder, config: Config) -> bool:
+def should_draw(folder: RunFolder, config: Config) -> bool:
+    """Return whether to draw plots after training; see the setting `plots`."""
     return config.plots == "always" or (config.plots == "auto" and folder.read_summary()["seconds"] >= LONG_SECONDS)
 
 

@@ -11,17 +11,18 @@ from pathlib import Path
 from dlcli.api.array_data import ArrayData, array_file, load_with_arrays
 from dlcli.api.run_training import TrainResult, train_in, train_result
 from dlcli.config.load import ConfigSource, LoadedConfig, Overrides, load_config
+from dlcli.config.paths import as_argument
 from dlcli.config.schema import Config
 from dlcli.config.tree import KeyPath, Place
-from dlcli.errors import DivergedError
-from dlcli.experiment import build_experiment
+from dlcli.errors import DivergedError, UsageError
+from dlcli.experiment import Experiment, build_experiment
 from dlcli.overview import describe_run
 from dlcli.reporters.notebook import notebook_listeners
 from dlcli.runs.begin import begin_run
-from dlcli.runs.folder import RunFolder, RunName, find_run
+from dlcli.runs.folder import GROUP, RunFolder, RunName, create_run, find_run
 from dlcli.runs.identity import is_shaped_by_epochs
 from dlcli.runs.lock import lock_run
-from dlcli.runs.manifest import environment_changes
+from dlcli.runs.manifest import build_manifest, environment_changes
 from dlcli.runs.parent import find_parent
 from dlcli.runs.resume import ResumePoint, check_changes, check_summary, find_resume_point, reopen_run
 from dlcli.runs.run_data import build_run_experiment
@@ -81,11 +82,17 @@ def train(
             listeners.note(note)
         loaded, parent = find_parent(loaded)
         experiment = build_experiment(loaded.config, notify=listeners.notify, parent=parent.parent if parent else None)
-        found: dict[KeyPath, Place] = {("data", name): FOUND for name in experiment.splits.layout}
-        loaded = replace(loaded, config=experiment.config, places={**loaded.places, **found})
+        loaded = add_found_settings(loaded, experiment)
         setup = (experiment.splits, experiment.device, experiment.arithmetic)
-        with begin_run(loaded, *setup, sys.argv, path, parent, arrays) as folder:
+        manifest = build_manifest(loaded.config, *setup, sys.argv)
+        with begin_run(create_run(loaded.config.name, path), loaded, manifest, parent, arrays) as folder:
             return train_in(folder, experiment, None, evaluate_test, log, listeners)
+
+
+def add_found_settings(loaded: LoadedConfig, experiment: Experiment) -> LoadedConfig:
+    """Return the config with the settings that were found in the data, such as the separator of a CSV file."""
+    found: dict[KeyPath, Place] = {("data", name): FOUND for name in experiment.splits.layout}
+    return replace(loaded, config=experiment.config, places={**loaded.places, **found})
 
 
 def resume(
@@ -117,7 +124,7 @@ def resume(
         DivergedError: If the run has diverged or diverges now.
         Interrupted: If `listeners.should_stop` returns a signal number.
     """
-    folder = find_run(run)
+    folder = _find_run_to_resume(run)
     with notebook_listeners(listeners) as listeners, lock_run(folder.path):
         log = logs_to_continue(folder, log, listeners.note)
         original = load_config(folder.resolved)
@@ -140,6 +147,20 @@ def resume(
             )
         reopen_run(folder, original, loaded.config, point, experiment.device, sys.argv)
         return train_in(folder, experiment, point, evaluate_test, log, listeners)
+
+
+def _find_run_to_resume(run: RunName) -> RunFolder:
+    """Return the folder of a run.
+
+    Raises:
+        UsageError: If it is a seed of a group, which is resumed as a whole.
+    """
+    folder = find_run(run)
+    if (folder.path.parent / GROUP).exists():
+        group = as_argument(str(folder.path.parent))
+        message = f"{folder.path} is a seed of a group, which is resumed as a whole"
+        raise UsageError(message, hint=f"run `dlcli train --resume {group}`")
+    return folder
 
 
 def _find_end(folder: RunFolder, point: ResumePoint, config: Config) -> str | None:

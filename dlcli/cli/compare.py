@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dlcli.cli.arguments import name_or_path_parser, path_parser
+from dlcli.cli.compare_groups import compare_group_folders, find_groups
 from dlcli.cli.completion import complete_run
 from dlcli.cli.options import DpiOption, JsonOption, QuietOption
 from dlcli.cli.output import fitting_blocks, make_table, print_json, print_result
@@ -43,7 +44,7 @@ def compare_command(
             "--output",
             "-o",
             metavar="FILE",
-            help="Also write a figure of the validation curves: a .png, .svg or .pdf file.",
+            help="Also write a figure of the validation curves, or of the values by seed: a .png, .svg or .pdf file.",
             parser=path_parser("--output"),
         ),
     ] = None,
@@ -53,9 +54,13 @@ def compare_command(
         typer.Option(
             "--html",
             metavar="FILE",
-            help="Also write an HTML page with the curves of the runs.",
+            help="Also write an HTML page with the curves.",
             parser=name_or_path_parser("--html"),
         ),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option("--metric", metavar="METRIC", help="Metric that decides between two groups, e.g. val/loss."),
     ] = None,
     format_: Annotated[
         TableFormat | None,
@@ -64,7 +69,7 @@ def compare_command(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Compare the differing settings and the metrics of runs side by side.
+    """Compare the differing settings and the metrics of runs side by side, or two groups of seeds by seed.
 
     Example: dlcli runs compare digits moons -o figure.pdf
 
@@ -74,6 +79,13 @@ def compare_command(
     from dlcli.runs.run import open_run
 
     _check_options(runs, output, format_, json=json)
+    if groups := find_groups(runs):
+        compare_group_folders(
+            groups, metric=metric, figure=output, dpi=dpi, html=html, format_=format_, json=json, quiet=quiet
+        )
+        return
+    if metric is not None:
+        raise UsageError("--metric is for two groups of seeds, and these are runs", hint="remove --metric")
     opened = [open_run(run) for run in runs]
     comparison = compare_runs(opened)
     files = _write_files(opened, html, output, dpi)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from pathlib import Path
 
 import typer
 
@@ -18,17 +20,31 @@ def complete_config(incomplete: str) -> list[str]:
 
 
 def complete_run(incomplete: str) -> list[str]:
-    """Return the names of configs with runs, and the runs of a config whose name ends with a slash."""
-    from dlcli.runs.folder import list_runs, own_run_names, runs_root
+    """Return the names of configs with runs, the runs of a config before a slash, or the seeds of a group."""
+    from dlcli.runs.folder import list_groups, list_runs, own_run_names, runs_root
 
     try:
-        root, folders, own = runs_root(), list_runs(), own_run_names()
+        root, folders, own = runs_root(), [*list_groups(), *list_runs()], own_run_names()
     except (DlcliError, OSError):
         return []
+    if seeds := _complete_seed(root, incomplete):
+        return seeds
     runs = [str(folder.path.relative_to(root)) for folder in reversed(folders)]
     names = runs if "/" in incomplete else dict.fromkeys([*(run.partition("/")[0] for run in runs), *own])
     found = [name for name in names if name.startswith(incomplete)]
     return found or [path for name in own if (path := str(root / name)).startswith(incomplete)]
+
+
+def _complete_seed(root: Path, incomplete: str) -> list[str]:
+    """Return the seeds of the group that `incomplete` names before its last slash; none if it names no group."""
+    from dlcli.runs.folder import GroupFolder
+
+    group, slash, _ = incomplete.rpartition("/")
+    for path in (Path(group), root / group) if slash else ():
+        with suppress(DlcliError, OSError, ValueError):
+            names = [f"{group}/{seed}" for seed in GroupFolder(path).read_seeds()]
+            return [name for name in names if name.startswith(incomplete)]
+    return []
 
 
 def complete_picture(incomplete: str) -> list[str]:

@@ -36,11 +36,12 @@ def record_output_errors() -> None:
     """Record output errors in the run's folder; if that fails too, ignore it."""
     errors = output_errors()
     if errors and _trained:
-        from dlcli.runs.folder import RunFolder
+        from dlcli.runs.folder import GROUP, GroupFolder, RunFolder
         from dlcli.runs.output_errors import note_output_errors
 
         with contextlib.suppress(DlcliError):
-            note_output_errors(RunFolder(Path(_trained[0])), errors)
+            path = Path(_trained[0])
+            note_output_errors((GroupFolder if (path / GROUP).exists() else RunFolder)(path), errors)
 
 
 def check_working_folder() -> None:

@@ -192,8 +192,8 @@ def _headline(result: EvalResult) -> tuple[list[str], list[list[str]]]:
         same = "log_loss" if name == "loss" and "log_loss" not in shown else name
         compared = [f"{other[same]:.4f}" if same in other else "" for other in others]
         rows.append([name, f"{value:.4f}", *compared])
-        if name == "accuracy":
-            low, high = metrics["accuracy_interval"]
+        if interval := metrics.get(f"{name}_interval"):
+            low, high = interval
             rows.append(["  95 % interval", f"{low:.4f} to {high:.4f}", *("" for _ in others)])
     rows += [[f"top {k}", f"{value:.4f}", *("" for _ in others)] for k, value in metrics.get("top_k", {}).items()]
     return ["", "this run", *(name.replace("_", " ") for name in baselines)], rows

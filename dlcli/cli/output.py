@@ -59,16 +59,16 @@ def open_reporter(progress: Progress, *, quiet: bool) -> Reporter:
 @contextmanager
 def open_listeners(progress: Progress, *, quiet: bool) -> Iterator[Listeners]:
     """Yield listeners that show training events and stop training at a signal."""
-    from dlcli.training.events import Event, FitEnded, RunStarted
+    from dlcli.training.events import Event, FitEnded, GroupEnded, GroupStarted, RunStarted
     from dlcli.training.listeners import Listeners
 
     reporter, signals = open_reporter(progress, quiet=quiet), StopSignals()
 
     def listen(event: Event) -> None:
-        if isinstance(event, RunStarted):
+        if isinstance(event, RunStarted | GroupStarted):
             signals.install()
             remember_run(event.run)
-        elif isinstance(event, FitEnded):
+        elif isinstance(event, FitEnded | GroupEnded):
             signals.restore()
         reporter.handle(event)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dlcli.cli.arguments import path_parser
+from dlcli.cli.group import choose_run_or_group
 from dlcli.cli.options import (
     CheckpointOption,
     DataRootOption,
@@ -18,7 +19,12 @@ from dlcli.cli.options import (
     RunArgument,
     SplitOption,
 )
-from dlcli.cli.output import choose_run, open_reporter, print_json, print_result
+from dlcli.cli.output import open_reporter, print_json, print_result
+from dlcli.config.paths import as_argument
+from dlcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from dlcli.api import ReportResult
 
 
 def report_command(
@@ -42,14 +48,31 @@ def report_command(
 ) -> None:
     """Write a self-contained HTML page about a run: metrics, pictures, diagnosis and how to reproduce it.
 
+    The page about a group of seeds has their statistics, every value and the curves.
+
     Example: dlcli report digits -o digits.html
 
     Example: dlcli report digits --split val
     """
-    from dlcli import api
+    folder = choose_run_or_group(run, quiet=quiet)
 
+    from dlcli import api
+    from dlcli.runs.folder import GroupFolder
+
+    if isinstance(folder, GroupFolder):
+        options = {
+            "--split": split != "test",
+            "--checkpoint": checkpoint != "best",
+            "--device": device,
+            "--data-root": data_root,
+        }
+        if given := [option for option, value in options.items() if value]:
+            hint = f"name one of its seeds, such as {as_argument(str(folder.path / str(folder.read_seeds()[0])))}"
+            raise UsageError(f"{given[0]} is for a single run, and this is a group of seeds", hint=hint)
+        _print(api.report_seeds(folder.path, output), json=json)
+        return
     result = api.report(
-        choose_run(run, quiet=quiet),
+        folder.path,
         output,
         split=split,
         checkpoint=checkpoint,
@@ -57,6 +80,10 @@ def report_command(
         data_root=data_root,
         notify=open_reporter("plain", quiet=quiet).note,
     )
+    _print(result, json=json)
+
+
+def _print(result: ReportResult, *, json: bool) -> None:
     if json:
         print_json(asdict(result), kept=result.file)
     else:

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dlcli.cli.compare import compare_command
+from dlcli.cli.group import choose_run_or_group, group_page, group_record
 from dlcli.cli.options import JsonOption, RunArgument
-from dlcli.cli.output import choose_run, format_metrics, make_table, paragraph, print_json, print_result
-from dlcli.errors import DlcliError
+from dlcli.cli.output import format_metrics, make_table, paragraph, print_json, print_result
+from dlcli.config.paths import as_argument
+from dlcli.errors import DlcliError, UsageError
 
 if TYPE_CHECKING:
     from dlcli.api import DiagnoseResult
-    from dlcli.runs.folder import RunFolder
+    from dlcli.runs.folder import GroupFolder, RunFolder
     from dlcli.runs.run import Run
 
 app = typer.Typer(
@@ -28,15 +30,15 @@ app.command("compare")(compare_command)
 
 @app.command("list")
 def list_command(json: JsonOption = False) -> None:
-    """List all runs with status, best epoch and validation metrics, newest last.
+    """List all runs and groups of seeds with status, best epoch and validation metrics, newest last.
 
     Example: dlcli runs list
 
     Example: dlcli runs list --json
     """
-    from dlcli.runs.folder import list_runs, runs_root
+    from dlcli.runs.folder import GroupFolder, list_all, runs_root
 
-    rows = [_row(folder) for folder in list_runs()]
+    rows = [_group_row(folder) if isinstance(folder, GroupFolder) else _row(folder) for folder in list_all()]
     if json:
         print_json({"runs": rows})
     elif not rows:
@@ -55,16 +57,21 @@ def show_command(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show how a run was trained and its results.
+    """Show how a run was trained and its results; of a group, what its seeds show.
 
     Example: dlcli runs show digits --diagnose
 
     Example: dlcli runs show --json
     """
     from dlcli.runs.comparison import class_counts
+    from dlcli.runs.folder import GroupFolder
     from dlcli.runs.run import command_line, open_run
 
-    opened = open_run(choose_run(run))
+    folder = choose_run_or_group(run)
+    if isinstance(folder, GroupFolder):
+        _show_group(folder, diagnose=diagnose, json=json)
+        return
+    opened = open_run(folder.path)
     manifest, summary = opened.manifest, opened.summary
     diagnosis = _diagnose(opened) if diagnose else None
     if json:
@@ -89,6 +96,25 @@ def show_command(
         *(f"{split:<9} {format_metrics(metrics, counts)}" for split, metrics in splits.items() if metrics),
         *(_finding_lines(opened, diagnosis) if diagnosis is not None else ()),
     )
+
+
+def _show_group(folder: GroupFolder, *, diagnose: bool, json: bool) -> None:
+    """Print the statistics of a group.
+
+    Raises:
+        UsageError: If a diagnosis is requested, which is about a single run.
+    """
+    from dlcli.runs.group_records import read_group
+
+    if diagnose:
+        seed = folder.path / str(folder.read_seeds()[0])
+        hint = f"name one of its seeds: `dlcli runs show {as_argument(str(seed))} --diagnose`"
+        raise UsageError("--diagnose is about a single run, and this is a group of seeds", hint=hint)
+    group = read_group(folder)
+    if json:
+        print_json(group_record(group))
+    else:
+        print_result(*group_page(group))
 
 
 def _diagnose(run: Run) -> DiagnoseResult:
@@ -128,12 +154,53 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         return row
 
 
+def _group_row(folder: GroupFolder) -> dict[str, Any]:
+    """Return the list entry of a group: its seeds and the spread of its validation metrics."""
+    from dlcli.evaluation.group import measure_group
+    from dlcli.runs.group_records import read_group
+
+    row: dict[str, Any] = {"run": str(folder.path), "status": "unreadable"}
+    try:
+        group = read_group(folder)
+    except DlcliError:
+        return row
+    statistics = measure_group(group)
+    return {
+        **row,
+        "status": group.status,
+        "epochs": max(record.epochs for record in group.seeds),
+        "epochs_planned": group.config.training.epochs,
+        "seeds": statistics.seeds,
+        "diverged": statistics.diverged,
+        "spread": {metric: asdict(spread) for metric, spread in statistics.metrics.items()},
+    }
+
+
 def _cells(row: dict[str, Any], root: Path) -> list[str]:
     planned = row.get("epochs_planned")
     epochs = f"{row['epochs']}/{planned}" if planned else "–"
-    val = ", ".join(f"{name} {value:.4f}" for name, value in _headlines(row.get("val")))
+    val = _summarize_seeds(row) if "seeds" in row else _summarize_val(row)
     best = str(row.get("best_epoch") or "–")
     return [str(Path(row["run"]).relative_to(root)), row["status"], val, epochs, best]
+
+
+def _summarize_val(row: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in _headlines(row.get("val")))
+
+
+def _summarize_seeds(row: Mapping[str, Any]) -> str:
+    """Return the validation metric to list as mean ± sd, the number of seeds and that of the diverged ones."""
+    from dlcli.config.schema import HEADLINE
+    from dlcli.evaluation.seeds import Spread, format_spread
+
+    parts = [
+        f"{name} {format_spread(Spread(**row['spread'][f'val/{name}']))}"
+        for name in HEADLINE.values()
+        if f"val/{name}" in row["spread"]
+    ]
+    parts.append(f"{len(row['seeds'])} seeds")
+    parts += [f"{len(row['diverged'])} diverged"] if row["diverged"] else []
+    return ", ".join(parts)
 
 
 def _headlines(val: Mapping[str, float | None] | None) -> list[tuple[str, float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,6 +11,7 @@ import typer
 
 from dlcli.cli.arguments import name_or_path_parser, path_parser, print_notes
 from dlcli.cli.completion import complete_run
+from dlcli.cli.group import group_page, group_statistics
 from dlcli.cli.options import (
     CONFIG,
     DeviceOption,
@@ -23,10 +24,14 @@ from dlcli.cli.options import (
 from dlcli.cli.output import format_metrics, open_listeners, print_json, print_result
 from dlcli.config.paths import as_argument
 from dlcli.errors import UsageError, one_line
+from dlcli.runs.folder import GROUP
 
 if TYPE_CHECKING:
-    from dlcli.api import TrainResult
+    from rich.console import RenderableType
+
+    from dlcli.api import SeedsResult, TrainResult
     from dlcli.config.load import LoadedConfig
+    from dlcli.runs.folder import RunFolder
 
 
 def train_command(
@@ -52,6 +57,10 @@ def train_command(
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Random seed; short for seed=N.")] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option("--seeds", metavar="N", help="Train with N seeds, from the config's seed on, as one group."),
+    ] = None,
     device: DeviceOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check config, data and device and show the plan without training.")
@@ -72,6 +81,8 @@ def train_command(
 
     Example: dlcli train -c digits optimizer.lr=0.2 --eval
 
+    Example: dlcli train -c digits --seeds 10 --eval
+
     Example: dlcli train --resume digits
     """
     settings = list(overrides or ())
@@ -82,32 +93,59 @@ def train_command(
         raise UsageError(
             f"--resume cannot be combined with {option}", hint=f"run `dlcli train --resume {as_argument(resume)}`"
         )
-    loaded = _load(config, resume, settings)
+    folder = None if resume is None else _find_to_resume(resume, seeds)
+    loaded = _load(config, folder, settings)
     if dry_run:
-        _show_plan(loaded, json=json)
+        _show_plan(loaded, seeds, json=json)
         return
+    is_group = seeds is not None or (folder is not None and folder.manifest.name == GROUP)
+    if is_group and log is not None:
+        raise UsageError("--log is for a single run, and this trains several seeds", hint=f"remove `--log {log}`")
 
     from dlcli import api
 
     logs = () if log is None else (log,)
     with open_listeners(progress, quiet=quiet) as listeners:
-        if resume is None:
+        result: TrainResult | SeedsResult
+        if seeds is not None and folder is None:
+            result = api.train_seeds(
+                loaded, seeds=seeds, run_dir=run_dir, evaluate_test=evaluate_test, listeners=listeners
+            )
+        elif folder is None:
             result = api.train(loaded, run_dir=run_dir, evaluate_test=evaluate_test, log=logs, listeners=listeners)
+        elif is_group:
+            result = api.resume_seeds(folder.path, loaded, evaluate_test=evaluate_test, listeners=listeners)
         else:
-            result = api.resume(resume, loaded, evaluate_test=evaluate_test, log=logs, listeners=listeners)
+            result = api.resume(folder.path, loaded, evaluate_test=evaluate_test, log=logs, listeners=listeners)
     if json:
         print_json(_json_object(result), kept=result.run)
     else:
-        print_result(*_summary(result), kept=result.run)
+        parts = _summary(result) if isinstance(result, api.TrainResult) else seeds_summary(result)
+        print_result(*parts, kept=result.run)
 
 
-def _load(config: str | None, resume: str | None, settings: Sequence[str]) -> LoadedConfig:
+def _find_to_resume(run: str, seeds: int | None) -> RunFolder:
+    """Return the folder of the run or group to resume.
+
+    Raises:
+        UsageError: If there is none, or it does not have this number of seeds.
+    """
+    from dlcli.runs.folder import GroupFolder, find_run_or_group
+
+    folder = find_run_or_group(run)
+    count = len(folder.read_seeds()) if isinstance(folder, GroupFolder) else 1
+    if seeds not in (None, count):
+        message = f"{folder.path} has {count} seed{'' if count == 1 else 's'}, and --seeds asks for {seeds}"
+        raise UsageError(message, hint=f"run `dlcli train --resume {as_argument(run)}` without --seeds")
+    return folder
+
+
+def _load(config: str | None, folder: RunFolder | None, settings: Sequence[str]) -> LoadedConfig:
     """Return the config to train with; without one, that of the run to resume."""
     from dlcli.config.load import load_config
-    from dlcli.runs.folder import find_run
 
-    if resume is not None:
-        return load_config(config or find_run(resume).resolved, settings)
+    if folder is not None:
+        return load_config(config or folder.resolved, settings)
     if config is None:
         raise UsageError(
             "train needs a config", hint="run `dlcli train -c digits`, or `dlcli train --resume RUN` to resume a run"
@@ -115,23 +153,24 @@ def _load(config: str | None, resume: str | None, settings: Sequence[str]) -> Lo
     return load_config(config, settings)
 
 
-def _show_plan(loaded: LoadedConfig, *, json: bool) -> None:
+def _show_plan(loaded: LoadedConfig, seeds: int | None, *, json: bool) -> None:
     from dlcli import api
 
     print_notes(loaded.notes)
-    planned = api.plan(loaded)
+    planned = api.plan(loaded) if seeds is None else api.plan_seeds(loaded, seeds=seeds)
     if json:
         print_json({"plan": dict(planned.essentials), "epochs": planned.epochs, "notes": planned.notes})
     else:
         print_result(*(f"{heading:<9} {text}" for heading, text in planned.essentials))
 
 
-def _json_object(result: TrainResult) -> dict[str, object]:
-    return {
-        key: value
-        for key, value in asdict(result).items()
-        if value is not None or key not in ("test", "warning", "nothing_left")
-    }
+def _json_object(result: TrainResult | SeedsResult) -> dict[str, object]:
+    from dlcli import api
+
+    statistics = {"statistics": group_statistics(result.run)} if isinstance(result, api.SeedsResult) else {}
+    optional = ("test", "warning", "nothing_left")
+    shown = {key: value for key, value in asdict(result).items() if value is not None or key not in optional}
+    return {**shown, **statistics}
 
 
 def _stopping_lines(result: TrainResult) -> list[str]:
@@ -145,6 +184,19 @@ def _stopping_lines(result: TrainResult) -> list[str]:
     waited = f"{patience} epoch{'' if patience == 1 else 's'}"
     best = result.epochs - patience
     return [f"status    stopped early: {early.monitor} has not improved for {waited} (best: epoch {best})"]
+
+
+def seeds_summary(result: SeedsResult) -> Iterator[RenderableType]:
+    """Yield the parts of the text about a group of seeds."""
+    from dlcli.runs.folder import find_group
+    from dlcli.runs.group_records import read_group
+
+    yield from (f"note      {one_line(note)}" for note in result.recovered)
+    if result.nothing_left:
+        yield f"note      {result.nothing_left}"
+    yield from group_page(read_group(find_group(result.run)))
+    yield ""
+    yield f"next      dlcli report {as_argument(result.run)}"
 
 
 def _summary(result: TrainResult) -> list[str]:

@@ -122,7 +122,15 @@ def flatten(model: BaseModel, path: KeyPath = ()) -> dict[str, Value]:
 
 # Settings that do not change the results of a run, except for rounding.
 _FILES = ("data.root", "data.path", "data.train", "data.val", "data.test")  # their contents are checked instead
-_IRRELEVANT = ("name", *_FILES, "model.init.run", "training.device", "checkpoint.every_seconds", "plots")
+_IRRELEVANT = (
+    "name",
+    *_FILES,
+    "model.init.run",
+    "training.device",
+    "training.together",
+    "checkpoint.every_seconds",
+    "plots",
+)
 
 
 def deciding_settings(config: Config) -> dict[str, Value]:

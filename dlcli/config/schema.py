@@ -781,6 +781,9 @@ class TrainingSection(Section):
     handwritten back-propagation, which is faster and equal up to rounding; `auto` selects the faster of the two."""
     gradient_clip_norm: PositiveFloat | None = None
     """Maximum norm of all gradients together; larger gradients are scaled down to it. null disables clipping."""
+    together: Literal["auto", "never"] = "auto"
+    """Whether several seeds are trained together as one stack of models: `auto` does so where it is faster by a rule
+    based on sizes and hardware; `never` trains one after the other."""
 
 
 class EarlyStoppingSection(Section):

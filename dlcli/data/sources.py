@@ -6,7 +6,8 @@ A new source needs one file, one row in `SOURCES` and one section in the schema.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from io import BufferedReader
 from typing import Any, cast
@@ -39,7 +40,11 @@ FETCHERS: dict[str, Callable[[Any, Callable[[str], None]], None]] = {
 
 
 def load_splits(
-    config: Config, *, notify: Callable[[str], None] | None = None, inherited: Preprocessing | None = None
+    config: Config,
+    *,
+    notify: Callable[[str], None] | None = None,
+    inherited: Preprocessing | None = None,
+    raw: RawData | None = None,
 ) -> Splits:
     """Load, split and scale the data of a config.
 
@@ -47,13 +52,14 @@ def load_splits(
         config: Config; `data` selects the source, `seed` draws the validation split.
         notify: Called with a one-line message before a download; None disables downloads.
         inherited: Preprocessing of a trained model to use; None fits it on the training examples.
+        raw: Result of `load_raw` for the same data; None loads it.
 
     Raises:
         DataError: If the data is missing or damaged, has too few examples for the splits, or other features than the
             inherited preprocessing.
         DeviceError: If the data does not fit into memory.
     """
-    try:
+    with _memory_errors_explained(config.data):
         if isinstance(config.data, NpzData):
             from dlcli.data.npz_source import load_npz
 
@@ -62,18 +68,35 @@ def load_splits(
             from dlcli.data.table_source import load_table
 
             return _note_duplicates(load_table(config, inherited))
-        splits = make_splits(_load_raw(config.data, notify), config.data, config.seed, inherited)
+        splits = make_splits(raw or _load_raw(config.data, notify), config.data, config.seed, inherited)
         return _note_duplicates(note_missing_classes(splits)) if config.data.name == "image_folder" else splits
+
+
+def load_raw(config: AnyData, notify: Callable[[str], None] | None = None) -> RawData | None:
+    """Return data that is loaded as a whole, so that it can be split with several seeds; None for tables.
+
+    Raises:
+        DataError: If the data is missing or damaged.
+        DeviceError: If it does not fit into memory.
+    """
+    with _memory_errors_explained(config):
+        return None if isinstance(config, TableData) else _load_raw(config, notify)
+
+
+@contextmanager
+def _memory_errors_explained(config: AnyData) -> Iterator[None]:
+    try:
+        yield
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "allocate memory" not in str(error):
             raise
         reason = (str(error) or "not enough memory").splitlines()[0]
         hint = "reduce data.n_samples or data.in_features"
-        if config.data.name == "image_folder":
+        if config.name == "image_folder":
             hint = "reduce data.size"
-        elif isinstance(config.data, TableData):
+        elif isinstance(config, TableData):
             hint = "use fewer examples or features"
-        raise DeviceError(f"out of memory for the data of {config.data.name}: {reason}", hint=hint) from error
+        raise DeviceError(f"out of memory for the data of {config.name}: {reason}", hint=hint) from error
 
 
 def digest_files(config: AnyData) -> dict[str, str]:

@@ -7,12 +7,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from dlcli.data.splits import Split
 from dlcli.errors import DataError
 from dlcli.evaluation.baselines import describe_against_baselines, load_or_fit_baselines
 from dlcli.evaluation.classification import classification_metrics, per_class_metrics
+from dlcli.evaluation.interval import rmse_interval
 from dlcli.evaluation.predictions import predict_examples
 from dlcli.evaluation.regression import residual_quantiles
 from dlcli.experiment import Experiment
@@ -20,7 +22,7 @@ from dlcli.runs.files import write_json
 from dlcli.runs.run import Run, RunLike, open_run
 from dlcli.runs.trained_run import CheckpointName, SplitName, TrainedRun, load_trained_run
 from dlcli.task import Task
-from dlcli.training.evaluation import add_sums, evaluate_split
+from dlcli.training.evaluation import add_sums, compute_outputs
 
 
 @dataclass(frozen=True)
@@ -163,18 +165,34 @@ def predict(
 
 
 def evaluate_model(model: nn.Module, task: Task, split: Split, class_names: Sequence[str]) -> dict[str, Any]:
-    """Return the task's metrics over every example of the split, and `per_class` metrics for classification.
+    """Return the task's metrics over every example of the split, and `per_class` metrics or the `rmse_interval`.
 
     The model is on the split's device, the examples are scaled as in training, and regression has no class names.
     """
-    return _name_metrics(task, evaluate_split(model, task, split), class_names)
+    return _measure(task, list(compute_outputs(model, split)), class_names)
 
 
-def _name_metrics(task: Task, sums: dict[str, Tensor], class_names: Sequence[str]) -> dict[str, Any]:
+def _measure(task: Task, outputs: Sequence[tuple[Tensor, Tensor]], class_names: Sequence[str]) -> dict[str, Any]:
+    sums = add_sums(task, outputs)
     metrics: dict[str, Any] = dict(task.metrics(sums))
     if "confusion" in sums:
         metrics["per_class"] = per_class_metrics(sums["confusion"], class_names)
+    elif interval := _rmse_interval(task, outputs):
+        metrics["rmse_interval"] = interval
     return metrics
+
+
+def _rmse_interval(task: Task, outputs: Sequence[tuple[Tensor, Tensor]]) -> list[float] | None:
+    """Return the 95 % confidence interval of the RMSE; None for a single example and non-finite errors."""
+    errors = torch.cat([_squared_errors(task, *batch) for batch in outputs])
+    if len(errors) == 1 or not errors.isfinite().all():
+        return None
+    return list(rmse_interval(errors.mean().item(), errors.std().item(), len(errors)))
+
+
+def _squared_errors(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the squared error of each example in the target's unit, averaged over outputs; float64 of shape (N,)."""
+    return (task.predictions(outputs) - task.truth(targets)).square().mean(1)
 
 
 def evaluate_fully(run: TrainedRun) -> dict[str, Any]:
@@ -189,7 +207,7 @@ def evaluate_fully(run: TrainedRun) -> dict[str, Any]:
             f"the model of {run.title} gives outputs that are not finite numbers",
             hint="train again with a lower learning rate: `dlcli train -c CONFIG optimizer.lr=LR`",
         )
-    metrics = _name_metrics(run.task, add_sums(run.task, run.outputs), run.info.class_names)
+    metrics = _measure(run.task, run.outputs, run.info.class_names)
     if run.info.task == "classification":
         return {**metrics, **classification_metrics(predictions, truth, run.info.class_names)}
     return {**metrics, "residual_quantiles": residual_quantiles(predictions, truth)}

@@ -1,4 +1,4 @@
-"""Confidence interval of a rate, without torch."""
+"""Confidence intervals of a metric on a finite split, without torch."""
 
 from __future__ import annotations
 
@@ -13,3 +13,15 @@ def wilson_interval(hits: int, n: int) -> tuple[float, float]:
     centre = (rate + z2 / (2 * n)) / (1 + z2 / n)
     half = _NORMAL_QUANTILE / (1 + z2 / n) * math.sqrt(rate * (1 - rate) / n + z2 / (4 * n * n))
     return (0.0 if hits == 0 else centre - half, 1.0 if hits == n else centre + half)
+
+
+def rmse_interval(mse: float, sd: float, n: int) -> tuple[float, float]:
+    """Return the 95 % confidence interval of a root mean squared error, from the normal one of the mean.
+
+    Args:
+        mse: Mean of the squared errors.
+        sd: Standard deviation of the squared errors, divided by n − 1.
+        n: Number of examples.
+    """
+    half = _NORMAL_QUANTILE * sd / math.sqrt(n)
+    return math.sqrt(max(0.0, mse - half)), math.sqrt(mse + half)

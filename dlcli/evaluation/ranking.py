@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from dlcli.config.schema import HIGHER_IS_BETTER, Config
 from dlcli.evaluation.interval import wilson_interval
 from dlcli.runs.comparison import Comparison
-from dlcli.runs.run import Run
+from dlcli.runs.run import Record, Run
 
 Mark: TypeAlias = Literal["best", "tied", ""]
 
@@ -42,7 +42,7 @@ def rank_runs(runs: Sequence[Run], comparison: Comparison) -> dict[str, list[Mar
     }
 
 
-def explain_data(runs: Sequence[Run]) -> str:
+def explain_data(runs: Sequence[Record]) -> str:
     """Return a note that the metrics of runs cannot be compared because their data or task differs; "" if they can."""
     if len({run.config.task for run in runs}) > 1:
         return "the runs have different tasks: their metrics cannot be compared"
@@ -51,7 +51,7 @@ def explain_data(runs: Sequence[Run]) -> str:
     return ""
 
 
-def _identify_data(run: Run) -> str:
+def _identify_data(run: Record) -> str:
     """Return text that is equal for runs on the same examples, apart from how these are split and scaled."""
     checksums = run.manifest.get("data", {}).get("sha256")
     contents = sorted(map(str, checksums.values())) if isinstance(checksums, dict) else []

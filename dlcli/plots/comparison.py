@@ -59,7 +59,7 @@ def _draw(runs: Sequence[Run]) -> Figure:
         raise DataError("none of the runs has validation metrics", hint="train with a `data.val_fraction` above 0")
     if not shown:
         raise DataError("none of the runs has completed an epoch", hint="train longer, or with a lower learning rate")
-    heading = ", ".join(_name(metric) for metric in shown)
+    heading = ", ".join(name_metric(metric) for metric in shown)
     figure = style.new_figure(f"{heading[0].upper()}{heading[1:]}", height=1.0 + _PANEL * len(shown))
     all_axes = figure.subplots(len(shown), sharex=True, squeeze=False)[:, 0]
     for axes, metric in zip(all_axes, shown, strict=True):
@@ -96,14 +96,14 @@ def _draw_metric(axes: Axes, logs: Mapping[str, Sequence[Row]], metric: str) -> 
     lines = {name: _padded([row.get(metric, math.nan) for row in rows], n) for name, rows in logs.items()}
     scale = "log" if needs_log_scale(lines) else "linear"
     axes.set_yscale(scale)
-    axes.set_ylabel(f"{_name(metric)}{' (log scale)' if scale == 'log' else ''}")
+    axes.set_ylabel(f"{name_metric(metric)}{' (log scale)' if scale == 'log' else ''}")
     named = {
         name if any(map(math.isfinite, values)) else f"{name}: no values": values for name, values in lines.items()
     }
     draw_lines(axes, range(1, n + 1), named, gap=0.08)
 
 
-def _name(metric: str) -> str:
+def name_metric(metric: str) -> str:
     """Return `validation RMSE` for `val/rmse`."""
     split, _, name = metric.partition("/")
     return f"{_SPLITS.get(split, split)} {METRIC_NAMES.get(name, name)}"

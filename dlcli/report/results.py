@@ -37,6 +37,7 @@ def compare_models(measured: Mapping[str, Any]) -> Table:
     names = [name for name in _COMPARED if name in metrics]
     headline = names[0]
     known = [values[headline] for _, values in models if math.isfinite(values.get(headline, math.nan))]
+    known += metrics.get(f"{headline}_interval", [])
     full = 1.0 if headline in HIGHER_IS_BETTER else max(known, default=0) or 1.0
 
     def bar(values: Mapping[str, Any]) -> Bar | None:

@@ -13,8 +13,18 @@ from rich.text import Text
 
 from dlcli.errors import visible
 from dlcli.reporters.formats import format_lr, format_rate
+from dlcli.reporters.group import describe_means, describe_members
 from dlcli.text import format_clock, format_seconds, wrap
-from dlcli.training.events import EpochEnded, Event, FitEnded, RunStarted, StepEnded
+from dlcli.training.events import (
+    EpochEnded,
+    Event,
+    FitEnded,
+    GroupEnded,
+    GroupProgress,
+    GroupStarted,
+    RunStarted,
+    StepEnded,
+)
 
 MAX_ROWS = 50  # longer runs show every n-th epoch; metrics.csv has all of them
 MAX_WIDTH = 100  # columns of the bar: on a wide terminal, a bar of full width would leave remains after a resize
@@ -46,6 +56,7 @@ class RichReporter:
         self._live: Live | None = None
         self._task: TaskID | None = None
         self._started: RunStarted | None = None
+        self._group: GroupStarted | None = None
         self._losses: list[float] = []  # val/loss, or train/loss without a validation split
         self._curve = "val loss"
         self._metric = ""
@@ -66,6 +77,12 @@ class RichReporter:
             self._end_epoch(event)
         elif isinstance(event, FitEnded):
             self._end(event)
+        elif isinstance(event, GroupStarted):
+            self._start_group(event)
+        elif isinstance(event, GroupProgress):
+            self._move_group(event)
+        elif isinstance(event, GroupEnded):
+            self._end_group(event)
 
     def note(self, text: str) -> None:
         """Print a line above the display."""
@@ -90,6 +107,42 @@ class RichReporter:
             "", total=event.epochs * event.steps_per_epoch, epoch=f"epoch 1/{event.epochs}", metrics=""
         )
         self._draw_live()
+
+    def _start_group(self, event: GroupStarted) -> None:
+        self._group = event
+        for heading, text in event.essentials:
+            self._print_overview(f"{heading:<9} ", "dim", visible(text))
+        for note in event.notes:
+            self.note(note)
+        self._task = self._progress.add_task("", total=event.epochs, epoch=f"0/{event.epochs:,} epochs", metrics="")
+        self._draw_live()
+
+    def _move_group(self, event: GroupProgress) -> None:
+        assert self._group is not None
+        assert self._task is not None
+        self._redraw_after_resize()
+        if event.loss is not None:
+            self._curve = "mean loss"
+            self._losses.append(event.loss)
+        self._progress.update(self._task, completed=event.epochs)
+        left = self._progress.tasks[0].time_remaining
+        label = f"{event.epochs:,}/{self._group.epochs:,} epochs"
+        parts = [describe_members(self._group, event), *describe_means(self._group, event)]
+        room = self._width - len(label) - _LEAST_BAR - 2
+        metrics = _join_fitting(parts, "" if left is None else f"{format_clock(left)} left", room)
+        self._progress.update(self._task, epoch=label, metrics=metrics)
+        if self._live is not None:
+            self._live.update(self._below())
+
+    def _end_group(self, event: GroupEnded) -> None:
+        self._move_group(event.progress)
+        assert self._group is not None
+        assert self._task is not None
+        elapsed = self._progress.tasks[0].elapsed or 0.0
+        room = self._width - len(self._progress.tasks[0].fields["epoch"]) - _LEAST_BAR - 2
+        members = describe_members(self._group, event.progress)
+        self._progress.update(self._task, metrics=_join_fitting([members], f"in {format_seconds(elapsed)}", room))
+        self.close()
 
     def _draw_live(self) -> None:
         """Start to draw the curve and the bar below everything printed so far."""
@@ -116,7 +169,8 @@ class RichReporter:
         self._console.clear()
         for line in self._overview:
             self._print_text(*line)
-        self._print_heading()
+        if self._started is not None:
+            self._print_heading()
         for cells, is_best in self._rows:
             self._print_row(cells, is_best=is_best)
         self._draw_live()

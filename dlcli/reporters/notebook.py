@@ -11,9 +11,19 @@ from typing import Any
 
 from dlcli.errors import visible
 from dlcli.reporters.formats import format_rate
+from dlcli.reporters.group import describe_means, describe_members
 from dlcli.reporters.live import sparkline
 from dlcli.text import format_seconds
-from dlcli.training.events import EpochEnded, Event, FitEnded, RunStarted, StepEnded
+from dlcli.training.events import (
+    EpochEnded,
+    Event,
+    FitEnded,
+    GroupEnded,
+    GroupProgress,
+    GroupStarted,
+    RunStarted,
+    StepEnded,
+)
 from dlcli.training.listeners import NO_LISTENERS, Listeners
 
 _REFRESH_SECONDS = 0.125
@@ -47,6 +57,7 @@ class NotebookReporter:
         self._handle: Any = None  # of the output, once it is shown
         self._shown_at = 0.0
         self._started: RunStarted | None = None
+        self._group: GroupStarted | None = None
         self._lines: list[str] = []
         self._notes: list[str] = []
         self._losses: list[float] = []  # val/loss, or train/loss without a validation split
@@ -68,10 +79,16 @@ class NotebookReporter:
             self._losses.append(event.val.get("loss", event.train_loss))
             val = "".join(f", val {name} {value:.4f}" for name, value in event.val.items())
             self._move(event.epoch, event.step, f"train loss {event.train_loss:.4f}{val}")
+        elif isinstance(event, GroupStarted):
+            self._group = event
+            self._lines = [f"{heading:<9} {text}" for heading, text in event.essentials]
+            self._notes += event.notes
+        elif isinstance(event, GroupProgress | GroupEnded):
+            self._move_group(event)
         elif isinstance(event, FitEnded):
             early = ", stopped early" if event.reason == "early_stopping" else ""
             self._position += f"{early}, best epoch {event.best_epoch}, in {self._elapsed()}"
-        self._show(at_once=isinstance(event, RunStarted | FitEnded))
+        self._show(at_once=isinstance(event, RunStarted | FitEnded | GroupStarted | GroupEnded))
 
     def note(self, text: str) -> None:
         """Show a line of text."""
@@ -87,6 +104,17 @@ class NotebookReporter:
         assert self._started is not None
         self._step, self._metrics = step, metrics
         self._position = f"epoch {epoch} of {self._started.epochs}"
+
+    def _move_group(self, event: GroupProgress | GroupEnded) -> None:
+        assert self._group is not None
+        progress = event.progress if isinstance(event, GroupEnded) else event
+        self._step = progress.epochs
+        if progress.loss is not None:
+            self._losses.append(progress.loss)
+        self._position = f"epochs {progress.epochs:,} of {self._group.epochs:,}"
+        if isinstance(event, GroupEnded):
+            self._position += f" in {self._elapsed()}"
+        self._metrics = ", ".join([describe_members(self._group, progress), *describe_means(self._group, progress)])
 
     def _elapsed(self) -> str:
         return format_seconds(time.perf_counter() - self._begin)
@@ -114,7 +142,9 @@ class NotebookReporter:
 
     def _as_html(self) -> str:
         bar = ""
+        total = self._group.epochs if self._group is not None else 0
         if self._started is not None:
             total = self._started.epochs * self._started.steps_per_epoch
+        if total:
             bar = f'<progress max="{total}" value="{self._step}" style="width: 40em"></progress>'
         return f'<pre style="line-height: 1.3">{escape(self._as_text())}</pre>{bar}'

@@ -8,8 +8,9 @@ from typing import TextIO
 
 from dlcli.errors import visible
 from dlcli.reporters.formats import format_lr
+from dlcli.reporters.group import describe_means, describe_members
 from dlcli.text import fold, format_seconds
-from dlcli.training.events import EpochEnded, Event, FitEnded, RunStarted
+from dlcli.training.events import EpochEnded, Event, FitEnded, GroupEnded, GroupProgress, GroupStarted, RunStarted
 
 SHORT_LINES = 10  # lines of a run with many short epochs
 LONG_SECONDS = 5.0  # without a line for this long, every epoch gets one
@@ -26,6 +27,8 @@ class PlainReporter:
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream, self._clock = stream, clock
         self._epochs, self._headline = 0, ""
+        self._group: GroupStarted | None = None
+        self._tenth = 0
         self._started, self._written, self._highest_lr = 0.0, 0.0, 0.0
 
     def handle(self, event: Event) -> None:
@@ -43,10 +46,36 @@ class PlainReporter:
             is_late = self._clock() - self._written >= LONG_SECONDS
             if is_late or event.epoch % stride == 0 or event.epoch in (1, self._epochs):
                 self._write_epoch(event)
+        elif isinstance(event, GroupStarted | GroupProgress | GroupEnded):
+            self._handle_group(event)
         elif isinstance(event, FitEnded):
             elapsed = format_seconds(self._clock() - self._started)
             early = "; stopped early" if event.reason == "early_stopping" else ""
             self._write(f"trained for {event.epochs:,} epoch{'' if event.epochs == 1 else 's'} in {elapsed}{early}")
+
+    def _handle_group(self, event: GroupStarted | GroupProgress | GroupEnded) -> None:
+        """Write the overview of a group, its progress (about ten lines, more if it is slow) and the total time."""
+        if isinstance(event, GroupStarted):
+            self._group, self._started = event, self._clock()
+            self._written, self._tenth = self._started, 0
+            for heading, text in event.essentials:
+                self._write(f"{heading:<9} {text}")
+            for note in event.notes:
+                self.note(note)
+            return
+        assert self._group is not None
+        progress = event.progress if isinstance(event, GroupEnded) else event
+        members = describe_members(self._group, progress)
+        if isinstance(event, GroupEnded):
+            elapsed = format_seconds(self._clock() - self._started)
+            self._write(f"trained for {progress.epochs:,} epochs in {elapsed}: {members}")
+            return
+        tenth = SHORT_LINES * progress.epochs // self._group.epochs
+        if tenth > self._tenth or self._clock() - self._written >= LONG_SECONDS:
+            means = "".join(f"  {text}" for text in describe_means(self._group, progress))
+            width = len(f"{self._group.epochs:,}")
+            self._write(f"epochs {progress.epochs:>{width},}/{self._group.epochs:,}  {members}{means}")
+            self._written, self._tenth = self._clock(), tenth
 
     def _write_epoch(self, event: EpochEnded) -> None:
         width = len(str(self._epochs))

@@ -2,58 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-
-import torch
+from typing import Any, TypeVar
 
 from dlcli.config.load import LoadedConfig
-from dlcli.data.splits import Splits
 from dlcli.errors import DataError, UsageError
 from dlcli.runs.files import encode_text, read_file, write_atomic, write_json
-from dlcli.runs.folder import RunFolder, create_run
+from dlcli.runs.folder import RunFolder
 from dlcli.runs.lock import LOCK, OWNER, lock_run
-from dlcli.runs.manifest import build_manifest
 from dlcli.runs.parent import ParentFile, copy_parent
 from dlcli.runs.resolved import write_resolved
-from dlcli.training.arithmetic import Arithmetic
+
+F = TypeVar("F", bound=RunFolder)
 
 
 @contextmanager
 def begin_run(
+    folder: F,
     loaded: LoadedConfig,
-    splits: Splits,
-    device: torch.device,
-    arithmetic: Arithmetic,
-    command: Sequence[str],
-    run_dir: Path | None = None,
+    manifest: Mapping[str, Any],
     parent: ParentFile | None = None,
     arrays: Path | None = None,
-) -> Iterator[RunFolder]:
-    """Create and lock a run folder, and write the config, resolved config and manifest into it.
+) -> Iterator[F]:
+    """Lock the folder of a new run or group, and write the config, resolved config and manifest into it.
 
-    The manifest is written last: a folder with a manifest is a run that can be found and resumed.
+    The manifest is written last: a folder with a manifest is a run or a group that can be found and resumed.
 
     Args:
+        folder: Folder from `create_run`.
         loaded: Config of the run.
-        splits: Loaded data.
-        device: Device to train on.
-        arithmetic: Choices that affect the last bits of the results.
-        command: Command line that started the run.
-        run_dir: Folder to create; None creates one in the runs folder.
+        manifest: Manifest, see `build_manifest`.
         parent: Checkpoint of another run that training starts from.
         arrays: NPZ file that becomes part of the run, and is deleted.
 
     Yields:
-        The run folder, locked until the context ends.
+        The folder, locked until the context ends.
 
     Raises:
-        UsageError: If the folder cannot be created, is locked by another process or is not empty.
+        UsageError: If the folder is locked by another process or is not empty.
         DataError: If the folder cannot be written to.
     """
-    folder = create_run(loaded.config.name, run_dir)
     with lock_run(folder.path):
         _make_checkpoints_folder(folder)
         if parent is not None:
@@ -64,7 +55,7 @@ def begin_run(
             loaded = replace(loaded, config=loaded.config.with_layout({"path": str(folder.data.resolve())}))
         write_atomic(folder.config, encode_text(loaded.text))
         write_resolved(folder, loaded.config, loaded.origin)
-        write_json(folder.manifest, build_manifest(loaded.config, splits, device, arithmetic, command))
+        write_json(folder.manifest, manifest)
         yield folder
 
 

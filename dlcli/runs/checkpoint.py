@@ -1,42 +1,26 @@
-"""Checkpoint files: model and training state in one pickle-free file with a checksum.
-
-The format is safetensors with our JSON as metadata. A SHA-256 in that JSON covers every byte of the file, with its own
-digits replaced by zeros, because safetensors itself does not detect a flipped bit.
-"""
+"""Checkpoint files: model and training state in one file."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from dlcli.data.scaling import Scaling
 from dlcli.data.splits import DataInfo
-from dlcli.errors import DataError
-from dlcli.runs.files import read_file, to_json, write_atomic
+from dlcli.runs.files import to_json
 from dlcli.runs.header import SCHEMA, ArithmeticPart, Header, TrainingPart, read_header
 from dlcli.runs.soundness import find_problem, part
+from dlcli.runs.tensor_file import load_tensors, save_tensors
 from dlcli.training.arithmetic import Arithmetic
 from dlcli.training.schedule import Plateau
 from dlcli.training.state import Monitor, Position, TrainingState
 
-_NO_DIGEST = "0" * 64
-_MOST_SCHEMAS = 1000  # a larger number is damage, not a newer schema
-_DIGEST_FOLLOWS = rb"{\"sha256\": \""  # escaped: our JSON is a string inside the JSON of safetensors
 _HINT = "try the other checkpoint (`--checkpoint best` or `last`), or continue with `dlcli train --resume RUN`"
-
-
-class DamagedError(DataError):
-    """A checkpoint file that is damaged or is not a dlcli checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +76,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, previous: Path | None
     Raises:
         DataError: If the file cannot be written; the old file is kept.
     """
-    # One entry only: safetensors writes its metadata in arbitrary order.
-    header = {"sha256": _NO_DIGEST, **describe(checkpoint)}
-    content = safetensors.torch.save(tensors_of(checkpoint), metadata={"dlcli": to_json(header)})
-    digest = hashlib.sha256(content).hexdigest()
-    start = content.index(_DIGEST_FOLLOWS) + len(_DIGEST_FOLLOWS)
-    write_atomic(path, content[:start] + digest.encode() + content[start + len(digest) :], previous=previous)
-    return digest
+    return save_tensors(path, tensors_of(checkpoint), describe(checkpoint), previous=previous)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -111,21 +89,18 @@ def load_checkpoint(path: Path) -> Checkpoint:
         DamagedError: If the file is damaged or is not a checkpoint.
         DataError: If the file is missing, cannot be read or was written by another version of dlcli.
     """
-    content = read_file(path, missing_hint=_HINT)
-    if reason := _find_damage(content):
-        raise DamagedError(f"cannot use {path}: {reason}", hint=_HINT)
-    try:
-        header = read_header(_header_text(content, path))
-        if content.find(_DIGEST_FOLLOWS + header.sha256.encode()) != content.find(_DIGEST_FOLLOWS):
-            raise ValueError("its checksum does not match its header")
-        tensors = safetensors.torch.load(content)
-        if reason := find_problem(tensors, header):
-            raise ValueError(reason)
-        return _from_parts(tensors, header)
-    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
-        reason = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
-        reason = "its header is nested too deeply" if isinstance(error, RecursionError) else reason
-        raise DamagedError(f"cannot use {path}: it is not a dlcli checkpoint ({reason})", hint=_HINT) from error
+    return load_tensors(path, SCHEMA, read_header, _from_parts, hint=_HINT)
+
+
+def check_content(checkpoint: Checkpoint) -> None:
+    """Check the values of a checkpoint that was put together in memory, as `load_checkpoint` does for a file.
+
+    Raises:
+        ValueError: If a value is invalid; the message is a sentence for users.
+    """
+    header = read_header(to_json({"sha256": "0" * 64, **describe(checkpoint)}))
+    if reason := find_problem(tensors_of(checkpoint), header):
+        raise ValueError(reason)
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -163,6 +138,8 @@ def tensors_of(checkpoint: Checkpoint) -> dict[str, Tensor]:
 
 
 def _from_parts(tensors: Mapping[str, Tensor], header: Header) -> Checkpoint:
+    if reason := find_problem(tensors, header):
+        raise ValueError(reason)
     training = header.training
     return Checkpoint(
         parameters=part("model", tensors),
@@ -199,43 +176,3 @@ def _state(tensors: Mapping[str, Tensor], arithmetic: ArithmeticPart, training: 
 
 def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {f"{prefix}.{name}": value.detach().cpu().contiguous() for name, value in tensors.items()}
-
-
-def _find_damage(content: bytes) -> str | None:
-    """Return the reason why a file is damaged, or None."""
-    start = content.find(_DIGEST_FOLLOWS) + len(_DIGEST_FOLLOWS)
-    if not content:
-        return "it is empty"
-    if start < len(_DIGEST_FOLLOWS):
-        return f"it is not a dlcli checkpoint, or damaged: it {_describe_kind(content)}"
-    digest = hashlib.sha256(content[:start])
-    digest.update(_NO_DIGEST.encode())
-    digest.update(memoryview(content)[start + len(_NO_DIGEST) :])
-    if digest.hexdigest().encode() == content[start : start + len(_NO_DIGEST)]:
-        return None
-    return "it is damaged: its content does not match its SHA-256"
-
-
-def _describe_kind(content: bytes) -> str:
-    if content.startswith(b"PK"):
-        return "starts like a zip archive written by torch.save; dlcli does not read pickle files"
-    if content.startswith(b"\x80"):
-        return "starts like a pickle file; dlcli does not read those"
-    return "has no dlcli checksum in its header"
-
-
-def _header_text(content: bytes, path: Path) -> str:
-    """Return our JSON from the safetensors header, which is 8 bytes of length and then JSON with `__metadata__`.
-
-    Raises:
-        DataError: If another version of dlcli wrote the file.
-        ValueError: If the header is not JSON.
-    """
-    (length,) = struct.unpack("<Q", content[:8])
-    text = json.loads(content[8 : 8 + length])["__metadata__"]["dlcli"]
-    schema = json.loads(text)["schema"]
-    if type(schema) is int and 0 < schema < _MOST_SCHEMAS and schema != SCHEMA:
-        newer, hint = ("a newer", "update dlcli") if schema > SCHEMA else ("an older", "train the model again")
-        message = f"cannot use {path}: it was written by {newer} dlcli (schema {schema}; this version reads {SCHEMA})"
-        raise DataError(message, hint=hint)
-    return str(text)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlcli.config.render import flatten, render_value
+from dlcli.config.schema import Config
 from dlcli.runs.labels import label_runs
-from dlcli.runs.run import Run
+from dlcli.runs.run import Record, Run
 from dlcli.text import format_seconds
 
 _UNBALANCED = 1.5  # ratio of the largest class to the smallest, above which macro F1 is shown beside the accuracy
@@ -38,18 +39,13 @@ def compare_runs(runs: Sequence[Run]) -> Comparison:
         DataError: If a run cannot be read.
         ConfigError: If the config of a run cannot be read.
     """
-    settings = [flatten(run.config) for run in runs]
     metrics = [_metrics(run) for run in runs]
     if all(is_f1_redundant(class_counts(run)) for run in runs if run.config.task == "classification"):
         metrics = [{key: value for key, value in row.items() if "macro_f1" not in key} for row in metrics]
     return Comparison(
         runs=[run.path for run in runs],
         labels=label_runs(runs),
-        settings={
-            key: [render_value(values[key]) if key in values else "–" for values in settings]
-            for key in dict.fromkeys(key for values in settings for key in values)
-            if len({repr(values.get(key)) for values in settings}) > 1
-        },
+        settings=differing_settings([run.config for run in runs]),
         metrics={
             key: [values.get(key) for values in metrics]
             for key in sorted(
@@ -57,6 +53,16 @@ def compare_runs(runs: Sequence[Run]) -> Comparison:
             )
         },
     )
+
+
+def differing_settings(configs: Sequence[Config]) -> dict[str, list[str]]:
+    """Return the settings that differ, as YAML; `–` where a config does not have the setting."""
+    settings = [flatten(config) for config in configs]
+    return {
+        key: [render_value(values[key]) if key in values else "–" for values in settings]
+        for key in dict.fromkeys(key for values in settings for key in values)
+        if len({repr(values.get(key)) for values in settings}) > 1
+    }
 
 
 def is_f1_redundant(counts: Sequence[int]) -> bool:
@@ -68,8 +74,8 @@ def is_f1_redundant(counts: Sequence[int]) -> bool:
     return bool(counts) and max(counts) <= _UNBALANCED * min(counts)
 
 
-def class_counts(run: Run) -> Sequence[int]:
-    """Return the number of training examples of each class of a run; empty for regression, and if not recorded."""
+def class_counts(run: Record) -> Sequence[int]:
+    """Return the number of training examples of each class; empty for regression, and if not recorded."""
     counts = run.manifest.get("class_counts")
     if not isinstance(counts, list) or not all(isinstance(count, int) for count in counts):
         return ()

@@ -10,13 +10,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
-from dlcli.config.paths import expand_path
+from dlcli.config.paths import as_argument, expand_path
 from dlcli.errors import DataError, DlcliError, UsageError
 from dlcli.runs.files import read_json, sync_folder
 
 MANIFEST, SUMMARY, DATA = "manifest.json", "summary.json", "data.npz"
+GROUP = "group.json"  # manifest of a group of seeds
+MOST_SEEDS = 10_000
 _ENDED = ("finished", "stopped early", "diverged")  # not interrupted: such a run has more to train
 
 
@@ -121,8 +123,47 @@ class RunFolder:
         return _checked(self.evaluation, {"best_sha256": str, "test": dict})
 
 
+@dataclass(frozen=True)
+class GroupFolder(RunFolder):
+    """Paths of the files of a group of seeds.
+
+    The files have the names of those of a run, except for the manifest. A checkpoint holds all members.
+    """
+
+    @property
+    def manifest(self) -> Path:
+        """Record of how the group was started: command, versions, data, device, seeds."""
+        return self.path / GROUP
+
+    @property
+    def table(self) -> Path:
+        """Results by seed, as CSV; missing during training."""
+        return self.path / "seeds.csv"
+
+    def read_seeds(self) -> list[int]:
+        """Return the seeds of the group.
+
+        Raises:
+            DataError: If the manifest cannot be read.
+        """
+        seeds: list[int] = self.read_manifest().get("seeds", [])
+        is_valid = all(type(seed) is int and seed >= 0 for seed in seeds) and 0 < len(seeds) <= MOST_SEEDS
+        if not is_valid or len(set(seeds)) < len(seeds):
+            raise DataError(f"cannot use {self.manifest}: it has no list of seeds", hint="restore the file")
+        return seeds
+
+
 # Types that other modules rely on; all keys are optional, and a run folder may be untrusted.
-_MANIFEST_TYPES = {"versions": dict, "data": dict, "resumed": list, "command": list, "threads": int}
+_MANIFEST_TYPES = {
+    "versions": dict,
+    "data": dict,
+    "resumed": list,
+    "command": list,
+    "threads": int,
+    "seeds": list,
+    "class_counts_of": dict,
+    "group": dict,
+}
 _SUMMARY_TYPES = {
     "status": str,
     "best_sha256": str | None,
@@ -130,6 +171,7 @@ _SUMMARY_TYPES = {
     "best_epoch": int | None,
     "best_because": str | None,
     "seconds": int | float,
+    "seeds": list,
     **dict.fromkeys(("train", "val", "test"), dict | None),
 }
 
@@ -195,15 +237,31 @@ def _is_inside(path: Path, root: Path) -> bool:
 
 
 def list_runs() -> list[RunFolder]:
-    """Return the runs in the runs folder, oldest first, without links to other places."""
+    """Return the runs in the runs folder, oldest first, without links to other places and members of groups."""
+    return _list_folders(RunFolder, MANIFEST)
+
+
+def list_groups() -> list[GroupFolder]:
+    """Return the groups in the runs folder, oldest first, without links to other places."""
+    return _list_folders(GroupFolder, GROUP)
+
+
+def _list_folders(kind: type[F], manifest: str) -> list[F]:
     root = runs_root()
-    folders = [RunFolder(manifest.parent) for manifest in root.glob(f"*/*/{MANIFEST}")]
-    return sorted((folder for folder in folders if _is_inside(folder.path, root)), key=_started)
+    folders = [kind(file.parent) for file in root.glob(f"*/*/{manifest}")]
+    return sorted(
+        (folder for folder in folders if _is_inside(folder.path, root) and not _is_group(folder.path.parent)),
+        key=_started,
+    )
+
+
+def _is_group(path: Path) -> bool:
+    return _exists(path / GROUP)
 
 
 def own_run_names() -> list[str]:
-    """Return the names of the runs directly in the runs folder, which `--run-dir` has created."""
-    return sorted(manifest.parent.name for manifest in runs_root().glob(f"*/{MANIFEST}"))
+    """Return the names of the runs and groups directly in the runs folder, which `--run-dir` has created."""
+    return sorted(file.parent.name for manifest in (MANIFEST, GROUP) for file in runs_root().glob(f"*/{manifest}"))
 
 
 def _started(folder: RunFolder) -> tuple[str, str]:
@@ -221,43 +279,103 @@ class HasRun(Protocol):
         """Run folder."""
 
 
+F = TypeVar("F", bound=RunFolder)
 RunName: TypeAlias = str | os.PathLike[str] | HasRun
 
 
 def find_run(run: RunName | None) -> RunFolder:
-    """Return the folder of a run.
+    """Return the folder of a run; a seed of a group is unpacked into one, see `unpack_member`.
 
     Args:
         run: Run folder, or a name in the runs folder, which selects its newest run, or the result of a function with a
-            run; None selects the newest run whose training has ended, or the newest if there is none.
+            run; a seed of a group is the folder or name of the group with the seed, such as `digits/3`. None selects
+            the newest run whose training has ended, or the newest if there is none.
 
     Raises:
-        UsageError: If no such run exists.
-        DataError: If the folder exists but is not a run folder.
+        UsageError: If no such run exists, or it is a group of several seeds.
+        DataError: If the folder exists but is not a run folder, or the seed cannot be unpacked.
+    """
+    folder = find_run_or_group(run)
+    if not isinstance(folder, GroupFolder):
+        return folder
+    seeds = folder.read_seeds()
+    message = f"{folder.path} holds {len(seeds)} seeds, {seeds[0]} to {seeds[-1]}"
+    raise UsageError(message, hint=f"name one of them, such as `{as_argument(str(folder.path / str(seeds[0])))}`")
+
+
+def find_run_or_group(run: RunName | None) -> RunFolder | GroupFolder:
+    """Return the folder of a run or a group; see `find_run`.
+
+    Raises:
+        UsageError: If there is none.
+        DataError: If the folder exists but is neither, or a seed of a group cannot be unpacked.
     """
     run = getattr(run, "run", run)
     if run is None:
-        return _newest_run()
+        return _newest()
     if not isinstance(run, (str, os.PathLike)):
         message = f"a run must be a folder, a name or a result of dlcli. Got {type(run).__name__} instead"
         raise UsageError(message, hint="write it like `dlcli.evaluate(result)` or `dlcli.evaluate('digits')`")
     run = os.fspath(run)
-    for path in (Path(run), runs_root() / run):
-        if _exists(path / MANIFEST):
-            return RunFolder(path)
-    for folder in reversed(list_runs()):
-        if run in (folder.path.name, folder.path.parent.name) or Path(run) == folder.path.parent:
-            return folder
+    group, _, seed = run.rstrip("/").rpartition("/")
+    if group and seed.isdecimal() and (folder := _find_group(group)):
+        from dlcli.runs.member import unpack_member  # imports torch
+
+        return unpack_member(folder, int(seed))
+    if found := _find(run):
+        return found
     if _exists(Path(run)):
         raise DataError(f"{run} is not a run folder: it has no {MANIFEST}", hint="list the runs with `dlcli runs list`")
-    names = {folder.path.parent.name for folder in list_runs()} | set(own_run_names())
+    names = {folder.path.parent.name for folder in list_all()} | set(own_run_names())
     guess = difflib.get_close_matches(run, sorted(names), n=1)
     hint = f"did you mean `{guess[0]}`?" if guess else "list the runs with `dlcli runs list`"
     raise UsageError(f"run {run!r} not found", hint=hint)
 
 
-def _newest_run() -> RunFolder:
-    runs = list_runs()
-    if not runs:
+def find_group(run: RunName) -> GroupFolder:
+    """Return the folder of a group.
+
+    Args:
+        run: Group folder, or a name in the runs folder, which selects its newest group, or the result of a training.
+
+    Raises:
+        UsageError: If there is no such group.
+    """
+    name = os.fspath(getattr(run, "run", run))  # type: ignore[arg-type]
+    if folder := _find_group(name):
+        return folder
+    raise UsageError(f"group {name!r} not found", hint="list the runs and groups with `dlcli runs list`")
+
+
+def _find(run: str) -> RunFolder | GroupFolder | None:
+    """Return a run or group by its folder or name; of several with this name, the newest."""
+    for path in (Path(run), runs_root() / run):
+        if _exists(path / MANIFEST):
+            return RunFolder(path)
+        if _is_group(path):
+            return GroupFolder(path)
+    return next((folder for folder in reversed(list_all()) if _is_named(folder, run)), None)
+
+
+def _find_group(run: str) -> GroupFolder | None:
+    """Return a group by its folder or name; of several with this name, the newest."""
+    for path in (Path(run), runs_root() / run):
+        if _is_group(path):
+            return GroupFolder(path)
+    return next((folder for folder in reversed(list_groups()) if _is_named(folder, run)), None)
+
+
+def _is_named(folder: RunFolder, run: str) -> bool:
+    return run in (folder.path.name, folder.path.parent.name) or Path(run) == folder.path.parent
+
+
+def list_all() -> list[RunFolder | GroupFolder]:
+    """Return all runs and groups, oldest first."""
+    return sorted([*list_runs(), *list_groups()], key=_started)
+
+
+def _newest() -> RunFolder | GroupFolder:
+    folders = list_all()
+    if not folders:
         raise UsageError(f"no runs found in {runs_root()}", hint="train a model with `dlcli train -c digits`")
-    return next((folder for folder in reversed(runs) if folder.status in _ENDED), runs[-1])
+    return next((folder for folder in reversed(folders) if folder.status in _ENDED), folders[-1])

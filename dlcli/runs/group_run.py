@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dlcli.config.schema import Config
@@ -44,7 +44,8 @@ class GroupRun:
         status: How training ended: finished, interrupted, failed, diverged (all seeds) or unfinished.
         seconds: Training time.
         seeds: Results by seed, in the order of the seeds.
-        manifest: Contents of group.json.
+        manifest: Contents of group.json, with the keys of a run's manifest.
+        origins: Origin of each setting, by its dotted name.
     """
 
     path: str
@@ -53,3 +54,4 @@ class GroupRun:
     seconds: float
     seeds: Sequence[SeedRecord]
     manifest: Mapping[str, Any]
+    origins: Mapping[str, str] = field(default_factory=dict)

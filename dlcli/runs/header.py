@@ -16,11 +16,13 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 NotNegative = Annotated[float, Field(ge=0)]
 
 
-class _Part(BaseModel):
+class HeaderPart(BaseModel):
+    """Part of a header: strict, without unknown keys and non-finite numbers."""
+
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class PositionPart(_Part):
+class PositionPart(HeaderPart):
     """See `Position`."""
 
     epochs: Count
@@ -28,7 +30,7 @@ class PositionPart(_Part):
     examples: Count
 
 
-class MonitorPart(_Part):
+class MonitorPart(HeaderPart):
     """See `Monitor`."""
 
     metric: str
@@ -37,7 +39,7 @@ class MonitorPart(_Part):
     best_epoch: Count
 
 
-class PlateauPart(_Part):
+class PlateauPart(HeaderPart):
     """See `Plateau`."""
 
     factor: NotNegative
@@ -45,7 +47,7 @@ class PlateauPart(_Part):
     bad_epochs: Count
 
 
-class ArithmeticPart(_Part):
+class ArithmeticPart(HeaderPart):
     """See `Arithmetic`."""
 
     step: StepName
@@ -53,14 +55,14 @@ class ArithmeticPart(_Part):
     library: Library
 
 
-class LimitsPart(_Part):
+class LimitsPart(HeaderPart):
     """See `limits` in identity.py."""
 
     epochs: Annotated[Count, Field(ge=1)]
     patience: Annotated[Count, Field(ge=1)] | None
 
 
-class TrainingPart(_Part):
+class TrainingPart(HeaderPart):
     """Training state without tensors.
 
     Attributes:
@@ -93,7 +95,7 @@ class TrainingPart(_Part):
         return self
 
 
-class Header(_Part):
+class Header(HeaderPart):
     """Header of a checkpoint; see `Checkpoint`."""
 
     sha256: Sha256

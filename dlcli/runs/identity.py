@@ -32,6 +32,11 @@ def identifying_settings(config: Config) -> dict[str, Any]:
     return json.loads(to_json(settings))  # type: ignore[no-any-return]
 
 
+def settings_of_group(config: Config) -> dict[str, Any]:
+    """Return the identifying settings of a group of seeds: all but the seed."""
+    return {key: value for key, value in identifying_settings(config).items() if key != "seed"}
+
+
 def is_shaped_by_epochs(config: Config) -> bool:
     """Return whether the number of epochs affects the learning rates from the first step."""
     return config.scheduler.name in _SHAPED_BY_EPOCHS

@@ -9,14 +9,14 @@ from pathlib import Path
 from dlcli.config.render import deciding_settings, describe_setting, is_choice
 from dlcli.config.tree import Value
 from dlcli.errors import one_line
-from dlcli.runs.run import Run
+from dlcli.runs.run import Record
 
 _MOST_PARTS = 3  # settings in a label
 _MOST_LETTERS = 28
 
 
-def label_runs(runs: Sequence[Run]) -> list[str]:
-    """Return a short unique label for each run: the settings that differ, such as `relu, lr 0.1`.
+def label_runs(runs: Sequence[Record]) -> list[str]:
+    """Return a short unique label for each run or group: the settings that differ, such as `relu, lr 0.1`.
 
     Settings that are at their default in every run are left out, as the default learning rates of two optimizers. If no
     setting differs, the label is the name of the config or the folder; if too many differ, the name of the config and a
@@ -33,7 +33,7 @@ def label_runs(runs: Sequence[Run]) -> list[str]:
     return _number(names, "{} {}")
 
 
-def _differing_settings(runs: Sequence[Run]) -> list[str]:
+def _differing_settings(runs: Sequence[Record]) -> list[str]:
     """Return the settings that decide results, differ, and are set in some run; none from a section of another kind."""
     settings = [deciding_settings(run.config) for run in runs]
     differing = [

@@ -16,6 +16,7 @@ from dlcli.runs.files import open_regular, read_json, write_json
 
 LOCK, OWNER = ".lock", ".owner.json"
 _OWNER_SECONDS = 2.0  # a process writes its owner file shortly after it gets the lock
+_held: set[int] = set()  # descriptors of the locks of this process
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)
 
 
@@ -29,7 +30,7 @@ def lock_run(folder: Path) -> Iterator[None]:
     """
     with ExitStack() as stack:
         try:
-            stack.enter_context(_locked(folder / LOCK))
+            stack.enter_context(file_lock(folder / LOCK, wait=False))
         except (BlockingIOError, TimeoutError) as error:
             raise UsageError(
                 f"{folder} is being trained by {_owner(folder)}",
@@ -43,31 +44,48 @@ def lock_run(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Lock a regular file without waiting.
+def file_lock(path: Path, *, wait: bool) -> Iterator[None]:
+    """Lock a regular file, which is created if it is missing.
 
     filelock is used on Windows only: elsewhere it also opens pipes, and on file systems without locks it falls back to
     a lock file that remains after a process is killed.
 
+    Args:
+        path: File to lock.
+        wait: Whether to wait while another process holds the lock.
+
     Raises:
-        BlockingIOError: If another process holds the lock (POSIX).
-        TimeoutError: If another process holds the lock (Windows).
+        BlockingIOError: If another process holds the lock (POSIX), without `wait`.
+        TimeoutError: If another process holds the lock (Windows), without `wait`.
         OSError: If the file cannot be opened or locked.
     """
     if os.name != "posix":
         from filelock import FileLock
 
-        with FileLock(path, timeout=0):
+        with FileLock(path, timeout=-1 if wait else 0):
             yield
         return
     import fcntl
 
     descriptor = open_regular(path, os.O_RDWR | os.O_CREAT)
+    _held.add(descriptor)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
-        os.close(descriptor)
+        if descriptor in _held:  # not in a forked process
+            _held.remove(descriptor)
+            os.close(descriptor)
+
+
+def _close_in_child() -> None:
+    """Close the locks in a forked process: it must not keep them when its parent ends."""
+    while _held:
+        os.close(_held.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_in_child)
 
 
 def _cannot_lock(folder: Path, error: OSError) -> DataError:

@@ -79,7 +79,12 @@ def append_trace(folder: Path, epoch: int, trace: Trace) -> None:
 
 def trace_line(epoch: int, trace: Trace) -> str:
     """Return the line of trace.jsonl for an epoch."""
-    return to_json({"epoch": epoch, **asdict(trace)}) + "\n"
+    return trace_json(epoch, trace) + "\n"
+
+
+def trace_json(epoch: int, trace: Trace) -> str:
+    """Return the trace of an epoch as JSON."""
+    return to_json({"epoch": epoch, **asdict(trace)})
 
 
 def sync_log(folder: Path) -> None:
@@ -107,8 +112,13 @@ def rewrite_log(folder: Path, rows: Sequence[Row]) -> None:
 
 def read_rows(folder: Path) -> list[Row]:
     """Load the log rows of epochs 1, 2, … up to the first missing or damaged row."""
+    return parse_rows(_lines(folder / JSONL))
+
+
+def parse_rows(lines: Iterable[bytes]) -> list[Row]:
+    """Return the rows in lines of a log; see `read_rows`."""
     rows: list[Row] = []
-    for line in _lines(folder / JSONL):
+    for line in lines:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):

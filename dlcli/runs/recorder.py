@@ -42,7 +42,8 @@ class Recorder:
         self._folder = folder
         self._fit = fit
         self._config = config
-        self._make = CheckpointMaker(fit, splits, config)
+        scalings = (splits.input_scaling, splits.target_scaling)
+        self._make = CheckpointMaker(config, splits.info, *scalings, fit.arithmetic)
         self._rows = list(point.rows) if point else []
         self._seconds_before = sum(row["epoch_seconds"] for row in self._rows)
         self._start = self._last_save = time.perf_counter()
@@ -78,7 +79,7 @@ class Recorder:
                 append_trace(self._folder.path, event.epoch, event.trace)
             self._unsynced = True
             if event.is_best:
-                self._unsaved_best = self._make.best(self._rows)
+                self._unsaved_best = self._make.best(self._fit.parameters(), self._fit.position, row)
             self._save_after(SAVE_SECONDS)
         elif isinstance(event, FitEnded):
             self.close("finished" if event.reason == "epochs" else "stopped early")
@@ -93,7 +94,7 @@ class Recorder:
             return
         state = self._fit.state()
         self._save_best()
-        last = self._make.last(state, self._rows, self._best_sha256, self._log_sha256)
+        last = self._make.last(state, self._rows[-1] if self._rows else None, self._best_sha256, self._log_sha256)
         save_checkpoint(self._folder.checkpoint("last"), last, previous=self._folder.checkpoint("previous"))
         self._saved, self._last_save = state.position, time.perf_counter()
 

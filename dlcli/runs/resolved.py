@@ -12,6 +12,7 @@ from dlcli.runs.files import encode_text, write_atomic
 from dlcli.runs.folder import RunFolder
 
 _RAISED = "raised when the run was resumed"
+_OF_GROUP = "seed of the group"
 _PLACES: dict[str, KeyPath] = {"epochs": ("training", "epochs"), "patience": ("early_stopping", "patience")}
 
 
@@ -28,6 +29,25 @@ def write_resolved(folder: RunFolder, config: Config, origin: Callable[[KeyPath]
     """
     text = render_yaml(_with_relative_data(folder, config), lambda _section, _field, path: origin(path))
     write_atomic(folder.resolved, encode_text(f"# Every setting of this run, and where it came from.\n{text}"))
+
+
+def write_resolved_member(group: RunFolder, resolved: LoadedConfig, member: RunFolder, seed: int) -> None:
+    """Write resolved.yaml of a member of a group.
+
+    Args:
+        group: Folder of the group.
+        resolved: Content of its resolved.yaml.
+        member: Folder of the member as a run.
+        seed: Seed of the member.
+
+    Raises:
+        DataError: If the file cannot be written.
+    """
+    origins = read_origins(_with_relative_data(group, resolved.config), resolved.text) | {"seed": _OF_GROUP}
+    config = resolved.config.model_copy(update={"seed": seed})
+    if _is_inside(group, config):
+        config = config.with_layout({"path": str(member.data.resolve())})
+    write_resolved(member, config, lambda path: origins.get(".".join(map(str, path)), ""))
 
 
 def record_limits(folder: RunFolder, resolved: LoadedConfig, limits: Mapping[str, int | None]) -> None:
@@ -55,5 +75,8 @@ def record_limits(folder: RunFolder, resolved: LoadedConfig, limits: Mapping[str
 
 def _with_relative_data(folder: RunFolder, config: Config) -> Config:
     """Return the config with the path of data in the run folder relative to it, so that the run can be moved."""
-    is_inside = getattr(config.data, "path", None) == str(folder.data.resolve())
-    return config.with_layout({"path": folder.data.name}) if is_inside else config
+    return config.with_layout({"path": folder.data.name}) if _is_inside(folder, config) else config
+
+
+def _is_inside(folder: RunFolder, config: Config) -> bool:
+    return getattr(config.data, "path", None) == str(folder.data.resolve())

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
 from dlcli.config.load import LoadedConfig
 from dlcli.config.schema import Config, InitFromRun
 from dlcli.errors import DataError, UsageError
-from dlcli.runs.checkpoint import Checkpoint, DamagedError
+from dlcli.runs.checkpoint import Checkpoint
 from dlcli.runs.files import to_json, write_json
 from dlcli.runs.folder import RunFolder
 from dlcli.runs.identity import (
@@ -29,6 +31,7 @@ from dlcli.runs.manifest import describe_environment, describe_start
 from dlcli.runs.resolved import record_limits
 from dlcli.runs.run_checkpoint import Which, find_best, load_run_checkpoint
 from dlcli.runs.summary import summarize
+from dlcli.runs.tensor_file import DamagedError
 
 
 @dataclass(frozen=True)
@@ -177,23 +180,53 @@ def reopen_run(
     Raises:
         DataError: If the folder cannot be written to, or the manifest cannot be read.
     """
-    manifest = folder.read_manifest()
-    try:
-        _reset_checkpoints(folder, point)
-    except OSError as error:
-        raise DataError(f"cannot write to {folder.path}: {error.strerror or error}") from error
+    reset_checkpoints(folder, point)
+    if point.checkpoint is not None and (best := find_best(folder, point.checkpoint.best_sha256)):
+        with _write_errors_explained(folder):
+            os.replace(best[0], folder.checkpoint("best"))
+    remove_temporary_files(folder)
     rewrite_log(folder.path, point.rows)
+    record_resumption(folder, old, config, point.checkpoint.step if point.checkpoint else 0, device, command)
+
+
+def record_resumption(
+    folder: RunFolder, old: LoadedConfig, config: Config, step: int, device: torch.device, command: Sequence[str]
+) -> None:
+    """Record raised limits in resolved.yaml, and the resumption from a step in the manifest.
+
+    Raises:
+        DataError: If the folder cannot be written to, or the manifest cannot be read.
+    """
+    manifest = folder.read_manifest()
     record_limits(folder, old, limits(config))
-    step = point.checkpoint.step if point.checkpoint else 0
     resumed = {**describe_start(command), "from_step": step, **describe_environment(device)}
     write_json(folder.manifest, {**manifest, "resumed": [*manifest.get("resumed", ()), resumed]})
 
 
-def _reset_checkpoints(folder: RunFolder, point: ResumePoint) -> None:
-    """Make the checkpoint of `point` the file `last`, its best checkpoint `best`, and remove later files.
+class LastCheckpoint(Protocol):
+    """Choice of the checkpoint to resume from, see `ResumePoint`."""
+
+    @property
+    def which(self) -> Which:
+        """Name of the checkpoint, last or previous."""
+
+    @property
+    def checkpoint(self) -> object | None:
+        """Checkpoint; None restarts from epoch 1."""
+
+    @property
+    def damaged(self) -> Sequence[Path]:
+        """Damaged checkpoint files."""
+
+
+def reset_checkpoints(folder: RunFolder, point: LastCheckpoint) -> None:
+    """Make the checkpoint to resume from the file `last`, and remove later files.
 
     The order makes this safe to interrupt: the summary is removed first, because it may record a newer best checkpoint,
-    and `last` is replaced before `best`.
+    and `last` is replaced before the caller replaces `best`.
+
+    Raises:
+        DataError: If the folder cannot be written to.
     """
     checkpoints = folder.checkpoint("last").parent
     if checkpoints.is_symlink():
@@ -201,16 +234,32 @@ def _reset_checkpoints(folder: RunFolder, point: ResumePoint) -> None:
             f"{checkpoints} is a link; a run only writes into its own folder",
             hint="replace the link with a copy of the folder it points to",
         )
-    checkpoints.mkdir(exist_ok=True)
-    folder.summary.unlink(missing_ok=True)
-    for path in point.damaged:
-        os.replace(path, path.with_name(f"{path.name}.damaged"))
-    if point.checkpoint is None:  # the restarted run must not mix with old checkpoints
-        for which in ("last", "previous"):
-            folder.checkpoint(which).unlink(missing_ok=True)
-    elif point.which == "previous":
-        os.replace(folder.checkpoint("previous"), folder.checkpoint("last"))
-    if point.checkpoint is not None and (best := find_best(folder, point.checkpoint.best_sha256)):
-        os.replace(best[0], folder.checkpoint("best"))
-    for temporary in (*folder.path.glob(".*.tmp"), *checkpoints.glob(".*.tmp")):
-        os.unlink(temporary)
+    with _write_errors_explained(folder):
+        checkpoints.mkdir(exist_ok=True)
+        folder.summary.unlink(missing_ok=True)
+        for path in point.damaged:
+            os.replace(path, path.with_name(f"{path.name}.damaged"))
+        if point.checkpoint is None:  # the restarted run must not mix with old checkpoints
+            for which in ("last", "previous"):
+                folder.checkpoint(which).unlink(missing_ok=True)
+        elif point.which == "previous":
+            os.replace(folder.checkpoint("previous"), folder.checkpoint("last"))
+
+
+def remove_temporary_files(folder: RunFolder) -> None:
+    """Remove files that a crash has left behind.
+
+    Raises:
+        DataError: If the folder cannot be written to.
+    """
+    with _write_errors_explained(folder):
+        for temporary in (*folder.path.glob(".*.tmp"), *folder.checkpoint("last").parent.glob(".*.tmp")):
+            os.unlink(temporary)
+
+
+@contextmanager
+def _write_errors_explained(folder: RunFolder) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"cannot write to {folder.path}: {error.strerror or error}") from error

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from dlcli.config.load import LoadedConfig, load_config
 from dlcli.config.render import read_origins
@@ -20,6 +20,26 @@ from dlcli.training.events import Trace
 if TYPE_CHECKING:  # these import torch, which showing a run does without
     from dlcli.runs.checkpoint import Checkpoint
     from dlcli.runs.run_checkpoint import Which
+
+
+class Record(Protocol):
+    """Record of a run, or of a group of runs."""
+
+    @property
+    def path(self) -> str:
+        """Folder, as text."""
+
+    @property
+    def config(self) -> Config:
+        """Settings."""
+
+    @property
+    def origins(self) -> Mapping[str, str]:
+        """Origin of each setting, by its dotted name."""
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """How training was started: command, versions, data, device."""
 
 
 class Run:

@@ -15,9 +15,10 @@ from typing import Literal, TypeAlias
 from dlcli.config.paths import as_argument
 from dlcli.config.schema import Config
 from dlcli.errors import DataError
-from dlcli.runs.checkpoint import Checkpoint, DamagedError, load_checkpoint
+from dlcli.runs.checkpoint import Checkpoint, load_checkpoint
 from dlcli.runs.folder import RunFolder
 from dlcli.runs.identity import check_identity
+from dlcli.runs.tensor_file import DamagedError
 
 Which: TypeAlias = Literal["best", "last", "previous"]
 BESTS = ("best", "best-previous")

@@ -4,19 +4,37 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from dlcli.config.load import load_config
 from dlcli.config.paths import escape_path, resolve_path
 from dlcli.config.render import render_value
 from dlcli.config.schema import AnyData, Config, ImageFolderData, TableData
+from dlcli.data.scaling import Scaling
 from dlcli.data.sources import digest_files
-from dlcli.data.splits import Splits
+from dlcli.data.splits import DataInfo, Splits
 from dlcli.errors import DataError, one_line
 from dlcli.experiment import Experiment, build_experiment
 from dlcli.runs.checkpoint import Checkpoint
 from dlcli.runs.folder import RunFolder
 from dlcli.runs.parent import load_parent
 from dlcli.runs.run import Run
+
+
+class DataRecord(Protocol):
+    """Record of the data of a training, as in a checkpoint."""
+
+    @property
+    def info(self) -> DataInfo:
+        """Description of the data."""
+
+    @property
+    def input_scaling(self) -> Scaling:
+        """Scaling of the inputs."""
+
+    @property
+    def target_scaling(self) -> Scaling:
+        """Scaling of the targets."""
 
 
 def load_run_config(run: Run, *, device: str | None = None, data_root: str | None = None) -> Config:
@@ -73,7 +91,7 @@ def build_run_experiment(
     return experiment
 
 
-def check_data(folder: RunFolder, saved: Checkpoint | None, splits: Splits) -> None:
+def check_data(folder: RunFolder, saved: DataRecord | None, splits: Splits) -> None:
     """Check that loaded data is that of a run, see `build_run_experiment`."""
     old, new = _checksums(folder, saved), splits.info.checksums
     is_same = old == new
@@ -84,7 +102,7 @@ def check_data(folder: RunFolder, saved: Checkpoint | None, splits: Splits) -> N
         raise _changed_error(folder, old, new)
 
 
-def _checksums(folder: RunFolder, saved: Checkpoint | None) -> Mapping[str, str]:
+def _checksums(folder: RunFolder, saved: DataRecord | None) -> Mapping[str, str]:
     if saved is not None:
         return saved.info.checksums
     return folder.read_manifest().get("data", {}).get("sha256") or {}

@@ -28,7 +28,7 @@ def _compute_outputs(model: nn.Module, split: Split) -> Iterator[tuple[Tensor, T
     if model.training:  # eval() visits every module
         model.eval()
     device = next(model.parameters()).device
-    for batch in [split] if len(split) <= BATCH_SIZE else split.batches(BATCH_SIZE):
+    for batch in [split] if 0 < len(split) <= BATCH_SIZE else split.batches(BATCH_SIZE):
         yield model(batch.inputs.to(device)), batch.targets.to(device)
 
 
@@ -39,15 +39,19 @@ def evaluate_split(model: nn.Module, task: Task, split: Split) -> dict[str, Tens
     Raises:
         ValueError: If the split has no examples.
     """
-    if len(split) == 0:
-        raise ValueError("a split without examples has no metrics")
     return add_sums(task, _compute_outputs(model, split))
 
 
 def add_sums(task: Task, outputs: Iterable[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-    """Return the task's sums over batches of (outputs, targets)."""
+    """Return the task's sums over batches of (outputs, targets).
+
+    Raises:
+        ValueError: If there are no batches.
+    """
     total: dict[str, Tensor] = {}
     for batch, targets in outputs:
         for name, value in task.sums(batch, targets).items():
             total[name] = total[name] + value if name in total else value
+    if not total:
+        raise ValueError("a split without examples has no metrics")
     return total

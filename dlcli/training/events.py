@@ -120,4 +120,56 @@ class FitEnded:
     best_value: float
 
 
-Event: TypeAlias = RunStarted | StepEnded | EpochEnded | FitEnded
+@dataclass(frozen=True)
+class GroupStarted:
+    """Start of the training of a group of seeds.
+
+    Attributes:
+        run: Group folder; empty if there is none.
+        essentials: Description of data, model and training: (heading, text), in display order.
+        notes: Warnings for the user.
+        seeds: Number of seeds.
+        epochs: Largest possible number of epochs over all seeds.
+        headline: Name of the validation metric to show, without its prefix.
+    """
+
+    run: str
+    essentials: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+    seeds: int
+    epochs: int
+    headline: str
+
+
+@dataclass(frozen=True)
+class GroupProgress:
+    """Progress of a group, reported at most a few times per second.
+
+    Attributes:
+        epochs: Number of completed epochs over all seeds.
+        ended: Number of seeds whose training has ended, with those that diverged.
+        diverged: Number of seeds that diverged.
+        loss: Mean of the newest validation loss, or training loss without a validation split, over the seeds that have
+            not diverged; None before the first epoch.
+        metric: Mean of the newest headline metric over the same seeds; None without a validation split.
+    """
+
+    epochs: int
+    ended: int
+    diverged: int
+    loss: float | None
+    metric: float | None
+
+
+@dataclass(frozen=True)
+class GroupEnded:
+    """End of the training of a group.
+
+    Attributes:
+        progress: Progress at the end.
+    """
+
+    progress: GroupProgress
+
+
+Event: TypeAlias = RunStarted | StepEnded | EpochEnded | FitEnded | GroupStarted | GroupProgress | GroupEnded

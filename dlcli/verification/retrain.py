@@ -89,7 +89,9 @@ def retrain(experiment: Experiment, target: Target, listeners: Listeners) -> Ret
             arithmetic=target.arithmetic,
             report_seconds=report_seconds,
         )
-        make = CheckpointMaker(fit, experiment.splits, experiment.config)
+        splits = experiment.splits
+        scalings = (splits.input_scaling, splits.target_scaling)
+        make = CheckpointMaker(experiment.config, splits.info, *scalings, fit.arithmetic)
         for event in fit:
             if isinstance(event, FitEnded):
                 retrained.status = "finished" if event.reason == "epochs" else "stopped early"
@@ -115,10 +117,11 @@ def _record(retrained: RetrainedRun, event: Event, fit: Fit, make: CheckpointMak
         if event.is_best:
             retrained.best_epoch = event.epoch
             if event.epoch in target.best_epochs:
-                retrained.bests[event.epoch] = make.best(retrained.rows)
+                retrained.bests[event.epoch] = make.best(fit.parameters(), fit.position, retrained.rows[-1])
     for name, position in target.states.items():
         if position == fit.position:
-            retrained.states[name] = make.last(fit.state(), retrained.rows, None, log_digest(retrained.rows))
+            rows = retrained.rows
+            retrained.states[name] = make.last(fit.state(), rows[-1] if rows else None, None, log_digest(rows))
 
 
 def _has_reached(position: Position, target: Target) -> bool:

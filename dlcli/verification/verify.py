@@ -136,4 +136,6 @@ def _compare_test(files: RunFiles, retrained: RetrainedRun, experiment: Experime
     metrics = evaluate_model(
         experiment.model, experiment.task, experiment.splits.test, experiment.splits.info.class_names
     )
+    if "rmse_interval" not in files.summary["test"]:  # older runs do not have it
+        metrics.pop("rmse_interval", None)
     return compare_records("summary.json", {"test": files.summary["test"]}, {"test": as_json(metrics)})

@@ -135,13 +135,18 @@ def test_a_listener_that_changes_torch_settings_does_not_change_the_run(
 def calls(run: str, folder: Path) -> dict[str, Callable[[], object]]:
     loaded = dlcli.load_config("digits", [*SETTINGS, "training.epochs=1"])
     small = dlcli.load_config("digits", ["model.hidden_sizes=[3]"])
-    inputs = folder / "new.npz"
+    inputs, group = folder / "new.npz", folder / "group"
     np.savez(inputs, inputs=np.zeros((3, 8, 8)), targets=np.array([0, 1, 2]))
     has_onnx = importlib.util.find_spec("onnxruntime") is not None  # in the extra `export`
     return {
         "bench": lambda: api.bench("digits", ["model.hidden_sizes=[3]"], rounds=1),
         "compare_figure": lambda: api.compare_figure([run, run], folder / "compare.png"),
         "compare_page": lambda: api.compare_page([run, run], folder / "compare.html"),
+        "compare_seeds_figure": lambda: [
+            api.train_seeds(loaded, seeds=2, run_dir=group),
+            api.compare_seeds_figure(group, group, folder / "seeds.png"),
+        ],
+        "compare_seeds_page": lambda: api.compare_seeds_page(group, group, folder / "seeds.html"),
         "diagnose": lambda: api.diagnose(run),
         "draw": lambda: api.draw(run, ["loss"]),
         "evaluate": lambda: api.evaluate(run, baselines=False),
@@ -154,9 +159,11 @@ def calls(run: str, folder: Path) -> dict[str, Callable[[], object]]:
         "load_config": lambda: api.load_config("digits", SETTINGS),
         "open_run": lambda: api.open_run(run).evaluate(baselines=False),
         "plan": lambda: api.plan(loaded),
+        "plan_seeds": lambda: api.plan_seeds(loaded, seeds=2),
         "predict": lambda: api.predict(run),
         "predict_input": lambda: list(api.predict_input(run, inputs).parts()),
         "report": lambda: api.report(run),
+        "report_seeds": lambda: api.report_seeds(group),
         "resume": lambda: api.resume(run),
         "build_experiment": lambda: api.build_experiment(loaded.config),
         "study": None,  # type: ignore[dict-item]  # takes a minute; training is covered above
@@ -164,6 +171,8 @@ def calls(run: str, folder: Path) -> dict[str, Callable[[], object]]:
             api.train(loaded, run_dir=folder / "train", evaluate_test=True),
             api.train({"plots": "always"}, {"training.epochs": 1}, data=(INPUTS, LABELS), run_dir=folder / "arrays"),
         ],
+        "train_seeds": lambda: api.train_seeds(loaded, seeds=2, run_dir=folder / "seeds"),
+        "resume_seeds": lambda: api.resume_seeds(folder / "seeds", evaluate_test=True),
         "verify": lambda: api.verify(run),
     }
 

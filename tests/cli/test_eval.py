@@ -67,7 +67,7 @@ def test_classification_metrics_are_complete_and_consistent(dlcli: Callable[...,
 def test_regression_metrics_are_complete_and_shown_on_the_page(dlcli: Callable[..., Finished]) -> None:
     train(dlcli, "-c", "linear_regression", "data.in_features=14", "training.epochs=3")
     result = evaluate(dlcli)
-    assert set(result["metrics"]) == {"loss", "mse", "rmse", "mae", "r2", "residual_quantiles"}
+    assert set(result["metrics"]) == {"loss", "mse", "rmse", "rmse_interval", "mae", "r2", "residual_quantiles"}
     assert list(result["baselines"]) == ["mean", "least_squares", "noise_floor"]
     least_squares = result["baselines"]["least_squares"]
     assert set(least_squares) == {"intercept", "coefficients", "rank", "sgd", "metrics"}

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from dlcli.api import build_experiment
 from dlcli.config.load import load_config
+from dlcli.config.schema import MseLoss
+from dlcli.data.scaling import Scaling
 from dlcli.data.splits import Split
 from dlcli.errors import DataError, UsageError
-from dlcli.evaluation.evaluate import evaluate_fully, evaluate_model
+from dlcli.evaluation.evaluate import _measure, evaluate_fully, evaluate_model
 from dlcli.evaluation.predictions import predict_examples
+from dlcli.task import Regression
 from dlcli.training import evaluation as training_evaluation
 from evaluation.test_baselines import make_run
 
@@ -89,3 +93,15 @@ def test_outputs_that_are_not_finite_are_refused(preset: str) -> None:
     torch.nn.init.constant_(run.model[-1].bias, torch.nan)
     with pytest.raises(DataError, match="the model of here gives outputs that are not finite"):
         evaluate_fully(run)
+
+
+def test_the_interval_of_the_rmse_covers_it_in_95_percent_of_test_sets() -> None:
+    draw, covered, task = np.random.default_rng(0), 0, Regression(MseLoss(name="mse"), Scaling.identity())
+    for errors in draw.normal(0, 3, (1000, 300, 1)):
+        outputs = [(torch.from_numpy(part), torch.zeros(len(part), 1)) for part in (errors[:100], errors[100:])]
+        metrics = _measure(task, outputs, ())
+        assert metrics["rmse"] == pytest.approx(np.sqrt(np.square(errors).mean()))
+        low, high = metrics["rmse_interval"]
+        covered += low <= 3 <= high
+    assert 930 <= covered <= 970
+    assert "rmse_interval" not in _measure(task, [(torch.ones(1, 1), torch.zeros(1, 1))], ())

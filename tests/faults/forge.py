@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import runpy
 import signal
@@ -212,10 +213,11 @@ def _apply_faults(
         os.setgid(user)
         os.setuid(user)
     if eager_saves or frequent_saves:
-        from dlcli.runs import recorder
+        from dlcli.runs import group_recorder, recorder
         from dlcli.training import fit
 
         recorder.SAVE_SECONDS, fit.REPORT_SECONDS = 0.0, 0.0
+        group_recorder.SAVE_SECONDS, group_recorder.SAVE_SHARE = 0.0, math.inf
     if eager_saves:
         from dlcli.training import batches
 

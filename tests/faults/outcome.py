@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.errors import DlcliError
-from dlcli.runs.checkpoint import DamagedError, load_checkpoint
+from dlcli.runs.checkpoint import load_checkpoint
 from dlcli.runs.log import CLOCK
+from dlcli.runs.tensor_file import DamagedError
 
 # A small model with momentum, dropout and two groups of batches per epoch.
 SETTINGS = [

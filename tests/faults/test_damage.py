@@ -21,7 +21,8 @@ from conftest import Finished
 from dlcli.api import train
 from dlcli.config.load import load_config
 from dlcli.errors import DataError
-from dlcli.runs.checkpoint import DamagedError, load_checkpoint
+from dlcli.runs.checkpoint import load_checkpoint
+from dlcli.runs.tensor_file import DamagedError
 from faults.outcome import SETTINGS
 
 

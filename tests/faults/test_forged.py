@@ -20,7 +20,8 @@ from dlcli.api import train
 from dlcli.config.load import load_config
 from dlcli.errors import Interrupted
 from dlcli.runs import recorder
-from dlcli.runs.checkpoint import DamagedError, load_checkpoint
+from dlcli.runs.checkpoint import load_checkpoint
+from dlcli.runs.tensor_file import DamagedError
 from dlcli.training.events import EpochEnded, Event
 from dlcli.training.listeners import Listeners
 from faults.outcome import outcome

@@ -13,15 +13,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from groups import make_group, make_logs
 
 from dlcli.evaluation.diagnosis.finding import write_advice
+from dlcli.evaluation.group_comparison import compare_groups
 from dlcli.report.compare import render_comparison
+from dlcli.report.group import render_group
+from dlcli.report.group_comparison import render_group_comparison
 from dlcli.report.html import code, number
 from dlcli.report.page import Contents, render_report
 from dlcli.runs.comparison import Comparison
+from dlcli.runs.group_run import GroupRun
 from report import examples
 
 DIVERGED = {"status": "diverged", "error": "NaN"}
+HOSTILE = "".join(examples.HOSTILE)
 INLINE = {"span", "strong", "code", "a"}
 VOID = {"meta", "img", "link", "br", "hr", "input"}
 
@@ -78,16 +84,36 @@ PAGES = {
         examples.record(rows=[], summary={"status": "diverged", "error": "NaN"}), Contents()
     ),
     "comparison": lambda: comparison(["one", "two"]),
+    "group": lambda: group_page(make_group(diverged=[3])),
+    "diverged group": lambda: group_page(make_group(seeds=range(3), diverged=range(3))),
+    "hostile group": lambda: group_page(
+        replace(make_group("diabetes", seeds=range(60)), path=HOSTILE, status=HOSTILE, manifest=hostile_manifest())
+    ),
+    "group comparison": lambda: group_comparison(HOSTILE),
 }
 
 
+def group_page(group: GroupRun) -> str:
+    return render_group(group, make_logs(group))
+
+
+def group_comparison(path: str) -> str:
+    groups = [make_group(diverged=[3]), replace(make_group("digits", ["optimizer.lr=0.1"], better=1), path=path)]
+    return render_group_comparison(compare_groups(groups), groups, [make_logs(group) for group in groups])
+
+
+def hostile_manifest() -> dict[str, Any]:
+    text = HOSTILE
+    return {"command": [text, text], "versions": {text: text}, "device": text, "data": {"sha256": {text: text}}}
+
+
 def hostile_page() -> str:
-    text = "".join(examples.HOSTILE)
+    text = HOSTILE
     record = examples.record(
         path=text,
         origins={"seed": text},
         summary={"status": text, "error": text, "best_epoch": text, "seconds": text},
-        manifest={"command": [text, text], "versions": {text: text}, "device": text, "data": {"sha256": {text: text}}},
+        manifest=hostile_manifest(),
     )
     return render_report(record, examples.contents(examples.classification(examples.HOSTILE), text))
 

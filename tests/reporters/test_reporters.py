@@ -12,9 +12,19 @@ from rich.console import Console, ConsoleDimensions
 
 from dlcli.reporters.formats import format_lr, format_rate
 from dlcli.reporters.live import RichReporter, sparkline
+from dlcli.reporters.notebook import NotebookReporter
 from dlcli.reporters.plain import PlainReporter
 from dlcli.text import format_seconds
-from dlcli.training.events import EpochEnded, Event, FitEnded, RunStarted, StepEnded
+from dlcli.training.events import (
+    EpochEnded,
+    Event,
+    FitEnded,
+    GroupEnded,
+    GroupProgress,
+    GroupStarted,
+    RunStarted,
+    StepEnded,
+)
 
 STARTED = RunStarted("runs/a", (("data", "odd [/name] \x1b[31m"), ("model", "8-4")), ("careful",), 120, 10, "accuracy")
 
@@ -139,3 +149,41 @@ def test_durations_rates_and_learning_rates_are_short() -> None:
     rates = {85.0: "85 examples/s", 8_300.0: "8.30 k examples/s", 1_083_000.0: "1.08 M examples/s"}
     assert {value: format_rate(value) for value in rates} == rates
     assert (format_lr(6.99e-7, 0.05), format_lr(0.01234, 0.05)) == ("0", "0.0123")
+
+
+def group_events(seeds: int, epochs: int) -> list[Event]:
+    started = GroupStarted("runs/g", (("seeds", f"0 to {seeds - 1}"),), ("careful",), seeds, seeds * epochs, "accuracy")
+    reports = [GroupProgress(done, 0, 0, 1 / done, 0.5) for done in range(1, seeds * epochs + 1)]
+    return [started, *reports, GroupEnded(GroupProgress(seeds * epochs - 3, seeds, 1, 0.1, 0.875))]
+
+
+def test_plain_reporter_writes_ten_lines_about_a_thousand_seeds() -> None:
+    stream = io.StringIO()
+    reporter = PlainReporter(stream, clock=lambda: 0.0)
+    for event in group_events(1000, 40):
+        reporter.handle(event)
+    lines = stream.getvalue().splitlines()
+    assert lines[:2] == ["seeds     0 to 999", "note: careful"]
+    assert lines[2] == "epochs  4,000/40,000  0 of 1,000 seeds done  mean val accuracy 0.5000"
+    assert len(lines) == 2 + 10 + 1
+    assert lines[-1] == "trained for 39,997 epochs in 0 ms: 999 of 1,000 seeds done, 1 diverged"
+
+
+@pytest.mark.parametrize("width", [40, 60, 100])
+def test_rich_reporter_draws_one_bar_for_a_group(width: int) -> None:
+    screen = pyte.Screen(width, 40)
+    draw(screen, group_events(20, 10))
+    shown = [line.rstrip() for line in screen.display if line.strip()]
+    assert "197/200 epochs" in shown[-1]
+    assert sum("epochs" in line for line in shown) == 1
+    assert re.search(r"in [\d.]+ m?s$", shown[-1])
+
+
+def test_notebook_reporter_shows_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    reporter = NotebookReporter()
+    monkeypatch.setattr(reporter, "_show", lambda *, at_once: shown.append(reporter._as_html()))
+    for event in group_events(20, 10):
+        reporter.handle(event)
+    assert '<progress max="200" value="197"' in shown[-1]
+    assert "19 of 20 seeds done, 1 diverged, mean val accuracy 0.8750" in shown[-1]

@@ -5,6 +5,8 @@ import fcntl
 import json
 import os
 import platform
+import signal
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,6 +51,27 @@ def test_a_file_system_without_locks_is_reported(clean_place: Path, monkeypatch:
     with pytest.raises(DataError, match="its file system has no file locks") as caught, lock_run(clean_place):
         pytest.fail("the lock is not held")
     assert "`--run-dir DIR`" in str(caught.value.hint)
+
+
+def test_a_forked_process_does_not_keep_the_lock_of_a_killed_one(clean_place: Path) -> None:
+    (started, starting), (held, holding) = os.pipe(), os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads, since Python 3.12
+        pid = os.fork()
+        if pid == 0:
+            with lock_run(clean_place):
+                if os.fork() == 0:
+                    os.close(holding)
+                    os.write(starting, b"!")
+                    os.read(held, 1)  # until the test closes its end
+                    os._exit(0)
+                os.read(started, 1)
+                os.kill(os.getpid(), signal.SIGKILL)
+    assert os.waitpid(pid, 0)[1] == signal.SIGKILL
+    with lock_run(clean_place):
+        pass
+    for descriptor in (started, starting, held, holding):
+        os.close(descriptor)
 
 
 @pytest.mark.timeout(20)

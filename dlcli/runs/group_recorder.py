@@ -1,0 +1,161 @@
+"""Recorder of the training of a group: writes logs, checkpoints and summary to the group folder."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from types import TracebackType
+from typing import Any, Self
+
+from dlcli.config.schema import Config
+from dlcli.errors import DataError, Interrupted
+from dlcli.experiment import Experiment
+from dlcli.runs.files import encode_text, sync_folder, to_json, write_atomic, write_json
+from dlcli.runs.folder import GroupFolder
+from dlcli.runs.group_checkpoint import GroupCheckpoint, MemberState, save_group_checkpoint
+from dlcli.runs.group_log import LogFile, seed_line
+from dlcli.runs.group_records import MemberProgress, table_text
+from dlcli.runs.group_resume import GroupPoint
+from dlcli.runs.group_run import SeedRecord
+from dlcli.runs.identity import limits, settings_of_group
+from dlcli.runs.log import JSONL, TRACE, epoch_row, trace_json
+from dlcli.training.events import EpochEnded, FitEnded
+from dlcli.training.state import TrainingState
+from dlcli.training.together.members import Diverged, Events, Group, MemberEvent, Snapshot
+
+SAVE_SECONDS = 1.0  # least time between two saves
+SAVE_SHARE = 0.03  # largest part of the time that saves may take
+
+
+class GroupRecorder:
+    """Writer of the checkpoints, the logs and the summary of one group.
+
+    Args:
+        folder: Group folder, locked by this process.
+        experiments: Experiments of the members, in the order of the seeds.
+        config: Config of the group.
+        point: Point that the group resumes from; None for a new group.
+
+    Attributes:
+        members: Progress of the members.
+        states: What the next checkpoint holds about the members.
+    """
+
+    def __init__(
+        self, folder: GroupFolder, experiments: Sequence[Experiment], config: Config, point: GroupPoint | None
+    ) -> None:
+        self._folder, self._config = folder, config
+        self._group: Group | None = None
+        self._numbers: Sequence[int] = ()
+        self.members = [MemberProgress(experiment.config.seed) for experiment in experiments]
+        self.states = [_initial_state(experiment) for experiment in experiments]
+        logs = dict.fromkeys((JSONL, TRACE), b"")
+        if point is not None and point.checkpoint is not None:
+            self.members, self.states, logs = list(point.members), list(point.checkpoint.members), dict(point.logs)
+        self._logs = {name: LogFile(folder.path / name, content) for name, content in logs.items()}
+        self._seconds_before = point.seconds if point else 0.0
+        self._start = self._last_save = time.perf_counter()
+        self._pause = SAVE_SECONDS
+        self._is_new = True  # the files are not in the folder yet
+
+    def follow(self, group: Group, numbers: Sequence[int]) -> None:
+        """Take the states of the members from a group that trains those with these numbers."""
+        self._group, self._numbers = group, numbers
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
+        """Write a summary for every way the training can end, except a kill, unless `close` has written it."""
+        if error is not None and not isinstance(error, Interrupted):
+            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"  # within a step
+            with contextlib.suppress(DataError):  # e.g. the disk is full, which `error` already reports
+                self._write_summary(status, error=str(error))
+
+    def handle(self, events: Events) -> None:
+        """Log events of members and save a checkpoint if it is due."""
+        self._log(events)
+        if time.perf_counter() - self._last_save >= self._pause:
+            self.save()
+
+    def _log(self, events: Events) -> None:
+        for place, event in events:
+            self._log_event(self._numbers[place], event)
+
+    def _log_event(self, number: int, event: MemberEvent) -> None:
+        member = self.members[number]
+        if isinstance(event, EpochEnded):
+            row = epoch_row(event)
+            member.add(row, is_best=event.is_best)
+            self._logs[JSONL].add(seed_line(member.seed, to_json(row)))
+            if event.trace is not None:
+                self._logs[TRACE].add(seed_line(member.seed, trace_json(event.epoch, event.trace)))
+        elif isinstance(event, FitEnded):
+            member.status = "finished" if event.reason == "epochs" else "stopped early"
+        elif isinstance(event, Diverged):
+            member.status, member.error = "diverged", event.message
+
+    def save(self) -> None:
+        """Write the logs and then the checkpoint that refers to them."""
+        start = time.perf_counter()
+        if self._group is not None:
+            events, snapshots = self._group.snapshots()
+            self._log(events)
+            for snapshot in snapshots:
+                self._take(snapshot)
+        ends = {name: log.flush() for name, log in self._logs.items()}
+        if self._is_new:
+            sync_folder(self._folder.path)
+            self._is_new = False
+        checkpoint = GroupCheckpoint(self.states, settings_of_group(self._config), limits(self._config), ends)
+        last, previous = (self._folder.checkpoint(which) for which in ("last", "previous"))
+        save_group_checkpoint(last, checkpoint, previous=previous)
+        self._last_save = time.perf_counter()
+        self._pause = max(SAVE_SECONDS, (self._last_save - start) / SAVE_SHARE)
+
+    def _take(self, snapshot: Snapshot) -> None:
+        """Update what is known about a member."""
+        number = self._numbers[snapshot.number]
+        before, state, best = self.states[number], snapshot.state, snapshot.best
+        if _is_at(before.state, state):  # a training that has ended is opened again, and its generators are seeded
+            state = before.state
+        self.states[number] = replace(
+            before,
+            state=state,
+            best=best or before.best,
+            arithmetic=state.arithmetic if state else before.arithmetic,
+            error=self.members[number].error,
+        )
+
+    def close(self, status: str) -> None:
+        """Write the last checkpoint, the table of the seeds and the summary."""
+        self.save()
+        self._write_summary(status)
+
+    def _write_summary(self, status: str, **more: Any) -> None:
+        records = [member.record() for member in self.members]
+        seconds = self._seconds_before + time.perf_counter() - self._start
+        write_records(self._folder, records, {"status": status, "seconds": seconds, **more})
+
+
+def write_records(folder: GroupFolder, records: Sequence[SeedRecord], summary: Mapping[str, Any]) -> None:
+    """Write the results of the seeds as a table and into the summary.
+
+    Raises:
+        DataError: If a file cannot be written.
+    """
+    diverged = sum(record.status == "diverged" for record in records)
+    write_atomic(folder.table, encode_text(table_text(records)))
+    write_json(folder.summary, {**summary, "diverged": diverged, "seeds": [asdict(record) for record in records]})
+
+
+def _initial_state(experiment: Experiment) -> MemberState:
+    splits = experiment.splits
+    scalings = (splits.input_scaling, splits.target_scaling)
+    return MemberState(experiment.config.seed, splits.info, *scalings, experiment.arithmetic)
+
+
+def _is_at(before: TrainingState | None, state: TrainingState | None) -> bool:
+    return before is not None and state is not None and before.position == state.position

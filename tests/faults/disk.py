@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,9 @@ class Disk:
         return descriptor
 
     def write(self, descriptor: int, content: Any) -> int:
-        if descriptor not in self.paths or not self.is_ours(self.paths[descriptor]):
+        # A pipe to another process can have the number of a file that was closed.
+        is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        if not is_file or descriptor not in self.paths or not self.is_ours(self.paths[descriptor]):
             return self.real["write"](descriptor, content)
         self.writes += 1
         self.remember(self.paths[descriptor])

@@ -23,8 +23,12 @@ GROUP = Path("runs/group")
 RESUME = ["train", "--resume", "runs/group"]
 
 
-def train(seeds: int) -> list[str]:
-    return ["train", "-c", "digits", *SETTINGS, "--seeds", str(seeds), "--run-dir", "runs/group"]
+def train(seeds: int, together: str = "auto") -> list[str]:
+    settings = [*SETTINGS, f"training.together={together}"]
+    return ["train", "-c", "digits", *settings, "--seeds", str(seeds), "--run-dir", "runs/group"]
+
+
+ONE_BY_ONE = train(3, "never")  # the same file operations each time
 
 
 def outcomes(group: Path) -> list[dict[str, Any]]:
@@ -39,16 +43,16 @@ def outcomes(group: Path) -> list[dict[str, Any]]:
 def whole(forge: Forge, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, Any]], int, int]:
     """Return the outcomes of an uninterrupted group, and the numbers of its file operations and of its writes."""
     folder = tmp_path_factory.mktemp("whole")
-    ended = forge.run(*train(3), folder=folder, fault={**EAGER, "count": True})
+    ended = forge.run(*ONE_BY_ONE, folder=folder, fault={**EAGER, "count": True})
     assert ended.code == 0, ended.err
     operations, writes = map(int, (folder / "operations").read_text().split())
     return outcomes(folder / GROUP), operations, writes
 
 
-def resume_or_train(forge: Forge, folder: Path, seeds: int = 3) -> list[dict[str, Any]]:
+def resume_or_train(forge: Forge, folder: Path, new: list[str] = ONE_BY_ONE) -> list[dict[str, Any]]:
     """Resume the group in `folder`, or start it if it has no manifest, and return its outcomes."""
     has_begun = (folder / GROUP / "group.json").exists()
-    ended = forge.run(*(RESUME if has_begun else train(seeds)), folder=folder, fault=EAGER)
+    ended = forge.run(*(RESUME if has_begun else new), folder=folder, fault=EAGER)
     assert (ended.code, "Traceback" in ended.err, "damaged" in ended.err) == (0, False, False), ended.err
     return outcomes(folder / GROUP)
 
@@ -61,7 +65,7 @@ def test_results_are_identical_after_a_crash_at_every_file_operation(
     expected, operations, _ = whole
     assert operations >= 60
     for number in range(1, operations + 1, stride):
-        ended = forge.run(*train(3), folder=clean_place, fault={**EAGER, **fault, "crash_at": number})
+        ended = forge.run(*ONE_BY_ONE, folder=clean_place, fault={**EAGER, **fault, "crash_at": number})
         assert ended.code == -signal.SIGKILL, ended.err
         assert resume_or_train(forge, clean_place) == expected, f"after a crash at operation {number} of {operations}"
         shutil.rmtree("runs")
@@ -72,7 +76,7 @@ def test_results_are_identical_after_a_crash_at_every_operation_of_a_resume(
     forge: Forge, clean_place: Path, whole: tuple[list[dict[str, Any]], int, int], stride: int
 ) -> None:
     expected, operations, _ = whole
-    ended = forge.run(*train(3), folder=clean_place, fault={**EAGER, "crash_at": operations * 2 // 3})
+    ended = forge.run(*ONE_BY_ONE, folder=clean_place, fault={**EAGER, "crash_at": operations * 2 // 3})
     assert ended.code == -signal.SIGKILL
     shutil.copytree("runs", "backup")
     for number in itertools.count(1, stride):
@@ -91,7 +95,7 @@ def test_results_are_identical_after_kills_at_random_times(
     forge: Forge, clean_place: Path, seeds: int, kills: int
 ) -> None:
     start = time.perf_counter()
-    expected = resume_or_train(forge, clean_place, seeds)
+    expected = resume_or_train(forge, clean_place, train(seeds))
     seconds = time.perf_counter() - start
     shutil.rmtree("runs")
     draw, killed = random.Random(0), 0
@@ -104,7 +108,7 @@ def test_results_are_identical_after_kills_at_random_times(
             ended = child.wait()
             assert ended.code in (0, -signal.SIGKILL), ended.err
             killed += ended.code == -signal.SIGKILL
-        assert resume_or_train(forge, clean_place, seeds) == expected
+        assert resume_or_train(forge, clean_place, train(seeds)) == expected
         shutil.rmtree("runs")
 
 
@@ -115,7 +119,7 @@ def test_a_full_disk_is_reported_and_loses_nothing(
     expected, _, writes = whole
     assert writes >= 12
     for number in range(1, writes + 1, stride):
-        ended = forge.run(*train(3), folder=clean_place, fault={**EAGER, "full_at": number})
+        ended = forge.run(*ONE_BY_ONE, folder=clean_place, fault={**EAGER, "full_at": number})
         assert ended.code == 3, (number, ended)
         assert "error: cannot write runs/group/" in ended.err
         assert "Traceback" not in ended.err

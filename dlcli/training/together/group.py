@@ -165,9 +165,15 @@ class _Training:
         if isinstance(event, FitEnded):
             self.fit.state()  # raises an error if the model is useless
             self.has_ended = True
-        yield event
+        divergence = None
         if isinstance(event, EpochEnded) and event.is_best:
-            self._best = BestModel(self.fit.position, self.fit.parameters())
+            try:  # before the event, after which a snapshot may be taken
+                self._best = BestModel(self.fit.position, self.fit.parameters())
+            except DivergedError as error:
+                divergence = error
+        yield event
+        if divergence is not None:
+            raise divergence
 
     def _diverge(self, error: DivergedError) -> Diverged:
         self.has_ended = self._is_diverged = True

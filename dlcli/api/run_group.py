@@ -79,10 +79,9 @@ def train_group_in(
                 recorder.handle(events)
                 report = progress.report() if progress.is_due() else None
                 if signum := (report and listeners.emit(report)) or should_stop():
-                    recorder.close("interrupted")  # while the group still runs
+                    recorder.interrupt()
                     raise _interruption(folder, progress, signum)
-            errors = [member.error for member in recorder.members if member.error is not None]
-            recorder.close("finished" if len(errors) < len(experiments) else "diverged")
+            errors = recorder.finish()
         states = recorder.states
     listeners.listen(GroupEnded(progress.report()))
     if len(errors) == len(experiments):

@@ -17,7 +17,7 @@ from dlcli.config.schema import AnyData, Config, NpzData, TableData
 from dlcli.data.bundled import load_diabetes, load_digits
 from dlcli.data.duplicates import describe_duplicates
 from dlcli.data.image_folder import load_image_folder, note_missing_classes
-from dlcli.data.make_splits import make_splits
+from dlcli.data.make_splits import make_splits, prepare
 from dlcli.data.mnist import fetch_mnist, load_mnist
 from dlcli.data.preprocessing import Preprocessing
 from dlcli.data.splits import MissingDataError, RawData, Splits
@@ -80,7 +80,7 @@ def load_raw(config: AnyData, notify: Callable[[str], None] | None = None) -> Ra
         DeviceError: If it does not fit into memory.
     """
     with _memory_errors_explained(config):
-        return None if isinstance(config, TableData) else _load_raw(config, notify)
+        return None if isinstance(config, TableData) else prepare(_load_raw(config, notify), config)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from dlcli.runs.folder import GroupFolder
 from dlcli.runs.group_checkpoint import GroupCheckpoint, MemberState, save_group_checkpoint
 from dlcli.runs.group_log import LogFile, seed_line
 from dlcli.runs.group_records import MemberProgress, table_text
-from dlcli.runs.group_resume import GroupPoint
+from dlcli.runs.group_resume import GroupPoint, find_status
 from dlcli.runs.group_run import SeedRecord
 from dlcli.runs.identity import limits, settings_of_group
 from dlcli.runs.log import JSONL, TRACE, epoch_row, trace_json
@@ -54,6 +54,8 @@ class GroupRecorder:
         logs = dict.fromkeys((JSONL, TRACE), b"")
         if point is not None and point.checkpoint is not None:
             self.members, self.states, logs = list(point.members), list(point.checkpoint.members), dict(point.logs)
+            for member, state in zip(self.members, self.states, strict=True):
+                member.status = find_status(state, config)  # limits may have been raised
         self._logs = {name: LogFile(folder.path / name, content) for name, content in logs.items()}
         self._seconds_before = point.seconds if point else 0.0
         self._start = self._last_save = time.perf_counter()
@@ -68,7 +70,7 @@ class GroupRecorder:
         return self
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
-        """Write a summary for every way the training can end, except a kill, unless `close` has written it."""
+        """Write a summary for every way the training can end, except a kill, unless it has been written."""
         if error is not None and not isinstance(error, Interrupted):
             status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"  # within a step
             with contextlib.suppress(DataError):  # e.g. the disk is full, which `error` already reports
@@ -129,10 +131,17 @@ class GroupRecorder:
             error=self.members[number].error,
         )
 
-    def close(self, status: str) -> None:
-        """Write the last checkpoint, the table of the seeds and the summary."""
+    def finish(self) -> list[str]:
+        """Write the files of a training that has ended; return the errors of the seeds that diverged."""
+        self.save()  # which may find that a seed has diverged
+        errors = [member.error for member in self.members if member.error is not None]
+        self._write_summary("finished" if len(errors) < len(self.members) else "diverged")
+        return errors
+
+    def interrupt(self) -> None:
+        """Write the files of a training that stops, while the group still runs."""
         self.save()
-        self._write_summary(status)
+        self._write_summary("interrupted")
 
     def _write_summary(self, status: str, **more: Any) -> None:
         records = [member.record() for member in self.members]

@@ -17,6 +17,8 @@ from dlcli.errors import DataError, DivergedError, UsageError
 from dlcli.runs.folder import GroupFolder, RunFolder, find_group, find_run, list_runs
 from dlcli.runs.group_records import read_group
 from dlcli.runs.lock import lock_run
+from dlcli.training.events import GroupProgress
+from dlcli.training.listeners import Listeners
 
 QUICK = {"plots": "never"}
 UNSTABLE = {
@@ -124,7 +126,10 @@ def test_a_group_continues_with_more_epochs_as_if_it_had_never_stopped(clean_pla
     old = files_of(find_run("group/0").path)
     assert api.resume_seeds("group").nothing_left is not None
     assert files_of(find_run("group/0").path) == old
-    result = api.resume_seeds("group", ["training.epochs=40"])
+    reports: list[GroupProgress] = []
+    listeners = Listeners(lambda event: reports.append(event) if isinstance(event, GroupProgress) else None)
+    result = api.resume_seeds("group", ["training.epochs=40"], listeners=listeners)
+    assert reports[0].ended < 4, "seeds that continue have not ended"
     assert result.epochs_trained > 0
     assert {record.status for record in result.seeds} == {"stopped early"}
     for seed in range(4):

@@ -12,7 +12,7 @@ import torch
 from dlcli.config.load import LoadedConfig
 from dlcli.config.schema import Config
 from dlcli.errors import DataError
-from dlcli.runs.files import to_json, write_atomic
+from dlcli.runs.files import sync_folder, to_json, write_atomic
 from dlcli.runs.folder import GroupFolder
 from dlcli.runs.group_checkpoint import GroupCheckpoint, MemberState, load_group_checkpoint
 from dlcli.runs.group_log import read_log, split_by_seed
@@ -154,6 +154,7 @@ def reopen_group(
     for name, content in point.logs.items():
         write_atomic(folder.path / name, content)
     if point.checkpoint is None:
+        sync_folder(folder.checkpoint("last").parent)  # a checkpoint that came back would lack its logs
         for name in (JSONL, TRACE):
             (folder.path / name).unlink(missing_ok=True)
     remove_temporary_files(folder)

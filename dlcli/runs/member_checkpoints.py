@@ -43,7 +43,7 @@ class MemberCheckpoints:
         """Return the checkpoint `last`; None without a training state.
 
         Args:
-            best_sha256: SHA-256 of the file of `best`.
+            best_sha256: SHA-256 of the file of `best`; None before the end of the first epoch.
 
         Raises:
             DamagedError: If its content is not valid.
@@ -52,7 +52,8 @@ class MemberCheckpoints:
             return None
         epochs = state.position.epochs
         digest = log_digest(self._rows[:epochs])
-        return self._checked(self._make.last(state, self._row(epochs), best_sha256, digest))
+        row = self._row(epochs) if epochs else None  # within the first epoch
+        return self._checked(self._make.last(state, row, best_sha256, digest))
 
     def check(self) -> None:
         """Check both checkpoints.
@@ -60,8 +61,7 @@ class MemberCheckpoints:
         Raises:
             DamagedError: If the content of one is not valid.
         """
-        self.best()
-        self.last(_ANY_SHA256)
+        self.last(None if self.best() is None else _ANY_SHA256)
 
     def _row(self, epoch: int) -> Row:
         if not 0 < epoch <= len(self._rows):

@@ -255,15 +255,19 @@ def _preload_modules() -> None:
 
 
 def _slow_down(seconds: float) -> None:
+    from dlcli.training.fast.stack import Stack
     from dlcli.training.fast.step import ManualStep
 
-    run = ManualStep.run
+    for kind in (ManualStep, Stack):
+        kind.run = _delayed(kind.run, seconds)  # type: ignore[attr-defined]
 
-    def slowly(self: ManualStep, *arguments: Any) -> Any:
+
+def _delayed(run: Any, seconds: float) -> Any:
+    def slowly(*arguments: Any) -> Any:
         time.sleep(seconds)
-        return run(self, *arguments)
+        return run(*arguments)
 
-    ManualStep.run = slowly  # type: ignore[method-assign]
+    return slowly
 
 
 if __name__ == "__main__":

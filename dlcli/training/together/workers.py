@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import pickle  # noqa: TID251  # messages between our own processes, never files
 import signal
@@ -181,9 +182,8 @@ def _work(members: Sequence[Member], connection: Connection, inherited: Sequence
     """Train blocks of members on request, in a worker process, until the other side closes the connection."""
     for other in inherited:  # otherwise this process would keep them open
         other.close()
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches all processes; the one that started this one handles it
+    gc.freeze()  # collections then visit no object from before the fork, and copy no memory of it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent handles it
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:

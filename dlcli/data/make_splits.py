@@ -5,18 +5,29 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from dlcli.config.schema import DataSection
 from dlcli.data.preprocessing import Preprocessing
-from dlcli.data.scaling import Scaling, fit_scaling
-from dlcli.data.splits import RawData, Split, Splits
+from dlcli.data.scaling import BYTES, Scaling, fit_scaling
+from dlcli.data.splits import RawData, SharedSplit, Split, Splits
 from dlcli.errors import DataError
 
 _TEST_SEED = 0  # same test split in every run, so that results are comparable
 
 
-def make_splits(raw: RawData, config: DataSection, seed: int, inherited: Preprocessing | None = None) -> Splits:
+def make_splits(
+    raw: RawData, config: DataSection, seed: int, inherited: Preprocessing | None = None, *, shares: bool = False
+) -> Splits:
     """Split off validation and test examples where the data has no such split; then scale.
+
+    Args:
+        raw: The data.
+        config: Data section of the config.
+        seed: Seed that draws the validation split.
+        inherited: Preprocessing of a trained model to use; None fits it on the training examples.
+        shares: Whether training and test examples refer to the inputs in `raw` where that is possible, so that the
+            splits of several seeds need one copy.
 
     Raises:
         DataError: If the data has too few examples for the splits, or a value that is not finite.
@@ -25,8 +36,10 @@ def make_splits(raw: RawData, config: DataSection, seed: int, inherited: Preproc
     info, train, test, val, notes = raw.info, raw.train, raw.test, raw.val, raw.notes
     del raw  # saves one copy of the examples if the caller keeps no reference either
     assert test is not None, "it is prepared"
+    whole, rows = train.stored, torch.arange(len(train))
     if val is None and config.val_fraction:
-        train, val = _split_off(train, config.val_fraction, seed, "validation")
+        rows, drawn = _draw_rows(train, config.val_fraction, seed, "validation")
+        train, val = train.select(rows), train.select(drawn)
     elif val is None:
         val = train.select(torch.zeros(0, dtype=torch.int64))
     per_image = info.image_shape is not None  # one scale for all pixels, or one per feature
@@ -42,7 +55,13 @@ def make_splits(raw: RawData, config: DataSection, seed: int, inherited: Preproc
     elif target_scaling is None:
         target_scaling = fit_scaling(train.targets, config.normalize, jointly=False)
     applied = target_scaling if info.task == "regression" else None
-    train, val, test = (split.scaled_by(input_scaling, applied) for split in (train, val, test))
+    val = val.scaled_by(input_scaling, applied)
+    if shares and whole.dtype in (torch.float32, BYTES):
+        all_rows = torch.arange(len(test))
+        train = SharedSplit(whole, rows, train.scaled_targets(applied), input_scaling)
+        test = SharedSplit(test.stored, all_rows, test.scaled_targets(applied), input_scaling)
+    else:
+        train, test = (split.scaled_by(input_scaling, applied) for split in (train, test))
     return Splits(info, train, val, test, input_scaling, target_scaling, notes)
 
 
@@ -69,7 +88,13 @@ def _check_finite(raw: RawData) -> None:
 
 
 def _split_off(split: Split, fraction: float, seed: int, name: str) -> tuple[Split, Split]:
-    """Return (rest, part), where `part` is a `fraction` of the examples, stratified by class if they have labels.
+    """Return (rest, part), see `_draw_rows`."""
+    rest, part = _draw_rows(split, fraction, seed, name)
+    return split.select(rest), split.select(part)
+
+
+def _draw_rows(split: Split, fraction: float, seed: int, name: str) -> tuple[Tensor, Tensor]:
+    """Return the positions of the rest and of a `fraction` of the examples, stratified by class if they have labels.
 
     Both keep the order of the data, so that only the selection depends on `seed`.
     """
@@ -86,5 +111,4 @@ def _split_off(split: Split, fraction: float, seed: int, name: str) -> tuple[Spl
             f"{len(split)} examples are too few for a {name} split of {fraction}",
             hint=f"{change} data.{'val' if name == 'validation' else name}_fraction, or use more data",
         )
-    rest, part = ((chosen == selected).nonzero().flatten() for selected in (False, True))
-    return split.select(rest), split.select(part)
+    return (~chosen).nonzero().flatten(), chosen.nonzero().flatten()

@@ -68,7 +68,9 @@ def load_splits(
             from dlcli.data.table_source import load_table
 
             return _note_duplicates(load_table(config, inherited))
-        splits = make_splits(raw or _load_raw(config.data, notify), config.data, config.seed, inherited)
+        splits = make_splits(
+            raw or _load_raw(config.data, notify), config.data, config.seed, inherited, shares=raw is not None
+        )
         return _note_duplicates(note_missing_classes(splits)) if config.data.name == "image_folder" else splits
 
 

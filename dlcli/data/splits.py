@@ -36,6 +36,11 @@ class Split:
         return replace(self, stored=self.stored[index], targets=self.targets[index])
 
     @property
+    def storage(self) -> Tensor:
+        """Tensor that contains the stored inputs: `stored`, or the inputs of more examples, see `SharedSplit`."""
+        return self.stored
+
+    @property
     def inputs(self) -> Tensor:
         """Model inputs of shape (N, in_features); computed on each access if stored as bytes."""
         return self.stored if self.scaling is None else self.scaling.apply(self.stored)
@@ -43,12 +48,12 @@ class Split:
     @property
     def dtype(self) -> torch.dtype:
         """Dtype of the inputs."""
-        return self.stored.dtype if self.scaling is None else torch.float32
+        return self.storage.dtype if self.scaling is None else torch.float32
 
     @property
     def device(self) -> torch.device:
         """Device of the tensors."""
-        return self.stored.device
+        return self.targets.device
 
     @property
     def input_range(self) -> tuple[float, float]:
@@ -74,15 +79,21 @@ class Split:
 
     def scaled_by(self, inputs: Scaling, targets: Scaling | None) -> Split:
         """Return the scaled split. Bytes stay bytes, for a quarter of the memory and of the memory traffic per step."""
-        scaled_targets = self.targets if targets is None else targets.apply(self.targets)
+        scaled_targets = self.scaled_targets(targets)
         if self.stored.dtype == BYTES:
             return Split(self.stored, scaled_targets, inputs)
         return Split(inputs.apply(self.stored), scaled_targets)
 
+    def scaled_targets(self, scaling: Scaling | None) -> Tensor:
+        """Return the scaled targets; None leaves them as they are."""
+        return self.targets if scaling is None else scaling.apply(self.targets)
+
     def nbytes(self, dtype: torch.dtype) -> int:
         """Return the memory size in bytes after conversion with `to`."""
-        per_input = self.stored.element_size() if self._keeps_bytes(dtype) else dtype.itemsize
-        return self.stored.numel() * per_input + self.targets.numel() * max(self.targets.element_size(), dtype.itemsize)
+        per_input = self.storage.element_size() if self._keeps_bytes(dtype) else dtype.itemsize
+        return len(self) * self.storage.shape[1] * per_input + self.targets.numel() * max(
+            self.targets.element_size(), dtype.itemsize
+        )
 
     def _keeps_bytes(self, dtype: torch.dtype) -> bool:
         return self.scaling is not None and dtype == self.dtype
@@ -93,6 +104,53 @@ class Split:
         if self.scaling is None or not self._keeps_bytes(dtype):
             return Split(self.inputs.to(device, dtype), targets.to(device))
         return Split(self.stored.to(device), targets.to(device), self.scaling.to(device, dtype))
+
+
+class SharedSplit(Split):
+    """Some examples of a data set of which several splits share one copy; they are copied and scaled when read.
+
+    Args:
+        whole: Stored inputs of all examples: float32 or bytes, on the CPU.
+        rows: Positions of the examples of this split in `whole`, int64.
+        targets: Their targets, scaled.
+        scaling: Scaling of the inputs, for float32.
+    """
+
+    def __init__(self, whole: Tensor, rows: Tensor, targets: Tensor, scaling: Scaling) -> None:
+        for name, value in (("whole", whole), ("rows", rows), ("targets", targets), ("scaling", scaling)):
+            object.__setattr__(self, name, value)  # the base class is frozen
+
+    whole: Tensor
+    rows: Tensor
+    scaling: Scaling
+
+    @property
+    def stored(self) -> Tensor:
+        """Copy of the stored inputs."""
+        return self.whole.index_select(0, self.rows)
+
+    @property
+    def storage(self) -> Tensor:
+        """Stored inputs of all examples."""
+        return self.whole
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Tensor | slice) -> Split:
+        rows = self.rows[index]
+        return Split(self.whole.index_select(0, rows), self.targets[index], self.scaling)
+
+    def select(self, index: Tensor) -> Split:
+        """See `Split.select`."""
+        return self[index]
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Split:
+        """Return the same examples; they stay shared on the CPU in float32."""
+        if device.type != "cpu" or dtype != torch.float32:
+            return Split(self.stored, self.targets, self.scaling).to(device, dtype)
+        targets = self.targets if self.targets.dtype == torch.int64 else self.targets.to(dtype)
+        return SharedSplit(self.whole, self.rows, targets, self.scaling.to(device, dtype))
 
 
 @dataclass(frozen=True)

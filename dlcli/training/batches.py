@@ -58,7 +58,7 @@ def batches_per_chunk(train: Split, batch_size: BatchSize, parameters: int, devi
 
 def batches_per_gather(train: Split, batch_size: BatchSize, device: torch.device) -> int:
     """Return the number of batches to gather at once: their inputs should stay in the device's caches until used."""
-    input_bytes = examples_per_batch(len(train), batch_size) * train.stored.shape[1] * train.dtype.itemsize
+    input_bytes = examples_per_batch(len(train), batch_size) * train.storage.shape[1] * train.dtype.itemsize
     return max(1, _GATHERED_BYTES[device.type] // input_bytes)
 
 

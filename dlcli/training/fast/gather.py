@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from dlcli.data.splits import Split
+from dlcli.data.splits import SharedSplit, Split
 from dlcli.training.fast.layers import with_ones_column
 
 
@@ -28,10 +29,10 @@ class Gatherer:
 
     def __init__(self, train: Split, device: torch.device, n: int) -> None:
         self._train = train
-        self.inputs = with_ones_column(n, train.stored.shape[1], dtype=train.dtype, device=device)
+        self.inputs = with_ones_column(n, train.storage.shape[1], dtype=train.dtype, device=device)
         self._scaling = train.scaling and train.scaling.to(device, train.dtype)
         is_on_device = train.device == device
-        self._stored = empty_like(train.stored, n, device) if is_on_device and self._scaling else self.inputs[:, :-1]
+        self._stored = empty_like(train.storage, n, device) if is_on_device and self._scaling else self.inputs[:, :-1]
         self._transfers = None if is_on_device else itertools.cycle(_build_transfers(train, device, n))
         self._has_all = False
 
@@ -65,6 +66,50 @@ class Gatherer:
             self._scaling.put(stored, inputs)
 
 
+class SharedGatherer:
+    """Gathers the examples of one batch for several models from data that they share, on the CPU.
+
+    The values are those of `Gatherer`: each operation is rounded correctly, so it has one result.
+
+    Attributes:
+        inputs: Scaled inputs of each model with a last column of ones: (models, n, in_features + 1).
+
+    Args:
+        splits: Training split of each model.
+        inputs: Memory for `inputs`.
+    """
+
+    def __init__(self, splits: Sequence[SharedSplit], inputs: Tensor) -> None:
+        self._splits, self.inputs = splits, inputs
+        models, n, _ = inputs.shape
+        whole = splits[0].whole
+        self._gathered = whole.new_empty(models * n, whole.shape[1])
+        self._shift, self._scale = (
+            torch.stack([getattr(split.scaling, name).to(inputs.dtype) for split in splits]).unsqueeze(1)
+            for name in ("shift", "scale")
+        )
+        self._rows = torch.empty(0, dtype=torch.int64)  # positions of the examples of a chunk: (models, examples)
+
+    def begin_chunk(self, index: Sequence[Tensor], targets: Tensor) -> None:
+        """Choose the examples of a chunk and write their targets.
+
+        Args:
+            index: Positions of the examples in the split of each model.
+            targets: Memory for the targets: (models, examples, …).
+        """
+        parts = zip(self._splits, index, targets, strict=True)
+        self._rows = torch.stack([split.rows.index_select(0, positions) for split, positions, _ in parts])
+        for split, positions, out in zip(self._splits, index, targets, strict=True):
+            torch.index_select(split.targets, 0, positions, out=out)
+
+    def gather(self, first: int, n: int) -> None:
+        """Write the inputs of n examples of the chunk, from number `first`, to the first rows of `inputs`."""
+        models = len(self._splits)
+        gathered, inputs = self._gathered[: models * n], self.inputs[:, :n, :-1]
+        torch.index_select(self._splits[0].whole, 0, self._rows[:, first : first + n].flatten(), out=gathered)
+        torch.sub(gathered.view(models, n, -1), self._shift, out=inputs).div_(self._scale)
+
+
 class _Transfer:
     """Pair of buffers, on the host and on a CUDA device, with the events that guard their reuse.
 
@@ -80,7 +125,7 @@ class _Transfer:
 
     def __init__(self, train: Split, device: torch.device, n: int, stream: torch.cuda.Stream) -> None:
         self._train, self._device, self._stream = train, device, stream
-        parts = train.stored, train.targets
+        parts = train.storage, train.targets
         self._pinned = [empty_like(part, n, train.device, pin_memory=True) for part in parts]
         self._on_device = [empty_like(part, n, device) for part in parts]
         self._copied, self._received = torch.cuda.Event(), torch.cuda.Event()
@@ -118,8 +163,11 @@ def empty_like(values: Tensor, n: int, device: torch.device, *, pin_memory: bool
 
 
 def _gather(train: Split, index: Tensor | None, stored: Tensor, targets: Tensor) -> None:
-    for values, out in ((train.stored, stored), (train.targets, targets)):
-        if index is None:
+    rows = index
+    if isinstance(train, SharedSplit):
+        rows = train.rows if index is None else train.rows.index_select(0, index)
+    for values, positions, out in ((train.storage, rows, stored), (train.targets, index, targets)):
+        if positions is None:
             out.copy_(values)
         else:
-            torch.index_select(values, 0, index, out=out)
+            torch.index_select(values, 0, positions, out=out)

@@ -21,16 +21,16 @@ import torch
 from torch import Tensor
 
 from dlcli.config.schema import AnyOptimizer
+from dlcli.data.splits import SharedSplit
 from dlcli.training.fast.backprop import Batch, Units
-from dlcli.training.fast.layers import Layer
+from dlcli.training.fast.gather import SharedGatherer
+from dlcli.training.fast.layers import Layer, with_ones_column
 from dlcli.training.fast.memory import stack_like, stack_parts
 from dlcli.training.fast.step import ManualStep
 from dlcli.training.optim import Optimizer, build_optimizer
 
 Product: TypeAlias = tuple[Tensor, Tensor, Tensor]  # left, right, out
 Update: TypeAlias = tuple[Layer, Tensor, Tensor]  # layer, its inputs transposed, δ
-
-_GATHERED_BYTES = 2**22  # inputs of all models
 
 
 class Stack:
@@ -51,14 +51,26 @@ class Stack:
         self._gradients: list[Tensor] = []
         if optimizer is not None and self._stores and all(step.clip_norm is None for step in steps):
             self._optimizer = self._share_optimizer(optimizer, taken)
-        most = _GATHERED_BYTES // len(steps)
+        self._gatherer = self._share_gatherer()
         self._targets = stack_parts([step.targets for step in steps])
         self._outputs = stack_parts([step.outputs for step in steps])
         for step, targets, outputs in zip(steps, self._targets, self._outputs, strict=True):
-            step.batches_per_gather = max(1, min(step.batches_per_gather, most // step.batch_bytes))
             step.use(targets, outputs)
         self._memories: dict[int, _Memory] = {}
         self._passes: dict[tuple[int, int], _Pass] = {}
+
+    def _share_gatherer(self) -> SharedGatherer | None:
+        """Return a gatherer for all models if they share their data and train in batches."""
+        first = self._steps[0]
+        splits = [step.train for step in self._steps if isinstance(step.train, SharedSplit)]
+        if len(splits) < len(self._steps) or any(split.whole is not splits[0].whole for split in splits):
+            return None
+        if first.batch_size == len(first.train):
+            return None
+        template = with_ones_column(
+            first.batch_size, splits[0].whole.shape[1], dtype=first.train.dtype, device=first.train.device
+        )
+        return SharedGatherer(splits, stack_like(template, len(splits)))
 
     def _share_optimizer(self, config: AnyOptimizer, taken: int) -> Optimizer:
         """Return one optimizer for all models, with their state."""
@@ -90,15 +102,22 @@ class Stack:
         Returns:
             Its result for each model.
         """
-        first = self._steps[0]
-        examples = first.examples if index[0] is None else len(index[0])
+        examples = len(self._steps[0].train) if index[0] is None else len(index[0])
+        if self._gatherer is not None:
+            self._gatherer.begin_chunk([part for part in index if part is not None], self._targets[:, :examples])
         batches = zip(*(step.cut(examples) for step in self._steps), strict=True)
         for number, (batch, rates) in enumerate(zip(batches, zip(*lrs, strict=True), strict=True)):
-            if number % first.batches_per_gather == 0:
-                for step, positions in zip(self._steps, index, strict=True):
-                    step.gather(positions, examples, number)
+            self._gather(index, examples, number, len(batch[0].targets))
             self._take(number, batch, rates)
         return [step.sums(examples) for step in self._steps]
+
+    def _gather(self, index: Sequence[Tensor | None], examples: int, number: int, n: int) -> None:
+        """Gather batch `number`, of n examples, unless it was gathered with an earlier one."""
+        if self._gatherer is not None:
+            self._gatherer.gather(number * self._steps[0].batch_size, n)
+        elif number % self._steps[0].batches_per_gather == 0:
+            for step, positions in zip(self._steps, index, strict=True):
+                step.gather(positions, examples, number)
 
     def _take(self, number: int, batch: Sequence[Batch], lrs: Sequence[float]) -> None:
         """Take a step with each model, on batch `number` of the chunk."""
@@ -126,7 +145,9 @@ class Stack:
                 self._memories[n] = _Memory(self._steps, self._layers, n)
             first = number * self._steps[0].batch_size
             rows = slice(first, first + n)
-            self._passes[number, n] = _Pass(self._memories[n], batch, self._outputs[:, rows], self._targets[:, rows])
+            inputs = self._gatherer.inputs[:, :n].unbind() if self._gatherer else [part.inputs for part in batch]
+            outputs, targets = self._outputs[:, rows], self._targets[:, rows]
+            self._passes[number, n] = _Pass(self._memories[n], inputs, outputs, targets)
         return self._passes[number, n]
 
 
@@ -154,31 +175,31 @@ class _Pass:
 
     Args:
         memory: Memory for the units.
-        batch: Batch of each model.
+        inputs: Inputs of each model, with a last column of ones.
         outputs: Outputs of all models: (models, n, units).
         targets: Targets of all models: (models, n, …).
     """
 
-    def __init__(self, memory: _Memory, batch: Sequence[Batch], outputs: Tensor, targets: Tensor) -> None:
+    def __init__(self, memory: _Memory, inputs: Sequence[Tensor], outputs: Tensor, targets: Tensor) -> None:
         trim = memory.layers[-1][0].trim_padding
-        self._tasks, self._batch, self._units = memory.tasks, batch, memory.units
+        self._tasks, self._units = memory.tasks, memory.units
         self._outputs, self._targets, self._delta = trim(outputs), targets, trim(memory.delta)
         self._is_same_loss = all(self._tasks[0].same_loss(task) for task in self._tasks)
-        inputs: list[Sequence[Tensor]] = [[part.inputs for part in batch], *(u.h.unbind() for u in self._units)]
-        z = [*(u.z.unbind() for u in self._units), [part.outputs for part in batch]]
+        h: list[Sequence[Tensor]] = [inputs, *(u.h.unbind() for u in self._units)]
+        z = [*(u.z.unbind() for u in self._units), outputs.unbind()]
         deltas = [*(u.gradient.unbind() for u in self._units), memory.delta.unbind()]
         weights = [[layer.weight for layer in layers] for layers in memory.layers]
         back = [[layer.back for layer in layers] for layers in memory.layers]
         self._forward: list[list[Product]] = [
-            list(zip(*parts, strict=True)) for parts in zip(inputs, weights, z, strict=True)
+            list(zip(*parts, strict=True)) for parts in zip(h, weights, z, strict=True)
         ]
         self._backward: list[list[Product]] = [
             list(zip(above, matrices, below, strict=True))
             for (below, above), matrices in zip(pairwise(deltas), back[1:], strict=True)
         ]
         self._updates: list[list[Update]] = [
-            list(zip(layers, (part.t() for part in h), delta, strict=True))
-            for layers, h, delta in zip(memory.layers, inputs, deltas, strict=True)
+            list(zip(layers, (part.t() for part in below), delta, strict=True))
+            for layers, below, delta in zip(memory.layers, h, deltas, strict=True)
         ]
 
     def forward(self) -> Sequence[float]:

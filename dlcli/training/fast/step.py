@@ -35,6 +35,7 @@ class ManualStep:
 
     Attributes:
         task: Task.
+        train: Training split.
         layers: Layers, which `Stack` moves into memory shared by several models.
         outputs: Memory for the outputs of a chunk: (examples, units).
         targets: Memory for the targets of a chunk.
@@ -59,7 +60,7 @@ class ManualStep:
     ) -> None:
         optimizer = config.optimizer
         self.task, self.generator = task, generator
-        self._train = train
+        self.train = train
         self.batch_size = min(len(train), examples_per_batch(len(train), config.training.batch_size))
         self.clip_norm = config.training.gradient_clip_norm
         self.weight_decay = optimizer.weight_decay
@@ -96,20 +97,10 @@ class ManualStep:
         self._batches = [Batch(next(cycled)[: len(part)], part, out) for part, out in zip(*rest, strict=True)]
         self._last_outputs = outputs, targets  # of the last chunk
 
-    @property
-    def examples(self) -> int:
-        """Number of training examples."""
-        return len(self._train)
-
-    @property
-    def batch_bytes(self) -> int:
-        """Size of the inputs of a batch."""
-        return self.batch_size * self._train.stored.shape[1] * self._train.dtype.itemsize
-
     @torch.inference_mode()
     def run(self, index: Tensor | None, lrs: Sequence[float]) -> tuple[Tensor, Tensor]:
         """Take one step per learning rate; see `Step.run`."""
-        examples = len(self._train) if index is None else len(index)
+        examples = len(self.train) if index is None else len(index)
         batches = self.cut(examples)
         for first in range(0, len(lrs), self.batches_per_gather):
             steps = slice(first, first + self.batches_per_gather)

@@ -9,8 +9,10 @@ import pytest
 
 from dlcli.config.load import load_config
 from dlcli.config.schema import Config
+from dlcli.data.splits import SharedSplit
+from dlcli.experiment import build_experiments
 from dlcli.training.together.group import LocalGroup
-from dlcli.training.together.members import Diverged, EpochEnded
+from dlcli.training.together.members import Diverged, EpochEnded, Member
 from dlcli.training.together.plan import place
 from tests.training.together.trainings import (
     Result,
@@ -21,6 +23,7 @@ from tests.training.together.trainings import (
     seeds,
     train_alone,
     train_group,
+    train_members,
 )
 
 ODD = ("model.hidden_sizes=[33]", "training.batch_size=20")  # vectors end in scalar instructions
@@ -42,6 +45,7 @@ SETTINGS = {  # the promise holds for each of these
     "float64": (*ODD, "training.precision=float64"),
     "plateau": (*ODD, "scheduler={name: plateau, patience: 1}"),
 }
+NO_VAL = ("data.val_fraction=0",)
 LOSSES = {
     "digits": ("loss.name=mse", "loss.label_smoothing=0.1", "loss.class_weights=balanced", "model.head=l1"),
     "diabetes": ("loss.name=l1", "loss={name: huber, delta: 0.5}"),
@@ -62,6 +66,21 @@ def test_losses_have_the_bits_of_models_alone(data: str, loss: str) -> None:
 def check(configs: Sequence[Config]) -> None:
     assert all(place(member(config)).kind for config in configs), "models that are not stacked prove nothing"
     for actual, expected in zip(train_group(configs), map(train_alone, configs), strict=True):
+        assert_equal(actual, expected)
+
+
+@pytest.mark.parametrize("data", ["digits", "diabetes"])
+@pytest.mark.parametrize("settings", [(), ("training.batch_size=full",), ("data.val_fraction=0",)])
+def test_models_that_share_one_copy_of_the_data_have_the_bits_of_models_alone(
+    data: str, settings: tuple[str, ...]
+) -> None:
+    monitors = ("checkpoint.monitor=train/loss", "early_stopping.monitor=train/loss") if settings[-1:] == NO_VAL else ()
+    configs = seeds(data, 3, *ODD, *settings, *monitors)
+    experiments = build_experiments(configs[0], [config.seed for config in configs])
+    splits = [experiment.splits.train for experiment in experiments]
+    assert all(isinstance(split, SharedSplit) and split.whole is splits[0].storage for split in splits)
+    members = [Member(part.model, part.task, part.splits, part.config) for part in experiments]
+    for actual, expected in zip(train_members(members), map(train_alone, configs), strict=True):
         assert_equal(actual, expected)
 
 

@@ -56,8 +56,12 @@ def train_alone(config: Config) -> Result:
 
 
 def train_group(configs: Sequence[Config], open_group: OpenGroup = LocalGroup) -> list[Result]:
-    results = [Result([]) for _ in configs]
-    with open_group([member(config) for config in configs]) as group:
+    return train_members([member(config) for config in configs], open_group)
+
+
+def train_members(members: Sequence[Member], open_group: OpenGroup = LocalGroup) -> list[Result]:
+    results = [Result([]) for _ in members]
+    with open_group(members) as group:
         for events in group:
             for number, event in events:
                 results[number].events.append(describe(event))

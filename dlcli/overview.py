@@ -16,6 +16,8 @@ from dlcli.model import count_parameters
 from dlcli.training.batches import count_batches
 from dlcli.training.device import describe_device
 from dlcli.training.events import GroupStarted, RunStarted
+from dlcli.training.together.members import Member
+from dlcli.training.together.workers import describe_plan
 
 HEAVISIDE_NOTE = (
     "the gradient of heaviside is zero, so only the last layer will learn; sigmoid is its smooth approximation"
@@ -88,7 +90,9 @@ def describe_group(experiments: Sequence[Experiment], run: str) -> GroupStarted:
     texts = {heading: text.replace(f"; seed {seeds[0]}", "") for heading, text in started.essentials}
     place = list(texts.items()).index(("device", texts["device"]))
     essentials = [*texts.items()]
-    essentials.insert(place + 1, ("seeds", f"{seeds[0]} to {seeds[-1]}: {len(seeds):,} models"))
+    members = [Member(each.model, each.task, each.splits, each.config) for each in experiments]
+    plan = describe_plan(members, is_together=first.config.training.together == "auto")
+    essentials.insert(place + 1, ("seeds", f"{seeds[0]} to {seeds[-1]}: {len(seeds):,} models, {plan}"))
     return GroupStarted(
         run=run,
         essentials=tuple(essentials),

@@ -57,7 +57,7 @@ def place(member: Member) -> Placement:
     if arithmetic.threads > 1:
         return Placement(None, f"each model is large enough for {arithmetic.threads} threads", fits)
     if arithmetic.step != "manual" or arithmetic.library != "torch":
-        return Placement(None, "this model trains with autograd", fits)
+        return Placement(None, "its steps use autograd", fits)
     shapes = tuple(_describe(module) for module in model)
     batch = min(n, examples_per_batch(n, config.training.batch_size))
     position = (state.position.epochs, state.position.step, state.position.examples) if state else None

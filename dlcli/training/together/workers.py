@@ -244,10 +244,23 @@ def open_group(members: Sequence[Member], *, is_together: bool = True) -> Group:
     """
     if not is_together:
         return LocalGroup(members, is_stacked=False)
-    processes = min(machine_cores(), len(members)) if _can_fork() else 1
-    if processes > 1 and place(members[0]).fits_worker:
-        return WorkerGroup(members, processes)
-    return LocalGroup(members)
+    processes = _count_processes(members)
+    return WorkerGroup(members, processes) if processes > 1 else LocalGroup(members)
+
+
+def describe_plan(members: Sequence[Member], *, is_together: bool) -> str:
+    """Return how `open_group` trains members in words, such as `trained together in 2 processes`."""
+    placement, processes = place(members[0]), _count_processes(members)
+    if not is_together:
+        return "trained one after the other: training.together is never"
+    where = f" in {processes} processes" if processes > 1 else ""
+    if placement.kind is None:
+        return f"trained one after the other{where}: {placement.reason}"
+    return f"trained together{where}"
+
+
+def _count_processes(members: Sequence[Member]) -> int:
+    return min(machine_cores(), len(members)) if _can_fork() and place(members[0]).fits_worker else 1
 
 
 def _can_fork() -> bool:

@@ -16,8 +16,6 @@ from dlcli.model import count_parameters
 from dlcli.training.batches import count_batches
 from dlcli.training.device import describe_device
 from dlcli.training.events import GroupStarted, RunStarted
-from dlcli.training.together.members import Member
-from dlcli.training.together.workers import describe_plan
 
 HEAVISIDE_NOTE = (
     "the gradient of heaviside is zero, so only the last layer will learn; sigmoid is its smooth approximation"
@@ -84,6 +82,9 @@ def describe_group(experiments: Sequence[Experiment], run: str) -> GroupStarted:
         experiments: Experiments of the seeds, which differ in their seed only.
         run: Group folder; empty for a dry run.
     """
+    from dlcli.training.together.members import Member  # the training of a single model does without
+    from dlcli.training.together.workers import describe_plan
+
     first, seeds = experiments[0], [experiment.config.seed for experiment in experiments]
     threads = first.arithmetic.threads
     started = describe_run(first.config, first.splits, first.model, first.device, threads, run)

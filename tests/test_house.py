@@ -81,16 +81,16 @@ def test_the_api_imports_torch_and_no_other_heavy_package() -> None:
     assert set(done.stdout.split()) == {"torch", "numpy"}
 
 
-def test_training_does_not_import_torch_dynamo() -> None:
+def test_training_does_not_import_torch_dynamo_or_what_only_groups_need() -> None:
     """torch._dynamo takes a second to import, and the first object of torch.optim imports it."""
     code = (
         "import dlcli, sys\n"
         "for name in ('sgd', 'adam', 'adamw', 'rmsprop'):\n"
         "    dlcli.train(dlcli.load_config('digits', ['training.epochs=1', 'optimizer={name: %s}' % name]))\n"
-        "print('torch._dynamo' in sys.modules)"
+        "print('torch._dynamo' in sys.modules, 'dlcli.training.together' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.stdout == "False\n", done.stderr
+    assert done.stdout == "False False\n", done.stderr
 
 
 def test_the_wheel_contains_presets_templates_and_styles(clean_place: Path) -> None:

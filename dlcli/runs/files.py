@@ -49,7 +49,11 @@ def to_json(value: Any, *, indent: int | None = None) -> str:
 
     Surrogates, as in file names that are not UTF-8, are escaped: `\udce9`.
     """
-    return encode_text(json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)).decode()
+    try:
+        text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    except ValueError:  # a number that is not finite; replacing it takes as long as all else
+        text = json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    return encode_text(text).decode()
 
 
 def encode_text(text: str) -> bytes:

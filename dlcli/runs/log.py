@@ -8,7 +8,7 @@ import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -84,7 +84,8 @@ def trace_line(epoch: int, trace: Trace) -> str:
 
 def trace_json(epoch: int, trace: Trace) -> str:
     """Return the trace of an epoch as JSON."""
-    return to_json({"epoch": epoch, **asdict(trace)})
+    layers = [vars(layer) for layer in trace.layers]  # asdict copies every number
+    return to_json({"epoch": epoch, "layers": layers, "paths": trace.paths})
 
 
 def sync_log(folder: Path) -> None:

@@ -23,11 +23,12 @@ from dlcli.lecture.studies.plan import make_plan
 from dlcli.lecture.studies.train import PairedTraining
 from dlcli.lecture.studies.trainer import StudyListeners
 from dlcli.training.isolation import isolated
-name, data, seeds, together, *settings = sys.argv[1:]
+name, data, seeds, way, *settings = sys.argv[1:]
+settings.append(f"training.together={'auto' if way == 'together' else 'never'}")
 plan = make_plan(find_study(name), tuple(settings), data or None, int(seeds))
 with isolated():
     start = time.perf_counter()
-    results = PairedTraining(plan, StudyListeners(), together=together == "together").run()
+    results = PairedTraining(plan, StudyListeners()).run()
     seconds = time.perf_counter() - start
 trainings = [replace(training, seconds=()) for variant in results.variants for training in variant.trainings]
 digest = hashlib.sha256(repr(trainings).encode()).hexdigest()

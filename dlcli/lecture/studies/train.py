@@ -22,18 +22,19 @@ class PairedTraining:
     """Trainer for all variants and seeds of a plan.
 
     For a given seed, all variants share the splits, the initial parameters (where shapes agree) and the example order.
-    Models are trained together, except where the study needs them after each epoch, or compares their times.
+    Models are trained together, except where the study needs them after each epoch, compares their times, or a config
+    says otherwise.
 
     Args:
         plan: Plan of the study.
         listeners: Callbacks.
-        together: Whether models may be trained together, which changes no result.
     """
 
-    def __init__(self, plan: Plan, listeners: StudyListeners, *, together: bool = True) -> None:
+    def __init__(self, plan: Plan, listeners: StudyListeners) -> None:
         self._plan, self._listeners = plan, listeners
         self._trainer = Trainer(plan, listeners)
-        self._tries_together = together and plan.study.curve == "val"
+        may_be_together = all(config.training.together == "auto" for config in plan.configs.values())
+        self._tries_together = may_be_together and plan.study.curve == "val"
         self._is_together = self._tries_together and not plan.study.compares_times
 
     @property

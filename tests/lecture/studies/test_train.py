@@ -90,8 +90,10 @@ def without_times(results: StudyResults) -> list[Training]:
 def test_trainings_together_give_the_same_bits_as_one_by_one_in_groups_of_any_size(
     groups: list[list[Member]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = make_plan(*(replace(variant, settings=(*variant.settings, "training.epochs=4")) for variant in MIXED))
-    alone = PairedTraining(plan, StudyListeners(), together=False).run()
+    def plan_with(*settings: str) -> Plan:
+        return make_plan(*(replace(part, settings=(*part.settings, "training.epochs=4", *settings)) for part in MIXED))
+
+    plan, alone = plan_with(), run(plan_with("training.together=never"))
     assert groups == []
     assert [variant.diverged for variant in alone.variants] == [0, 2, 0, 0]
     assert alone.stopped_early

@@ -12,7 +12,7 @@ from dlcli.training.fast.memory import in_lines
 from dlcli.training.threads import TWO_THREADS_FROM
 
 _LARGE = 2**15  # values in a matrix
-_FEW = range(5, 12)  # units; with these, MKL's last bits depend on the number of threads, unless 4 divides them
+FEW = range(5, 12)  # units; with these, MKL's last bits depend on the number of threads, unless 4 divides them
 
 
 class Layer:
@@ -41,7 +41,7 @@ class Layer:
         self._linear = linear
         self.unit_major = unit_major
         units = linear.out_features
-        self.padding_units = -units % 4 if unit_major and units in _FEW else 0
+        self.padding_units = -units % 4 if unit_major and units in FEW else 0
         self.gradient: Tensor | None = None
         self.activation = ELEMENTWISE[nn.Identity]
         self.dropout = 0.0
@@ -163,5 +163,5 @@ def choose_layout(linears: Sequence[nn.Linear], n: int) -> list[bool]:
         return [False] * len(linears)
     widest = max((linear.out_features for linear in linears[:-1]), default=0)
     is_shared = n * max(linear.weight.numel() for linear in linears) >= TWO_THREADS_FROM
-    hidden = [is_shared and n < widest and linear.out_features not in _FEW for linear in linears[:-1]]
+    hidden = [is_shared and n < widest and linear.out_features not in FEW for linear in linears[:-1]]
     return [*hidden, True]

@@ -22,7 +22,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from dlcli.training.fast.layers import Layer
+from dlcli.training.fast.layers import FEW, Layer
 from dlcli.training.threads import thread_count
 
 Library: TypeAlias = Literal["torch", "onednn"]
@@ -77,10 +77,14 @@ def choose_library(operations: int) -> Library:
 def build_layer(linear: nn.Linear, unit_major: bool, *, n: int, library: Library) -> Layer:
     """Return a layer for batches of `n` examples.
 
-    If `library` is onednn, the layer uses oneDNN if `choose_library` selects it for the layer's size.
+    If `library` is onednn, the layer uses oneDNN if `choose_library` selects it for the layer's size. A layer of few
+    units that `choose_layout` does not store unit-major keeps its layout: only the last layer can have padding units.
     """
     weight = linear.weight
-    is_candidate = library == "onednn" and weight.device.type == "cpu" and weight.dtype == torch.float32
+    may_be_unit_major = unit_major or linear.out_features not in FEW
+    is_candidate = (
+        may_be_unit_major and library == "onednn" and weight.device.type == "cpu" and weight.dtype == torch.float32
+    )
     if is_candidate and choose_library(n * weight.numel()) == "onednn":
         return OneDnnLayer(linear)
     return Layer(linear, unit_major)

@@ -183,8 +183,9 @@ def _work(members: Sequence[Member], connection: Connection, inherited: Sequence
     for other in inherited:  # otherwise this process would keep them open
         other.close()
     gc.freeze()  # collections then visit no object from before the fork, and copy no memory of it
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent handles it
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_IGN)  # a signal to the process group: the parent handles it
+    torch.set_num_threads(1)  # a fork has no other threads, and would wait for them
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             request, *numbers = pickle.loads(connection.recv_bytes())  # noqa: S301
@@ -267,6 +268,7 @@ def _can_fork() -> bool:
     """Return whether worker processes can be forked.
 
     Only on Linux: macOS's libraries do not allow it, and Windows has no fork. With an accelerator, autograd refuses to
-    work in a fork.
+    work in a fork. A daemonic process, such as a worker of multiprocessing.Pool, may have no processes of its own.
     """
-    return sys.platform == "linux" and not torch.accelerator.is_available()
+    is_daemon = multiprocessing.current_process().daemon
+    return sys.platform == "linux" and not is_daemon and not torch.accelerator.is_available()

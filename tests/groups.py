@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlcli.config.load import load_config
-from dlcli.runs.group_run import GroupRun, SeedRecord
+from dlcli.runs.group.run import GroupRun, SeedRecord
 from dlcli.runs.log import Row
 
 EPOCHS = 12

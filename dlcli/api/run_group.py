@@ -14,11 +14,11 @@ from dlcli.evaluation.evaluate import evaluate_model
 from dlcli.experiment import Experiment
 from dlcli.overview import describe_group
 from dlcli.runs.folder import GroupFolder
-from dlcli.runs.group_checkpoint import MemberState
-from dlcli.runs.group_recorder import GroupRecorder, write_records
-from dlcli.runs.group_records import read_group
-from dlcli.runs.group_resume import GroupPoint, copy_of
-from dlcli.runs.group_run import SeedRecord
+from dlcli.runs.group.checkpoint import MemberState
+from dlcli.runs.group.recorder import GroupRecorder, write_records
+from dlcli.runs.group.records import read_group
+from dlcli.runs.group.resume import GroupPoint, copy_of
+from dlcli.runs.group.run import SeedRecord
 from dlcli.training.device import convert_memory_errors
 from dlcli.training.events import GroupEnded, GroupProgress, GroupStarted
 from dlcli.training.listeners import Listeners, stop_requests

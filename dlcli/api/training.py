@@ -19,7 +19,8 @@ from dlcli.experiment import Experiment, build_experiment
 from dlcli.overview import describe_run
 from dlcli.reporters.notebook import notebook_listeners
 from dlcli.runs.begin import begin_run
-from dlcli.runs.folder import GROUP, RunFolder, RunName, create_run, find_run
+from dlcli.runs.find import RunName, find_run
+from dlcli.runs.folder import GROUP, RunFolder, create_run
 from dlcli.runs.identity import is_shaped_by_epochs
 from dlcli.runs.lock import lock_run
 from dlcli.runs.manifest import build_manifest, environment_changes

@@ -26,7 +26,8 @@ def find_groups(runs: Sequence[str]) -> list[GroupFolder]:
     Raises:
         UsageError: If there is no such run, or some are runs and others groups.
     """
-    from dlcli.runs.folder import GroupFolder, find_run_or_group
+    from dlcli.runs.find import find_run_or_group
+    from dlcli.runs.folder import GroupFolder
 
     folders = [find_run_or_group(run) for run in runs]
     groups = [folder for folder in folders if isinstance(folder, GroupFolder)]
@@ -56,7 +57,7 @@ def compare_group_folders(
 ) -> None:
     """Compare two groups and print the result; write the page and the figure, if requested."""
     from dlcli.evaluation.group_comparison import compare_groups
-    from dlcli.runs.group_records import read_group
+    from dlcli.runs.group.records import read_group
 
     comparison = compare_groups([read_group(folder) for folder in folders], metric)
     files = _write_files(comparison, html, figure, dpi)

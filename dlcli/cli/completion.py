@@ -21,7 +21,8 @@ def complete_config(incomplete: str) -> list[str]:
 
 def complete_run(incomplete: str) -> list[str]:
     """Return the names of configs with runs, the runs of a config before a slash, or the seeds of a group."""
-    from dlcli.runs.folder import list_groups, list_runs, own_run_names, runs_root
+    from dlcli.runs.find import list_groups, list_runs, own_run_names
+    from dlcli.runs.folder import runs_root
 
     try:
         root, folders, own = runs_root(), [*list_groups(), *list_runs()], own_run_names()

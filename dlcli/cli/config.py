@@ -201,6 +201,6 @@ def _load_config_or_run(name: str) -> LoadedConfig:
     if name in presets() or name.endswith((".yaml", ".yml")):
         return load_config(name)
 
-    from dlcli.runs.folder import find_run
+    from dlcli.runs.find import find_run
 
     return load_config(find_run(expand_path(name)).resolved)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dlcli.evaluation.group import GroupStatistics
     from dlcli.evaluation.seeds import Spread
     from dlcli.runs.folder import GroupFolder, RunFolder
-    from dlcli.runs.group_run import GroupRun
+    from dlcli.runs.group.run import GroupRun
 
 _MOST_VALUES = 100  # most seeds whose values are listed; --json and seeds.csv have all
 
@@ -27,7 +27,8 @@ def choose_run_or_group(run: str | None, *, quiet: bool = False) -> RunFolder | 
     Raises:
         UsageError: If there is none.
     """
-    from dlcli.runs.folder import GroupFolder, find_run_or_group
+    from dlcli.runs.find import find_run_or_group
+    from dlcli.runs.folder import GroupFolder
 
     folder = find_run_or_group(run)
     if run is not None or isinstance(folder, GroupFolder):
@@ -38,8 +39,8 @@ def choose_run_or_group(run: str | None, *, quiet: bool = False) -> RunFolder | 
 def group_statistics(run: str) -> dict[str, Any]:
     """Return the statistics of a group for JSON."""
     from dlcli.evaluation.group import measure_group
-    from dlcli.runs.folder import find_group
-    from dlcli.runs.group_records import read_group
+    from dlcli.runs.find import find_group
+    from dlcli.runs.group.records import read_group
 
     return asdict(measure_group(read_group(find_group(run))))
 

@@ -41,7 +41,7 @@ def choose_run(run: str | None, *, quiet: bool = False, is_named: bool = True) -
     """
     if run is not None:
         return run
-    from dlcli.runs.folder import find_run, list_runs
+    from dlcli.runs.find import find_run, list_runs
 
     found, newest = find_run(None), list_runs()[-1]
     skipped = f"; {newest.path} is {newest.status}" if found != newest else ""

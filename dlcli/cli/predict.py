@@ -116,7 +116,7 @@ def _predict_input(
 ) -> None:
     from dlcli import api
     from dlcli.prediction.save import check_output, save_predictions
-    from dlcli.runs.folder import find_run
+    from dlcli.runs.find import find_run
 
     if output is not None:
         check_output(output)
@@ -145,7 +145,7 @@ def _find_source(run: str | None, source: str | None) -> tuple[str | None, str |
     if run == "-":
         return None, run
     from dlcli.errors import DlcliError
-    from dlcli.runs.folder import find_run
+    from dlcli.runs.find import find_run
 
     try:
         find_run(run)

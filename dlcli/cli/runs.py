@@ -36,7 +36,8 @@ def list_command(json: JsonOption = False) -> None:
 
     Example: dlcli runs list --json
     """
-    from dlcli.runs.folder import GroupFolder, list_all, runs_root
+    from dlcli.runs.find import list_all
+    from dlcli.runs.folder import GroupFolder, runs_root
 
     rows = [_group_row(folder) if isinstance(folder, GroupFolder) else _row(folder) for folder in list_all()]
     if json:
@@ -104,7 +105,7 @@ def _show_group(folder: GroupFolder, *, diagnose: bool, json: bool) -> None:
     Raises:
         UsageError: If a diagnosis is requested, which is about a single run.
     """
-    from dlcli.runs.group_records import read_group
+    from dlcli.runs.group.records import read_group
 
     if diagnose:
         seed = folder.path / str(folder.read_seeds()[0])
@@ -157,7 +158,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
 def _group_row(folder: GroupFolder) -> dict[str, Any]:
     """Return the list entry of a group: its seeds and the spread of its validation metrics."""
     from dlcli.evaluation.group import measure_group
-    from dlcli.runs.group_records import read_group
+    from dlcli.runs.group.records import read_group
 
     row: dict[str, Any] = {"run": str(folder.path), "status": "unreadable"}
     try:

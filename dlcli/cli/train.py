@@ -130,7 +130,8 @@ def _find_to_resume(run: str, seeds: int | None) -> RunFolder:
     Raises:
         UsageError: If there is none, or it does not have this number of seeds.
     """
-    from dlcli.runs.folder import GroupFolder, find_run_or_group
+    from dlcli.runs.find import find_run_or_group
+    from dlcli.runs.folder import GroupFolder
 
     folder = find_run_or_group(run)
     count = len(folder.read_seeds()) if isinstance(folder, GroupFolder) else 1
@@ -188,8 +189,8 @@ def _stopping_lines(result: TrainResult) -> list[str]:
 
 def seeds_summary(result: SeedsResult) -> Iterator[RenderableType]:
     """Yield the parts of the text about a group of seeds."""
-    from dlcli.runs.folder import find_group
-    from dlcli.runs.group_records import read_group
+    from dlcli.runs.find import find_group
+    from dlcli.runs.group.records import read_group
 
     yield from (f"note      {one_line(note)}" for note in result.recovered)
     if result.nothing_left:

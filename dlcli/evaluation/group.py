@@ -14,7 +14,7 @@ from dlcli.evaluation.seeds import (
     measure_spread,
 )
 from dlcli.runs.comparison import class_counts, is_f1_redundant
-from dlcli.runs.group_run import GroupRun, SeedRecord
+from dlcli.runs.group.run import GroupRun, SeedRecord
 
 DIVERGED, UNFINISHED = "diverged", "unfinished"
 

@@ -19,7 +19,7 @@ from dlcli.evaluation.seeds import (
     measure_spread,
 )
 from dlcli.runs.comparison import differing_settings
-from dlcli.runs.group_run import GroupRun
+from dlcli.runs.group.run import GroupRun
 from dlcli.runs.labels import label_runs
 
 

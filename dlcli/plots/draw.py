@@ -14,7 +14,8 @@ from dlcli.plots.gallery import Picture, cheap_names, pictures
 from dlcli.plots.names import PICTURES
 from dlcli.plots.style import DPI, Format
 from dlcli.runs.files import write_atomic
-from dlcli.runs.folder import RunFolder, find_run, runs_root
+from dlcli.runs.find import find_run
+from dlcli.runs.folder import RunFolder, runs_root
 from dlcli.runs.run import Run, RunLike, open_run
 from dlcli.runs.trained_run import CheckpointName, SplitName, TrainedRun, load_trained_run
 

@@ -18,9 +18,9 @@ from dlcli.plots import style
 from dlcli.plots.comparison import name_metric
 from dlcli.plots.lines import draw_lines, needs_log_scale
 from dlcli.runs.files import write_atomic
-from dlcli.runs.folder import RunName, find_group
-from dlcli.runs.group_records import read_group
-from dlcli.runs.group_run import GroupRun
+from dlcli.runs.find import RunName, find_group
+from dlcli.runs.group.records import read_group
+from dlcli.runs.group.run import GroupRun
 from dlcli.runs.log import Row
 
 if TYPE_CHECKING:

@@ -19,9 +19,10 @@ from dlcli.report.html import Image, embed, number, render_page, write_page
 from dlcli.report.page import REPORT, ReportResult
 from dlcli.report.record import environment_facts, settings_tables
 from dlcli.report.tables import Table, Value, label
-from dlcli.runs.folder import GroupFolder, RunName, find_group
-from dlcli.runs.group_records import read_group, read_logs
-from dlcli.runs.group_run import GroupRun
+from dlcli.runs.find import RunName, find_group
+from dlcli.runs.folder import GroupFolder
+from dlcli.runs.group.records import read_group, read_logs
+from dlcli.runs.group.run import GroupRun
 from dlcli.runs.log import Row
 from dlcli.runs.run import command_line
 

@@ -13,9 +13,9 @@ from dlcli.plots.group import draw_pairs
 from dlcli.report.group import Logs, curve_images
 from dlcli.report.html import Image, embed, render_page, write_page
 from dlcli.report.tables import Table, Value
-from dlcli.runs.folder import RunName, find_group
-from dlcli.runs.group_records import read_group, read_logs
-from dlcli.runs.group_run import GroupRun
+from dlcli.runs.find import RunName, find_group
+from dlcli.runs.group.records import read_group, read_logs
+from dlcli.runs.group.run import GroupRun
 
 
 def compare_seeds_page(

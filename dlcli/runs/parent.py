@@ -13,7 +13,8 @@ from dlcli.errors import ConfigError, DataError, UsageError
 from dlcli.experiment import Parent
 from dlcli.runs.checkpoint import Checkpoint, load_checkpoint
 from dlcli.runs.files import read_file, write_atomic
-from dlcli.runs.folder import RunFolder, find_run, name_run
+from dlcli.runs.find import find_run
+from dlcli.runs.folder import RunFolder, name_run
 from dlcli.runs.run import Run
 from dlcli.runs.run_checkpoint import find_run_checkpoint
 

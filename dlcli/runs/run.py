@@ -13,7 +13,8 @@ from dlcli.config.load import LoadedConfig, load_config
 from dlcli.config.render import read_origins
 from dlcli.config.schema import Config
 from dlcli.errors import ConfigError, DataError, UsageError
-from dlcli.runs.folder import RunFolder, RunName, find_run
+from dlcli.runs.find import RunName, find_run
+from dlcli.runs.folder import RunFolder
 from dlcli.runs.log import Row, read_rows, read_traces
 from dlcli.training.events import Trace
 

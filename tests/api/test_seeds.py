@@ -14,8 +14,9 @@ from faults.outcome import outcome
 
 from dlcli import api
 from dlcli.errors import DataError, DivergedError, UsageError
-from dlcli.runs.folder import GroupFolder, RunFolder, find_group, find_run, list_runs
-from dlcli.runs.group_records import read_group
+from dlcli.runs.find import find_group, find_run, list_runs
+from dlcli.runs.folder import GroupFolder, RunFolder
+from dlcli.runs.group.records import read_group
 from dlcli.runs.lock import lock_run
 from dlcli.training.events import GroupProgress
 from dlcli.training.listeners import Listeners

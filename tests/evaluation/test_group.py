@@ -15,7 +15,7 @@ from dlcli.evaluation.group_comparison import compare_groups
 from dlcli.evaluation.group_sentences import name_seeds
 from dlcli.evaluation.interval import wilson_interval
 from dlcli.runs.files import to_json
-from dlcli.runs.group_run import GroupRun
+from dlcli.runs.group.run import GroupRun
 
 
 def test_a_seed_that_diverged_is_counted_and_one_that_has_not_ended_is_left_out() -> None:

@@ -213,7 +213,8 @@ def _apply_faults(
         os.setgid(user)
         os.setuid(user)
     if eager_saves or frequent_saves:
-        from dlcli.runs import group_recorder, recorder
+        from dlcli.runs import recorder
+        from dlcli.runs.group import recorder as group_recorder
         from dlcli.training import fit
 
         recorder.SAVE_SECONDS, fit.REPORT_SECONDS = 0.0, 0.0

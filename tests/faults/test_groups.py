@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from dlcli.runs.folder import find_run
+from dlcli.runs.find import find_run
 from faults.forge import Forge
 from faults.outcome import SETTINGS, outcome
 

@@ -23,7 +23,7 @@ from dlcli.report.group_comparison import render_group_comparison
 from dlcli.report.html import code, number
 from dlcli.report.page import Contents, render_report
 from dlcli.runs.comparison import Comparison
-from dlcli.runs.group_run import GroupRun
+from dlcli.runs.group.run import GroupRun
 from report import examples
 
 DIVERGED = {"status": "diverged", "error": "NaN"}

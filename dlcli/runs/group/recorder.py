@@ -14,11 +14,11 @@ from dlcli.errors import DataError, Interrupted
 from dlcli.experiment import Experiment
 from dlcli.runs.files import encode_text, sync_folder, to_json, write_atomic, write_json
 from dlcli.runs.folder import GroupFolder
-from dlcli.runs.group_checkpoint import GroupCheckpoint, MemberState, save_group_checkpoint
-from dlcli.runs.group_log import LogFile, seed_line
-from dlcli.runs.group_records import MemberProgress, table_text
-from dlcli.runs.group_resume import GroupPoint, find_status
-from dlcli.runs.group_run import SeedRecord
+from dlcli.runs.group.checkpoint import GroupCheckpoint, MemberState, save_group_checkpoint
+from dlcli.runs.group.log import LogFile, seed_line
+from dlcli.runs.group.records import MemberProgress, table_text
+from dlcli.runs.group.resume import GroupPoint, find_status
+from dlcli.runs.group.run import SeedRecord
 from dlcli.runs.identity import limits, settings_of_group
 from dlcli.runs.log import JSONL, TRACE, epoch_row, trace_json
 from dlcli.training.events import EpochEnded, FitEnded

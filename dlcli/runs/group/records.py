@@ -13,8 +13,8 @@ from dlcli.config.render import read_origins
 from dlcli.config.schema import HIGHER_IS_BETTER
 from dlcli.errors import DataError
 from dlcli.runs.folder import GroupFolder
-from dlcli.runs.group_log import read_log, split_by_seed
-from dlcli.runs.group_run import GroupRun, SeedRecord
+from dlcli.runs.group.log import read_log, split_by_seed
+from dlcli.runs.group.run import GroupRun, SeedRecord
 from dlcli.runs.log import JSONL, Row, parse_rows, row_metrics
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dlcli.config.schema import Config
 from dlcli.runs.checkpoint import Checkpoint, check_content
 from dlcli.runs.checkpoint_maker import CheckpointMaker
-from dlcli.runs.group_checkpoint import MemberState
+from dlcli.runs.group.checkpoint import MemberState
 from dlcli.runs.log import Row, log_digest
 from dlcli.runs.tensor_file import DamagedError
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dlcli.data.scaling import Scaling
 from dlcli.data.splits import DataInfo
-from dlcli.runs.group_log import LogEnd
+from dlcli.runs.group.log import LogEnd
 from dlcli.runs.header import (
     ArithmeticPart,
     Count,

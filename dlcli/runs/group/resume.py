@@ -14,12 +14,12 @@ from dlcli.config.schema import Config
 from dlcli.errors import DataError
 from dlcli.runs.files import sync_folder, to_json, write_atomic
 from dlcli.runs.folder import GroupFolder
-from dlcli.runs.group_checkpoint import GroupCheckpoint, MemberState, load_group_checkpoint
-from dlcli.runs.group_log import read_log, split_by_seed
-from dlcli.runs.group_records import MemberProgress, replay
+from dlcli.runs.group.checkpoint import GroupCheckpoint, MemberState, load_group_checkpoint
+from dlcli.runs.group.log import read_log, split_by_seed
+from dlcli.runs.group.member_checkpoints import MemberCheckpoints
+from dlcli.runs.group.records import MemberProgress, replay
 from dlcli.runs.identity import limits, lowered_limits, settings_of_group
 from dlcli.runs.log import JSONL, TRACE, parse_rows
-from dlcli.runs.member_checkpoints import MemberCheckpoints
 from dlcli.runs.resume import record_resumption, remove_temporary_files, reset_checkpoints
 from dlcli.runs.run_checkpoint import Which
 from dlcli.runs.tensor_file import DamagedError

@@ -14,13 +14,13 @@ from dlcli.errors import DataError, DlcliError, UsageError
 from dlcli.runs.checkpoint import save_checkpoint
 from dlcli.runs.files import read_file, sync_folder, write_atomic, write_json
 from dlcli.runs.folder import GroupFolder, RunFolder
-from dlcli.runs.group_checkpoint import MemberState
-from dlcli.runs.group_log import read_log, split_by_seed
-from dlcli.runs.group_records import read_group
-from dlcli.runs.group_resume import UNPACKED, find_status, load_group_of
+from dlcli.runs.group.checkpoint import MemberState
+from dlcli.runs.group.log import read_log, split_by_seed
+from dlcli.runs.group.member_checkpoints import MemberCheckpoints
+from dlcli.runs.group.records import read_group
+from dlcli.runs.group.resume import UNPACKED, find_status, load_group_of
 from dlcli.runs.lock import file_lock
 from dlcli.runs.log import CSV, JSONL, csv_text, parse_rows
-from dlcli.runs.member_checkpoints import MemberCheckpoints
 from dlcli.runs.resolved import write_resolved_member
 from dlcli.runs.summary import summarize
 from dlcli.runs.tensor_file import read_digest

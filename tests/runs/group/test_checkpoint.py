@@ -19,8 +19,9 @@ from dlcli.api import resume_seeds, train_seeds
 from dlcli.config.load import load_config
 from dlcli.errors import DataError
 from dlcli.runs.checkpoint import load_checkpoint
-from dlcli.runs.folder import GroupFolder, find_run
-from dlcli.runs.group_checkpoint import GroupCheckpoint, MemberState, load_group_checkpoint, save_group_checkpoint
+from dlcli.runs.find import find_run
+from dlcli.runs.folder import GroupFolder
+from dlcli.runs.group.checkpoint import GroupCheckpoint, MemberState, load_group_checkpoint, save_group_checkpoint
 from dlcli.runs.tensor_file import DamagedError, save_tensors
 
 FILE = Path("group/checkpoints/last.safetensors")

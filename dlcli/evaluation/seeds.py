@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal, TypeAlias
@@ -18,6 +18,22 @@ _CLEAR = 0.75  # P(first better) from which a difference matters (Bouthillier et
 _ROUNDING = 1e-9  # relative deviation that is no deviation
 _SMALLEST, _LARGEST, _MOST_DECIMALS = 1e-5, 1e7, 6  # of numbers written without an exponent
 _RESAMPLES, _BOOTSTRAP_SEED = 10_000, 0
+
+
+@dataclass(frozen=True)
+class MeanSd:
+    """Mean and standard deviation (divided by n − 1) of n values; sd is None for n = 1."""
+
+    mean: float
+    sd: float | None
+    n: int
+
+
+def mean_sd(values: Sequence[float]) -> MeanSd | None:
+    """Return the mean and standard deviation of the values; None if there are no values."""
+    if not values:
+        return None
+    return MeanSd(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
 
 
 @dataclass(frozen=True)
@@ -50,11 +66,10 @@ class Spread:
 def measure_spread(values: Values) -> Spread:
     """Return the spread of a metric over seeds."""
     known = [value for value in values.values() if value is not None]
-    n, diverged = len(known), len(values) - len(known)
-    if not known:
+    n, diverged, average = len(known), len(values) - len(known), mean_sd(known)
+    if average is None:
         return Spread(dict(values), n, diverged)
-    mean = statistics.fmean(known)
-    sd = statistics.stdev(known) if n > 1 else None
+    mean, sd = average.mean, average.sd
     interval = None if sd is None else _t_interval(mean, sd, n)
     return Spread(dict(values), n, diverged, mean, sd, interval, min(known), statistics.median(known), max(known))
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from dlcli.evaluation.seeds import MeanSd
 from dlcli.lecture.studies.headline import write_conclusions, write_short, write_title
-from dlcli.lecture.studies.results import Spread, StudyResults, VariantResults
+from dlcli.lecture.studies.results import StudyResults, VariantResults
 from dlcli.lecture.studies.sentences import write_method
 
 
@@ -54,5 +55,5 @@ def _record_variant(results: StudyResults, variant: VariantResults) -> dict[str,
     }
 
 
-def _record_spread(spread: Spread | None) -> dict[str, Any]:
+def _record_spread(spread: MeanSd | None) -> dict[str, Any]:
     return {"mean": None, "sd": None, "n": 0} if spread is None else asdict(spread)

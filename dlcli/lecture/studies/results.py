@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from dlcli.config.schema import HIGHER_IS_BETTER
+from dlcli.evaluation.seeds import MeanSd, mean_sd
 from dlcli.lecture.studies.study import Study
 
 Verdict: TypeAlias = Literal["same", "within", "mixed", "clear"]
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Mean and standard deviation (divided by n − 1) of n values; sd is None for n = 1."""
-
-    mean: float
-    sd: float | None
-    n: int
-
-
-def spread_of(values: Sequence[float]) -> Spread | None:
-    """Return the mean and standard deviation of the values; None if there are no values."""
-    if not values:
-        return None
-    return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
 
 
 @dataclass(frozen=True)
@@ -92,25 +76,25 @@ class VariantResults:
         return tuple(self.config["model.hidden_sizes"])
 
     @property
-    def test(self) -> Spread | None:
+    def test(self) -> MeanSd | None:
         """The metric on the test split, over the seeds that did not diverge."""
-        return spread_of([training.test for training in self.trainings if training.test is not None])
+        return mean_sd([training.test for training in self.trainings if training.test is not None])
 
     @property
-    def epochs(self) -> Spread | None:
+    def epochs(self) -> MeanSd | None:
         """The epochs it took to reach the level, over the seeds that did."""
-        return spread_of([epoch for epoch in self.reached if epoch is not None])
+        return mean_sd([epoch for epoch in self.reached if epoch is not None])
 
     @property
-    def seconds(self) -> Spread | None:
+    def seconds(self) -> MeanSd | None:
         """Time of training and validation until the level is reached, over the seeds that reach it, if measured."""
         pairs = zip(self.trainings, self.reached, strict=True)
-        return spread_of([run.seconds[epoch - 1] for run, epoch in pairs if epoch is not None and run.seconds])
+        return mean_sd([run.seconds[epoch - 1] for run, epoch in pairs if epoch is not None and run.seconds])
 
     @property
-    def end(self) -> Spread | None:
+    def end(self) -> MeanSd | None:
         """The curve after the last epoch, over the seeds that did not diverge."""
-        return spread_of([training.curve[-1] for training in self.trainings if training.diverged is None])
+        return mean_sd([training.curve[-1] for training in self.trainings if training.diverged is None])
 
     @property
     def diverged(self) -> int:
@@ -127,7 +111,7 @@ class Comparison:
         same_sign: Number of these seeds whose difference has the sign of the mean.
     """
 
-    difference: Spread | None
+    difference: MeanSd | None
     same_sign: int
 
     @property
@@ -156,7 +140,7 @@ def compare(reference: Sequence[float | None], others: Sequence[float | None]) -
     """
     pairs = zip(reference, others, strict=True)
     differences = [b - a for a, b in pairs if a is not None and b is not None]
-    difference = spread_of(differences)
+    difference = mean_sd(differences)
     mean = difference.mean if difference else 0.0
     return Comparison(difference, sum(value * mean > 0 for value in differences))
 

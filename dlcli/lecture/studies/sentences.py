@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from dlcli.lecture.studies.results import Comparison, Spread, StudyResults, VariantResults
+from dlcli.evaluation.seeds import MeanSd
+from dlcli.lecture.studies.results import Comparison, StudyResults, VariantResults
 from dlcli.text import join
 
 FEW_SEEDS = 5  # with fewer seeds, the standard deviation itself is very uncertain
@@ -40,7 +41,7 @@ def format_number(value: float, scale: float | None = None) -> str:
     return f"{value:.{decimals}f}"
 
 
-def format_spread(spread: Spread | None, scale: float | None = None) -> str:
+def format_spread(spread: MeanSd | None, scale: float | None = None) -> str:
     """Return `mean ± sd`, or a dash for None."""
     if spread is None:
         return "-"
@@ -49,7 +50,7 @@ def format_spread(spread: Spread | None, scale: float | None = None) -> str:
     return format_number(spread.mean, scale) + deviation
 
 
-def format_mean(spread: Spread) -> str:
+def format_mean(spread: MeanSd) -> str:
     """Return a mean number of epochs, with one decimal unless it is an integer."""
     return format_epochs(spread.mean)
 
@@ -59,7 +60,7 @@ def format_epochs(epochs: float) -> str:
     return f"{epochs:.1f}".removesuffix(".0")
 
 
-def format_difference(difference: Spread, *, sign: bool) -> str:
+def format_difference(difference: MeanSd, *, sign: bool) -> str:
     """Return a difference as `mean ± sd`, with two digits of the sd; `sign` selects the signed form."""
     mean = difference.mean if sign else abs(difference.mean)
     size = difference.sd or abs(mean)
@@ -125,7 +126,7 @@ def _state_ends(results: StudyResults) -> str:
     return capitalize("; ".join(clauses))
 
 
-def in_some(results: StudyResults, epochs: Spread) -> str:
+def in_some(results: StudyResults, epochs: MeanSd) -> str:
     """Return the number of seeds in which a variant reached the level, or "" for all seeds."""
     return "" if epochs.n == len(results.seeds) else f" (in {epochs.n} of {count(len(results.seeds), 'seed')})"
 

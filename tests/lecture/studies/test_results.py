@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dlcli.lecture.studies.results import compare, first_epoch, spread_of
+from dlcli.evaluation.seeds import mean_sd
+from dlcli.lecture.studies.results import compare, first_epoch
 
 
 def test_means_and_standard_deviations_equal_numpys() -> None:
     values = np.random.default_rng(0).normal(0.9, 0.01, 7).tolist()
-    spread = spread_of(values)
+    spread = mean_sd(values)
     assert spread is not None
     assert (spread.mean, spread.n) == (pytest.approx(np.mean(values)), 7)
     assert spread.sd == pytest.approx(np.std(values, ddof=1))
-    assert spread_of([]) is None
-    assert spread_of([3.0]).sd is None  # type: ignore[union-attr]
+    assert mean_sd([]) is None
+    assert mean_sd([3.0]).sd is None  # type: ignore[union-attr]
 
 
 def test_paired_differences_match_a_paired_t_test() -> None:

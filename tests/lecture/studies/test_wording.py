@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from studies.made_up import LATE, NEVER, SOON, make_results
 
-from dlcli.lecture.studies.results import Spread
+from dlcli.evaluation.seeds import MeanSd
 from dlcli.lecture.studies.sentences import (
     format_difference,
     format_spread,
@@ -124,9 +124,9 @@ def test_the_method_lists_seeds_and_warns_if_they_are_few() -> None:
 
 
 def test_numbers_have_a_sensible_number_of_digits() -> None:
-    assert format_spread(Spread(0.98412, 0.00312, 5)) == "0.984 ± 0.003"
-    assert format_spread(Spread(57.481, 1.123, 5)) == "57.48 ± 1.12"
+    assert format_spread(MeanSd(0.98412, 0.00312, 5)) == "0.984 ± 0.003"
+    assert format_spread(MeanSd(57.481, 1.123, 5)) == "57.48 ± 1.12"
     assert format_spread(None) == "-"
-    assert format_difference(Spread(-0.00561, 0.0042, 5), sign=True) == "−0.0056 ± 0.0042"
-    assert format_difference(Spread(1.25, 0.79, 5), sign=True) == "+1.25 ± 0.79"
+    assert format_difference(MeanSd(-0.00561, 0.0042, 5), sign=True) == "−0.0056 ± 0.0042"
+    assert format_difference(MeanSd(1.25, 0.79, 5), sign=True) == "+1.25 ± 0.79"
     assert join(["a", "b", "c"]) == "a, b and c"

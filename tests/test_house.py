@@ -81,16 +81,19 @@ def test_the_api_imports_torch_and_no_other_heavy_package() -> None:
     assert set(done.stdout.split()) == {"torch", "numpy"}
 
 
-def test_training_does_not_import_torch_dynamo_or_what_only_groups_need() -> None:
-    """torch._dynamo takes a second to import, and the first object of torch.optim imports it."""
+def test_short_trainings_import_neither_torch_dynamo_nor_matplotlib(clean_place: Path) -> None:
+    """Each takes a second. The first object of torch.optim imports torch._dynamo, and plots import matplotlib."""
     code = (
         "import dlcli, sys\n"
         "for name in ('sgd', 'adam', 'adamw', 'rmsprop'):\n"
         "    dlcli.train(dlcli.load_config('digits', ['training.epochs=1', 'optimizer={name: %s}' % name]))\n"
-        "print('torch._dynamo' in sys.modules, 'dlcli.training.together' in sys.modules)"
+        "assert 'dlcli.training.together' not in sys.modules, 'only groups need it'\n"
+        "dlcli.train_seeds('moons', ['training.epochs=1'], seeds=2, run_dir='group')\n"
+        "print([name for name in ('torch._dynamo', 'matplotlib') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.stdout == "False False\n", done.stderr
+    assert done.stdout == "[]\n", done.stderr
+    assert Path("group/report.html").exists()
 
 
 def test_the_wheel_contains_presets_templates_and_styles(clean_place: Path) -> None:

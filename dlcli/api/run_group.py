@@ -89,10 +89,10 @@ def train_group_in(
         raise DivergedError(message, hint="reduce optimizer.lr or set training.gradient_clip_norm=1")
     if evaluate_test:
         evaluate_members(folder, experiments, states)
-    if should_draw(folder, config):
-        from dlcli.report.group import report_after_training  # imports matplotlib, which is slow
+    if config.plots != "never":
+        from dlcli.report.group import report_after_training  # imports jinja2
 
-        report_after_training(folder, listeners.note)
+        report_after_training(folder, listeners.note, has_plots=should_draw(folder, config))
     recovered = tuple(point.notes) if point else ()
     return replace(group_result(folder), epochs_trained=progress.report().epochs - before, recovered=recovered)
 

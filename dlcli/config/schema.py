@@ -838,7 +838,7 @@ class Config(Section):
     """Checkpoints of the run."""
     plots: Literal["auto", "always", "never"] = "auto"
     """Whether to draw plots after training. `auto` draws them if training took at least 10 seconds; `dlcli plot` draws
-    them at any time."""
+    them at any time. Several seeds get a page, `report.html`, with plots by the same rule; `never` writes no page."""
 
     @model_validator(mode="before")
     @classmethod

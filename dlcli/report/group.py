@@ -46,25 +46,27 @@ def report_seeds(group: RunName, output: str | os.PathLike[str] | None = None) -
     return write_group_report(read_group(folder), read_logs(folder), None if output is None else Path(output))
 
 
-def report_after_training(folder: GroupFolder, note: Callable[[str], None]) -> None:
+def report_after_training(folder: GroupFolder, note: Callable[[str], None], *, has_plots: bool) -> None:
     """Write the page of a finished group; errors are reported and never raised.
 
     Args:
         folder: The group.
         note: Called with a one-line message about the result.
+        has_plots: Whether the page has plots, which take a second to import and draw.
     """
     try:
-        note(f"wrote {report_seeds(folder.path).file}")
+        logs = read_logs(folder) if has_plots else None
+        note(f"wrote {write_group_report(read_group(folder), logs).file}")
     except Exception as error:  # a failed page must not fail the training
         note(f"could not write the report: {error}; try again with `dlcli report {folder.path}`")
 
 
-def write_group_report(group: GroupRun, logs: Logs, output: Path | None = None) -> ReportResult:
+def write_group_report(group: GroupRun, logs: Logs | None, output: Path | None = None) -> ReportResult:
     """Write a self-contained HTML page about a group of seeds.
 
     Args:
         group: The group.
-        logs: Log rows of each seed.
+        logs: Log rows of each seed; None for a page without plots.
         output: File to write; None means `report.html` in the folder of the group.
 
     Raises:
@@ -76,10 +78,10 @@ def write_group_report(group: GroupRun, logs: Logs, output: Path | None = None) 
     return ReportResult(group.path, str(file), len(page))
 
 
-def render_group(group: GroupRun, logs: Logs) -> str:
-    """Return the HTML page about a group of seeds."""
+def render_group(group: GroupRun, logs: Logs | None) -> str:
+    """Return the HTML page about a group of seeds, without plots if there are no logs."""
     statistics = measure_group(group)
-    curves = curve_images({"median": group}, {"median": logs})
+    curves = [] if logs is None else curve_images({"median": group}, {"median": logs})
     return render_page(
         "group.html.j2",
         [
@@ -98,12 +100,13 @@ def render_group(group: GroupRun, logs: Logs) -> str:
         diverged=count_diverged(statistics) if statistics.diverged else "",
         statements=list(describe_group(statistics)),
         spreads=_spread_table(statistics),
-        values=_value_images(statistics),
+        values=[] if logs is None else _value_images(statistics),
         seeds=_seed_table(group, statistics),
         images=curves,
         settings=settings_tables(group.config, group.origins),
         environment=environment_facts(group.manifest, {"seconds": group.seconds}),
         commands=_commands(group),
+        has_plots=logs is not None,
     )
 
 

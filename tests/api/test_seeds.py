@@ -57,6 +57,7 @@ def test_a_seed_of_a_group_has_the_files_of_a_single_run(clean_place: Path, case
     settings = {**settings, **QUICK}
     result = api.train_seeds(source, {**settings, "seed": 3}, seeds=3, run_dir="group", evaluate_test=True)
     assert [record.seed for record in result.seeds] == [3, 4, 5]
+    assert not Path("group/report.html").exists(), "plots: never"
     for seed in (3, 4, 5):
         alone = train_alone(source, settings, seed, evaluate_test=True)
         member = find_run(f"group/{seed}").path

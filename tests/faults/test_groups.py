@@ -120,8 +120,9 @@ def test_a_full_disk_is_reported_and_loses_nothing(
     assert writes >= 12
     for number in range(1, writes + 1, stride):
         ended = forge.run(*ONE_BY_ONE, folder=clean_place, fault={**EAGER, "full_at": number})
-        assert ended.code == 3, (number, ended)
-        assert "error: cannot write runs/group/" in ended.err
+        is_page = "could not write the report: cannot write runs/group/report.html" in ended.err  # all else is saved
+        assert ended.code == (0 if is_page else 3), (number, ended)
+        assert is_page or "error: cannot write runs/group/" in ended.err
         assert "Traceback" not in ended.err
         assert resume_or_train(forge, clean_place) == expected, f"after write {number} of {writes}"
         shutil.rmtree("runs")

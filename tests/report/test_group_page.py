@@ -33,6 +33,14 @@ def test_a_page_shows_every_value_and_statistic(clean_place: Path) -> None:
     assert "3 –" in alts[0], "a seed that diverged has no value"
 
 
+def test_a_page_without_plots_names_the_command_that_adds_them() -> None:
+    group = make_group()
+    page = Page(render_group(group, None))
+    assert f"Add plots of these values and of all curves to this page: dlcli report {group.path}" in page.text
+    assert list(page.all("img")) == []
+    assert "Training curves" not in page.text
+
+
 def test_a_page_says_that_seeds_are_unfinished() -> None:
     group = make_group(unfinished=[8, 9])
     page = Page(render_group(group, make_logs(group)))

@@ -69,7 +69,8 @@ def test_training_from_resolved_yaml_reproduces_a_run(dlcli: Callable[..., Finis
 
 def test_regression_is_evaluated_and_predicted_in_the_target_unit(dlcli: Callable[..., Finished]) -> None:
     trained = dlcli("train", "-c", "diabetes", "training.epochs=20", "--eval", "--json", "--quiet")
-    assert set(strict_json(trained.out)["test"]) == {"loss", "mse", "rmse", "mae", "r2"}  # type: ignore[call-overload]
+    metrics = {"loss", "mse", "rmse", "rmse_interval", "mae", "r2"}
+    assert set(strict_json(trained.out)["test"]) == metrics  # type: ignore[call-overload]
     assert "points, true" in dlcli("predict").out
     (record,) = strict_json(dlcli("predict", "--json", "-i", "3").out)["predictions"]  # type: ignore[misc]
     assert set(record) == {"index", "output", "target"}

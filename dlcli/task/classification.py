@@ -86,7 +86,7 @@ class Classification(Task):
     def loss_gradients(self, outputs: Tensor, targets: Tensor, out: Tensor) -> float:
         """See `Task.loss_gradients`; each example is a column, as in `_logit_gradient`.
 
-        exp is computed in `out`, where the values of each model form vectors of their own, as alone.
+        exp is computed in `out`, where the values of each model form separate vectors, as they do alone.
         """
         y = self._target_columns(outputs).index_select(1, targets.flatten())
         probs = out.mT.copy_(outputs.mT.contiguous().log_softmax(1)).exp_()

@@ -1,4 +1,4 @@
-"""A GPU as the host sees it, without one: what is asked of it is done later, stream by stream, in an order of its own.
+"""A GPU as the host sees it, without one: what is asked of it is done later, stream by stream, in another order.
 
 Tensors on `cuda:0` hold their values in the host's memory. An operation on them joins the current stream and is done
 when the schedule says so: at once, as late as can be, or at random between the streams. So what nobody made wait for

@@ -1,4 +1,4 @@
-"""Back-propagation written out, held against autograd."""
+"""Back-propagation written out, compared with autograd."""
 
 from __future__ import annotations
 

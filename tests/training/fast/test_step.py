@@ -45,7 +45,7 @@ CASES = [(preset, setting) for preset, settings in SETTINGS.items() for setting 
 
 
 class Training:
-    """Steps over a few made-up examples; every one has a learning rate of its own."""
+    """Steps over a few made-up examples; each has its learning rate."""
 
     def __init__(self, preset: str, setting: str, device: torch.device, data_device: torch.device) -> None:
         self._config: Config = load_config(preset, [f"training.batch_size={BATCH_SIZE}", setting]).config

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from types import NoneType
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 
@@ -53,15 +55,20 @@ class Table:
     is_folded: bool = False
     kind: Literal["matrix", "bars", ""] = ""
 
-    @property
+    @cached_property
     def cells(self) -> list[list[Cell]]:
         """The rows with each value converted to a cell."""
         return [[value if isinstance(value, Cell) else Cell(value) for value in row] for row in self.rows]
 
     def is_numeric(self, column: int) -> bool:
         """Return whether a column contains numbers, to be right-aligned; row headings are left-aligned."""
-        values = {type(row[column].value) for row in self.cells if row[column].value != ""}
-        return column > 0 and bool(values & {int, float}) and values <= {int, float, type(None)}
+        return column in self._numeric
+
+    @cached_property
+    def _numeric(self) -> set[int]:
+        """Columns with numbers; cached because the page asks for each cell."""
+        kinds = [{type(cell.value) for cell in column if cell.value != ""} for column in zip(*self.cells, strict=True)]
+        return {i for i, types in enumerate(kinds) if i and types & {int, float} and types <= {int, float, NoneType}}
 
 
 def records_table(caption: str, records: Sequence[Mapping[str, Any]], *, is_folded: bool = False) -> Table:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pytest
 from groups import make_group, make_logs
 
 from dlcli.evaluation.group import measure_group
 from dlcli.evaluation.group_comparison import compare_groups
+from dlcli.report import tables
 from dlcli.report.group import render_group, write_group_report
 from dlcli.report.group_comparison import render_group_comparison
 from dlcli.report.html import number
@@ -39,6 +42,21 @@ def test_a_page_without_plots_names_the_command_that_adds_them() -> None:
     assert f"Add plots of these values and of all curves to this page: dlcli report {group.path}" in page.text
     assert list(page.all("img")) == []
     assert "Training curves" not in page.text
+
+
+def test_the_time_for_a_page_does_not_grow_with_the_square_of_the_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = []
+
+    class Counted(tables.Cell):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            cells.append(self)
+
+    monkeypatch.setattr(tables, "Cell", Counted)
+    render_group(make_group(seeds=range(50)), None)
+    few = len(cells)
+    render_group(make_group(seeds=range(100)), None)
+    assert few < len(cells) - few < 2 * few
 
 
 def test_a_page_says_that_seeds_are_unfinished() -> None:

@@ -160,4 +160,4 @@ def group_result(folder: GroupFolder) -> SeedsResult:
     """Return the result of a group whose training has ended."""
     group = read_group(folder)
     diverged = sum(record.status == "diverged" for record in group.seeds)
-    return SeedsResult(group.path, group.status, group.seeds, diverged, epochs_trained=0, seconds=group.seconds)
+    return SeedsResult(group.path, group.status, group.seeds, diverged, epochs_trained=0, seconds=group.seconds or 0.0)

@@ -24,7 +24,6 @@ from dlcli.cli.options import (
 from dlcli.cli.output import format_metrics, open_listeners, print_json, print_result
 from dlcli.config.paths import as_argument
 from dlcli.errors import UsageError, one_line
-from dlcli.runs.folder import GROUP
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -98,7 +97,7 @@ def train_command(
     if dry_run:
         _show_plan(loaded, seeds, json=json)
         return
-    is_group = seeds is not None or (folder is not None and folder.manifest.name == GROUP)
+    is_group = seeds is not None or (folder is not None and folder.is_group)
     if is_group and log is not None:
         raise UsageError("--log is for a single run, and this trains several seeds", hint=f"remove `--log {log}`")
 

@@ -11,6 +11,7 @@ from dlcli.config.schema import HEADLINE, METRICS
 from dlcli.evaluation.interval import wilson_interval
 from dlcli.evaluation.seeds import (
     Spread,
+    bounds_of,
     measure_spread,
 )
 from dlcli.runs.comparison import class_counts, is_f1_redundant
@@ -61,7 +62,7 @@ class GroupStatistics:
 
 def measure_group(group: GroupRun) -> GroupStatistics:
     """Return the statistics of a group."""
-    metrics = {metric: measure_spread(values) for metric, values in values_by_metric(group).items()}
+    metrics = {metric: measure_spread(values, bounds_of(metric)) for metric, values in values_by_metric(group).items()}
     return GroupStatistics(
         seeds=[record.seed for record in group.seeds],
         diverged=[record.seed for record in group.seeds if record.status == DIVERGED],

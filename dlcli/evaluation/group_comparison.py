@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from dlcli.config.schema import HEADLINE, HIGHER_IS_BETTER
 from dlcli.errors import UsageError
@@ -13,6 +13,7 @@ from dlcli.evaluation.seeds import (
     PairedComparison,
     Spread,
     Values,
+    bounds_of,
     compare_pairs,
     describe_comparison,
     measure_difference,
@@ -71,13 +72,16 @@ def compare_groups(groups: Sequence[GroupRun], metric: str | None = None) -> Gro
     """
     first, second = _check_groups(groups)
     tables = [values_by_metric(group) for group in (first, second)]
+    tables = [
+        table or _all_diverged(group, other) for table, group, other in zip(tables, groups, tables[::-1], strict=True)
+    ]
     shared = [name for name in tables[0] if name in tables[1]]
     metric, why = (metric, "chosen with --metric") if metric else _choose_metric(first, second, shared)
     if metric not in shared:
         hint = f"both have {', '.join(shared)}" if shared else "train both until an epoch has ended"
         raise UsageError(f"the groups do not both have {metric}", hint=hint)
     paired = _compare(tables[0][metric], tables[1][metric], metric)
-    labels = label_runs(groups)
+    labels = label_runs([replace(group, config=group.config.model_copy(update={"seed": 0})) for group in groups])
     return GroupComparison(
         groups=[first.path, second.path],
         labels=labels,
@@ -87,17 +91,26 @@ def compare_groups(groups: Sequence[GroupRun], metric: str | None = None) -> Gro
         seeds=list(paired.difference.values),
         paired=paired,
         statement=describe_comparison(paired, *labels),
-        metrics={name: _compare_metric(*(table[name] for table in tables)) for name in _move_first(metric, shared)},
+        metrics={
+            name: _compare_metric(name, *(table[name] for table in tables)) for name in _move_first(metric, shared)
+        },
     )
+
+
+def _all_diverged(group: GroupRun, metrics: Iterable[str]) -> dict[str, dict[int, float | None]]:
+    """Return the values of a group of which all seeds diverged before an epoch ended; nothing for other groups."""
+    if any(record.status != "diverged" for record in group.seeds):
+        return {}
+    return {metric: dict.fromkeys(record.seed for record in group.seeds) for metric in metrics}
 
 
 def _move_first(name: str, names: Sequence[str]) -> list[str]:
     return sorted(names, key=lambda other: other != name)
 
 
-def _compare_metric(first: Values, second: Values) -> ComparedMetric:
-    common = [seed for seed in first if seed in second]
-    mine, others = (measure_spread({seed: values[seed] for seed in common}) for values in (first, second))
+def _compare_metric(metric: str, first: Values, second: Values) -> ComparedMetric:
+    common, bounds = [seed for seed in first if seed in second], bounds_of(metric)
+    mine, others = (measure_spread({seed: values[seed] for seed in common}, bounds) for values in (first, second))
     return ComparedMetric(mine, others, measure_difference(first, second))
 
 

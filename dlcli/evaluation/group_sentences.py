@@ -30,7 +30,7 @@ def describe_group(statistics: GroupStatistics) -> Iterator[str]:
             f"{low} and {high}."
         )
     if statistics.diverged:
-        yield f"{count_diverged(statistics)}: the numbers above are those of the other {n}."
+        yield f"{count_diverged(statistics)}: the numbers above leave them out, and are those of {n}."
     if statistics.test_set is not None:
         yield _describe_test_set(statistics.test_set)
 

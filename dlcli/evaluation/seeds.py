@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal, TypeAlias
 
+from dlcli.config.schema import HIGHER_IS_BETTER
+
 Verdict: TypeAlias = Literal["first", "second", "unclear", "too few"]
 Values: TypeAlias = Mapping[int, float | None]  # value of each seed; None for a seed that diverged
 
@@ -17,7 +19,6 @@ FEWEST_PAIRS = 6  # with 5 pairs, equal methods agree in all of them in 6 % of t
 _CLEAR = 0.75  # P(first better) from which a difference matters (Bouthillier et al., 2021)
 _ROUNDING = 1e-9  # relative deviation that is no deviation
 _SMALLEST, _LARGEST, _MOST_DECIMALS = 1e-5, 1e7, 6  # of numbers written without an exponent
-_RESAMPLES, _BOOTSTRAP_SEED = 10_000, 0
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,19 @@ class Spread:
     most: float | None = None
 
 
-def measure_spread(values: Values) -> Spread:
-    """Return the spread of a metric over seeds."""
+def measure_spread(values: Values, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Spread:
+    """Return the spread of a metric over seeds.
+
+    Args:
+        values: Values by seed; None for a seed that diverged.
+        bounds: Smallest and largest possible value; the interval of the mean ends there.
+    """
     known = [value for value in values.values() if value is not None]
     n, diverged, average = len(known), len(values) - len(known), mean_sd(known)
     if average is None:
         return Spread(dict(values), n, diverged)
     mean, sd = average.mean, average.sd
-    interval = None if sd is None else _t_interval(mean, sd, n)
+    interval = None if sd is None else _t_interval(mean, sd, n, bounds)
     return Spread(dict(values), n, diverged, mean, sd, interval, min(known), statistics.median(known), max(known))
 
 
@@ -98,9 +104,17 @@ def format_like(value: float, spread: Spread) -> str:
     return f"{value:.{min(max(decimals, 0), _MOST_DECIMALS)}f}"
 
 
-def _t_interval(mean: float, sd: float, n: int) -> tuple[float, float]:
+def _t_interval(mean: float, sd: float, n: int, bounds: tuple[float, float]) -> tuple[float, float]:
     half = _t_quantile(n) * sd / math.sqrt(n)
-    return mean - half, mean + half
+    return max(mean - half, bounds[0]), min(mean + half, bounds[1])
+
+
+def bounds_of(metric: str) -> tuple[float, float]:
+    """Return the smallest and the largest possible value of a metric such as `val/accuracy`."""
+    name = metric.rpartition("/")[2]
+    if name == "r2":
+        return -math.inf, 1.0
+    return 0.0, 1.0 if name in HIGHER_IS_BETTER else math.inf
 
 
 @cache
@@ -176,22 +190,32 @@ def _judge(pairs: int, p: float | None, interval: tuple[float, float] | None) ->
 
 @cache
 def _bootstrap(wins: int, ties: int, losses: int) -> tuple[float, float]:
-    """Return the 95 % percentile interval of the mean score: resampling pairs is drawing their scores.
+    """Return the 95 % percentile interval of the mean score over all resamples, computed exactly.
 
     The percentiles are those of the expanded interval of Hesterberg (2015), "What teachers should know about the
     bootstrap": for few pairs, the 2.5 % and 97.5 % percentiles are too narrow by the factor that Student's t and
     √(n / (n − 1)) correct. Without this, equal methods would be called different in 12 % of comparisons of 7 pairs.
     """
-    import numpy as np
     from scipy.special import ndtr
 
     n = wins + ties + losses
     if n == 1:
         return 0.0, 1.0
-    draws = np.random.default_rng(_BOOTSTRAP_SEED).multinomial(n, [wins / n, ties / n, losses / n], size=_RESAMPLES)
     tail = float(ndtr(-math.sqrt(n / (n - 1)) * _t_quantile(n)))
-    low, high = np.quantile((draws[:, 0] + draws[:, 1] / 2) / n, (tail, 1 - tail), method="inverted_cdf")
-    return float(low), float(high)
+    return _percentile(losses, ties, wins, tail), 1 - _percentile(wins, ties, losses, tail)  # symmetric
+
+
+def _percentile(losses: int, ties: int, wins: int, tail: float) -> float:
+    """Return the least mean score that a resample does not exceed with a probability of at least `tail`."""
+    import numpy as np
+
+    n = losses + ties + wins
+    one = np.array([losses, ties, wins]) / n  # probabilities of the scores 0, 0.5 and 1 of a pair
+    total = np.ones(1)
+    for digit in f"{n:b}":  # the distribution of the sum of n scores, by repeated squaring
+        total = np.convolve(total, total)
+        total = np.convolve(total, one) if digit == "1" else total
+    return float(np.searchsorted(np.cumsum(total), tail)) / (2 * n)
 
 
 def describe_comparison(comparison: PairedComparison, first: str, second: str) -> str:
@@ -211,6 +235,9 @@ def describe_comparison(comparison: PairedComparison, first: str, second: str) -
     chance = f"P({first} better than {second}) is {p:.2f}, 95 % interval {low:.2f} to {high:.2f}"
     if comparison.verdict != "unclear":
         return f"{first} is better: {chance}"
+    if comparison.ties == comparison.pairs:
+        return f"no difference: {first} and {second} are equal in all {comparison.pairs} seeds"
     if comparison.pairs < MOST_USEFUL_PAIRS:
-        return f"no clear difference: {chance}; {MOST_USEFUL_PAIRS} seeds would show a P of {_CLEAR}"
+        needed = f"{MOST_USEFUL_PAIRS} seeds tell a P of {_CLEAR} from 0.5 with 5 % errors of both kinds"
+        return f"no clear difference: {chance}; {needed}"
     return f"no clear difference: {chance}; a P below {_CLEAR} rarely matters"

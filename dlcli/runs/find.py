@@ -110,7 +110,9 @@ def find_run_or_group(run: RunName | None) -> RunFolder | GroupFolder:
     if found := _find(run):
         return found
     if _exists(Path(run)):
-        raise DataError(f"{run} is not a run folder: it has no {MANIFEST}", hint="list the runs with `dlcli runs list`")
+        raise DataError(
+            f"{run} is not a run folder: it has no {MANIFEST} or {GROUP}", hint="list the runs with `dlcli runs list`"
+        )
     names = {folder.path.parent.name for folder in list_all()} | set(own_run_names())
     guess = difflib.get_close_matches(run, sorted(names), n=1)
     hint = f"did you mean `{guess[0]}`?" if guess else "list the runs with `dlcli runs list`"

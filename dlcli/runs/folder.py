@@ -95,6 +95,18 @@ class RunFolder:
         except DlcliError:
             return "unreadable"
 
+    @property
+    def is_group(self) -> bool:
+        """Whether the folder is that of a group of seeds."""
+        return self.manifest.name == GROUP
+
+    @property
+    def is_unpacked(self) -> bool:
+        """Whether the folder is a seed that was unpacked from a group, and can be written again."""
+        with suppress(DlcliError):
+            return isinstance(self.read_manifest().get("group"), dict)
+        return False
+
     def read_manifest(self) -> dict[str, Any]:
         """Load manifest.json.
 
@@ -203,13 +215,17 @@ def create_run(name: str, run_dir: Path | None = None) -> RunFolder:
         run_dir: Folder to use instead; it may exist.
 
     Raises:
-        UsageError: If the folder cannot be created, or a link would place it outside the runs folder.
+        UsageError: If the folder cannot be created, or is inside a group, or a link would place it outside the runs
+            folder.
     """
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     path = run_dir or runs_root() / name / f"{stamp}-{secrets.token_hex(2)}"
     if run_dir is None and not is_inside(path, runs_root()):
         hint = "remove the link, or choose a folder with `--run-dir DIR`"
         raise UsageError(f"{path.parent} is a link to a folder outside {runs_root()}", hint=hint)
+    if group := next((parent for parent in path.absolute().parents if (parent / GROUP).exists()), None):
+        message = f"{path} is inside the group {group}, whose folder holds its own seeds only"
+        raise UsageError(message, hint="choose another folder with `--run-dir DIR`")
     try:
         path.mkdir(parents=True, exist_ok=run_dir is not None)
     except OSError as error:

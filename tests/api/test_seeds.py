@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from faults.outcome import outcome
 
 from dlcli import api
 from dlcli.errors import DataError, DivergedError, UsageError
+from dlcli.evaluation.group_comparison import compare_groups
 from dlcli.runs.find import find_group, find_run, list_runs
 from dlcli.runs.folder import GroupFolder, RunFolder
 from dlcli.runs.group.records import read_group
@@ -215,3 +217,35 @@ def test_a_large_group_prints_few_lines(dlcli: Any, clean_place: Path) -> None:
     assert "60 of 60 seeds done" in ended.err
     planned: Finished = dlcli("train", "-c", "moons", *settings, "--seeds", "60", "--dry-run")
     assert "seeds     0 to 59: 60 models" in planned.out
+
+
+def test_folders_of_the_user_inside_a_group_are_left_alone(clean_place: Path) -> None:
+    settings = {"training.epochs": 2, "model.hidden_sizes": [5], "scheduler.name": "none"}
+    group = Path(api.train_seeds("moons", settings, seeds=3, run_dir="group").run)
+    with pytest.raises(UsageError, match="inside the group"):
+        api.train("moons", settings, run_dir=group / "mine")
+    (group / "1").mkdir()
+    (group / "1" / "notes.txt").write_text("mine")
+    with pytest.raises(DataError, match="not unpacked from the group"):
+        api.evaluate(group / "1")
+    api.evaluate(group / "2")
+    api.resume_seeds(group, {"training.epochs": 3})
+    assert (group / "1" / "notes.txt").read_text() == "mine"
+    assert not (group / "2").exists(), "it is out of date"
+
+
+def test_the_time_of_a_group_is_not_that_of_all_its_seeds(clean_place: Path) -> None:
+    settings = {"training.epochs": 6, "model.hidden_sizes": [5], "scheduler.name": "none"}
+    start = time.perf_counter()
+    first = api.train_seeds("moons", settings, seeds=12, run_dir="group")
+    result = api.resume_seeds("group", {"training.epochs": 12})
+    assert first.seconds < result.seconds < time.perf_counter() - start
+
+
+def test_a_group_whose_seeds_all_diverged_loses_every_comparison(clean_place: Path) -> None:
+    api.train_seeds("diabetes", QUICK, seeds=6, run_dir="good")
+    with pytest.raises(DivergedError):
+        api.train_seeds("diabetes", {**UNSTABLE, "optimizer.lr": 1e15, **QUICK}, seeds=6, run_dir="bad")
+    groups = [read_group(GroupFolder(Path(name))) for name in ("good", "bad")]
+    paired = compare_groups(groups).paired
+    assert (paired.wins, paired.ties, paired.losses, paired.verdict) == (6, 0, 0, "first")

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from dlcli.evaluation import seeds
 from dlcli.evaluation.seeds import (
     MOST_USEFUL_PAIRS,
     PairedComparison,
+    bounds_of,
     compare_pairs,
     describe_comparison,
     format_spread,
@@ -124,7 +126,8 @@ def test_sentences_name_the_better_group() -> None:
 
     assert describe([1.0] * 8, [0.0] * 8) == ("b is better: P(b better than a) is 1.00, 95 % interval 1.00 to 1.00")
     assert describe([1.0, 0.0] * 4, [0.0, 1.0] * 4) == (
-        "no clear difference: P(a better than b) is 0.50, 95 % interval 0.12 to 0.88; 29 seeds would show a P of 0.75"
+        "no clear difference: P(a better than b) is 0.50, 95 % interval 0.12 to 0.88; 29 seeds tell a P of 0.75 from "
+        "0.5 with 5 % errors of both kinds"
     )
     assert describe([1.0, 0.0] * 20, [0.0, 1.0] * 20).endswith("; a P below 0.75 rarely matters")
     assert describe([1.0], [0.0]) == "no verdict from 1 seed in common: train both with at least 6"
@@ -147,3 +150,19 @@ def test_sentences_name_the_better_group() -> None:
 )
 def test_a_spread_has_the_digits_that_its_deviation_allows(values: Numbers, text: str) -> None:
     assert format_spread(measure_spread(by_seed(values))) == text
+
+
+def test_the_order_of_two_groups_changes_no_verdict_and_no_interval() -> None:
+    for wins, ties, losses in itertools.product(range(12), range(4), range(12)):
+        if wins + ties + losses:
+            low, high = seeds._bootstrap(wins, ties, losses)
+            mirrored = seeds._bootstrap(losses, ties, wins)
+            assert (1 - mirrored[1], 1 - mirrored[0]) == pytest.approx((low, high), abs=1e-12)
+
+
+def test_the_interval_of_a_mean_ends_at_possible_values() -> None:
+    assert measure_spread(by_seed([0.99, 1.0]), bounds_of("test/accuracy")).interval == pytest.approx(
+        (0.995 - stats.t.ppf(0.975, 1) * 0.005, 1.0)
+    )
+    assert measure_spread(by_seed([0.01, 0.2]), bounds_of("val/loss")).interval[0] == 0  # type: ignore[index]
+    assert bounds_of("val/r2") == (-np.inf, 1)

@@ -78,6 +78,7 @@ class GroupCheckpoint:
         settings: Settings that determine the results, as JSON values by dotted name, without the seed.
         limits: Limits that end training: `epochs` and `patience`.
         logs: End of each log at the time of the checkpoint, by file name.
+        seconds: Training time until then.
         sha256: SHA-256 of the file; empty if the checkpoint was not read from a file.
     """
 
@@ -85,6 +86,7 @@ class GroupCheckpoint:
     settings: Mapping[str, Any]
     limits: Mapping[str, int | None]
     logs: Mapping[str, LogEnd]
+    seconds: float
     sha256: str = ""
 
 
@@ -121,6 +123,7 @@ class _Header(HeaderPart):
     settings: dict[str, JsonValue]
     limits: LimitsPart
     logs: dict[str, _LogPart]
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     infos: list[DataInfo]
     arithmetics: list[ArithmeticPart]
     members: list[_MemberPart]
@@ -138,6 +141,7 @@ def save_group_checkpoint(path: Path, checkpoint: GroupCheckpoint, *, previous: 
         "settings": dict(checkpoint.settings),
         "limits": dict(checkpoint.limits),
         "logs": {name: asdict(end) for name, end in checkpoint.logs.items()},
+        "seconds": checkpoint.seconds,
         "infos": [asdict(info) for info in infos],
         "arithmetics": [asdict(arithmetic) for arithmetic in arithmetics],
         "members": [
@@ -188,6 +192,7 @@ def _build(stacks: Tensors, header: _Header) -> GroupCheckpoint:
         settings=header.settings,
         limits=header.limits.model_dump(),
         logs={name: LogEnd(**end.model_dump()) for name, end in header.logs.items()},
+        seconds=header.seconds,
         sha256=header.sha256,
     )
 

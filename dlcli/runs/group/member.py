@@ -47,6 +47,9 @@ def unpack_member(group: GroupFolder, seed: int) -> RunFolder:
         return member
     try:
         with file_lock(group.path / _LOCK, wait=True):
+            if member.path.exists() and not member.is_unpacked:
+                message = f"{member.path} was not unpacked from the group, and dlcli never overwrites a folder of yours"
+                raise DataError(message, hint="move it to another place")
             if not _is_unpacked(member, state):
                 _unpack(group, member, seed, state)
     except OSError as error:

@@ -111,7 +111,9 @@ class GroupRecorder:
         if self._is_new:
             sync_folder(self._folder.path)
             self._is_new = False
-        checkpoint = GroupCheckpoint(self.states, settings_of_group(self._config), limits(self._config), ends)
+        checkpoint = GroupCheckpoint(
+            self.states, settings_of_group(self._config), limits(self._config), ends, self._seconds()
+        )
         last, previous = (self._folder.checkpoint(which) for which in ("last", "previous"))
         save_group_checkpoint(last, checkpoint, previous=previous)
         self._last_save = time.perf_counter()
@@ -145,8 +147,10 @@ class GroupRecorder:
 
     def _write_summary(self, status: str, **more: Any) -> None:
         records = [member.record() for member in self.members]
-        seconds = self._seconds_before + time.perf_counter() - self._start
-        write_records(self._folder, records, {"status": status, "seconds": seconds, **more})
+        write_records(self._folder, records, {"status": status, "seconds": self._seconds(), **more})
+
+    def _seconds(self) -> float:
+        return self._seconds_before + time.perf_counter() - self._start
 
 
 def write_records(folder: GroupFolder, records: Sequence[SeedRecord], summary: Mapping[str, Any]) -> None:

@@ -25,7 +25,6 @@ class MemberProgress:
     Attributes:
         seed: Seed of the member.
         epochs: Number of completed epochs.
-        seconds: Time of these epochs.
         best: Row of the best epoch; None before the first epoch has ended.
         last: Row of the last epoch.
         status: How training ended; unfinished before.
@@ -34,7 +33,6 @@ class MemberProgress:
 
     seed: int
     epochs: int = 0
-    seconds: float = 0.0
     best: Row | None = None
     last: Row | None = None
     status: str = "unfinished"
@@ -43,7 +41,6 @@ class MemberProgress:
     def add(self, row: Row, *, is_best: bool) -> None:
         """Add the row of an epoch."""
         self.epochs, self.last = self.epochs + 1, row
-        self.seconds += row["epoch_seconds"]
         if is_best:
             self.best = row
 
@@ -103,12 +100,12 @@ def read_group(folder: GroupFolder) -> GroupRun:
     loaded, summary = load_config(folder.resolved), folder.read_summary()
     config = loaded.config
     if "seeds" in summary:
-        seconds, seeds = float(summary.get("seconds", 0)), [_parse(folder, record) for record in summary["seeds"]]
+        seconds, seeds = summary.get("seconds"), [_parse(folder, record) for record in summary["seeds"]]
         if [record.seed for record in seeds] != folder.read_seeds():
             raise DataError(f"{folder.summary} and {folder.manifest.name} have other seeds", hint="restore the files")
     else:
         members = [replay(seed, rows, config.checkpoint.monitor) for seed, rows in read_logs(folder).items()]
-        seconds, seeds = sum(member.seconds for member in members), [member.record() for member in members]
+        seconds, seeds = None, [member.record() for member in members]
     return GroupRun(
         path=str(folder.path),
         config=config,

@@ -13,7 +13,7 @@ from dlcli.config.load import LoadedConfig
 from dlcli.config.schema import Config
 from dlcli.errors import DataError
 from dlcli.runs.files import sync_folder, to_json, write_atomic
-from dlcli.runs.folder import GroupFolder
+from dlcli.runs.folder import GroupFolder, RunFolder
 from dlcli.runs.group.checkpoint import GroupCheckpoint, MemberState, load_group_checkpoint
 from dlcli.runs.group.log import read_log, split_by_seed
 from dlcli.runs.group.member_checkpoints import MemberCheckpoints
@@ -51,7 +51,7 @@ class GroupPoint:
     @property
     def seconds(self) -> float:
         """Training time so far."""
-        return sum(member.seconds for member in self.members)
+        return self.checkpoint.seconds if self.checkpoint else 0.0
 
 
 def find_group_point(folder: GroupFolder, config: Config) -> GroupPoint:
@@ -147,7 +147,8 @@ def reopen_group(
     command: Sequence[str],
 ) -> None:
     """Reset a group folder to the state of a resume point, and record the resumption; see `reopen_run`."""
-    unpacked = [folder.path / str(seed) for seed in folder.read_seeds()]
+    members = [RunFolder(folder.path / str(seed)) for seed in folder.read_seeds()]
+    unpacked = [member.path for member in members if member.is_unpacked]
     for path in (*unpacked, *folder.path.glob(f".*{UNPACKED}")):
         shutil.rmtree(path, ignore_errors=True)
     reset_checkpoints(folder, point)

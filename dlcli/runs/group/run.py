@@ -42,7 +42,7 @@ class GroupRun:
         path: Group folder, as text.
         config: Config of the group; its `seed` is the first one.
         status: How training ended: finished, interrupted, failed, diverged (all seeds) or unfinished.
-        seconds: Training time.
+        seconds: Training time; None while there is no summary.
         seeds: Results by seed, in the order of the seeds.
         manifest: Contents of group.json, with the keys of a run's manifest.
         origins: Origin of each setting, by its dotted name.
@@ -51,7 +51,7 @@ class GroupRun:
     path: str
     config: Config
     status: str
-    seconds: float
+    seconds: float | None
     seeds: Sequence[SeedRecord]
     manifest: Mapping[str, Any]
     origins: Mapping[str, str] = field(default_factory=dict)

@@ -30,7 +30,7 @@ from dlcli.training.fast.step import ManualStep
 from dlcli.training.optim import Optimizer, build_optimizer
 
 Product: TypeAlias = tuple[Tensor, Tensor, Tensor]  # left, right, out
-Update: TypeAlias = tuple[Layer, Tensor, Tensor]  # layer, its inputs transposed, δ
+Update: TypeAlias = tuple[Layer, Tensor | None, Tensor, Tensor]  # layer, gradient, inputs transposed, δ
 
 
 class Stack:
@@ -198,7 +198,7 @@ class _Pass:
             for (below, above), matrices in zip(pairwise(deltas), back[1:], strict=True)
         ]
         self._updates: list[list[Update]] = [
-            list(zip(layers, (part.t() for part in below), delta, strict=True))
+            list(zip(layers, (layer.gradient for layer in layers), (part.t() for part in below), delta, strict=True))
             for layers, below, delta in zip(memory.layers, h, deltas, strict=True)
         ]
 
@@ -216,15 +216,15 @@ class _Pass:
     def update(self, rates: Sequence[float], keeps: Sequence[float]) -> None:
         """Call `Layer.update` for all layers, from the last one down, with one rate and factor for each model."""
         for updates in self._descend():
-            for (layer, inputs, delta), rate, keep in zip(updates, rates, keeps, strict=True):
+            for (layer, _, inputs, delta), rate, keep in zip(updates, rates, keeps, strict=True):
                 layer.update(inputs, delta, rate, keep)
 
     def store_gradients(self, rates: Sequence[float]) -> None:
         """Store the gradients of all layers, which are 0, as `Layer.store_gradient` does."""
         for updates in self._descend():
             beta = int(updates[0][0].unit_major)
-            for (layer, inputs, delta), rate in zip(updates, rates, strict=True):
-                layer.gradient.addmm_(inputs, delta, beta=beta, alpha=rate)  # type: ignore[union-attr]
+            for (_, gradient, inputs, delta), rate in zip(updates, rates, strict=True):
+                gradient.addmm_(inputs, delta, beta=beta, alpha=rate)  # type: ignore[union-attr]
 
     def _descend(self) -> Iterable[list[Update]]:
         """Yield the updates of a layer after its δ is computed and its weights are used for the layer below."""

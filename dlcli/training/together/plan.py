@@ -21,8 +21,8 @@ from dlcli.training.together.members import Member
 
 Kind: TypeAlias = tuple[Any, ...]
 
-MOST_MODELS = 32  # in a stack; more gain little and take longer to react to a signal
-_CACHED_BYTES = 2**22  # memory of a stack that stays in a processor's caches
+MOST_MODELS = 64  # in a stack; more gain little and take longer to react to a signal
+_CACHED_BYTES = 2**23  # memory of a stack that stays in a processor's caches
 
 
 @dataclass(frozen=True)

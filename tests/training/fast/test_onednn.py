@@ -132,3 +132,11 @@ def test_onednn_products_agree_with_the_default_library() -> None:
         results.append([z, below, gradient, *linear.parameters()])
     for usual, ours in zip(*results, strict=True):
         torch.testing.assert_close(usual, ours, rtol=1e-5, atol=1e-4)
+
+
+def test_only_the_last_layer_has_padding_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hidden layer of few units is example-major, also where oneDNN would be faster."""
+    monkeypatch.setattr(onednn, "choose_library", lambda _: "onednn")
+    for units in range(1, 20):
+        hidden = build_layer(nn.Linear(50, units), unit_major=False, n=64, library="onednn")
+        assert hidden.padding_units == 0, units

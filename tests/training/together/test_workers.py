@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import torch
 
 from dlcli.errors import DeviceError
+from dlcli.training import trace
+from dlcli.training.events import FitEnded
 from dlcli.training.together import workers
 from dlcli.training.together.group import LocalGroup
 from dlcli.training.together.members import Group, Member
@@ -33,6 +36,28 @@ def test_workers_have_the_bits_of_one_process() -> None:
     configs = [*seeds("digits", 3, *SETTINGS), wide[0], *seeds("moons", 3, *SETTINGS), wide[1]]
     for actual, expected in zip(train_group(configs, two_workers), train_group(configs), strict=True):
         assert_equal(actual, expected)
+
+
+def test_workers_need_no_threads_of_their_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch divides operations on 32,768 values among its threads, which a fork does not have."""
+    monkeypatch.setattr(trace, "TRACE_EXAMPLES", 1024)
+    assert (torch.rand(1024, 64) @ torch.rand(64, 64)).sum() > 0  # the parent has used its threads
+    configs = seeds("digits", 2, *SETTINGS)
+    for actual, expected in zip(train_group(configs, two_workers), train_group(configs), strict=True):
+        assert_equal(actual, expected)
+
+
+def test_a_signal_to_the_process_group_does_not_end_workers() -> None:
+    configs = seeds("digits", 2, *SETTINGS, "training.epochs=40")
+    with two_workers([member(config) for config in configs]) as group:
+        iterator, ended = iter(group), []
+        next(iterator)
+        for worker in group._workers:  # type: ignore[attr-defined]
+            for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                os.kill(worker._process.pid or 0, signum)
+        for events in iterator:
+            ended += [number for number, event in events if isinstance(event, FitEnded)]
+    assert sorted(ended) == [0, 1]
 
 
 def test_snapshots_of_workers_match_their_events() -> None:

@@ -57,7 +57,10 @@ class Split:
 
     @property
     def input_range(self) -> tuple[float, float]:
-        """Smallest and largest input value; for bytes, computed without scaling all of them."""
+        """Smallest and largest input value; computed without scaling all of them if they share one scaling."""
+        if self.scaling is not None and self.scaling.shift.numel() > 1:
+            low, high = torch.stack(self.inputs.aminmax()).tolist()
+            return low, high
         extremes = torch.stack(self.stored.aminmax()).reshape(2, 1)
         low, high = (extremes if self.scaling is None else self.scaling.apply(extremes)).flatten().tolist()
         return low, high

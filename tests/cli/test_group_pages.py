@@ -31,7 +31,8 @@ test/accuracy by seed
 test/accuracy is 0.9494 on average over 9 seeds; one seed differs from this by
 about 0.0081 (standard deviation, with n−1). With 95 % confidence, the mean over
 all possible seeds lies between 0.9432 and 0.9556.
-1 of 10 seeds diverged (3): the numbers above are those of the other 9 seeds.
+1 of 10 seeds diverged (3): the numbers above leave them out, and are those of 9
+seeds.
 Apart from the seeds, 360 test examples determine the value of one model only up
 to chance: that of the median model (seed 0), 0.9500, has the 95 % interval
 0.9224 to 0.9681.
@@ -55,7 +56,8 @@ difference  -0.035 ± 0.024, 95 % interval of its mean -0.053 to -0.017
 diverged    1 of sigmoid, 0 of relu
 by seed     8 wins, 0 ties, 2 losses of sigmoid
 verdict     no clear difference: P(sigmoid better than relu) is 0.80, 95 %
-            interval 0.50 to 1.00; 29 seeds would show a P of 0.75
+            interval 0.50 to 1.00; 29 seeds tell a P of 0.75 from 0.5 with 5 %
+            errors of both kinds
 
 test/loss decides: the monitored metric. The difference is sigmoid − relu, ± its
 standard deviation over the common seeds. A seed in which one of the two

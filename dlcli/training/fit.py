@@ -100,6 +100,7 @@ class Fit:
             model.load_state_dict(dict(state.parameters))
         self._model, self._task, self._splits, self._config = model, task, splits, config
         self._device = next(model.parameters()).device
+        self._tensors = model.state_dict()  # shares the memory of the model
         given = state.arithmetic if state is not None else arithmetic
         self.arithmetic = given or choose_arithmetic(config, model, len(splits.train))
         self._steps_per_epoch = count_batches(len(splits.train), settings.batch_size)
@@ -262,7 +263,7 @@ class Fit:
             DivergedError: If a parameter is not finite.
         """
         self.step.update_model()
-        parameters = {name: _copy(value) for name, value in self._model.state_dict().items()}
+        parameters = {name: _copy(value) for name, value in self._tensors.items()}
         floats = {name: value for name, value in parameters.items() if value.is_floating_point()}
         largest = torch._foreach_norm(list(floats.values()), math.inf)
         for name, norm in zip(floats, torch.stack(largest).tolist(), strict=True):

@@ -212,7 +212,8 @@ def _train_block(members: Sequence[Member], numbers: Sequence[int], connection: 
     def send(kind: str, events: Events, snapshots: Sequence[Snapshot], rest: Sequence[int] = ()) -> None:
         moved = [replace(snapshot, number=places[snapshot.number]) for snapshot in snapshots]
         numbered = [(places[number], event) for number, event in events]
-        connection.send_bytes(_dumps(_Message(kind, numbered, moved, rest)))
+        message = _Message(kind, numbered, moved, rest)
+        connection.send_bytes(_dumps(message) if moved else pickle.dumps(message, protocol=5))
 
     for events in group:
         if events:

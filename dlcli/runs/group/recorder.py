@@ -26,7 +26,7 @@ from dlcli.training.state import TrainingState
 from dlcli.training.together.members import Diverged, Events, Group, MemberEvent, Snapshot
 
 SAVE_SECONDS = 1.0  # least time between two saves
-SAVE_SHARE = 0.03  # largest part of the time that saves may take
+SAVE_SHARE = 0.02  # largest part of the time that saves may take
 
 
 class GroupRecorder:

@@ -262,7 +262,6 @@ class Fit:
         Raises:
             DivergedError: If a parameter is not finite.
         """
-        self.step.update_model()
         parameters = {name: _copy(value) for name, value in self._tensors.items()}
         floats = {name: value for name, value in parameters.items() if value.is_floating_point()}
         largest = torch._foreach_norm(list(floats.values()), math.inf)

@@ -41,13 +41,14 @@ class Tracer:
 
     def __init__(self, model: nn.Sequential, task: Task, splits: Splits) -> None:
         self._model, self._task = model, task
-        self._probe = splits.train.evenly_spaced(TRACE_EXAMPLES)
+        probe = splits.train.evenly_spaced(TRACE_EXAMPLES)
+        self._inputs, self._targets = probe.inputs, probe.targets  # scaled once
         self._followed = followed_examples(splits) if splits.info.out_features == 3 else None
 
     def look(self) -> Trace:
         """Return the measurements for the current parameters; synchronises with the device."""
         device = next(self._model.parameters()).device
-        h, targets = self._probe.inputs.to(device), self._probe.targets.to(device)
+        h, targets = self._inputs.to(device), self._targets.to(device)
         if self._model.training:
             self._model.eval()
         flat: list[Tensor] = []

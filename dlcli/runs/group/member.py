@@ -100,8 +100,10 @@ def _write_member(group: GroupFolder, member: RunFolder, seed: int, state: str) 
     rows = parse_rows(logs[JSONL])
     best_sha256 = _write_checkpoints(member, MemberCheckpoints(saved, rows, resolved.config))
     for name, lines in logs.items():
-        write_atomic(member.path / name, b"".join(line + b"\n" for line in lines))
-    write_atomic(member.path / CSV, csv_text(rows, heading=True).encode() if rows else b"")
+        if lines:
+            write_atomic(member.path / name, b"".join(line + b"\n" for line in lines))
+    if rows:
+        write_atomic(member.path / CSV, csv_text(rows, heading=True).encode())
     for source, copy in (
         (group.config, member.config),
         (group.data, member.data),

@@ -180,7 +180,8 @@ class _Training:
         return Diverged(error.message, error.hint or "")
 
     def check(self) -> list[MemberEvent]:
-        """Return the event of divergence if a parameter is not finite."""
+        """Copy the parameters into the model; return the event of divergence if one is not finite."""
+        self.fit.step.update_model()
         try:
             self.fit.parameters()
         except DivergedError as error:

@@ -55,7 +55,7 @@ LOSSES = {
 @pytest.mark.parametrize("data", ["digits", "diabetes", "moons", "sine_regression"])
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_group_has_the_bits_of_its_models_alone(data: str, name: str) -> None:
-    check(seeds(data, 5, *SETTINGS[name]))
+    check(seeds(data, 3, *SETTINGS[name]))
 
 
 @pytest.mark.parametrize(("data", "loss"), [(data, loss) for data, losses in LOSSES.items() for loss in losses])
@@ -114,9 +114,9 @@ def test_members_may_differ_in_everything() -> None:
 
 
 def test_a_model_does_not_depend_on_its_group() -> None:
-    configs = seeds("digits", 64, "training.epochs=2", *ODD)
+    configs = seeds("digits", 64, "training.epochs=1", *ODD)
     expected = train_alone(configs[0])
-    for size in (1, 2, 7, 64):
+    for size in (1, 7, 64):
         for position in {0, size - 1}:
             others = configs[1:size]
             group = [*others[:position], configs[0], *others[position:]]

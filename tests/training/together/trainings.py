@@ -32,7 +32,7 @@ class Result:
 
 def seeds(data: str, n: int, *settings: str) -> list[Config]:
     """Return configs that differ in their seed."""
-    config = load_config(data, ["training.epochs=3", "training.precision=float32", *settings]).config
+    config = load_config(data, ["training.epochs=2", "training.precision=float32", *settings]).config
     return [config.model_copy(update={"seed": seed}) for seed in range(n)]
 
 

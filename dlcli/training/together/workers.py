@@ -271,7 +271,7 @@ def _can_fork() -> bool:
     """Return whether worker processes can be forked.
 
     Only on Linux: macOS's libraries do not allow it, and Windows has no fork. With an accelerator, autograd refuses to
-    work in a fork. A daemonic process, such as a worker of multiprocessing.Pool, may have no processes of its own.
+    work in a fork. A daemonic process, such as a worker of multiprocessing.Pool, must not start processes.
     """
     is_daemon = multiprocessing.current_process().daemon
     return sys.platform == "linux" and not is_daemon and not torch.accelerator.is_available()

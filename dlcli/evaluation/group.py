@@ -41,7 +41,7 @@ class ModelInterval:
 
 @dataclass(frozen=True)
 class GroupStatistics:
-    """What the seeds of a group show; `--json` prints it with `asdict`.
+    """Statistics of a group of seeds; `--json` prints it with `asdict`.
 
     Attributes:
         seeds: Seeds of the group.

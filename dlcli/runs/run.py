@@ -40,7 +40,7 @@ class Record(Protocol):
 
     @property
     def manifest(self) -> Mapping[str, Any]:
-        """How training was started: command, versions, data, device."""
+        """Record of the start of training: command, versions, data, device."""
 
 
 class Run:

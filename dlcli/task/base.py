@@ -35,10 +35,11 @@ class Task(ABC):
             out: Tensor of the outputs' shape to write to; must not share memory with `outputs`.
         """
 
-    def same_loss(self, other: Task) -> bool:  # noqa: ARG002
-        """Return whether `loss_gradients` of this task is right for the outputs of a model with the other task."""
-        return False
+    @abstractmethod
+    def same_loss(self, other: Task) -> bool:
+        """Return whether `loss_gradients` of this task also holds for the outputs of a model with the other task."""
 
+    @abstractmethod
     def loss_gradients(self, outputs: Tensor, targets: Tensor, out: Tensor) -> float:
         """Write ∂loss/∂outputs of several models, bit-identical to `loss_gradient`, and return the factor of each.
 
@@ -47,7 +48,6 @@ class Task(ABC):
             targets: Labels (models, N) or scaled values (models, N, out_features).
             out: Tensor to write to, as for `loss_gradient`; memory of two models must not be adjacent.
         """
-        raise NotImplementedError
 
     @abstractmethod
     def total_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import torch
 from torch import nn
 
 from dlcli.config.schema import AnyOptimizer, SgdOptimizer
@@ -22,12 +21,13 @@ from dlcli.training.together.members import Member
 Kind: TypeAlias = tuple[Any, ...]
 
 MOST_MODELS = 64  # in a stack; more gain little and take longer to react to a signal
+_FEWEST_MODELS = 8
 _CACHED_BYTES = 2**23  # memory of a stack that stays in a processor's caches
 
 
 @dataclass(frozen=True)
 class Placement:
-    """How a member is trained.
+    """Placement of a member: in a stack or alone, in a worker process or in this one.
 
     Attributes:
         kind: Value that is equal for models that can be stacked; None if this one cannot.
@@ -77,13 +77,12 @@ def _stores_gradients(member: Member) -> bool:
 
 
 def stack_size(member: Member) -> int:
-    """Return the number of models like this one in a stack: as many as the caches hold, at least 8."""
+    """Return the number of models like this one in a stack: as many as the caches hold, within two limits."""
     n = examples_per_batch(len(member.splits.train), member.config.training.batch_size)
     units = sum(module.out_features for module in member.model if isinstance(module, nn.Linear))
     values = 3 * count_parameters(member.model) + 3 * n * units  # parameters, gradients, velocities; z, h, ∂loss/∂h
-    return max(
-        8, min(MOST_MODELS, _CACHED_BYTES // (values * torch.finfo(next(member.model.parameters()).dtype).bits // 8))
-    )
+    size = _CACHED_BYTES // (values * next(member.model.parameters()).element_size())
+    return max(_FEWEST_MODELS, min(MOST_MODELS, size))
 
 
 def shared_optimizer(members: Sequence[Member]) -> AnyOptimizer | None:

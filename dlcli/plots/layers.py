@@ -9,7 +9,7 @@ import numpy as np
 from dlcli.plots.lines import draw_lines
 from dlcli.plots.style import MUTED, Sketch, new_axes, percent
 from dlcli.runs.trained_run import TrainedRun
-from dlcli.training.trace import FLAT
+from dlcli.training.events import FLAT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -49,11 +49,19 @@ def to_json(value: Any, *, indent: int | None = None) -> str:
 
     Surrogates, as in file names that are not UTF-8, are escaped: `\udce9`.
     """
+    encode = _LINE.encode if indent is None else _json_encoder(indent).encode
     try:
-        text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+        text = encode(value)
     except ValueError:  # a number that is not finite; replacing it takes as long as all else
-        text = json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+        text = encode(_finite(value))
     return encode_text(text).decode()
+
+
+def _json_encoder(indent: int | None) -> json.JSONEncoder:
+    return json.JSONEncoder(indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+_LINE = _json_encoder(None)  # building one takes as long as encoding a row
 
 
 def encode_text(text: str) -> bytes:

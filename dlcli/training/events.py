@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+FLAT = 0.05  # fraction of the steepest slope of an activation; flatter activations pass back almost no gradient
+
 FitEndReason: TypeAlias = Literal["epochs", "early_stopping"]
 
 
@@ -54,7 +56,7 @@ class LayerTrace:
     Attributes:
         gradient_norm: Euclidean norm of ∂loss/∂weight.
         weight_norm: Euclidean norm of the weight.
-        saturated: Fraction of activations with a slope below 5 % of the steepest slope; None for the last layer and
+        saturated: Fraction of activations with a slope below `FLAT` of the steepest slope; None for the last layer and
             for activations that do not saturate.
     """
 

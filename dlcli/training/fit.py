@@ -24,7 +24,7 @@ from dlcli.task import Task
 from dlcli.training.arithmetic import Arithmetic, choose_arithmetic
 from dlcli.training.batches import batches_per_chunk, count_batches, derive_seed, draw_chunks
 from dlcli.training.evaluation import evaluate_split
-from dlcli.training.events import EpochEnded, Event, FitEnded, FitEndReason, StepEnded
+from dlcli.training.events import EpochEnded, Event, FitEnded, FitEndReason, StepEnded, Trace
 from dlcli.training.isolation import RunSettings
 from dlcli.training.progress import Running
 from dlcli.training.schedule import Schedule
@@ -40,7 +40,8 @@ from dlcli.training.trace import Tracer, is_traced
 from dlcli.training.turns import Turns
 
 Sums: TypeAlias = tuple[Tensor, Tensor]
-Training: TypeAlias = "Generator[Event | Chunk, Sums | None, None]"
+Answer: TypeAlias = "Sums | Measured"
+Training: TypeAlias = "Generator[Event | Chunk | Look, Answer | None, None]"
 
 REPORT_SECONDS = 0.1  # between two StepEnded events; each one waits for the device
 
@@ -58,6 +59,30 @@ class Chunk:
     index: Tensor | None
     examples: int
     steps: range
+
+
+@dataclass(frozen=True)
+class Look:
+    """Request to measure the model at the end of an epoch.
+
+    Attributes:
+        is_traced: Whether to measure inside the model as well.
+    """
+
+    is_traced: bool
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Answer to a `Look`.
+
+    Attributes:
+        sums: Sums over the validation split, see `evaluate_split`; None without one.
+        trace: Measurements inside the model, if requested.
+    """
+
+    sums: dict[str, Tensor] | None
+    trace: Trace | None
 
 
 class Fit:
@@ -81,6 +106,7 @@ class Fit:
     Attributes:
         arithmetic: Step, threads and matrix library, fixed for the whole run.
         step: Steps of the model.
+        tracer: Measurements inside the model.
     """
 
     def __init__(
@@ -105,7 +131,8 @@ class Fit:
         self.arithmetic = given or choose_arithmetic(config, model, len(splits.train))
         self._steps_per_epoch = count_batches(len(splits.train), settings.batch_size)
         self._batches = batches_per_chunk(splits.train, settings.batch_size, count_parameters(model), self._device)
-        self._tracer = Tracer(model, task, splits)
+        is_written_out = self.arithmetic.step == "manual" and self._device.type == "cpu"
+        self.tracer = Tracer(model, task, splits, is_written_out=is_written_out)
         self._schedule = Schedule(config.scheduler, settings.epochs, self._steps_per_epoch)
         self._best = Monitor.of(config.checkpoint.monitor)
         self._stopping = Monitor.of(config.early_stopping.monitor, config.early_stopping.min_delta)
@@ -131,23 +158,26 @@ class Fit:
         while True:
             with self._settings.entered(), self._turns.taken():
                 item = next(training, None)
-                while isinstance(item, Chunk):
-                    self._turns.pass_on()
-                    item = training.send(self.step.run(item.index, self.lrs(item.steps)))
+                while isinstance(item, (Chunk, Look)):
+                    if isinstance(item, Chunk):
+                        self._turns.pass_on()
+                        item = training.send(self.step.run(item.index, self.lrs(item.steps)))
+                    else:
+                        item = training.send(self.measure(item))
             if item is None:
                 return
             yield item
 
     def train(self) -> Training:
-        """Return the training as a generator of events and chunks.
+        """Return the training as a generator of events and requests.
 
-        It leaves the steps on a chunk to its user, who sends the result of `Step.run`, and runs in the user's torch
-        settings; iteration over the Fit does both.
+        Its user answers a chunk with the result of `Step.run` and a look with that of `measure`, and applies the torch
+        settings; iteration over the Fit does all of this.
         """
         while (reason := self._reason_to_end()) is None:
             start = time.perf_counter()
             yield from self._train_epoch()
-            yield self._end_epoch(start)
+            yield from self._end_epoch(start)
         assert self._best.best_value is not None, "at least one epoch has ended"
         yield FitEnded(self._epochs, reason, self._best.best_epoch, self._best.best_value)
 
@@ -157,7 +187,7 @@ class Fit:
         patience = self._config.early_stopping.patience or math.inf
         return "early_stopping" if self._epochs - self._stopping.best_epoch >= patience else None
 
-    def _train_epoch(self) -> Generator[StepEnded | Chunk, Sums | None, None]:
+    def _train_epoch(self) -> Generator[StepEnded | Chunk, Answer | None, None]:
         config, epoch, running = self._config, self._epochs + 1, self._running
         train, batch_size = self._splits.train, config.training.batch_size
         if not running.examples:
@@ -167,7 +197,7 @@ class Fit:
             examples = len(train) if chunk is None else len(chunk)
             steps = range(running.step + 1, running.step + 1 + count_batches(examples, batch_size))
             sums = yield Chunk(chunk, examples, steps)
-            assert sums is not None, "the answer to a chunk is its sums"
+            assert isinstance(sums, tuple), "the answer to a chunk is its sums"
             loss_sum, weight = sums
             self._check_losses(loss_sum, steps)
             running.add(loss_sum, weight, examples, len(steps))
@@ -183,17 +213,19 @@ class Fit:
         else:
             seed_generators(self._device, seed)
 
-    def _end_epoch(self, start: float) -> EpochEnded:
+    def _end_epoch(self, start: float) -> Generator[EpochEnded | Look, Answer | None, None]:
         """Validate and start the next epoch."""
         running, epoch = self._running, self._epochs + 1
         train_loss, examples_per_second = self._report()
-        val = self._validate(running.step)
+        measured = yield Look(is_traced(epoch))
+        assert isinstance(measured, Measured), "the answer to a look is its measurements"
+        val = self._metrics(measured.sums)
         monitored = val or {"loss": train_loss}  # without a validation split
         lr = self._lr(running.step)
         self._schedule.epoch_ended(monitored["loss"])
         self._stopping.update(epoch, monitored)
         self._epochs, self._running = epoch, Running(steps_before=running.step)
-        return EpochEnded(
+        yield EpochEnded(
             epoch=epoch,
             step=running.step,
             lr=lr,
@@ -202,15 +234,21 @@ class Fit:
             epoch_seconds=time.perf_counter() - start,
             examples_per_second=examples_per_second,
             is_best=self._best.update(epoch, monitored),
-            trace=self._tracer.look() if is_traced(epoch) else None,
+            trace=measured.trace,
         )
 
-    def _validate(self, step: int) -> dict[str, float]:
+    def measure(self, look: Look) -> Measured:
+        """Return the measurements of a model that was updated."""
+        val = self._splits.val
+        sums = evaluate_split(self._model, self._task, val) if len(val) else None
+        return Measured(sums, self.tracer.look() if look.is_traced else None)
+
+    def _metrics(self, sums: dict[str, Tensor] | None) -> dict[str, float]:
         """Return the validation metrics; empty without a validation split."""
-        if not len(self._splits.val):
+        if sums is None:
             return {}
-        val = self._task.metrics(evaluate_split(self._model, self._task, self._splits.val))
-        self._check_finite(val["loss"], "val/loss", step)
+        val = self._task.metrics(sums)
+        self._check_finite(val["loss"], "val/loss", self._running.step)
         return val
 
     def _report(self) -> tuple[float, float]:

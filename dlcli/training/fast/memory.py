@@ -1,10 +1,14 @@
-"""Memory of several models, laid out so that each has the same vectors as alone."""
+"""Memory of several models, laid out so that each has the same vectors as alone, and their matrix products."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
+import torch
 from torch import Tensor
+
+Product: TypeAlias = tuple[Tensor, Tensor, Tensor]  # left, right, out
 
 LINE = 16  # float32 values in a cache line
 
@@ -30,6 +34,13 @@ def stack_parts(parts: Sequence[Tensor]) -> Tensor:
     for part, memory in zip(parts, stack, strict=True):
         memory.copy_(part)
     return stack
+
+
+def multiply(products: Sequence[Product]) -> None:
+    """Compute matrix products, each with the call of a model alone."""
+    product = torch.mm
+    for left, right, out in products:
+        product(left, right, out=out)
 
 
 def _extent(memory: Tensor) -> int:

@@ -25,11 +25,10 @@ from dlcli.data.splits import SharedSplit
 from dlcli.training.fast.backprop import Batch, Units
 from dlcli.training.fast.gather import SharedGatherer
 from dlcli.training.fast.layers import Layer, with_ones_column
-from dlcli.training.fast.memory import stack_like, stack_parts
+from dlcli.training.fast.memory import Product, multiply, stack_like, stack_parts
 from dlcli.training.fast.step import ManualStep
 from dlcli.training.optim import Optimizer, build_optimizer
 
-Product: TypeAlias = tuple[Tensor, Tensor, Tensor]  # left, right, out
 Update: TypeAlias = tuple[Layer, Tensor | None, Tensor, Tensor]  # layer, gradient, inputs transposed, δ
 
 
@@ -205,9 +204,9 @@ class _Pass:
     def forward(self) -> Sequence[float]:
         """Compute the outputs and ∂loss/∂outputs of each model; return its factor, see `Task.loss_gradient`."""
         for products, units in zip(self._forward, self._units, strict=False):
-            _multiply(products)
+            multiply(products)
             units.forward()
-        _multiply(self._forward[-1])
+        multiply(self._forward[-1])
         if self._is_same_loss:
             return [self._tasks[0].loss_gradients(self._outputs, self._targets, self._delta)] * len(self._tasks)
         parts = zip(self._tasks, self._outputs, self._targets, self._delta, strict=True)
@@ -229,17 +228,10 @@ class _Pass:
     def _descend(self) -> Iterable[list[Update]]:
         """Yield the updates of a layer after its δ is computed and its weights are used for the layer below."""
         for number in range(len(self._units), 0, -1):
-            _multiply(self._backward[number - 1])
+            multiply(self._backward[number - 1])
             yield self._updates[number]
             self._units[number - 1].backward()
         yield self._updates[0]
-
-
-def _multiply(products: Sequence[Product]) -> None:
-    """Compute matrix products as `Layer.forward` and `Layer.backward_input` do."""
-    multiply = torch.mm
-    for left, right, out in products:
-        multiply(left, right, out=out)
 
 
 def _part_of_state(optimizer: Optimizer, place: int) -> dict[str, list[Tensor]]:

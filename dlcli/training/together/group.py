@@ -12,9 +12,10 @@ from dlcli.errors import DivergedError
 from dlcli.training.events import EpochEnded, FitEnded
 from dlcli.training.fast.stack import Stack
 from dlcli.training.fast.step import ManualStep
-from dlcli.training.fit import Chunk, Fit, Sums
+from dlcli.training.fit import Answer, Chunk, Fit, Look
 from dlcli.training.isolation import isolated
 from dlcli.training.state import TrainingState
+from dlcli.training.together.looks import StackedLooks
 from dlcli.training.together.members import BestModel, Diverged, Events, Member, MemberEvent, Snapshot
 from dlcli.training.together.plan import Kind, place, shared_optimizer, stack_size
 
@@ -61,24 +62,23 @@ class LocalGroup:
 
     def _train_stack(self, trainings: list[_Training]) -> Iterator[Events]:
         """Train models of one kind with stacked steps."""
-        self._active, stack, stacked = trainings, None, []
+        self._active, stack = trainings, None
         events = self._advance([None] * len(trainings))
         while self._active:
             yield events
             with isolated(threads=1):
-                if stack is None or stacked != self._active:  # some have ended: pack the others
-                    stacked = list(self._active)
-                    stack = _build_stack(stacked)
-                lrs = _learning_rates(stacked)
-                sums = stack.run([training.chunk.index for training in stacked], lrs)
-                events = self._advance(sums)
+                if stack is None or stack.trainings != self._active:  # some have ended: pack the others
+                    stack = _ActiveStack(self._active)
+                events = self._advance(stack.run())
+                if self._active and isinstance(self._active[0].request, Look):
+                    events = [*events, *self._advance(stack.measure(self._active))]
         yield events
 
-    def _advance(self, sums: Sequence[Sums | None]) -> Events:
-        """Continue each active training with the result of its chunk; return the events."""
+    def _advance(self, answers: Sequence[Answer | None]) -> Events:
+        """Continue each active training with the answer to its request; return the events."""
         with isolated(threads=1):
-            pairs = zip(self._active, sums, strict=True)
-            events = [(training.number, event) for training, result in pairs for event in training.advance(result)]
+            pairs = zip(self._active, answers, strict=True)
+            events = [(training.number, event) for training, answer in pairs for event in training.advance(answer)]
         self._remove_ended()
         return events
 
@@ -112,7 +112,7 @@ class _Training:
         member: The member.
         kind: See `Placement`.
         fit: Its training.
-        chunk: Batches to take steps on next.
+        request: Steps to take, or measurements, next.
         has_ended: Whether training has ended or diverged.
         has_changed: Whether the state has changed since the last snapshot.
     """
@@ -130,24 +130,24 @@ class _Training:
             report_seconds=inf,
             generator=generator,
         )
-        self.chunk = Chunk(None, 0, range(0))
+        self.request: Chunk | Look = Chunk(None, 0, range(0))
         self.has_ended = self.has_changed = False
         self._steps = self.fit.train()
         self._best: BestModel | None = None
         self._is_diverged = False
 
-    def advance(self, sums: Sums | None) -> Iterator[MemberEvent]:
-        """Continue with the result of the last chunk until the next one, or the end; yield the events."""
+    def advance(self, answer: Answer | None) -> Iterator[MemberEvent]:
+        """Continue with the answer to the last request until the next one, or the end; yield the events."""
         self.has_changed = True
         try:
-            item = next(self._steps) if sums is None else self._steps.send(sums)
-            while not isinstance(item, Chunk):
+            item = next(self._steps) if answer is None else self._steps.send(answer)
+            while not isinstance(item, (Chunk, Look)):
                 assert isinstance(item, (EpochEnded, FitEnded)), "there are no events of steps"
                 yield from self._handle(item)
                 if self.has_ended:
                     return
                 item = next(self._steps)
-            self.chunk = item
+            self.request = item
         except DivergedError as error:
             yield self._diverge(error)
 
@@ -198,14 +198,39 @@ class _Training:
         return given if given and given.position == self.fit.position else self.fit.state()  # it was complete
 
 
-def _build_stack(trainings: Sequence[_Training]) -> Stack:
-    steps = [training.fit.step for training in trainings]
-    optimizer = shared_optimizer([training.member for training in trainings])
-    return Stack([step for step in steps if isinstance(step, ManualStep)], optimizer, trainings[0].fit.position.step)
+class _ActiveStack:
+    """Stacked steps and measurements of trainings of one kind, which make the same requests.
 
+    Attributes:
+        trainings: The trainings.
+    """
 
-def _learning_rates(trainings: Sequence[_Training]) -> list[list[float]]:
-    """Return the learning rates of the next chunk of each training."""
-    if shared_optimizer([training.member for training in trainings]) is not None:
-        return [trainings[0].fit.lrs(trainings[0].chunk.steps)] * len(trainings)
-    return [training.fit.lrs(training.chunk.steps) for training in trainings]
+    def __init__(self, trainings: Sequence[_Training]) -> None:
+        self.trainings = list(trainings)
+        self._members = [training.member for training in trainings]
+        self._optimizer = shared_optimizer(self._members)
+        steps = [training.fit.step for training in trainings]
+        taken = trainings[0].fit.position.step
+        self._stack = Stack([step for step in steps if isinstance(step, ManualStep)], self._optimizer, taken)
+        self._looks: StackedLooks | None = None
+
+    def run(self) -> Sequence[Answer]:
+        """Take the steps of the next chunk of each training; return its answer."""
+        chunks = [(training.fit, training.request) for training in self.trainings]
+        pairs = [(fit, chunk) for fit, chunk in chunks if isinstance(chunk, Chunk)]
+        if self._optimizer is not None:
+            fit, chunk = pairs[0]
+            rates = [fit.lrs(chunk.steps)] * len(pairs)
+        else:
+            rates = [fit.lrs(chunk.steps) for fit, chunk in pairs]
+        return self._stack.run([chunk.index for _, chunk in pairs], rates)
+
+    def measure(self, active: Sequence[_Training]) -> Sequence[Answer]:
+        """Return the answer to the `Look` of each training that has not ended."""
+        look = active[0].request
+        assert isinstance(look, Look), "all trainings end their epochs together"
+        if list(active) != self.trainings:  # some have just diverged
+            return [training.fit.measure(look) for training in active]
+        if self._looks is None:
+            self._looks = StackedLooks(self._members, [training.fit for training in self.trainings])
+        return self._looks.measure(look)

@@ -61,7 +61,16 @@ def place(member: Member) -> Placement:
     shapes = tuple(_describe(module) for module in model)
     batch = min(n, examples_per_batch(n, config.training.batch_size))
     position = (state.position.epochs, state.position.step, state.position.examples) if state else None
-    kind = (shapes, weight.dtype, n, batch, _stores_gradients(member), member.splits.train.targets.shape[1:], position)
+    kind = (
+        shapes,
+        weight.dtype,
+        n,
+        len(member.splits.val),
+        batch,
+        _stores_gradients(member),
+        member.splits.train.targets.shape[1:],
+        position,
+    )
     return Placement(kind, "", fits)
 
 

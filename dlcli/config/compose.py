@@ -62,14 +62,19 @@ def _read_base(extended: Value, folder: str) -> Source:
 
 
 def _merge(base: Document, top: Document, path: KeyPath) -> None:
-    """Merge `top` into `base` at `path`: sections key by key, other values as a whole."""
+    """Merge `top` into `base` at `path`: sections key by key, other values, such as ranges of a sweep, as a whole."""
     value, base_value = value_at(top.tree, path), value_at(base.tree, path)
-    if isinstance(value, dict) and isinstance(base_value, dict):
+    if isinstance(value, dict) and isinstance(base_value, dict) and not is_range(value):
         base.places[path] = top.places[path]
         for key in value:
             _merge(base, top, (*path, key))
     else:
         set_value(base, path, value, top.places_below(path))
+
+
+def is_range(value: Value) -> bool:
+    """Return whether a value is a range of a sweep, such as `{min: 1, max: 4}`."""
+    return isinstance(value, dict) and not {"min", "max"}.isdisjoint(value)
 
 
 def apply_override(override: str, document: Document) -> None:
@@ -85,16 +90,20 @@ def apply_override(override: str, document: Document) -> None:
     except ConfigError as error:
         document.problems += error.problems
         return
+    set_override(document, path, value)
+
+
+def set_override(document: Document, path: KeyPath, value: Value) -> None:
+    """Set a value in the document as from the command line, or add a problem to it."""
     for length in range(1, len(path)):
         parent = value_at(document.tree, path[:length])
         gives_way = length > 1 and path[: length + 1] in all_settings()  # a name instead of a mapping of settings
         if parent is None or (gives_way and not isinstance(parent, dict)):
             set_value(document, path[:length], {}, {path[:length]: COMMAND_LINE})
         elif not isinstance(parent, dict):
-            message = f"{key} cannot be set: {dotted(path[:length])} is a single value"
-            document.problems.append(
-                COMMAND_LINE.problem(key, message, f"put `{path[0]}=null` before this override to reset it")
-            )
+            message = f"{dotted(path)} cannot be set: {dotted(path[:length])} is a single value"
+            hint = f"put `{path[0]}=null` before this override to reset it"
+            document.problems.append(COMMAND_LINE.problem(dotted(path), message, hint))
             return
     set_value(document, path, value, dict.fromkeys(paths_below(value, path), COMMAND_LINE))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -16,9 +17,11 @@ from dlcli.config.schema import (
     MOST_EPOCHS,
     USUAL_STEPS,
     Config,
+    SweepFile,
     explain_setting,
     section_models,
     section_name,
+    setting_owners,
 )
 from dlcli.config.suggest import all_settings, closest, find_setting
 from dlcli.config.tree import KeyPath, dotted
@@ -43,13 +46,29 @@ LECTURE = {
     "seed": "seeds the draw θ ← N(0, 1)",
 }
 
+# Defaults that depend on other settings.
+_DERIVED = {
+    "name": "the name of the config file",
+    "loss.name": ", ".join(f"{loss} for {task}" for task, loss in DEFAULT_LOSS.items()),
+    "training.epochs": f"{LEAST_EPOCHS} to {MOST_EPOCHS:,}, for about {USUAL_STEPS:,} steps",
+    "training.batch_size": f"64, or {LARGE_BATCH} with more than {MANY_EXAMPLES:,} training examples",
+    "data.in_features": (
+        f"1 for synthetic_regression, or {FRIEDMAN_FEATURES} for its friedman1; 2 for synthetic_classification"
+    ),
+    "sweep.metric": "checkpoint.monitor",
+    "sweep.pruner": "asha",
+    "sweep.trials": "50, or all combinations for a grid",
+}
+
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a config file, for completion and validation in an editor.
 
     The schema covers keys, types, bounds and choices, but not the rules between settings.
     """
-    schema = Config.model_json_schema()
+    schema, sweep = Config.model_json_schema(), SweepFile.model_json_schema()
+    schema["$defs"] |= sweep["$defs"]
+    schema["properties"] |= sweep["properties"]
     for name, definition in schema["$defs"].items():
         properties = {key: _any_of(value) for key, value in definition["properties"].items()}
         if name in ("CrossEntropyLoss", "MseLoss"):  # without a name, the task selects the loss
@@ -91,9 +110,9 @@ def explain(name: str) -> list[tuple[str, str]]:
         UsageError: If the setting does not exist.
     """
     path: KeyPath = tuple(name.split("."))
-    if len(path) == 1 and path[0] not in Config.model_fields and (setting := find_setting(name)):
+    if len(path) == 1 and not setting_owners(path) and (setting := find_setting(name)):
         return explain(setting)
-    owners = [model for model in _owners(path) if str(path[-1]) in model.model_fields]
+    owners = setting_owners(path)
     if not owners:
         guess = closest(name, [dotted(setting) for setting in all_settings()])
         raise UsageError(
@@ -122,29 +141,14 @@ def explain(name: str) -> list[tuple[str, str]]:
     return [(heading, text) for heading, text in about if text]
 
 
-def _owners(path: KeyPath) -> tuple[type[BaseModel], ...]:
-    owners: tuple[type[BaseModel], ...] = (Config,)
-    for part in path[:-1]:
-        owners = tuple(inner for owner in owners for inner in section_models(owner, str(part)))
-    return owners
-
-
 def _contents(section: type[BaseModel]) -> str:
     settings = ", ".join(field for field in section.model_fields if field != "name")
     return f"{' '.join((section.__doc__ or '').split())} Settings: {settings or 'none'}."
 
 
-def _default(path: KeyPath, owners: list[type[BaseModel]]) -> str:
-    if dotted(path) == "loss.name":
-        return ", ".join(f"{loss} for {task}" for task, loss in DEFAULT_LOSS.items())
-    if dotted(path) == "training.epochs":
-        return f"{LEAST_EPOCHS} to {MOST_EPOCHS:,}, for about {USUAL_STEPS:,} steps"
-    if dotted(path) == "training.batch_size":
-        return f"64, or {LARGE_BATCH} with more than {MANY_EXAMPLES:,} training examples"
-    if dotted(path) == "data.in_features":
-        return f"1 for synthetic_regression, or {FRIEDMAN_FEATURES} for its friedman1; 2 for synthetic_classification"
-    if dotted(path) == "name":
-        return "the name of the config file"
+def _default(path: KeyPath, owners: Sequence[type[BaseModel]]) -> str:
+    if dotted(path) in _DERIVED:
+        return _DERIVED[dotted(path)]
     defaults: dict[str, list[type[BaseModel]]] = {}
     for model in owners:
         info = model.model_fields[str(path[-1])]
@@ -206,9 +210,7 @@ def usual_values(name: str) -> list[str]:
     """Return the possible values of a setting if they can be listed, otherwise its default; empty if there is none."""
     path: KeyPath = tuple(name.split("."))
     values: dict[str, None] = {}
-    for model in _owners(path):
-        if str(path[-1]) not in model.model_fields:
-            continue
+    for model in setting_owners(path):
         schema = model.model_json_schema()["properties"].get(str(path[-1]), {})
         for option in _choices(schema):
             listed = option.get("enum", [option["const"]] if "const" in option else [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dlcli.config.render import render_value
-from dlcli.config.schema import Config, section_models, section_name
+from dlcli.config.schema import Config, section_models, section_name, setting_owners
 from dlcli.config.suggest import closest
 from dlcli.config.tree import KeyPath, dotted
 
@@ -24,6 +24,12 @@ _USUAL = {
     "scheduler.warmup_epochs": "1",
     "training.gradient_clip_norm": "1.0",
     "early_stopping.patience": "5",
+    "sweep": "{space: {optimizer.lr: [0.1, 0.01]}}",
+    "sweep.space": "{optimizer.lr: [0.1, 0.01]}",
+    "sweep.metric": "val/accuracy",
+    "sweep.pruner": "asha",
+    "sweep.seconds": "3600",
+    "sweep.generation": "8",
 }
 _LISTS = ("data.features", "data.ignore", "data.null_values")  # of texts
 
@@ -40,11 +46,10 @@ def example(path: KeyPath, value: Any) -> str:
         return f"write it like `{dotted(path)}={_USUAL[dotted(path)]}`"
     if dotted(path) in _LISTS and isinstance(value, str):
         return f"write it like `{dotted(path)}=[{value}]`"
-    for model in members if len(path) > 1 else (Config,):
-        if str(path[-1]) in model.model_fields:
-            default = model.model_fields[str(path[-1])].default
-            if isinstance(default, (str, int, float, tuple)):
-                return f"write it like `{dotted(path)}={render_value(default)}`"
+    for model in setting_owners(path):
+        default = model.model_fields[str(path[-1])].default
+        if isinstance(default, (str, int, float, tuple)):
+            return f"write it like `{dotted(path)}={render_value(default)}`"
     return f"run `dlcli config init` to see how {path[0]} is written"
 
 

@@ -17,12 +17,15 @@ from dlcli.config.compose import (
     without_nulls,
 )
 from dlcli.config.files import Source, read_source
-from dlcli.config.paths import expand_path
+from dlcli.config.paths import as_argument, expand_path
 from dlcli.config.problems import validate
 from dlcli.config.schema import Config, is_run_name
-from dlcli.config.tree import COMMAND_LINE, KeyPath, Place
-from dlcli.config.variants import drop_settings_of, read_variants
+from dlcli.config.tree import COMMAND_LINE, Document, KeyPath, Place
+from dlcli.config.variants import changes_of_variants
 from dlcli.errors import ConfigError, Problem, UsageError
+
+
+SWEEP = "sweep"  # section of a config that describes a sweep
 
 
 @dataclass(frozen=True)
@@ -76,23 +79,45 @@ def load_config(source: ConfigSource, overrides: Overrides = ()) -> LoadedConfig
         if overrides:
             raise ValueError("overrides cannot be applied to a loaded config; pass them to load_config")
         return source
-    given = _read(source)
-    file, document = given.name, read_with_bases(given)
-    variants = read_variants(document.tree)
-    for override in _assignments(overrides):
-        apply_override(override, document)
-    drop_settings_of(variants, document)
+    given = read_given(source)
+    document = read_with_bases(given)
+    override(document, as_assignments(overrides))
+    if document.tree.get(SWEEP) is not None:
+        hint = f"run `dlcli sweep -c {as_argument(given.name)}`, or use the config without its sweep with `{SWEEP}=null`"
+        raise ConfigError(given.name, [document.problem((SWEEP,), "this config describes a sweep", hint)])
+    return finish(document, given.text)
+
+
+def override(document: Document, assignments: Sequence[str]) -> None:
+    """Apply assignments `key=value` to a document in their order; problems are added to it."""
+    with changes_of_variants(document):
+        for assignment in assignments:
+            apply_override(assignment, document)
+
+
+def finish(document: Document, text: str) -> LoadedConfig:
+    """Return the validated config of a document.
+
+    Raises:
+        ConfigError: If the config is invalid; lists all problems at once.
+    """
+    config, problems = check(document)
+    if config is None or problems:
+        raise ConfigError(document.file, in_order(problems, document.file))
+    return LoadedConfig(config, text, document.places, tuple(document.notes))
+
+
+def check(document: Document) -> tuple[Config | None, list[Problem]]:
+    """Return the config of a document and all its problems; the config is None if a setting is invalid."""
     tree = without_nulls(document.tree)
     if "name" not in tree:
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file).stem)[:64].strip("-._")
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(document.file).stem)[:64].strip("-._")
         tree["name"] = name if is_run_name(name) else "run"
-    config, problems = validate(tree, document, document.problems + resolve_paths(tree, document))
-    if config is None or problems:
-        raise ConfigError(file, _in_order(problems, file))
-    return LoadedConfig(config, given.text, document.places, tuple(document.notes))
+    return validate(tree, document, document.problems + resolve_paths(tree, document))
 
 
-def _read(source: str | os.PathLike[str] | Mapping[str, Any] | Source) -> Source:
+def read_given(source: str | os.PathLike[str] | Mapping[str, Any] | Source) -> Source:
+    """Return the text of a config that is given in any form, see `load_config`."""
     if isinstance(source, Source):
         return source
     if isinstance(source, Mapping):
@@ -107,7 +132,8 @@ def _read(source: str | os.PathLike[str] | Mapping[str, Any] | Source) -> Source
     )
 
 
-def _assignments(overrides: Overrides) -> Sequence[str]:
+def as_assignments(overrides: Overrides) -> Sequence[str]:
+    """Return overrides as assignments `key=value`."""
     if isinstance(overrides, Mapping):
         return [f"{key}={_to_yaml(value)}" for key, value in overrides.items()]
     if not isinstance(overrides, (list, tuple)) or not all(isinstance(override, str) for override in overrides):
@@ -139,7 +165,7 @@ def _to_plain(value: Any) -> Any:
     raise TypeError(repr(value))
 
 
-def _in_order(problems: Sequence[Problem], file: str) -> list[Problem]:
+def in_order(problems: Sequence[Problem], file: str) -> list[Problem]:
     """Return each problem once: those of the file by line, then of the files it extends, then of the command line."""
 
     def rank(problem: Problem) -> tuple[int, str, int, int]:

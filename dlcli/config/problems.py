@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from dlcli.config.examples import example, show
 from dlcli.config.rules import violations
-from dlcli.config.schema import INIT_TAGS, Config, section_models, section_name
+from dlcli.config.schema import INIT_TAGS, ROOTS, Config, section_models, section_name
 from dlcli.config.suggest import SOFTMAX_HINT, closest, unknown_key
 from dlcli.config.tree import Document, KeyPath, dotted, value_at
 from dlcli.errors import Problem
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 # Requirements in messages, by pydantic's error type.
 _EXPECTED = {
@@ -47,11 +49,25 @@ def validate(
         document: Document with the location of each value.
         problems: Problems found while the document was read.
     """
-    config, details = _validate(tree)
+    config, details = _validate(tree, Config)
     found = [*problems, *_find_problems(tree, details, document)]
     if found:
         return config, found + _find_broken_rules(_without_problems(tree, found), found, document)
     return config, _find_broken_rules(config, found, document)
+
+
+def validate_settings(
+    root: type[ModelT], tree: dict[str, Any], document: Document
+) -> tuple[ModelT | None, list[Problem]]:
+    """Return the settings that `tree` describes and all its problems; the settings are None if one is invalid.
+
+    Args:
+        root: Model of the whole tree.
+        tree: Values without nulls.
+        document: Document with the location of each value.
+    """
+    settings, details = _validate(tree, root)
+    return settings, _find_problems(tree, details, document)
 
 
 def _find_problems(tree: dict[str, Any], details: Sequence[ErrorDetails], document: Document) -> list[Problem]:
@@ -68,7 +84,7 @@ def _find_problems(tree: dict[str, Any], details: Sequence[ErrorDetails], docume
     if corrected := _with_known_names(tree, details):
         further = [
             detail
-            for detail in _validate(corrected)[1]
+            for detail in _validate(corrected, Config)[1]
             if not (detail["type"] == "extra_forbidden" and _is_setting_of_any_variant(detail))
         ]
         problems += _translate_all(further, corrected, document)
@@ -99,16 +115,16 @@ def _without_problems(tree: dict[str, Any], problems: Sequence[Problem]) -> Conf
         for section, values in tree.items()
         if section not in invalid
     }
-    return _validate(valid)[0]
+    return _validate(valid, Config)[0]
 
 
 def _invalid_settings(problems: Sequence[Problem]) -> set[str]:
     return {".".join(problem.key.split(".")[:2]) for problem in problems}
 
 
-def _validate(tree: dict[str, Any]) -> tuple[Config | None, list[ErrorDetails]]:
+def _validate(tree: dict[str, Any], root: type[ModelT]) -> tuple[ModelT | None, list[ErrorDetails]]:
     try:
-        return Config.model_validate(tree), []
+        return root.model_validate(tree), []
     except ValidationError as error:
         return None, error.errors(include_url=False)
 
@@ -117,7 +133,7 @@ def _with_known_names(tree: dict[str, Any], details: Sequence[ErrorDetails]) -> 
     """Return the tree with unknown and missing section names replaced by known names; empty if all names are known."""
     corrected: dict[str, Any] = {}
     for detail in details:
-        if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        if detail["type"] in ("union_tag_invalid", "union_tag_not_found") and len(detail["loc"]) == 1:
             section = str(detail["loc"][0])
             names = [section_name(member) for member in section_models(Config, section)]
             name = closest(str(detail.get("ctx", {}).get("tag", "")), names) or names[0]
@@ -230,7 +246,7 @@ def _path(detail: ErrorDetails, tree: dict[str, Any]) -> KeyPath:
 
 def _model_at(location: tuple[int | str, ...]) -> type[BaseModel] | None:
     """Return the section model at pydantic's location; union tags select the variant."""
-    model: type[BaseModel] = Config
+    model: type[BaseModel] = next((root for root in ROOTS if location[:1] and location[0] in root.model_fields), Config)
     candidates: tuple[type[BaseModel], ...] = ()
     for part in location:
         if part in INIT_TAGS:

@@ -907,6 +907,117 @@ class Config(Section):
         return config._with_training({name: getattr(other.training, name) for name in left_open})
 
 
+# --- sweep --------------------------------------------------------------------------------------------
+
+
+class NonePruner(Section):
+    """No pruning: every trial trains to its end."""
+
+    name: Literal["none"]
+    """Rule that stops poor trials early."""
+
+
+class PruningSection(Section):
+    """Settings of every rule that stops trials early."""
+
+    min_epochs: PositiveInt = 1
+    """Number of epochs that every trial trains; must be at most `training.epochs`."""
+
+
+class MedianPruner(PruningSection):
+    """Median rule: stops a trial whose best value so far is below the median of the earlier trials at that epoch."""
+
+    name: Literal["median"]
+    """Rule that stops poor trials early."""
+    min_trials: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 5
+    """Number of trials that train to their end before the first one is stopped."""
+
+
+class AshaPruner(PruningSection):
+    """Asynchronous successive halving (Li et al., 2018): of the trials that reach a level, the best go on.
+
+    The levels are at `min_epochs`, `min_epochs` × `factor`, `min_epochs` × `factor`², and so on.
+    """
+
+    name: Literal["asha"]
+    """Rule that stops poor trials early."""
+    factor: Annotated[int, Field(ge=2, le=1000)] = 3
+    """One of so many trials goes on to the next level."""
+
+
+class HyperbandPruner(PruningSection):
+    """Hyperband (Li et al., 2016): successive halving with several first levels, each for a part of the trials."""
+
+    name: Literal["hyperband"]
+    """Rule that stops poor trials early."""
+    factor: Annotated[int, Field(ge=2, le=1000)] = 3
+    """One of so many trials goes on to the next level."""
+
+
+AnyPruner = Annotated[
+    NonePruner | MedianPruner | AshaPruner | HyperbandPruner,
+    Field(discriminator="name"),
+    BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value),
+    _default_name("asha"),
+]
+
+_CONFIRM_SEEDS = frozenset({0, *range(2, 1001)})  # one seed has no spread
+Sampler: TypeAlias = Literal["tpe", "random", "grid", "qmc", "cmaes", "gp"]
+
+
+class SweepSettings(Section):
+    """Search for good settings by many trials, each of which trains the config with other values."""
+
+    space: Annotated[
+        dict[str, Any],
+        _accepts("a mapping of settings to lists and ranges", lambda value: isinstance(value, dict)),
+        Field(exclude=True),  # read by `dlcli.config.sweep.parse`
+    ] = {}
+    """Values to try, by setting: a list of choices, or a range `{min, max, log, step}` that includes its ends. A choice
+    may hold ranges and lists, such as `{name: adam, lr: {min: 1e-4, max: 1e-1, log: true}}`."""
+    metric: str | None = None
+    """Metric to improve, and so to monitor: val/ followed by a metric of the task; null takes `checkpoint.monitor`."""
+    sampler: Sampler = "tpe"
+    """Method that proposes values: `tpe` and `gp` learn from earlier trials, with any choices and without conditions;
+    `cmaes` learns too and `qmc` covers the space evenly, both for ranges only; `random` draws each value on its own,
+    `grid` takes every combination once."""
+    pruner: AnyPruner = AshaPruner(name="asha")
+    """Rule that stops poor trials early: a name, or a mapping of settings."""
+    trials: PositiveInt = 50
+    """Number of trials over all workers. A grid takes all combinations by default."""
+    seconds: PositiveFloat | None = None
+    """Wall time of the whole sweep in seconds; null does not limit it."""
+    seeds_per_trial: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Number of seeds per trial, the same for every trial; the value of a trial is the mean over them."""
+    seed: Seed = 0
+    """Seed of the sampler. The top-level `seed` is that of each training."""
+    generation: PositiveInt | None = None
+    """Number of trials that are proposed together, which makes the sweep reproducible with any number of workers. null
+    proposes each trial when a worker is free."""
+    confirm_seeds: Annotated[
+        int,
+        Field(ge=0, le=1000),
+        _accepts("0, or a whole number from 2 to 1000", lambda value: type(value) is int and value in _CONFIRM_SEEDS),
+    ] = 10
+    """Number of fresh seeds that the best trial and the unchanged config are trained with at the end, to compare them;
+    0 trains none."""
+    keep: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 5
+    """Number of best trials that keep their checkpoints; all trials keep their metrics."""
+
+
+class SweepFile(Section):
+    """Part of a config file that describes a sweep, beside the settings of `Config`."""
+
+    sweep: SweepSettings = SweepSettings()
+    """Search for good settings, run by `dlcli sweep`."""
+
+
+# --- the tree of models -------------------------------------------------------------------------------
+
+
+ROOTS: tuple[type[Section], ...] = (Config, SweepFile)  # models of the top level of a file
+
+
 class SettingPlace(NamedTuple):
     """Setting or section in the tree of models.
 
@@ -922,7 +1033,7 @@ class SettingPlace(NamedTuple):
 @cache
 def setting_places() -> tuple[SettingPlace, ...]:
     """Return every section and setting once for each model that has it, from the top of the config downwards."""
-    return tuple(_places_in(Config, ()))
+    return tuple(place for root in ROOTS for place in _places_in(root, ()))
 
 
 def _places_in(model: type[BaseModel], above: tuple[str, ...]) -> Iterator[SettingPlace]:
@@ -948,6 +1059,20 @@ def _without_tag(member: Any) -> Any:
 def sections() -> frozenset[tuple[str | int, ...]]:
     """Return the path of every section, including () for the whole config."""
     return frozenset({(), *((field,) for field in Config.model_fields if section_models(Config, field))})
+
+
+def setting_owners(path: tuple[str | int, ...]) -> tuple[type[BaseModel], ...]:
+    """Return the models that can hold the last key of a path: those of its section, or of the top level."""
+    owners: tuple[type[BaseModel], ...] = ROOTS
+    for part in path[:-1]:
+        owners = tuple(inner for owner in owners for inner in section_models(owner, str(part)))
+    return tuple(owner for owner in owners if str(path[-1]) in owner.model_fields)
+
+
+def variants_beside(model: type[BaseModel] | None) -> tuple[type[BaseModel], ...]:
+    """Return all variants of the section that `model` is one of; empty if it is not one of several."""
+    unions = (section_models(place.model, place.path[-1]) for place in setting_places())
+    return next((members for members in unions if model in members and len(members) > 1), ())
 
 
 def is_path_setting(model: type[BaseModel], field: str) -> bool:
@@ -981,8 +1106,7 @@ def explain_setting(section: type[BaseModel], field: str) -> str:
     if field == "schema_version" or (len(choices) == 1 and get_origin(info.annotation) is not Literal):
         choices = []  # the description names a single word beside numbers
     if field == "name" and choices:  # the tag of a union: any of its members can be chosen
-        unions = (section_models(Config, name) for name in Config.model_fields)
-        choices = next([section_name(member) for member in members] for members in unions if section in members)
+        choices = [section_name(member) for member in variants_beside(section)]
     text = " ".join((info.description or "").split())
     return f"{text} One of {', '.join(choices)}." if choices else text
 

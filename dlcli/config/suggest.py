@@ -9,7 +9,7 @@ from functools import cache
 
 from pydantic import BaseModel
 
-from dlcli.config.schema import Config, section_models, section_name, setting_places
+from dlcli.config.schema import section_name, setting_places, variants_beside
 from dlcli.config.tree import KeyPath, dotted
 
 # Names that other tools (Lightning, Keras, scikit-learn, skorch, Ultralytics, Hugging Face) use for our settings.
@@ -156,11 +156,7 @@ def all_settings() -> tuple[KeyPath, ...]:
 
 def _siblings(model: type[BaseModel] | None) -> Iterable[type[BaseModel]]:
     """Return the other variants of a section."""
-    for field in Config.model_fields:
-        members = section_models(Config, field)
-        if model in members:
-            return [member for member in members if member is not model and len(members) > 1]
-    return ()
+    return [member for member in variants_beside(model) if member is not model]
 
 
 def _normalize(word: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeAlias
 
 from pydantic import BaseModel
@@ -26,6 +27,14 @@ def read_variants(tree: dict[str, Value]) -> Variants:
             if "name" in model.model_fields and section_name(model) == name:
                 chosen[section] = model
     return chosen
+
+
+@contextmanager
+def changes_of_variants(document: Document) -> Iterator[None]:
+    """Delete the settings of each variant that is replaced in this context, see `drop_settings_of`."""
+    before = read_variants(document.tree)
+    yield
+    drop_settings_of(before, document)
 
 
 def drop_settings_of(before: Variants, document: Document) -> None:

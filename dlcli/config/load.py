@@ -24,7 +24,6 @@ from dlcli.config.tree import COMMAND_LINE, Document, KeyPath, Place
 from dlcli.config.variants import changes_of_variants
 from dlcli.errors import ConfigError, Problem, UsageError
 
-
 SWEEP = "sweep"  # section of a config that describes a sweep
 
 
@@ -83,7 +82,9 @@ def load_config(source: ConfigSource, overrides: Overrides = ()) -> LoadedConfig
     document = read_with_bases(given)
     override(document, as_assignments(overrides))
     if document.tree.get(SWEEP) is not None:
-        hint = f"run `dlcli sweep -c {as_argument(given.name)}`, or use the config without its sweep with `{SWEEP}=null`"
+        hint = (
+            f"run `dlcli sweep -c {as_argument(given.name)}`, or use the config without its sweep with `{SWEEP}=null`"
+        )
         raise ConfigError(given.name, [document.problem((SWEEP,), "this config describes a sweep", hint)])
     return finish(document, given.text)
 

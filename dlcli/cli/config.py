@@ -80,13 +80,13 @@ def validate_command(
 
     Example: dlcli config validate digits moons
     """
-    from dlcli.config.load import load_config
+    from dlcli.config.sweep.load import load_either
 
     errors: list[UsageError] = []
     problems: list[Problem] = []
     for name in configs:
         try:
-            load_config(name)
+            load_either(name)
         except UsageError as error:
             print_error(error)
             errors.append(error)

@@ -14,6 +14,7 @@ from dlcli.config.compose import (
     apply_override,
     read_with_bases,
     resolve_paths,
+    set_override,
     without_nulls,
 )
 from dlcli.config.files import Source, read_source
@@ -94,6 +95,15 @@ def override(document: Document, assignments: Sequence[str]) -> None:
     with changes_of_variants(document):
         for assignment in assignments:
             apply_override(assignment, document)
+
+
+def with_values(document: Document, values: Mapping[str, Any]) -> Document:
+    """Return a copy of a document with values set as by overrides, by dotted key."""
+    changed = document.copy()
+    with changes_of_variants(changed):
+        for key, value in values.items():
+            set_override(changed, tuple(key.split(".")), value)
+    return changed
 
 
 def finish(document: Document, text: str) -> LoadedConfig:

@@ -55,6 +55,10 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def copy(self) -> Document:
+        """Return a copy that can be changed."""
+        return Document(self.file, _copy(self.tree), dict(self.places), list(self.problems), list(self.notes))
+
     def places_below(self, path: KeyPath) -> dict[KeyPath, Place]:
         """Return the locations of `path` and of everything below it."""
         return {inner: place for inner, place in self.places.items() if inner[: len(path)] == path}
@@ -63,6 +67,10 @@ class Document:
         """Return a problem at the innermost written part of `path`, or at the start of the file."""
         written = (self.places[path[:length]] for length in range(len(path), 0, -1) if path[:length] in self.places)
         return next(written, Place(self.file, 1, 1)).problem(dotted(path), message, hint)
+
+
+def _copy(tree: dict[str, Value]) -> dict[str, Value]:
+    return {key: _copy(value) if isinstance(value, dict) else value for key, value in tree.items()}
 
 
 def value_at(tree: dict[str, Value], path: KeyPath) -> Value:

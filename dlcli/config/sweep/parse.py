@@ -10,7 +10,7 @@ from dlcli.config.document import read_value
 from dlcli.config.examples import show
 from dlcli.config.render import render_value
 from dlcli.config.suggest import all_settings
-from dlcli.config.sweep.nodes import Choice, Fixed, Layers, Node, Range, Settings, canonical_json, plain
+from dlcli.config.sweep.nodes import Choice, Fixed, Layers, Node, Range, Settings, canonical_json
 from dlcli.config.sweep.ranges import RANGE_EXAMPLE, RANGE_KEYS, SIZES, Report, check_keys, read_range
 from dlcli.config.tree import (
     COMMAND_LINE,
@@ -143,9 +143,9 @@ def _under_key(key: KeyPath, value: Value, at: KeyPath, report: Report) -> Node:
         hint = "write `[[]]` for the linear model alone" if key == SIZES else "write the values to try"
         report.add(at, key, "is an empty choice", hint)
     options = [_option(key, option, (*at, index), report) for index, option in enumerate(value)]
-    texts = [canonical_json(plain(option)) for option in options]
+    texts = [canonical_json(option) for option in value]
     for index, text in enumerate(texts):
-        if text in texts[:index] and options[index] != Fixed(None):  # which also stands for a range with a problem
+        if text in texts[:index]:
             first = texts.index(text) + 1
             message = f"has the same choice twice: entries {first} and {index + 1} are {text[:60]}"
             report.add((*at, index), key, message, "delete one of the two")

@@ -150,7 +150,8 @@ def _assignments(node: Node, name: str) -> Iterator[Assignment]:
         case Range(step=None):
             raise ValueError(f"{name} has no step, so its values cannot be listed")
         case Range():
-            yield from ({name: node.value(index)} for index in range(node.steps + 1))
+            for index in range(node.steps + 1):
+                yield {name: node.value(index)}
         case Choice(options):
             for index, label in enumerate(node.labels):
                 yield from ({name: label, **inner} for inner in _assignments(options[index], f"{name}[{index}]"))

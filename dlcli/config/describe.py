@@ -57,6 +57,7 @@ _DERIVED = {
     ),
     "sweep.metric": "checkpoint.monitor",
     "sweep.pruner": "asha",
+    "sweep.pruner.name": "asha",
     "sweep.trials": "50, or all combinations for a grid",
 }
 
@@ -123,7 +124,7 @@ def explain(name: str) -> list[tuple[str, str]]:
         )
     model, field = owners[0], str(path[-1])
     about = [("setting", dotted(path)), ("means", explain_setting(model, field))]
-    is_tag = len(path) == 2 and field == "name"  # its meaning lists the choices already
+    is_tag = len(path) > 1 and field == "name"  # its meaning lists the choices already
     if is_tag:
         about += [(section_name(owner), " ".join((owner.__doc__ or "").split())) for owner in owners]
     sections = section_models(model, field)
@@ -169,7 +170,7 @@ def _allowed(model: type[BaseModel], field: str) -> str:
     words = [_in_words(option) for option in options]
     if len(options) < len(choices):
         words.append("null")
-    return " or ".join(word for word in words if word)
+    return " or ".join(word for word in dict.fromkeys(words) if word)
 
 
 def _choices(schema: dict[str, Any]) -> list[dict[str, Any]]:
@@ -187,7 +188,7 @@ def _in_words(schema: dict[str, Any]) -> str:
         return " or ".join(_in_words(option) for option in schema["anyOf"])
     if "const" in schema:
         return str(schema["const"])
-    kind = {"integer": "a whole number", "number": "a number", "string": "text", "boolean": "true or false"}
+    kind = {"integer": "a whole number", "number": "a number", "string": "text", "boolean": "true or false", "object": "a mapping"}
     if schema.get("type") == "array":
         inner = schema.get("items") or schema.get("prefixItems", [{}])[0]
         if "anyOf" in inner:

@@ -188,7 +188,13 @@ def _in_words(schema: dict[str, Any]) -> str:
         return " or ".join(_in_words(option) for option in schema["anyOf"])
     if "const" in schema:
         return str(schema["const"])
-    kind = {"integer": "a whole number", "number": "a number", "string": "text", "boolean": "true or false", "object": "a mapping"}
+    kind = {
+        "integer": "a whole number",
+        "number": "a number",
+        "string": "text",
+        "boolean": "true or false",
+        "object": "a mapping",
+    }
     if schema.get("type") == "array":
         inner = schema.get("items") or schema.get("prefixItems", [{}])[0]
         if "anyOf" in inner:

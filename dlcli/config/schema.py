@@ -978,9 +978,9 @@ class SweepSettings(Section):
     metric: str | None = None
     """Metric to improve, and so to monitor: val/ followed by a metric of the task; null takes `checkpoint.monitor`."""
     sampler: Sampler = "tpe"
-    """Method that proposes values. `tpe` learns from earlier trials, and so do `gp`, for a space whose settings belong to
-    every trial, and `cmaes`, for ranges only. `random` draws each value on its own, `qmc` covers ranges evenly, and
-    `grid` takes every combination once."""
+    """Method that proposes values. `tpe` learns from earlier trials; so does `gp`, if every trial has the same
+    settings, and `cmaes`, for ranges only. `random` draws each value on its own, `qmc` covers ranges evenly, and `grid`
+    takes every combination once."""
     pruner: AnyPruner = AshaPruner(name="asha")
     """Rule that stops poor trials early: a name, or a mapping of settings."""
     trials: PositiveInt = 50

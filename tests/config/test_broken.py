@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from config.snapshots import Case, check_message, check_places_and_hints, read_cases
 
+from config.snapshots import Case, check_message, check_places_and_hints, read_cases
 from dlcli.config.load import load_config
 
 SNAPSHOTS = Path(__file__).with_name("broken.txt")

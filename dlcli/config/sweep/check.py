@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from pydantic import BaseModel
 
 from dlcli.config.load import check, with_values
-from dlcli.config.schema import Config, is_path_setting, section_models, section_name, setting_owners
+from dlcli.config.schema import Config, section_models, section_name
 from dlcli.config.suggest import all_settings, unknown_key
 from dlcli.config.sweep.corners import Corners, assignments, corners_of
 from dlcli.config.sweep.parse import Entry
@@ -20,26 +20,26 @@ from dlcli.config.variants import read_variants
 from dlcli.errors import Problem
 from dlcli.text import join
 
-# Settings that are not for a sweep, with the reason; a section stands for all of its settings.
-_REFUSED = {
+# Settings that are the same for all trials, with the reason; a section stands for all of its settings.
+_FIXED = {
     "schema_version": "it is the format of the file",
     "name": "it is the name of the runs",
-    "seed": "its best value is the luckiest one, use `sweep.seeds_per_trial=3` for several seeds",
-    "task": "the metrics of two tasks cannot be compared",
-    "sweep": "the settings of a sweep are not settings of its trials",
-    "extends": "the base config is the same for all trials",
+    "seed": "differences between seeds are chance",
+    "task": "results of two tasks cannot be compared",
+    "sweep": "the settings of a sweep are not those of its trials",
+    "extends": "all trials start from the same config",
     "plots": "it changes no result",
     "checkpoint": "all trials are compared by the same metric, `sweep.metric`",
     "early_stopping.monitor": "all trials are compared by the same metric, `sweep.metric`",
-    "data.name": "results on two data sources cannot be compared",
-    "data.seed": "all trials are compared on the same examples",
-    "data.val_fraction": "all trials are compared on the same examples",
-    "data.test_fraction": "all trials are compared on the same examples",
-    "data.split": "all trials are compared on the same examples",
-    "data.time": "all trials are compared on the same examples",
-    "data.group": "all trials are compared on the same examples",
-    "data.target": "results for two targets cannot be compared",
+    "data": "all trials are compared on the same examples",
 }
+_HINTS = {"seed": "average over several seeds with `seeds_per_trial: 3`"}
+
+# Settings of the data that prepare the same examples in another way.
+_PREPARATION = (
+    *("normalize", "pad", "size", "color_mode", "resize", "background"),
+    *("features", "ignore", "types", "unknown", "min_frequency", "max_categories"),
+)
 
 
 class _Branch(NamedTuple):
@@ -54,78 +54,93 @@ class SpaceCheck:
     """Check of the settings of a space.
 
     Attributes:
-        base: Document of the base config, which is valid.
-        config: Base config.
+        base: Document of the base config.
+        config: Base config; None if it is invalid, which leaves out all checks that depend on it.
         report: Problems, with the document of the whole file.
     """
 
     base: Document
-    config: Config
+    config: Config | None
     report: Report
 
     def check(self, entries: Sequence[Entry]) -> None:
         """Add every problem of the space to the report."""
-        usable = [entry for entry in entries if not self._is_refused(entry) and not self._is_unknown(entry, entries)]
+        known = [entry for entry in entries if not self._is_fixed(entry) and not self._is_unknown(entry)]
+        if self.config is None:
+            return
+        usable = [entry for entry in known if not self._is_misplaced(entry, known, self.config)]
         found: dict[tuple[str, int | None, int | None, str], Problem] = {}
         for corners in assignments(usable):
             for problem in self._problems(corners):
-                found.setdefault((problem.file, problem.line, problem.column, problem.key), problem)
+                setting = re.sub(r"(\.[0-9]+)+$", "", problem.key)  # all entries of a list are one setting
+                found.setdefault((problem.file, problem.line, problem.column, setting), problem)
         self.report.problems.extend(found.values())
 
-    def _is_refused(self, entry: Entry) -> bool:
+    def _is_fixed(self, entry: Entry) -> bool:
         """Report a setting that must be the same for all trials."""
         names = [dotted(entry.key[:length]) for length in range(1, len(entry.key) + 1)]
-        reason = next((_REFUSED[name] for name in names if name in _REFUSED), None)
-        if reason is None and any(is_path_setting(owner, str(entry.key[-1])) for owner in setting_owners(entry.key)):
-            reason = "all trials are compared on the same data" if entry.key[0] == "data" else None
-        if reason is None and entry.key == ("data",):
-            reason = "results on two data sources cannot be compared"
-        if reason is not None:
-            self.report.add(entry.at, entry.key, f"cannot be in a sweep: {reason}", "delete it from `space`")
-        return reason is not None
-
-    def _is_unknown(self, entry: Entry, entries: Sequence[Entry]) -> bool:
-        """Report a setting that does not exist, that an option lacks or that an option has already."""
-        key, section = entry.key, entry.key[:1]
-        if key not in all_settings():
-            models = section_models(Config, str(key[0]))
-            model = Config if len(key) == 1 else type(getattr(self.config, str(key[0]))) if models else None
-            self._report_unknown(entry, model)
-            return True
-        if len(key) == 1:
+        name = next((name for name in names if name in _FIXED), None)
+        if name is None or (name == "data" and len(entry.key) > 1 and entry.key[1] in _PREPARATION):
             return False
-        branches = self._branches(section, entries)
-        lacking = [branch for branch in branches if str(key[1]) not in branch.model.model_fields]
+        if entry.key[0] not in ("sweep", "extends") and entry.key not in all_settings():
+            return False  # unknown, which is reported with a suggestion
+        message = f"must be the same for all trials: {_FIXED[name]}"
+        self.report.add(entry.at, entry.key, message, _HINTS.get(name, "delete it from `space`"))
+        return True
+
+    def _is_unknown(self, entry: Entry) -> bool:
+        """Report a setting that does not exist."""
+        if entry.key in all_settings():
+            return False
+        variants = (Config,) if len(entry.key) == 1 else section_models(Config, str(entry.key[0]))
+        if self.config is not None and len(variants) > 1:
+            variants = (type(getattr(self.config, str(entry.key[0]))),)
+        self._report_unknown(entry, variants[0] if len(variants) == 1 else None)
+        return True
+
+    def _is_misplaced(self, entry: Entry, entries: Sequence[Entry], config: Config) -> bool:
+        """Report a setting that an option of its section lacks, or sets too."""
+        if len(entry.key) == 1:
+            return False
+        section, name = dotted(entry.key[:1]), str(entry.key[1])
+        branches = self._branches(section, entries, config)
+        lacking = [branch for branch in branches if name not in branch.model.model_fields]
         if not lacking:
             return self._is_set_already(entry, entries)
         if len(branches) == 1:
             self._report_unknown(entry, branches[0].model)
             return True
         names = join(dict.fromkeys(section_name(branch.model) for branch in lacking), "or")
-        message = f"is not a setting of {names}, which `{dotted(section)}` can be too"
-        hint = f"move it into the options that have it: `{dotted(section)}: [{{name: …, {key[1]}: …}}, …]`"
-        if len(lacking) == len(branches):
-            message, hint = f"is not a setting of {names}", "delete it: no option has it"
-        self.report.add(entry.at, key, message, hint)
+        owners = [section_name(branch.model) for branch in branches if branch not in lacking]
+        if owners:
+            message = f"is not a setting of {names}, an option of `{section}` on line {self._line(lacking[0].at)}"
+            hint = f"move it into the options that have it: `{section}: [{{name: {owners[0]}, {name}: …}}, …]`"
+        else:
+            message, hint = f"is not a setting of {names}", f"delete it: no option of `{section}` has it"
+        self.report.add(entry.at, entry.key, message, hint)
         return True
+
+    def _line(self, at: KeyPath) -> str:
+        line = self.report.document.problem(at, "").line
+        return "–" if line is None else str(line)
 
     def _report_unknown(self, entry: Entry, model: type[BaseModel] | None) -> None:
         message, hint = unknown_key(entry.key, model)
         self.report.problems.append(self.report.document.problem(entry.at, message, _for_sweep(hint)))
 
-    def _branches(self, section: KeyPath, entries: Sequence[Entry]) -> list[_Branch]:
+    def _branches(self, section: str, entries: Sequence[Entry], config: Config) -> list[_Branch]:
         """Return every variant that a section can have: one per option, or that of the base config."""
-        deciding = [entry for entry in entries if entry.key in (section, (*section, "name"))]
         values: list[tuple[KeyPath, Mapping[str, Value]]] = [
             (corner.at[entry.key], {dotted(entry.key): corner.value})
-            for entry in deciding
+            for entry in entries
+            if entry.key in ((section,), (section, "name"))
             for corner in corners_of(entry.node, entry.key, entry.at)
         ]
         branches = []
-        for at, overrides in values or [(section, {})]:
-            model = read_variants(with_values(self.base, overrides).tree).get(str(section[0]))
-            if model is None and len(section_models(Config, str(section[0]))) == 1:
-                model = type(getattr(self.config, str(section[0])))
+        for at, overrides in values or [((section,), {})]:
+            model = read_variants(with_values(self.base, overrides).tree).get(section)
+            if model is None and len(section_models(Config, section)) == 1:
+                model = type(getattr(config, section))
             if model is not None:  # otherwise, the name is unknown, which is a problem of the option
                 branches.append(_Branch(at, model))
         return branches
@@ -136,8 +151,8 @@ class SpaceCheck:
             if outer.key != entry.key and entry.key[: len(outer.key)] == outer.key:
                 for corner in corners_of(outer.node, outer.key, outer.at):
                     if entry.key in corner.at:
-                        place = self.report.document.problem(corner.at[entry.key], "")
-                        message = f"is set by an option of `{dotted(outer.key)}` too, on line {place.line}"
+                        line = self._line(corner.at[entry.key])
+                        message = f"is set by an option of `{dotted(outer.key)}` too, on line {line}"
                         self.report.add(entry.at, entry.key, message, "delete one of the two")
                         return True
         return False
@@ -153,14 +168,15 @@ class SpaceCheck:
         parts = problem.key.split(".")
         written = {dotted(path): at for corner in corners.values() for path, at in corner.at.items()}
         keys = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
-        at = next((written[key] for key in keys if key in written), None)
+        at, hint = next((written[key] for key in keys if key in written), None), problem.hint
         if at is None:  # a setting of the base config that does not fit to a value of the space
             key = next((key for key in corners if self._is_solved_without(key, problem, corners)), next(iter(corners)))
             at = next(iter(corners[key].at.values()))
-        elif "is not a setting" in problem.message:
-            at = _path_of_key(at, parts[-1])
-        placed = self.report.document.problem(at, problem.message, _for_sweep(problem.hint))
-        return Problem(placed.file, placed.line, placed.column, problem.key, placed.message, placed.hint, placed.text)
+        else:
+            at = _path_of_key(at, parts[-1]) if "is not a setting" in problem.message else at
+            hint = _for_sweep(hint, is_end=at[-1] in ("min", "max"))
+        placed = self.report.document.problem(at, problem.message, hint)
+        return replace(placed, key=problem.key)
 
     def _is_solved_without(self, key: str, problem: Problem, corners: Corners) -> bool:
         overrides = {other: corner.value for other, corner in corners.items() if other != key}
@@ -173,9 +189,12 @@ def _path_of_key(at: KeyPath, name: str) -> KeyPath:
     return at[: next(lengths, len(at))]
 
 
-def _for_sweep(hint: str | None) -> str | None:
+def _for_sweep(hint: str | None, *, is_end: bool = False) -> str | None:
     """Return the hint for an override as one for a space: `optimizer.lr=0.1` becomes `optimizer.lr: [0.1, …]`."""
     if hint is None:
         return None
     hint = re.sub(r"; delete it or set `[^`]*=null`", "; delete it, or move it into such an option", hint)
+    hint = re.sub(r"did you mean `[a-z_.]+=([^`]+)`", r"did you mean `\1`", hint)
+    if is_end:
+        hint = re.sub(r"write it like `[a-z_.]+=([^`[]+)`", r"write an end like `\1`", hint)
     return re.sub(r"`([a-z_.]+)=([^`]+)`", r"`\1: [\2, …]`", hint)

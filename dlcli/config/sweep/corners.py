@@ -7,7 +7,7 @@ from itertools import combinations, product
 from math import prod
 from typing import NamedTuple, TypeAlias
 
-from dlcli.config.sweep.nodes import Choice, Fixed, Layers, Node, Range, Settings
+from dlcli.config.sweep.nodes import Choice, Fixed, Layers, Node, Range, Settings, as_written
 from dlcli.config.sweep.parse import Entry
 from dlcli.config.tree import KeyPath, Value, dotted
 
@@ -62,7 +62,8 @@ def corners_of(node: Node, key: KeyPath, at: KeyPath) -> list[Corner]:
         case Fixed(value):
             return [Corner(value, {key: at})]
         case Range():
-            return [Corner(node.low, {key: (*at, "min")}), Corner(node.last, {key: (*at, "max")})]
+            low, high = map(as_written, (node.low, node.last))
+            return [Corner(low, {key: (*at, "min")}), Corner(high, {key: (*at, "max")})]
         case Choice(options):
             return [corner for i, option in enumerate(options) for corner in corners_of(option, key, (*at, i))]
         case Layers(depth, width):

@@ -48,7 +48,7 @@ def check_loss(settings: SweepSettings, config: Config, entries: Sequence[Entry]
         scales_target = config.task == "regression" and entry.key == ("data", "normalize")
         if entry.key[0] == "loss" or scales_target:
             better = METRICS[config.task][1 if config.task == "classification" else 2]
-            message = "changes the unit of val/loss, so its values cannot be compared"
+            message = "changes the meaning of val/loss, so its values cannot be compared"
             report.add(entry.at, entry.key, message, f"compare by another metric, such as `metric: val/{better}`")
 
 
@@ -82,10 +82,10 @@ def check_sampler(settings: SweepSettings, space: Space, report: Report) -> None
     choices = [parameter for parameter in space.parameters if parameter.kind == "choice"]
     conditions = [parameter for parameter in space.parameters if parameter.condition]
     if name in _NEEDS_RANGES and choices:
-        message = f"{name} is for ranges only, but {_names(choices)} {_are(choices)}"
+        message = f"is {name}, which is for ranges only, but {_names(choices)} {_are(choices)}"
         report.add(at, at, message, "use `sampler: tpe`, or write ranges without choices")
     elif name in _NEEDS_NO_CONDITIONS and conditions:
-        message = f"{name} would draw {_names(conditions)} at random, because not every trial has them"
+        message = f"is {name}, which draws settings that only some trials have at random: {_names(conditions)}"
         report.add(at, at, message, "use `sampler: tpe`, or a space in which every trial has the same settings")
 
 
@@ -93,13 +93,13 @@ def _check_grid(settings: SweepSettings, space: Space, report: Report) -> None:
     at: KeyPath = ("sweep", "sampler")
     if endless := [parameter for parameter in space.parameters if parameter.kind != "choice" and not parameter.step]:
         for parameter in endless:
-            message = f"grid needs a list of values, but {parameter.name} is a range without a step"
+            message = f"is grid, which needs lists or steps, but {parameter.name} is a range without a step"
             report.add(at, at, message, "add `step: NUMBER` to the range, or write a list of values")
         return
     count = space.cardinality
     assert count is not None
     if count > MOST_COMBINATIONS:
-        message = f"grid has {count:,} combinations, more than {MOST_COMBINATIONS:,}"
+        message = f"is grid, with {count:,} combinations, more than {MOST_COMBINATIONS:,}"
         report.add(at, at, message, "try fewer values, or use `sampler: tpe`")
     elif "trials" in settings.model_fields_set and settings.trials > count:
         message = f"must be at most the number of combinations of the grid, {count}. Got {settings.trials} instead"

@@ -136,8 +136,7 @@ def load_sweep(source: ConfigSource, overrides: Overrides = (), *, space: Sequen
     settings = _read_settings(document, report)
     entries = _read_entries(report)
     drawn = Space(tuple((dotted(entry.key), entry.node) for entry in entries))
-    if config is not None and not problems:
-        SpaceCheck(base, config, report).check(entries)
+    SpaceCheck(base, None if problems else config, report).check(entries)
     if settings is not None and config is not None:
         _check_settings(settings, config, entries, report)
         if not report.problems:

@@ -89,10 +89,10 @@ def plain(node: Node) -> Any:
     """Return a node as a config has it, as JSON."""
     match node:
         case Fixed(value):
-            return _plain(value)
+            return as_written(value)
         case Range(low, high, log, step):
-            scale = {"log": True} if log else {} if step is None else {"step": _plain(step)}
-            return {"min": _plain(low), "max": _plain(high), **scale}
+            scale = {"log": True} if log else {} if step is None else {"step": as_written(step)}
+            return {"min": as_written(low), "max": as_written(high), **scale}
         case Choice(options):
             return [plain(option) for option in options]
         case Settings(nodes):
@@ -103,15 +103,15 @@ def plain(node: Node) -> Any:
 
 def canonical_json(value: Any) -> str:
     """Return a value as JSON with sorted keys; equal numbers have the same text."""
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(as_written(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def _plain(value: Any) -> Any:
-    """Return a value as JSON has it, with whole numbers as int."""
+def as_written(value: Any) -> Any:
+    """Return a value as a config has it, as JSON: 1, not 1.0."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: as_written(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [as_written(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
 
 

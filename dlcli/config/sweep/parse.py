@@ -83,16 +83,22 @@ def _delete(document: Document, at: KeyPath) -> None:
 
 
 def read_space(document: Document) -> tuple[list[Entry], list[Problem]]:
-    """Return the settings of the space in alphabetical order, without those that have a problem, and the problems."""
-    report, entries = Report(document), dict[KeyPath, Entry]()
+    """Return the settings of the space in alphabetical order, without those with a problem, and the problems."""
+    report, entries, broken = Report(document), dict[KeyPath, Entry](), set[KeyPath]()
     section: Any = document.tree["sweep"]
     written = list(_flat(section["space"], (), SPACE))
     for key, value, at in _without_doubles(written, report):
         before = len(report.problems)
-        node = _top(key, value, at, report)
-        if len(report.problems) == before:
-            entries[key] = Entry(key, node, at)
-    return sorted(entries.values(), key=lambda entry: dotted(entry.key)), report.problems
+        entries[key] = Entry(key, _top(key, value, at, report), at)
+        if len(report.problems) > before or value is None:
+            broken.add(key)
+    usable = [entry for key, entry in entries.items() if not _depends_on(key, broken)]
+    return sorted(usable, key=lambda entry: dotted(entry.key)), report.problems
+
+
+def _depends_on(key: KeyPath, others: set[KeyPath]) -> bool:
+    """Return whether a setting is one of `others`, or in a section that one of them chooses."""
+    return not others.isdisjoint({*(key[: length + 1] for length in range(len(key))), (key[0], "name")})
 
 
 def _flat(space: dict[str, Value], key: KeyPath, at: KeyPath) -> Iterator[_Written]:
@@ -107,7 +113,7 @@ def _flat(space: dict[str, Value], key: KeyPath, at: KeyPath) -> Iterator[_Writt
 
 def _has_values(key: KeyPath, value: dict[str, Value]) -> bool:
     """Return whether a mapping is a range or layers, not a section. Ranges without ends are ranges too."""
-    is_setting = key in all_settings() and not any((*key, name) in all_settings() for name in value)
+    is_setting = bool(value) and key in all_settings() and not any((*key, name) in all_settings() for name in value)
     return is_range(value) or _is_layers(key, value) or (is_setting and set(value) <= set(RANGE_KEYS))
 
 
@@ -129,7 +135,8 @@ def _without_doubles(written: list[_Written], report: Report) -> list[_Written]:
 
 def _top(key: KeyPath, value: Value, at: KeyPath, report: Report) -> Node:
     """Return the values of a setting of the space, which must be several."""
-    if not isinstance(value, tuple | dict) or value == {}:
+    is_reported = dotted(at) in {problem.key for problem in report.document.problems}  # nothing after the colon
+    if (not isinstance(value, tuple | dict) or value == {}) and not is_reported:
         hint = f"write a list like `[{render_value(value)}, …]`, or set it outside of `sweep`"
         report.add(at, key, f"has a single value, {show(value)}, so there is nothing to try", hint)
     return _under_key(key, value, at, report)

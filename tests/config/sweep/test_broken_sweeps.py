@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from config.snapshots import Case, check_message, check_places_and_hints, read_cases
 
+from config.snapshots import Case, check_message, check_places_and_hints, read_cases
 from dlcli.config.sweep.load import LoadedSweep, load_sweep
 
 SNAPSHOTS = Path(__file__).with_name("broken_sweeps.txt")

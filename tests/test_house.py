@@ -13,7 +13,10 @@ from conftest import CHECKOUT
 
 import dlcli
 
-HEAVY = ("torch", "torchvision", "sklearn", "scipy", "matplotlib", "numpy", "pandas", "polars", "jinja2", "PIL")
+HEAVY = (
+    *("torch", "torchvision", "sklearn", "scipy", "matplotlib", "numpy", "pandas", "polars", "jinja2", "PIL"),
+    *("optuna", "sqlalchemy", "alembic"),
+)
 
 
 def modules_after(*arguments: str) -> tuple[int, set[str]]:

@@ -139,13 +139,22 @@ def _write_new(path: Path, content: bytes) -> None:
 def _write(path: Path, content: bytes, mode: int, *, sync: bool) -> None:
     descriptor = open_regular(path, os.O_WRONLY | os.O_CREAT | mode)
     try:
-        rest = memoryview(content)
-        while rest:  # a write may be partial
-            rest = rest[os.write(descriptor, rest) :]
+        write_all(descriptor, content)
         if sync:
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write all bytes to an open file; a single system call may write only some of them.
+
+    Raises:
+        OSError: If not all bytes can be written.
+    """
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
 
 
 def _cannot_write(path: Path, error: OSError) -> DataError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import platform
 import time
@@ -16,6 +17,7 @@ from dlcli.runs.files import open_regular, read_json, write_json
 
 LOCK, OWNER = ".lock", ".owner.json"
 _OWNER_SECONDS = 2.0  # a process writes its owner file shortly after it gets the lock
+_RETRY_SECONDS = 0.001
 _held: set[int] = set()  # descriptors of the locks of this process
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)
 
@@ -30,7 +32,7 @@ def lock_run(folder: Path) -> Iterator[None]:
     """
     with ExitStack() as stack:
         try:
-            stack.enter_context(file_lock(folder / LOCK, wait=False))
+            stack.enter_context(file_lock(folder / LOCK))
         except (BlockingIOError, TimeoutError) as error:
             raise UsageError(
                 f"{folder} is being trained by {_owner(folder)}",
@@ -44,7 +46,7 @@ def lock_run(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def file_lock(path: Path, *, wait: bool) -> Iterator[None]:
+def file_lock(path: Path, *, wait_seconds: float = 0) -> Iterator[None]:
     """Lock a regular file, which is created if it is missing.
 
     filelock is used on Windows only: elsewhere it also opens pipes, and on file systems without locks it falls back to
@@ -52,30 +54,44 @@ def file_lock(path: Path, *, wait: bool) -> Iterator[None]:
 
     Args:
         path: File to lock.
-        wait: Whether to wait while another process holds the lock.
+        wait_seconds: Time to wait while another process holds the lock; may be infinite.
 
     Raises:
-        BlockingIOError: If another process holds the lock (POSIX), without `wait`.
-        TimeoutError: If another process holds the lock (Windows), without `wait`.
+        BlockingIOError: If another process still holds the lock after that time (POSIX).
+        TimeoutError: If another process still holds the lock after that time (Windows).
         OSError: If the file cannot be opened or locked.
     """
     if os.name != "posix":
         from filelock import FileLock
 
-        with FileLock(path, timeout=-1 if wait else 0):
+        with FileLock(path, timeout=-1 if wait_seconds == math.inf else wait_seconds):
             yield
         return
-    import fcntl
-
     descriptor = open_regular(path, os.O_RDWR | os.O_CREAT)
     _held.add(descriptor)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _flock(descriptor, wait_seconds)
         yield
     finally:
         if descriptor in _held:  # not in a forked process
             _held.remove(descriptor)
             os.close(descriptor)
+
+
+def _flock(descriptor: int, wait_seconds: float) -> None:
+    """Lock a file. A limited wait tries again and again, since flock itself has no time limit."""
+    import fcntl
+
+    if wait_seconds == math.inf:
+        return fcntl.flock(descriptor, fcntl.LOCK_EX)
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(_RETRY_SECONDS)
 
 
 def _close_in_child() -> None:

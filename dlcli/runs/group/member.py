@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import shutil
 from pathlib import Path
@@ -46,7 +47,7 @@ def unpack_member(group: GroupFolder, seed: int) -> RunFolder:
     if _is_unpacked(member, state):
         return member
     try:
-        with file_lock(group.path / _LOCK, wait=True):
+        with file_lock(group.path / _LOCK, wait_seconds=math.inf):
             if member.path.exists() and not member.is_unpacked:
                 message = f"{member.path} was not unpacked from the group, and dlcli never overwrites a folder of yours"
                 raise DataError(message, hint="move it to another place")

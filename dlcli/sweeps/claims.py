@@ -1,0 +1,210 @@
+"""Claims: the right of one worker to run one trial.
+
+A worker takes over a trial that another one began and left, before it asks for a new one. A trial is told its value by
+the worker that holds its claim, so each number is trained by one worker at a time and told once. A worker that is
+killed leaves a trial that is RUNNING and whose claim is free, whatever it was about to do.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from optuna import Study, Trial
+from optuna.trial import FrozenTrial, TrialState
+
+from dlcli.errors import DataError
+from dlcli.runs.lock import file_lock
+
+
+class ClaimLostError(Exception):
+    """Claim that another worker has taken over; the trial must be stopped without telling."""
+
+
+class Hold(Protocol):
+    """Held claim of one trial."""
+
+    def check(self) -> None:
+        """Raise ClaimLostError if another worker has taken the claim over."""
+
+    def keep(self) -> AbstractContextManager[None]:
+        """Check the claim, and let nobody take it over within the context."""
+
+    def release(self) -> None:
+        """Free the claim."""
+
+
+class Claims(Protocol):
+    """Claims on the trials of one study."""
+
+    def hold(self, trial: FrozenTrial) -> Hold | None:
+        """Claim a trial; return None if another worker holds it."""
+
+
+class FolderClaims:
+    """Claims as locks of the files `NNNN.lock` in a folder, which the system frees when a process ends.
+
+    Args:
+        folder: Existing folder that all workers share.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def hold(self, trial: FrozenTrial) -> Hold | None:
+        """Claim a trial; return None if another worker holds it.
+
+        Raises:
+            DataError: If the file cannot be locked.
+        """
+        path = self._folder / f"{trial.number:04d}.lock"
+        lock = ExitStack()
+        try:
+            lock.enter_context(file_lock(path))
+        except (BlockingIOError, TimeoutError):
+            return None
+        except OSError as error:
+            hint = "keep the sweep in a folder that you can write to, on a file system with file locks"
+            raise DataError(f"cannot lock {path}: {error.strerror or error}", hint=hint) from error
+        return _FileHold(lock)
+
+
+@dataclass(frozen=True)
+class _FileHold:
+    lock: ExitStack
+
+    def check(self) -> None:
+        """Do nothing: nobody can take the lock from a process."""
+
+    def keep(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def release(self) -> None:
+        self.lock.close()
+
+
+class Claim:
+    """Claimed trial of a study, as a context that frees the claim at its end.
+
+    Attributes:
+        trial: Trial to draw parameters from and to report values to.
+        is_new: Whether nobody has begun the trial before.
+    """
+
+    def __init__(self, trial: Trial, hold: Hold, *, is_new: bool) -> None:
+        self.trial = trial
+        self.is_new = is_new
+        self._hold = hold
+
+    @property
+    def number(self) -> int:
+        """Number of the trial, from 0."""
+        return self.trial.number
+
+    def check(self) -> None:
+        """Check that no other worker has taken the trial over, as it may after minutes without a sign of life.
+
+        Raises:
+            ClaimLostError: If another worker has.
+        """
+        self._hold.check()
+
+    def tell(self, value: float | None) -> None:
+        """Finish the trial: with a value as COMPLETE, without one as PRUNED.
+
+        Raises:
+            ClaimLostError: If another worker has taken the trial over.
+        """
+        study = self.trial.study
+        with self._hold.keep():
+            if _state(study, self.trial._trial_id) != TrialState.RUNNING:
+                raise ClaimLostError
+            study.tell(self.trial, value, TrialState.PRUNED if value is None else TrialState.COMPLETE)
+
+    def release(self) -> None:
+        """Free the claim; a trial that was not told is then gone on with by another worker."""
+        self._hold.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        self.release()
+
+
+def take(study: Study, claims: Claims, trials: int) -> Claim | None:
+    """Return a trial to run: the first one that a worker left, otherwise a new one.
+
+    Args:
+        study: Study of `open_study`.
+        claims: Claims of its workers.
+        trials: Number of trials of the sweep: those with smaller numbers. A trial beyond becomes WAITING and is used
+            when the sweep is given more trials.
+
+    Returns:
+        None if all trials are finished or run by other workers.
+    """
+    while True:
+        for left in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if claim := _claim(study, claims, left, trials):
+                return claim
+        if not _remaining(study, trials):
+            return None
+        new = study.ask()
+        if claim := _claim(study, claims, study._storage.get_trial(new._trial_id), trials, new):
+            return claim
+
+
+def _claim(study: Study, claims: Claims, found: FrozenTrial, trials: int, new: Trial | None = None) -> Claim | None:
+    """Claim a trial that was RUNNING; return None if it is not any more, another worker holds it, or it is beyond."""
+    hold = claims.hold(found)
+    if hold is None:
+        return None
+    with ExitStack() as stack:
+        stack.callback(hold.release)
+        if _state(study, found._trial_id) != TrialState.RUNNING:  # told by its worker after we read it
+            return None
+        if found.number >= trials:
+            study._storage.set_trial_state_values(found._trial_id, TrialState.WAITING)
+            return None
+        claim = Claim(new or Trial(study, found._trial_id), hold, is_new=new is not None)
+        stack.pop_all()
+        return claim
+
+
+def _state(study: Study, trial_id: int) -> TrialState:
+    return study._storage.get_trial(trial_id).state
+
+
+def _remaining(study: Study, trials: int) -> bool:
+    """Return whether there are trials that nobody has begun."""
+    found = study.get_trials(deepcopy=False)[:trials]
+    return len(found) < trials or any(trial.state == TrialState.WAITING for trial in found)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Numbers of trials by state; they add up to the trials of the sweep.
+
+    Attributes:
+        finished: Trials that ended with a value.
+        pruned: Trials that were stopped early.
+        running: Trials that were begun; some may have been left by their worker.
+        waiting: Trials that nobody has begun.
+    """
+
+    finished: int
+    pruned: int
+    running: int
+    waiting: int
+
+
+def counts(study: Study, trials: int) -> Counts:
+    """Count the first `trials` trials of a study by state."""
+    states = [trial.state for trial in study.get_trials(deepcopy=False)[:trials]]
+    pruned, running = states.count(TrialState.PRUNED), states.count(TrialState.RUNNING)
+    waiting = states.count(TrialState.WAITING) + trials - len(states)
+    return Counts(trials - pruned - running - waiting, pruned, running, waiting)

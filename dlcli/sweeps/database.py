@@ -1,0 +1,157 @@
+"""Connections to databases that hold studies: addresses without their passwords, drivers, and errors."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from dlcli.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, Engine
+    from sqlalchemy.engine import ExceptionContext
+
+CONNECT_SECONDS = 10
+IDLE_SECONDS = 60  # a suspended or dead machine must not keep locks in the database
+_CREATION_LOCK = 0x646C636C69  # "dlcli" in ASCII
+_EXAMPLES = "postgresql://USER@HOST:5432/DATABASE or mysql://USER@HOST:3306/DATABASE"
+_DRIVERS = {  # (module, name in SQLAlchemy), best first
+    "postgresql": [("psycopg", "psycopg"), ("psycopg2", "psycopg2")],
+    "mysql": [("MySQLdb", "mysqldb"), ("pymysql", "pymysql")],
+    "sqlite": [("sqlite3", "pysqlite")],
+}
+_INSTALL = {"postgresql": "pip install 'dlcli[postgres]'", "mysql": "pip install mysqlclient"}
+_CONFLICT = re.compile("deadlock|lock wait", re.IGNORECASE)
+_SECRET = re.compile(r"([?&][^=&]*(?:pass|pwd|secret|token)[^=&]*=)[^&]*", re.IGNORECASE)
+
+
+def hide_password(url: str) -> str:
+    """Return a URL with `***` in place of each password."""
+    shown = _SECRET.sub(r"\1***", url)
+    start = shown.find("://") + 3 if "://" in shown else 0
+    account, at, place = shown[start:].rpartition("@")
+    user, colon, _ = account.partition(":")
+    return f"{shown[:start]}{user}{':***' if colon else ''}{at}{place}"
+
+
+def parse_url(url: str, *, workers: int) -> URL:
+    """Return the address of a database, with the driver that is installed for it.
+
+    Args:
+        url: Address, such as `postgresql://USER@HOST/DATABASE`.
+        workers: Number of processes that use it.
+
+    Raises:
+        UsageError: If it is not an address of a supported database, its driver is not installed, or it is SQLite and
+            there are several workers.
+    """
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    shown = hide_password(url)
+    if url.split("?")[0].count("@") > 1:
+        raise UsageError(f"{shown} has more than one @", hint="write an @ in a password as %40")
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise UsageError(f"{shown} is not the URL of a database", hint=f"use {_EXAMPLES}") from None
+    backend, _, driver = parsed.drivername.partition("+")
+    if backend not in _DRIVERS:
+        message = f"{shown} is not the URL of a supported database: it begins with {backend!r}"
+        raise UsageError(message, hint=f"use {_EXAMPLES}, or sqlite:///FILE for one worker")
+    if backend == "sqlite" and workers > 1:
+        message = f"SQLite ({shown}) is too slow for {workers} workers: they would wait for each other"
+        raise UsageError(message, hint="leave the storage out: the default, a file in the sweep's folder, is fast")
+    return parsed if driver else parsed.set(drivername=f"{backend}+{_find_driver(backend)}")
+
+
+def _find_driver(backend: str) -> str:
+    for module, driver in _DRIVERS[backend]:
+        if importlib.util.find_spec(module):
+            return driver
+    modules = " or ".join(module for module, _ in _DRIVERS[backend])
+    raise UsageError(f"{backend} needs the package {modules}", hint=_INSTALL[backend])
+
+
+def engine_options(url: URL) -> dict[str, Any]:
+    """Return the options of SQLAlchemy for a database: connect with a time limit, replace lost connections."""
+    if url.get_backend_name() == "sqlite":
+        return {}
+    seconds = url.query.get("connect_timeout", CONNECT_SECONDS)
+    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": int(str(seconds))}}
+
+
+def make_engine(url: URL) -> Engine:
+    """Return a pool of connections whose errors are those of `report_errors`.
+
+    Raises:
+        UsageError: If the driver that the URL names is not installed.
+    """
+    from sqlalchemy import create_engine
+
+    try:
+        engine = create_engine(url, **engine_options(url))
+    except ImportError:
+        driver = url.get_driver_name()
+        message = f"{hide_password(url.drivername)} needs the package {driver}"
+        raise UsageError(message, hint=_INSTALL.get(url.get_backend_name(), f"pip install {driver}")) from None
+    report_errors(engine)
+    return engine
+
+
+def report_errors(engine: Engine) -> None:
+    """Make an engine raise DataError if the database cannot be reached or written to.
+
+    Errors that Optuna handles itself stay as they are: conflicts of two workers.
+    """
+    from sqlalchemy import event, exc
+
+    def convert(context: ExceptionContext) -> None:
+        error = context.original_exception
+        is_conflict = isinstance(context.sqlalchemy_exception, exc.IntegrityError) or _CONFLICT.search(str(error))
+        if not context.is_pre_ping and not is_conflict:
+            raise database_error(engine.url, error) from None
+
+    def limit_idle_transactions(connection: Any, _: object) -> None:
+        before, connection.autocommit = connection.autocommit, True
+        connection.cursor().execute(f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'")
+        connection.autocommit = before
+
+    event.listen(engine, "handle_error", convert)
+    if engine.dialect.name == "postgresql":
+        event.listen(engine, "connect", limit_idle_transactions)
+
+
+def database_error(url: URL, error: BaseException) -> DataError:
+    """Return an error with the place and the reason of a failed access, without the password."""
+    place = f"{url.host or 'localhost'}{f':{url.port}' if url.port else ''}"
+    if url.get_backend_name() == "sqlite":
+        place = str(url.database)
+    reason = str(error).strip().split("\n")[0]
+    if url.password:
+        reason = reason.replace(str(url.password), "***")
+    message = f"cannot use the {url.get_backend_name()} database {url.database!r} at {place}: {reason}"
+    return DataError(message, hint="check that the server runs, and the host, port, user and database in the URL")
+
+
+@contextmanager
+def one_creator(engine: Engine) -> Iterator[None]:
+    """Let only one process at a time create the tables of Optuna: two at once would fail.
+
+    Raises:
+        DataError: If the database cannot be reached.
+    """
+    from sqlalchemy import text
+
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_CREATION_LOCK})"))
+        elif engine.dialect.name == "mysql":
+            connection.execute(text(f"SELECT GET_LOCK('dlcli:{_CREATION_LOCK}', {IDLE_SECONDS})"))
+        try:
+            yield
+        finally:
+            connection.invalidate()  # closing the session releases the lock

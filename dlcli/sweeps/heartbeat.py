@@ -1,0 +1,177 @@
+"""Claims in a database, for workers on machines that share no folder.
+
+A claim is a system attribute of its trial, with the name of the worker and a count that the worker increases every few
+seconds. A claim whose count did not change for `STALE_SECONDS`, by the clock of the worker that looks, is free. So
+clocks of different machines are never compared.
+
+The database decides between two workers: the first claim is an insertion of a unique row, and every later change
+replaces the value that was read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial
+from sqlalchemy import ColumnElement, Connection, Engine, column, delete, insert, select, table, update
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from dlcli.errors import DataError
+from dlcli.sweeps.claims import ClaimLostError, FolderClaims, Hold
+from dlcli.sweeps.database import make_engine, parse_url
+
+BEAT_SECONDS = 5.0
+STALE_SECONDS = 60.0
+CLAIM = "dlcli:claim"
+_attributes = table("trial_system_attributes", column("trial_id"), column("key"), column("value_json"))
+
+
+class DatabaseClaims:
+    """Claims of one worker in the database of its study.
+
+    Args:
+        url: Address of the database.
+        folder: Folder for locks as in `FolderClaims`: workers that do share it never write to the same run.
+        beat_seconds: Time between two signs of life.
+        stale_seconds: Time without a sign of life after which a claim is free.
+    """
+
+    def __init__(
+        self, url: str, folder: Path, *, beat_seconds: float = BEAT_SECONDS, stale_seconds: float = STALE_SECONDS
+    ) -> None:
+        self._engine = make_engine(parse_url(url, workers=1))
+        self._folder = FolderClaims(folder)
+        self._beat_seconds, self._stale_seconds = beat_seconds, stale_seconds
+        self._seen: dict[int, tuple[str, float]] = {}  # by trial: the last new record, and when it was seen
+
+    def hold(self, trial: FrozenTrial) -> Hold | None:
+        """Claim a trial; return None if another worker holds it.
+
+        Raises:
+            DataError: If the database cannot be used, or the folder cannot be locked.
+        """
+        lock = self._folder.hold(trial)
+        if lock is None:
+            return None
+        owner = f"{platform.node()}:{os.getpid()}:{uuid.uuid4().hex}"
+        record = _Record(self._engine, trial._trial_id, owner)
+        if not self._claim(record):
+            lock.release()
+            return None
+        return _DatabaseHold(record, lock, self._beat_seconds)
+
+    def _claim(self, record: _Record) -> bool:
+        now = time.monotonic()  # before reading: a pause after it must not make a claim look older
+        found = record.read()
+        if found is None:
+            return record.insert()
+        seen, since = self._seen.get(record.trial_id, (None, now))
+        if found != seen:
+            self._seen[record.trial_id] = (found, time.monotonic())
+            return False
+        return now - since >= self._stale_seconds and record.replace(found)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+
+class _Record:
+    """Claim of one owner on one trial, as a row of the database."""
+
+    def __init__(self, engine: Engine, trial_id: int, owner: str) -> None:
+        self.engine = engine
+        self.trial_id = trial_id
+        self.owner = owner
+        self.beats = 0
+        self._is_row = (_attributes.c.trial_id == trial_id) & (_attributes.c.key == CLAIM)
+        # Not the whole value: after a lost connection, nobody knows whether the last increase was stored.
+        start = json.dumps({"owner": owner}).removesuffix("}")
+        self._is_mine = self._is_row & _attributes.c.value_json.startswith(start, autoescape=True)
+
+    @property
+    def value(self) -> str:
+        return json.dumps({"owner": self.owner, "beats": self.beats})
+
+    def read(self) -> str | None:
+        """Return the claim of any owner."""
+        with self.engine.begin() as connection:
+            return connection.execute(select(_attributes.c.value_json).where(self._is_row)).scalar()
+
+    def insert(self) -> bool:
+        """Claim the trial; return False if it is claimed."""
+        row = {"trial_id": self.trial_id, "key": CLAIM, "value_json": self.value}
+        try:
+            with self.engine.begin() as connection:
+                connection.execute(insert(_attributes).values(row))
+        except IntegrityError:  # (trial_id, key) is unique
+            return False
+        return True
+
+    def replace(self, old: str) -> bool:
+        """Take over the claim; return False if it is not `old` any more."""
+        with self.engine.begin() as connection:
+            return self._update(connection, self._is_row & (_attributes.c.value_json == old))
+
+    def beat(self, connection: Connection) -> bool:
+        """Increase the count; return False if another owner has taken the claim over."""
+        self.beats += 1
+        return self._update(connection, self._is_mine)
+
+    def delete(self) -> None:
+        """Free the claim, if it is still that of this owner."""
+        with self.engine.begin() as connection:
+            connection.execute(delete(_attributes).where(self._is_mine))
+
+    def _update(self, connection: Connection, condition: ColumnElement[bool]) -> bool:
+        result: Any = connection.execute(update(_attributes).where(condition).values(value_json=self.value))
+        return bool(result.rowcount)
+
+
+class _DatabaseHold:
+    """Claim in a database, with a thread that gives signs of life."""
+
+    def __init__(self, record: _Record, lock: Hold, beat_seconds: float) -> None:
+        self._record, self._lock = record, lock
+        self._beat_seconds = beat_seconds
+        self._is_lost = False
+        self._is_released = threading.Event()
+        self._beating = threading.Lock()
+        self._thread = threading.Thread(target=self._beat, name=f"claim of trial {record.trial_id}", daemon=True)
+        self._thread.start()
+
+    def _beat(self) -> None:
+        while not self._is_released.wait(self._beat_seconds):
+            # Without a connection, the worker tries again; if that takes too long, another one takes over.
+            with suppress(DataError, SQLAlchemyError, ClaimLostError), self.keep():
+                pass
+
+    def check(self) -> None:
+        if self._is_lost:
+            raise ClaimLostError
+
+    @contextmanager
+    def keep(self) -> Iterator[None]:
+        """Hold the row of the claim, so that nobody can take it over until the end of the context."""
+        with self._beating, self._record.engine.begin() as connection:
+            self._is_lost = self._is_lost or not self._record.beat(connection)
+            self.check()
+            yield
+
+    def release(self) -> None:
+        self._is_released.set()
+        self._thread.join()
+        try:
+            if not self._is_lost:
+                self._record.delete()
+        finally:
+            self._lock.release()

@@ -1,0 +1,205 @@
+"""Studies of sweeps: in a journal in the sweep's folder, or in a database."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from dlcli.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+    from optuna.storages import BaseStorage
+    from sqlalchemy import Engine
+
+    from dlcli.sweeps.claims import Claims
+
+JOURNAL = "journal.log"
+IDENTITY = "dlcli:identity"  # user attribute of the study
+
+
+def open_study(
+    folder: Path,
+    url: str | None = None,
+    *,
+    name: str,
+    direction: Literal["minimize", "maximize"],
+    workers: int = 1,
+    sampler: BaseSampler | None = None,
+    pruner: BasePruner | None = None,
+) -> Study:
+    """Return the study of a sweep, which is created if it does not exist.
+
+    Open it in each process anew: a forked process must not use the study of its parent.
+
+    Args:
+        folder: Existing folder of the sweep, which holds the journal.
+        url: Address of a database to use in place of the journal.
+        name: Name of the study, unique in its database.
+        direction: Whether lower or higher values are better.
+        workers: Number of processes that use the study.
+        sampler: Sampler of the study; by default that of Optuna.
+        pruner: Pruner of the study; by default that of Optuna.
+
+    Raises:
+        UsageError: If a package is not installed, or the URL cannot be used; see `parse_url`.
+        DataError: If the journal is damaged or cannot be written, or the database cannot be used.
+    """
+    require_optuna()
+    from optuna import create_study
+
+    with quiet_optuna():
+        storage = _open_database(url, workers) if url else _open_journal(folder)
+        return create_study(
+            storage=storage, study_name=name, direction=direction, sampler=sampler, pruner=pruner, load_if_exists=True
+        )
+
+
+def open_claims(folder: Path, url: str | None = None) -> Claims:
+    """Return the claims of one worker on the trials of a study.
+
+    Args:
+        folder: Existing folder for the locks of trials.
+        url: Address of the database that the study is in; None for a journal.
+    """
+    from dlcli.sweeps.claims import FolderClaims
+
+    if url is None or url.startswith("sqlite"):  # which has one worker
+        return FolderClaims(folder)
+    from dlcli.sweeps.heartbeat import DatabaseClaims
+
+    return DatabaseClaims(url, folder)
+
+
+def require_optuna() -> None:
+    """Check that Optuna is installed.
+
+    Raises:
+        UsageError: If it is not.
+    """
+    try:
+        import optuna  # noqa: F401
+    except ModuleNotFoundError as error:
+        message = f"sweeps need the package {error.name}"
+        raise UsageError(message, hint="pip install 'dlcli[sweep]'") from error
+
+
+@contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Show only errors among the messages of Optuna."""
+    from optuna import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+def _open_journal(folder: Path) -> BaseStorage:
+    from optuna.storages import JournalStorage
+
+    from dlcli.sweeps.journal import JournalFile
+
+    return JournalStorage(JournalFile(folder / JOURNAL))
+
+
+def _open_database(address: str, workers: int) -> BaseStorage:
+    from optuna.exceptions import StorageInternalError
+    from optuna.storages import RDBStorage
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from dlcli.sweeps.database import database_error, engine_options, make_engine, one_creator, parse_url, report_errors
+
+    url = parse_url(address, workers=workers)
+    engine = make_engine(url)
+    with one_creator(engine):
+        template = url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
+        try:
+            storage = RDBStorage(template, engine_kwargs=engine_options(url))
+        except (SQLAlchemyError, StorageInternalError) as error:
+            raise database_error(url, error) from None
+        except RuntimeError as error:  # tables of another version of Optuna
+            raise DataError(f"cannot use the database {url.database!r}: {error}", hint="use a new database") from None
+    engine.dispose()
+    storage.engine.dispose()  # so that all connections are made with the settings of `report_errors`
+    report_errors(storage.engine)
+    return storage
+
+
+def bind(study: Study, identity: Mapping[str, Any]) -> None:
+    """Record what a study searches, or check that it is what was recorded first.
+
+    Of two processes with different identities that start at once, the one whose record is first goes on.
+
+    Args:
+        study: Study of `open_study`.
+        identity: JSON object, such as config, space and settings.
+
+    Raises:
+        UsageError: If the study has another identity; the message names each difference.
+    """
+    recorded = _identity(study)
+    if recorded is None:
+        _record_identity(study, json.dumps(identity, sort_keys=True))
+        recorded = _identity(study)
+    assert recorded is not None, "it was just recorded"
+    mine = _flatten(json.loads(json.dumps(identity)))
+    first = _flatten(recorded)
+    if mine != first:
+        lines = [
+            f"  {key}: {_show(first, key)} there, {_show(mine, key)} here"
+            for key in sorted(first.keys() | mine.keys())
+            if key not in first or key not in mine or first[key] != mine[key]
+        ]
+        hint = "use the same config, or start a new sweep"
+        raise UsageError("\n".join([f"the sweep {study.study_name} has another config:", *lines]), hint=hint)
+
+
+def _identity(study: Study) -> dict[str, Any] | None:
+    """Return the identity that was recorded first: attributes of a journal are in the order of its lines."""
+    records = [value for key, value in study.user_attrs.items() if key.startswith(IDENTITY)]
+    return json.loads(records[0]) if records else None
+
+
+def _record_identity(study: Study, identity: str) -> None:
+    """Record an identity after those in a journal, or as the only one in a database."""
+    engine = engine_of(study)
+    if engine is None:
+        study.set_user_attr(f"{IDENTITY}:{uuid.uuid4().hex}", identity)
+        return
+    from sqlalchemy import column, exc, insert, table
+
+    attributes = table("study_user_attributes", column("study_id"), column("key"), column("value_json"))
+    values = {"study_id": study._study_id, "key": IDENTITY, "value_json": json.dumps(identity)}
+    try:
+        with engine.begin() as connection:
+            connection.execute(insert(attributes).values(values))
+    except exc.IntegrityError:  # another process was first: (study_id, key) is unique
+        return
+
+
+def engine_of(study: Study) -> Engine | None:
+    """Return the engine of a study in a database; None for a journal."""
+    return getattr(getattr(study._storage, "_backend", None), "engine", None)
+
+
+def _flatten(value: Any, path: str = "") -> dict[str, Any]:
+    """Return the leaves of nested JSON objects by dotted key; lists are leaves."""
+    if not isinstance(value, dict) or not value:
+        return {path: value}
+    leaves: dict[str, Any] = {}
+    for key, item in value.items():
+        leaves |= _flatten(item, f"{path}.{key}" if path else key)
+    return leaves
+
+
+def _show(leaves: Mapping[str, Any], key: str) -> str:
+    return json.dumps(leaves[key]) if key in leaves else "nothing"

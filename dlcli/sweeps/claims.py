@@ -90,7 +90,7 @@ class Claim:
     """Claimed trial of a study, as a context that frees the claim at its end.
 
     Attributes:
-        trial: Trial to draw parameters from and to report values to.
+        trial: Trial to draw parameters from.
         is_new: Whether nobody has begun the trial before.
     """
 
@@ -98,6 +98,7 @@ class Claim:
         self.trial = trial
         self.is_new = is_new
         self._hold = hold
+        self._reported = set(trial.study._storage.get_trial(trial._trial_id).intermediate_values)
 
     @property
     def number(self) -> int:
@@ -111,6 +112,17 @@ class Claim:
             ClaimLostError: If another worker has.
         """
         self._hold.check()
+
+    def report(self, value: float, epoch: int) -> None:
+        """Report the value of an epoch to the pruner, unless it was reported before the trial was taken over.
+
+        Raises:
+            ClaimLostError: If another worker has taken the trial over.
+        """
+        self.check()
+        if epoch not in self._reported:
+            self.trial.report(value, epoch)
+            self._reported.add(epoch)
 
     def tell(self, value: float | None) -> None:
         """Finish the trial: with a value as COMPLETE, without one as PRUNED.

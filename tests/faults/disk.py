@@ -26,7 +26,7 @@ class Disk:
         self.real: dict[str, Any] = {}
 
     def mount(self) -> None:
-        for name in ("open", "write", "fsync", "replace", "unlink", "mkdir"):
+        for name in ("open", "write", "ftruncate", "fsync", "replace", "unlink", "mkdir"):
             self.real[name] = getattr(os, name)
             setattr(os, name, getattr(self, name))
 
@@ -79,6 +79,13 @@ class Disk:
             self.real["write"](descriptor, bytes(content)[: len(content) // 2])
         self.tick()
         return self.real["write"](descriptor, content)
+
+    def ftruncate(self, descriptor: int, length: int) -> None:
+        if descriptor in self.paths:
+            self.tick()
+            self.remember(self.paths[descriptor])
+            self.unsynced.add(self.paths[descriptor])
+        self.real["ftruncate"](descriptor, length)
 
     def fsync(self, descriptor: int) -> None:
         path = self.paths.get(descriptor)

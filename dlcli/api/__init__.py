@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dlcli.api.opened import OpenRun, open_run
     from dlcli.api.run_group import SeedsResult
     from dlcli.api.run_training import TrainResult
+    from dlcli.api.sweep import resume_sweep, show_sweep, sweep
     from dlcli.api.training import plan, resume, train
     from dlcli.bench.bench import bench
     from dlcli.evaluation.data import evaluate_data
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from dlcli.report.group import report_seeds
     from dlcli.report.group_comparison import compare_seeds_page
     from dlcli.report.page import ReportResult, report
+    from dlcli.sweeps.records import SweepResult
     from dlcli.verification.verify import VerifyResult, verify
 
 __all__ = [
@@ -55,6 +57,7 @@ __all__ = [
     "ReportResult",
     "SeedsResult",
     "StudyOutcome",
+    "SweepResult",
     "TrainResult",
     "VerifyResult",
     "bench",
@@ -82,7 +85,10 @@ __all__ = [
     "report_seeds",
     "resume",
     "resume_seeds",
+    "resume_sweep",
+    "show_sweep",
     "study",
+    "sweep",
     "train",
     "train_seeds",
     "verify",
@@ -96,6 +102,7 @@ _MODULES = {
     "api.group_training": ("plan_seeds", "resume_seeds", "train_seeds"),
     "api.run_group": ("SeedsResult",),
     "api.run_training": ("TrainResult",),
+    "api.sweep": ("resume_sweep", "show_sweep", "sweep"),
     "api.training": ("plan", "resume", "train"),
     "bench.bench": ("bench",),
     "evaluation.diagnosis.diagnose": ("DiagnoseResult", "diagnose"),
@@ -113,6 +120,7 @@ _MODULES = {
     "report.group": ("report_seeds",),
     "report.group_comparison": ("compare_seeds_page",),
     "report.page": ("ReportResult", "report"),
+    "sweeps.records": ("SweepResult",),
     "verification.verify": ("VerifyResult", "verify"),
 }
 

@@ -21,6 +21,7 @@ from dlcli.cli import (
     report,
     runs,
     study,
+    sweep,
     train,
     verify,
 )
@@ -46,6 +47,8 @@ app = typer.Typer(
 )
 TRAIN, RESULTS, LECTURE, CHECKS, MANAGE = ("Train", "Results of a run", "Understand", "Check", "Configs, data and runs")
 app.command("train", rich_help_panel=TRAIN)(train.train_command)
+app.command("sweep", rich_help_panel=TRAIN)(sweep.sweep_command)
+app.command("sweep-worker", hidden=True)(sweep.worker_command)
 app.command("study", rich_help_panel=TRAIN)(study.study_command)
 app.command("eval", rich_help_panel=RESULTS)(evaluate.eval_command)
 app.command("predict", rich_help_panel=RESULTS)(predict.predict_command)

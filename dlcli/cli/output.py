@@ -59,13 +59,13 @@ def open_reporter(progress: Progress, *, quiet: bool) -> Reporter:
 @contextmanager
 def open_listeners(progress: Progress, *, quiet: bool) -> Iterator[Listeners]:
     """Yield listeners that show training events and stop training at a signal."""
-    from dlcli.training.events import Event, FitEnded, GroupEnded, GroupStarted, RunStarted
+    from dlcli.training.events import Event, FitEnded, GroupEnded, GroupStarted, RunStarted, SweepStarted
     from dlcli.training.listeners import Listeners
 
     reporter, signals = open_reporter(progress, quiet=quiet), StopSignals()
 
     def listen(event: Event) -> None:
-        if isinstance(event, RunStarted | GroupStarted):
+        if isinstance(event, RunStarted | GroupStarted | SweepStarted):
             signals.install()
             remember_run(event.run)
         elif isinstance(event, FitEnded | GroupEnded):

@@ -14,6 +14,7 @@ from rich.text import Text
 from dlcli.errors import visible
 from dlcli.reporters.formats import format_lr, format_rate
 from dlcli.reporters.group import describe_means, describe_members
+from dlcli.reporters.sweep import describe_trial
 from dlcli.text import format_clock, format_seconds, wrap
 from dlcli.training.events import (
     EpochEnded,
@@ -24,6 +25,9 @@ from dlcli.training.events import (
     GroupStarted,
     RunStarted,
     StepEnded,
+    SweepEnded,
+    SweepStarted,
+    TrialEnded,
 )
 
 MAX_ROWS = 50  # longer runs show every n-th epoch; metrics.csv has all of them
@@ -77,12 +81,23 @@ class RichReporter:
             self._end_epoch(event)
         elif isinstance(event, FitEnded):
             self._end(event)
-        elif isinstance(event, GroupStarted):
+        else:
+            self._handle_several(event)
+
+    def _handle_several(self, event: Event) -> None:
+        """Draw an event of a group or a sweep."""
+        if isinstance(event, GroupStarted):
             self._start_group(event)
         elif isinstance(event, GroupProgress):
             self._move_group(event)
         elif isinstance(event, GroupEnded):
             self._end_group(event)
+        elif isinstance(event, SweepStarted):
+            self._start_sweep(event)
+        elif isinstance(event, TrialEnded):
+            self._end_trial(event)
+        elif isinstance(event, SweepEnded):
+            self.close()
 
     def note(self, text: str) -> None:
         """Print a line above the display."""
@@ -143,6 +158,22 @@ class RichReporter:
         members = describe_members(self._group, event.progress)
         self._progress.update(self._task, metrics=_join_fitting([members], f"in {format_seconds(elapsed)}", room))
         self.close()
+
+    def _start_sweep(self, event: SweepStarted) -> None:
+        for heading, text in event.essentials:
+            self._print_overview(f"{heading:<9} ", "dim", visible(text))
+        for note in event.notes:
+            self.note(note)
+        label = f"{event.ended}/{event.trials} trials"
+        self._task = self._progress.add_task("", total=event.trials, completed=event.ended, epoch=label, metrics="")
+        self._draw_live()
+
+    def _end_trial(self, event: TrialEnded) -> None:
+        assert self._task is not None
+        self._redraw_after_resize()
+        total = int(self._progress.tasks[0].total or 0)
+        self._print_overview("", "bold" if event.is_best else "", visible(describe_trial(event, total)))
+        self._progress.update(self._task, completed=event.ended, epoch=f"{event.ended}/{total} trials")
 
     def _draw_live(self) -> None:
         """Start to draw the curve and the bar below everything printed so far."""

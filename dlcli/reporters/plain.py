@@ -9,8 +9,20 @@ from typing import TextIO
 from dlcli.errors import visible
 from dlcli.reporters.formats import format_lr
 from dlcli.reporters.group import describe_means, describe_members
+from dlcli.reporters.sweep import describe_trial
 from dlcli.text import fold, format_seconds
-from dlcli.training.events import EpochEnded, Event, FitEnded, GroupEnded, GroupProgress, GroupStarted, RunStarted
+from dlcli.training.events import (
+    EpochEnded,
+    Event,
+    FitEnded,
+    GroupEnded,
+    GroupProgress,
+    GroupStarted,
+    RunStarted,
+    SweepEnded,
+    SweepStarted,
+    TrialEnded,
+)
 
 SHORT_LINES = 10  # lines of a run with many short epochs
 LONG_SECONDS = 5.0  # without a line for this long, every epoch gets one
@@ -28,7 +40,7 @@ class PlainReporter:
         self._stream, self._clock = stream, clock
         self._epochs, self._headline = 0, ""
         self._group: GroupStarted | None = None
-        self._tenth = 0
+        self._tenth = self._trials = 0
         self._started, self._written, self._highest_lr = 0.0, 0.0, 0.0
 
     def handle(self, event: Event) -> None:
@@ -48,6 +60,8 @@ class PlainReporter:
                 self._write_epoch(event)
         elif isinstance(event, GroupStarted | GroupProgress | GroupEnded):
             self._handle_group(event)
+        elif isinstance(event, SweepStarted | TrialEnded | SweepEnded):
+            self._handle_sweep(event)
         elif isinstance(event, FitEnded):
             elapsed = format_seconds(self._clock() - self._started)
             early = "; stopped early" if event.reason == "early_stopping" else ""
@@ -76,6 +90,19 @@ class PlainReporter:
             width = len(f"{self._group.epochs:,}")
             self._write(f"epochs {progress.epochs:>{width},}/{self._group.epochs:,}  {members}{means}")
             self._written, self._tenth = self._clock(), tenth
+
+    def _handle_sweep(self, event: SweepStarted | TrialEnded | SweepEnded) -> None:
+        """Write the overview of a sweep, and a line for each trial."""
+        if isinstance(event, SweepStarted):
+            self._trials, self._started = event.trials, self._clock()
+            for heading, text in event.essentials:
+                self._write(f"{heading:<9} {text}")
+            for note in event.notes:
+                self.note(note)
+        elif isinstance(event, TrialEnded):
+            self._write(describe_trial(event, self._trials))
+        else:
+            self._write(f"ran trials for {format_seconds(self._clock() - self._started)}")
 
     def _write_epoch(self, event: EpochEnded) -> None:
         width = len(str(self._epochs))

@@ -174,4 +174,64 @@ class GroupEnded:
     progress: GroupProgress
 
 
-Event: TypeAlias = RunStarted | StepEnded | EpochEnded | FitEnded | GroupStarted | GroupProgress | GroupEnded
+@dataclass(frozen=True)
+class SweepStarted:
+    """Start of a sweep, or of taking part in it.
+
+    Attributes:
+        run: Sweep folder.
+        essentials: Description of the search: (heading, text), in display order.
+        notes: Warnings for the user.
+        trials: Number of trials.
+        ended: Number of trials that have ended before.
+    """
+
+    run: str
+    essentials: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+    trials: int
+    ended: int
+
+
+@dataclass(frozen=True)
+class TrialEnded:
+    """End of a trial of a sweep.
+
+    Attributes:
+        number: Number of the trial, from 0.
+        state: `finished`, `pruned` or `diverged`.
+        metric: Metric of the search, such as `val/accuracy`.
+        value: Its best value in this trial; None if it diverged in the first epoch.
+        epochs: Number of epochs of the trial.
+        settings: Settings of the trial, as text.
+        is_best: Whether the trial is the best so far.
+        ended: Number of trials that have ended.
+    """
+
+    number: int
+    state: str
+    metric: str
+    value: float | None
+    epochs: int
+    settings: str
+    is_best: bool
+    ended: int
+
+
+@dataclass(frozen=True)
+class SweepEnded:
+    """End of the trials of a sweep, or of its time."""
+
+
+Event: TypeAlias = (
+    RunStarted
+    | StepEnded
+    | EpochEnded
+    | FitEnded
+    | GroupStarted
+    | GroupProgress
+    | GroupEnded
+    | SweepStarted
+    | TrialEnded
+    | SweepEnded
+)

@@ -1,0 +1,1 @@
+"""Running of sweeps: workers, trials, generations and confirmation."""

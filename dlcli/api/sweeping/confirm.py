@@ -1,0 +1,63 @@
+"""Confirmation of a sweep: its best trial and the unchanged config, trained with seeds that the search has not used."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dlcli.api.group_training import resume_seeds, train_seeds
+from dlcli.errors import DivergedError, UsageError
+from dlcli.evaluation.group_comparison import compare_groups
+from dlcli.runs.folder import GroupFolder
+from dlcli.runs.group.records import read_group
+from dlcli.sweeps.records import Confirmation, TrialRecord
+from dlcli.sweeps.sweep import Sweep
+from dlcli.training.listeners import Listeners
+
+
+def confirm(sweep: Sweep, best: TrialRecord, *, evaluate_test: bool, listeners: Listeners) -> Confirmation | None:
+    """Train both configs with `confirm_seeds` seeds each, or go on with that, and compare them.
+
+    Args:
+        sweep: Sweep whose trials have ended.
+        best: Its best trial.
+        evaluate_test: Whether to evaluate all models on the test split, and to compare them there.
+        listeners: Callbacks of the training.
+
+    Returns:
+        None if `confirm_seeds` is 0.
+
+    Raises:
+        Interrupted: After a stop request; training can go on.
+    """
+    if not sweep.settings.confirm_seeds:
+        return None
+    paths = [sweep.folder.confirmation / name for name in ("best", "unchanged")]
+    for path, values in zip(paths, (best.settings, {}), strict=True):
+        _train(sweep, path, values, evaluate_test=evaluate_test, listeners=listeners)
+    groups = [read_group(GroupFolder(path)) for path in paths]
+    try:
+        comparison = compare_groups(groups)
+    except UsageError as error:  # such as other data: a space may vary the fraction of validation
+        return Confirmation(str(paths[0]), str(paths[1]), sweep.loaded.metric, (None, None), error.message)
+    metric = comparison.metrics[comparison.metric]
+    means = (metric.first.mean, metric.second.mean)
+    return Confirmation(str(paths[0]), str(paths[1]), comparison.metric, means, comparison.statement)
+
+
+def _train(sweep: Sweep, path: Path, values: Mapping[str, Any], *, evaluate_test: bool, listeners: Listeners) -> None:
+    """Train a group, or continue it if a worker has begun it."""
+    try:
+        if GroupFolder(path).manifest.exists():
+            resume_seeds(path, evaluate_test=evaluate_test, listeners=listeners)
+            return
+        shutil.rmtree(path, ignore_errors=True)  # files of a worker that was killed at the start
+        first = sweep.loaded.base.config.seed + sweep.settings.seeds_per_trial
+        loaded = sweep.config_of({**values, "seed": first})
+        train_seeds(
+            loaded, seeds=sweep.settings.confirm_seeds, run_dir=path, evaluate_test=evaluate_test, listeners=listeners
+        )
+    except DivergedError:  # all seeds, which the comparison counts
+        return

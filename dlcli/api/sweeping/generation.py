@@ -1,0 +1,210 @@
+"""Worker of a sweep with generations: the same trials with any number of workers, whoever is killed.
+
+All trials of a generation are proposed before the first of them trains. Each trains to the next epoch at which the
+pruner compares it, and waits there for the others. When all have ended, they are told to the study in the order of
+their numbers, and the next generation is proposed. One worker at a time proposes, compares and tells. Each of these
+depends on stored values only, so another worker can repeat or finish it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from dlcli.api.sweeping.trial import mark_pruned
+from dlcli.api.sweeping.worker import Workplace, end_of, has_ended
+from dlcli.runs.lock import file_lock
+from dlcli.sweeps.claims import Claim
+from dlcli.sweeps.pruners import bracket, choose_pruned, levels
+from dlcli.sweeps.records import TrialEnd
+from dlcli.sweeps.trials import read_end, write_end
+
+_DRAWN = "drawn"  # user attributes of a trial: whether all its parameters are drawn,
+_REACHED = "reached"  # epoch after which it waits for the others,
+_BEST = "best_epoch"  # its best epoch until then,
+_KEPT = "kept"  # epoch after which it was compared and goes on
+
+
+def run_generations(place: Workplace) -> None:
+    """Run trials until all are finished, or the time of the sweep is over; see `run_trials`."""
+    while not place.sweep.is_over():
+        with _one_worker(place) as is_alone:
+            if is_alone:
+                _advance(place)
+        if has_ended(place):
+            return
+        claim = _take(place)
+        if claim is None:
+            place.wait()
+        else:
+            with claim:
+                _run_claimed(place, claim)
+
+
+@contextmanager
+def _one_worker(place: Workplace) -> Iterator[bool]:
+    """Yield whether no other worker proposes, compares or tells; none begins to within the context."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(file_lock(place.sweep.folder.lock("generation")))
+        except (BlockingIOError, TimeoutError):
+            yield False
+            return
+        yield True
+
+
+def _numbers(place: Workplace) -> range:
+    """Return the numbers of the first generation that has not been told; empty if all have been."""
+    settings = place.sweep.settings
+    assert settings.generation is not None, "a sweep with generations"
+    states = [trial.state for trial in place.study.get_trials(deepcopy=False)[: settings.trials]]
+    told = next((number for number, state in enumerate(states) if not state.is_finished()), len(states))
+    first = told - told % settings.generation
+    return range(first, min(first + settings.generation, settings.trials)) if told < settings.trials else range(0)
+
+
+def _read(place: Workplace, numbers: range) -> list[FrozenTrial]:
+    """Return the trials with these numbers that were begun."""
+    return place.study.get_trials(deepcopy=False)[numbers.start : numbers.stop]
+
+
+def _advance(place: Workplace) -> None:
+    """Propose, compare and tell as far as possible."""
+    while numbers := _numbers(place):
+        _propose(place, numbers)
+        for trials in _brackets(place, _read(place, numbers)):
+            _compare(place, trials)
+        trials = _read(place, numbers)
+        if any(read_end(trial) is None for trial in trials):
+            return
+        for trial in trials:
+            _tell(place, trial)
+        place.end_trials()
+
+
+def _propose(place: Workplace, numbers: range) -> None:
+    """Draw the parameters of all trials of a generation, in order."""
+    begun = {trial.number: trial for trial in _read(place, numbers)}
+    for number in numbers:
+        if number in begun and _DRAWN in begun[number].user_attrs:
+            continue
+        trial = Trial(place.study, begun[number]._trial_id) if number in begun else place.study.ask()
+        assert trial.number == number, "one worker at a time proposes"
+        place.sweep.space.draw(trial)
+        trial.set_user_attr(_DRAWN, True)
+
+
+def _brackets(place: Workplace, trials: Sequence[FrozenTrial]) -> list[list[FrozenTrial]]:
+    """Return the trials that the pruner compares with each other."""
+    found: dict[int, list[FrozenTrial]] = {}
+    for trial in trials:
+        found.setdefault(bracket(place.sweep.settings.pruner, trial.number, place.sweep.epochs), []).append(trial)
+    return list(found.values())
+
+
+def _compare(place: Workplace, trials: Sequence[FrozenTrial]) -> None:
+    """Compare trials after each epoch that all of them have reached, and store which are pruned."""
+    for epoch in _levels(place, trials[0]):
+        contenders = [trial for trial in trials if not _left_before(trial, epoch)]
+        if not all(read_end(trial) or trial.user_attrs.get(_REACHED, 0) >= epoch for trial in contenders):
+            return
+        values = {trial.number: _value_at(trial, epoch) for trial in contenders}
+        chosen = choose_pruned(place.sweep.settings.pruner, values, higher_is_better=place.sweep.loaded.is_maximized)
+        for trial in contenders:
+            if read_end(trial) is None and trial.user_attrs[_REACHED] == epoch:
+                _decide(place, trial, epoch, is_pruned=trial.number in chosen)
+        trials = [place.study._storage.get_trial(trial._trial_id) for trial in trials]
+
+
+def _left_before(trial: FrozenTrial, epoch: int) -> bool:
+    """Return whether a trial diverged, or was pruned at an earlier comparison."""
+    end = read_end(trial)
+    return end is not None and (end.state == "diverged" or (end.state == "pruned" and end.epochs < epoch))
+
+
+def _value_at(trial: FrozenTrial, epoch: int) -> float:
+    """Return the best value of a trial up to an epoch, or of all its epochs if it has fewer."""
+    if epoch in trial.intermediate_values:
+        return trial.intermediate_values[epoch]
+    end = read_end(trial)
+    assert end is not None, "it has ended before"
+    assert end.value is not None, "it has not diverged"
+    return end.value
+
+
+def _decide(place: Workplace, trial: FrozenTrial, epoch: int, *, is_pruned: bool) -> None:
+    """Store whether a trial goes on after an epoch."""
+    running = Trial(place.study, trial._trial_id)
+    if not is_pruned:
+        running.set_user_attr(_KEPT, epoch)
+        return
+    mark_pruned(place.sweep.folder.trial(trial.number))
+    write_end(running, TrialEnd("pruned", trial.intermediate_values[epoch], trial.user_attrs[_BEST], epoch))
+
+
+def _tell(place: Workplace, trial: FrozenTrial) -> None:
+    """Tell the end of a trial to the study, unless a worker that was killed has."""
+    end = read_end(trial)
+    assert end is not None, "all trials have ended"
+    if trial.state.is_finished():
+        return
+    if end.state == "diverged" and end.epochs + 1 not in trial.intermediate_values:
+        Trial(place.study, trial._trial_id).report(math.nan, end.epochs + 1)
+    is_finished = end.state == "finished"
+    place.study.tell(
+        trial.number,
+        end.value if is_finished else None,
+        TrialState.COMPLETE if is_finished else TrialState.PRUNED,
+    )
+
+
+def _levels(place: Workplace, trial: FrozenTrial) -> list[int]:
+    """Return the epochs after which a trial is compared."""
+    return levels(place.sweep.settings.pruner, trial.number, place.sweep.epochs)
+
+
+def _take(place: Workplace) -> Claim | None:
+    """Return a trial that can train and that no other worker trains; None if there is none."""
+    numbers = _numbers(place)
+    trials = _read(place, numbers)
+    if len(trials) < len(numbers) or not all(_DRAWN in trial.user_attrs for trial in trials):
+        return None
+    for trial in trials:
+        hold = place.claims.hold(trial) if _can_train(trial) else None
+        if hold is None:
+            continue
+        if _can_train(place.study._storage.get_trial(trial._trial_id)):
+            return Claim(Trial(place.study, trial._trial_id), hold, is_new=False)
+        hold.release()  # another worker has just trained it
+    return None
+
+
+def _can_train(trial: FrozenTrial) -> bool:
+    attributes = trial.user_attrs
+    return read_end(trial) is None and attributes.get(_KEPT, 0) >= attributes.get(_REACHED, 0)
+
+
+def _run_claimed(place: Workplace, claim: Claim) -> None:
+    """Train a trial to its next comparison or its end."""
+    stored = place.study._storage.get_trial(claim.trial._trial_id)
+    kept = stored.user_attrs.get(_KEPT, 0)
+    following = [epoch for epoch in _levels(place, stored) if epoch > kept]
+
+    def stops_at(epoch: int, best: float) -> bool:
+        if epoch not in following:
+            return False
+        if epoch not in stored.intermediate_values:
+            claim.trial.report(best, epoch)
+        return True
+
+    result = place.train(claim.trial, stops_at)
+    if result is None:  # the time of the sweep is over
+        return
+    if result.state == "stopped":
+        claim.trial.set_user_attr(_BEST, result.best_epoch)
+        claim.trial.set_user_attr(_REACHED, result.epochs)
+    else:
+        write_end(claim.trial, end_of(result))

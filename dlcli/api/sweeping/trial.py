@@ -1,0 +1,170 @@
+"""Training of one trial of a sweep as a run that any worker can go on with."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from dlcli.api.run_training import train_in
+from dlcli.api.training import add_found_settings, resume
+from dlcli.config.load import LoadedConfig, load_config
+from dlcli.data.splits import Splits
+from dlcli.errors import DataError, DivergedError, Interrupted
+from dlcli.experiment import build_experiment
+from dlcli.runs.begin import begin_run
+from dlcli.runs.files import write_json
+from dlcli.runs.folder import RunFolder, create_run
+from dlcli.runs.log import row_metrics
+from dlcli.runs.manifest import build_manifest
+from dlcli.runs.parent import find_parent
+from dlcli.runs.resume import find_resume_point
+from dlcli.training.events import EpochEnded, Event
+from dlcli.training.listeners import Listeners
+from dlcli.training.state import Monitor
+
+State: TypeAlias = Literal["finished", "diverged", "stopped"]
+EpochHook: TypeAlias = Callable[[int, float], bool]
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """Result of training a trial, to its end or until its hook stopped it.
+
+    Attributes:
+        state: Whether it ended, diverged, or was stopped and can go on.
+        value: Metric of its best epoch so far; None before the first.
+        best_epoch: Best epoch so far; None before the first.
+        epochs: Number of its epochs so far.
+    """
+
+    state: State
+    value: float | None
+    best_epoch: int | None
+    epochs: int
+
+
+class DataCache:
+    """Splits that several trials use, by the settings that they depend on; only the last ones are kept."""
+
+    def __init__(self) -> None:
+        self._key: str | None = None
+        self._splits: Splits | None = None
+
+    def find(self, config: LoadedConfig) -> Splits | None:
+        """Return the splits of a config, if the last trial had the same."""
+        return self._splits if self._key == _data_key(config) else None
+
+    def keep(self, config: LoadedConfig, splits: Splits) -> None:
+        """Keep the splits of a config in place of those before."""
+        self._key, self._splits = _data_key(config), splits
+
+
+def _data_key(loaded: LoadedConfig) -> str:
+    config = loaded.config
+    return f"{config.seed} {config.data.model_dump_json()} {config.model.init}"
+
+
+class TrialRun:
+    """Run of one trial.
+
+    Args:
+        path: Run folder; a run that another worker began is continued from its checkpoint.
+        loaded: Config of the trial. `checkpoint.monitor` is the metric of the sweep.
+        hook: Called with the number of an epoch and the best value so far, after each epoch and for the last one before
+            training continues; it returns whether to stop the trial.
+        should_stop: Returns the signal number of a stop request.
+        cache: Data of earlier trials.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        loaded: LoadedConfig,
+        hook: EpochHook,
+        should_stop: Callable[[], int | None],
+        cache: DataCache,
+    ) -> None:
+        self._folder, self._loaded, self._hook, self._cache = RunFolder(path), loaded, hook, cache
+        self._should_stop = should_stop
+        self._best = Monitor.of(loaded.config.checkpoint.monitor)
+        self._epochs = 0
+        self._is_stopped = False
+
+    def train(self) -> TrialResult:
+        """Train to the end, or until the hook stops it.
+
+        Raises:
+            Interrupted: After a stop request; the trial is saved.
+            DataError: If the data or the run cannot be used.
+            DeviceError: If the device is missing, or its memory is too small.
+        """
+        try:
+            self._train(Listeners(self._listen, should_stop=self._find_stop))
+        except DivergedError:
+            return self._result("diverged")
+        except Interrupted:
+            if not self._is_stopped:
+                raise
+        return self._result("stopped" if self._is_stopped else "finished")
+
+    def _train(self, listeners: Listeners) -> None:
+        if not self._folder.manifest.exists():
+            self._begin(listeners)
+            return
+        for row in find_resume_point(self._folder, load_config(self._folder.resolved).config).rows:
+            self._update(int(row["epoch"]), row_metrics(row))
+        self._is_stopped = bool(self._epochs) and self._ask()
+        if not self._is_stopped:
+            resume(self._folder.path, listeners=listeners)
+
+    def _begin(self, listeners: Listeners) -> None:
+        """Start the run; files of a worker that was killed at the same point give way."""
+        shutil.rmtree(self._folder.path, ignore_errors=True)
+        loaded, parent = find_parent(self._loaded)
+        given = parent.parent if parent else None
+        experiment = build_experiment(loaded.config, splits=self._cache.find(loaded), parent=given)
+        self._cache.keep(loaded, experiment.splits)
+        loaded = add_found_settings(loaded, experiment)
+        manifest = build_manifest(loaded.config, experiment.splits, experiment.device, experiment.arithmetic, sys.argv)
+        with begin_run(create_run(loaded.config.name, self._folder.path), loaded, manifest, parent) as folder:
+            train_in(folder, experiment, None, False, (), listeners)
+
+    def _listen(self, event: Event) -> None:
+        if isinstance(event, EpochEnded):
+            self._update(event.epoch, event.val)
+            self._is_stopped = self._ask()
+
+    def _update(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        self._best.update(epoch, metrics)
+        self._epochs = epoch
+
+    def _ask(self) -> bool:
+        """Return whether the hook stops the trial after the current epoch."""
+        assert self._best.best_value is not None, "an epoch has ended"
+        return self._hook(self._epochs, self._best.best_value)
+
+    def _find_stop(self) -> int | None:
+        return signal.SIGTERM if self._is_stopped else self._should_stop()
+
+    def _result(self, state: State) -> TrialResult:
+        return TrialResult(state, self._best.best_value, self._best.best_epoch or None, self._epochs)
+
+
+def mark_pruned(path: Path) -> None:
+    """Record in the summary of a stopped run that its sweep has pruned it."""
+    folder = RunFolder(path)
+    write_json(folder.summary, {**folder.read_summary(), "status": "pruned"})
+
+
+def delete_checkpoints(path: Path) -> None:
+    """Delete the checkpoints of a trial; its metrics stay."""
+    try:
+        for file in RunFolder(path).checkpoint("last").parent.glob("*.safetensors"):
+            file.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot delete {error.filename}: {error.strerror or error}") from error

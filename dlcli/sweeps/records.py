@@ -1,0 +1,109 @@
+"""Records of the trials and the results of a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+Ending: TypeAlias = Literal["finished", "pruned", "diverged"]
+
+
+@dataclass(frozen=True)
+class TrialEnd:
+    """End of a trial.
+
+    Attributes:
+        state: `finished` after all epochs or early stopping, `pruned` or `diverged`.
+        value: Metric of its best epoch; None if it diverged in the first.
+        best_epoch: Best epoch, counted from 1; None if it diverged in the first.
+        epochs: Number of epochs that were trained.
+    """
+
+    state: Ending
+    value: float | None
+    best_epoch: int | None
+    epochs: int
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """Trial of a sweep.
+
+    Attributes:
+        number: Number of the trial, from 0.
+        state: State of its `TrialEnd`, or `running` or `waiting`.
+        value: See `TrialEnd`.
+        best_epoch: See `TrialEnd`.
+        epochs: See `TrialEnd`; 0 while it runs.
+        parameters: Values that the sampler drew, by the names of the parameters; see `dlcli.config.sweep.space`.
+        settings: Overrides of the config that they stand for.
+        levels: Best value so far after the epochs at which the pruner compared it.
+    """
+
+    number: int
+    state: Ending | Literal["running", "waiting"]
+    value: float | None
+    best_epoch: int | None
+    epochs: int
+    parameters: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    levels: Mapping[int, float]
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the trial has ended."""
+        return self.state not in ("running", "waiting")
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """Comparison of the best trial and the unchanged config, trained with seeds that the search has not used.
+
+    Attributes:
+        best: Group folder of the best trial.
+        unchanged: Group folder of the unchanged config.
+        metric: Metric that is compared.
+        means: Mean of the metric for the best trial and for the unchanged config; None if all seeds diverged.
+        statement: The verdict as a sentence.
+    """
+
+    best: str
+    unchanged: str
+    metric: str
+    means: tuple[float | None, float | None]
+    statement: str
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """Result of a sweep; `dlcli sweep --json` prints it with `asdict`.
+
+    Attributes:
+        sweep: Sweep folder.
+        status: `finished`, or `paused` at the end of its time.
+        metric: Metric of the search, such as `val/accuracy`.
+        trials: Number of trials by state: finished, pruned, diverged, running, waiting.
+        best: Best trial; None before a trial has finished. Its value is too good: it was chosen for it.
+        epochs: Number of epochs of all trials, and that without pruning.
+        importances: Share of each parameter in the variation of the values; empty with few trials.
+        confirmation: Comparison with fresh seeds; None if there is none yet.
+        is_reproducible: Whether the same trials come out with any number of workers.
+    """
+
+    sweep: str
+    status: str
+    metric: str
+    trials: Mapping[str, int]
+    best: TrialRecord | None
+    epochs: Mapping[str, int]
+    importances: Mapping[str, float]
+    confirmation: Confirmation | None
+    is_reproducible: bool
+
+
+def rank(records: Sequence[TrialRecord], *, higher_is_better: bool) -> list[TrialRecord]:
+    """Return the finished trials, the best first; of equal ones, that with the lowest number."""
+    sign = -1 if higher_is_better else 1
+    finished = [record for record in records if record.state == "finished" and record.value is not None]
+    return sorted(finished, key=lambda record: (sign * (record.value or 0.0), record.number))

@@ -1,0 +1,117 @@
+"""Results of a sweep: its summary, its table of trials and the config of its best trial."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from dlcli.config.load import SWEEP
+from dlcli.config.render import render_yaml
+from dlcli.config.schema import NonePruner, SweepSettings
+from dlcli.runs.files import encode_text, write_atomic, write_json
+from dlcli.sweeps.records import Confirmation, SweepResult, TrialRecord, rank
+from dlcli.sweeps.storage import quiet_optuna
+from dlcli.sweeps.sweep import Sweep
+from dlcli.sweeps.trials import read_trials
+
+if TYPE_CHECKING:
+    from optuna import Study
+
+
+_FEWEST_TRIALS = 10  # finished trials from which importances say something
+
+
+def measure_sweep(sweep: Sweep, study: Study, confirmation: Confirmation | None) -> SweepResult:
+    """Return the results of a sweep so far."""
+    records = read_trials(study, sweep)
+    settings = sweep.settings
+    ranked = rank(records, higher_is_better=sweep.loaded.is_maximized)
+    found = Counter(record.state for record in records)
+    found["waiting"] += settings.trials - len(records)
+    has_ended = found["running"] + found["waiting"] == 0
+    return SweepResult(
+        sweep=str(sweep.folder.path),
+        status="finished" if has_ended and (confirmation or not settings.confirm_seeds or not ranked) else "paused",
+        metric=sweep.loaded.metric,
+        trials={state: found[state] for state in ("finished", "pruned", "diverged", "running", "waiting")},
+        best=ranked[0] if ranked else None,
+        epochs=_count_epochs(records, sweep),
+        importances=_importances(study, len(ranked)),
+        confirmation=confirmation,
+        is_reproducible=is_reproducible(settings),
+    )
+
+
+def is_reproducible(settings: SweepSettings) -> bool:
+    """Return whether the same trials come out with any number of workers and any speed."""
+    if settings.generation is not None:
+        return True
+    return settings.sampler in ("random", "grid", "qmc") and isinstance(settings.pruner, NonePruner)
+
+
+def _count_epochs(records: Sequence[TrialRecord], sweep: Sweep) -> dict[str, int]:
+    """Return the epochs of all trials, and those that pruned trials have not trained at most."""
+    pruned = [record for record in records if record.state == "pruned"]
+    lengths = [sweep.config_of(record.settings).config.training.epochs or sweep.epochs for record in pruned]
+    saved = sum(max(0, length - record.epochs) for length, record in zip(lengths, pruned, strict=True))
+    return {"trained": sum(record.epochs for record in records), "saved": saved}
+
+
+def _importances(study: Study, finished: int) -> dict[str, float]:
+    """Return the importance of each parameter that all trials have (fANOVA; Hutter et al., 2014)."""
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
+    if finished < _FEWEST_TRIALS:
+        return {}
+    with quiet_optuna(), suppress(ValueError, RuntimeError):  # all values are equal, or no parameter is common
+        found: dict[str, float] = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
+        return found
+    return {}
+
+
+def write_results(sweep: Sweep, study: Study, result: SweepResult) -> None:
+    """Write the summary, the table of trials and the config of the best trial.
+
+    Raises:
+        DataError: If a file cannot be written.
+    """
+    records = read_trials(study, sweep)
+    write_atomic(sweep.folder.table, encode_text(table_text(records, sweep)))
+    if result.best is not None:
+        write_atomic(sweep.folder.best, encode_text(best_text(sweep, result.best)))
+    write_json(sweep.folder.summary, asdict(result))
+
+
+def table_text(records: Sequence[TrialRecord], sweep: Sweep) -> str:
+    """Return trials as CSV, with a column for each parameter; empty where a trial does not have it."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = [parameter.name for parameter in sweep.space.parameters]
+    writer.writerow(["trial", "state", "value", "best_epoch", "epochs", *names])
+    for record in records:
+        values = [record.parameters.get(name, "") for name in names]
+        writer.writerow([record.number, record.state, record.value, record.best_epoch, record.epochs, *values])
+    return text.getvalue()
+
+
+def best_text(sweep: Sweep, best: TrialRecord) -> str:
+    """Return the config of the best trial as YAML, which says where its values come from."""
+    loaded = sweep.loaded.config(best.settings)
+    body = render_yaml(
+        loaded.config, lambda _section, _field, path: "from the sweep" if loaded.origin(path) == SWEEP else ""
+    )
+    return (
+        f"# Best trial of the sweep {sweep.name}: trial {best.number} of {sweep.settings.trials}, "
+        f"{sweep.loaded.metric} {best.value}.\n{body}"
+    )
+
+
+def read_confirmation(record: Mapping[str, Any]) -> Confirmation | None:
+    """Return the confirmation in the summary of a sweep."""
+    found = record.get("confirmation")
+    return Confirmation(**{**found, "means": tuple(found["means"])}) if found else None

@@ -1,0 +1,118 @@
+"""Sweep on disk: its folder, its config and the study that its workers share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from dlcli.config.load import LoadedConfig, Overrides
+from dlcli.config.schema import SweepSettings
+from dlcli.config.sweep.load import LoadedSweep, load_sweep
+from dlcli.config.sweep.space import Space
+from dlcli.runs.files import encode_text, read_json, write_atomic, write_json
+from dlcli.sweeps.folder import SweepFolder
+from dlcli.sweeps.pruners import build_pruner
+from dlcli.sweeps.samplers import build_sampler
+from dlcli.sweeps.storage import bind, open_study
+
+if TYPE_CHECKING:
+    from optuna import Study
+
+USUAL_EPOCHS = 100  # of trials whose number of epochs depends on the data, for the brackets of Hyperband
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Sweep in a folder.
+
+    Attributes:
+        folder: Its folder.
+        loaded: Its config.
+        url: Database of its study; None for the journal in its folder.
+        deadline: Unix time at which it pauses; None without a limit.
+    """
+
+    folder: SweepFolder
+    loaded: LoadedSweep
+    url: str | None = None
+    deadline: float | None = None
+
+    @property
+    def settings(self) -> SweepSettings:
+        """Section `sweep` of the config."""
+        return self.loaded.settings
+
+    @property
+    def space(self) -> Space:
+        """Values to try."""
+        return self.loaded.space
+
+    @property
+    def name(self) -> str:
+        """Name of the config."""
+        return self.loaded.base.config.name
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs of a trial, as far as the config tells."""
+        return self.loaded.base.config.training.epochs or USUAL_EPOCHS
+
+    def is_over(self) -> bool:
+        """Return whether the time of the sweep is over."""
+        return self.deadline is not None and time.time() >= self.deadline
+
+    def config_of(self, values: Mapping[str, Any]) -> LoadedConfig:
+        """Return the config of a trial with these overrides; without any, the unchanged config."""
+        return self.loaded.config({**values, "plots": "never"})
+
+    def open_study(self, workers: int = 1) -> Study:
+        """Return the study, opened for this process.
+
+        Args:
+            workers: Number of processes that use it.
+
+        Raises:
+            UsageError: If the study belongs to another sweep, or a package is missing.
+            DataError: If the storage cannot be used.
+        """
+        study = open_study(
+            self.folder.path,
+            self.url,
+            name=self.name,
+            direction="maximize" if self.loaded.is_maximized else "minimize",
+            workers=workers,
+            sampler=build_sampler(self.settings, self.space),
+            pruner=build_pruner(self.settings.pruner, self.epochs),
+        )
+        bind(study, self.loaded.identity())
+        return study
+
+
+def write_sweep(folder: SweepFolder, loaded: LoadedSweep, manifest: Mapping[str, Any]) -> None:
+    """Write the manifest and then the config, which makes a folder a sweep.
+
+    Raises:
+        DataError: If a file cannot be written.
+    """
+    write_json(folder.manifest, manifest)
+    text = f"# Config of this sweep, with all settings of the search.\n{loaded.to_yaml()}"
+    write_atomic(folder.sweep, encode_text(text))
+
+
+def read_sweep(folder: SweepFolder, overrides: Overrides = (), *, url: str | None = None) -> Sweep:
+    """Load a sweep from its folder.
+
+    Args:
+        folder: Sweep folder.
+        overrides: Settings of the sweep that change, such as `sweep.trials=100`.
+        url: Database of its study; None for the journal in its folder.
+
+    Raises:
+        DataError: If a file cannot be read.
+        ConfigError: If its config is invalid.
+    """
+    sweep = Sweep(folder, load_sweep(folder.sweep, overrides), url)
+    seconds, begun = sweep.settings.seconds, read_json(folder.manifest).get("begun")
+    return replace(sweep, deadline=begun + seconds) if seconds and isinstance(begun, (int, float)) else sweep

@@ -1,0 +1,47 @@
+"""Trials of a sweep in its study."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+
+from optuna import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from dlcli.sweeps.records import TrialEnd, TrialRecord
+from dlcli.sweeps.sweep import Sweep
+
+_RESULT = "result"  # user attribute of a trial
+
+
+def write_end(trial: Trial, end: TrialEnd) -> None:
+    """Store the end of a trial in the study, before it is told."""
+    trial.set_user_attr(_RESULT, asdict(end))
+
+
+def read_end(trial: FrozenTrial) -> TrialEnd | None:
+    """Return the end of a trial; None if it has not ended."""
+    record = trial.user_attrs.get(_RESULT)
+    return None if record is None else TrialEnd(**record)
+
+
+def read_trials(study: Study, sweep: Sweep) -> list[TrialRecord]:
+    """Return the records of all trials of a sweep that were begun, by number."""
+    trials = study.get_trials(deepcopy=False)[: sweep.settings.trials]
+    return [_record(trial, sweep) for trial in trials]
+
+
+def _record(trial: FrozenTrial, sweep: Sweep) -> TrialRecord:
+    end = read_end(trial)
+    state = "waiting" if trial.state == TrialState.WAITING else "running"
+    is_drawn = end is not None or trial.state.is_finished()
+    return TrialRecord(
+        trial.number,
+        end.state if end else state,  # type: ignore[arg-type]
+        end.value if end else None,
+        end.best_epoch if end else None,
+        end.epochs if end else 0,
+        dict(trial.params),
+        sweep.space.overrides(trial.params) if is_drawn else {},
+        {epoch: value for epoch, value in sorted(trial.intermediate_values.items()) if math.isfinite(value)},
+    )

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from typing import IO, Any
 
 from dlcli.errors import DeviceError, DlcliError, Interrupted
+from dlcli.programs import programs_allowed
 from dlcli.sweeps.sweep import Sweep
 
 STORAGE = "DLCLI_SWEEP_STORAGE"  # address of the database for worker processes: arguments are visible to everybody
@@ -73,9 +74,10 @@ class WorkerProcesses:
         """Start a process outside the group of this one, which alone gets a Ctrl-C; kill it at the end."""
         environment = dict(os.environ) | ({STORAGE: self._sweep.url} if self._sweep.url else {})
         command = [sys.executable, "-m", "dlcli", "sweep-worker", str(self._sweep.folder.path), "--json"]
-        process = subprocess.Popen(  # noqa: S603  # our own command
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
-        )
+        with programs_allowed():
+            process = subprocess.Popen(  # noqa: S603  # our own command
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
+            )
         try:
             yield process
         finally:

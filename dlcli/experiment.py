@@ -96,12 +96,12 @@ def build_experiments(
 ) -> list[Experiment]:
     """Build the experiment of a config for each of several seeds; see `build_experiment`.
 
-    Data that is not a table is read once.
+    The data is read once.
 
     Raises:
         UsageError: If default settings depend on the number of training examples, which differs between the seeds.
     """
-    raw, inherited = load_raw(config.data, notify), _inherited_preprocessing(config, parent)
+    raw, inherited = load_raw(config, notify), _inherited_preprocessing(config, parent)
     experiments = []
     for seed in seeds:
         of_seed = config.model_copy(update={"seed": seed})

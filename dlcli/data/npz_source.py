@@ -9,17 +9,14 @@ import numpy as np
 import torch
 
 from dlcli.config.schema import Config, NpzData
-from dlcli.data.image_folder import note_missing_classes
-from dlcli.data.make_splits import make_splits
-from dlcli.data.preprocessing import Preprocessing
-from dlcli.data.splits import DataInfo, RawData, Split, Splits
+from dlcli.data.splits import DataInfo, RawData, Split
 from dlcli.data.table_features import complete_rows
 from dlcli.data.table_source import (
     PreparedTable,
+    ReadTable,
     check_targets,
     checksums,
     dtype_of,
-    encode_table,
     number_labels,
     prepare_rows,
     ranges_explained,
@@ -32,22 +29,20 @@ from dlcli.errors import DataError
 _OF_COLUMNS = ("features", "time", "group", "split", "unknown", "min_frequency", "max_categories")
 
 
-def load_npz(config: Config, inherited: Preprocessing | None = None) -> Splits:
-    """Load the NPZ files of a config as scaled splits.
+def read_arrays(config: Config) -> ReadTable | RawData:
+    """Read the NPZ files of a config: features as a table, or pictures, unscaled.
 
     Raises:
         DataError: If a file cannot be read, or its arrays do not fit the task, the settings or each other.
     """
     files, rows, targets = _read(config)
-    if not files[0].has_pictures:
-        del files  # the columns are copies
-        return encode_table(config, prepare_rows(config, rows, targets, inherited))
-    splits = make_splits(_load_pictures(config, files, rows, targets), config.data, config.seed, inherited)
-    return note_missing_classes(splits) if config.task == "classification" else splits
+    if files[0].has_pictures:
+        return _load_pictures(config, files, rows, targets)
+    return ReadTable(rows, targets)  # its columns are copies
 
 
 def prepare_npz(config: Config) -> PreparedTable | None:
-    """Read, check and split the arrays of a config as a table; None if the inputs are pictures. See `load_npz`."""
+    """Read, check and split the arrays of a config as a table; None if the inputs are pictures. See `read_arrays`."""
     files, rows, targets = _read(config)
     return None if files[0].has_pictures else prepare_rows(config, rows, targets)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from io import BufferedReader
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from dlcli.config.paths import open_regular
 from dlcli.config.schema import AnyData, Config, NpzData, TableData
@@ -23,6 +23,9 @@ from dlcli.data.preprocessing import Preprocessing
 from dlcli.data.splits import MissingDataError, RawData, Splits
 from dlcli.data.synthetic import load_synthetic_classification, load_synthetic_regression
 from dlcli.errors import DeviceError
+
+if TYPE_CHECKING:
+    from dlcli.data.table_source import ReadTable
 
 SOURCES: dict[str, Callable[[Any], RawData]] = {
     "fashion_mnist": load_mnist,
@@ -44,7 +47,7 @@ def load_splits(
     *,
     notify: Callable[[str], None] | None = None,
     inherited: Preprocessing | None = None,
-    raw: RawData | None = None,
+    raw: RawData | ReadTable | None = None,
 ) -> Splits:
     """Load, split and scale the data of a config.
 
@@ -60,29 +63,29 @@ def load_splits(
         DeviceError: If the data does not fit into memory.
     """
     with _memory_errors_explained(config.data):
-        if isinstance(config.data, NpzData):
-            from dlcli.data.npz_source import load_npz
-
-            return _note_duplicates(load_npz(config, inherited))
         if isinstance(config.data, TableData):
-            from dlcli.data.table_source import load_table
-
-            return _note_duplicates(load_table(config, inherited))
+            read = raw or _read_table(config)
+            if not isinstance(read, RawData):
+                return _note_duplicates(read.load(config, inherited, keeps_rows=raw is not None))
+            splits = make_splits(read, config.data, config.seed, inherited, shares=raw is not None)
+            return _note_duplicates(note_missing_classes(splits) if config.task == "classification" else splits)
+        assert raw is None or isinstance(raw, RawData), "it is the data of this config"
         splits = make_splits(
             raw or _load_raw(config.data, notify), config.data, config.seed, inherited, shares=raw is not None
         )
         return _note_duplicates(note_missing_classes(splits)) if config.data.name == "image_folder" else splits
 
 
-def load_raw(config: AnyData, notify: Callable[[str], None] | None = None) -> RawData | None:
-    """Return data that is loaded as a whole, so that it can be split with several seeds; None for tables.
+def load_raw(config: Config, notify: Callable[[str], None] | None = None) -> RawData | ReadTable:
+    """Return the data of a config, which `load_splits` can split with several seeds.
 
     Raises:
         DataError: If the data is missing or damaged.
         DeviceError: If it does not fit into memory.
     """
-    with _memory_errors_explained(config):
-        return None if isinstance(config, TableData) else prepare(_load_raw(config, notify), config)
+    with _memory_errors_explained(config.data):
+        raw = _read_table(config) if isinstance(config.data, TableData) else _load_raw(config.data, notify)
+        return prepare(raw, config.data) if isinstance(raw, RawData) else raw
 
 
 @contextmanager
@@ -117,6 +120,17 @@ def digest_files(config: AnyData) -> dict[str, str]:
 def _note_duplicates(splits: Splits) -> Splits:
     duplicates = describe_duplicates(splits)
     return replace(splits, notes=(*splits.notes, *duplicates), duplicates=duplicates)
+
+
+def _read_table(config: Config) -> RawData | ReadTable:
+    """Read a table, or arrays, which may be pictures."""
+    if isinstance(config.data, NpzData):
+        from dlcli.data.npz_source import read_arrays
+
+        return read_arrays(config)
+    from dlcli.data.table_source import read_table
+
+    return read_table(config)
 
 
 def _load_raw(config: AnyData, notify: Callable[[str], None] | None) -> RawData:

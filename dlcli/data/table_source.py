@@ -54,29 +54,57 @@ class PreparedTable:
     inherited: Preprocessing | None = None
 
 
-def load_table(config: Config, inherited: Preprocessing | None = None) -> Splits:
-    """Load the table of a config as scaled splits; all that is learned comes from the training examples.
+@dataclass(frozen=True)
+class ReadTable:
+    """Table of a config that was read, which can be split with several seeds.
+
+    Attributes:
+        rows: All rows of the files.
+        targets: Names of the target columns.
+    """
+
+    rows: Rows
+    targets: tuple[str, ...]
+
+    def load(self, config: Config, inherited: Preprocessing | None, *, keeps_rows: bool) -> Splits:
+        """Return scaled splits; all that is learned comes from the training examples.
+
+        Args:
+            config: Config with the settings of the table.
+            inherited: See `load_splits`.
+            keeps_rows: Whether the columns are kept for another seed; otherwise each is released once it is encoded.
+
+        Raises:
+            DataError: If a column cannot be used; the message has its place.
+        """
+        rows = self.rows.shared() if keeps_rows else self.rows
+        return encode_table(config, prepare_rows(config, rows, self.targets, inherited))
+
+
+def read_table(config: Config) -> ReadTable:
+    """Read the table of a config.
 
     Raises:
-        DataError: If a file cannot be read, or a column cannot be used; the message has its place.
+        DataError: If a file cannot be read; the message has its place.
     """
-    return encode_table(config, prepare_table(config, inherited))
+    data = config.data
+    assert isinstance(data, TableData)
+    targets = (data.target,) if isinstance(data.target, str) else tuple(data.target)
+    kind: ForcedKind = "class" if config.task == "classification" else "number"
+    kinds: dict[str, ForcedKind] = {} if data.split is None else {data.split: "category"}
+    return ReadTable(read_rows(data, kinds | dict.fromkeys(targets, kind)), targets)
 
 
 def prepare_table(config: Config, inherited: Preprocessing | None = None) -> PreparedTable:
-    """Read, check and split the table of a config; see `load_table`."""
-    data = config.data
-    assert isinstance(data, TableData)
-    targets = (data.target,) if isinstance(data.target, str) else data.target
-    kind: ForcedKind = "class" if config.task == "classification" else "number"
-    kinds: dict[str, ForcedKind] = {} if data.split is None else {data.split: "category"}
-    return prepare_rows(config, read_rows(data, kinds | dict.fromkeys(targets, kind)), targets, inherited)
+    """Read, check and split the table of a config; see `ReadTable.load`."""
+    table = read_table(config)
+    return prepare_rows(config, table.rows, table.targets, inherited)
 
 
 def prepare_rows(
     config: Config, rows: Rows, targets: Sequence[str], inherited: Preprocessing | None = None
 ) -> PreparedTable:
-    """Check and split the rows of a table; see `load_table`.
+    """Check and split the rows of a table; see `ReadTable.load`.
 
     Args:
         config: Config with the settings of a table.

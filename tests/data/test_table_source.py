@@ -23,7 +23,7 @@ from dlcli import api
 from dlcli.config.files import Source
 from dlcli.config.load import load_config
 from dlcli.data.propose import propose_config
-from dlcli.data.sources import load_splits
+from dlcli.data.sources import load_raw, load_splits
 from dlcli.data.splits import Splits
 from dlcli.errors import ConfigError, DataError, UsageError
 from dlcli.runs.checkpoint import load_checkpoint
@@ -506,3 +506,19 @@ def test_a_run_resumes_with_its_own_file_although_that_sets_no_epochs(
     assert resumed.code == 0, resumed.err
     refused = dlcli("train", "-c", "p.yaml", "training.epochs=2", "--resume", "run")
     assert re.search(r"training\.epochs: \d{3,} in the run, 2 now", refused.err)
+
+
+def test_several_seeds_read_a_table_once_and_get_the_splits_that_each_gets_alone(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "t.csv", make_rows(200))
+    data = {"name": "csv", "path": str(path), "target": "species", "missing": "mean"}
+    configs = [load_config({"task": "classification", "seed": seed, "data": data}).config for seed in range(3)]
+    alone = [load_splits(config) for config in configs]
+    raw = load_raw(configs[0])
+    path.unlink()
+    for config, expected in zip(configs, alone, strict=True):
+        splits = load_splits(config, raw=raw)
+        assert splits.info == expected.info
+        for name in ("train", "val", "test"):
+            part, other = getattr(splits, name), getattr(expected, name)
+            assert torch.equal(part.inputs, other.inputs)
+            assert torch.equal(part.targets, other.targets)

@@ -30,6 +30,10 @@ class Rows:
     columns: dict[str, Column]
     part: np.ndarray
 
+    def shared(self) -> Rows:
+        """Return the same rows, whose columns are kept when those of the result are released."""
+        return replace(self, columns=dict(self.columns))
+
     def place(self, row: int) -> str:
         """Return `file:line` of a row."""
         table = self.tables[self.part[row]]

@@ -63,6 +63,13 @@ def test_losses_have_the_bits_of_models_alone(data: str, loss: str) -> None:
     check(seeds(data, 3, *ODD, loss))
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("data", ["digits", "diabetes", "moons", "sine_regression"])
+@pytest.mark.parametrize("name", SETTINGS)
+def test_ten_seeds_have_the_bits_of_their_models_alone(data: str, name: str) -> None:
+    check(seeds(data, 10, *SETTINGS[name]))
+
+
 def check(configs: Sequence[Config]) -> None:
     assert all(place(member(config)).kind for config in configs), "models that are not stacked prove nothing"
     for actual, expected in zip(train_group(configs), map(train_alone, configs), strict=True):

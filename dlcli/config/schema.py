@@ -962,6 +962,13 @@ AnyPruner = Annotated[
 ]
 
 _CONFIRM_SEEDS = frozenset({0, *range(2, 1001)})  # one seed has no spread
+
+
+def _or_name(schema: dict[str, Any]) -> None:
+    """Add the names of the variants to the JSON Schema of a section that can be written as a name alone."""
+    schema["oneOf"] = [*schema["oneOf"], {"enum": list(schema["discriminator"]["mapping"])}]
+
+
 Sampler: TypeAlias = Literal["tpe", "random", "grid", "qmc", "cmaes", "gp"]
 
 
@@ -981,7 +988,7 @@ class SweepSettings(Section):
     """Method that proposes values. `tpe` learns from earlier trials; so does `gp`, if every trial has the same
     settings, and `cmaes`, for ranges only. `random` draws each value on its own, `qmc` covers ranges evenly, and `grid`
     takes every combination once."""
-    pruner: AnyPruner = AshaPruner(name="asha")
+    pruner: Annotated[AnyPruner, Field(json_schema_extra=_or_name)] = AshaPruner(name="asha")
     """Rule that stops poor trials early: a name, or a mapping of settings."""
     trials: PositiveInt = 50
     """Number of trials over all workers. A grid takes all combinations by default."""

@@ -9,12 +9,15 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
+from dlcli.config.examples import show
 from dlcli.config.load import check, with_values
 from dlcli.config.schema import Config, section_models, section_name
 from dlcli.config.suggest import all_settings, unknown_key
 from dlcli.config.sweep.corners import Corners, assignments, corners_of
+from dlcli.config.sweep.nodes import Range
 from dlcli.config.sweep.parse import Entry
 from dlcli.config.sweep.ranges import Report
+from dlcli.config.sweep.space import Space
 from dlcli.config.tree import Document, KeyPath, Value, dotted
 from dlcli.config.variants import read_variants
 from dlcli.errors import Problem
@@ -40,6 +43,9 @@ _PREPARATION = (
     *("normalize", "pad", "size", "color_mode", "resize", "background"),
     *("features", "ignore", "types", "unknown", "min_frequency", "max_categories"),
 )
+
+
+_MOST_VALUES = 1000  # of a setting, for a comparison of the configs
 
 
 class _Branch(NamedTuple):
@@ -75,6 +81,27 @@ class SpaceCheck:
                 setting = re.sub(r"(\.[0-9]+)+$", "", problem.key)  # all entries of a list are one setting
                 found.setdefault((problem.file, problem.line, problem.column, setting), problem)
         self.report.problems.extend(found.values())
+
+    def check_doubles(self, entries: Sequence[Entry]) -> None:
+        """Report settings with two values that give the same config, so that a grid would train it twice."""
+        for entry in entries:
+            key = dotted(entry.key)
+            alone = Space(((key, entry.node),))
+            if isinstance(entry.node, Range) or (alone.cardinality or _MOST_VALUES) >= _MOST_VALUES:
+                continue
+            configs: dict[str, Value] = {}
+            for assignment in alone.combinations():
+                overrides = alone.overrides(assignment)
+                config, problems = check(with_values(self.base, overrides))
+                if config is None or problems:  # valid only together with other settings
+                    continue
+                text = config.model_dump_json()
+                if text in configs:
+                    values = f"{show(configs[text])} and {show(overrides[key])}"
+                    message = f"has two values that give the same config: {values}"
+                    self.report.add(entry.at, entry.key, message, "delete one of the two")
+                    break
+                configs[text] = overrides[key]
 
     def _is_fixed(self, entry: Entry) -> bool:
         """Report a setting that must be the same for all trials."""

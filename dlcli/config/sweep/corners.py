@@ -12,7 +12,7 @@ from dlcli.config.sweep.parse import Entry
 from dlcli.config.tree import KeyPath, Value, dotted
 
 _MOST_IN_SECTION = 100  # corners of one option with several ranges
-_MOST = 1500  # assignments checked, at about 0.15 ms each
+_MOST = 1000  # assignments checked, at about 0.15 ms each
 
 
 class Corner(NamedTuple):

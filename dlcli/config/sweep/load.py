@@ -136,11 +136,14 @@ def load_sweep(source: ConfigSource, overrides: Overrides = (), *, space: Sequen
     settings = _read_settings(document, report)
     entries = _read_entries(report)
     drawn = Space(tuple((dotted(entry.key), entry.node) for entry in entries))
-    SpaceCheck(base, None if problems else config, report).check(entries)
+    space_check = SpaceCheck(base, None if problems else config, report)
+    space_check.check(entries)
     if settings is not None and config is not None:
         _check_settings(settings, config, entries, report)
         if not report.problems:
             check_sampler(settings, drawn, report)
+        if not report.problems and settings.sampler == "grid":
+            space_check.check_doubles(entries)
     problems += report.problems
     if problems or config is None or settings is None:
         raise ConfigError(given.name, in_order(problems, given.name))

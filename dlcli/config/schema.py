@@ -942,7 +942,7 @@ class AshaPruner(PruningSection):
     name: Literal["asha"]
     """Rule that stops poor trials early."""
     factor: Annotated[int, Field(ge=2, le=1000)] = 3
-    """One of so many trials goes on to the next level."""
+    """Share of the trials that continue to the next level: one in `factor`."""
 
 
 class HyperbandPruner(PruningSection):
@@ -951,7 +951,7 @@ class HyperbandPruner(PruningSection):
     name: Literal["hyperband"]
     """Rule that stops poor trials early."""
     factor: Annotated[int, Field(ge=2, le=1000)] = 3
-    """One of so many trials goes on to the next level."""
+    """Share of the trials that continue to the next level: one in `factor`."""
 
 
 AnyPruner = Annotated[

@@ -86,7 +86,7 @@ def _check_ends(key: KeyPath, value: dict[str, Any], at: KeyPath, report: Report
         hint = "write a min above 0, or delete `log`"
         if low == 0:
             range_above = f"{{min: {high / 1000:g}, max: {high}, log: true}}"
-            hint = f"write 0 as a choice of its own: `[0, {range_above}]`"
+            hint = f"write 0 as a separate choice: `[0, {range_above}]`"
         report.add((*at, "min"), key, f"has a logarithmic range from {low}, which must start above 0", hint)
 
 

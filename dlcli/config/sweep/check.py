@@ -74,7 +74,8 @@ class SpaceCheck:
         known = [entry for entry in entries if not self._is_fixed(entry) and not self._is_unknown(entry)]
         if self.config is None:
             return
-        usable = [entry for entry in known if not self._is_misplaced(entry, known, self.config)]
+        settled = [entry for entry in known if entry.is_settled]
+        usable = [entry for entry in settled if not self._is_misplaced(entry, settled, self.config)]
         found: dict[tuple[str, int | None, int | None, str], Problem] = {}
         for corners in assignments(usable):
             for problem in self._problems(corners):

@@ -25,7 +25,7 @@ from dlcli.config.load import (
 from dlcli.config.paths import escape_path
 from dlcli.config.problems import validate_settings
 from dlcli.config.render import deciding_settings
-from dlcli.config.schema import HIGHER_IS_BETTER, Config, SweepFile, SweepSettings, path_settings
+from dlcli.config.schema import HIGHER_IS_BETTER, SweepFile, SweepSettings, path_settings
 from dlcli.config.sweep.check import SpaceCheck
 from dlcli.config.sweep.limits import (
     check_counts,
@@ -134,24 +134,26 @@ def load_sweep(source: ConfigSource, overrides: Overrides = (), *, space: Sequen
     report = Report(document)
     config, problems = check(base)
     settings = _read_settings(document, report)
-    entries = _read_entries(report)
+    entries, is_complete = _read_entries(report)
     drawn = Space(tuple((dotted(entry.key), entry.node) for entry in entries))
     space_check = SpaceCheck(base, None if problems else config, report)
     space_check.check(entries)
+    if settings is not None and is_complete:
+        check_sampler(settings, drawn, report)
     if settings is not None and config is not None:
-        _check_settings(settings, config, entries, report)
-        if not report.problems:
-            check_sampler(settings, drawn, report)
-        if not report.problems and settings.sampler == "grid":
+        check_metric(settings, config, report)
+        check_loss(settings, config, entries, report)
+        check_counts(settings, config, entries, report)
+        if settings.sampler == "grid" and not report.problems:
             space_check.check_doubles(entries)
     problems += report.problems
     if problems or config is None or settings is None:
         raise ConfigError(given.name, in_order(problems, given.name))
-    final = {"metric": metric_of(settings, config), "trials": trials_of(settings, drawn)}
+    final = settings.model_copy(update={"metric": metric_of(settings, config), "trials": trials_of(settings, drawn)})
     if settings.metric is not None:
         base = with_values(base, {"checkpoint.monitor": settings.metric})
         base.places["checkpoint", "monitor"] = document.places[SWEEP, "metric"]
-    return LoadedSweep(finish(base, given.text), settings.model_copy(update=final), drawn, given.text, base)
+    return LoadedSweep(finish(base, given.text), final, drawn, given.text, base)
 
 
 def load_either(source: ConfigSource) -> LoadedConfig | LoadedSweep:
@@ -198,21 +200,16 @@ def _read_settings(document: Document, report: Report) -> SweepSettings | None:
     return read.sweep if read is not None else None
 
 
-def _read_entries(report: Report) -> list[Entry]:
+def _read_entries(report: Report) -> tuple[list[Entry], bool]:
+    """Return the settings of the space without those that have a problem, and whether there are no others."""
     section = report.document.tree[SWEEP]
     space = section.get("space") or {} if isinstance(section, dict) else None
     if not isinstance(space, dict):
-        return []  # a problem of the settings
+        return [], False  # a problem of the settings
     if not space:
         hint = "add the settings to try, such as `optimizer.lr: {min: 1e-3, max: 1, log: true}`"
         report.add(SPACE, SPACE, "has no settings", hint)
-        return []
+        return [], False
     entries, problems = read_space(report.document)
     report.problems.extend(problems)
-    return entries
-
-
-def _check_settings(settings: SweepSettings, config: Config, entries: Sequence[Entry], report: Report) -> None:
-    check_metric(settings, config, report)
-    check_loss(settings, config, entries, report)
-    check_counts(settings, config, entries, report)
+    return entries, not problems

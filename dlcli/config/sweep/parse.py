@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from dlcli.config.compose import is_range
 from dlcli.config.document import read_value
 from dlcli.config.examples import show
+from dlcli.config.paths import escape_path, resolve_path
 from dlcli.config.render import render_value
+from dlcli.config.schema import path_settings
 from dlcli.config.suggest import all_settings
 from dlcli.config.sweep.nodes import Choice, Fixed, Layers, Node, Range, Settings, canonical_json
 from dlcli.config.sweep.ranges import RANGE_EXAMPLE, RANGE_KEYS, SIZES, Report, check_keys, read_range
@@ -23,7 +26,7 @@ from dlcli.config.tree import (
     set_value,
     value_at,
 )
-from dlcli.errors import ConfigError, Problem
+from dlcli.errors import ConfigError, Problem, UsageError
 
 SPACE: KeyPath = ("sweep", "space")
 _LAYER_KEYS = ("depth", "width")
@@ -38,11 +41,13 @@ class Entry(NamedTuple):
         key: Path of the setting in the config.
         node: Values to try.
         at: Path of the values in the document, which has their locations.
+        is_settled: Whether the setting can be checked: false if the choice of its section has a problem.
     """
 
     key: KeyPath
     node: Node
     at: KeyPath
+    is_settled: bool = True
 
 
 class _Written(NamedTuple):
@@ -92,13 +97,17 @@ def read_space(document: Document) -> tuple[list[Entry], list[Problem]]:
         entries[key] = Entry(key, _top(key, value, at, report), at)
         if len(report.problems) > before or value is None:
             broken.add(key)
-    usable = [entry for key, entry in entries.items() if not _depends_on(key, broken)]
-    return sorted(usable, key=lambda entry: dotted(entry.key)), report.problems
+    sound = [
+        entry._replace(is_settled=broken.isdisjoint(_choices_above(key)))
+        for key, entry in entries.items()
+        if key not in broken
+    ]
+    return sorted(sound, key=lambda entry: dotted(entry.key)), report.problems
 
 
-def _depends_on(key: KeyPath, others: set[KeyPath]) -> bool:
-    """Return whether a setting is one of `others`, or in a section that one of them chooses."""
-    return not others.isdisjoint({*(key[: length + 1] for length in range(len(key))), (key[0], "name")})
+def _choices_above(key: KeyPath) -> list[KeyPath]:
+    """Return the settings that can choose the variant of the section of a setting."""
+    return [*(key[:length] for length in range(1, len(key))), (key[0], "name")]
 
 
 def _flat(space: dict[str, Value], key: KeyPath, at: KeyPath) -> Iterator[_Written]:
@@ -164,6 +173,8 @@ def _option(key: KeyPath, value: Value, at: KeyPath, report: Report) -> Node:
     if isinstance(value, tuple):
         _check_list(key, value, at, report)
         return Fixed(value)
+    if isinstance(value, str) and key in path_settings():
+        return Fixed(_resolve(value, report.document.places[at].folder))
     if not isinstance(value, dict):
         return Fixed(value)
     if _is_layers(key, value):
@@ -172,6 +183,15 @@ def _option(key: KeyPath, value: Value, at: KeyPath, report: Report) -> Node:
         return read_range(key, value, at, report)
     settings = sorted(value.items())
     return Settings(tuple((name, _under_key((*key, name), inner, (*at, name), report)) for name, inner in settings))
+
+
+def _resolve(path: str, folder: str) -> str:
+    """Return an existing path as an absolute path, since trials run in any folder; names of runs stay as they are."""
+    try:
+        resolved = resolve_path(path, folder, "the path")
+    except UsageError:
+        return path  # a problem of the config of a trial
+    return escape_path(resolved) if os.path.exists(resolved) else path
 
 
 def _check_list(key: KeyPath, value: tuple[Value, ...], at: KeyPath, report: Report) -> None:

@@ -133,6 +133,13 @@ def test_defaults_that_depend_on_a_drawn_setting_are_kept_open_in_a_written_swee
     assert {size: again.config({"training.batch_size": size}).config.training.epochs for size in (16, "full")} == epochs
 
 
+def test_paths_of_runs_in_a_space_are_relative_to_its_file() -> None:
+    Path("sub/run").mkdir(parents=True)
+    Path("sub/s.yaml").write_text("extends: digits\nsweep: {space: {model.init: [normal, {run: run}, {run: other}]}}\n")
+    space = load_sweep("sub/s.yaml").space
+    assert space.plain()["model.init"] == ["normal", {"run": str(Path("sub/run").resolve())}, {"run": "other"}]
+
+
 def test_the_difference_of_two_sweeps_names_each_setting_with_both_values() -> None:
     sweep = load_sweep("tune.yaml")
     other = load_sweep(

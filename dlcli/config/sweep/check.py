@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from pydantic import BaseModel
@@ -44,7 +44,6 @@ _PREPARATION = (
     *("features", "ignore", "types", "unknown", "min_frequency", "max_categories"),
 )
 
-
 _MOST_VALUES = 1000  # of a setting, for a comparison of the configs
 
 
@@ -63,11 +62,13 @@ class SpaceCheck:
         base: Document of the base config.
         config: Base config; None if it is invalid, which leaves out all checks that depend on it.
         report: Problems, with the document of the whole file.
+        causes: Setting of the space that causes a problem of a setting of the base config, by its key and message.
     """
 
     base: Document
     config: Config | None
     report: Report
+    causes: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def check(self, entries: Sequence[Entry]) -> None:
         """Add every problem of the space to the report."""
@@ -185,30 +186,37 @@ class SpaceCheck:
                         return True
         return False
 
-    def _problems(self, corners: Corners) -> list[Problem]:
-        """Return the problems of one assignment, at the places of its values."""
-        overrides = {key: corner.value for key, corner in corners.items()}
-        _, problems = check(with_values(self.base, overrides))
-        return [self._place(problem, corners) for problem in problems]
-
-    def _place(self, problem: Problem, corners: Corners) -> Problem:
-        """Return a problem at the value of the space that causes it."""
-        parts = problem.key.split(".")
+    def _problems(self, corners: Corners) -> Iterator[Problem]:
+        """Yield the problems of one assignment, at the places of its values."""
+        _, problems = check(with_values(self.base, {key: corner.value for key, corner in corners.items()}))
         written = {dotted(path): at for corner in corners.values() for path, at in corner.at.items()}
-        keys = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
-        at, hint = next((written[key] for key in keys if key in written), None), problem.hint
-        if at is None:  # a setting of the base config that does not fit to a value of the space
+        for problem in problems:
+            at, hint = _innermost(written, problem.key), problem.hint
+            if at is None:
+                at = self._cause(problem, corners)
+            else:
+                at = _path_of_key(at, problem.key.split(".")[-1]) if "is not a setting" in problem.message else at
+                hint = _for_sweep(hint, is_end=at[-1] in ("min", "max"))
+            yield replace(self.report.document.problem(at, problem.message, hint), key=problem.key)
+
+    def _cause(self, problem: Problem, corners: Corners) -> KeyPath:
+        """Return the path of the value that a setting of the base config does not fit to; found once per problem."""
+        key = self.causes.get((problem.key, problem.message))
+        if key is None or key not in corners:
             key = next((key for key in corners if self._is_solved_without(key, problem, corners)), next(iter(corners)))
-            at = next(iter(corners[key].at.values()))
-        else:
-            at = _path_of_key(at, parts[-1]) if "is not a setting" in problem.message else at
-            hint = _for_sweep(hint, is_end=at[-1] in ("min", "max"))
-        placed = self.report.document.problem(at, problem.message, hint)
-        return replace(placed, key=problem.key)
+            self.causes[problem.key, problem.message] = key
+        return next(iter(corners[key].at.values()))
 
     def _is_solved_without(self, key: str, problem: Problem, corners: Corners) -> bool:
         overrides = {other: corner.value for other, corner in corners.items() if other != key}
         return problem.key not in [left.key for left in check(with_values(self.base, overrides))[1]]
+
+
+def _innermost(written: Mapping[str, KeyPath], key: str) -> KeyPath | None:
+    """Return the path where a setting, or else the innermost section around it, is written."""
+    parts = key.split(".")
+    names = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((written[name] for name in names if name in written), None)
 
 
 def _path_of_key(at: KeyPath, name: str) -> KeyPath:

@@ -123,9 +123,9 @@ class Classification(Task):
             self._columns[key] = (1 - smoothing) * weights.diag() + smoothing / k * weights.unsqueeze(1)
         return self._columns[key]
 
-    def weight(self, targets: Tensor) -> Tensor:
+    def weight(self, targets: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """Return the sum of the true classes' weights."""
-        weights = self._weights(targets.device)
+        weights = self._weights(targets.device, dtype)
         return super().weight(targets) if weights is None else weights[targets].sum()
 
     def _squared_error(self, logits: Tensor, labels: Tensor) -> Tensor:

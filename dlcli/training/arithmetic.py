@@ -21,7 +21,8 @@ from dlcli.config.schema import Config
 from dlcli.training.batches import examples_per_batch
 from dlcli.training.fast.backprop import is_supported
 from dlcli.training.fast.onednn import Library, choose_library
-from dlcli.training.threads import threads_for
+from dlcli.training.threads import machine_cores, threads_for
+from dlcli.training.world import ALONE, World
 
 StepName: TypeAlias = Literal["eager", "manual"]
 
@@ -41,24 +42,36 @@ class Arithmetic:
     library: Library
 
 
-def choose_arithmetic(config: Config, model: nn.Sequential, n_train: int) -> Arithmetic:
+def choose_arithmetic(config: Config, model: nn.Sequential, n_train: int, world: World = ALONE) -> Arithmetic:
     """Return the arithmetic of a run.
 
     Args:
         config: Config of the run.
         model: Model, on its device.
         n_train: Number of training examples.
+        world: Processes that train the model together.
     """
     weights = [module.weight for module in model if isinstance(module, nn.Linear)]
     batch_size = min(n_train, examples_per_batch(n_train, config.training.batch_size))
     operations = batch_size * max(weight.numel() for weight in weights)
     step = _choose_step(config, model, weights[0].device)
+    if not world.is_alone:
+        return Arithmetic(step, _threads_of_process(config, operations, world), "torch")
     may_choose = step == "manual" and weights[0].device.type == "cpu" and weights[0].dtype == torch.float32
     return Arithmetic(
         step=step,
         threads=threads_for(operations) if config.training.threads == "auto" else config.training.threads,
         library=choose_library(operations) if may_choose else "torch",
     )
+
+
+def _threads_of_process(config: Config, operations: int, world: World) -> int:
+    """Return the threads of one of several processes; a shard has one, so that its bits are the same everywhere."""
+    if world.shards is not None:
+        return 1
+    if config.training.threads != "auto":
+        return config.training.threads
+    return min(threads_for(operations // world.size), max(1, machine_cores() // world.local_size))
 
 
 def _choose_step(config: Config, model: nn.Sequential, device: torch.device) -> StepName:

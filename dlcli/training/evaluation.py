@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from dlcli.data.splits import Split
 from dlcli.task import Task
+from dlcli.task.base import accurate
+from dlcli.training.world import ALONE, World
 
 BATCH_SIZE = 8192  # 32 MB of 1,000 float32 features: large enough to be fast, small enough for any machine
 
@@ -33,13 +35,35 @@ def _compute_outputs(model: nn.Module, split: Split) -> Iterator[tuple[Tensor, T
 
 
 @torch.no_grad()
-def evaluate_split(model: nn.Module, task: Task, split: Split) -> dict[str, Tensor]:
+def evaluate_split(model: nn.Module, task: Task, split: Split, world: World = ALONE) -> dict[str, Tensor]:
     """Return the task's sums over all examples of the split; `task.metrics` computes the metrics from them.
+
+    Args:
+        model: Model; it is left in evaluation mode.
+        task: Task.
+        split: Split, on the model's device or on the CPU.
+        world: Processes, each of which evaluates its parts of the split.
 
     Raises:
         ValueError: If the split has no examples.
     """
-    return add_sums(task, _compute_outputs(model, split))
+    if world.is_alone or not len(split):
+        return add_sums(task, _compute_outputs(model, split))
+    parts = [add_sums(task, _outputs_of_part(model, split[rows])) for rows in world.parts(len(split))]
+    sizes = [value.numel() for value in parts[0].values()]
+    flat = torch.stack([torch.cat([accurate(value).flatten() for value in part.values()]) for part in parts])
+    total = zip(parts[0].items(), world.total(flat).split(sizes), strict=True)
+    return {name: values.view(like.shape).to(like.dtype) for (name, like), values in total}
+
+
+def _outputs_of_part(model: nn.Module, part: Split) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (outputs, targets) of a part, which may be empty."""
+    if len(part):
+        yield from _compute_outputs(model, part)
+        return
+    device = next(model.parameters()).device
+    model.eval()
+    yield model(part.inputs.to(device)), part.targets.to(device)
 
 
 def add_sums(task: Task, outputs: Iterable[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:

@@ -38,6 +38,7 @@ from dlcli.training.state import (
 from dlcli.training.step import build_step
 from dlcli.training.trace import Tracer, is_traced
 from dlcli.training.turns import Turns
+from dlcli.training.world import ALONE, World
 
 Sums: TypeAlias = tuple[Tensor, Tensor]
 Answer: TypeAlias = "Sums | Measured"
@@ -102,6 +103,7 @@ class Fit:
         report_seconds: Minimum time between two StepEnded events; 0 reports as often as possible.
         generator: Random generator of dropout, on the CPU and for the manual step only, so that trainings can take
             turns within an epoch; None uses torch's default generators.
+        world: Processes that train the model together; each needs the same arguments.
 
     Attributes:
         arithmetic: Step, threads and matrix library, fixed for the whole run.
@@ -120,6 +122,7 @@ class Fit:
         arithmetic: Arithmetic | None = None,
         report_seconds: float | None = None,
         generator: torch.Generator | None = None,
+        world: World = ALONE,
     ) -> None:
         settings = config.training
         if state is not None:
@@ -128,7 +131,8 @@ class Fit:
         self._device = next(model.parameters()).device
         self._tensors = model.state_dict()  # shares the memory of the model
         given = state.arithmetic if state is not None else arithmetic
-        self.arithmetic = given or choose_arithmetic(config, model, len(splits.train))
+        self._world = world
+        self.arithmetic = given or choose_arithmetic(config, model, len(splits.train), world)
         self._steps_per_epoch = count_batches(len(splits.train), settings.batch_size)
         self._batches = batches_per_chunk(splits.train, settings.batch_size, count_parameters(model), self._device)
         is_written_out = self.arithmetic.step == "manual" and self._device.type == "cpu"
@@ -139,11 +143,12 @@ class Fit:
         self._report_seconds = REPORT_SECONDS if report_seconds is None else report_seconds
         self._epochs = 0  # completed
         self._running = Running(steps_before=0)
-        self._turns = Turns(self.arithmetic.threads, self._device)
+        # Processes that wait for each other cannot take turns.
+        self._turns = Turns(self.arithmetic.threads if world.size == 1 else 1, self._device)
         self._generator = generator
         self._settings = RunSettings(self.arithmetic.threads, self._device, tf32=settings.precision == "tf32")
         with self._settings.entered():
-            self.step = build_step(model, task, splits.train, config, self.arithmetic, generator)
+            self.step = build_step(model, task, splits.train, config, self.arithmetic, generator, world)
             self._seed_epoch()
             if state is not None:
                 self._restore(state)
@@ -201,7 +206,7 @@ class Fit:
             loss_sum, weight = sums
             self._check_losses(loss_sum, steps)
             running.add(loss_sum, weight, examples, len(steps))
-            if running.seconds_since_report() >= self._report_seconds:
+            if running.seconds_since_report() >= self._report_seconds or self._world.stop is not None:
                 train_loss, examples_per_second = self._report()
                 yield StepEnded(epoch, running.step, train_loss, examples_per_second)
 
@@ -240,7 +245,7 @@ class Fit:
     def measure(self, look: Look) -> Measured:
         """Return the measurements of a model that was updated."""
         val = self._splits.val
-        sums = evaluate_split(self._model, self._task, val) if len(val) else None
+        sums = evaluate_split(self._model, self._task, val, self._world) if len(val) else None
         return Measured(sums, self.tracer.look() if look.is_traced else None)
 
     def _metrics(self, sums: dict[str, Tensor] | None) -> dict[str, float]:

@@ -20,6 +20,8 @@ from dlcli.training.arithmetic import Arithmetic
 from dlcli.training.batches import examples_per_batch
 from dlcli.training.fast.step import ManualStep
 from dlcli.training.optim import build_optimizer, clip_norm_
+from dlcli.training.shared_step import build_shared_step
+from dlcli.training.world import ALONE, World
 
 
 class Step(Protocol):
@@ -127,6 +129,7 @@ def build_step(
     config: Config,
     arithmetic: Arithmetic,
     generator: torch.Generator | None = None,
+    world: World = ALONE,
 ) -> Step:
     """Return the step selected by `arithmetic`.
 
@@ -137,7 +140,10 @@ def build_step(
         config: Only `optimizer` and `training` are used.
         arithmetic: Result of `choose_arithmetic`, or the arithmetic of the resumed run.
         generator: Random generator of dropout for `ManualStep`; None uses torch's default generator.
+        world: Processes that train the model together.
     """
+    if not world.is_alone:
+        return build_shared_step(model, task, train, config, world, is_manual=arithmetic.step == "manual")
     if arithmetic.step == "eager":
         return EagerStep(model, task, train, config)
     return ManualStep(model, task, train, config, arithmetic.library, generator)

@@ -47,12 +47,25 @@ class Propagation:
         loss_gradient: See `Task.loss_gradient`.
         n: Number of examples in a batch.
         generator: Random generator of dropout; None uses torch's default generator.
+        rows: Place of the examples in a batch of `whole` examples, for which dropout draws its masks; None if they are
+            a batch.
+        whole: Number of examples of that batch.
     """
 
     def __init__(
-        self, layers: Sequence[Layer], loss_gradient: LossGradient, n: int, generator: torch.Generator | None = None
+        self,
+        layers: Sequence[Layer],
+        loss_gradient: LossGradient,
+        n: int,
+        generator: torch.Generator | None = None,
+        *,
+        rows: slice | None = None,
+        whole: int = 0,
     ) -> None:
         units = [Units([layer], [generator], n) for layer in layers[:-1]]
+        for unit in units:
+            if rows is not None:
+                unit.draw_for(rows, whole)
         self._loss_gradient = loss_gradient
         self._bottom, self._top = layers[0], layers[-1]
         self._delta = self._top.outputs(n)  # 0 for padding units
@@ -131,6 +144,13 @@ class Units:
         is_divided = stack is not None and not layer.activation.is_stackable
         self._parts = list(zip(*(tensor.unbind() for tensor in tensors), strict=True)) if is_divided else [tensors]
         self._masks = list(zip(masks, keeps, generators, strict=True)) if layer.dropout else []
+
+    def draw_for(self, rows: slice, whole: int) -> None:
+        """Draw the masks of dropout for a batch of `whole` examples, of which these are `rows`."""
+        if self._masks:
+            ((mask, keep, generator),) = self._masks
+            drawn = mask.new_empty(whole, mask.shape[1])
+            self._mask, self._masks = drawn[rows], [(drawn, keep, generator)]
 
     def forward(self) -> None:
         """Compute `h` from `z` by activation and dropout; masks are drawn as in nn.Dropout."""

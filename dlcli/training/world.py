@@ -1,0 +1,90 @@
+"""Processes that train one model together: which part of each batch is theirs, and sums over all of them."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+@dataclass
+class World:
+    """Processes that train one model together, by default this one alone.
+
+    Attributes:
+        rank: Number of this process, from 0.
+        size: Number of processes.
+        local_size: Number of those on this machine.
+        shards: Number of parts of each batch, whose gradients are added in a fixed order, so that any number of
+            processes computes the same bits; None gives each process one part.
+        group: Process group for collective operations; None if this process is alone.
+        stop: Number of the signal that all processes stop for, after the same step; None if there is none.
+        should_stop: Returns the signal number of a stop request to this process.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_size: int = 1
+    shards: int | None = None
+    group: Any = None
+    stop: int | None = None
+    should_stop: Callable[[], int | None] = field(default=lambda: None)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether this process trains alone and computes each batch as a whole."""
+        return self.size == 1 and self.shards is None
+
+    def parts(self, n: int) -> list[slice]:
+        """Return the parts of n examples that this process computes; they may be empty."""
+        count = self.shards or self.size
+        mine = count // self.size
+        bounds = _split(n, count)
+        return [slice(*bounds[number : number + 2]) for number in range(self.rank * mine, (self.rank + 1) * mine)]
+
+    def total(self, parts: Tensor) -> Tensor:
+        """Return the sum over the parts of all processes, with the same bits in each process.
+
+        Args:
+            parts: Values of each part of this process: (parts, values). They may be overwritten.
+        """
+        if self.shards is None:
+            assert len(parts) == 1, "each process has one part"
+            if self.size > 1:
+                torch.distributed.all_reduce(parts[0], group=self.group)
+            return parts[0]
+        if self.size > 1:
+            gathered = parts.new_empty(self.shards, parts.shape[1])
+            torch.distributed.all_gather_into_tensor(gathered, parts.contiguous(), group=self.group)
+            parts = gathered
+        total = parts[0].clone()
+        for part in parts[1:]:
+            total += part
+        return total
+
+    def request(self, out: Tensor) -> None:
+        """Write the stop request to this process into `out`, as a number for each signal."""
+        requested = self.should_stop()
+        for place, signum in enumerate(SIGNALS):
+            out[place] = float(requested == signum)
+
+    def agree(self, requests: Tensor) -> None:
+        """Set `stop` from the sum of the requests of all processes."""
+        if self.stop is None:
+            asked = zip(SIGNALS, requests.tolist(), strict=True)
+            self.stop = next((int(signum) for signum, count in asked if count), None)
+
+
+def _split(n: int, count: int) -> list[int]:
+    """Return the bounds of `count` parts of n examples, as of `torch.tensor_split`."""
+    size, larger = divmod(n, count)
+    return [number * size + min(number, larger) for number in range(count + 1)]
+
+
+ALONE = World()

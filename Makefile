@@ -26,7 +26,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 $(DEV): $(READY)
-	$(INSTALL) '.[dev,browser,export,notebook,peers,sweep,tensorboard]'
+	$(INSTALL) '.[dev,browser,export,notebook,peers,postgres,sweep,tensorboard]'
 	@touch $(DEV)
 
 setup: $(DEV) ## Create .venv with dlcli and all development tools

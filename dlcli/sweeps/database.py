@@ -34,6 +34,8 @@ def hide_password(url: str) -> str:
     start = shown.find("://") + 3 if "://" in shown else 0
     account, at, place = shown[start:].rpartition("@")
     user, colon, _ = account.partition(":")
+    if not at:  # perhaps a part of the password, which is no number as a port is
+        place = re.sub(r"^([^/?:\[]*):(?!\d+([/?]|$)).*", r"\1:***", place)
     return f"{shown[:start]}{user}{':***' if colon else ''}{at}{place}"
 
 
@@ -84,24 +86,6 @@ def engine_options(url: URL) -> dict[str, Any]:
     return {"pool_pre_ping": True, "connect_args": {"connect_timeout": int(str(seconds))}}
 
 
-def make_engine(url: URL) -> Engine:
-    """Return a pool of connections whose errors are those of `report_errors`.
-
-    Raises:
-        UsageError: If the driver that the URL names is not installed.
-    """
-    from sqlalchemy import create_engine
-
-    try:
-        engine = create_engine(url, **engine_options(url))
-    except ImportError:
-        driver = url.get_driver_name()
-        message = f"{hide_password(url.drivername)} needs the package {driver}"
-        raise UsageError(message, hint=_INSTALL.get(url.get_backend_name(), f"pip install {driver}")) from None
-    report_errors(engine)
-    return engine
-
-
 def report_errors(engine: Engine) -> None:
     """Make an engine raise DataError if the database cannot be reached or written to.
 
@@ -138,20 +122,26 @@ def database_error(url: URL, error: BaseException) -> DataError:
 
 
 @contextmanager
-def one_creator(engine: Engine) -> Iterator[None]:
+def one_creator(url: URL) -> Iterator[None]:
     """Let only one process at a time create the tables of Optuna: two at once would fail.
 
     Raises:
+        UsageError: If the driver that the URL names is not installed.
         DataError: If the database cannot be reached.
     """
-    from sqlalchemy import text
+    from sqlalchemy import NullPool, create_engine, text
 
+    try:
+        engine = create_engine(url, **engine_options(url), poolclass=NullPool)
+    except ImportError:
+        driver = url.get_driver_name()
+        hint = _INSTALL.get(url.drivername, f"pip install {driver}")
+        raise UsageError(f"{url.drivername} needs the package {driver}", hint=hint) from None
+    report_errors(engine)
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
-            connection.execute(text(f"SELECT pg_advisory_xact_lock({_CREATION_LOCK})"))
+            connection.execute(text(f"SELECT pg_advisory_lock({_CREATION_LOCK})"))
         elif engine.dialect.name == "mysql":
             connection.execute(text(f"SELECT GET_LOCK('dlcli:{_CREATION_LOCK}', {IDLE_SECONDS})"))
-        try:
-            yield
-        finally:
-            connection.invalidate()  # closing the session releases the lock
+        connection.commit()
+        yield  # both locks are those of the connection

@@ -27,7 +27,6 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from dlcli.errors import DataError
 from dlcli.sweeps.claims import ClaimLostError, FolderClaims, Hold
-from dlcli.sweeps.database import make_engine, parse_url
 
 BEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0
@@ -39,16 +38,16 @@ class DatabaseClaims:
     """Claims of one worker in the database of its study.
 
     Args:
-        url: Address of the database.
+        engine: Connections to the database, with errors as by `report_errors`.
         folder: Folder for locks as in `FolderClaims`: workers that do share it never write to the same run.
         beat_seconds: Time between two signs of life.
         stale_seconds: Time without a sign of life after which a claim is free.
     """
 
     def __init__(
-        self, url: str, folder: Path, *, beat_seconds: float = BEAT_SECONDS, stale_seconds: float = STALE_SECONDS
+        self, engine: Engine, folder: Path, *, beat_seconds: float = BEAT_SECONDS, stale_seconds: float = STALE_SECONDS
     ) -> None:
-        self._engine = make_engine(parse_url(url, workers=1))
+        self._engine = engine
         self._folder = FolderClaims(folder)
         self._beat_seconds, self._stale_seconds = beat_seconds, stale_seconds
         self._seen: dict[int, tuple[str, float]] = {}  # by trial: the last new record, and when it was seen
@@ -79,10 +78,6 @@ class DatabaseClaims:
             self._seen[record.trial_id] = (found, time.monotonic())
             return False
         return now - since >= self._stale_seconds and record.replace(found)
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._engine.dispose()
 
 
 class _Record:

@@ -24,6 +24,7 @@ JOURNAL = "journal.log"
 IDENTITY = "dlcli:identity"  # user attribute of the study
 
 
+@contextmanager
 def open_study(
     folder: Path,
     url: str | None = None,
@@ -33,8 +34,8 @@ def open_study(
     workers: int = 1,
     sampler: BaseSampler | None = None,
     pruner: BasePruner | None = None,
-) -> Study:
-    """Return the study of a sweep, which is created if it does not exist.
+) -> Iterator[Study]:
+    """Open the study of a sweep, which is created if it does not exist, until the end of the context.
 
     Open it in each process anew: a forked process must not use the study of its parent.
 
@@ -56,25 +57,31 @@ def open_study(
 
     with quiet_optuna():
         storage = _open_database(url, workers) if url else _open_journal(folder)
-        return create_study(
+        study = create_study(
             storage=storage, study_name=name, direction=direction, sampler=sampler, pruner=pruner, load_if_exists=True
         )
+    try:
+        yield study
+    finally:
+        if engine := engine_of(study):
+            engine.dispose()
 
 
-def open_claims(folder: Path, url: str | None = None) -> Claims:
+def open_claims(study: Study, folder: Path) -> Claims:
     """Return the claims of one worker on the trials of a study.
 
     Args:
+        study: Study of `open_study`.
         folder: Existing folder for the locks of trials.
-        url: Address of the database that the study is in; None for a journal.
     """
     from dlcli.sweeps.claims import FolderClaims
 
-    if url is None or url.startswith("sqlite"):  # which has one worker
+    engine = engine_of(study)
+    if engine is None or engine.dialect.name == "sqlite":  # which has one worker
         return FolderClaims(folder)
     from dlcli.sweeps.heartbeat import DatabaseClaims
 
-    return DatabaseClaims(url, folder)
+    return DatabaseClaims(engine, folder)
 
 
 def require_optuna() -> None:
@@ -116,11 +123,10 @@ def _open_database(address: str, workers: int) -> BaseStorage:
     from optuna.storages import RDBStorage
     from sqlalchemy.exc import SQLAlchemyError
 
-    from dlcli.sweeps.database import database_error, engine_options, make_engine, one_creator, parse_url, report_errors
+    from dlcli.sweeps.database import database_error, engine_options, one_creator, parse_url, report_errors
 
     url = parse_url(address, workers=workers)
-    engine = make_engine(url)
-    with one_creator(engine):
+    with one_creator(url):
         template = url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
         try:
             storage = RDBStorage(template, engine_kwargs=engine_options(url))
@@ -128,7 +134,6 @@ def _open_database(address: str, workers: int) -> BaseStorage:
             raise database_error(url, error) from None
         except RuntimeError as error:  # tables of another version of Optuna
             raise DataError(f"cannot use the database {url.database!r}: {error}", hint="use a new database") from None
-    engine.dispose()
     storage.engine.dispose()  # so that all connections are made with the settings of `report_errors`
     report_errors(storage.engine)
     return storage

@@ -5,8 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import signal
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,8 +17,8 @@ from optuna import Study
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
-from dlcli.sweeps.claims import Claim, Claims, ClaimLostError, FolderClaims, counts, take
-from dlcli.sweeps.storage import open_study
+from dlcli.sweeps.claims import Claim, ClaimLostError, Claims, FolderClaims, counts, take
+from dlcli.sweeps.storage import engine_of, open_study
 
 BEAT_SECONDS, STALE_SECONDS = 0.1, 1.5
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -24,6 +26,8 @@ FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 # Children are forks of a small process that has imported Optuna, and neither torch nor a thread.
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["dlcli.sweeps.claims", "dlcli.sweeps.journal", "optuna.storages._rdb.storage"])
+
+opened = ExitStack()  # studies of this process, which tests close
 
 
 class Place(NamedTuple):
@@ -37,24 +41,26 @@ class Place(NamedTuple):
         return self
 
     def open(self) -> Study:
-        return open_study(
-            self.folder, self.url, name="sweep", direction="minimize", workers=1, sampler=RandomSampler(seed=os.getpid())
-        )
+        sampler = RandomSampler(seed=os.getpid())
+        study = open_study(self.folder, self.url, name="sweep", direction="minimize", sampler=sampler)
+        return opened.enter_context(study)
 
-    def claims(self) -> Claims:
-        if self.url is None:
-            return FolderClaims(self.folder / "trials")
-        from dlcli.sweeps.heartbeat import DatabaseClaims
 
-        # A folder of its own, as on a machine that shares none.
-        own = self.folder / f"machine-{os.getpid()}"
-        own.mkdir(exist_ok=True)
-        return DatabaseClaims(self.url, own, beat_seconds=BEAT_SECONDS, stale_seconds=STALE_SECONDS)
+def open_claims(study: Study, place: Place) -> Claims:
+    engine = engine_of(study)
+    if engine is None:
+        return FolderClaims(place.folder / "trials")
+    from dlcli.sweeps.heartbeat import DatabaseClaims
+
+    own = place.folder / f"machine-{os.getpid()}"  # as on a machine that shares no folder
+    own.mkdir(exist_ok=True)
+    return DatabaseClaims(engine, own, beat_seconds=BEAT_SECONDS, stale_seconds=STALE_SECONDS)
 
 
 def work(place: Place, trials: int, pause: float = 0.003) -> None:
     """Run trials until all are finished; log each step."""
-    study, claims = place.open(), place.claims()
+    study = place.open()
+    claims = open_claims(study, place)
     while (now := counts(study, trials)).finished + now.pruned < trials:
         claim = take(study, claims, trials)
         if claim is None:
@@ -100,15 +106,14 @@ def wait_for(path: Path) -> None:
 
 def run_with_kills(place: Place, trials: int, kills: int, draw: random.Random, workers: int = 3) -> int:
     """Run a sweep in several processes, of which random ones are killed and replaced; return the number of kills."""
+    seconds = 0.6 if place.url else 0.15  # connecting takes longer
     crew, killed = [start(work, place, trials) for _ in range(workers)], 0
-    while killed < kills:
-        time.sleep(draw.uniform(0, 0.06))
+    while killed < kills and all(process.exitcode is None for process in crew):
+        time.sleep(draw.uniform(0, seconds))
         victim = draw.randrange(workers)
-        if crew[victim].exitcode == 0:
-            break  # the sweep has ended
         crew[victim].kill()
         crew[victim].join()
-        killed += crew[victim].exitcode == -9
+        killed += crew[victim].exitcode == -signal.SIGKILL
         crew[victim] = start(work, place, trials)
     for process in crew:
         process.join(timeout=60)

@@ -1,8 +1,8 @@
 """Claims: the right of one worker to run one trial.
 
-A worker takes over a trial that another one began and left, before it asks for a new one. A trial is told its value by
-the worker that holds its claim, so each number is trained by one worker at a time and told once. A worker that is
-killed leaves a trial that is RUNNING and whose claim is free, whatever it was about to do.
+A worker continues trials that other workers have left before it asks for new ones. Only the worker that holds the claim
+finishes a trial, so each trial is run by one worker at a time and finished once. A killed worker leaves a trial that is
+RUNNING and whose claim is free, at whatever point it is killed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dlcli.runs.lock import file_lock
 
 
 class ClaimLostError(Exception):
-    """Claim that another worker has taken over; the trial must be stopped without telling."""
+    """Claim that another worker has taken over; the trial must be stopped without a result."""
 
 
 class Hold(Protocol):
@@ -137,7 +137,7 @@ class Claim:
             study.tell(self.trial, value, TrialState.PRUNED if value is None else TrialState.COMPLETE)
 
     def release(self) -> None:
-        """Free the claim; a trial that was not told is then gone on with by another worker."""
+        """Free the claim; if the trial is not finished, another worker continues it."""
         self._hold.release()
 
     def __enter__(self) -> Self:
@@ -171,13 +171,13 @@ def take(study: Study, claims: Claims, trials: int) -> Claim | None:
 
 
 def _claim(study: Study, claims: Claims, found: FrozenTrial, trials: int, new: Trial | None = None) -> Claim | None:
-    """Claim a trial that was RUNNING; return None if it is not any more, another worker holds it, or it is beyond."""
+    """Claim a trial; return None if another worker holds it, it is finished, or it is beyond the sweep."""
     hold = claims.hold(found)
     if hold is None:
         return None
     with ExitStack() as stack:
         stack.callback(hold.release)
-        if _state(study, found._trial_id) != TrialState.RUNNING:  # told by its worker after we read it
+        if _state(study, found._trial_id) != TrialState.RUNNING:  # finished after it was read
             return None
         if found.number >= trials:
             study._storage.set_trial_state_values(found._trial_id, TrialState.WAITING)

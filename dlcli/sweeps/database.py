@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import ExceptionContext
 
 CONNECT_SECONDS = 10
-IDLE_SECONDS = 60  # a suspended or dead machine must not keep locks in the database
+IDLE_SECONDS = 60  # limit for a suspended or dead machine to keep locks in the database
 _CREATION_LOCK = 0x646C636C69  # "dlcli" in ASCII
 _EXAMPLES = "postgresql://USER@HOST:5432/DATABASE or mysql://USER@HOST:3306/DATABASE"
 _DRIVERS = {  # (module, name in SQLAlchemy), best first
@@ -95,8 +95,9 @@ def report_errors(engine: Engine) -> None:
 
     def convert(context: ExceptionContext) -> None:
         error = context.original_exception
-        is_conflict = isinstance(context.sqlalchemy_exception, exc.IntegrityError) or _CONFLICT.search(str(error))
-        if not context.is_pre_ping and not is_conflict:
+        kind = context.sqlalchemy_exception  # None if the error is not one of the database, as at a signal
+        is_conflict = isinstance(kind, exc.IntegrityError) or _CONFLICT.search(str(error))
+        if isinstance(kind, exc.DBAPIError) and not is_conflict and not context.is_pre_ping:
             raise database_error(engine.url, error) from None
 
     def limit_idle_transactions(connection: Any, _: object) -> None:
@@ -123,7 +124,7 @@ def database_error(url: URL, error: BaseException) -> DataError:
 
 @contextmanager
 def one_creator(url: URL) -> Iterator[None]:
-    """Let only one process at a time create the tables of Optuna: two at once would fail.
+    """Let only one process at a time create the tables of Optuna, because two at once fail.
 
     Raises:
         UsageError: If the driver that the URL names is not installed.
@@ -144,4 +145,4 @@ def one_creator(url: URL) -> Iterator[None]:
         elif engine.dialect.name == "mysql":
             connection.execute(text(f"SELECT GET_LOCK('dlcli:{_CREATION_LOCK}', {IDLE_SECONDS})"))
         connection.commit()
-        yield  # both locks are those of the connection
+        yield  # closing the connection releases the lock

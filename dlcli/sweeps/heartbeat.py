@@ -39,7 +39,7 @@ class DatabaseClaims:
 
     Args:
         engine: Connections to the database, with errors as by `report_errors`.
-        folder: Folder for locks as in `FolderClaims`: workers that do share it never write to the same run.
+        folder: Folder for locks as in `FolderClaims`, because some of the workers may share it.
         beat_seconds: Time between two signs of life.
         stale_seconds: Time without a sign of life after which a claim is free.
     """

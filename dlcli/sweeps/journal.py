@@ -1,15 +1,15 @@
 """Journal of a study: one file, one JSON object a line, to which several processes append.
 
-The format is that of Optuna's `JournalFileBackend`. Unlike there, a process that dies neither leaves a lock that others
-have to wait for, nor half a line that makes the file unreadable:
+The format is that of Optuna's `JournalFileBackend`. Unlike that one, a killed process leaves no lock to wait for, and
+no incomplete line that makes the file unreadable:
 
-- Appends hold a lock that the system releases with the process.
-- A line counts once its newline is written. Bytes after the last newline are what a killed process or a full disk left
-  of a line; they are never read, and are cut before the next line is written.
-- Complete lines are never changed or removed. So a reader goes on at the byte where it stopped.
+- Appends hold a lock that the system releases when the process ends.
+- Bytes after the last newline are an incomplete line, left by a killed process or a full disk. They are never read, and
+  are removed before the next line is written.
+- Complete lines are never changed or removed, so a reader continues at the byte where it stopped.
 
-On a network file system the file is opened anew for each access, so that it shows what other machines wrote before.
-The file system must have file locks across machines (NFS 4, Lustre, BeeGFS and CephFS have, if mounted so).
+The file is opened for each access: network file systems then show the lines that other machines wrote before. They must
+support file locks across machines, as NFS 4 does.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class JournalFile(BaseJournalBackend):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = path.with_suffix(".lock")
-        self._starts = [0]  # where each line starts that was read, and the next one
+        self._starts = [0]  # position of each line that was read, and of the next one
 
     def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
         """Return the records of all complete lines from a line number, counted from 0.
@@ -72,7 +72,7 @@ class JournalFile(BaseJournalBackend):
             try:
                 self._append(lines.encode())
             except OSError as error:
-                hint = "free some disk space or fix the permissions, and run the command again: it goes on from here"
+                hint = "free some disk space or fix the permissions, and run the command again to continue"
                 raise DataError(f"cannot write {self._path}: {error.strerror or error}", hint=hint) from error
 
     def _append(self, lines: bytes) -> None:

@@ -37,7 +37,7 @@ def open_study(
 ) -> Iterator[Study]:
     """Open the study of a sweep, which is created if it does not exist, until the end of the context.
 
-    Open it in each process anew: a forked process must not use the study of its parent.
+    Each process must open the study itself; a forked process must not use that of its parent.
 
     Args:
         folder: Existing folder of the sweep, which holds the journal.

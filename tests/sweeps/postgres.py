@@ -33,7 +33,7 @@ def _binaries() -> Path | None:
 
 
 class Postgres:
-    """Running server; each test uses a database of its own."""
+    """Running server; each test has its database."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="dlcli-postgres-"))

@@ -152,7 +152,7 @@ def test_a_trial_told_by_another_worker_is_not_told_again(place: Place) -> None:
 
 
 def machine(place: Place, name: str, trials: int) -> list[str]:
-    """Return the command of a worker on a machine of its own: network, host name, process numbers and time zone."""
+    """Return the command of a worker with another network, host name, process numbers and time zone."""
     code = (
         f"import sys; sys.path[:0] = {[str(CHECKOUT), str(CHECKOUT / 'tests')]!r}\n"
         "from pathlib import Path; from sweeps.workers import Place, work\n"
@@ -212,9 +212,11 @@ def test_the_claim_of_a_suspended_machine_is_taken_over_and_not_told_when_it_wak
         time.sleep(0.1)
     assert suspended.pid is not None
     os.kill(suspended.pid, signal.SIGSTOP)
-    while (claim := take(study, claims, 1)) is None:
-        time.sleep(0.05)
-    os.kill(suspended.pid, signal.SIGCONT)
+    try:
+        while (claim := take(study, claims, 1)) is None:
+            time.sleep(0.05)
+    finally:
+        os.kill(suspended.pid, signal.SIGCONT)
     suspended.join()
     assert suspended.exitcode == 0
     assert (place.folder / "lost").exists()

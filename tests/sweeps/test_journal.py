@@ -23,7 +23,7 @@ from dlcli.runs.lock import file_lock
 from dlcli.sweeps import journal
 from dlcli.sweeps.claims import counts, take
 from dlcli.sweeps.journal import JournalFile
-from sweeps.workers import FINISHED, Place, check_sweep, open_claims, run_trial, start, wait_for, work
+from sweeps.workers import Place, check_sweep, open_claims, run_trial, start, wait_for, work
 
 TRIALS = 3
 
@@ -50,10 +50,12 @@ def test_a_journal_cut_at_any_byte_keeps_its_complete_lines_and_goes_on(place: P
         path.write_bytes(content[:cut])
         kept = content[: content.rfind(b"\n", 0, cut) + 1]
         assert JournalFile(path).read_logs(0) == [json.loads(line) for line in kept.splitlines()]
-        work(place, TRIALS + 1, pause=0)
+        place.open().set_user_attr("cut", cut)
         assert path.read_bytes().startswith(kept)
-        assert [trial.state in FINISHED for trial in read_as_optuna(path).trials] == [True] * (TRIALS + 1)
-        check_sweep(place, TRIALS + 1)
+        assert read_as_optuna(path).user_attrs == {"cut": cut}
+        if cut % 20 == 0:  # each takes several writes to the disk
+            work(place, TRIALS + 1, pause=0)
+            check_sweep(place, TRIALS + 1)
 
 
 def test_a_reader_skips_an_incomplete_line_and_reads_on_after_another_process_cut_it(clean_place: Path) -> None:
@@ -120,11 +122,13 @@ def test_the_lock_of_a_suspended_process_is_reported_and_is_free_after_its_end(
     suspended = start(hold_lock, clean_place / "journal.lock", True)
     wait_for(Path("held"))
     file = JournalFile(Path("journal.log"))
-    with pytest.raises(DataError, match=r"^journal\.lock has been locked by another process for 0\.2 s") as caught:
-        file.append_logs([record(0)])
+    try:
+        with pytest.raises(DataError, match=r"^journal\.lock has been locked by another process for 0\.2 s") as caught:
+            file.append_logs([record(0)])
+    finally:
+        suspended.kill()
+        suspended.join()
     assert "suspended process" in str(caught.value.hint)
-    suspended.kill()
-    suspended.join()
     file.append_logs([record(0)])
     assert file.read_logs(0) == [record(0)]
 

@@ -62,13 +62,13 @@ class DatabaseClaims:
         if lock is None:
             return None
         owner = f"{platform.node()}:{os.getpid()}:{uuid.uuid4().hex}"
-        record = _Record(self._engine, trial._trial_id, owner)
+        record = Record(self._engine, trial._trial_id, owner)
         if not self._claim(record):
             lock.release()
             return None
         return _DatabaseHold(record, lock, self._beat_seconds)
 
-    def _claim(self, record: _Record) -> bool:
+    def _claim(self, record: Record) -> bool:
         now = time.monotonic()  # before reading: a pause after it must not make a claim look older
         found = record.read()
         if found is None:
@@ -80,8 +80,14 @@ class DatabaseClaims:
         return now - since >= self._stale_seconds and record.replace(found)
 
 
-class _Record:
-    """Claim of one owner on one trial, as a row of the database."""
+class Record:
+    """Claim on a trial, as a row of the database.
+
+    Args:
+        engine: Connections to the database.
+        trial_id: Id of the trial in the database.
+        owner: Unique name of the worker.
+    """
 
     def __init__(self, engine: Engine, trial_id: int, owner: str) -> None:
         self.engine = engine
@@ -95,6 +101,7 @@ class _Record:
 
     @property
     def value(self) -> str:
+        """Claim of this owner, as JSON text."""
         return json.dumps({"owner": self.owner, "beats": self.beats})
 
     def read(self) -> str | None:
@@ -135,7 +142,7 @@ class _Record:
 class _DatabaseHold:
     """Claim in a database, with a thread that gives signs of life."""
 
-    def __init__(self, record: _Record, lock: Hold, beat_seconds: float) -> None:
+    def __init__(self, record: Record, lock: Hold, beat_seconds: float) -> None:
         self._record, self._lock = record, lock
         self._beat_seconds = beat_seconds
         self._is_lost = False

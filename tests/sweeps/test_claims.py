@@ -17,9 +17,10 @@ pytest.importorskip("optuna", reason="needs the extra sweep")
 
 from conftest import CHECKOUT
 from optuna import delete_study
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from dlcli.sweeps.claims import Claim, ClaimLostError, Counts, counts, take
+from dlcli.sweeps.claims import Claim, ClaimLostError, Counts, Hold, counts, take
+from dlcli.sweeps.storage import engine_of
 from sweeps.workers import (
     FINISHED,
     STALE_SECONDS,
@@ -142,6 +143,21 @@ def test_numbers_beyond_the_sweep_wait_until_it_has_more_trials(place: Place) ->
     check_sweep(place, 5)
 
 
+def test_a_trial_finished_just_before_it_is_claimed_is_not_taken(place: Place) -> None:
+    study, first = place.open(), take_one(place)
+    claims = open_claims(study, place)
+
+    class LateClaims:
+        def hold(self, trial: FrozenTrial) -> Hold | None:
+            assert trial.state == TrialState.RUNNING
+            first.tell(1.0)
+            first.release()
+            return claims.hold(trial)
+
+    assert take(study, LateClaims(), 1) is None
+    assert counts(study, 1) == Counts(finished=1, pruned=0, running=0, waiting=0)
+
+
 def test_a_trial_told_by_another_worker_is_not_told_again(place: Place) -> None:
     study = place.open()
     with take_one(place) as claim:
@@ -224,6 +240,26 @@ def test_the_claim_of_a_suspended_machine_is_taken_over_and_not_told_when_it_wak
         assert (claim.number, claim.is_new) == (0, False)
         claim.tell(1.0)
     assert study.trials[0].value == 1.0
+
+
+def test_of_two_workers_one_inserts_or_replaces_a_record(database_place: Place) -> None:
+    from dlcli.sweeps.heartbeat import Record
+
+    study = database_place.open()
+    engine = engine_of(study)
+    assert engine is not None
+    trial_id = study.ask()._trial_id
+    first, second, third = (Record(engine, trial_id, owner) for owner in ("1", "12", "3"))
+    assert [first.insert(), second.insert()] == [True, False]
+    old = first.read()
+    assert old is not None
+    assert [second.replace(old), third.replace(old)] == [True, False]
+    with engine.begin() as connection:
+        assert [first.beat(connection), second.beat(connection)] == [False, True]
+    first.delete()
+    assert second.read() == second.value
+    second.delete()
+    assert second.read() is None
 
 
 def take_over(place: Place, gate: object) -> None:

@@ -281,7 +281,7 @@ def test_one_of_four_workers_takes_over_a_stale_claim(database_place: Place) -> 
     place = database_place
     killed = start(begin_and_die, place, "claimed")
     killed.join()
-    gate = processes.Barrier(4)
+    gate = processes.Barrier(4, timeout=60)
     crew = [start(take_over, place, gate) for _ in range(4)]
     for process in crew:
         process.join()

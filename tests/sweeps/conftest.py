@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sweeps.postgres import Postgres, reason_to_skip
-from sweeps.workers import Place, opened
+
+if TYPE_CHECKING:
+    from sweeps.workers import Place
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +34,8 @@ def storage_url(request: pytest.FixtureRequest) -> str | None:
 @pytest.fixture
 def place(clean_place: Path, storage_url: str | None) -> Iterator[Place]:
     """Yield an empty place for a sweep, in a journal and in a database."""
+    from sweeps.workers import Place, opened  # imports Optuna, which may not be installed
+
     yield Place(clean_place / "sweep", storage_url).make()
     opened.close()
 
@@ -38,5 +43,7 @@ def place(clean_place: Path, storage_url: str | None) -> Iterator[Place]:
 @pytest.fixture
 def database_place(clean_place: Path, postgres: Postgres) -> Iterator[Place]:
     """Yield an empty place for a sweep in a database."""
+    from sweeps.workers import Place, opened  # imports Optuna, which may not be installed
+
     yield Place(clean_place / "sweep", postgres.new_database()).make()
     opened.close()

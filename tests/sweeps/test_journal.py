@@ -193,7 +193,7 @@ def test_a_full_disk_at_each_write_is_reported_and_loses_nothing(place: Place) -
         shutil.rmtree("runs")
 
 
-@pytest.mark.parametrize("stride", [3, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("stride", [7, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize("fault", [{"half": True}, {"power_cut": True}], ids=["half a write", "power cut"])
 def test_a_sweep_goes_on_after_a_crash_at_each_file_operation(place: Place, fault: dict[str, Any], stride: int) -> None:
     count, _ = operations(place)

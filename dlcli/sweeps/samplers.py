@@ -69,7 +69,13 @@ class NumberedSampler(BaseSampler):
         return self._of(trial).infer_relative_search_space(study, trial)
 
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: SearchSpace) -> dict[str, Any]:
-        """Return the values of parameters that are drawn jointly."""
+        """Return the values of parameters that are drawn jointly, also if a worker was killed after it drew them.
+
+        GPSampler would take those values for the ones of another running trial.
+        """
+        for key in trial.system_attrs:
+            if key.startswith("gp:relative_params:"):
+                study._storage.set_trial_system_attr(trial._trial_id, key, "")
         return self._of(trial).sample_relative(study, trial, search_space)
 
     def sample_independent(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,13 @@ from dlcli.config.sweep.load import LoadedSweep, load_sweep
 from dlcli.config.sweep.space import Space
 from dlcli.runs.files import encode_text, read_json, write_atomic, write_json
 from dlcli.sweeps.folder import SweepFolder
-from dlcli.sweeps.pruners import build_pruner
 from dlcli.sweeps.samplers import build_sampler
 from dlcli.sweeps.storage import bind, open_study
 
 if TYPE_CHECKING:
     from optuna import Study
 
+_STOP = signal.SIGTERM  # stops a training at the end of the time, as a signal does
 USUAL_EPOCHS = 100  # of trials whose number of epochs depends on the data, for the brackets of Hyperband
 
 
@@ -57,11 +58,16 @@ class Sweep:
     @property
     def epochs(self) -> int:
         """Number of epochs of a trial, as far as the config tells."""
-        return self.loaded.base.config.training.epochs or USUAL_EPOCHS
+        training = self.loaded.base.config.training
+        return training.epochs if "epochs" in training.model_fields_set else USUAL_EPOCHS
 
     def is_over(self) -> bool:
         """Return whether the time of the sweep is over."""
         return self.deadline is not None and time.time() >= self.deadline
+
+    def find_stop(self, should_stop: Callable[[], int | None]) -> Callable[[], int | None]:
+        """Return `should_stop` with another reason to stop: that the time of the sweep is over."""
+        return lambda: should_stop() or (_STOP if self.is_over() else None)
 
     def config_of(self, values: Mapping[str, Any]) -> LoadedConfig:
         """Return the config of a trial with these overrides; without any, the unchanged config."""
@@ -84,7 +90,6 @@ class Sweep:
             direction="maximize" if self.loaded.is_maximized else "minimize",
             workers=workers,
             sampler=build_sampler(self.settings, self.space),
-            pruner=build_pruner(self.settings.pruner, self.epochs),
         )
         bind(study, self.loaded.identity())
         return study

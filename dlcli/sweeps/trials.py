@@ -14,8 +14,19 @@ from dlcli.sweeps.sweep import Sweep
 _RESULT = "result"  # user attribute of a trial
 
 
+def reopen_trial(study: Study, trial: FrozenTrial) -> Trial:
+    """Return a trial that a worker has begun; what it draws next depends on the trials as they are now."""
+    study._thread_local.cached_all_trials = None  # the trials when this process last asked for a new one
+    return Trial(study, trial._trial_id)
+
+
 def write_end(trial: Trial, end: TrialEnd) -> None:
-    """Store the end of a trial in the study, before it is told."""
+    """Store the end of a trial in the study, before it is told: from then on, no worker trains it.
+
+    Diverged trials violate a constraint, so that samplers rank them below all others.
+    """
+    if end.state == "diverged":
+        trial.set_constraint("diverged", 1.0)
     trial.set_user_attr(_RESULT, asdict(end))
 
 

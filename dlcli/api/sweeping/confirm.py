@@ -34,7 +34,9 @@ def confirm(sweep: Sweep, best: TrialRecord, *, evaluate_test: bool, listeners: 
     """
     if not sweep.settings.confirm_seeds:
         return None
-    paths = [sweep.folder.confirmation / name for name in ("best", "unchanged")]
+    seeds = sweep.settings.confirm_seeds
+    names = (f"trial-{best.number:04d}", "unchanged")  # with more trials or seeds, other groups
+    paths = [sweep.folder.confirmation / f"{name}-{seeds}-seeds" for name in names]
     for path, values in zip(paths, (best.settings, {}), strict=True):
         _train(sweep, path, values, evaluate_test=evaluate_test, listeners=listeners)
     groups = [read_group(GroupFolder(path)) for path in paths]

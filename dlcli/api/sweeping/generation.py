@@ -8,7 +8,6 @@ depends on stored values only, so another worker can repeat or finish it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
@@ -16,11 +15,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from dlcli.api.sweeping.trial import mark_pruned
 from dlcli.api.sweeping.worker import Workplace, end_of, has_ended
+from dlcli.config.schema import MedianPruner
 from dlcli.runs.lock import file_lock
 from dlcli.sweeps.claims import Claim
-from dlcli.sweeps.pruners import bracket, choose_pruned, levels
+from dlcli.sweeps.pruners import choose_pruned
 from dlcli.sweeps.records import TrialEnd
-from dlcli.sweeps.trials import read_end, write_end
+from dlcli.sweeps.trials import read_end, reopen_trial, write_end
 
 _DRAWN = "drawn"  # user attributes of a trial: whether all its parameters are drawn,
 _REACHED = "reached"  # epoch after which it waits for the others,
@@ -60,7 +60,7 @@ def _numbers(place: Workplace) -> range:
     """Return the numbers of the first generation that has not been told; empty if all have been."""
     settings = place.sweep.settings
     assert settings.generation is not None, "a sweep with generations"
-    states = [trial.state for trial in place.study.get_trials(deepcopy=False)[: settings.trials]]
+    states = [trial.state for trial in place.read_all()]
     told = next((number for number, state in enumerate(states) if not state.is_finished()), len(states))
     first = told - told % settings.generation
     return range(first, min(first + settings.generation, settings.trials)) if told < settings.trials else range(0)
@@ -75,8 +75,7 @@ def _advance(place: Workplace) -> None:
     """Propose, compare and tell as far as possible."""
     while numbers := _numbers(place):
         _propose(place, numbers)
-        for trials in _brackets(place, _read(place, numbers)):
-            _compare(place, trials)
+        _compare(place, numbers)
         trials = _read(place, numbers)
         if any(read_end(trial) is None for trial in trials):
             return
@@ -91,38 +90,49 @@ def _propose(place: Workplace, numbers: range) -> None:
     for number in numbers:
         if number in begun and _DRAWN in begun[number].user_attrs:
             continue
-        trial = Trial(place.study, begun[number]._trial_id) if number in begun else place.study.ask()
+        trial = reopen_trial(place.study, begun[number]) if number in begun else place.study.ask()
         assert trial.number == number, "one worker at a time proposes"
         place.sweep.space.draw(trial)
         trial.set_user_attr(_DRAWN, True)
 
 
-def _brackets(place: Workplace, trials: Sequence[FrozenTrial]) -> list[list[FrozenTrial]]:
-    """Return the trials that the pruner compares with each other."""
-    found: dict[int, list[FrozenTrial]] = {}
-    for trial in trials:
-        found.setdefault(bracket(place.sweep.settings.pruner, trial.number, place.sweep.epochs), []).append(trial)
-    return list(found.values())
+def _compare(place: Workplace, numbers: range) -> None:
+    """Compare trials after each epoch that all of their bracket have reached, and store which are pruned."""
+    for number in dict.fromkeys(place.bracket(number) for number in numbers):
+        while trials := _find_contenders(place, numbers, number):
+            _choose(place, *trials)
 
 
-def _compare(place: Workplace, trials: Sequence[FrozenTrial]) -> None:
-    """Compare trials after each epoch that all of them have reached, and store which are pruned."""
-    for epoch in _levels(place, trials[0]):
-        contenders = [trial for trial in trials if not _left_before(trial, epoch)]
-        if not all(read_end(trial) or trial.user_attrs.get(_REACHED, 0) >= epoch for trial in contenders):
-            return
-        values = {trial.number: _value_at(trial, epoch) for trial in contenders}
-        chosen = choose_pruned(place.sweep.settings.pruner, values, higher_is_better=place.sweep.loaded.is_maximized)
-        for trial in contenders:
-            if read_end(trial) is None and trial.user_attrs[_REACHED] == epoch:
-                _decide(place, trial, epoch, is_pruned=trial.number in chosen)
-        trials = [place.study._storage.get_trial(trial._trial_id) for trial in trials]
+def _find_contenders(place: Workplace, numbers: range, number: int) -> tuple[int, list[FrozenTrial]] | None:
+    """Return the first epoch after which trials of a bracket wait, and the trials to compare then.
+
+    Returns:
+        None if no trial waits, or one of them has not reached the epoch.
+    """
+    trials = [trial for trial in _read(place, numbers) if place.bracket(trial.number) == number]
+    waiting = [trial.user_attrs[_REACHED] for trial in trials if read_end(trial) is None and not _can_train(trial)]
+    if not waiting:
+        return None
+    epoch = min(waiting)
+    contenders = [trial for trial in trials if not _left_before(trial, epoch)]
+    if all(read_end(trial) or trial.user_attrs.get(_REACHED, 0) >= epoch for trial in contenders):
+        return epoch, contenders
+    return None
 
 
 def _left_before(trial: FrozenTrial, epoch: int) -> bool:
-    """Return whether a trial diverged, or was pruned at an earlier comparison."""
+    """Return whether a trial diverged or was pruned before it reached an epoch."""
     end = read_end(trial)
-    return end is not None and (end.state == "diverged" or (end.state == "pruned" and end.epochs < epoch))
+    return end is not None and end.state != "finished" and end.epochs < epoch
+
+
+def _choose(place: Workplace, epoch: int, contenders: Sequence[FrozenTrial]) -> None:
+    """Store which trials go on after an epoch. A worker that is killed here leaves the rest to the next one."""
+    values = {trial.number: _value_at(trial, epoch) for trial in contenders}
+    chosen = choose_pruned(place.sweep.settings.pruner, values, higher_is_better=place.sweep.loaded.is_maximized)
+    for trial in contenders:
+        if read_end(trial) is None and trial.user_attrs[_REACHED] == epoch:
+            _decide(place, trial, epoch, is_pruned=trial.number in chosen)
 
 
 def _value_at(trial: FrozenTrial, epoch: int) -> float:
@@ -131,7 +141,7 @@ def _value_at(trial: FrozenTrial, epoch: int) -> float:
         return trial.intermediate_values[epoch]
     end = read_end(trial)
     assert end is not None, "it has ended before"
-    assert end.value is not None, "it has not diverged"
+    assert end.value is not None, "it has trained an epoch"
     return end.value
 
 
@@ -151,19 +161,12 @@ def _tell(place: Workplace, trial: FrozenTrial) -> None:
     assert end is not None, "all trials have ended"
     if trial.state.is_finished():
         return
-    if end.state == "diverged" and end.epochs + 1 not in trial.intermediate_values:
-        Trial(place.study, trial._trial_id).report(math.nan, end.epochs + 1)
     is_finished = end.state == "finished"
     place.study.tell(
         trial.number,
         end.value if is_finished else None,
         TrialState.COMPLETE if is_finished else TrialState.PRUNED,
     )
-
-
-def _levels(place: Workplace, trial: FrozenTrial) -> list[int]:
-    """Return the epochs after which a trial is compared."""
-    return levels(place.sweep.settings.pruner, trial.number, place.sweep.epochs)
 
 
 def _take(place: Workplace) -> Claim | None:
@@ -189,15 +192,13 @@ def _can_train(trial: FrozenTrial) -> bool:
 
 def _run_claimed(place: Workplace, claim: Claim) -> None:
     """Train a trial to its next comparison or its end."""
-    stored = place.study._storage.get_trial(claim.trial._trial_id)
-    kept = stored.user_attrs.get(_KEPT, 0)
-    following = [epoch for epoch in _levels(place, stored) if epoch > kept]
+    kept = place.read(claim.trial).user_attrs.get(_KEPT, 0)
+    is_compared = _is_compared(place)
 
     def stops_at(epoch: int, best: float) -> bool:
-        if epoch not in following:
+        if not is_compared or epoch <= kept or not place.is_level(claim.number, epoch):
             return False
-        if epoch not in stored.intermediate_values:
-            claim.trial.report(best, epoch)
+        claim.report(best, epoch)
         return True
 
     result = place.train(claim.trial, stops_at)
@@ -208,3 +209,11 @@ def _run_claimed(place: Workplace, claim: Claim) -> None:
         claim.trial.set_user_attr(_REACHED, result.epochs)
     else:
         write_end(claim.trial, end_of(result))
+
+
+def _is_compared(place: Workplace) -> bool:
+    """Return whether the pruner compares the trials of this generation; the median needs finished ones before."""
+    pruner = place.sweep.settings.pruner
+    if not isinstance(pruner, MedianPruner):
+        return True
+    return sum(trial.state == TrialState.COMPLETE for trial in place.read_all()) >= pruner.min_trials

@@ -15,7 +15,7 @@ from dlcli.api.sweeping.confirm import confirm
 from dlcli.api.sweeping.generation import run_generations
 from dlcli.api.sweeping.processes import WorkerProcesses
 from dlcli.api.sweeping.watch import Watch
-from dlcli.api.sweeping.worker import WAIT_SECONDS, Workplace, run_trials
+from dlcli.api.sweeping.worker import WAIT_SECONDS, Workplace, delete_checkpoints, run_trials
 from dlcli.config.load import Overrides
 from dlcli.config.paths import as_argument
 from dlcli.config.sweep.load import LoadedSweep, difference, load_sweep
@@ -180,13 +180,20 @@ def _alone(sweep: Sweep, should_stop: Callable[[], int | None]) -> Iterator[None
 def _finish(
     sweep: Sweep, evaluate_test: bool, listeners: Listeners, should_stop: Callable[[], int | None]
 ) -> SweepResult:
-    """Confirm the best trial and write the results."""
+    """Confirm the best trial, unless the time of the sweep is over before, and write the results."""
     study = sweep.open_study()
+    delete_checkpoints(sweep, study)  # a worker may have been killed before it did
     result = measure_sweep(sweep, study, None)
     if result.best is not None and not result.trials["running"] + result.trials["waiting"] and not sweep.is_over():
         if seeds := sweep.settings.confirm_seeds:
             listeners.note(f"training the best trial and the unchanged config with {seeds} fresh seeds")
-        found = confirm(sweep, result.best, evaluate_test=evaluate_test, listeners=Listeners(should_stop=should_stop))
+        quiet = Listeners(should_stop=sweep.find_stop(should_stop))
+        try:
+            found = confirm(sweep, result.best, evaluate_test=evaluate_test, listeners=quiet)
+        except Interrupted:
+            if should_stop():
+                raise
+            found = None
         result = measure_sweep(sweep, study, found)
     write_results(sweep, study, result)
     return result

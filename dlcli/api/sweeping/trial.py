@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -19,7 +19,7 @@ from dlcli.experiment import build_experiment
 from dlcli.runs.begin import begin_run
 from dlcli.runs.files import write_json
 from dlcli.runs.folder import RunFolder, create_run
-from dlcli.runs.log import row_metrics
+from dlcli.runs.log import Row, read_rows, row_metrics
 from dlcli.runs.manifest import build_manifest
 from dlcli.runs.parent import find_parent
 from dlcli.runs.resume import find_resume_point
@@ -66,7 +66,8 @@ class DataCache:
 
 def _data_key(loaded: LoadedConfig) -> str:
     config = loaded.config
-    return f"{config.seed} {config.data.model_dump_json()} {config.model.init}"
+    settings = config.seed, config.data.model_dump_json(), config.model.init
+    return " ".join(map(str, (*settings, config.training.device, config.training.precision)))
 
 
 class TrialRun:
@@ -75,8 +76,8 @@ class TrialRun:
     Args:
         path: Run folder; a run that another worker began is continued from its checkpoint.
         loaded: Config of the trial. `checkpoint.monitor` is the metric of the sweep.
-        hook: Called with the number of an epoch and the best value so far, after each epoch and for the last one before
-            training continues; it returns whether to stop the trial.
+        hook: Called with the number of an epoch and the best value so far, after each epoch but the last, and for the
+            last one of another worker before training continues; it returns whether to stop the trial.
         should_stop: Returns the signal number of a stop request.
         cache: Data of earlier trials.
     """
@@ -92,7 +93,7 @@ class TrialRun:
         self._folder, self._loaded, self._hook, self._cache = RunFolder(path), loaded, hook, cache
         self._should_stop = should_stop
         self._best = Monitor.of(loaded.config.checkpoint.monitor)
-        self._epochs = 0
+        self._epochs = self._planned = 0
         self._is_stopped = False
 
     def train(self) -> TrialResult:
@@ -103,10 +104,12 @@ class TrialRun:
             DataError: If the data or the run cannot be used.
             DeviceError: If the device is missing, or its memory is too small.
         """
+        if self._folder.status == "diverged":
+            return self._diverged()
         try:
             self._train(Listeners(self._listen, should_stop=self._find_stop))
         except DivergedError:
-            return self._result("diverged")
+            return self._diverged()
         except Interrupted:
             if not self._is_stopped:
                 raise
@@ -116,8 +119,9 @@ class TrialRun:
         if not self._folder.manifest.exists():
             self._begin(listeners)
             return
-        for row in find_resume_point(self._folder, load_config(self._folder.resolved).config).rows:
-            self._update(int(row["epoch"]), row_metrics(row))
+        config = load_config(self._folder.resolved).config
+        self._planned = config.training.epochs
+        self._read(find_resume_point(self._folder, config).rows)
         self._is_stopped = bool(self._epochs) and self._ask()
         if not self._is_stopped:
             resume(self._folder.path, listeners=listeners)
@@ -129,6 +133,7 @@ class TrialRun:
         given = parent.parent if parent else None
         experiment = build_experiment(loaded.config, splits=self._cache.find(loaded), parent=given)
         self._cache.keep(loaded, experiment.splits)
+        self._planned = experiment.config.training.epochs
         loaded = add_found_settings(loaded, experiment)
         manifest = build_manifest(loaded.config, experiment.splits, experiment.device, experiment.arithmetic, sys.argv)
         with begin_run(create_run(loaded.config.name, self._folder.path), loaded, manifest, parent) as folder:
@@ -143,25 +148,36 @@ class TrialRun:
         self._best.update(epoch, metrics)
         self._epochs = epoch
 
+    def _read(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            self._update(int(row["epoch"]), row_metrics(row))
+
     def _ask(self) -> bool:
-        """Return whether the hook stops the trial after the current epoch."""
+        """Return whether the hook stops the trial after the current epoch; there is nothing to stop after the last."""
         assert self._best.best_value is not None, "an epoch has ended"
-        return self._hook(self._epochs, self._best.best_value)
+        return self._epochs < self._planned and self._hook(self._epochs, self._best.best_value)
 
     def _find_stop(self) -> int | None:
         return signal.SIGTERM if self._is_stopped else self._should_stop()
+
+    def _diverged(self) -> TrialResult:
+        """Return the result of a trial that diverged, from its log: no event tells of an epoch that ends with NaN."""
+        self._best = Monitor.of(self._best.metric)
+        self._read(read_rows(self._folder.path))
+        return self._result("diverged")
 
     def _result(self, state: State) -> TrialResult:
         return TrialResult(state, self._best.best_value, self._best.best_epoch or None, self._epochs)
 
 
 def mark_pruned(path: Path) -> None:
-    """Record in the summary of a stopped run that its sweep has pruned it."""
+    """Record in the summary of a stopped run that its sweep has pruned it; do nothing if it is on another machine."""
     folder = RunFolder(path)
-    write_json(folder.summary, {**folder.read_summary(), "status": "pruned"})
+    if folder.summary.exists():
+        write_json(folder.summary, {**folder.read_summary(), "status": "pruned"})
 
 
-def delete_checkpoints(path: Path) -> None:
+def delete_checkpoints_of(path: Path) -> None:
     """Delete the checkpoints of a trial; its metrics stay."""
     try:
         for file in RunFolder(path).checkpoint("last").parent.glob("*.safetensors"):

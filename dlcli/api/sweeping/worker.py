@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import math
-import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from optuna import Study
-from optuna.trial import Trial
+from optuna.trial import FrozenTrial, Trial, TrialState
 
-from dlcli.api.sweeping.trial import DataCache, EpochHook, TrialResult, TrialRun, delete_checkpoints, mark_pruned
+from dlcli.api.sweeping.trial import DataCache, EpochHook, TrialResult, TrialRun, delete_checkpoints_of, mark_pruned
+from dlcli.config.schema import MedianPruner
 from dlcli.errors import Interrupted
 from dlcli.sweeps.claims import Claim, ClaimLostError, Claims, counts, take
-from dlcli.sweeps.pruners import is_level
+from dlcli.sweeps.pruners import bracket, choose_pruned, is_level
 from dlcli.sweeps.records import Ending, TrialEnd, rank
 from dlcli.sweeps.sweep import Sweep
-from dlcli.sweeps.trials import read_trials, write_end
+from dlcli.sweeps.trials import read_end, read_trials, write_end
 
-_STOP = signal.SIGTERM  # stops a trial at the end of the time, as a signal does
 WAIT_SECONDS = 0.1  # between two looks for a trial that a killed worker has left
 
 
@@ -55,14 +53,27 @@ class Workplace:
         config = self.sweep.config_of(self.sweep.space.draw(trial))
         path = self.sweep.folder.trial(trial.number)
         try:
-            return TrialRun(path, config, hook, self._find_stop, self.cache).train()
+            return TrialRun(path, config, hook, self.sweep.find_stop(self.should_stop), self.cache).train()
         except Interrupted as error:
             if signum := self.should_stop():
                 raise Interrupted(error.message, signum=signum) from error
             return None
 
-    def _find_stop(self) -> int | None:
-        return self.should_stop() or (_STOP if self.sweep.is_over() else None)
+    def read(self, trial: Trial) -> FrozenTrial:
+        """Return a trial as it is stored now."""
+        return self.study._storage.get_trial(trial._trial_id)
+
+    def read_all(self) -> list[FrozenTrial]:
+        """Return all trials of the sweep that were begun, by number."""
+        return self.study.get_trials(deepcopy=False)[: self.sweep.settings.trials]
+
+    def is_level(self, number: int, epoch: int) -> bool:
+        """Return whether the pruner compares a trial with others after an epoch."""
+        return is_level(self.sweep.settings.pruner, number, self.sweep.epochs, epoch)
+
+    def bracket(self, number: int) -> int:
+        """Return the bracket of a trial; the pruner compares trials of the same one."""
+        return bracket(self.sweep.settings.pruner, number, self.sweep.epochs)
 
     def wait(self) -> None:
         """Wait for the trials of other workers, which may be killed.
@@ -77,17 +88,21 @@ class Workplace:
 
     def end_trials(self) -> None:
         """Delete checkpoints of trials that have been told, and report them."""
-        self.delete_checkpoints()
+        delete_checkpoints(self.sweep, self.study)
         self.on_change()
 
-    def delete_checkpoints(self) -> None:
-        """Delete the checkpoints of the trials that have ended and are not among the best."""
-        records = read_trials(self.study, self.sweep)
-        ranked = rank(records, higher_is_better=self.sweep.loaded.is_maximized)
-        kept = {record.number for record in ranked[: self.sweep.settings.keep]}
-        for record in records:
-            if record.has_ended and record.number not in kept:
-                delete_checkpoints(self.sweep.folder.trial(record.number))
+
+def delete_checkpoints(sweep: Sweep, study: Study) -> None:
+    """Delete the checkpoints of the trials that have ended and are not among the best.
+
+    No worker trains such a trial again: its end is stored. One that is among the best is so among fewer trials, too.
+    """
+    records = read_trials(study, sweep)
+    ranked = rank(records, higher_is_better=sweep.loaded.is_maximized)
+    kept = {record.number for record in ranked[: sweep.settings.keep]}
+    for record in records:
+        if record.has_ended and record.number not in kept:
+            delete_checkpoints_of(sweep.folder.trial(record.number))
 
 
 def run_trials(place: Workplace) -> None:
@@ -118,18 +133,23 @@ def has_ended(place: Workplace) -> bool:
 def _run_claimed(place: Workplace, claim: Claim) -> None:
     """Run a trial as far as the time of the sweep allows, and tell its end."""
     with claim, suppress(ClaimLostError):  # this process was suspended, and another worker has the trial now
-        path = place.sweep.folder.trial(claim.number)
-        result = place.train(claim.trial, _Pruning(place.sweep, claim).handle)
-        if result is None:
+        end = read_end(place.read(claim.trial)) or _train_claimed(place, claim)
+        if end is None:
             return
-        if result.state == "stopped":
-            mark_pruned(path)
-        end = end_of(result)
-        write_end(claim.trial, end)
-        if end.state == "diverged":  # worse than any value, so that the sampler stays away
-            claim.trial.report(math.nan, end.epochs + 1)
         claim.tell(end.value if end.state == "finished" else None)
     place.end_trials()
+
+
+def _train_claimed(place: Workplace, claim: Claim) -> TrialEnd | None:
+    """Train a trial to its end, and store that; return None if the time of the sweep is over before."""
+    result = place.train(claim.trial, _Pruning(place, claim).handle)
+    if result is None:
+        return None
+    if result.state == "stopped":
+        mark_pruned(place.sweep.folder.trial(claim.number))
+    end = end_of(result)
+    write_end(claim.trial, end)
+    return end
 
 
 def end_of(result: TrialResult) -> TrialEnd:
@@ -139,23 +159,33 @@ def end_of(result: TrialResult) -> TrialEnd:
 
 
 class _Pruning:
-    """Reports of a trial to the pruner, which may have been made by a worker that was killed.
+    """Comparison of a trial with those that have reached the same epoch so far.
 
     Args:
-        sweep: The sweep.
-        claim: Claim on the trial.
+        place: Where the worker works.
+        claim: Claim on the trial, which another worker may have trained further.
     """
 
-    def __init__(self, sweep: Sweep, claim: Claim) -> None:
-        self._pruner, self._claim = sweep.settings.pruner, claim
-        self._reported = claim.trial.storage.get_trial(claim.trial._trial_id).last_step or 0
+    def __init__(self, place: Workplace, claim: Claim) -> None:
+        self._place, self._claim = place, claim
+        self._reported = place.read(claim.trial).last_step or 0
 
     def handle(self, epoch: int, best: float) -> bool:
         """Report the best value after an epoch, and return whether to prune the trial."""
-        if not is_level(self._pruner, epoch) or epoch < self._reported:
+        if epoch < self._reported or not self._place.is_level(self._claim.number, epoch):
             return False
-        self._claim.check()
-        if epoch > self._reported:
-            self._claim.trial.report(best, epoch)
-            self._reported = epoch
-        return self._claim.trial.should_prune()
+        self._claim.report(best, epoch)
+        sweep = self._place.sweep
+        chosen = choose_pruned(sweep.settings.pruner, self._values(epoch), higher_is_better=sweep.loaded.is_maximized)
+        return self._claim.number in chosen
+
+    def _values(self, epoch: int) -> dict[int, float]:
+        """Return the values of the contenders after an epoch; none if too few trials have finished for the median."""
+        place, own, pruner = self._place, self._claim.number, self._place.sweep.settings.pruner
+        trials = [trial for trial in place.read_all() if epoch in trial.intermediate_values]
+        trials = [trial for trial in trials if place.bracket(trial.number) == place.bracket(own)]
+        if isinstance(pruner, MedianPruner):
+            trials = [trial for trial in trials if trial.number == own or trial.state == TrialState.COMPLETE]
+            if len(trials) <= pruner.min_trials:
+                return {}
+        return {trial.number: trial.intermediate_values[epoch] for trial in trials}

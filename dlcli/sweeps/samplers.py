@@ -153,7 +153,8 @@ class SobolSampler(_FixedSampler):
         from scipy.stats.qmc import Sobol
 
         points = Sobol(len(self._names), scramble=True, rng=self._seed)
-        points.fast_forward(trial.number)
+        if trial.number:  # SciPy cannot go forward by no point
+            points.fast_forward(trial.number)
         position = points.random(1)[0][self._names.index(param_name)]
         assert isinstance(param_distribution, (FloatDistribution, IntDistribution)), "qmc has ranges only"
         return scale(float(position), param_distribution)

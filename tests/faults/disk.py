@@ -11,13 +11,13 @@ from typing import Any
 
 
 class Disk:
-    """Counter of file operations below `runs` in the working folder, which kills the process at a given operation.
+    """Counter of file operations below `runs` and `sweeps` in the working folder, which kills the process at one.
 
     A power cut also discards all file content and file names that have not been synced with fsync.
     """
 
     def __init__(self, *, crash_at: int, half: bool, power_cut: bool, full_at: int, count: bool) -> None:
-        self.root = Path("runs").resolve()
+        self.roots = [Path(name).resolve() for name in ("runs", "sweeps")]
         self.crash_at, self.half, self.power_cut, self.full_at, self.count = crash_at, half, power_cut, full_at, count
         self.operations = self.writes = 0
         self.paths: dict[int, Path] = {}  # by descriptor
@@ -31,7 +31,7 @@ class Disk:
             setattr(os, name, getattr(self, name))
 
     def is_ours(self, path: Any) -> bool:
-        return not isinstance(path, int) and Path(path).absolute().is_relative_to(self.root)
+        return not isinstance(path, int) and any(Path(path).absolute().is_relative_to(root) for root in self.roots)
 
     def tick(self) -> None:
         self.operations += 1

@@ -1,13 +1,14 @@
 """Fast start of many dlcli processes: torch is imported once in a server process, which forks for each run.
 
 Run as a script, this module is the server. It reads one JSON request per line, starts a process and answers with its
-pid; the request `reap` waits for that process and returns its status. The server is single-threaded, because a fork
-does not copy thread pools.
+pid; a request that is a pid waits for that process and returns its status. The server is single-threaded, because a
+fork does not copy thread pools.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import math
 import os
@@ -49,19 +50,23 @@ class Child:
         os.kill(self.pid, signum)
 
     def wait(self) -> Ended:
-        status = self._forge.ask("reap")
+        status = self._forge.ask(self.pid)
         out, err = ((self._folder / name).read_text(errors="replace") for name in ("out", "err"))
         return Ended(os.waitstatus_to_exitcode(status), out, err)
 
 
 class Forge:
-    """Client of the server; starts one dlcli process at a time."""
+    """Client of the server.
 
-    def __init__(self) -> None:
+    Args:
+        modules: Modules that the server imports beside those of `dlcli train`.
+    """
+
+    def __init__(self, *modules: str) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         prepare_process(environment)  # dlcli does this before it imports torch
         self._process = subprocess.Popen(
-            [sys.executable, str(HERE)],
+            [sys.executable, str(HERE), *modules],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -91,16 +96,18 @@ class Forge:
         self._process.stdin.flush()
         return self.read()
 
-    def start(self, *arguments: str, folder: Path, fault: Mapping[str, Any] | None = None) -> Child:
+    def start(self, *arguments: str, folder: Path, fault: Mapping[str, Any] | None = None, outputs: str = "") -> Child:
         """Start `dlcli` in a folder.
 
         Args:
             arguments: Command-line arguments.
-            folder: Working folder; the files `out` and `err` receive the output.
+            folder: Working folder; the files `out` and `err` in it receive the output.
             fault: Arguments of `_apply_faults`.
+            outputs: Subfolder of these files, for several processes at once.
         """
-        request = {"arguments": arguments, "folder": str(folder), "fault": fault or {}}
-        return Child(self, self.ask(request), folder)
+        (folder / outputs).mkdir(exist_ok=True)
+        request = {"arguments": arguments, "folder": str(folder), "outputs": outputs, "fault": fault or {}}
+        return Child(self, self.ask(request), folder / outputs)
 
     def run(self, *arguments: str, folder: Path, fault: Mapping[str, Any] | None = None) -> Ended:
         """Run `dlcli` and wait for its end."""
@@ -119,6 +126,9 @@ def _serve() -> None:
 
     import dlcli.api
     import dlcli.cli
+
+    for module in sys.argv[1:]:
+        importlib.import_module(module)
     from dlcli.config.load import load_config
     from dlcli.signals import exit_on_signals
     from dlcli.training import isolation, threads
@@ -130,12 +140,11 @@ def _serve() -> None:
     list(Fit(experiment.model, experiment.task, experiment.splits, experiment.config))
     isolation.machine_cores = threads.machine_cores = cores
     _answer("ready")
-    pid = 0
     exit_on_signals()  # covers the time between the fork and the first line of dlcli, which does the same
     for line in sys.stdin:
         request = json.loads(line)
-        if request == "reap":
-            _answer(os.waitpid(pid, 0)[1])
+        if isinstance(request, int):
+            _answer(os.waitpid(request, 0)[1])
             continue
         pid = os.fork()
         if pid == 0:
@@ -148,14 +157,14 @@ def _answer(value: object) -> None:
     sys.stdout.flush()
 
 
-def _run_dlcli(arguments: list[str], folder: str, fault: dict[str, Any]) -> None:
+def _run_dlcli(arguments: list[str], folder: str, outputs: str, fault: dict[str, Any]) -> None:
     """Run the command line and exit; never returns."""
     code = 1
     try:
         os.setpgid(0, 0)
         os.chdir(folder)
         for number, name in ((1, "out"), (2, "err")):
-            descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+            descriptor = os.open(os.path.join(outputs, name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
             os.dup2(descriptor, number)
             os.close(descriptor)
         sys.argv = ["dlcli", *arguments]
@@ -189,6 +198,8 @@ def _apply_faults(
     outputs: str = "",
     start_at: float = 0.0,
     slow_seconds: float = 0.0,
+    epoch_log: str = "",
+    without_sync: bool = False,
 ) -> None:
     """Inject faults into this process.
 
@@ -205,6 +216,8 @@ def _apply_faults(
         outputs: Fault of stdout and stderr, see `faults.outputs`.
         start_at: Time to wait for, as returned by time.time().
         slow_seconds: Delay of every step in seconds.
+        epoch_log: File to which each epoch that ends appends a line: run, epoch and process.
+        without_sync: Whether to skip fsync, which a kill does not need.
     """
     from faults.disk import Disk
 
@@ -225,6 +238,10 @@ def _apply_faults(
         batches.MOST_BATCHES = 4
     if slow_seconds:
         _slow_down(slow_seconds)
+    if without_sync:
+        os.fsync = lambda _: None  # type: ignore[assignment]
+    if epoch_log:
+        _log_epochs(epoch_log)
     if crash_at or count or full_at:
         Disk(crash_at=crash_at, half=half, power_cut=power_cut, full_at=full_at, count=count).mount()
     if file_bytes:
@@ -269,6 +286,19 @@ def _delayed(run: Any, seconds: float) -> Any:
         return run(*arguments)
 
     return slowly
+
+
+def _log_epochs(log: str) -> None:
+    from dlcli.runs import recorder
+
+    write_row, path = recorder.append_row, os.path.abspath(log)
+
+    def write_both(folder: Path, row: Any, *, is_first: bool) -> None:
+        with open(path, "a") as file:
+            file.write(f"{folder.name} {row['epoch']} {os.getpid()}\n")
+        write_row(folder, row, is_first=is_first)
+
+    recorder.append_row = write_both
 
 
 if __name__ == "__main__":

@@ -34,7 +34,9 @@ _BEGIN_SECONDS = 60.0  # another process takes less to begin a sweep
 
 
 def begin_or_join(loaded: LoadedSweep, storage: str | None, *, new: bool, note: Callable[[str], None]) -> Sweep:
-    """Return the newest sweep of this name if it has not ended, otherwise a new one.
+    """Return the newest sweep of this name that has not ended, or that has this config; otherwise a new one.
+
+    A job that starts again after the others have ended the sweep so gets its results.
 
     Raises:
         UsageError: If that sweep has another config, or another storage.
@@ -44,7 +46,7 @@ def begin_or_join(loaded: LoadedSweep, storage: str | None, *, new: bool, note: 
     root = sweeps_root() / name
     _make_folder(root)
     with file_lock(root / ".lock", wait_seconds=_BEGIN_SECONDS):  # two processes that begin at once get the same sweep
-        found = [] if new else [folder for folder in list_sweeps(name) if not _has_ended(folder)]
+        found = [] if new else [folder for folder in list_sweeps(name) if _is_open(folder, loaded)]
         if not found:
             folder = create_folder(name)
             write_sweep(folder, loaded, _manifest(storage))
@@ -53,6 +55,9 @@ def begin_or_join(loaded: LoadedSweep, storage: str | None, *, new: bool, note: 
     sweep = read_sweep(folder, url=storage)
     _check_storage(folder, storage)
     _check_same(sweep.loaded, loaded, folder)
+    if _has_ended(folder):
+        note(f"{folder.path} has ended; --new begins another sweep")
+        return sweep
     note(f"taking part in {folder.path}")
     if sweep.is_over():
         note(f"its time is over; `dlcli sweep --resume {as_argument(str(folder.path))}` goes on")
@@ -82,6 +87,11 @@ def _make_folder(path: Path) -> None:
     except OSError as error:
         message = f"cannot create the folder {path}: {error.strerror or error}"
         raise DataError(message, hint="choose another place with `DLCLI_SWEEPS=DIR`") from error
+
+
+def _is_open(folder: SweepFolder, loaded: LoadedSweep) -> bool:
+    """Return whether a sweep has not ended, or has the same config."""
+    return not _has_ended(folder) or not difference(load_sweep(folder.sweep).identity(), loaded.identity())
 
 
 def _has_ended(folder: SweepFolder) -> bool:

@@ -19,10 +19,11 @@ from dlcli.experiment import build_experiment
 from dlcli.runs.begin import begin_run
 from dlcli.runs.files import write_json
 from dlcli.runs.folder import RunFolder, create_run
-from dlcli.runs.log import Row, read_rows, row_metrics
+from dlcli.runs.log import Row, read_rows, rewrite_log, row_metrics
 from dlcli.runs.manifest import build_manifest
 from dlcli.runs.parent import find_parent
-from dlcli.runs.resume import find_resume_point
+from dlcli.runs.resume import ResumePoint, find_resume_point
+from dlcli.runs.summary import summarize
 from dlcli.training.events import EpochEnded, Event
 from dlcli.training.listeners import Listeners
 from dlcli.training.state import Monitor
@@ -121,10 +122,22 @@ class TrialRun:
             return
         config = load_config(self._folder.resolved).config
         self._planned = config.training.epochs
-        self._read(find_resume_point(self._folder, config).rows)
+        point = find_resume_point(self._folder, config)
+        self._read(point.rows)
         self._is_stopped = bool(self._epochs) and self._ask()
-        if not self._is_stopped:
+        if self._is_stopped:
+            self._stop_at(point)
+        else:
             resume(self._folder.path, listeners=listeners)
+
+    def _stop_at(self, point: ResumePoint) -> None:
+        """Write what a worker that was killed at the same point, or after it, has not written."""
+        assert point.checkpoint is not None, "an epoch is saved"
+        rewrite_log(self._folder.path, point.rows)
+        best = self._best.best_epoch, self._loaded.config.checkpoint.monitor, point.checkpoint.best_sha256
+        seconds = sum(row["epoch_seconds"] for row in point.rows)
+        summary = {"status": "interrupted", **summarize(point.rows, *best), "seconds": seconds}
+        write_json(self._folder.summary, summary)
 
     def _begin(self, listeners: Listeners) -> None:
         """Start the run; files of a worker that was killed at the same point give way."""

@@ -238,10 +238,8 @@ def _apply_faults(
         batches.MOST_BATCHES = 4
     if slow_seconds:
         _slow_down(slow_seconds)
-    if without_sync:
-        os.fsync = lambda _: None  # type: ignore[assignment]
-    if epoch_log:
-        _log_epochs(epoch_log)
+    if without_sync or epoch_log:
+        _change_files(epoch_log, is_synced=not without_sync)
     if crash_at or count or full_at:
         Disk(crash_at=crash_at, half=half, power_cut=power_cut, full_at=full_at, count=count).mount()
     if file_bytes:
@@ -288,9 +286,13 @@ def _delayed(run: Any, seconds: float) -> Any:
     return slowly
 
 
-def _log_epochs(log: str) -> None:
+def _change_files(log: str, *, is_synced: bool) -> None:
     from dlcli.runs import recorder
 
+    if not is_synced:
+        os.fsync = lambda _: None  # type: ignore[assignment]
+    if not log:
+        return
     write_row, path = recorder.append_row, os.path.abspath(log)
 
     def write_both(folder: Path, row: Any, *, is_first: bool) -> None:

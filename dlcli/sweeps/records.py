@@ -15,9 +15,9 @@ class TrialEnd:
 
     Attributes:
         state: `finished` after all epochs or early stopping, `pruned` or `diverged`.
-        value: Metric of its best epoch; None if it diverged in the first.
-        best_epoch: Best epoch, counted from 1; None if it diverged in the first.
-        epochs: Number of epochs that were trained.
+        value: Metric of its best epoch, with several seeds the mean over them; None if it diverged in the first epoch.
+        best_epoch: Best epoch, counted from 1; None with several seeds, or if it diverged in the first.
+        epochs: Number of epochs that were trained, over all seeds.
     """
 
     state: Ending

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from contextlib import suppress
 
-from dlcli.api.group_training import resume_seeds, train_seeds
+from dlcli.api.sweeping.group_trial import train_or_resume_seeds
 from dlcli.errors import DivergedError, UsageError
 from dlcli.evaluation.group_comparison import compare_groups
 from dlcli.runs.folder import GroupFolder
@@ -37,8 +34,11 @@ def confirm(sweep: Sweep, best: TrialRecord, *, evaluate_test: bool, listeners: 
     seeds = sweep.settings.confirm_seeds
     names = (f"trial-{best.number:04d}", "unchanged")  # with more trials or seeds, other groups
     paths = [sweep.folder.confirmation / f"{name}-{seeds}-seeds" for name in names]
+    first = sweep.loaded.base.config.seed + sweep.settings.seeds_per_trial
     for path, values in zip(paths, (best.settings, {}), strict=True):
-        _train(sweep, path, values, evaluate_test=evaluate_test, listeners=listeners)
+        loaded = sweep.config_of({**values, "seed": first})
+        with suppress(DivergedError):  # all seeds, which the comparison counts
+            train_or_resume_seeds(path, loaded, seeds, evaluate_test=evaluate_test, listeners=listeners)
     groups = [read_group(GroupFolder(path)) for path in paths]
     try:
         comparison = compare_groups(groups)
@@ -47,19 +47,3 @@ def confirm(sweep: Sweep, best: TrialRecord, *, evaluate_test: bool, listeners: 
     metric = comparison.metrics[comparison.metric]
     means = (metric.first.mean, metric.second.mean)
     return Confirmation(str(paths[0]), str(paths[1]), comparison.metric, means, comparison.statement)
-
-
-def _train(sweep: Sweep, path: Path, values: Mapping[str, Any], *, evaluate_test: bool, listeners: Listeners) -> None:
-    """Train a group, or continue it if a worker has begun it."""
-    try:
-        if GroupFolder(path).manifest.exists():
-            resume_seeds(path, evaluate_test=evaluate_test, listeners=listeners)
-            return
-        shutil.rmtree(path, ignore_errors=True)  # files of a worker that was killed at the start
-        first = sweep.loaded.base.config.seed + sweep.settings.seeds_per_trial
-        loaded = sweep.config_of({**values, "seed": first})
-        train_seeds(
-            loaded, seeds=sweep.settings.confirm_seeds, run_dir=path, evaluate_test=evaluate_test, listeners=listeners
-        )
-    except DivergedError:  # all seeds, which the comparison counts
-        return

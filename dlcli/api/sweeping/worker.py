@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from optuna import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from dlcli.api.sweeping.group_trial import train_group_trial
 from dlcli.api.sweeping.trial import DataCache, EpochHook, TrialResult, TrialRun, delete_checkpoints_of, mark_pruned
 from dlcli.config.schema import MedianPruner
 from dlcli.errors import Interrupted
@@ -51,9 +52,12 @@ class Workplace:
             DeviceError: If the device is missing, or its memory is too small.
         """
         config = self.sweep.config_of(self.sweep.space.draw(trial))
-        path = self.sweep.folder.trial(trial.number)
+        path, seeds = self.sweep.folder.trial(trial.number), self.sweep.settings.seeds_per_trial
+        should_stop = self.sweep.find_stop(self.should_stop)
         try:
-            return TrialRun(path, config, hook, self.sweep.find_stop(self.should_stop), self.cache).train()
+            if seeds > 1:
+                return train_group_trial(path, config, seeds, should_stop)
+            return TrialRun(path, config, hook, should_stop, self.cache).train()
         except Interrupted as error:
             if signum := self.should_stop():
                 raise Interrupted(error.message, signum=signum) from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from dlcli.config.load import ConfigSource, Overrides
 from dlcli.config.sweep.load import load_sweep
@@ -11,6 +13,9 @@ from dlcli.sweeps.folder import find_sweep
 from dlcli.sweeps.records import SweepResult
 from dlcli.sweeps.storage import require_optuna
 from dlcli.training.listeners import Listeners
+
+if TYPE_CHECKING:
+    from dlcli.report.page import ReportResult
 
 
 def sweep(
@@ -105,3 +110,24 @@ def show_sweep(sweep: str, *, storage: str | None = None) -> SweepResult:
     from dlcli.api.sweeping.run import measure
 
     return measure(folder, storage)
+
+
+def report_sweep(
+    sweep: str, output: str | os.PathLike[str] | None = None, *, storage: str | None = None
+) -> ReportResult:
+    """Write a self-contained HTML page about a sweep so far: trials, importances, settings, budget and confirmation.
+
+    Args:
+        sweep: Sweep folder or name.
+        output: File to write; None means `report.html` in the folder of the sweep.
+        storage: See `sweep`.
+
+    Raises:
+        UsageError: If there is no such sweep, or a package is missing.
+        DataError: If it cannot be read, or the file cannot be written.
+    """
+    folder = find_sweep(sweep)
+    require_optuna()
+    from dlcli.api.sweeping.run import report
+
+    return report(folder, output, storage)

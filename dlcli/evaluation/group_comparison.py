@@ -60,12 +60,15 @@ class GroupComparison:
     metrics: dict[str, ComparedMetric]
 
 
-def compare_groups(groups: Sequence[GroupRun], metric: str | None = None) -> GroupComparison:
+def compare_groups(
+    groups: Sequence[GroupRun], metric: str | None = None, *, labels: Sequence[str] | None = None
+) -> GroupComparison:
     """Compare two groups by seed.
 
     Args:
         groups: The two groups.
         metric: Metric that decides; None selects the monitored one, on the test split if both were evaluated there.
+        labels: Names of the two groups; None names them by the settings that differ.
 
     Raises:
         UsageError: If the groups cannot be compared by seed, or do not both have the metric.
@@ -81,10 +84,10 @@ def compare_groups(groups: Sequence[GroupRun], metric: str | None = None) -> Gro
         hint = f"both have {', '.join(shared)}" if shared else "train both until an epoch has ended"
         raise UsageError(f"the groups do not both have {metric}", hint=hint)
     paired = _compare(tables[0][metric], tables[1][metric], metric)
-    labels = label_runs([replace(group, config=group.config.model_copy(update={"seed": 0})) for group in groups])
+    labels = labels or label_runs([replace(group, config=group.config.model_copy(update={"seed": 0})) for group in groups])
     return GroupComparison(
         groups=[first.path, second.path],
-        labels=labels,
+        labels=list(labels),
         settings=differing_settings([first.config, second.config]),
         metric=metric,
         why=why,

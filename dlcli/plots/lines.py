@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -39,7 +39,7 @@ def draw_lines(axes: Axes, epochs: Sequence[int], lines: Mapping[str, Sequence[f
         )
     _set_epoch_axis(axes, epochs)
     if axes.get_yscale() == "log":
-        _label_log_axis(axes)
+        label_log_axis(axes)
     _name_ends(axes, lines, gap)
 
 
@@ -52,14 +52,15 @@ def _set_epoch_axis(axes: Axes, epochs: Sequence[int]) -> None:
     axes.set_xlabel("epoch")
 
 
-def _label_log_axis(axes: Axes) -> None:
+def label_log_axis(axes: Axes, axis: Literal["x", "y"] = "y") -> None:
     """Label a logarithmic axis with decimal numbers: matplotlib's default is math text, which is switched off."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    low, high = axes.get_ylim()
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < _FEW_DECADES else (1,)))
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    low, high = axes.get_ylim() if axis == "y" else axes.get_xlim()
+    chosen = axes.yaxis if axis == "y" else axes.xaxis
+    chosen.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < _FEW_DECADES else (1,)))
+    chosen.set_major_formatter(lambda value, _: f"{value:g}")
+    chosen.set_minor_formatter(NullFormatter())
 
 
 def _name_ends(axes: Axes, lines: Mapping[str, Sequence[float]], gap: float) -> None:

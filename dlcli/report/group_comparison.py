@@ -53,9 +53,9 @@ def render_group_comparison(comparison: GroupComparison, groups: Sequence[GroupR
         comparison=comparison,
         difference=format_spread(paired.difference),
         interval=format_interval(paired.difference),
-        metrics=_comparison_table(comparison),
-        values=[_pairs_image(comparison)],
-        pairs=_pairs_table(comparison),
+        metrics=comparison_table(comparison),
+        values=[pairs_image(comparison)],
+        pairs=pairs_table(comparison),
         images=curves,
         settings=Table(
             "Settings that differ", ["setting", *labels], [[key, *row] for key, row in comparison.settings.items()]
@@ -63,7 +63,8 @@ def render_group_comparison(comparison: GroupComparison, groups: Sequence[GroupR
     )
 
 
-def _comparison_table(comparison: GroupComparison) -> Table:
+def comparison_table(comparison: GroupComparison) -> Table:
+    """Return a table of the mean of every metric in both groups, and of the difference."""
     rows: list[Sequence[Value]] = [
         [
             metric,
@@ -79,7 +80,8 @@ def _comparison_table(comparison: GroupComparison) -> Table:
     return Table(caption, headings, rows)
 
 
-def _pairs_image(comparison: GroupComparison) -> Image:
+def pairs_image(comparison: GroupComparison) -> Image:
+    """Return a plot of the two values of each seed."""
     deciding = comparison.metrics[comparison.metric]
     spreads = dict(zip(comparison.labels, (deciding.first, deciding.second), strict=True))
     texts = (f"{name} {format_spread(spread)}" for name, spread in spreads.items())
@@ -87,7 +89,8 @@ def _pairs_image(comparison: GroupComparison) -> Image:
     return embed(f"{comparison.metric} by seed", alt, partial(draw_pairs, comparison))
 
 
-def _pairs_table(comparison: GroupComparison) -> Table:
+def pairs_table(comparison: GroupComparison) -> Table:
+    """Return a table of the two values of each seed."""
     deciding = comparison.metrics[comparison.metric]
     rows: list[Sequence[Value]] = [
         [str(seed), *(spread.values[seed] for spread in (deciding.first, deciding.second, deciding.difference))]

@@ -1,21 +1,84 @@
-"""Texts about the settings of trials."""
+"""Texts about the settings and the parameters of a sweep."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dlcli.config.sweep.nodes import canonical_json
+from dlcli.config.render import render_value
+from dlcli.config.sweep.nodes import Label, canonical_json
+from dlcli.config.sweep.space import Space
+
+_OPTION = re.compile(r"\[(\d+)\]")  # index of an option in the name of a parameter
+_MOST_LETTERS = 24  # of the name of an option
 
 
 def describe_settings(settings: Mapping[str, Any]) -> str:
     """Return overrides as they are typed, with shortened numbers."""
-    return " ".join(f"{key}={canonical_json(_shortened(value))}" for key, value in settings.items())
+    return " ".join(f"{key}={value}" for key, value in list_settings(settings).items())
 
 
-def _shortened(value: Any) -> Any:
+def list_settings(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return overrides as texts by setting, with shortened numbers; the name of a section is its first setting."""
+    return {key: as_typed(value) for key, value in _flatten(settings).items()}
+
+
+def _flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            inner = _flatten(value)
+            flat |= {f"{key}.{name}": inner[name] for name in sorted(inner, key=lambda name: name != "name")}
+        else:
+            flat[key] = value
+    return flat
+
+
+def as_typed(value: Any) -> str:
+    """Return the value of a setting as it is typed, with a shortened number."""
     if isinstance(value, float):
-        return float(f"{value:.4g}")
-    if isinstance(value, dict):
-        return {key: _shortened(item) for key, item in value.items()}
-    return value
+        value = float(f"{value:.4g}")
+    return render_value(value) if isinstance(value, str) else canonical_json(value)
+
+
+def name_parameters(space: Space) -> dict[str, str]:
+    """Return the name of each parameter in texts: `optimizer.lr (adam)` for `optimizer[1].lr`."""
+    options = {
+        parameter.name: name_options(parameter.choices)
+        for parameter in space.parameters
+        if parameter.kind == "choice"
+    }
+    names = {}
+    for parameter in space.parameters:
+        name, conditions = parameter.name, []
+        for match in _OPTION.finditer(name):
+            conditions.append(options[name[: match.start()]][int(match[1])])
+        suffix = f" ({', '.join(conditions)})" if conditions else ""
+        names[name] = f"{_OPTION.sub('', name)}{suffix}"
+    return names
+
+
+def name_options(choices: Sequence[Label]) -> list[str]:
+    """Return a short text for each option of a choice: `adam` for `{"lr":…,"name":"adam"}`; no two are equal."""
+    is_json = any(isinstance(label, str) and label[:1] in ("{", "[") for label in choices)
+    texts = [_name_option(_parse(label) if is_json else label) for label in choices]
+    return [f"{text} ({i})" if texts.count(text) > 1 else text for i, text in enumerate(texts, 1)]
+
+
+def _parse(label: Label) -> Any:
+    """Return the option that a JSON text stands for."""
+    try:
+        return json.loads(str(label))
+    except ValueError:  # a text that begins with a bracket, among others
+        return label
+
+
+def _name_option(value: Any) -> str:
+    if isinstance(value, dict) and {"min", "max"} <= value.keys():
+        return f"{value['min']:g} to {value['max']:g}"
+    if isinstance(value, dict) and isinstance(value.get("name"), str):
+        return str(value["name"])
+    text = as_typed(value)
+    return text if len(text) <= _MOST_LETTERS else f"{text[: _MOST_LETTERS - 1]}…"

@@ -85,6 +85,7 @@ class SweepResult:
         metric: Metric of the search, such as `val/accuracy`.
         trials: Number of trials by state: finished, pruned, diverged, running, waiting.
         best: Best trial; None before a trial has finished. Its value is too good: it was chosen for it.
+        best_trials: The best finished trials, at most five, the best first.
         epochs: Number of epochs of all trials, and that without pruning.
         importances: Share of each parameter in the variation of the values; empty with few trials.
         confirmation: Comparison with fresh seeds; None if there is none yet.
@@ -96,6 +97,7 @@ class SweepResult:
     metric: str
     trials: Mapping[str, int]
     best: TrialRecord | None
+    best_trials: Sequence[TrialRecord]
     epochs: Mapping[str, int]
     importances: Mapping[str, float]
     confirmation: Confirmation | None

@@ -8,12 +8,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlcli.config.load import SWEEP
 from dlcli.config.render import render_yaml
 from dlcli.config.schema import NonePruner, SweepSettings
+from dlcli.errors import DataError
 from dlcli.runs.files import encode_text, write_atomic, write_json
+from dlcli.runs.folder import RunFolder
 from dlcli.sweeps.records import Confirmation, SweepResult, TrialRecord, rank
 from dlcli.sweeps.storage import quiet_optuna
 from dlcli.sweeps.sweep import Sweep
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
     from optuna import Study
 
 
-_FEWEST_TRIALS = 10  # finished trials from which importances say something
+FEWEST_TRIALS = 10  # finished trials from which importances say something
+_BEST_TRIALS = 5
 
 
 def measure_sweep(sweep: Sweep, study: Study, confirmation: Confirmation | None) -> SweepResult:
@@ -40,6 +44,7 @@ def measure_sweep(sweep: Sweep, study: Study, confirmation: Confirmation | None)
         metric=sweep.loaded.metric,
         trials={state: found[state] for state in ("finished", "pruned", "diverged", "running", "waiting")},
         best=ranked[0] if ranked else None,
+        best_trials=ranked[:_BEST_TRIALS],
         epochs=_count_epochs(records, sweep),
         importances=_importances(study, len(ranked)),
         confirmation=confirmation,
@@ -55,18 +60,38 @@ def is_reproducible(settings: SweepSettings) -> bool:
 
 
 def _count_epochs(records: Sequence[TrialRecord], sweep: Sweep) -> dict[str, int]:
-    """Return the epochs of all trials, and those that pruned trials have not trained at most."""
-    pruned = [record for record in records if record.state == "pruned"]
-    lengths = [sweep.config_of(record.settings).config.training.epochs or sweep.epochs for record in pruned]
-    saved = sum(max(0, length - record.epochs) for length, record in zip(lengths, pruned, strict=True))
-    return {"trained": sum(record.epochs for record in records), "saved": saved}
+    return {
+        "trained": sum(record.epochs for record in records),
+        "saved": sum(saved_epochs(record, sweep) for record in records),
+    }
+
+
+def saved_epochs(record: TrialRecord, sweep: Sweep) -> int:
+    """Return the number of epochs that a trial has not trained because it was pruned, at most."""
+    if record.state != "pruned":
+        return 0
+    length = sweep.config_of(record.settings).config.training.epochs or sweep.epochs
+    return max(0, length - record.epochs)
+
+
+def training_seconds(sweep: Sweep, records: Sequence[TrialRecord]) -> float | None:
+    """Return the training time of all trials that have ended, in seconds; None if other machines have some of them."""
+    times = [_seconds(sweep.folder.trial(record.number)) for record in records if record.has_ended]
+    return None if None in times else sum(time or 0.0 for time in times)
+
+
+def _seconds(run: Path) -> float | None:
+    with suppress(DataError):
+        seconds = RunFolder(run).read_summary().get("seconds")
+        return seconds if isinstance(seconds, (int, float)) else None
+    return None
 
 
 def _importances(study: Study, finished: int) -> dict[str, float]:
     """Return the importance of each parameter that all trials have (fANOVA; Hutter et al., 2014)."""
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-    if finished < _FEWEST_TRIALS:
+    if finished < FEWEST_TRIALS:
         return {}
     with quiet_optuna(), suppress(ValueError, RuntimeError):  # all values are equal, or no parameter is common
         found: dict[str, float] = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))

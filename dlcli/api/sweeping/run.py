@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dlcli
+from dlcli.api.run_training import LONG_SECONDS
 from dlcli.api.sweeping.confirm import confirm
 from dlcli.api.sweeping.generation import run_generations
 from dlcli.api.sweeping.processes import WorkerProcesses
@@ -25,10 +27,16 @@ from dlcli.runs.lock import file_lock
 from dlcli.sweeps.database import hide_password
 from dlcli.sweeps.folder import SweepFolder, create_folder, list_sweeps, sweeps_root
 from dlcli.sweeps.records import SweepResult
-from dlcli.sweeps.results import measure_sweep, read_confirmation, write_results
+from dlcli.sweeps.results import measure_sweep, read_confirmation, training_seconds, write_results
 from dlcli.sweeps.storage import open_claims
 from dlcli.sweeps.sweep import Sweep, read_sweep, write_sweep
+from dlcli.sweeps.trials import read_trials
 from dlcli.training.listeners import Listeners, stop_requests
+
+if TYPE_CHECKING:
+    from optuna import Study
+
+    from dlcli.report.page import ReportResult
 
 _BEGIN_SECONDS = 60.0  # another process takes less to begin a sweep
 
@@ -206,7 +214,19 @@ def _finish(
             found = None
         result = measure_sweep(sweep, study, found)
     write_results(sweep, study, result)
+    _report(sweep, study, result, listeners.note)
     return result
+
+
+def _report(sweep: Sweep, study: Study, result: SweepResult, note: Callable[[str], None]) -> None:
+    """Write the page of the sweep, as the setting `plots` says."""
+    plots = sweep.loaded.base.config.plots
+    if plots == "never":
+        return
+    from dlcli.report.sweep import report_after_sweep  # imports jinja2
+
+    has_plots = plots == "always" or (training_seconds(sweep, read_trials(study, sweep)) or 0.0) >= LONG_SECONDS
+    report_after_sweep(sweep, study, result, note, has_plots=has_plots)
 
 
 def measure(folder: SweepFolder, storage: str | None) -> SweepResult:
@@ -215,6 +235,14 @@ def measure(folder: SweepFolder, storage: str | None) -> SweepResult:
     sweep = read_sweep(folder, url=storage)
     summary = read_json(folder.summary) if folder.summary.exists() else {}
     return measure_sweep(sweep, sweep.open_study(), read_confirmation(summary))
+
+
+def report(folder: SweepFolder, output: str | os.PathLike[str] | None, storage: str | None) -> ReportResult:
+    """Write the page of a sweep as it is so far."""
+    from dlcli.report.sweep import write_sweep_report
+
+    result, sweep = measure(folder, storage), read_sweep(folder, url=storage)
+    return write_sweep_report(sweep, sweep.open_study(), result, output)
 
 
 def run_worker(folder: SweepFolder, storage: str | None, should_stop: Callable[[], int | None]) -> None:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from dlcli.config.load import ConfigSource, Overrides
 from dlcli.config.sweep.load import load_sweep
+from dlcli.report.page import ReportResult
 from dlcli.reporters.notebook import notebook_listeners
 from dlcli.sweeps.folder import find_sweep
 from dlcli.sweeps.records import SweepResult
 from dlcli.sweeps.storage import require_optuna
 from dlcli.training.listeners import Listeners
-
-if TYPE_CHECKING:
-    from dlcli.report.page import ReportResult
 
 
 def sweep(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,13 +11,11 @@ import typer
 
 from dlcli.cli.arguments import name_or_path_parser
 from dlcli.cli.options import CONFIG, JsonOption, OverridesArgument, ProgressOption, QuietOption
-from dlcli.cli.output import make_table, open_listeners, paragraph, print_json, print_result
-from dlcli.config.paths import as_argument
-from dlcli.errors import UsageError, one_line
+from dlcli.cli.output import open_listeners, print_json, print_result
+from dlcli.cli.sweep_page import sweep_page
+from dlcli.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from dlcli.sweeps.records import SweepResult
 
 StorageOption = Annotated[
@@ -58,6 +56,15 @@ def sweep_command(
     evaluate_test: Annotated[
         bool, typer.Option("--eval", help="Evaluate the models of the confirmation on the test split at the end.")
     ] = False,
+    html: Annotated[
+        str | None,
+        typer.Option(
+            "--html",
+            metavar="FILE",
+            help="With `show`, also write an HTML page about the sweep so far.",
+            parser=name_or_path_parser("--html"),
+        ),
+    ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
     progress: ProgressOption = "auto",
@@ -72,12 +79,14 @@ def sweep_command(
 
     Example: dlcli sweep --resume tune sweep.trials=100
 
-    Example: dlcli sweep show tune --json
+    Example: dlcli sweep show tune --html tune.html
     """
     settings = list(overrides or ())
     if config == "show":
-        _show(settings, storage, json=json)
+        _show(settings, storage, html, json=json)
         return
+    if html is not None:
+        raise UsageError("--html is for `sweep show`", hint="remove it: a sweep writes report.html into its folder")
     from dlcli import api
 
     with open_listeners(progress, quiet=quiet) as listeners:
@@ -99,7 +108,7 @@ def sweep_command(
                 evaluate_test=evaluate_test,
                 listeners=listeners,
             )
-    _print(result, json=json)
+    _print(result, {}, json=json)
 
 
 def _reject_with_resume(config: str | None, space: Sequence[str] | None, *, new: bool) -> None:
@@ -110,54 +119,23 @@ def _reject_with_resume(config: str | None, space: Sequence[str] | None, *, new:
             raise UsageError(f"--resume cannot be combined with {option}", hint=hint)
 
 
-def _show(names: Sequence[str], storage: str | None, *, json: bool) -> None:
+def _show(names: Sequence[str], storage: str | None, html: str | None, *, json: bool) -> None:
     from dlcli import api
 
     if len(names) != 1:
         raise UsageError(
             "sweep show needs the folder or name of one sweep", hint="write it like `dlcli sweep show tune`"
         )
-    _print(api.show_sweep(names[0], storage=storage), json=json)
+    result = api.show_sweep(names[0], storage=storage)
+    files = {} if html is None else {"file": api.report_sweep(names[0], html, storage=storage).file}
+    _print(result, files, json=json)
 
 
-def _print(result: SweepResult, *, json: bool) -> None:
+def _print(result: SweepResult, files: Mapping[str, str], *, json: bool) -> None:
     if json:
-        print_json(asdict(result), kept=result.sweep)
+        print_json({**asdict(result), **files}, kept=result.sweep)
     else:
-        print_result(*_page(result), kept=result.sweep)
-
-
-def _page(result: SweepResult) -> Iterator[RenderableType]:
-    """Yield the parts of the text about a sweep."""
-    from dlcli.runs.comparison import format_metric
-    from dlcli.sweeps.describe import describe_settings
-
-    yield f"sweep     {one_line(result.sweep)}"
-    counts = ", ".join(f"{count} {state}" for state, count in result.trials.items() if count)
-    yield f"status    {result.status}: {counts}"
-    epochs = result.epochs
-    yield f"epochs    {epochs['trained']:,} trained, {epochs['saved']:,} saved by pruning"
-    if result.best is None:
-        yield "no trial has finished"
-        return
-    best = result.best
-    yield f"best      trial {best.number}: {describe_settings(best.settings)}"
-    value = format_metric(best.value or 0.0)
-    yield f"value     {result.metric} {value}, too good to be true: it was chosen for this value"
-    if result.importances:
-        yield ""
-        rows = [[name, f"{100 * share:.0f} %"] for name, share in result.importances.items()]
-        yield make_table(["parameter", "share of the variation"], rows)
-    yield ""
-    if result.confirmation is not None:
-        yield paragraph(result.confirmation.statement)
-    if not result.is_reproducible:
-        yield paragraph("Not reproducible in parallel: the trials depend on how fast each worker was.")
-    path = as_argument(result.sweep)
-    if result.status == "finished":
-        yield f"next      dlcli train -c {as_argument(os.path.join(result.sweep, 'best.yaml'))}"
-    else:
-        yield f"next      dlcli sweep --resume {path}"
+        print_result(*sweep_page(result), *(f"wrote     {file}" for file in files.values()), kept=result.sweep)
 
 
 def worker_command(folder: str, _json: JsonOption = False) -> None:

@@ -84,7 +84,9 @@ def compare_groups(
         hint = f"both have {', '.join(shared)}" if shared else "train both until an epoch has ended"
         raise UsageError(f"the groups do not both have {metric}", hint=hint)
     paired = _compare(tables[0][metric], tables[1][metric], metric)
-    labels = labels or label_runs([replace(group, config=group.config.model_copy(update={"seed": 0})) for group in groups])
+    labels = labels or label_runs(
+        [replace(group, config=group.config.model_copy(update={"seed": 0})) for group in groups]
+    )
     return GroupComparison(
         groups=[first.path, second.path],
         labels=list(labels),

@@ -15,6 +15,7 @@ from dlcli.sweeps.records import Ending, TrialRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 _BOTTOM = 0.02  # height of trials without a value, as a fraction of the axes
@@ -53,7 +54,7 @@ def draw_history(records: Sequence[TrialRecord], metric: str, *, higher_is_bette
         _prepare_values(axes, ended, metric)
         _draw_trials(axes, ended, [float(record.number) for record in ended])
         _draw_best_so_far(axes, ended, higher_is_better=higher_is_better)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        _use_whole_numbers(axes.xaxis)
         axes.set_xlabel("trial")
         figure.legend(loc="outside lower center", ncols=4)
         return figure
@@ -179,8 +180,14 @@ def _set_range(axes: Axes, parameter: Parameter) -> None:
     axes.set_xlim(*((low / room, high * room) if parameter.log else (low - room, high + room)))
     if parameter.log:
         label_log_axis(axes, axis="x")
-    else:
-        axes.xaxis.get_major_locator().set_params(integer=parameter.kind == "int")
+    elif parameter.kind == "int":
+        _use_whole_numbers(axes.xaxis)
+
+
+def _use_whole_numbers(axis: Axis) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def draw_pruning(records: Sequence[TrialRecord]) -> Figure:
@@ -202,7 +209,7 @@ def draw_pruning(records: Sequence[TrialRecord]) -> Figure:
         if last <= _MOST_LABELS:
             axes.bar_label(bars)
             axes.bar_label(rest)
-        axes.yaxis.get_major_locator().set_params(integer=True)
+        _use_whole_numbers(axes.yaxis)
         axes.set_ylabel("trials")
         axes.set_xlabel("epochs trained before pruning")
         return figure

@@ -172,9 +172,11 @@ def _headline(contents: SweepContents) -> Mapping[str, Any]:
     result, comparison = contents.result, contents.comparison
     if result.best is None:
         return {}
-    found = f"{number(result.best.value)} {result.metric}, trial {result.best.number}"
     if comparison is None:
-        return {"value": number(result.best.value), "of": f"{result.metric}, best of the search: trial {result.best.number}"}
+        return {
+            "value": number(result.best.value),
+            "of": f"{result.metric}, best of the search: trial {result.best.number}",
+        }
     metric = comparison.metrics[comparison.metric]
     mean, _, deviation = format_spread(metric.first).partition(" ± ")
     return {
@@ -182,7 +184,7 @@ def _headline(contents: SweepContents) -> Mapping[str, Any]:
         "of": f"{f'± {deviation} ' if deviation else ''}{comparison.metric} of the best trial, "
         f"mean ± standard deviation over {len(comparison.seeds)} fresh seeds",
         "unchanged": format_spread(metric.second),
-        "found": found,
+        "found": f"{number(result.best.value)} {result.metric}, trial {result.best.number}",
     }
 
 
@@ -191,9 +193,10 @@ def _commands(contents: SweepContents) -> list[tuple[str, str]]:
     sweep, path = contents.sweep, str(contents.sweep.folder.path)
     more = f"sweep.trials={2 * sweep.settings.trials}"
     commands = [
-        ("Run more trials" if contents.result.status == "finished" else "Continue the sweep", [
-            "sweep", "--resume", path, *([more] if contents.result.status == "finished" else [])
-        ]),
+        (
+            "Run more trials" if contents.result.status == "finished" else "Continue the sweep",
+            ["sweep", "--resume", path, *([more] if contents.result.status == "finished" else [])],
+        ),
         ("Create this page again", ["sweep", "show", path, "--html", str(sweep.folder.report)]),
     ]
     if contents.result.best is not None:

@@ -51,7 +51,7 @@ def setting_images(
 def _parallel_image(
     sweep: Sweep, records: Sequence[TrialRecord], importances: Mapping[str, float], names: Names
 ) -> list[Image]:
-    """Return a plot with a line for each trial that was finished or pruned with a value; nothing without such trials."""
+    """Return a plot with a line for each finished or pruned trial; nothing if none has a value."""
     shown = [record for record in records if record.state in ("finished", "pruned") and record.value is not None]
     if not shown:
         return []

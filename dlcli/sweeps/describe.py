@@ -46,16 +46,13 @@ def as_typed(value: Any) -> str:
 def name_parameters(space: Space) -> dict[str, str]:
     """Return the name of each parameter in texts: `optimizer.lr (adam)` for `optimizer[1].lr`."""
     options = {
-        parameter.name: name_options(parameter.choices)
-        for parameter in space.parameters
-        if parameter.kind == "choice"
+        parameter.name: name_options(parameter.choices) for parameter in space.parameters if parameter.kind == "choice"
     }
     names = {}
     for parameter in space.parameters:
-        name, conditions = parameter.name, []
-        for match in _OPTION.finditer(name):
-            conditions.append(options[name[: match.start()]][int(match[1])])
-        suffix = f" ({', '.join(conditions)})" if conditions else ""
+        name = parameter.name
+        chosen = [options[name[: match.start()]][int(match[1])] for match in _OPTION.finditer(name)]
+        suffix = f" ({', '.join(chosen)})" if chosen else ""
         names[name] = f"{_OPTION.sub('', name)}{suffix}"
     return names
 

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from optuna import Study
 
 import dlcli
 from dlcli.api.run_training import LONG_SECONDS
@@ -22,6 +24,8 @@ from dlcli.config.load import Overrides
 from dlcli.config.paths import as_argument
 from dlcli.config.sweep.load import LoadedSweep, difference, load_sweep
 from dlcli.errors import DataError, Interrupted, UsageError
+from dlcli.report.page import ReportResult
+from dlcli.report.sweep import report_after_sweep, write_sweep_report
 from dlcli.runs.files import read_json
 from dlcli.runs.lock import file_lock
 from dlcli.sweeps.database import hide_password
@@ -32,11 +36,6 @@ from dlcli.sweeps.storage import open_claims
 from dlcli.sweeps.sweep import Sweep, read_sweep, write_sweep
 from dlcli.sweeps.trials import read_trials
 from dlcli.training.listeners import Listeners, stop_requests
-
-if TYPE_CHECKING:
-    from optuna import Study
-
-    from dlcli.report.page import ReportResult
 
 _BEGIN_SECONDS = 60.0  # another process takes less to begin a sweep
 
@@ -223,8 +222,6 @@ def _report(sweep: Sweep, study: Study, result: SweepResult, note: Callable[[str
     plots = sweep.loaded.base.config.plots
     if plots == "never":
         return
-    from dlcli.report.sweep import report_after_sweep  # imports jinja2
-
     has_plots = plots == "always" or (training_seconds(sweep, read_trials(study, sweep)) or 0.0) >= LONG_SECONDS
     report_after_sweep(sweep, study, result, note, has_plots=has_plots)
 
@@ -239,8 +236,6 @@ def measure(folder: SweepFolder, storage: str | None) -> SweepResult:
 
 def report(folder: SweepFolder, output: str | os.PathLike[str] | None, storage: str | None) -> ReportResult:
     """Write the page of a sweep as it is so far."""
-    from dlcli.report.sweep import write_sweep_report
-
     result, sweep = measure(folder, storage), read_sweep(folder, url=storage)
     return write_sweep_report(sweep, sweep.open_study(), result, output)
 

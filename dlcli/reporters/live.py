@@ -14,7 +14,7 @@ from rich.text import Text
 from dlcli.errors import visible
 from dlcli.reporters.formats import format_lr, format_rate
 from dlcli.reporters.group import describe_means, describe_members
-from dlcli.reporters.sweep import describe_trial
+from dlcli.reporters.sweep import describe_trial, describe_value, name_trial
 from dlcli.text import format_clock, format_seconds, wrap
 from dlcli.training.events import (
     EpochEnded,
@@ -97,7 +97,7 @@ class RichReporter:
         elif isinstance(event, TrialEnded):
             self._end_trial(event)
         elif isinstance(event, SweepEnded):
-            self.close()
+            self._end_sweep()
 
     def note(self, text: str) -> None:
         """Print a line above the display."""
@@ -172,8 +172,26 @@ class RichReporter:
         assert self._task is not None
         self._redraw_after_resize()
         total = int(self._progress.tasks[0].total or 0)
-        self._print_overview("", "bold" if event.is_best else "", visible(describe_trial(event, total)))
-        self._progress.update(self._task, completed=event.ended, epoch=f"{event.ended}/{total} trials")
+        heading = f"{name_trial(event, total)}  "
+        self._print_overview(heading, "bold green" if event.is_best else "", visible(describe_trial(event)))
+        if event.is_best:
+            self._metric = f"best {describe_value(event)}"
+        label = f"{event.ended}/{total} trials"
+        self._progress.update(self._task, completed=event.ended, epoch=label)
+        left = self._progress.tasks[0].time_remaining
+        self._update_metrics(label, "" if left is None else f"{format_clock(left)} left")
+
+    def _end_sweep(self) -> None:
+        if self._task is not None:
+            elapsed = format_seconds(self._progress.tasks[0].elapsed or 0.0)
+            self._update_metrics(self._progress.tasks[0].fields["epoch"], f"in {elapsed}")
+        self.close()
+
+    def _update_metrics(self, label: str, last: str) -> None:
+        """Show the best value of a sweep and a last text beside the bar, as far as they fit."""
+        assert self._task is not None
+        room = self._width - len(label) - _LEAST_BAR - 2
+        self._progress.update(self._task, metrics=_join_fitting([self._metric], last, room))
 
     def _draw_live(self) -> None:
         """Start to draw the curve and the bar below everything printed so far."""

@@ -13,6 +13,7 @@ from dlcli.errors import visible
 from dlcli.reporters.formats import format_rate
 from dlcli.reporters.group import describe_means, describe_members
 from dlcli.reporters.live import sparkline
+from dlcli.reporters.sweep import describe_trial, describe_value, name_trial
 from dlcli.text import format_seconds
 from dlcli.training.events import (
     EpochEnded,
@@ -23,11 +24,16 @@ from dlcli.training.events import (
     GroupStarted,
     RunStarted,
     StepEnded,
+    SweepEnded,
+    SweepStarted,
+    TrialEnded,
 )
 from dlcli.training.listeners import NO_LISTENERS, Listeners
 
 _REFRESH_SECONDS = 0.125
+_TURNS = (RunStarted, FitEnded, GroupStarted, GroupEnded, SweepStarted, SweepEnded)  # events shown at once
 _CURVE = 60  # characters
+_TRIALS = 10  # trials of a sweep that are shown, the last ones
 
 
 @contextmanager
@@ -58,6 +64,8 @@ class NotebookReporter:
         self._shown_at = 0.0
         self._started: RunStarted | None = None
         self._group: GroupStarted | None = None
+        self._sweep: SweepStarted | None = None
+        self._trials: list[str] = []
         self._lines: list[str] = []
         self._notes: list[str] = []
         self._losses: list[float] = []  # val/loss, or train/loss without a validation split
@@ -85,10 +93,12 @@ class NotebookReporter:
             self._notes += event.notes
         elif isinstance(event, GroupProgress | GroupEnded):
             self._move_group(event)
+        elif isinstance(event, SweepStarted | TrialEnded | SweepEnded):
+            self._handle_sweep(event)
         elif isinstance(event, FitEnded):
             early = ", stopped early" if event.reason == "early_stopping" else ""
             self._position += f"{early}, best epoch {event.best_epoch}, in {self._elapsed()}"
-        self._show(at_once=isinstance(event, RunStarted | FitEnded | GroupStarted | GroupEnded))
+        self._show(at_once=isinstance(event, _TURNS))
 
     def note(self, text: str) -> None:
         """Show a line of text."""
@@ -116,6 +126,23 @@ class NotebookReporter:
             self._position += f" in {self._elapsed()}"
         self._metrics = ", ".join([describe_members(self._group, progress), *describe_means(self._group, progress)])
 
+    def _handle_sweep(self, event: SweepStarted | TrialEnded | SweepEnded) -> None:
+        if isinstance(event, SweepStarted):
+            self._sweep, self._step = event, event.ended
+            self._lines = [f"{heading:<9} {text}" for heading, text in event.essentials]
+            self._notes += event.notes
+            self._position = f"{event.ended} of {event.trials} trials"
+            return
+        assert self._sweep is not None
+        if isinstance(event, SweepEnded):
+            self._position += f" in {self._elapsed()}"
+            return
+        self._step = event.ended
+        self._trials.append(f"{name_trial(event, self._sweep.trials)}  {describe_trial(event)}")
+        self._position = f"{event.ended} of {self._sweep.trials} trials"
+        if event.is_best:
+            self._metrics = f"best {describe_value(event)}: trial {event.number}"
+
     def _elapsed(self) -> str:
         return format_seconds(time.perf_counter() - self._begin)
 
@@ -137,12 +164,12 @@ class NotebookReporter:
         """Return the run, notes, the position, metrics and the loss curve as lines."""
         curve = f"loss {sparkline(self._losses, _CURVE)}" if self._losses else ""
         notes = [f"note: {note}" for note in self._notes]
-        lines = [*self._lines, *notes, self._position, self._metrics, curve]
+        lines = [*self._lines, *notes, *self._trials[-_TRIALS:], self._position, self._metrics, curve]
         return "\n".join(visible(line) for line in lines if line)
 
     def _as_html(self) -> str:
         bar = ""
-        total = self._group.epochs if self._group is not None else 0
+        total = self._group.epochs if self._group is not None else self._sweep.trials if self._sweep is not None else 0
         if self._started is not None:
             total = self._started.epochs * self._started.steps_per_epoch
         if total:

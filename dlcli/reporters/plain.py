@@ -9,7 +9,7 @@ from typing import TextIO
 from dlcli.errors import visible
 from dlcli.reporters.formats import format_lr
 from dlcli.reporters.group import describe_means, describe_members
-from dlcli.reporters.sweep import describe_trial
+from dlcli.reporters.sweep import describe_trial, name_trial
 from dlcli.text import fold, format_seconds
 from dlcli.training.events import (
     EpochEnded,
@@ -100,7 +100,7 @@ class PlainReporter:
             for note in event.notes:
                 self.note(note)
         elif isinstance(event, TrialEnded):
-            self._write(describe_trial(event, self._trials))
+            self._write(f"{name_trial(event, self._trials)}  {describe_trial(event)}")
         else:
             self._write(f"ran trials for {format_seconds(self._clock() - self._started)}")
 

@@ -5,12 +5,19 @@ from __future__ import annotations
 from dlcli.training.events import TrialEnded
 
 
-def describe_trial(event: TrialEnded, trials: int) -> str:
-    """Return a trial as a line: `trial 7  val accuracy 0.9512  20 epochs  optimizer.lr=0.1  best`."""
-    width = len(str(trials - 1))
+def name_trial(event: TrialEnded, trials: int) -> str:
+    """Return the name of a trial: `trial  7`."""
+    return f"trial {event.number:>{len(str(trials - 1))}}"
+
+
+def describe_trial(event: TrialEnded) -> str:
+    """Return the result of a trial and its settings: `val accuracy 0.9512   20 epochs  best      adam, lr 0.1`."""
+    epochs = f"{event.epochs:>3} epoch{'' if event.epochs == 1 else 's'}"
+    state = "best" if event.is_best else "" if event.state == "finished" else event.state
+    return f"{describe_value(event)}  {epochs:<10}  {state:<8}  {event.settings}".rstrip()
+
+
+def describe_value(event: TrialEnded) -> str:
+    """Return the value of a trial: `val accuracy 0.9512`."""
     value = "–" if event.value is None else f"{event.value:.4f}"
-    state = "" if event.state == "finished" else f"  {event.state}"
-    best = "  best" if event.is_best else ""
-    name = event.metric.replace("/", " ")
-    epochs = f"{event.epochs} epoch{'' if event.epochs == 1 else 's'}"
-    return f"trial {event.number:>{width}}  {name} {value}  {epochs}{state}{best}  {event.settings}".rstrip()
+    return f"{event.metric.replace('/', ' ')} {value}"

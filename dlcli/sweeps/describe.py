@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dlcli.config.render import render_value
+from dlcli.config.render import describe_setting, render_value
 from dlcli.config.sweep.nodes import Label, canonical_json
 from dlcli.config.sweep.space import Space
 
@@ -16,8 +16,11 @@ _MOST_LETTERS = 24  # of the name of an option
 
 
 def describe_settings(settings: Mapping[str, Any]) -> str:
-    """Return overrides as they are typed, with shortened numbers."""
-    return " ".join(f"{key}={value}" for key, value in list_settings(settings).items())
+    """Return overrides in a few words: `adam, lr 0.036, hidden 64-64`."""
+    flat = _flatten(settings).items()
+    return ", ".join(
+        describe_setting(key, _shorten(tuple(value) if isinstance(value, list) else value)) for key, value in flat
+    )
 
 
 def list_settings(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -38,9 +41,11 @@ def _flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def as_typed(value: Any) -> str:
     """Return the value of a setting as it is typed, with a shortened number."""
-    if isinstance(value, float):
-        value = float(f"{value:.4g}")
-    return render_value(value) if isinstance(value, str) else canonical_json(value)
+    return render_value(value) if isinstance(value, str) else canonical_json(_shorten(value))
+
+
+def _shorten(value: Any) -> Any:
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def name_parameters(space: Space) -> dict[str, str]:

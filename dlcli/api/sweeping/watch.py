@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from optuna import Study
 
-from dlcli.sweeps.describe import describe_settings
+from dlcli.sweeps.describe import describe_settings, name_parameters
 from dlcli.sweeps.records import TrialRecord, rank
 from dlcli.sweeps.results import is_reproducible
 from dlcli.sweeps.sweep import Sweep
@@ -84,4 +84,4 @@ def _describe_search(sweep: Sweep) -> str:
 
 
 def _describe_space(sweep: Sweep) -> str:
-    return ", ".join(dict.fromkeys(parameter.name for parameter in sweep.space.parameters))
+    return ", ".join(name_parameters(sweep.space).values())

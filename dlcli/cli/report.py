@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,6 +26,7 @@ from dlcli.errors import UsageError
 
 if TYPE_CHECKING:
     from dlcli.api import ReportResult
+    from dlcli.runs.folder import GroupFolder, RunFolder
 
 
 def report_command(
@@ -54,7 +56,7 @@ def report_command(
 
     Example: dlcli report digits --split val
     """
-    folder = choose_run_or_group(run, quiet=quiet)
+    folder = _choose(run, quiet=quiet)
 
     from dlcli import api
     from dlcli.runs.folder import GroupFolder
@@ -81,6 +83,30 @@ def report_command(
         notify=open_reporter("plain", quiet=quiet).note,
     )
     _print(result, json=json)
+
+
+def _choose(run: str | None, *, quiet: bool) -> RunFolder | GroupFolder:
+    """Return the folder of a run or group.
+
+    Raises:
+        UsageError: If there is none; names the command for a sweep.
+    """
+    try:
+        return choose_run_or_group(run, quiet=quiet)
+    except UsageError as error:
+        if run is None or (hint := _find_sweep_hint(run)) is None:
+            raise
+        raise UsageError(error.message, hint=hint) from error
+
+
+def _find_sweep_hint(name: str) -> str | None:
+    """Return the command for the page of a sweep; None if there is no such sweep."""
+    from dlcli.sweeps.folder import find_sweep
+
+    with suppress(UsageError):
+        folder = as_argument(str(find_sweep(name).path))
+        return f"write the page of this sweep with `dlcli sweep show {folder} --html FILE`"
+    return None
 
 
 def _print(result: ReportResult, *, json: bool) -> None:

@@ -9,6 +9,7 @@ import os
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,12 @@ from dlcli.report.page import Contents, render_report
 from dlcli.runs.comparison import Comparison
 from dlcli.runs.group.run import GroupRun
 from report import examples
+
+if find_spec("optuna"):
+    from sweep_examples import load as load_example
+    from sweep_examples import make_contents
+
+    from dlcli.report.sweep import render_sweep
 
 DIVERGED = {"status": "diverged", "error": "NaN"}
 HOSTILE = "".join(examples.HOSTILE)
@@ -91,6 +98,11 @@ PAGES = {
     ),
     "group comparison": lambda: group_comparison(HOSTILE),
 }
+if find_spec("optuna"):  # in the extra `sweep`
+    PAGES |= {
+        "sweep": lambda: render_sweep(make_contents(load_example())),
+        "sweep without trials": lambda: render_sweep(make_contents(load_example(), [], is_confirmed=False)),
+    }
 
 
 def group_page(group: GroupRun) -> str:

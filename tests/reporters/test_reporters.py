@@ -24,6 +24,9 @@ from dlcli.training.events import (
     GroupStarted,
     RunStarted,
     StepEnded,
+    SweepEnded,
+    SweepStarted,
+    TrialEnded,
 )
 
 STARTED = RunStarted("runs/a", (("data", "odd [/name] \x1b[31m"), ("model", "8-4")), ("careful",), 120, 10, "accuracy")
@@ -187,3 +190,61 @@ def test_notebook_reporter_shows_a_group(monkeypatch: pytest.MonkeyPatch) -> Non
         reporter.handle(event)
     assert '<progress max="200" value="197"' in shown[-1]
     assert "19 of 20 seeds done, 1 diverged, mean val accuracy 0.8750" in shown[-1]
+
+
+def sweep_events(trials: int) -> list[Event]:
+    settings = "hidden 64-64, adam, lr 0.0005324, weight decay 0.001088, batch 128, no nesterov"
+    started = SweepStarted("sweeps/s", (("search", "by [tpe]"),), ("careful",), trials, 2)
+    states = ["finished", "pruned", "diverged"]
+    ends = [
+        TrialEnded(
+            number=number,
+            state=states[number % 3],
+            metric="val/accuracy",
+            value=None if number % 3 == 2 else number / trials,
+            epochs=max(1, number),
+            settings=settings,
+            is_best=number % 3 == 0,
+            ended=number + 1,
+        )
+        for number in range(2, trials)
+    ]
+    return [started, *ends, SweepEnded()]
+
+
+def test_plain_reporter_writes_a_line_for_each_trial() -> None:
+    stream = io.StringIO()
+    reporter = PlainReporter(stream, clock=lambda: 0.0)
+    for event in sweep_events(12):
+        reporter.handle(event)
+    lines = stream.getvalue().splitlines()
+    assert lines[:2] == ["search    by [tpe]", "note: careful"]
+    assert lines[2].startswith("trial  2  val accuracy –    2 epochs  diverged  hidden 64-64, adam")
+    assert lines[3].startswith("trial  3  val accuracy 0.2500    3 epochs  best      hidden 64-64, adam")
+    assert lines[-1] == "ran trials for 0 ms"
+    assert len(lines) == 2 + 10 + 1
+
+
+@pytest.mark.parametrize("width", [40, 60, 100])
+def test_rich_reporter_draws_one_bar_for_a_sweep(width: int) -> None:
+    screen = pyte.Screen(width, 80)
+    draw(screen, sweep_events(12))
+    shown = [line.rstrip() for line in screen.display if line.strip()]
+    assert shown[-1].startswith("12/12 trials")
+    assert sum("12/12" in line for line in shown) == 1
+    assert re.search(r"in [\d.]+ m?s$", shown[-1])
+    assert ("best val accuracy 0.7500" in shown[-1]) == (width == 100)
+    assert sum(line.startswith("trial ") for line in shown) == 10
+    assert all(line.startswith(("trial", "search", "note:", "12/12", " ")) for line in shown), "aligned below the text"
+
+
+def test_notebook_reporter_shows_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    reporter = NotebookReporter()
+    monkeypatch.setattr(reporter, "_show", lambda *, at_once: shown.append(reporter._as_html()))
+    for event in sweep_events(24):
+        reporter.handle(event)
+    assert '<progress max="24" value="24"' in shown[-1]
+    assert "24 of 24 trials in " in shown[-1]
+    assert "best val accuracy 0.8750: trial 21" in shown[-1]
+    assert shown[-1].count("\ntrial ") == 10, "the last trials"

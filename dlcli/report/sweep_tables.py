@@ -122,7 +122,7 @@ def _describe_pruner(pruner: AnyPruner) -> str:
 def space_table(space: Space, names: Mapping[str, str]) -> Table:
     """Return a table of the values to try."""
     rows = [[names[parameter.name], _describe_values(parameter)] for parameter in space.parameters]
-    return Table("Values to try", ["setting", "values"], rows)
+    return Table("Each setting with its values", ["setting", "values"], rows)
 
 
 def _describe_values(parameter: Parameter) -> str:

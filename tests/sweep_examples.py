@@ -14,8 +14,8 @@ from optuna.trial import Trial, TrialState
 from dlcli.config.sweep.load import load_sweep
 from dlcli.evaluation.group_comparison import compare_groups
 from dlcli.report.sweep import SweepContents
-from dlcli.sweeps.folder import CONFIRMED, SweepFolder
-from dlcli.sweeps.records import Confirmation, TrialEnd
+from dlcli.sweeps.folder import SweepFolder
+from dlcli.sweeps.records import CONFIRMED, Confirmation, TrialEnd
 from dlcli.sweeps.results import measure_sweep
 from dlcli.sweeps.storage import quiet_optuna
 from dlcli.sweeps.sweep import Sweep
@@ -94,10 +94,10 @@ def make_contents(sweep: Sweep, states: Sequence[str] = MIXED, *, is_confirmed: 
             make_group(seeds=range(1, 11), better=1, is_tested=False),
             make_group(seeds=range(1, 11), is_tested=False),
         ]
-        comparison = compare_groups(groups, labels=[*CONFIRMED.values()])
+        comparison = compare_groups(groups, labels=CONFIRMED)
         metric = comparison.metrics[comparison.metric]
         means = (metric.first.mean, metric.second.mean)
-        confirmation = Confirmation(*CONFIRMED, comparison.metric, means, comparison.statement)
+        confirmation = Confirmation("best", "unchanged", comparison.metric, means, comparison.statement)
     manifest = {"command": ["/usr/bin/dlcli", "sweep", "-c", "tune.yaml"], "started": "2026-11-28T08:25:41+00:00"}
     records = read_trials(study, sweep)
     return SweepContents(sweep, measure_sweep(sweep, study, confirmation), records, manifest, comparison, 83.4)

@@ -78,11 +78,12 @@ def _section(setting: str) -> tuple[str, bool]:
 
 def _confirmation(result: SweepResult) -> Iterator[str]:
     from dlcli.runs.comparison import format_metric
+    from dlcli.sweeps.records import CONFIRMED
 
     confirmation = result.confirmation
     if confirmation is not None:
-        names = ("best trial", "unchanged config")
-        means = (f"{name} {format_metric(mean)}" for name, mean in zip(names, confirmation.means, strict=True))
+        pairs = zip(CONFIRMED, confirmation.means, strict=True)
+        means = (f"{name} {format_metric(mean)}" for name, mean in pairs)
         yield paragraph(f"mean {confirmation.metric} with fresh seeds: {', '.join(means)}", start="confirmed ")
         yield paragraph(confirmation.statement, start="verdict   ")
     elif result.best is not None:

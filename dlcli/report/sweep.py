@@ -34,8 +34,7 @@ from dlcli.runs.folder import GroupFolder
 from dlcli.runs.group.records import read_group
 from dlcli.runs.run import command_line
 from dlcli.sweeps.describe import name_parameters
-from dlcli.sweeps.folder import CONFIRMED
-from dlcli.sweeps.records import SweepResult, TrialRecord
+from dlcli.sweeps.records import CONFIRMED, Confirmation, SweepResult, TrialRecord
 from dlcli.sweeps.results import FEWEST_TRIALS, training_seconds
 from dlcli.sweeps.sweep import Sweep
 from dlcli.sweeps.trials import read_trials
@@ -115,12 +114,17 @@ def read_contents(sweep: Sweep, study: Study, result: SweepResult) -> SweepConte
     """
     records = read_trials(study, sweep)
     manifest = read_json(sweep.folder.manifest) if sweep.folder.manifest.exists() else {}
-    comparison = None
-    if result.confirmation is not None:
-        with suppress(DlcliError):  # such as other data, which the statement of the confirmation says
-            paths = (sweep.folder.confirmation / name for name in CONFIRMED)
-            comparison = compare_groups([read_group(GroupFolder(path)) for path in paths], labels=[*CONFIRMED.values()])
+    comparison = _compare(sweep, result.confirmation) if result.confirmation is not None else None
     return SweepContents(sweep, result, records, manifest, comparison, training_seconds(sweep, records))
+
+
+def _compare(sweep: Sweep, confirmation: Confirmation) -> GroupComparison | None:
+    """Return the comparison of both groups; None if it is impossible, as the statement of the confirmation says."""
+    names = [Path(path).name for path in (confirmation.best, confirmation.unchanged)]  # the sweep may have moved
+    with suppress(DlcliError):
+        groups = [read_group(GroupFolder(sweep.folder.confirmation / name)) for name in names]
+        return compare_groups(groups, labels=CONFIRMED)
+    return None
 
 
 def render_sweep(contents: SweepContents, *, has_plots: bool = True) -> str:

@@ -61,7 +61,7 @@ def _parallel_image(
     axes = ", ".join(names[parameter.name] for parameter in parameters)
     alt = f"Parallel coordinates of {len(shown)} trials: {metric}, {axes}. The table of trials has the values."
     draw = partial(draw_parallel, records, parameters, names, metric, higher_is_better=sweep.loaded.is_maximized)
-    return [embed(f"One line per trial, darker for a better value; dotted: pruned{part}", alt, draw)]
+    return [embed(f"One line per trial, in a stronger colour for a better value; dotted: pruned{part}", alt, draw)]
 
 
 def _slice_image(sweep: Sweep, records: Sequence[TrialRecord], parameter: Parameter, name: str) -> Image:

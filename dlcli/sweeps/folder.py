@@ -14,7 +14,6 @@ from dlcli.errors import DataError, UsageError
 from dlcli.runs.files import sync_folder
 
 SWEEP = "sweep.yaml"  # a folder with this file is a sweep
-CONFIRMED = {"best": "best trial", "unchanged": "unchanged config"}  # groups of the confirmation, with their names
 
 
 def sweeps_root() -> Path:

@@ -8,6 +8,8 @@ from typing import Any, Literal, TypeAlias
 
 Ending: TypeAlias = Literal["finished", "pruned", "diverged"]
 
+CONFIRMED = ("best trial", "unchanged config")  # names of the groups of a confirmation
+
 
 @dataclass(frozen=True)
 class TrialEnd:

@@ -71,7 +71,7 @@ def saved_epochs(record: TrialRecord, sweep: Sweep) -> int:
     if record.state != "pruned":
         return 0
     length = sweep.config_of(record.settings).config.training.epochs or sweep.epochs
-    return max(0, length - record.epochs)
+    return max(0, length * sweep.settings.seeds_per_trial - record.epochs)
 
 
 def training_seconds(sweep: Sweep, records: Sequence[TrialRecord]) -> float | None:

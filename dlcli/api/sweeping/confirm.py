@@ -9,8 +9,7 @@ from dlcli.errors import DivergedError, UsageError
 from dlcli.evaluation.group_comparison import compare_groups
 from dlcli.runs.folder import GroupFolder
 from dlcli.runs.group.records import read_group
-from dlcli.sweeps.folder import CONFIRMED
-from dlcli.sweeps.records import Confirmation, TrialRecord
+from dlcli.sweeps.records import CONFIRMED, Confirmation, TrialRecord
 from dlcli.sweeps.sweep import Sweep
 from dlcli.training.listeners import Listeners
 
@@ -42,7 +41,7 @@ def confirm(sweep: Sweep, best: TrialRecord, *, evaluate_test: bool, listeners: 
             train_or_resume_seeds(path, loaded, seeds, evaluate_test=evaluate_test, listeners=listeners)
     groups = [read_group(GroupFolder(path)) for path in paths]
     try:
-        comparison = compare_groups(groups, labels=[*CONFIRMED.values()])
+        comparison = compare_groups(groups, labels=CONFIRMED)
     except UsageError as error:  # such as other data: a space may vary the fraction of validation
         return Confirmation(str(paths[0]), str(paths[1]), sweep.loaded.metric, (None, None), error.message)
     metric = comparison.metrics[comparison.metric]

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -231,7 +232,11 @@ def measure(folder: SweepFolder, storage: str | None) -> SweepResult:
     _check_storage(folder, storage)
     sweep = read_sweep(folder, url=storage)
     summary = read_json(folder.summary) if folder.summary.exists() else {}
-    return measure_sweep(sweep, sweep.open_study(), read_confirmation(summary))
+    result = measure_sweep(sweep, sweep.open_study(), read_confirmation(summary))
+    confirmed = (summary.get("best") or {}).get("number")
+    if result.confirmation is not None and result.best is not None and result.best.number != confirmed:
+        return replace(result, status="paused", confirmation=None)  # later trials have found a better one
+    return result
 
 
 def report(folder: SweepFolder, output: str | os.PathLike[str] | None, storage: str | None) -> ReportResult:

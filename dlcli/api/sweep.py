@@ -50,7 +50,8 @@ def sweep(
     """
     loaded = load_sweep(source, overrides, space=space)
     require_optuna()
-    from dlcli.api.sweeping.run import begin_or_join, run_sweep
+    from dlcli.api.sweeping.begin import begin_or_join
+    from dlcli.api.sweeping.run import run_sweep
 
     with notebook_listeners(listeners) as listeners:
         found = begin_or_join(loaded, storage, new=new, note=listeners.note)
@@ -84,7 +85,8 @@ def resume_sweep(
     """
     folder = find_sweep(sweep)
     require_optuna()
-    from dlcli.api.sweeping.run import reopen, run_sweep
+    from dlcli.api.sweeping.begin import reopen
+    from dlcli.api.sweeping.run import run_sweep
 
     with notebook_listeners(listeners) as listeners:
         found = reopen(folder, overrides, storage)

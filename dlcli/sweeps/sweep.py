@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -73,8 +74,9 @@ class Sweep:
         """Return the config of a trial with these overrides; without any, the unchanged config."""
         return self.loaded.config({**values, "plots": "never"})
 
-    def open_study(self, workers: int = 1) -> Study:
-        """Return the study, opened for this process.
+    @contextmanager
+    def open_study(self, workers: int = 1) -> Iterator[Study]:
+        """Open the study for this process, until the end of the context.
 
         Args:
             workers: Number of processes that use it.
@@ -83,16 +85,16 @@ class Sweep:
             UsageError: If the study belongs to another sweep, or a package is missing.
             DataError: If the storage cannot be used.
         """
-        study = open_study(
+        with open_study(
             self.folder.path,
             self.url,
             name=self.name,
             direction="maximize" if self.loaded.is_maximized else "minimize",
             workers=workers,
             sampler=build_sampler(self.settings, self.space),
-        )
-        bind(study, self.loaded.identity())
-        return study
+        ) as study:
+            bind(study, self.loaded.identity())
+            yield study
 
 
 def write_sweep(folder: SweepFolder, loaded: LoadedSweep, manifest: Mapping[str, Any]) -> None:

@@ -119,7 +119,8 @@ def check_trials(folder: Path, trials: int, killed: list[int]) -> dict[str, int]
     rows = list(csv.DictReader(sweep.table.read_text().splitlines()))
     assert [int(row["trial"]) for row in rows] == list(range(trials))
     assert {row["state"] for row in rows} <= ENDED
-    states = [trial.state.name for trial in read_sweep(sweep).open_study().trials]
+    with read_sweep(sweep).open_study() as study:
+        states = [trial.state.name for trial in study.trials]
     assert set(states[:trials]) <= {"COMPLETE", "PRUNED"}
     assert set(states[trials:]) <= {"WAITING"}
     for row in rows:
@@ -148,7 +149,8 @@ def _check_epochs(log: Path, killed: list[int]) -> None:
 def check_values(folder: Path, numbers: list[int]) -> None:
     """Check that trials are bit for bit what training alone gives; one that was pruned is its beginning."""
     sweep = read_sweep(only_sweep(folder))
-    records = {trial.number: trial for trial in sweep.open_study().trials}
+    with sweep.open_study() as study:
+        records = {trial.number: trial for trial in study.trials}
     for number in numbers:
         alone = folder / "alone" / str(number)
         with suppress(DivergedError):

@@ -67,7 +67,7 @@ def resume_sweep(
     evaluate_test: bool = False,
     listeners: Listeners | None = None,
 ) -> SweepResult:
-    """Go on with a sweep that was stopped, or whose number of trials is raised; its time begins again.
+    """Continue a sweep that was stopped, or whose number of trials is raised; its time begins again.
 
     Args:
         sweep: Sweep folder or name.

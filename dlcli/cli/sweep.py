@@ -48,7 +48,7 @@ def sweep_command(
         typer.Option(
             "--resume",
             metavar="SWEEP",
-            help="Go on with a sweep; its time begins again, and sweep.trials may be higher.",
+            help="Continue a sweep; its time begins again, and sweep.trials may be higher.",
             parser=name_or_path_parser("SWEEP"),
         ),
     ] = None,

@@ -1,6 +1,6 @@
 """Pruners of sweeps: rules that stop poor trials early.
 
-A decision about a trial is a function of the values that its contenders reported, so that a worker that goes on with
+A decision about a trial is a function of the values that its contenders reported, so that a worker that continues
 the trial of another one can repeat it. Optuna's pruners store a part of their decision while they make it.
 
 Without generations, the contenders are the trials that have reached the epoch so far. With generations, they are those
@@ -16,7 +16,7 @@ from dlcli.config.schema import AnyPruner, AshaPruner, HyperbandPruner, MedianPr
 
 
 def is_level(pruner: AnyPruner, number: int, epochs: int, epoch: int) -> bool:
-    """Return whether trial `number` is compared with others after an epoch, in a sweep of trials of so many epochs."""
+    """Return whether trial `number`, of at most `epochs` epochs, is compared with others after an epoch."""
     match pruner:
         case MedianPruner():
             return epoch >= pruner.min_epochs

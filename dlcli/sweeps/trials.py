@@ -21,7 +21,7 @@ def reopen_trial(study: Study, trial: FrozenTrial) -> Trial:
 
 
 def write_end(trial: Trial, end: TrialEnd) -> None:
-    """Store the end of a trial in the study, before it is told: from then on, no worker trains it.
+    """Store the end of a trial in the study, before Optuna gets its value: from then on, no worker trains it.
 
     Diverged trials violate a constraint, so that samplers rank them below all others.
     """

@@ -55,7 +55,7 @@ def begin_or_join(loaded: LoadedSweep, storage: str | None, *, new: bool, note: 
 
 
 def reopen(folder: SweepFolder, overrides: Overrides, storage: str | None) -> Sweep:
-    """Return a sweep to go on with, with changed settings and a new start of its time.
+    """Return a sweep to continue, with changed settings and a new start of its time.
 
     Raises:
         UsageError: If settings differ that results depend on, or it has another storage.

@@ -15,7 +15,7 @@ from dlcli.training.listeners import Listeners
 
 
 def confirm(sweep: Sweep, best: TrialRecord, *, evaluate_test: bool, listeners: Listeners) -> Confirmation | None:
-    """Train both configs with `confirm_seeds` seeds each, or go on with that, and compare them.
+    """Train both configs with `confirm_seeds` seeds each, or continue that, and compare them.
 
     Args:
         sweep: Sweep whose trials have ended.

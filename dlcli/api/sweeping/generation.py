@@ -1,7 +1,7 @@
 """Worker of a sweep with generations: the same trials with any number of workers, whoever is killed.
 
 All trials of a generation are proposed before the first of them trains. Each trains to the next epoch at which the
-pruner compares it, and waits there for the others. When all have ended, they are told to the study in the order of
+pruner compares it, and waits there for the others. When all have ended, their values are stored in the order of
 their numbers, and the next generation is proposed. One worker at a time proposes, compares and tells. Each of these
 depends on stored values only, so another worker can repeat or finish it.
 """

@@ -1,4 +1,4 @@
-"""Training of one trial of a sweep with several seeds, as a group that any worker can go on with."""
+"""Training of one trial of a sweep with several seeds, as a group that any worker can continue."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class Watch:
     Args:
         sweep: Sweep.
         study: Its study.
-        listeners: Callbacks that are told of each trial that has ended.
+        listeners: Callbacks for each trial that has ended.
     """
 
     def __init__(self, sweep: Sweep, study: Study, listeners: Listeners) -> None:

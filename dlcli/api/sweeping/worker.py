@@ -114,7 +114,7 @@ def run_trials(place: Workplace) -> None:
 
     Raises:
         Interrupted: After a stop request; the trial is saved.
-        DataError: If a trial or the storage cannot be used; other workers go on with the trial.
+        DataError: If a trial or the storage cannot be used; other workers continue the trial.
         DeviceError: If a device is missing, or its memory is too small.
     """
     trials = place.sweep.settings.trials

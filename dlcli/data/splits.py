@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 from dlcli.config.schema import TaskName
 from dlcli.data.encoding import ColumnInfo
@@ -113,8 +114,8 @@ class SharedSplit(Split):
     """Some examples of a data set of which several splits share one copy; they are copied and scaled when read.
 
     Args:
-        whole: Stored inputs of all examples: float32 or bytes, on the CPU.
-        rows: Positions of the examples of this split in `whole`, int64.
+        whole: Stored inputs of all examples: float32 or bytes.
+        rows: Positions of the examples of this split in `whole`, int64 on the same device.
         targets: Their targets, scaled.
         scaling: Scaling of the inputs, for float32.
     """
@@ -149,11 +150,25 @@ class SharedSplit(Split):
         return self[index]
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Split:
-        """Return the same examples; they stay shared on the CPU in float32."""
-        if device.type != "cpu" or dtype != torch.float32:
+        """Return the same examples; they stay shared in float32, with one copy of `whole` on each device."""
+        if dtype != torch.float32:
             return Split(self.stored, self.targets, self.scaling).to(device, dtype)
-        targets = self.targets if self.targets.dtype == torch.int64 else self.targets.to(dtype)
-        return SharedSplit(self.whole, self.rows, targets, self.scaling.to(device, dtype))
+        targets = (self.targets if self.targets.dtype == torch.int64 else self.targets.to(dtype)).to(device)
+        whole, rows = _copy_on(device, self.whole), self.rows.to(device)
+        return SharedSplit(whole, rows, targets, self.scaling.to(device, dtype))
+
+
+_copies: MutableMapping[Tensor, dict[torch.device, Tensor]] = WeakIdKeyDictionary()
+
+
+def _copy_on(device: torch.device, values: Tensor) -> Tensor:
+    """Return the only copy of a tensor on a device; the tensor itself if it is there."""
+    if values.device == device:
+        return values
+    copies = _copies.setdefault(values, {})
+    if device not in copies:
+        copies[device] = values.to(device)
+    return copies[device]
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,11 @@ class Classification(Task):
         n_classes: Number of classes k.
         class_weights: Weight of each class in the cross-entropy, shape (k,); None for equal weights.
         head: Map from outputs z to probabilities: softmax, or `l1` for |z| / Σ |z|.
+
+    Attributes:
+        config: Loss.
+        is_l1: Whether the head is `l1`.
+        n_classes: Number of classes k.
     """
 
     def __init__(
@@ -31,9 +36,9 @@ class Classification(Task):
         class_weights: Tensor | None = None,
         head: Head = "softmax",
     ) -> None:
-        self._config = loss
-        self._is_l1 = head == "l1"
-        self._n_classes = n_classes
+        self.config = loss
+        self.is_l1 = head == "l1"
+        self.n_classes = n_classes
         self._class_weights = class_weights
         self._weights_on_device: dict[tuple[torch.device, torch.dtype], Tensor] = {}
         self._columns: dict[tuple[torch.device, torch.dtype], Tensor] = {}
@@ -41,17 +46,17 @@ class Classification(Task):
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of a batch; with class weights, the weighted mean."""
         logits = self._logits(outputs)
-        if isinstance(self._config, MseLoss):
+        if isinstance(self.config, MseLoss):
             return self._squared_error(logits, targets) / len(targets)
-        weights, smoothing = self._weights(logits.device, logits.dtype), self._config.label_smoothing
+        weights, smoothing = self.weights(logits.device, logits.dtype), self.config.label_smoothing
         return F.cross_entropy(logits, targets, weights, label_smoothing=smoothing)
 
     def total_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the sum of the losses, each multiplied by its class weight if there are class weights."""
         logits = self._logits(outputs)
-        if isinstance(self._config, MseLoss):
+        if isinstance(self.config, MseLoss):
             return self._squared_error(logits, targets)
-        weights, smoothing = self._weights(logits.device, logits.dtype), self._config.label_smoothing
+        weights, smoothing = self.weights(logits.device, logits.dtype), self.config.label_smoothing
         if logits.device.type == "cuda":  # sums over columns are not deterministic there
             return F.cross_entropy(logits, targets, weights, reduction="sum", label_smoothing=smoothing)
         columns, labels = (
@@ -62,7 +67,7 @@ class Classification(Task):
 
     def _logits(self, outputs: Tensor) -> Tensor:
         """Return the inputs of softmax: z, or log |z| for the L1 head: exp(log |z|) / Σ exp(log |z|) = |z| / Σ |z|."""
-        return outputs.abs().clamp_min(LEAST_OUTPUT).log() if self._is_l1 else outputs
+        return outputs.abs().clamp_min(LEAST_OUTPUT).log() if self.is_l1 else outputs
 
     def loss_gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> float:
         """Write p − y for cross-entropy and return 1 / N, with p the softmax of the logits and y the one-hot label.
@@ -72,23 +77,23 @@ class Classification(Task):
         p ⊙ (g − Σ g p). The L1 head is softmax of log |z|, whose derivative is 1 / z.
         """
         factor = self._logit_gradient(self._logits(outputs), targets, out)
-        if self._is_l1:
+        if self.is_l1:
             out.copy_(torch.where(outputs.abs() < LEAST_OUTPUT, 0.0, out / outputs))
         return factor
 
     def same_loss(self, other: Task) -> bool:
         """See `Task.same_loss`: only for cross-entropy of softmax without class weights."""
-        is_plain = isinstance(self._config, CrossEntropyLoss) and self._class_weights is None and not self._is_l1
+        is_plain = isinstance(self.config, CrossEntropyLoss) and self._class_weights is None and not self.is_l1
         if not (is_plain and isinstance(other, Classification)):
             return False
-        return (other._config, other._class_weights, other._is_l1) == (self._config, None, False)
+        return (other.config, other._class_weights, other.is_l1) == (self.config, None, False)
 
     def loss_gradients(self, outputs: Tensor, targets: Tensor, out: Tensor) -> float:
         """See `Task.loss_gradients`; each example is a column, as in `_logit_gradient`.
 
         exp is computed in `out`, where the values of each model form separate vectors, as they do alone.
         """
-        y = self._target_columns(outputs).index_select(1, targets.flatten())
+        y = self.target_columns(outputs).index_select(1, targets.flatten())
         probs = out.mT.copy_(outputs.mT.contiguous().log_softmax(1)).exp_()
         probs.sub_(y.view(-1, *targets.shape).transpose(0, 1))
         return 1 / targets.shape[1]
@@ -101,40 +106,40 @@ class Classification(Task):
         """
         by_rows = logits.device.type == "cuda"
         probs = logits.softmax(1).t() if by_rows else logits.t().contiguous().log_softmax(0).exp_()
-        y, columns = self._target_columns(logits).index_select(1, targets), out.t()
-        if isinstance(self._config, MseLoss):
+        y, columns = self.target_columns(logits).index_select(1, targets), out.t()
+        if isinstance(self.config, MseLoss):
             errors = probs - y
             torch.mul(probs, errors.sub_((errors * probs).sum(0)), out=columns)
             return 2 / len(targets)
-        weights = self._weights(logits.device, logits.dtype)
+        weights = self.weights(logits.device, logits.dtype)
         if weights is None:
             torch.sub(probs, y, out=columns)
             return 1 / len(targets)
         torch.sub(probs.mul_(y.sum(0)), y, out=columns).div_(weights[targets].sum())
         return 1.0
 
-    def _target_columns(self, like: Tensor) -> Tensor:
+    def target_columns(self, like: Tensor) -> Tensor:
         """Return the target probabilities of each true class as columns: shape (k, k), dtype and device of `like`."""
         key = (like.device, like.dtype)
         if key not in self._columns:
-            k, weights = self._n_classes, self._weights(like.device, like.dtype)
-            smoothing = 0.0 if isinstance(self._config, MseLoss) else self._config.label_smoothing
+            k, weights = self.n_classes, self.weights(like.device, like.dtype)
+            smoothing = 0.0 if isinstance(self.config, MseLoss) else self.config.label_smoothing
             weights = like.new_ones(k) if weights is None else weights
             self._columns[key] = (1 - smoothing) * weights.diag() + smoothing / k * weights.unsqueeze(1)
         return self._columns[key]
 
     def weight(self, targets: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """Return the sum of the true classes' weights."""
-        weights = self._weights(targets.device, dtype)
+        weights = self.weights(targets.device, dtype)
         return super().weight(targets) if weights is None else weights[targets].sum()
 
     def _squared_error(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return Σ over examples and classes of (p − y)²: 0.32 for p = (0.6, 0.4), y = (1, 0), as in the lecture."""
-        one_hot = F.one_hot(labels, self._n_classes).to(logits.dtype)
+        one_hot = F.one_hot(labels, self.n_classes).to(logits.dtype)
         return F.mse_loss(logits.softmax(1), one_hot, reduction="sum")
 
-    def _weights(self, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor | None:
-        """Return the class weights; each device gets one copy, because a copy from the host synchronises."""
+    def weights(self, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor | None:
+        """Return the class weights or None; each device gets one copy, because a copy from the host synchronises."""
         if self._class_weights is None:
             return None
         key = (device, dtype)
@@ -145,7 +150,7 @@ class Classification(Task):
 
     def sums(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Return the loss, the weight it is divided by, and the confusion matrix (true, predicted)."""
-        k = self._n_classes
+        k = self.n_classes
         confusion = torch.bincount(targets * k + self._logits(outputs).argmax(1), minlength=k * k)
         return {
             "loss": accurate(self.total_loss(outputs, targets)),
@@ -169,7 +174,7 @@ class Classification(Task):
 
     def constant_score(self, train_targets: Tensor, targets: Tensor) -> tuple[str, float]:
         """Return the accuracy of always predicting the most frequent class, plus two standard errors."""
-        most_frequent = torch.bincount(train_targets, minlength=self._n_classes).argmax()
+        most_frequent = torch.bincount(train_targets, minlength=self.n_classes).argmax()
         share = (targets == most_frequent).double().mean().item()
         return "accuracy", share + 2 * math.sqrt(share * (1 - share) / len(targets))
 

@@ -54,6 +54,10 @@ class Regression(Task):
         """Return the sum over examples of the mean loss over outputs, in the scaled unit."""
         return self._loss(outputs, targets, "sum") / outputs.shape[1]
 
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of each value, in the scaled unit."""
+        return self._loss(outputs, targets, "none")
+
     def _loss(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
         match self._config:
             case MseLoss():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 import torch
@@ -161,6 +161,11 @@ def build_optimizer(parameters: list[Tensor], config: AnyOptimizer) -> Optimizer
             return Rmsprop(parameters, config)
         case AdamOptimizer():
             return Adam(parameters, config)
+
+
+def part_of_state(state: Callable[[], Mapping[str, list[Tensor]]], place: int) -> dict[str, list[Tensor]]:
+    """Return the state of one of several models that share an optimizer with this `Optimizer.state`."""
+    return {name: [memory[place] for memory in memories] for name, memories in state().items()}
 
 
 @torch.no_grad()

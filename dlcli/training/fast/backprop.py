@@ -84,11 +84,12 @@ class Propagation:
             keep: See `Layer.update`.
         """
         inputs, targets, outputs = batch
-        self._forward(inputs, outputs)
+        self.forward(inputs, outputs)
         factor = self._loss_gradient(self._top.trim_padding(outputs), targets, self._own_delta)
         self._backward(inputs, self._delta, lr * factor, keep)
 
-    def _forward(self, inputs: Tensor, outputs: Tensor) -> None:
+    def forward(self, inputs: Tensor, outputs: Tensor) -> None:
+        """Write the outputs of a batch."""
         h = inputs
         for layer, units in self._up:
             layer.forward(h, units.z)
@@ -103,7 +104,7 @@ class Propagation:
             layer.update(units.h_t, delta, rate, keep)
             units.backward()
             delta = units.gradient
-        self._bottom.update(inputs.t(), delta, rate, keep)
+        self._bottom.update(inputs.mT, delta, rate, keep)
 
 
 class Units:

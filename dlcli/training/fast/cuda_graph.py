@@ -25,19 +25,27 @@ class CapturedSteps:
         take: Function (batches, lrs) that takes a step on each batch; the learning rates stay on the device.
         state: Tensors that steps change and read again: parameters and optimizer state.
         most: Largest number of steps at once.
+        shape: Shape of the learning rate of a step.
     """
 
-    def __init__(self, take: Callable[[Sequence[Batch], Tensor], None], state: Sequence[Tensor], most: int) -> None:
+    def __init__(
+        self,
+        take: Callable[[Sequence[Batch], Tensor], None],
+        state: Sequence[Tensor],
+        most: int,
+        shape: Sequence[int] = (),
+    ) -> None:
         self._take, self._state = take, state
-        self._lrs = torch.zeros(most, device=state[0].device)
+        self._lrs = torch.zeros(most, *shape, device=state[0].device)
         self._taken = itertools.cycle([torch.cuda.Event(blocking=True) for _ in range(_MOST_AHEAD)])
-        self._replays: dict[tuple[int, int, int], Callable[[], None]] = {}
+        self._replays: dict[tuple[int, int, torch.Size], Callable[[], None]] = {}
 
-    def __call__(self, batches: Sequence[Batch], lrs: Sequence[float]) -> None:
+    def __call__(self, batches: Sequence[Batch], lrs: Sequence[float] | Sequence[Sequence[float]]) -> None:
         """Take a step per learning rate."""
         device_lrs = self._lrs[: len(lrs)]
-        device_lrs.copy_(torch.tensor(lrs, dtype=device_lrs.dtype).pin_memory(), non_blocking=True)
-        memory = int(batches[0].targets.storage_offset()), len(batches), len(batches[-1].targets)
+        values = torch.tensor(lrs, dtype=device_lrs.dtype).view_as(device_lrs)
+        device_lrs.copy_(values.pin_memory(), non_blocking=True)
+        memory = int(batches[0].targets.storage_offset()), len(batches), batches[-1].targets.shape
         if memory not in self._replays:
             self._replays[memory] = capture(partial(self._take, batches, device_lrs), self._state)
         taken = next(self._taken)
@@ -87,5 +95,11 @@ def _warm_up(steps: Callable[[], None], device: torch.device) -> None:
 
 
 def _is_same_change(before: Tensor, actual: Tensor, expected: Tensor) -> bool:
-    """Return whether two results agree, relative to their change; NaN never agrees."""
-    return bool((actual - expected).norm() <= _TOLERANCE * (expected - before).norm())
+    """Return whether two results agree, relative to their change; NaN never agrees.
+
+    In a stack of models, (models, …, …), each must agree, apart from those that diverge.
+    """
+    dims = (1, 2) if before.dim() == 3 else None
+    error, change = (torch.linalg.vector_norm(part, dim=dims) for part in (actual - expected, expected - before))
+    agrees = error <= _TOLERANCE * change
+    return bool((agrees if dims is None else agrees | ~change.isfinite()).all())

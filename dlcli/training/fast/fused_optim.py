@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from dlcli.config.schema import AdamOptimizer, AdamWOptimizer, AnyOptimizer, RmspropOptimizer, SgdOptimizer
-from dlcli.training.optim import Adam, Rmsprop, Sgd, build_optimizer
+from dlcli.training.optim import Adam, Rmsprop, Sgd, Tensors, build_optimizer
 
 FusedOptimizer: TypeAlias = "FusedSgd | FusedAdam | CapturedRmsprop"
+RatedOptimizer: TypeAlias = "RatedSgd | RatedAdam | RatedRmsprop"
 
 
 class FusedSgd(Sgd):
@@ -120,6 +121,69 @@ class CapturedRmsprop(Rmsprop):
         _copy(state.get("velocity", self._velocities), self._velocities)
 
 
+class RatedSgd(FusedSgd):
+    """`FusedSgd` for a stack of models with one learning rate each."""
+
+    @torch.no_grad()
+    def step(self, gradients: list[Tensor], lr: Tensor) -> None:  # type: ignore[override]
+        """See `Optimizer.step`; the learning rates have the shape (models, 1, 1)."""
+        config = self._config
+        updates: Tensors = gradients
+        if config.weight_decay:
+            updates = torch._foreach_add(updates, self._parameters, alpha=config.weight_decay)
+        if config.momentum:
+            torch._foreach_mul_(self._velocities, config.momentum)
+            torch._foreach_add_(self._velocities, updates)
+            ahead = torch._foreach_add(updates, self._velocities, alpha=config.momentum) if config.nesterov else None
+            updates = ahead or self._velocities
+        _subtract(self._parameters, updates, lr)
+
+
+class RatedAdam(FusedAdam):
+    """`FusedAdam` for a stack of models with one learning rate each."""
+
+    @torch.no_grad()
+    def step(self, gradients: list[Tensor], lr: Tensor) -> None:  # type: ignore[override]
+        """See `Optimizer.step`; the learning rates have the shape (models, 1, 1)."""
+        config, (beta1, beta2) = self._config, self._config.betas
+        updates: Tensors = gradients
+        torch._foreach_add_(self._counts, 1)
+        count = self._counts[0].double()
+        if isinstance(config, AdamWOptimizer):
+            for parameter in self._parameters:
+                parameter.mul_(1 - lr * config.weight_decay)
+        elif config.weight_decay:
+            updates = torch._foreach_add(gradients, self._parameters, alpha=config.weight_decay)
+        torch._foreach_lerp_(self._means, updates, 1 - beta1)
+        torch._foreach_mul_(self._squares, beta2)
+        torch._foreach_addcmul_(self._squares, updates, updates, value=1 - beta2)
+        spreads = torch._foreach_sqrt(self._squares)
+        torch._foreach_div_(spreads, (1 - beta2**count).sqrt().to(lr.dtype))
+        torch._foreach_add_(spreads, config.eps)
+        _subtract(self._parameters, torch._foreach_div(self._means, spreads), lr / (1 - beta1**count).to(lr.dtype))
+
+
+class RatedRmsprop(CapturedRmsprop):
+    """`CapturedRmsprop` for a stack of models with one learning rate each."""
+
+    @torch.no_grad()
+    def step(self, gradients: list[Tensor], lr: Tensor) -> None:  # type: ignore[override]
+        """See `Optimizer.step`; the learning rates have the shape (models, 1, 1)."""
+        updates, spreads = self._measure(gradients)
+        changes: Tensors = torch._foreach_div(updates, spreads)
+        if self._config.momentum:
+            torch._foreach_mul_(self._velocities, self._config.momentum)
+            torch._foreach_add_(self._velocities, changes)
+            changes = self._velocities
+        _subtract(self._parameters, changes, lr)
+
+
+def _subtract(parameters: list[Tensor], updates: Tensors, lr: Tensor) -> None:
+    """Subtract updates times the learning rate of each model."""
+    for parameter, update in zip(parameters, updates, strict=True):
+        parameter.addcmul_(update, lr, value=-1)
+
+
 def _copy(values: list[Tensor], targets: list[Tensor]) -> None:
     for value, target in zip(values, targets, strict=True):
         target.copy_(value)
@@ -134,6 +198,13 @@ def _build(parameters: list[Tensor], config: AnyOptimizer) -> FusedOptimizer:
     if isinstance(config, RmspropOptimizer):
         return CapturedRmsprop(parameters, config)
     return FusedSgd(parameters, config) if isinstance(config, SgdOptimizer) else FusedAdam(parameters, config)
+
+
+def build_rated_optimizer(parameters: list[Tensor], config: AnyOptimizer) -> RatedOptimizer:
+    """Return the optimizer of a stack of models that differ in their learning rates; it can be captured."""
+    if isinstance(config, RmspropOptimizer):
+        return RatedRmsprop(parameters, config)
+    return RatedSgd(parameters, config) if isinstance(config, SgdOptimizer) else RatedAdam(parameters, config)
 
 
 def _agrees(config: AnyOptimizer) -> bool:

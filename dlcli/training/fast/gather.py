@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dlcli.data.scaling import Scaling
 from dlcli.data.splits import SharedSplit, Split
 from dlcli.training.fast.layers import with_ones_column
 
@@ -108,6 +109,72 @@ class SharedGatherer:
         gathered, inputs = self._gathered[: models * n], self.inputs[:, :n, :-1]
         torch.index_select(self._splits[0].whole, 0, self._rows[:, first : first + n].flatten(), out=gathered)
         torch.sub(gathered.view(models, n, -1), self._shift, out=inputs).div_(self._scale)
+
+
+class BatchedGatherer:
+    """Gathers the examples of several models with one operation each for rows, scaling and targets.
+
+    Attributes:
+        inputs: Scaled inputs of each model with a last column of ones: (models, n, in_features + 1).
+
+    Args:
+        splits: Examples of each model, equally many, on the device of the models. Their inputs are copied unless all
+            splits have the same storage.
+        n: Largest number of examples at once.
+    """
+
+    def __init__(self, splits: Sequence[Split], n: int) -> None:
+        first, models = splits[0], len(splits)
+        self._storage, self._rows = _join(splits)
+        self._all_targets = torch.stack([split.targets for split in splits])
+        memory = with_ones_column(models * n, self._storage.shape[1], dtype=first.dtype, device=first.device)
+        self.inputs = memory.view(models, n, -1)
+        self._scaling: list[Tensor] = []  # shift and scale: (models, 1, in_features), or (models, 1, 1) for pixels
+        if any(split.scaling is not None for split in splits):
+            scalings = [(split.scaling or Scaling.identity()).to(first.device, first.dtype) for split in splits]
+            for parts in ([part.shift for part in scalings], [part.scale for part in scalings]):
+                self._scaling.append(torch.stack(torch.broadcast_tensors(*parts)).unsqueeze(1))
+
+    def choose(self, index: Tensor | None, chosen: Tensor, targets: Tensor) -> None:
+        """Choose examples and write their targets.
+
+        Args:
+            index: Positions of the examples in the split of each model, (models, examples); None for all.
+            chosen: Memory for their positions in the storage: (models, examples).
+            targets: Memory for their targets: (models, examples, …).
+        """
+        if index is None:
+            chosen.copy_(self._rows)
+            targets.copy_(self._all_targets)
+        else:
+            torch.gather(self._rows, 1, index, out=chosen)
+            of_each = index.view(*index.shape, *[1] * (targets.dim() - 2)).expand_as(targets)
+            torch.gather(self._all_targets, 1, of_each, out=targets)
+
+    def gather(self, chosen: Tensor) -> Tensor:
+        """Write the inputs of chosen examples to the first rows of `inputs`, and return these."""
+        models, n = chosen.shape
+        inputs = self.inputs[:, :n]
+        stored = self._storage.index_select(0, chosen.flatten()).view(models, n, -1)
+        if self._scaling:
+            shift, scale = self._scaling
+            torch.sub(stored, shift, out=inputs[..., :-1]).div_(scale)
+        else:
+            inputs[..., :-1].copy_(stored)
+        return inputs
+
+
+def _join(splits: Sequence[Split]) -> tuple[Tensor, Tensor]:
+    """Return one tensor with the stored inputs of all splits, and the positions of the examples of each split in it."""
+    storages = {id(split.storage): split.storage for split in splits}
+    sizes = [len(storage) for storage in storages.values()]
+    starts = dict(zip(storages, itertools.accumulate([0, *sizes]), strict=False))
+    rows = [
+        (split.rows if isinstance(split, SharedSplit) else torch.arange(len(split), device=split.device))
+        + starts[id(split.storage)]
+        for split in splits
+    ]
+    return torch.cat(list(storages.values())) if len(storages) > 1 else splits[0].storage, torch.stack(rows)
 
 
 class _Transfer:

@@ -23,6 +23,7 @@ class Layer:
     rows in memory are 0 too and belong to no matrix.
 
     Attributes:
+        linear: Linear module with the parameters.
         weight: W.
         back: W without the biases, transposed.
         memory: Memory of W, including gaps; optimizers update all of it, which is faster than skipping the gaps.
@@ -32,13 +33,13 @@ class Layer:
         dropout: Probability of dropping an activation.
 
     Args:
-        linear: Linear module with the parameters.
+        linear: Linear module.
         unit_major: Whether weights and activations are stored unit by unit. Otherwise weights are stored input by
             input, activations example by example. See `choose_layout`.
     """
 
     def __init__(self, linear: nn.Linear, unit_major: bool) -> None:
-        self._linear = linear
+        self.linear = linear
         self.unit_major = unit_major
         units = linear.out_features
         self.padding_units = -units % 4 if unit_major and units in FEW else 0
@@ -50,13 +51,13 @@ class Layer:
     @property
     def units(self) -> int:
         """Number of columns of W: the units of the nn.Linear and the padding units."""
-        return self._linear.out_features + self.padding_units
+        return self.linear.out_features + self.padding_units
 
     def use(self, memory: Tensor, gradient: Tensor | None = None) -> None:
         """Keep W in `memory`, which contains its values, and its gradient in `gradient`, if `update` stores it."""
         self.memory = memory
         self.weight = self._matrix(memory)
-        self.back = self.weight[:-1].t()
+        self.back = self.weight[..., :-1, :].mT
         self._own_parameters = self.unpack(memory)
         if gradient is not None:
             self.gradient = self._matrix(gradient)
@@ -68,24 +69,24 @@ class Layer:
         return memory
 
     def _empty(self) -> Tensor:
-        inputs = self._linear.in_features + 1
+        inputs = self.linear.in_features + 1
         shape = (self.units, in_lines(inputs)) if self.unit_major else (inputs, self.units)
-        return self._linear.weight.new_zeros(shape)
+        return self.linear.weight.new_zeros(shape)
 
     def _matrix(self, memory: Tensor) -> Tensor:
         """Return the view of W in memory of the same layout."""
-        return memory[:, : self._linear.in_features + 1].t() if self.unit_major else memory
+        return memory[..., : self.linear.in_features + 1].mT if self.unit_major else memory
 
     def activations(self, n: int) -> Tensor:
         """Return memory for outputs with a last column of ones: (n, units + 1)."""
-        like = self._linear.weight
+        like = self.linear.weight
         if self.unit_major:
             return like.new_ones(self.units + 1, n).t()
         return with_ones_column(n, self.units, dtype=like.dtype, device=like.device)
 
     def outputs(self, n: int) -> Tensor:
         """Return zero-initialised memory for the outputs of n examples: (n, units)."""
-        like = self._linear.weight
+        like = self.linear.weight
         return like.new_zeros(self.units, n).t() if self.unit_major else like.new_zeros(n, self.units)
 
     def trim_padding(self, outputs: Tensor) -> Tensor:
@@ -137,13 +138,13 @@ class Layer:
     def unpack(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Return views of weight and bias with the shapes of an nn.Linear; the inverse of `pack`."""
         matrix = self.trim_padding(self._matrix(memory))
-        return matrix[:-1].t(), matrix[-1]
+        return matrix[..., :-1, :].mT, matrix[..., -1, :]
 
     def update_model(self) -> None:
         """Copy the parameters into the nn.Linear."""
         weight, bias = self._own_parameters
-        self._linear.weight.copy_(weight)
-        self._linear.bias.copy_(bias)
+        self.linear.weight.copy_(weight)
+        self.linear.bias.copy_(bias)
 
 
 def with_ones_column(n: int, features: int, *, dtype: torch.dtype, device: torch.device) -> Tensor:

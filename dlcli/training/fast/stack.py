@@ -27,7 +27,7 @@ from dlcli.training.fast.gather import SharedGatherer
 from dlcli.training.fast.layers import Layer, with_ones_column
 from dlcli.training.fast.memory import Product, multiply, stack_like, stack_parts
 from dlcli.training.fast.step import ManualStep
-from dlcli.training.optim import Optimizer, build_optimizer
+from dlcli.training.optim import Optimizer, build_optimizer, part_of_state
 
 Update: TypeAlias = tuple[Layer, Tensor | None, Tensor, Tensor]  # layer, gradient, inputs transposed, δ
 
@@ -87,7 +87,7 @@ class Stack:
             }
             optimizer.load_state(stacked, taken)
         for place, step in enumerate(self._steps):
-            step.optimizer_state = partial(_part_of_state, optimizer, place)
+            step.optimizer_state = partial(part_of_state, optimizer.state, place)
         return optimizer
 
     @torch.inference_mode()
@@ -124,7 +124,7 @@ class Stack:
         factors = step_pass.forward()
         if not self._stores:
             rates = [lr * factor for lr, factor in zip(lrs, factors, strict=True)]
-            keeps = [1 - lr * step.weight_decay for lr, step in zip(lrs, self._steps, strict=True)]
+            keeps = [1 - lr * step.settings.weight_decay for lr, step in zip(lrs, self._steps, strict=True)]
             step_pass.update(rates, keeps)
         elif self._optimizer is not None:
             for gradient in self._gradients:
@@ -232,8 +232,3 @@ class _Pass:
             yield self._updates[number]
             self._units[number - 1].backward()
         yield self._updates[0]
-
-
-def _part_of_state(optimizer: Optimizer, place: int) -> dict[str, list[Tensor]]:
-    """Return the optimizer state of one model."""
-    return {name: [memory[place] for memory in memories] for name, memories in optimizer.state().items()}

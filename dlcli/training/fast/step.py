@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor, nn
@@ -38,12 +38,13 @@ class ManualStep:
         train: Training split.
         layers: Layers, which `Stack` moves into memory shared by several models.
         outputs: Memory for the outputs of a chunk: (examples, units).
+        examples: Number of examples of the last chunk.
         targets: Memory for the targets of a chunk.
         gradients: Memory of the layers' gradients; empty if the layers are updated without storing them.
         batch_size: Number of examples in a batch.
         batches_per_gather: Number of batches whose examples are gathered at once.
         clip_norm: Largest norm of the gradient; None if it is not clipped.
-        weight_decay: Weight decay of the optimizer.
+        settings: Optimizer settings.
         generator: Random generator of dropout.
         optimizer: Optimizer that uses `gradients`.
         optimizer_state: Function that returns the state of the optimizer by name, one tensor for each layer.
@@ -63,7 +64,7 @@ class ManualStep:
         self.train = train
         self.batch_size = min(len(train), examples_per_batch(len(train), config.training.batch_size))
         self.clip_norm = config.training.gradient_clip_norm
-        self.weight_decay = optimizer.weight_decay
+        self.settings = optimizer
         build = partial(build_layer, n=self.batch_size, library=library)
         self.layers = read_layers(model, self.batch_size, build)
         self._device = self.layers[0].weight.device
@@ -78,6 +79,7 @@ class ManualStep:
         if fused or not is_plain:
             self.gradients = [layer.keep_gradient() for layer in self.layers]
         self._propagations: dict[int, Propagation] = {}
+        self._batches: list[Batch] = []
         per_chunk = batches_per_chunk(train, config.training.batch_size, count_parameters(model), self._device)
         self.batches_per_gather = min(per_chunk, batches_per_gather(train, config.training.batch_size, self._device))
         self._run_batches: Callable[[Sequence[Batch], Sequence[float]], None] = self._run_each
@@ -85,17 +87,20 @@ class ManualStep:
             self._run_batches = CapturedSteps(
                 partial(self._run_each_fused, fused), fused.buffers, self.batches_per_gather
             )
-        self._gather = Gatherer(train, self._device, min(len(train), self.batch_size * self.batches_per_gather))
         most = min(len(train), self.batch_size * per_chunk)
         self.use(empty_like(train.targets, most, self._device), self.layers[-1].outputs(most))
 
     def use(self, targets: Tensor, outputs: Tensor) -> None:
         """Keep targets and outputs of a chunk in this memory."""
-        self.targets, self.outputs = targets, outputs
-        inputs, *rest = (memory.split(self.batch_size) for memory in (self._gather.inputs, targets, outputs))
-        cycled = itertools.cycle(inputs[: self.batches_per_gather])
-        self._batches = [Batch(next(cycled)[: len(part)], part, out) for part, out in zip(*rest, strict=True)]
-        self._last_outputs = outputs, targets  # of the last chunk
+        self.targets, self.outputs, self.examples = targets, outputs, len(targets)
+        self._batches = []
+
+    @cached_property
+    def _gather(self) -> Gatherer:
+        """Gatherer; a stack that gathers for all of its models does not allocate its memory."""
+        n = min(len(self.train), self.batch_size * self.batches_per_gather)
+        with torch.inference_mode(False):
+            return Gatherer(self.train, self._device, n)
 
     @torch.inference_mode()
     def run(self, index: Tensor | None, lrs: Sequence[float]) -> tuple[Tensor, Tensor]:
@@ -121,17 +126,29 @@ class ManualStep:
 
     def sums(self, examples: int) -> tuple[Tensor, Tensor]:
         """Return the sums of a chunk after its steps; see `Step.run`."""
-        outputs, targets = self.layers[-1].trim_padding(self.outputs[:examples]), self.targets[:examples]
-        self._last_outputs = outputs, targets
+        self.examples = examples
+        outputs, targets = self._last_outputs()
         return self.task.total_loss(outputs, targets), self.task.weight(targets)
+
+    def _last_outputs(self) -> tuple[Tensor, Tensor]:
+        """Return the outputs of the last chunk, and its targets."""
+        return self.layers[-1].trim_padding(self.outputs[: self.examples]), self.targets[: self.examples]
 
     def cut(self, examples: int) -> list[Batch]:
         """Return the batches of a chunk; only the last can be shorter."""
+        self._batches = self._batches or self._cut_memory()
         whole, rest = divmod(examples, self.batch_size)
         batches = self._batches[:whole]
         if not rest:
             return batches
         return [*batches, Batch(*(part[:rest] for part in self._batches[whole]))]
+
+    def _cut_memory(self) -> list[Batch]:
+        """Return the batches of the largest chunk."""
+        memory = self._gather.inputs, self.targets, self.outputs
+        inputs, *rest = (part.split(self.batch_size) for part in memory)
+        cycled = itertools.cycle(inputs[: self.batches_per_gather])
+        return [Batch(next(cycled)[: len(part)], part, out) for part, out in zip(*rest, strict=True)]
 
     def _run_each(self, batches: Sequence[Batch], lrs: Sequence[float]) -> None:
         """Take a step on each batch."""
@@ -140,7 +157,7 @@ class ManualStep:
                 self._propagation(len(batch.inputs))(batch, lr=1.0, keep=1.0)
                 self.update(lr)
             else:
-                self._propagation(len(batch.inputs))(batch, lr, 1 - lr * self.weight_decay)
+                self._propagation(len(batch.inputs))(batch, lr, 1 - lr * self.settings.weight_decay)
 
     def update(self, lr: float) -> None:
         """Update the parameters with the stored gradients."""
@@ -173,7 +190,7 @@ class ManualStep:
     @torch.inference_mode()
     def losses(self) -> Tensor:
         """See `Step.losses`."""
-        steps = zip(*(part.split(self.batch_size) for part in self._last_outputs), strict=True)
+        steps = zip(*(part.split(self.batch_size) for part in self._last_outputs()), strict=True)
         return torch.stack([self.task.loss(outputs, targets) for outputs, targets in steps])
 
     def state(self) -> dict[str, list[Tensor]]:

@@ -83,7 +83,7 @@ def check_memory(config: Config, splits: Splits, device: torch.device, dtype: to
     parameters = sum((inputs + 1) * outputs for inputs, outputs in pairwise(sizes))
     batch_size = min(len(splits.train), examples_per_batch(len(splits.train), config.training.batch_size))
     needed = (parameters * (2 + _count_states(optimizer)) + batch_size * 2 * sum(sizes[1:])) * dtype.itemsize
-    available = _memory_bytes(device)
+    available = memory_bytes(device)
     if available is not None and needed > available:
         raise _too_large(config, f"{parameters:,} parameters need {_giga(needed)}, {device} has {_giga(available)}")
 
@@ -95,7 +95,7 @@ def _count_states(optimizer: AnyOptimizer) -> int:
     return 2
 
 
-def _memory_bytes(device: torch.device) -> int | None:
+def memory_bytes(device: torch.device) -> int | None:
     """Return the total memory of a device, or the memory limit of this process; None if unknown."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[1])

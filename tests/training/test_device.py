@@ -53,15 +53,15 @@ def test_model_too_large_for_memory_is_rejected_with_its_sizes(monkeypatch: pyte
     config = load_config("digits", ["model.hidden_sizes=[20000, 20000]", "optimizer={name: adam}"]).config
     splits = load_splits(config)
     cpu = torch.device("cpu")
-    monkeypatch.setattr(device_module, "_memory_bytes", lambda _: 10**10)
+    monkeypatch.setattr(device_module, "memory_bytes", lambda _: 10**10)
     check_memory(config, splits, cpu, torch.float32)
-    monkeypatch.setattr(device_module, "_memory_bytes", lambda _: 10**9)
+    monkeypatch.setattr(device_module, "memory_bytes", lambda _: 10**9)
     with pytest.raises(DeviceError, match=r"hidden_sizes \[20000, 20000\], batch_size 64: 401,") as caught:
         check_memory(config, splits, cpu, torch.float32)
     assert caught.value.message.endswith("parameters need 6.4 GB, cpu has 1.0 GB")
 
 
 def test_memory_size_of_this_machine_is_plausible() -> None:
-    memory = device_module._memory_bytes(torch.device("cpu"))
+    memory = device_module.memory_bytes(torch.device("cpu"))
     assert memory is not None
     assert 10**8 < memory < 10**14

@@ -42,6 +42,9 @@ class Batch(NamedTuple):
 class Propagation:
     """Forward and backward pass for batches of `n` examples; the memory is reused for every batch.
 
+    Attributes:
+        units: Units above each layer except the last one.
+
     Args:
         layers: Layers, which several propagations may share.
         loss_gradient: See `Task.loss_gradient`.
@@ -62,16 +65,16 @@ class Propagation:
         rows: slice | None = None,
         whole: int = 0,
     ) -> None:
-        units = [Units([layer], [generator], n) for layer in layers[:-1]]
-        for unit in units:
+        self.units = [Units([layer], [generator], n) for layer in layers[:-1]]
+        for units in self.units:
             if rows is not None:
-                unit.draw_for(rows, whole)
+                units.draw_for(rows, whole)
         self._loss_gradient = loss_gradient
         self._bottom, self._top = layers[0], layers[-1]
         self._delta = self._top.outputs(n)  # 0 for padding units
         self._own_delta = self._top.trim_padding(self._delta)
-        self._up = list(zip(layers[:-1], units, strict=True))
-        self._down = list(zip(layers[1:], units, strict=True))[::-1]
+        self._up = list(zip(layers[:-1], self.units, strict=True))
+        self._down = list(zip(layers[1:], self.units, strict=True))[::-1]
 
     def __call__(self, batch: Batch, lr: float, keep: float) -> None:
         """Compute the outputs of a batch and update the layers.

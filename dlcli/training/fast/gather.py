@@ -151,6 +151,10 @@ class BatchedGatherer:
             of_each = index.view(*index.shape, *[1] * (targets.dim() - 2)).expand_as(targets)
             torch.gather(self._all_targets, 1, of_each, out=targets)
 
+    def choose_all(self) -> tuple[Tensor, Tensor]:
+        """Return the positions of all examples in the storage, and their targets."""
+        return self._rows, self._all_targets
+
     def gather(self, chosen: Tensor) -> Tensor:
         """Write the inputs of chosen examples to the first rows of `inputs`, and return these."""
         models, n = chosen.shape

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from math import inf
-from typing import Self
+from typing import Self, TypeVar
 
 import torch
 
 from dlcli.errors import DivergedError
 from dlcli.training.events import EpochEnded, FitEnded
+from dlcli.training.fast.batched import BatchedStack
 from dlcli.training.fast.stack import Stack
 from dlcli.training.fast.step import ManualStep
 from dlcli.training.fit import Answer, Chunk, Fit, Look
@@ -18,6 +20,8 @@ from dlcli.training.state import TrainingState
 from dlcli.training.together.looks import StackedLooks
 from dlcli.training.together.members import BestModel, Diverged, Events, Member, MemberEvent, Snapshot
 from dlcli.training.together.plan import Kind, place, shared_optimizer, stack_size
+
+A = TypeVar("A")
 
 
 class LocalGroup:
@@ -66,10 +70,10 @@ class LocalGroup:
         events = self._advance([None] * len(trainings))
         while self._active:
             yield events
-            with isolated(threads=1):
-                if stack is None or stack.trainings != self._active:  # some have ended: pack the others
+            with self._active[0].settings():
+                if stack is None or not stack.serves(self._active):  # some have ended: pack the others
                     stack = _ActiveStack(self._active)
-                events = self._advance(stack.run())
+                events = self._advance(stack.run(self._active))
                 if self._active and isinstance(self._active[0].request, Look):
                     events = [*events, *self._advance(stack.measure(self._active))]
         yield events
@@ -111,6 +115,7 @@ class _Training:
         number: Place in the group.
         member: The member.
         kind: See `Placement`.
+        is_batched: See `Placement`.
         fit: Its training.
         request: Steps to take, or measurements, next.
         has_ended: Whether training has ended or diverged.
@@ -119,8 +124,10 @@ class _Training:
 
     def __init__(self, number: int, member: Member) -> None:
         self.number, self.member = number, member
-        self.kind: Kind | None = place(member).kind
-        generator = torch.Generator() if self.kind is not None else None
+        placement = place(member)
+        self.kind: Kind | None = placement.kind
+        self.is_batched = placement.is_batched
+        generator = torch.Generator() if self.kind is not None and not self.is_batched else None
         self.fit = Fit(
             member.model,
             member.task,
@@ -135,6 +142,11 @@ class _Training:
         self._steps = self.fit.train()
         self._best: BestModel | None = None
         self._is_diverged = False
+
+    def settings(self) -> AbstractContextManager[None]:
+        """Return the torch settings of stacked steps."""
+        device, precision = next(self.member.model.parameters()).device, self.member.config.training.precision
+        return isolated(threads=1, device=device, tf32=precision == "tf32")
 
     def advance(self, answer: Answer | None) -> Iterator[MemberEvent]:
         """Continue with the answer to the last request until the next one, or the end; yield the events."""
@@ -211,26 +223,43 @@ class _ActiveStack:
         self._optimizer = shared_optimizer(self._members)
         steps = [training.fit.step for training in trainings]
         taken = trainings[0].fit.position.step
-        self._stack = Stack([step for step in steps if isinstance(step, ManualStep)], self._optimizer, taken)
+        kind = BatchedStack if trainings[0].is_batched else Stack
+        self._stack = kind([step for step in steps if isinstance(step, ManualStep)], self._optimizer, taken)
         self._looks: StackedLooks | None = None
 
-    def run(self) -> Sequence[Answer]:
-        """Take the steps of the next chunk of each training; return its answer."""
-        chunks = [(training.fit, training.request) for training in self.trainings]
+    def serves(self, active: Sequence[_Training]) -> bool:
+        """Return whether the stack can go on with the trainings that have not ended.
+
+        A stack with batched products keeps those that have ended, up to half of all, because a new one takes long.
+        """
+        if isinstance(self._stack, BatchedStack):
+            return 2 * len(active) > len(self.trainings)
+        return self.trainings == active
+
+    def run(self, active: Sequence[_Training]) -> Sequence[Answer]:
+        """Take the steps of the next chunk of each training that has not ended; return its answer."""
+        chosen = [active[0] if training.has_ended else training for training in self.trainings]
+        chunks = [(training.fit, training.request) for training in chosen]
         pairs = [(fit, chunk) for fit, chunk in chunks if isinstance(chunk, Chunk)]
         if self._optimizer is not None:
             fit, chunk = pairs[0]
             rates = [fit.lrs(chunk.steps)] * len(pairs)
         else:
             rates = [fit.lrs(chunk.steps) for fit, chunk in pairs]
-        return self._stack.run([chunk.index for _, chunk in pairs], rates)
+        return self._of_active(self._stack.run([chunk.index for _, chunk in pairs], rates))
+
+    def _of_active(self, answers: Sequence[A]) -> list[A]:
+        """Return the answers to trainings that have not ended."""
+        pairs = zip(self.trainings, answers, strict=True)
+        return [answer for training, answer in pairs if not training.has_ended]
 
     def measure(self, active: Sequence[_Training]) -> Sequence[Answer]:
         """Return the answer to the `Look` of each training that has not ended."""
         look = active[0].request
         assert isinstance(look, Look), "all trainings end their epochs together"
-        if list(active) != self.trainings:  # some have just diverged
+        if not self.serves(active):  # some have just diverged
             return [training.fit.measure(look) for training in active]
         if self._looks is None:
-            self._looks = StackedLooks(self._members, [training.fit for training in self.trainings])
-        return self._looks.measure(look)
+            fits = [training.fit for training in self.trainings]
+            self._looks = StackedLooks(self._members, fits, self._stack)
+        return self._of_active(self._looks.measure(look))

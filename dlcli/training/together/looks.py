@@ -8,7 +8,11 @@ from torch import Tensor, nn
 
 from dlcli.training.evaluation import evaluate_split
 from dlcli.training.events import Trace
+from dlcli.training.fast.activations import ELEMENTWISE
+from dlcli.training.fast.batched import BatchedStack
+from dlcli.training.fast.batched_looks import BatchedEvaluation, BatchedTracer
 from dlcli.training.fast.looks import StackedEvaluation, StackedTracer
+from dlcli.training.fast.stack import Stack
 from dlcli.training.fit import Fit, Look, Measured
 from dlcli.training.together.members import Member
 
@@ -16,20 +20,28 @@ _MOST_VALUES = 2**18  # in a layer of one model; more gain nothing, and take mem
 
 
 class StackedLooks:
-    """Measurements of the models of a stack at the end of an epoch, bit-identical to `Fit.measure` of each.
+    """Measurements of the models of a stack at the end of an epoch, bit-identical to `Fit.measure` of each on a CPU.
 
     Args:
         members: Members of one kind, see `Placement`.
         fits: Their trainings.
+        stack: Stack of their models.
     """
 
-    def __init__(self, members: Sequence[Member], fits: Sequence[Fit]) -> None:
+    def __init__(self, members: Sequence[Member], fits: Sequence[Fit], stack: Stack | BatchedStack) -> None:
         self._members, self._fits = members, fits
         models, tasks = [member.model for member in members], [member.task for member in members]
-        self._tracer = StackedTracer(models, tasks, [fit.tracer.probe for fit in fits])
-        self._evaluation: StackedEvaluation | None = None
-        if 0 < len(members[0].splits.val) * _widest(models[0]) <= _MOST_VALUES:
-            self._evaluation = StackedEvaluation(models, tasks, [member.splits.val for member in members])
+        probes, val = [fit.tracer.probe for fit in fits], [member.splits.val for member in members]
+        self._tracer: StackedTracer | BatchedTracer
+        self._evaluation: StackedEvaluation | BatchedEvaluation | None = None
+        if isinstance(stack, BatchedStack):
+            kinds = [type(module) for module in models[0] if type(module) in ELEMENTWISE]
+            self._tracer = BatchedTracer(stack, kinds, probes)
+            self._evaluation = BatchedEvaluation(stack, tasks, val) if len(val[0]) else None
+        else:
+            self._tracer = StackedTracer(models, tasks, probes)
+            if 0 < len(val[0]) * _widest(models[0]) <= _MOST_VALUES:
+                self._evaluation = StackedEvaluation(models, tasks, val)
 
     def measure(self, look: Look) -> list[Measured]:
         """Return the measurements of each model, which was updated."""

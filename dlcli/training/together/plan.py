@@ -1,7 +1,7 @@
 """Rule that selects the models to stack.
 
-The rule depends on settings, sizes and hardware only. It never affects results: a model in a stack has the same bits as
-alone.
+The rule depends on settings, sizes and hardware only, never on the state of the machine. On a CPU it does not affect
+results: a model in a stack has the same bits as alone. On a GPU the two agree up to rounding.
 """
 
 from __future__ import annotations
@@ -10,19 +10,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import torch
 from torch import nn
 
 from dlcli.config.schema import AnyOptimizer, SgdOptimizer
 from dlcli.model import count_parameters
 from dlcli.training.arithmetic import choose_arithmetic
-from dlcli.training.batches import examples_per_batch
+from dlcli.training.batches import batches_per_chunk, examples_per_batch
+from dlcli.training.device import memory_bytes
 from dlcli.training.together.members import Member
+from dlcli.training.trace import TRACE_EXAMPLES
 
 Kind: TypeAlias = tuple[Any, ...]
 
 MOST_MODELS = 64  # in a stack; more gain little and take longer to react to a signal
 _FEWEST_MODELS = 8
 _CACHED_BYTES = 2**23  # memory of a stack that stays in a processor's caches
+MOST_MODELS_ON_GPU = 2048  # more steps at once take longer than a person waits for an answer to a signal
+_FRACTION_OF_GPU = 1 / 4  # of its memory for a stack, because the sizes below leave out temporary tensors
 
 
 @dataclass(frozen=True)
@@ -33,31 +38,35 @@ class Placement:
         kind: Value that is equal for models that can be stacked; None if this one cannot.
         reason: Reason why it cannot; empty if it can.
         fits_worker: Whether a worker process can train it: on a CPU with one thread.
+        is_batched: Whether its stack computes the matrix products of all models at once.
     """
 
     kind: Kind | None
     reason: str
     fits_worker: bool
+    is_batched: bool = False
 
 
 def place(member: Member) -> Placement:
     """Return how to train a member.
 
     Steps can be stacked if alone they are written out, see `dlcli.training.fast.step`, and compute with one thread of a
-    CPU: larger models gain nothing.
+    CPU, because larger models gain nothing, or on a GPU from data in its memory.
     """
     config, model, n = member.config, member.model, len(member.splits.train)
     state = member.state
     arithmetic = state.arithmetic if state else choose_arithmetic(config, model, n)
     weight = next(model.parameters())
-    is_on_cpu = weight.device.type == "cpu"
-    fits = is_on_cpu and arithmetic.threads == 1
-    if not is_on_cpu:
-        return Placement(None, f"models on {weight.device.type} are trained one after the other", fits)
-    if arithmetic.threads > 1:
+    is_batched = computes_batches(weight.device)
+    fits = not is_batched and arithmetic.threads == 1
+    if not is_batched and arithmetic.threads > 1:
         return Placement(None, f"each model is large enough for {arithmetic.threads} threads", fits)
     if arithmetic.step != "manual" or arithmetic.library != "torch":
         return Placement(None, "its steps use autograd", fits)
+    if is_batched and member.splits.train.device != weight.device:
+        return Placement(None, "the data does not fit into the memory of the GPU", fits)
+    if is_batched and config.model.dropout:
+        return Placement(None, "a GPU draws the dropout of several models from one generator", fits)
     shapes = tuple(_describe(module) for module in model)
     batch = min(n, examples_per_batch(n, config.training.batch_size))
     position = (state.position.epochs, state.position.step, state.position.examples) if state else None
@@ -71,7 +80,12 @@ def place(member: Member) -> Placement:
         member.splits.train.targets.shape[1:],
         position,
     )
-    return Placement(kind, "", fits)
+    return Placement((*kind, *_settings_of_gpu(member)) if is_batched else kind, "", fits, is_batched)
+
+
+def computes_batches(device: torch.device) -> bool:
+    """Return whether one call computes the products of several models; on a CPU, this could change their bits."""
+    return device.type != "cpu"
 
 
 def _describe(module: nn.Module) -> tuple[Any, ...]:
@@ -85,13 +99,43 @@ def _stores_gradients(member: Member) -> bool:
     return not is_plain or training.gradient_clip_norm is not None
 
 
+def _settings_of_gpu(member: Member) -> tuple[Any, ...]:
+    """Return the settings that the models of a stack on a GPU share in addition."""
+    config, train = member.config, member.splits.train
+    optimizer = tuple(config.optimizer.model_dump(exclude={"lr"}).items())
+    loss = config.task, config.loss.name, getattr(config.loss, "delta", None), config.model.head
+    return (train.device, config.training.precision, train.storage.dtype, optimizer, loss)
+
+
 def stack_size(member: Member) -> int:
-    """Return the number of models like this one in a stack: as many as the caches hold, within two limits."""
+    """Return the number of models like this one in a stack: as many as the memory holds, within two limits.
+
+    On a CPU this is the memory of the caches, on a GPU a part of its total memory.
+    """
+    device = next(member.model.parameters()).device
+    if computes_batches(device):
+        available = (memory_bytes(device) or 0) * _FRACTION_OF_GPU
+        return max(1, min(MOST_MODELS_ON_GPU, int(available / _bytes_on_gpu(member, device))))
     n = examples_per_batch(len(member.splits.train), member.config.training.batch_size)
     units = sum(module.out_features for module in member.model if isinstance(module, nn.Linear))
     values = 3 * count_parameters(member.model) + 3 * n * units  # parameters, gradients, velocities; z, h, ∂loss/∂h
     size = _CACHED_BYTES // (values * next(member.model.parameters()).element_size())
     return max(_FEWEST_MODELS, min(MOST_MODELS, size))
+
+
+def _bytes_on_gpu(member: Member, device: torch.device) -> int:
+    """Return the memory of a model in a stack on a GPU: parameters, examples of a chunk, units, and its own data."""
+    splits, parameters = member.splits, count_parameters(member.model)
+    train, batch_size = splits.train, member.config.training.batch_size
+    n = max(TRACE_EXAMPLES, min(len(train), examples_per_batch(len(train), batch_size)))
+    chunk = min(len(train), n * batches_per_chunk(train, batch_size, parameters, device))
+    linears = [module for module in member.model if isinstance(module, nn.Linear)]
+    units = sum(module.out_features for module in linears)
+    examples = 2 * n * (linears[0].in_features + 1) + 4 * n * units + 4 * chunk * linears[-1].out_features
+    # Each parameter is in the model, in W, in ∂loss/∂W, twice in the optimizer, and again for a capture.
+    values = 14 * parameters + examples
+    own = sum(split.nbytes(split.dtype) for split in (train, splits.val))
+    return values * train.dtype.itemsize + 2 * own  # a stack may copy the data
 
 
 def shared_optimizer(members: Sequence[Member]) -> AnyOptimizer | None:

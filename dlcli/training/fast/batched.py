@@ -116,7 +116,10 @@ class BatchedStack:
         norms = [step.clip_norm for step in self._steps]
         if not any(norm is not None for norm in norms):
             return None
-        return self._weight.new_tensor([torch.inf if norm is None else norm for norm in norms])
+        return self._tensor([torch.inf if norm is None else norm for norm in norms])
+
+    def _tensor(self, values: Any) -> Tensor:
+        return torch.tensor(values, dtype=self._weight.dtype).to(self._weight.device)
 
     def _build_optimizer(self, config: AnyOptimizer) -> Optimizer | RatedOptimizer:
         """Return the optimizer of all models; with one that can be captured, steps become CUDA graphs."""
@@ -160,7 +163,7 @@ class BatchedStack:
 
     def _run_each(self, batches: Sequence[Batch], rates: Rates) -> None:
         """Take a step on each batch, without a graph."""
-        of_models = None if self._has_one_rate else self._weight.new_tensor(rates).view(len(rates), -1, 1, 1)
+        of_models = None if self._has_one_rate else self._tensor(rates).view(len(rates), -1, 1, 1)
         self._take(self._optimizer, batches, rates if of_models is None else of_models)
 
     def _take(self, optimizer: Any, batches: Sequence[Batch], rates: Rates | Tensor) -> None:

@@ -1,11 +1,12 @@
 """Time of many small models: together, one by one, with a plain torch loop, and with JAX's scan under vmap.
 
-    python benchmarks/many_models.py [--models N] [--rounds N] [--hidden N ...] [--jax-python PYTHON]
+    python benchmarks/many_models.py [--models N] [--rounds N] [--hidden N ...] [--jax-python PYTHON] [--device cuda]
 
 The models are trained on digits for 40 epochs with batches of 32 and differ in their seed. Each system runs in a new
 process, in turns; imports and compilation are excluded. dlcli reads the data, validates each epoch, and writes logs,
 checkpoints and its run folders, which is included; the plain loop validates; JAX does neither. Systems that train one
-model at a time train a few, since their time per model does not depend on the number.
+model at a time train a few, since their time per model does not depend on the number. With `--device cuda`, dlcli and
+the plain loop train on a GPU; JAX chooses the device itself.
 """
 
 from __future__ import annotations
@@ -33,13 +34,22 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--hidden", type=int, nargs="*", default=[64])
     parser.add_argument("--jax-python", default=sys.executable)
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--only", nargs="*", default=list(SYSTEMS), choices=list(SYSTEMS))
     options = parser.parse_args()
     found: dict[str, list[dict[str, float]]] = {system: [] for system in options.only}
     for _ in range(options.rounds):
         for system in list(found):
             python = options.jax_python if "JAX" in system else sys.executable
-            command = [python, __file__, "--run", system, str(options.models), *map(str, options.hidden)]
+            command = [
+                python,
+                __file__,
+                "--run",
+                system,
+                options.device,
+                str(options.models),
+                *map(str, options.hidden),
+            ]
             done = subprocess.run(
                 command, capture_output=True, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"}
             )
@@ -48,7 +58,8 @@ def main() -> None:
                 del found[system]
             else:
                 found[system].append(json.loads(done.stdout.splitlines()[-1]))
-    print(f"| {options.models:,} models {[64, *options.hidden, 10]} | ms a model | least-most | µs a step | peak MB |")
+    sizes = [64, *options.hidden, 10]
+    print(f"| {options.models:,} models {sizes} on {options.device} | ms a model | least-most | µs a step | peak MB |")
     print("|---|---|---|---|---|")
     for system, runs in found.items():
         each = [1e3 * run["seconds"] / run["models"] for run in runs]
@@ -59,9 +70,10 @@ def main() -> None:
         print(f"| {system} | {median:.1f} | {spread} | {1e3 * median / steps:.1f} | {peak:.0f} |")
 
 
-def settings(hidden: list[int]) -> list[str]:
+def settings(device: str, hidden: list[int]) -> list[str]:
     """Return the settings of dlcli."""
     return [
+        f"training.device={device}",
         f"training.epochs={EPOCHS}",
         f"training.batch_size={BATCH}",
         f"model.hidden_sizes={hidden}",
@@ -71,33 +83,33 @@ def settings(hidden: list[int]) -> list[str]:
     ]
 
 
-def dlcli_together(models: int, hidden: list[int]) -> dict[str, float]:
+def dlcli_together(device: str, models: int, hidden: list[int]) -> dict[str, float]:
     """Train all models as one group."""
     import dlcli
 
-    dlcli.train_seeds("digits", settings(hidden), seeds=2)
+    dlcli.train_seeds("digits", settings(device, hidden), seeds=2)
     start = time.perf_counter()
-    dlcli.train_seeds("digits", settings(hidden), seeds=models)
+    dlcli.train_seeds("digits", settings(device, hidden), seeds=models)
     return {"seconds": time.perf_counter() - start, "models": models}
 
 
-def dlcli_each(_: int, hidden: list[int]) -> dict[str, float]:
+def dlcli_each(device: str, _: int, hidden: list[int]) -> dict[str, float]:
     """Train a few models in turn."""
     import dlcli
 
-    dlcli.train("digits", settings(hidden))
+    dlcli.train("digits", settings(device, hidden))
     start = time.perf_counter()
     for seed in range(FEW):
-        dlcli.train("digits", [*settings(hidden), f"seed={seed}"])
+        dlcli.train("digits", [*settings(device, hidden), f"seed={seed}"])
     return {"seconds": time.perf_counter() - start, "models": FEW}
 
 
-def torch_loop(_: int, hidden: list[int]) -> dict[str, float]:
+def torch_loop(device: str, _: int, hidden: list[int]) -> dict[str, float]:
     """Train a few models as most tutorials do, without a DataLoader."""
     import torch
     from torch import nn
 
-    inputs, labels = (torch.as_tensor(part) for part in examples())
+    inputs, labels = (torch.as_tensor(part).to(device) for part in examples())
     n = int(0.9 * len(inputs))
     train, val = (inputs[:n], labels[:n]), (inputs[n:], labels[n:])
     torch.set_num_threads(1)  # faster for models of this size
@@ -107,10 +119,10 @@ def torch_loop(_: int, hidden: list[int]) -> dict[str, float]:
         torch.manual_seed(seed)
         sizes = [64, *hidden]
         layers = [layer for pair in zip(sizes, hidden, strict=False) for layer in (nn.Linear(*pair), nn.Sigmoid())]
-        model = nn.Sequential(*layers, nn.Linear(sizes[-1], 10))
+        model = nn.Sequential(*layers, nn.Linear(sizes[-1], 10)).to(device)
         optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=MOMENTUM)
         for _epoch in range(EPOCHS):
-            for index in torch.randperm(n).split(BATCH):
+            for index in torch.randperm(n, device=device).split(BATCH):
                 optimizer.zero_grad()
                 nn.functional.cross_entropy(model(train[0][index]), train[1][index]).backward()
                 optimizer.step()
@@ -122,7 +134,7 @@ def torch_loop(_: int, hidden: list[int]) -> dict[str, float]:
     return {"seconds": seconds, "models": 3}
 
 
-def jax_scan(models: int, hidden: list[int]) -> dict[str, float]:
+def jax_scan(_: str, models: int, hidden: list[int]) -> dict[str, float]:
     """Train blocks of models in one compiled program each."""
     import jax
     import jax.numpy as jnp
@@ -177,7 +189,7 @@ def examples() -> tuple[object, object]:
     return inputs.astype(np.float32), labels[:1438].astype(np.int64)
 
 
-SYSTEMS: dict[str, Callable[[int, list[int]], dict[str, float]]] = {
+SYSTEMS: dict[str, Callable[[str, int, list[int]], dict[str, float]]] = {
     "dlcli --seeds": dlcli_together,
     "dlcli, one by one": dlcli_each,
     "plain torch loop": torch_loop,
@@ -185,11 +197,11 @@ SYSTEMS: dict[str, Callable[[int, list[int]], dict[str, float]]] = {
 }
 
 
-def measure(system: str, models: str, *hidden: str) -> None:
+def measure(system: str, device: str, models: str, *hidden: str) -> None:
     """Run a system in this process and print its measurements."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["DLCLI_RUNS"] = folder
-        measured = SYSTEMS[system](int(models), [int(size) for size in hidden])
+        measured = SYSTEMS[system](device, int(models), [int(size) for size in hidden])
     users = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     peak = max(resource.getrusage(user).ru_maxrss for user in users) / 1024
     print(json.dumps({**measured, "steps": EPOCHS * -(-1295 // BATCH), "peak_mb": peak}))

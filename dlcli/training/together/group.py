@@ -228,7 +228,7 @@ class _ActiveStack:
         self._looks: StackedLooks | None = None
 
     def serves(self, active: Sequence[_Training]) -> bool:
-        """Return whether the stack can go on with the trainings that have not ended.
+        """Return whether the stack suits the trainings that have not ended.
 
         A stack with batched products keeps those that have ended, up to half of all, because a new one takes long.
         """

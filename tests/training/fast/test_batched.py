@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 import torch
@@ -14,6 +15,9 @@ from dlcli.experiment import build_experiments
 from dlcli.training.batches import draw_order
 from dlcli.training.fast.batched import BatchedStack
 from dlcli.training.fast.step import ManualStep
+from tests.training.together.trainings import seeds, train_alone, train_group
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 MODELS, EPOCHS = 3, 3
 OPTIMIZERS = [
@@ -49,7 +53,7 @@ class Training:
         parts = build_experiments(config, range(MODELS))
         self._models, self._same_rates = [part.model for part in parts], same_rates
         self.steps = [ManualStep(p.model, p.task, p.splits.train, p.config, "torch") for p in parts]
-        self._stack = BatchedStack(self.steps, config.optimizer if same_rates else None, 0)
+        self.stack = BatchedStack(self.steps, config.optimizer if same_rates else None, 0)
 
     def run(self, epochs: Sequence[int]) -> list[float]:
         """Return the sums of the losses of each chunk and model."""
@@ -61,7 +65,7 @@ class Training:
             index = [None if is_full else order for _ in self.steps]
             rates = [[0.01 / (epoch + number + 1)] * -(-len(order) // step.batch_size) for number in range(MODELS)]
             given = [rates[0]] * MODELS if self._same_rates else rates
-            sums += [float(loss) for loss, _ in self._stack.run(index, given)]
+            sums += [float(loss) for loss, _ in self.stack.run(index, given)]
         return sums
 
     def parameters(self) -> list[Tensor]:
@@ -92,3 +96,29 @@ def test_graphs_of_a_stack_match_the_cpu_and_wait_once_a_chunk(
     assert sums == pytest.approx(expected.run(range(EPOCHS)), rel=1e-4)
     for actual, value in zip(parameters, expected.parameters(), strict=True):
         torch.testing.assert_close(actual, value, rtol=1e-3, atol=1e-5)
+
+
+@needs_cuda
+@pytest.mark.parametrize(("preset", "setting", "same_rates"), CASES)
+def test_a_stack_on_a_gpu_matches_the_cpu(preset: str, setting: str, same_rates: bool) -> None:
+    actual, expected = (
+        Training(preset, setting, torch.device(name), same_rates=same_rates) for name in ("cuda:0", "cpu")
+    )
+    assert actual.run(range(EPOCHS)) == pytest.approx(expected.run(range(EPOCHS)), rel=1e-4)
+    for parameter, value in zip(actual.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(parameter, value, rtol=1e-3, atol=1e-5)
+    replays = actual.stack._run_batches._replays.values()  # type: ignore[attr-defined]
+    assert replays, "steps are captured"
+    assert not any(isinstance(replay, partial) for replay in replays)
+
+
+@needs_cuda
+def test_a_group_on_a_gpu_matches_its_models_alone() -> None:
+    settings = ("training.device=cuda", "training.epochs=5", "model.hidden_sizes=[33]", "optimizer.lr=0.01")
+    configs = seeds("digits", 64, *settings)
+    for actual, expected in zip(train_group(configs), map(train_alone, configs[:3]), strict=False):
+        assert actual.state is not None
+        assert expected.state is not None
+        assert len(actual.events) == len(expected.events)
+        for name, value in expected.state.parameters.items():
+            torch.testing.assert_close(actual.state.parameters[name], value, rtol=1e-3, atol=1e-4)

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from dlcli.config.schema import AnyOptimizer, SgdOptimizer
+from dlcli.data.splits import SharedSplit
 from dlcli.model import count_parameters
 from dlcli.training.arithmetic import choose_arithmetic
 from dlcli.training.batches import batches_per_chunk, examples_per_batch
@@ -134,8 +135,9 @@ def _bytes_on_gpu(member: Member, device: torch.device) -> int:
     examples = 2 * n * (linears[0].in_features + 1) + 4 * n * units + 4 * chunk * linears[-1].out_features
     # Each parameter is in the model, in W, in ∂loss/∂W, twice in the optimizer, and again for a capture.
     values = 14 * parameters + examples
-    own = sum(split.nbytes(split.dtype) for split in (train, splits.val))
-    return values * train.dtype.itemsize + 2 * own  # a stack may copy the data
+    own = [splits.val] if isinstance(train, SharedSplit) else [splits.val, train]
+    data = sum(2 * split.nbytes(split.dtype) for split in own)  # a stack copies it
+    return values * train.dtype.itemsize + data + 4 * 8 * len(train)  # positions and targets, also copied
 
 
 def shared_optimizer(members: Sequence[Member]) -> AnyOptimizer | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -53,6 +54,7 @@ class Training:
         parts = build_experiments(config, range(MODELS))
         self._models, self._same_rates = [part.model for part in parts], same_rates
         self.steps = [ManualStep(p.model, p.task, p.splits.train, p.config, "torch") for p in parts]
+        assert len({id(part.splits.train.storage) for part in parts}) == 1, "one copy of the data"
         self.stack = BatchedStack(self.steps, config.optimizer if same_rates else None, 0)
 
     def run(self, epochs: Sequence[int]) -> list[float]:
@@ -96,6 +98,25 @@ def test_graphs_of_a_stack_match_the_cpu_and_wait_once_a_chunk(
     assert sums == pytest.approx(expected.run(range(EPOCHS)), rel=1e-4)
     for actual, value in zip(parameters, expected.parameters(), strict=True):
         torch.testing.assert_close(actual, value, rtol=1e-3, atol=1e-5)
+
+
+def test_a_diverging_model_affects_neither_the_graph_nor_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    results = []
+    for rate in (0.1, 1e18):
+        with modelled_gpu(monkeypatch) as gpu:
+            training = Training("digits", "model.activation=relu", CUDA, same_rates=False)
+            step = training.steps[0]
+            index = [draw_order(len(step.train), 0, 1).to(CUDA) for _ in range(MODELS)]
+            steps = -(-len(step.train) // step.batch_size)
+            sums = training.stack.run(index, [[0.1] * steps, [rate] * steps, [0.05] * steps])
+            assert len(gpu.replays) == 2, "one replay to check the graph, and one for good"
+            results.append(([float(loss) for loss, _ in sums], training.parameters()))
+    (_, calm), (losses, parameters) = results
+    assert not math.isfinite(losses[1])
+    n = len(calm) // MODELS
+    for place in (0, 2):
+        for actual, expected in zip(parameters[place * n :][:n], calm[place * n :][:n], strict=True):
+            assert torch.equal(actual, expected)
 
 
 @needs_cuda

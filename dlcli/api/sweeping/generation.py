@@ -30,7 +30,7 @@ _KEPT = "kept"  # epoch after which it was compared and goes on
 
 def run_generations(place: Workplace) -> None:
     """Run trials until all are finished, or the time of the sweep is over; see `run_trials`."""
-    while not place.sweep.is_over():
+    while place.goes_on():
         with _one_worker(place) as is_alone:
             if is_alone:
                 _advance(place)

@@ -79,14 +79,18 @@ class Workplace:
         """Return the bracket of a trial; the pruner compares trials of the same one."""
         return bracket(self.sweep.settings.pruner, number, self.sweep.epochs)
 
-    def wait(self) -> None:
-        """Wait for the trials of other workers, which may be killed.
+    def goes_on(self) -> bool:
+        """Return whether to run more trials: not when the time of the sweep is over.
 
         Raises:
             Interrupted: After a stop request.
         """
         if signum := self.should_stop():
-            raise Interrupted("interrupted while other workers run the last trials", signum=signum)
+            raise Interrupted("interrupted between two trials", signum=signum)
+        return not self.sweep.is_over()
+
+    def wait(self) -> None:
+        """Wait for the trials of other workers, which may be killed."""
         self.on_change()
         time.sleep(WAIT_SECONDS)
 
@@ -118,7 +122,7 @@ def run_trials(place: Workplace) -> None:
         DeviceError: If a device is missing, or its memory is too small.
     """
     trials = place.sweep.settings.trials
-    while not place.sweep.is_over():
+    while place.goes_on():
         claim = take(place.study, place.claims, trials)
         if claim is not None:
             _run_claimed(place, claim)

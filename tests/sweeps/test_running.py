@@ -1,0 +1,241 @@
+"""Tests of sweeps in this process: unusual trials, failures, time, joining, several seeds, and the test split."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("optuna", reason="needs the extra dlcli[sweep]")
+
+from conftest import Finished
+from faults.crew import SETTINGS, check_values, clear, only_sweep, outcome, write_config
+
+from dlcli import api
+from dlcli.config.load import load_config
+from dlcli.errors import DataError, Interrupted
+from dlcli.training.events import Event, TrialEnded
+from dlcli.training.listeners import Listeners
+
+LR = {"optimizer.lr": {"min": 0.01, "max": 10.0, "log": True}}
+
+
+@pytest.fixture(autouse=True)
+def without_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip fsync, which no test here needs."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(only_sweep(folder).table.read_text().splitlines()))
+
+
+def stop_after(trials: int, signum: int = signal.SIGTERM) -> Listeners:
+    """Return listeners that ask to stop when so many trials have ended."""
+    ended: list[Event] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, TrialEnded):
+            ended.append(event)
+
+    return Listeners(listen, should_stop=lambda: signum if len(ended) >= trials else None)
+
+
+@pytest.mark.parametrize("generation", [None, 4])
+def test_trials_with_other_lengths_data_and_precision_are_those_of_training_alone(
+    clean_place: Path, generation: int | None
+) -> None:
+    space = {
+        **LR,
+        "training.epochs": [2, 4, 7],
+        "data.normalize": ["standard", "none"],
+        "training.precision": ["float64", "float32"],
+        "early_stopping.patience": [1, 2],
+    }
+    write_config(clean_place, space=space, generation=generation, trials=12, pruner={"name": "asha", "factor": 2})
+    result = api.sweep("tune.yaml", ["seed=3", "checkpoint.monitor=val/accuracy", "early_stopping.monitor=val/loss"])
+    rows = table(clean_place)
+    epochs = {int(row["epochs"]) for row in rows if row["state"] == "finished"}
+    assert result.status == "finished"
+    assert len(epochs) > 1
+    check_values(clean_place, list(range(12)))
+
+
+def test_several_seeds_per_trial_are_a_group_whose_mean_counts(clean_place: Path) -> None:
+    space = {"optimizer.lr": [0.1, 1.0], "optimizer.momentum": [0.0, 0.9]}
+    write_config(clean_place, space=space, sampler="grid", seeds_per_trial=3, pruner="none", trials=4)
+    with pytest.raises(Interrupted):
+        api.sweep("tune.yaml", listeners=stop_after(1))
+    result = api.sweep("tune.yaml")
+    assert result.trials["finished"] == 4
+    sweep = only_sweep(clean_place)
+    for row in table(clean_place):
+        alone = api.train_seeds(
+            sweep.trial(int(row["trial"])) / "resolved.yaml", seeds=3, run_dir=f"alone{row['trial']}"
+        )
+        losses = [seed.val["loss"] for seed in alone.seeds if seed.val]
+        assert float(row["value"]) == sum(losses) / 3
+        assert int(row["epochs"]) == 12
+
+
+def test_a_diverged_seed_makes_the_trial_diverged(clean_place: Path) -> None:
+    space = {"optimizer.lr": [0.1, 1e9]}
+    write_config(clean_place, space=space, sampler="grid", seeds_per_trial=2, pruner="none", trials=2)
+    api.sweep("tune.yaml")
+    assert [row["state"] for row in table(clean_place)] == ["finished", "diverged"]
+
+
+@pytest.mark.parametrize("generation", [None, 3])
+def test_a_trial_that_cannot_read_its_data_stays_and_goes_on(clean_place: Path, generation: int | None) -> None:
+    lines = [f"{i * 37 % 101},{i * 17 % 89},{'ab'[i % 2]}" for i in range(300)]
+    data = Path("data.csv")
+    data.write_text("\n".join(["x,y,label", *lines]) + "\n")
+    settings = {**SETTINGS, "data": {"name": "csv", "path": "data.csv", "target": "label"}}
+    space = {**LR, "data.normalize": ["standard", "none", "unit"]}
+    write_config(clean_place, base=settings, space=space, generation=generation, trials=6, sampler="random")
+    api.sweep("tune.yaml")
+    expected = outcome(clean_place)
+    clear(clean_place)
+
+    def hide(event: Event) -> None:
+        if isinstance(event, TrialEnded) and data.exists():
+            data.rename("hidden.csv")
+
+    with pytest.raises(DataError, match=r"data\.csv"):
+        api.sweep("tune.yaml", listeners=Listeners(hide))
+    Path("hidden.csv").rename(data)
+    api.sweep("tune.yaml")
+    assert outcome(clean_place) == expected
+
+
+def test_a_stopped_sweep_and_one_whose_time_is_over_go_on_to_the_same_trials(
+    clean_place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_config(clean_place, generation=4, trials=8, confirm_seeds=2, seconds=1e6)
+    api.sweep("tune.yaml")
+    expected, confirmed = outcome(clean_place), json.loads(only_sweep(clean_place).summary.read_text())["confirmation"]
+    clear(clean_place)
+    with pytest.raises(Interrupted) as stopped:
+        api.sweep("tune.yaml", listeners=stop_after(4))
+    assert stopped.value.exit_code == 143
+    looks = iter(range(10**9))
+    with monkeypatch.context() as patch:  # the time is over in the middle of a trial
+        patch.setattr("dlcli.sweeps.sweep.Sweep.is_over", lambda _: next(looks) > 3)
+        paused = api.sweep("tune.yaml")
+    assert paused.status == "paused"
+    assert paused.trials["running"] > 0
+    looks = iter(range(10**9))
+    with monkeypatch.context() as patch:  # and then in the middle of the confirmation
+        patch.setattr(
+            "dlcli.sweeps.sweep.Sweep.is_over", lambda sweep: _confirms(sweep.folder.path) and next(looks) > 3
+        )
+        paused = api.resume_sweep("tune")
+    assert (paused.status, paused.trials["running"] + paused.trials["waiting"]) == ("paused", 0)
+    assert api.resume_sweep("tune").status == "finished"
+    assert outcome(clean_place) == expected
+    found = json.loads(only_sweep(clean_place).summary.read_text())["confirmation"]
+    assert (found["means"], found["statement"]) == (confirmed["means"], confirmed["statement"])
+
+
+_TIMES = r"\w*seconds|examples_per_second|started|begun|datetime_\w+|since|pid|worker_id|size"
+_MASKED = re.compile(
+    rf"""(?x) ("(?:{_TIMES})\\?":\s*) (?:"[^"]*"|[\d.e+-]+)
+    | [0-9a-f]{{64}} | (?<=identity:)[0-9a-f]{{32}}  # checksums of the data file and of files that name it
+    | ,[\d.]+,[\d.]+ (?=\r\n)  # times in metrics.csv
+    | ^.{{8}}(?={{"__metadata__) | (?<=}})[ ]+  # length and end of the header of a checkpoint, which has times"""
+)
+
+
+def content_of(sweep: Path) -> dict[str, list[str]]:
+    """Return the sorted lines of all files, without times, processes, checksums and the name of the sweep's folder.
+
+    The lines of several seeds are in the order in which they were written.
+    """
+    return {
+        str(path.relative_to(sweep)): sorted(
+            _MASKED.sub(r"\1-", path.read_bytes().decode("latin-1").replace(sweep.name, "-")).split("\n")
+        )
+        for path in sweep.rglob("*")
+        if path.is_file()
+    }
+
+
+def _confirms(sweep: Path) -> bool:
+    return any((sweep / "confirm").glob("*/group.json"))
+
+
+def test_the_same_command_takes_part_and_another_config_is_refused_with_the_difference(
+    clean_place: Path, dlcli: Callable[..., Finished]
+) -> None:
+    write_config(clean_place, trials=4, space=LR)
+    with pytest.raises(Interrupted):
+        api.sweep("tune.yaml", listeners=stop_after(2))
+    ended = dlcli("sweep", "-c", "tune.yaml", "optimizer.momentum=0.5", "sweep.sampler=random")
+    assert ended.code == 2
+    assert "optimizer.momentum is 0.9 and 0.5" in ended.err
+    assert 'sweep.sampler is "tpe" and "random"' in ended.err
+    assert "begin another sweep with --new" in ended.err
+    ended = dlcli("sweep", "-c", "tune.yaml", "sweep.trials=6")
+    assert (ended.code, "sweep.trials=6`" in ended.err) == (2, True), ended.err
+    ended = dlcli("sweep", "-c", "tune.yaml", "--json")
+    assert (ended.code, json.loads(ended.out)["status"], json.loads(ended.out)["trials"]["finished"] > 0) == (
+        0,
+        "finished",
+        True,
+    )
+    assert "taking part in sweeps/tune/" in ended.err
+    before = outcome(clean_place)
+    ended = dlcli("sweep", "-c", "tune.yaml")  # a job that starts after the others have ended the sweep
+    assert (ended.code, "has ended; --new begins another sweep" in ended.err) == (0, True)
+    assert outcome(clean_place) == before
+    ended = dlcli("sweep", "--resume", "tune", "sweep.trials=6")
+    assert ended.code == 0
+    assert outcome(clean_place).trials.startswith(before.trials)
+    assert len(table(clean_place)) == 6
+    assert dlcli("sweep", "-c", "tune.yaml", "--new").code == 0
+    assert len(list((clean_place / "sweeps" / "tune").glob("2*"))) == 2
+
+
+def test_more_trials_or_seeds_are_confirmed_anew(clean_place: Path) -> None:
+    write_config(clean_place, trials=2, confirm_seeds=2, space=LR, sampler="random", pruner="none")
+    first = api.sweep("tune.yaml").confirmation
+    more = api.resume_sweep("tune", ["sweep.trials=12", "sweep.confirm_seeds=3"])
+    assert first is not None
+    assert more.confirmation is not None
+    assert more.best is not None
+    assert more.confirmation.best != first.best
+    group = json.loads((Path(more.confirmation.best) / "group.json").read_text())
+    assert group["seeds"] == [1, 2, 3]
+    assert load_config(Path(more.confirmation.best) / "resolved.yaml").config.optimizer.lr == pytest.approx(
+        more.best.settings["optimizer.lr"], rel=0
+    )
+
+
+@pytest.mark.parametrize("is_evaluated", [False, True])
+def test_test_labels_change_nothing_but_the_evaluation_at_the_end(clean_place: Path, is_evaluated: bool) -> None:
+    draw = random.Random(0)
+    rows = [(draw.gauss(0, 1), draw.gauss(0, 1), "train" if i % 4 else "test") for i in range(400)]
+    settings = {**SETTINGS, "data": {"name": "csv", "path": "data.csv", "target": "label", "split": "part"}}
+    write_config(clean_place, base=settings, trials=6, confirm_seeds=2, generation=3, space=LR)
+    files = []
+    for is_noise in (False, True):
+        lines = [
+            f"{x},{y},{part},{draw.choice('ab') if is_noise and part == 'test' else 'ab'[x * y > 0]}"
+            for x, y, part in rows
+        ]
+        Path("data.csv").write_text("\n".join(["x,y,part,label", *lines]) + "\n")
+        clear(clean_place)
+        result = api.sweep("tune.yaml", evaluate_test=is_evaluated)
+        files.append(content_of(Path(result.sweep)))
+    differences = {name for name in files[0] | files[1] if files[0].get(name) != files[1].get(name)}
+    groups = {"summary.json"} | {
+        str(path.relative_to(result.sweep)) for path in Path(result.sweep).glob("confirm/*/s*")
+    }
+    assert differences == (groups if is_evaluated else set())

@@ -49,9 +49,9 @@ class Outcome(NamedTuple):
 
 
 def only_sweep(folder: Path) -> SweepFolder:
-    """Return the one sweep that was begun in a folder."""
-    [path] = (folder / "sweeps" / "tune").glob("2*")
-    return SweepFolder(path)
+    """Return the one sweep in a folder; a process that was killed at its begin leaves a folder without a config."""
+    [config] = (folder / "sweeps" / "tune").glob("*/sweep.yaml")
+    return SweepFolder(config.parent)
 
 
 def outcome(folder: Path) -> Outcome:

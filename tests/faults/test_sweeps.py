@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ import pytest
 
 pytest.importorskip("optuna", reason="needs the extra dlcli[sweep]")
 
-from faults.crew import LOG, MODULES, SWEEP, Crew, check_trials, check_values, clear, outcome, write_config
+from dlcli.runs.folder import RunFolder
+from faults.crew import LOG, MODULES, SETTINGS, SWEEP, Crew, check_trials, check_values, clear, outcome, write_config
 from faults.forge import Forge
 
 EAGER: dict[str, Any] = {"frequent_saves": True, "epoch_log": LOG, "without_sync": True}
@@ -87,14 +90,60 @@ def test_generations_give_the_trials_of_one_worker_with_sixty_kills(
     assert killed >= 60
 
 
+def workers_of(folder: Path) -> list[int]:
+    """Return the worker processes of the sweep in a folder."""
+    lines = {path.parent.name: path.read_bytes().split(b"\0") for path in Path("/proc").glob("[0-9]*/cmdline")}
+    cwd = {pid: os.path.realpath(f"/proc/{pid}/cwd") for pid, line in lines.items() if b"sweep-worker" in line}
+    return [int(pid) for pid, path in cwd.items() if path == os.path.realpath(folder)]
+
+
+def lengths_of(folder: Path) -> dict[str, int]:
+    """Return the length of the log of each trial that has trained an epoch."""
+    return {path.parent.name: path.stat().st_size for path in folder.rglob("trials/*/metrics.jsonl")}
+
+
+def wait_until(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds the processes in /proc")
+def test_workers_save_and_end_with_the_process_that_started_them(sweep_forge: Forge, clean_place: Path) -> None:
+    settings = {**SETTINGS, "training": {"epochs": 250, "batch_size": 10, "threads": 1}}
+    space = {"optimizer.lr": {"min": 0.01, "max": 0.1, "log": True}}
+    write_config(clean_place, base=settings, space=space, trials=4, generation=4, pruner="none")
+    whole = sweep_forge.run(*SWEEP, folder=clean_place, fault={"without_sync": True})
+    assert whole.code == 0, whole.err
+    expected = outcome(clean_place)
+    clear(clean_place)
+    for signum, code in ((signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)):
+        parent = sweep_forge.start(*SWEEP, "--workers", "2", folder=clean_place)
+        before = lengths_of(clean_place)
+        wait_until(lambda before=before: len(lengths_of(clean_place).items() - before.items()) >= 2)
+        parent.kill(signum)
+        ended = parent.wait()
+        assert ended.code == code, ended
+        assert ("goes on" in ended.err) == (signum == signal.SIGTERM)
+        wait_until(lambda: not workers_of(clean_place))
+        statuses = [RunFolder(path.parent).status for path in clean_place.rglob("trials/*/manifest.json")]
+        assert set(statuses) <= {"interrupted", "finished", "diverged"}
+    again = sweep_forge.run(*SWEEP, folder=clean_place, fault={"without_sync": True})
+    assert again.code == 0, again.err
+    assert outcome(clean_place) == expected
+
+
 @pytest.mark.parametrize("stride", [97, pytest.param(7, marks=[pytest.mark.long, pytest.mark.timeout(3000)])])
 @pytest.mark.parametrize(
     "fault", [{"half": True, "without_sync": True}, {"power_cut": True}], ids=["half a write", "power cut"]
 )
+@pytest.mark.parametrize("generation", [None, 4])
 def test_a_crash_at_every_file_operation_of_a_sweep_changes_nothing(
-    sweep_forge: Forge, clean_place: Path, stride: int, fault: dict[str, Any]
+    sweep_forge: Forge, clean_place: Path, generation: int | None, stride: int, fault: dict[str, Any]
 ) -> None:
-    settings = {"trials": 4, "generation": 4, "pruner": {"name": "asha", "factor": 2}, "keep": 1}
+    """One worker gives the same trials without generations, too."""
+    settings = {"trials": 4, "generation": generation, "pruner": {"name": "asha", "factor": 2}, "keep": 1}
     write_config(clean_place, **settings, space={"optimizer.lr": {"min": 0.01, "max": 10.0, "log": True}})
     whole = sweep_forge.run(*SWEEP, folder=clean_place, fault={"frequent_saves": True, "count": True})
     assert whole.code == 0, whole.err

@@ -18,6 +18,7 @@ from dlcli.programs import programs_allowed
 from dlcli.sweeps.sweep import Sweep
 
 STORAGE = "DLCLI_SWEEP_STORAGE"  # address of the database for worker processes: arguments are visible to everybody
+_PARENT = "DLCLI_SWEEP_PARENT"  # number of the process that started a worker process
 _LOOK_SECONDS = 0.2
 
 
@@ -72,7 +73,9 @@ class WorkerProcesses:
     @contextmanager
     def _started(self, output: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
         """Start a process outside the group of this one, which alone gets a Ctrl-C; kill it at the end."""
-        environment = dict(os.environ) | ({STORAGE: self._sweep.url} if self._sweep.url else {})
+        environment = dict(os.environ) | {_PARENT: str(os.getpid())}
+        if self._sweep.url:
+            environment[STORAGE] = self._sweep.url
         command = [sys.executable, "-m", "dlcli", "sweep-worker", str(self._sweep.folder.path), "--json"]
         with programs_allowed():
             process = subprocess.Popen(  # noqa: S603  # our own command
@@ -127,6 +130,9 @@ def _read_error(process: subprocess.Popen[bytes], output: IO[bytes]) -> WorkerEr
 
 
 def stop_with_parent(should_stop: Callable[[], int | None]) -> Callable[[], int | None]:
-    """Return `should_stop` of a worker process, which also stops when the process that started it is gone."""
-    parent = os.getppid()
+    """Return `should_stop` of a worker process, which also stops when the process that started it is gone.
+
+    That may have ended before this one got so far.
+    """
+    parent = int(os.environ.get(_PARENT) or os.getppid())
     return lambda: should_stop() or (signal.SIGTERM if os.getppid() != parent else None)

@@ -87,7 +87,8 @@ def _confirmation(result: SweepResult) -> Iterator[str]:
         yield paragraph(f"mean {confirmation.metric} with fresh seeds: {', '.join(means)}", start="confirmed ")
         yield paragraph(confirmation.statement, start="verdict   ")
     elif result.best is not None:
-        yield "confirmed no: the best trial and the unchanged config were not trained with fresh seeds"
+        text = "no: the best trial and the unchanged config were not trained with fresh seeds"
+        yield paragraph(text, start="confirmed ")
 
 
 def _next(result: SweepResult) -> str:

@@ -920,8 +920,8 @@ class NonePruner(Section):
 class PruningSection(Section):
     """Settings of every rule that stops trials early."""
 
-    min_epochs: PositiveInt = 1
-    """Number of epochs that every trial trains; must be at most `training.epochs`."""
+    min_epochs: PositiveInt | None = None
+    """Number of epochs that every trial trains, at most `training.epochs`; null is a ninth of them, and at least 1."""
 
 
 class MedianPruner(PruningSection):

@@ -12,27 +12,37 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import median
 
-from dlcli.config.schema import AnyPruner, AshaPruner, HyperbandPruner, MedianPruner
+from dlcli.config.schema import AnyPruner, AshaPruner, HyperbandPruner, MedianPruner, PruningSection
+
+_USUAL_LEVELS = 9  # with ASHA's usual factor of 3, trials are compared after a ninth and a third of the epochs
 
 
 def is_level(pruner: AnyPruner, number: int, epochs: int, epoch: int) -> bool:
     """Return whether trial `number`, of at most `epochs` epochs, is compared with others after an epoch."""
     match pruner:
         case MedianPruner():
-            return epoch >= pruner.min_epochs
+            return epoch >= first_level(pruner, epochs)
         case AshaPruner() | HyperbandPruner():
-            level: int = pruner.min_epochs * pruner.factor ** bracket(pruner, number, epochs)
+            level: int = first_level(pruner, epochs) * pruner.factor ** bracket(pruner, number, epochs)
             while level < epoch:
                 level *= pruner.factor
             return level == epoch
     return False
 
 
+def first_level(pruner: PruningSection, epochs: int) -> int:
+    """Return the first epoch after which trials are compared: by default early, but not after the very first ones.
+
+    Models that learn fast at first are not those that are best in the end.
+    """
+    return pruner.min_epochs or max(1, epochs // _USUAL_LEVELS)
+
+
 def bracket(pruner: AnyPruner, number: int, epochs: int) -> int:
     """Return the bracket of a trial: those of Hyperband differ in their first level, and take turns."""
     if not isinstance(pruner, HyperbandPruner):
         return 0
-    brackets, first = 1, pruner.min_epochs * pruner.factor
+    brackets, first = 1, first_level(pruner, epochs) * pruner.factor
     while first < epochs:
         brackets, first = brackets + 1, first * pruner.factor
     return number % brackets

@@ -65,7 +65,7 @@ def check_counts(settings: SweepSettings, config: Config, entries: Sequence[Entr
         message = f"cannot be {settings.seeds_per_trial} with a pruner: it compares trials of one seed"
         report.add(at, at, message, "write `pruner: none`, or `seeds_per_trial: 1`")
     most = max([config.training.epochs, *_values(("training", "epochs"), entries)])
-    if settings.pruner.min_epochs > most:
+    if (settings.pruner.min_epochs or 1) > most:
         message = f"must be at most training.epochs ({most}). Got {settings.pruner.min_epochs} instead"
         at = ("sweep", "pruner", "min_epochs")
         report.add(at, at, message, f"write `min_epochs: {max(1, most // 10)}`, or `pruner: none`")

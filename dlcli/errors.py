@@ -7,15 +7,17 @@ Every error that a user can cause is one of these:
     │   └── ConfigError    2   problems in a config, each with its location
     ├── DataError      3   missing, damaged or unsuitable data
     ├── DeviceError    4   an unavailable device, or not enough memory
+    │   └── LostProcess    4   another process of the training that does not answer
     ├── DivergedError  5   a loss that is no longer finite
     ├── CheckFailed    6   a failed check that the user requested
-    └── Interrupted    128 + signal number, after saving
+    ├── Interrupted    128 + signal number, after saving
+    └── RemoteError    the code of an error in another process
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,6 +136,12 @@ class DeviceError(DlcliError):
     kind = "device"
 
 
+class LostProcess(DeviceError):
+    """Another process of the same training has ended or does not answer."""
+
+    kind = "lost process"
+
+
 class DivergedError(DlcliError):
     """Loss that is no longer finite."""
 
@@ -168,6 +176,32 @@ class Interrupted(DlcliError):
     def __init__(self, message: str, *, signum: int, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.exit_code = 128 + signum
+
+
+class RemoteError(DlcliError):
+    """Error that ended another process, or all of them.
+
+    Args:
+        record: The error as in the JSON output, and its complete message as `text` if that says more.
+        where: Process that it ended, as the start of the message; empty if it needs no name.
+    """
+
+    def __init__(self, record: Mapping[str, Any], where: str = "") -> None:
+        text = str(record.get("text", record["message"]))
+        super().__init__(f"{where}: {text}" if where else text, hint="\n".join(record["hints"]) or None)
+        self.exit_code, self.kind = record["code"], record["kind"]
+        self._rest = {key: value for key, value in record.items() if key not in ("text", "message")}
+        self._summary = f"{where}: {record['message']}" if where else record["message"]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Error as in the JSON output of the other process."""
+        return {**self._rest, "message": self._summary}
+
+
+def full_record(error: DlcliError) -> dict[str, Any]:
+    """Return the record of an error for `RemoteError` in another process."""
+    return {**error.record, "text": error.message}
 
 
 def _record(message: str, place: str | None, hint: str | None) -> dict[str, Any]:

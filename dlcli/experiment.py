@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from dlcli.task import Task, build_task
 from dlcli.training.arithmetic import Arithmetic, choose_arithmetic
 from dlcli.training.batches import draw_order, examples_per_batch
 from dlcli.training.device import check_memory, convert_memory_errors, dtype_for, pick_device, place_splits
+from dlcli.training.world import World
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Parent:
 class Experiment:
     """Data, model and task of a config on its device, and the arithmetic of its training.
 
-    `parent` is the trained model that training starts from, if there is one.
+    `parent` is the trained model that training starts from, if there is one; `world` are the processes that train it.
     """
 
     config: Config
@@ -47,6 +48,7 @@ class Experiment:
     device: torch.device
     arithmetic: Arithmetic
     parent: Parent | None = None
+    world: World = field(default_factory=World)
 
 
 def build_experiment(
@@ -55,6 +57,7 @@ def build_experiment(
     notify: Callable[[str], None] | None = None,
     splits: Splits | None = None,
     parent: Parent | None = None,
+    world: World | None = None,
 ) -> Experiment:
     """Load the data and build the model that `config` describes.
 
@@ -65,6 +68,7 @@ def build_experiment(
         notify: Called with a one-line message before a download; None disables downloads.
         splits: Data of `config` if already loaded; None loads it.
         parent: Trained model to start from if `model.init` names a run.
+        world: Processes that train the model together; None means this one alone.
 
     Raises:
         DataError: If the data is missing, damaged or unsuitable.
@@ -72,8 +76,9 @@ def build_experiment(
         UsageError: If the model normalizes over batches and a batch has a single example, no layer of the parent fits,
             or `model.init` names a run and there is no parent.
     """
+    world = World(shards=config.training.shards) if world is None else world
     inherited = _inherited_preprocessing(config, parent)
-    device = pick_device(config.training.device)
+    device = pick_device(config.training.device, world.local_rank)
     dtype = dtype_for(config.training.precision, device)
     splits = load_splits(config, notify=notify, inherited=inherited) if splits is None else splits
     config, info = config.with_layout(splits.layout).with_usual_lengths(len(splits.train)), splits.info
@@ -83,8 +88,8 @@ def build_experiment(
         model, notes = build_model(config, info, dtype, parent)
         model, splits = model.to(device), replace(splits, notes=(*splits.notes, *notes))
         task = build_task(config, info, splits.target_scaling, splits.train.targets)
-        arithmetic = choose_arithmetic(config, model, len(splits.train))
-        return Experiment(config, place_splits(splits, device, dtype), model, task, device, arithmetic, parent)
+        arithmetic = choose_arithmetic(config, model, len(splits.train), world)
+        return Experiment(config, place_splits(splits, device, dtype), model, task, device, arithmetic, parent, world)
 
 
 def build_experiments(
@@ -99,8 +104,12 @@ def build_experiments(
     The data is read once.
 
     Raises:
-        UsageError: If default settings depend on the number of training examples, which differs between the seeds.
+        UsageError: If default settings depend on the number of training examples, which differs between the seeds, or
+            batches are cut into shards.
     """
+    if config.training.shards is not None:
+        message = f"training.shards is {config.training.shards}, and several seeds are trained without shards"
+        raise UsageError(message, hint="write it like `training.shards=null`")
     raw, inherited = load_raw(config, notify), _inherited_preprocessing(config, parent)
     experiments = []
     for seed in seeds:

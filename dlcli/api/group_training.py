@@ -155,7 +155,7 @@ def resume_seeds(
 def _manifest(experiments: Sequence[Experiment]) -> dict[str, Any]:
     """Return the manifest of a new group: that of a run, with the seeds."""
     first, seeds = experiments[0], [experiment.config.seed for experiment in experiments]
-    record = build_manifest(first.config, first.splits, first.device, first.arithmetic, sys.argv)
+    record = build_manifest(first, sys.argv)
     counts = {str(experiment.config.seed): count_classes(experiment.splits) for experiment in experiments}
     others = {seed: count for seed, count in counts.items() if count and count != record["class_counts"]}
     del record["seed"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from dlcli.config.paths import as_argument
@@ -73,7 +74,7 @@ def train_in(
     listeners: Listeners,
 ) -> TrainResult:
     """Train in a locked run folder, from the first epoch or from `point`."""
-    config, splits = experiment.config, experiment.splits
+    config, splits, world = experiment.config, experiment.splits, experiment.world
     checkpoint = point.checkpoint if point else None
     step, state = (checkpoint.step, checkpoint.training) if checkpoint else (None, None)
     arithmetic = state.arithmetic if state else experiment.arithmetic
@@ -82,7 +83,8 @@ def train_in(
     )
     listeners.listen(started)
     with convert_memory_errors(config), stop_requests(listeners) as should_stop:
-        fit = Fit(experiment.model, experiment.task, splits, config, state)
+        world.should_stop = should_stop
+        fit = Fit(experiment.model, experiment.task, splits, config, state, arithmetic=arithmetic, world=world)
         rows = point.rows if point else ()
         boards = [TensorBoardLog(folder, config, rows, listeners.note) for _ in log]
         with Recorder(folder, fit, splits, config, point) as recorder:
@@ -90,7 +92,9 @@ def train_in(
                 recorder.handle(event)
                 for board in boards:
                     board.handle(event)
-                if signum := listeners.emit(event) or should_stop():
+                if caught := listeners.emit(event):
+                    world.should_stop = partial(int, caught)  # all processes stop after the same step
+                if signum := world.find_stop():
                     position = _describe_position(fit, started)
                     hint = f"`dlcli train --resume {as_argument(str(folder.path))}` continues from there"
                     saved = folder.checkpoint("last")

@@ -9,28 +9,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from dlcli.api.array_data import ArrayData, array_file, load_with_arrays
-from dlcli.api.run_training import TrainResult, train_in, train_result
+from dlcli.api.resumption import continue_run, find_run_to_resume, plan_resumption, result_of_ended
+from dlcli.api.run_training import TrainResult, train_in
 from dlcli.config.load import ConfigSource, LoadedConfig, Overrides, load_config
-from dlcli.config.paths import as_argument
-from dlcli.config.schema import Config
 from dlcli.config.tree import KeyPath, Place
-from dlcli.errors import DivergedError, UsageError
 from dlcli.experiment import Experiment, build_experiment
 from dlcli.overview import describe_run
+from dlcli.ranks import read_rank
 from dlcli.reporters.notebook import notebook_listeners
 from dlcli.runs.begin import begin_run
-from dlcli.runs.find import RunName, find_run
-from dlcli.runs.folder import GROUP, RunFolder, create_run
-from dlcli.runs.identity import is_shaped_by_epochs
+from dlcli.runs.find import RunName
+from dlcli.runs.folder import create_run
 from dlcli.runs.lock import lock_run
-from dlcli.runs.manifest import build_manifest, environment_changes
+from dlcli.runs.manifest import build_manifest
 from dlcli.runs.parent import find_parent
-from dlcli.runs.resume import ResumePoint, check_changes, check_summary, find_resume_point, reopen_run
-from dlcli.runs.run_data import build_run_experiment
-from dlcli.runs.tensorboard import LogName, check_packages, logs_to_continue
-from dlcli.runs.trained_run import check_position
+from dlcli.runs.tensorboard import LogName, check_packages
 from dlcli.training.events import RunStarted
-from dlcli.training.listeners import Listeners
+from dlcli.training.listeners import NO_LISTENERS, Listeners
 
 FOUND = Place("found in the data")  # origin of settings such as the separator of a CSV file
 
@@ -77,6 +72,11 @@ def train(
     """
     check_packages(log)
     path = None if run_dir is None else Path(run_dir)
+    if not read_rank().is_alone:
+        from dlcli.api.on_ranks import Options, train_on_ranks
+
+        options = Options(evaluate_test, log, listeners or NO_LISTENERS)
+        return train_on_ranks(source, overrides, data, path, options)
     with notebook_listeners(listeners) as listeners, array_file(data) as arrays:
         loaded = load_with_arrays(source, overrides, arrays)
         for note in loaded.notes:
@@ -84,8 +84,7 @@ def train(
         loaded, parent = find_parent(loaded)
         experiment = build_experiment(loaded.config, notify=listeners.notify, parent=parent.parent if parent else None)
         loaded = add_found_settings(loaded, experiment)
-        setup = (experiment.splits, experiment.device, experiment.arithmetic)
-        manifest = build_manifest(loaded.config, *setup, sys.argv)
+        manifest = build_manifest(experiment, sys.argv)
         with begin_run(create_run(loaded.config.name, path), loaded, manifest, parent, arrays) as folder:
             return train_in(folder, experiment, None, evaluate_test, log, listeners)
 
@@ -125,67 +124,14 @@ def resume(
         DivergedError: If the run has diverged or diverges now.
         Interrupted: If `listeners.should_stop` returns a signal number.
     """
-    folder = _find_run_to_resume(run)
+    if not read_rank().is_alone:
+        from dlcli.api.on_ranks import Options, resume_on_ranks
+
+        return resume_on_ranks(run, changes, Options(evaluate_test, log, listeners or NO_LISTENERS))
+    folder = find_run_to_resume(run)
     with notebook_listeners(listeners) as listeners, lock_run(folder.path):
-        log = logs_to_continue(folder, log, listeners.note)
-        original = load_config(folder.resolved)
-        loaded = changes if isinstance(changes, LoadedConfig) else load_config(folder.resolved, changes)
-        loaded = replace(loaded, config=loaded.config.with_data_of(original.config))
-        check_changes(folder, original.config, loaded.config)
-        point = find_resume_point(folder, original.config)
-        check_summary(folder, point, loaded.config)
-        if reason := _find_end(folder, point, loaded.config):
-            listeners.note(f"{folder.path}: {reason}")
-            return replace(train_result(folder, None, evaluate_test), nothing_left=reason)
-        experiment = build_run_experiment(folder, point.checkpoint, loaded.config, notify=listeners.notify)
-        if point.checkpoint is not None:
-            check_position(folder, point.checkpoint, experiment)
-        for note in point.notes:
-            listeners.note(note)
-        for name, (before, current) in environment_changes(folder.read_manifest(), experiment.device).items():
-            listeners.note(
-                f"{name} was {before} and is now {current}: the last bits may differ from an uninterrupted run"
-            )
-        reopen_run(folder, original, loaded.config, point, experiment.device, sys.argv)
-        return train_in(folder, experiment, point, evaluate_test, log, listeners)
-
-
-def _find_run_to_resume(run: RunName) -> RunFolder:
-    """Return the folder of a run.
-
-    Raises:
-        UsageError: If it is a seed of a group, which is resumed as a whole.
-    """
-    folder = find_run(run)
-    if (folder.path.parent / GROUP).exists():
-        group = as_argument(str(folder.path.parent))
-        message = f"{folder.path} is a seed of a group, which is resumed as a whole"
-        raise UsageError(message, hint=f"run `dlcli train --resume {group}`")
-    return folder
-
-
-def _find_end(folder: RunFolder, point: ResumePoint, config: Config) -> str | None:
-    """Return why the run is already complete and which setting to raise; None if epochs remain.
-
-    Raises:
-        DivergedError: If the run has diverged, because it would diverge again.
-    """
-    summary = folder.read_summary()
-    if summary["status"] == "diverged":
-        hint = f"start a new run with other settings: `dlcli train -c {folder.resolved} optimizer.lr=...`"
-        raise DivergedError(f"{folder.path} would diverge again: {summary.get('error')}", hint=hint)
-    if point.checkpoint is None or point.checkpoint.training is None or point.notes:
-        return None
-    if summary["status"] not in ("finished", "stopped early") or "best_epoch" not in summary:
-        return None
-    state, patience = point.checkpoint.training, config.early_stopping.patience
-    epochs = state.position.epochs
-    if epochs >= config.training.epochs:
-        hint = "" if is_shaped_by_epochs(config) else "; raise training.epochs to continue"
-        return f"all {epochs} epochs are done: nothing is left to train{hint}"
-    if patience is not None and epochs - state.stopping.best_epoch >= patience:
-        return (
-            f"early stopping ended training after epoch {epochs}, {epochs - state.stopping.best_epoch} after the best: "
-            "nothing is left to train; raise early_stopping.patience to continue"
-        )
-    return None
+        plan = plan_resumption(folder, changes, log, listeners)
+        if plan.nothing_left is not None:
+            return result_of_ended(plan, evaluate_test)
+        experiment = plan.build_experiment(listeners)
+        return continue_run(plan, experiment, evaluate_test, listeners)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from typing import Annotated, Any
 
 import typer
@@ -31,8 +32,10 @@ from dlcli.cli.failures import print_json_error, report_failure
 from dlcli.cli.mistakes import explain_usage
 from dlcli.cli.options import JsonOption, ProgressOption, QuietOption
 from dlcli.cli.output import forget_printed_json, print_result
+from dlcli.cli.processes import require_one_process
 from dlcli.cli.room import guard_torch_import
 from dlcli.cli.streams import open_streams
+from dlcli.cli.voice import is_one_of_several, leave
 from dlcli.errors import DlcliError, UsageError
 from dlcli.plots.importing import ignore_user_settings
 
@@ -82,6 +85,7 @@ def _root(
     ] = False,
 ) -> None:
     """Use the global options given before the command as defaults of the command's own options."""
+    require_one_process(context.invoked_subcommand)
     defaults: dict[str, Any] = {"json": json, "quiet": quiet, "progress": progress}
     for group in (config.app, data.app, runs.app):
         defaults |= {str(command.name): defaults.copy() for command in group.registered_commands}
@@ -111,6 +115,9 @@ def _run() -> int:
         return code or 0
     except DlcliError as error:
         report_failure(error)
+        if is_one_of_several():
+            record_output_errors()
+            leave(error)
         return error.exit_code
     except USAGE_ERROR as error:
         if type(error).__name__ != "NoArgsIsHelpError":  # this error has already printed the help
@@ -121,7 +128,12 @@ def _run() -> int:
             report_failure(failed)
             return failed.exit_code
         if (shortage := find_memory_shortage(error)) is None:
-            print_json_error(DlcliError(f"{type(error).__name__}: {error}"))
+            unknown = DlcliError(f"{type(error).__name__}: {error}")
+            if is_one_of_several():
+                traceback.print_exc()
+                report_failure(unknown)
+                leave(unknown)
+            print_json_error(unknown)
             raise
         sys.stderr.write(f"error: {shortage.message}\n\nhint: {shortage.hint}\n")  # Rich needs more memory
         print_json_error(shortage)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dlcli.cli.arguments import wants_annotations, wants_json
 from dlcli.cli.output import has_printed_json, print_json
+from dlcli.cli.voice import is_told_elsewhere, prints_result
 from dlcli.errors import DlcliError, Interrupted, visible
 from dlcli.text import fold
 
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
 
 
 def report_failure(error: DlcliError) -> None:
-    """Report the error that ends a command, as JSON too with `--json`."""
-    print_error(error)
-    print_json_error(error)
+    """Report the error that ends a command, as JSON too with `--json`; of several processes, once on each machine."""
+    if not is_told_elsewhere(error):
+        print_error(error)
+        print_json_error(error)
 
 
 def print_error(error: DlcliError) -> None:
@@ -51,5 +53,5 @@ def _print(console: Console, label: str, style: str, message: str) -> None:
 
 def print_json_error(error: DlcliError) -> None:
     """Print an error as JSON with `--json`, unless stdout already has a result, which then contains the error."""
-    if wants_json() and not has_printed_json():
+    if wants_json() and not has_printed_json() and prints_result():
         print_json({"error": error.record})

@@ -22,6 +22,8 @@ from dlcli.cli.options import (
     QuietOption,
 )
 from dlcli.cli.output import format_metrics, open_listeners, print_json, print_result
+from dlcli.cli.processes import open_rank_listeners, reject_with_processes, run_in_processes
+from dlcli.cli.voice import is_one_of_several, prints_result
 from dlcli.config.paths import as_argument
 from dlcli.errors import UsageError, one_line
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from dlcli.api import SeedsResult, TrainResult
     from dlcli.config.load import LoadedConfig
     from dlcli.runs.folder import RunFolder
+    from dlcli.runs.tensorboard import LogName
+    from dlcli.training.listeners import Listeners
 
 
 def train_command(
@@ -61,6 +65,14 @@ def train_command(
         typer.Option("--seeds", metavar="N", help="Train with N seeds, from the config's seed on, as one group."),
     ] = None,
     device: DeviceOption = None,
+    processes: Annotated[
+        str | None,
+        typer.Option(
+            "--processes",
+            metavar="N|auto",
+            help="Number of processes of this machine that train the model together; auto: one per GPU or core.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check config, data and device and show the plan without training.")
     ] = False,
@@ -82,6 +94,8 @@ def train_command(
 
     Example: dlcli train -c digits --seeds 10 --eval
 
+    Example: dlcli train -c digits --processes 2
+
     Example: dlcli train --resume digits
     """
     settings = list(overrides or ())
@@ -92,6 +106,16 @@ def train_command(
         raise UsageError(
             f"--resume cannot be combined with {option}", hint=f"run `dlcli train --resume {as_argument(resume)}`"
         )
+    logs = () if log is None else (log,)
+    options = {"--seeds": seeds is not None, "--dry-run": dry_run, "a config from stdin": config == "-"}
+    if is_one_of_several():
+        reject_with_processes(options | {"--processes": processes is not None})
+        result: TrainResult | SeedsResult
+        with open_rank_listeners(progress, quiet=quiet) as listeners:
+            result = _train_as_rank(config, settings, resume, run_dir, evaluate_test, logs, listeners)
+        _print(result, json=json)
+        return
+    reject_with_processes(options if processes is not None else {})
     folder = None if resume is None else _find_to_resume(resume, seeds)
     loaded = _load(config, folder, settings)
     if dry_run:
@@ -100,22 +124,78 @@ def train_command(
     is_group = seeds is not None or (folder is not None and folder.is_group)
     if is_group and log is not None:
         raise UsageError("--log is for a single run, and this trains several seeds", hint=f"remove `--log {log}`")
+    if processes is not None:
+        reject_with_processes({"a group of seeds": is_group})
+        if run_in_processes(processes, loaded.config):
+            return
 
+    with open_listeners(progress, quiet=quiet) as listeners:
+        if seeds is not None or is_group:
+            result = _train_seeds(loaded, folder, seeds, run_dir, evaluate_test, listeners)
+        else:
+            result = _train(loaded, folder, run_dir, evaluate_test, logs, listeners)
+    _print(result, json=json)
+
+
+def _train(
+    loaded: LoadedConfig,
+    folder: RunFolder | None,
+    run_dir: Path | None,
+    evaluate_test: bool,
+    log: Sequence[LogName],
+    listeners: Listeners,
+) -> TrainResult:
+    """Train, or resume the run in `folder`."""
     from dlcli import api
 
-    logs = () if log is None else (log,)
-    with open_listeners(progress, quiet=quiet) as listeners:
-        result: TrainResult | SeedsResult
-        if seeds is not None and folder is None:
-            result = api.train_seeds(
-                loaded, seeds=seeds, run_dir=run_dir, evaluate_test=evaluate_test, listeners=listeners
-            )
-        elif folder is None:
-            result = api.train(loaded, run_dir=run_dir, evaluate_test=evaluate_test, log=logs, listeners=listeners)
-        elif is_group:
-            result = api.resume_seeds(folder.path, loaded, evaluate_test=evaluate_test, listeners=listeners)
-        else:
-            result = api.resume(folder.path, loaded, evaluate_test=evaluate_test, log=logs, listeners=listeners)
+    if folder is None:
+        return api.train(loaded, run_dir=run_dir, evaluate_test=evaluate_test, log=log, listeners=listeners)
+    return api.resume(folder.path, loaded, evaluate_test=evaluate_test, log=log, listeners=listeners)
+
+
+def _train_seeds(
+    loaded: LoadedConfig,
+    folder: RunFolder | None,
+    seeds: int | None,
+    run_dir: Path | None,
+    evaluate_test: bool,
+    listeners: Listeners,
+) -> SeedsResult:
+    """Train a group of seeds, or resume the group in `folder`."""
+    from dlcli import api
+
+    if folder is not None:
+        return api.resume_seeds(folder.path, loaded, evaluate_test=evaluate_test, listeners=listeners)
+    assert seeds is not None, "a new group has a number of seeds"
+    return api.train_seeds(loaded, seeds=seeds, run_dir=run_dir, evaluate_test=evaluate_test, listeners=listeners)
+
+
+def _train_as_rank(
+    config: str | None,
+    settings: Sequence[str],
+    resume: str | None,
+    run_dir: Path | None,
+    evaluate_test: bool,
+    log: Sequence[LogName],
+    listeners: Listeners,
+) -> TrainResult:
+    """Train in one of several processes; all of them learn of an error in the config of one."""
+    from dlcli import api
+
+    if resume is None:
+        source = _require_config(config)
+        return api.train(source, settings, run_dir=run_dir, evaluate_test=evaluate_test, log=log, listeners=listeners)
+    from dlcli.config.load import load_config
+
+    changes = settings if config is None else load_config(config, settings)
+    return api.resume(resume, changes, evaluate_test=evaluate_test, log=log, listeners=listeners)
+
+
+def _print(result: TrainResult | SeedsResult, *, json: bool) -> None:
+    from dlcli import api
+
+    if not prints_result():
+        return
     if json:
         print_json(_json_object(result), kept=result.run)
     else:
@@ -146,11 +226,20 @@ def _load(config: str | None, folder: RunFolder | None, settings: Sequence[str])
 
     if folder is not None:
         return load_config(config or folder.resolved, settings)
+    return load_config(_require_config(config), settings)
+
+
+def _require_config(config: str | None) -> str:
+    """Return the config.
+
+    Raises:
+        UsageError: If there is none.
+    """
     if config is None:
         raise UsageError(
             "train needs a config", hint="run `dlcli train -c digits`, or `dlcli train --resume RUN` to resume a run"
         )
-    return load_config(config, settings)
+    return config
 
 
 def _show_plan(loaded: LoadedConfig, seeds: int | None, *, json: bool) -> None:

@@ -128,6 +128,7 @@ _IRRELEVANT = (
     "model.init.run",
     "training.device",
     "training.together",
+    "training.timeout_seconds",
     "checkpoint.every_seconds",
     "plots",
 )

@@ -181,3 +181,6 @@ def _batch_norm_rules(training: TrainingSection) -> Iterator[Violation]:
         message = "cannot be manual with model.batch_norm, whose gradient is computed by autograd"
         hint = "write it like `training.step=auto`"
         yield Violation(("training", "step"), message, hint, ("model.batch_norm",))
+    if training.shards is not None:
+        message = "cannot be used with model.batch_norm, which normalizes over the whole batch"
+        yield Violation(("training", "shards"), message, "write it like `training.shards=null`", ("model.batch_norm",))

@@ -101,6 +101,7 @@ Factor = Annotated[float, Field(gt=0, le=1), IN_FLOAT32]  # 1 changes nothing
 FinalFraction = Annotated[float, Field(ge=0, le=1), IN_FLOAT32]
 MAX_COUNT = 1_000_000_000  # of epochs, units or examples; a float still counts epochs × batches exactly
 PositiveInt = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+MAX_SHARDS = 4096
 # torch's CPU generator, a Mersenne Twister, uses only the low 32 bits of a seed.
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -784,6 +785,11 @@ class TrainingSection(Section):
     together: Literal["auto", "never"] = "auto"
     """Whether several seeds are trained together as one stack of models: `auto` does so where it is faster by a rule
     based on sizes and hardware; `never` trains one after the other."""
+    shards: Annotated[int, Field(ge=1, le=MAX_SHARDS)] | None = None
+    """Number of parts of each batch, whose gradients are computed with one thread each and added in a fixed order, so
+    that any number of processes that divides it gives the same bits; null gives each process one part."""
+    timeout_seconds: PositiveFloat = 30.0
+    """Seconds that one of several processes waits for the others in a step before it gives up."""
 
 
 class EarlyStoppingSection(Section):

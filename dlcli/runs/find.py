@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, TypeAlias, TypeVar
 
@@ -34,6 +35,21 @@ def list_runs() -> list[RunFolder]:
 def list_groups() -> list[GroupFolder]:
     """Return the groups in the runs folder, oldest first, without links to other places."""
     return _list_folders(GroupFolder, GROUP)
+
+
+def find_launched(launch: str, run_dir: Path | None) -> RunFolder | None:
+    """Return the run that a launch of several processes has begun; None if it has not begun any.
+
+    Args:
+        launch: See `launch_id`.
+        run_dir: Folder of the run; None looks in the runs folder.
+    """
+    folders = list_runs() if run_dir is None else [RunFolder(run_dir)]
+    for folder in reversed(folders):
+        with suppress(DlcliError):
+            if folder.read_manifest().get("launch") == launch:
+                return folder
+    return None
 
 
 def _list_folders(kind: type[F], manifest: str) -> list[F]:

@@ -173,6 +173,8 @@ _MANIFEST_TYPES = {
     "seeds": list,
     "class_counts_of": dict,
     "group": dict,
+    "world": dict,
+    "launch": str | None,
 }
 _SUMMARY_TYPES = {
     "status": str,

@@ -16,6 +16,7 @@ import torch
 
 from dlcli.config.schema import Config, InitFromRun
 from dlcli.data.splits import Splits
+from dlcli.experiment import Experiment
 from dlcli.runs.git_commit import find_commit
 from dlcli.training.arithmetic import Arithmetic
 
@@ -31,9 +32,16 @@ _VARIABLES = (
 
 
 def build_manifest(
-    config: Config, splits: Splits, device: torch.device, arithmetic: Arithmetic, command: Sequence[str]
+    experiment: Experiment, command: Sequence[str], world: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return the manifest of a new run."""
+    """Return the manifest of a new run.
+
+    Args:
+        experiment: Experiment of the run.
+        command: Command line.
+        world: Processes that train it, see `describe_world`; None means this one alone.
+    """
+    config, splits = experiment.config, experiment.splits
     info = splits.info
     return {
         "schema": 1,
@@ -42,11 +50,45 @@ def build_manifest(
         "data": {"name": info.name, "sha256": dict(info.checksums)},
         **_describe_parent(config),
         "class_counts": count_classes(splits) or None,
-        "world_size": 1,
-        "threads": arithmetic.threads,
-        "arithmetic": asdict(arithmetic),
-        **describe_environment(device),
+        "world": world or describe_world(experiment, [experiment.device], [platform.node()]),
+        "threads": experiment.arithmetic.threads,
+        "arithmetic": asdict(experiment.arithmetic),
+        **describe_environment(experiment.device),
     }
+
+
+def describe_world(
+    experiment: Experiment, devices: Sequence[torch.device | str], hosts: Sequence[str], backend: str | None = None
+) -> dict[str, Any]:
+    """Return the record of the processes that train a model.
+
+    Args:
+        experiment: Experiment of the run.
+        devices: Device of each process.
+        hosts: Machine of each process.
+        backend: Backend of their collective operations; None if there is only one process.
+    """
+    return {
+        "size": experiment.world.size,
+        "hosts": list(dict.fromkeys(hosts)),
+        "devices": [str(device) for device in devices],
+        "backend": backend,
+        "shards": experiment.world.shards,
+    }
+
+
+def read_worlds(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the records of the processes of a run and of its resumptions; one process where there is no record."""
+    records = [manifest, *manifest.get("resumed", ())]
+    worlds = [record.get("world") for record in records if isinstance(record, Mapping)]
+    return [{"size": 1, "shards": None, **(world if isinstance(world, Mapping) else {})} for world in worlds]
+
+
+def read_arithmetic(manifest: Mapping[str, Any]) -> Arithmetic | None:
+    """Return the arithmetic of a run; None if the record is damaged."""
+    with contextlib.suppress(TypeError):
+        return Arithmetic(**manifest.get("arithmetic", {}))
+    return None
 
 
 def _describe_parent(config: Config) -> dict[str, Any]:

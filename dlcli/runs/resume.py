@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import platform
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
 from dlcli.config.load import LoadedConfig
 from dlcli.config.schema import Config, InitFromRun
 from dlcli.errors import DataError, UsageError
+from dlcli.experiment import Experiment
 from dlcli.runs.checkpoint import Checkpoint
 from dlcli.runs.files import to_json, write_json
 from dlcli.runs.folder import RunFolder
@@ -27,7 +29,7 @@ from dlcli.runs.identity import (
     render_setting,
 )
 from dlcli.runs.log import JSONL, Row, log_digest, read_rows, rewrite_log
-from dlcli.runs.manifest import describe_environment, describe_start
+from dlcli.runs.manifest import describe_environment, describe_start, describe_world
 from dlcli.runs.resolved import record_limits
 from dlcli.runs.run_checkpoint import Which, find_best, load_run_checkpoint
 from dlcli.runs.summary import summarize
@@ -162,8 +164,9 @@ def reopen_run(
     old: LoadedConfig,
     config: Config,
     point: ResumePoint,
-    device: torch.device,
+    experiment: Experiment,
     command: Sequence[str],
+    world: Mapping[str, Any] | None = None,
 ) -> None:
     """Reset a run folder to the state of a resume point, and record the resumption in the manifest.
 
@@ -174,8 +177,9 @@ def reopen_run(
         old: Config of the run.
         config: Config to continue with.
         point: Point to resume from.
-        device: Device to train on.
+        experiment: Experiment to continue.
         command: Command line of the resumption.
+        world: Record of the processes, see `describe_world`; None means this one alone.
 
     Raises:
         DataError: If the folder cannot be written to, or the manifest cannot be read.
@@ -186,11 +190,19 @@ def reopen_run(
             os.replace(best[0], folder.checkpoint("best"))
     remove_temporary_files(folder)
     rewrite_log(folder.path, point.rows)
-    record_resumption(folder, old, config, point.checkpoint.step if point.checkpoint else 0, device, command)
+    world = world or describe_world(experiment, [experiment.device], [platform.node()])
+    step = point.checkpoint.step if point.checkpoint else 0
+    record_resumption(folder, old, config, step, experiment.device, command, {"world": world})
 
 
 def record_resumption(
-    folder: RunFolder, old: LoadedConfig, config: Config, step: int, device: torch.device, command: Sequence[str]
+    folder: RunFolder,
+    old: LoadedConfig,
+    config: Config,
+    step: int,
+    device: torch.device,
+    command: Sequence[str],
+    more: Mapping[str, Any] | None = None,
 ) -> None:
     """Record raised limits in resolved.yaml, and the resumption from a step in the manifest.
 
@@ -199,7 +211,7 @@ def record_resumption(
     """
     manifest = folder.read_manifest()
     record_limits(folder, old, limits(config))
-    resumed = {**describe_start(command), "from_step": step, **describe_environment(device)}
+    resumed = {**describe_start(command), "from_step": step, **(more or {}), **describe_environment(device)}
     write_json(folder.manifest, {**manifest, "resumed": [*manifest.get("resumed", ()), resumed]})
 
 

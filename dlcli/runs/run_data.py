@@ -19,6 +19,7 @@ from dlcli.runs.checkpoint import Checkpoint
 from dlcli.runs.folder import RunFolder
 from dlcli.runs.parent import load_parent
 from dlcli.runs.run import Run
+from dlcli.training.world import World
 
 
 class DataRecord(Protocol):
@@ -65,7 +66,12 @@ def _moved(data: AnyData, data_root: str) -> list[str]:
 
 
 def build_run_experiment(
-    folder: RunFolder, saved: Checkpoint | None, config: Config, *, notify: Callable[[str], None] | None = None
+    folder: RunFolder,
+    saved: Checkpoint | None,
+    config: Config,
+    *,
+    notify: Callable[[str], None] | None = None,
+    world: World | None = None,
 ) -> Experiment:
     """Load the data of a run and build its model, see `build_experiment`.
 
@@ -76,12 +82,13 @@ def build_run_experiment(
         saved: Checkpoint of the run; None compares with the checksums in the manifest only.
         config: Config of the run.
         notify: Called with a one-line message before a download; None disables downloads.
+        world: Processes that train the model together; None means this one alone.
 
     Raises:
         DataError: If the data has changed since training, or cannot be used, or the copy of the parent is damaged.
     """
     try:
-        experiment = build_experiment(config, notify=notify, parent=load_parent(folder, config))
+        experiment = build_experiment(config, notify=notify, parent=load_parent(folder, config), world=world)
     except DataError as error:  # perhaps because it has changed, which says more
         old, new = _checksums(folder, saved), digest_files(config.data)
         if new and new != old:

@@ -17,15 +17,19 @@ from dlcli.errors import DeviceError
 from dlcli.training.batches import examples_per_batch
 
 
-def pick_device(name: str) -> torch.device:
+def pick_device(name: str, local_rank: int = 0) -> torch.device:
     """Return the device `name`; `auto` selects CUDA, else MPS, else the CPU.
+
+    Args:
+        name: Value of `training.device`.
+        local_rank: Number of this process on its machine; each uses its own CUDA device unless `name` has a number.
 
     Raises:
         DeviceError: If this machine, or this build of torch, has no such device.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    device = torch.device("cuda:0" if name == "cuda" else name)  # the name that tensors on it report
+    device = torch.device(f"cuda:{local_rank}" if name == "cuda" else name)  # the name that tensors on it report
     if device.type == "cuda" and not torch.cuda.is_available():
         why = "torch finds no CUDA device" if torch.backends.cuda.is_built() else "this torch is built without CUDA"
         raise DeviceError(f"cannot use device {name}: {why}", hint="use `--device auto` for the best device available")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from dlcli.errors import LostProcess
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
@@ -20,21 +24,27 @@ class World:
     Attributes:
         rank: Number of this process, from 0.
         size: Number of processes.
-        local_size: Number of those on this machine.
+        local_rank: Number of this process on its machine, from 0.
+        local_size: Number of processes on its machine.
         shards: Number of parts of each batch, whose gradients are added in a fixed order, so that any number of
             processes computes the same bits; None gives each process one part.
         group: Process group for collective operations; None if this process is alone.
         stop: Number of the signal that all processes stop for, after the same step; None if there is none.
         should_stop: Returns the signal number of a stop request to this process.
+        timeout_seconds: Time to wait for the other processes in a step.
+        waited_seconds: Time in collective operations so far.
     """
 
     rank: int = 0
     size: int = 1
+    local_rank: int = 0
     local_size: int = 1
     shards: int | None = None
     group: Any = None
     stop: int | None = None
     should_stop: Callable[[], int | None] = field(default=lambda: None)
+    timeout_seconds: float = 30.0
+    waited_seconds: float = 0.0
 
     @property
     def is_alone(self) -> bool:
@@ -53,20 +63,36 @@ class World:
 
         Args:
             parts: Values of each part of this process: (parts, values). They may be overwritten.
+
+        Raises:
+            LostProcess: If another process has ended or does not answer.
         """
         if self.shards is None:
             assert len(parts) == 1, "each process has one part"
             if self.size > 1:
-                torch.distributed.all_reduce(parts[0], group=self.group)
+                with self._collective():
+                    torch.distributed.all_reduce(parts[0], group=self.group)
             return parts[0]
         if self.size > 1:
             gathered = parts.new_empty(self.shards, parts.shape[1])
-            torch.distributed.all_gather_into_tensor(gathered, parts.contiguous(), group=self.group)
+            with self._collective():
+                torch.distributed.all_gather_into_tensor(gathered, parts.contiguous(), group=self.group)
             parts = gathered
         total = parts[0].clone()
         for part in parts[1:]:
             total += part
         return total
+
+    @contextmanager
+    def _collective(self) -> Iterator[None]:
+        start = time.perf_counter()
+        with losses_explained(self.timeout_seconds):
+            yield
+        self.waited_seconds += time.perf_counter() - start
+
+    def find_stop(self) -> int | None:
+        """Return the number of the signal to stop for; several processes stop only after a step that all know of."""
+        return self.stop if self.size > 1 else self.should_stop()
 
     def request(self, out: Tensor) -> None:
         """Write the stop request to this process into `out`, as a number for each signal."""
@@ -79,6 +105,25 @@ class World:
         if self.stop is None:
             asked = zip(SIGNALS, requests.tolist(), strict=True)
             self.stop = next((int(signum) for signum, count in asked if count), None)
+
+
+@contextmanager
+def losses_explained(timeout_seconds: float) -> Iterator[None]:
+    """Convert errors of collective operations, which have no type of their own.
+
+    Raises:
+        LostProcess: Instead of a RuntimeError of torch.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "imed out" in reason or "imeout" in reason:
+            message = f"another process did not answer for {timeout_seconds:g} seconds"
+            hint = "raise training.timeout_seconds if a process may be that slow"
+        else:
+            message, hint = f"the connection to another process is lost: {reason}", "see the message of that process"
+        raise LostProcess(message, hint=hint) from error
 
 
 def _split(n: int, count: int) -> list[int]:

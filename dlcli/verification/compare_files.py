@@ -22,7 +22,7 @@ from dlcli.verification.retrain import RetrainedRun
 
 _ENDED = ("finished", "stopped early", "interrupted", "diverged")  # the log has as many epochs as the summary
 _PARTS = ("model", "input_scaling", "target_scaling", "optimizer", "sums", "generators")
-MANIFEST_COMPARED = ("schema", "seed", "data", "parent", "class_counts", "world_size", "threads", "arithmetic")
+MANIFEST_COMPARED = ("schema", "seed", "data", "parent", "class_counts", "threads", "arithmetic")
 _SUMMARY_NOT_COMPARED = ("seconds", "error", "output_errors")
 # These hash another file, including the versions stored in it; loading a checkpoint already checks them.
 _HASHES = ("training.best_sha256",)

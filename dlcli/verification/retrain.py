@@ -88,6 +88,7 @@ def retrain(experiment: Experiment, target: Target, listeners: Listeners) -> Ret
             experiment.config,
             arithmetic=target.arithmetic,
             report_seconds=report_seconds,
+            world=experiment.world,
         )
         splits = experiment.splits
         scalings = (splits.input_scaling, splits.target_scaling)

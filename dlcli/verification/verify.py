@@ -119,7 +119,7 @@ def _target(files: RunFiles) -> Target:
 
 
 def _compare_manifest(manifest: Mapping[str, Any], experiment: Experiment) -> list[str]:
-    expected = build_manifest(experiment.config, experiment.splits, experiment.device, experiment.arithmetic, ())
+    expected = build_manifest(experiment, ())
     keys = [key for key in MANIFEST_COMPARED if key in manifest or key != "class_counts"]  # older runs do not have it
     before, after = ({key: record.get(key) for key in keys} for record in (manifest, expected))
     return compare_records("manifest.json", before, after)

@@ -13,25 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import IO, Any
 
-from dlcli.errors import DeviceError, DlcliError, Interrupted
+from dlcli.errors import DeviceError, Interrupted, RemoteError
 from dlcli.programs import programs_allowed
 from dlcli.sweeps.sweep import Sweep
 
 STORAGE = "DLCLI_SWEEP_STORAGE"  # address of the database for worker processes: arguments are visible to everybody
 _PARENT = "DLCLI_SWEEP_PARENT"  # number of the process that started a worker process
 _LOOK_SECONDS = 0.2
-
-
-class WorkerError(DlcliError):
-    """Error that ended a worker process.
-
-    Args:
-        record: The error as in its JSON output.
-    """
-
-    def __init__(self, record: dict[str, Any]) -> None:
-        super().__init__(record["message"], hint="\n".join(record["hints"]) or None)
-        self.exit_code, self.kind = record["code"], record["kind"]
 
 
 class WorkerProcesses:
@@ -60,7 +48,7 @@ class WorkerProcesses:
 
         Raises:
             Interrupted: After a stop request; all trials are saved.
-            WorkerError: If a process failed, and so trials are left.
+            RemoteError: If a process failed, and so trials are left.
             DeviceError: If the last process was killed.
         """
         with ExitStack() as stack:
@@ -103,7 +91,7 @@ class WorkerProcesses:
         if signum is not None:
             raise Interrupted("interrupted", signum=signum)
 
-    def _raise(self, errors: list[WorkerError | None]) -> None:
+    def _raise(self, errors: list[RemoteError | None]) -> None:
         """Raise the first error if trials are left; otherwise note all of them."""
         found = [error for error in errors if error is not None]
         if len(found) == self._count:
@@ -112,7 +100,7 @@ class WorkerProcesses:
             self._note(f"a worker failed, and the others ran its trial: {error.message}")
 
 
-def _read_error(process: subprocess.Popen[bytes], output: IO[bytes]) -> WorkerError | None:
+def _read_error(process: subprocess.Popen[bytes], output: IO[bytes]) -> RemoteError | None:
     """Return the error that ended a process; None if there was none."""
     code = process.returncode
     if code == 0:
@@ -122,11 +110,11 @@ def _read_error(process: subprocess.Popen[bytes], output: IO[bytes]) -> WorkerEr
     for line in reversed(text.splitlines()):
         if line.startswith('{"error"'):
             record: dict[str, Any] = json.loads(line)["error"]
-            return WorkerError(record)
+            return RemoteError(record)
     reason = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}: {text[-500:]}"
     hint = "run the same command again to go on"
     record = {"message": f"a worker {reason}", "hints": [hint], "code": DeviceError.exit_code, "kind": DeviceError.kind}
-    return WorkerError(record)
+    return RemoteError(record)
 
 
 def stop_with_parent(should_stop: Callable[[], int | None]) -> Callable[[], int | None]:

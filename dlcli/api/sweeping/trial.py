@@ -148,7 +148,7 @@ class TrialRun:
         self._cache.keep(loaded, experiment.splits)
         self._planned = experiment.config.training.epochs
         loaded = add_found_settings(loaded, experiment)
-        manifest = build_manifest(loaded.config, experiment.splits, experiment.device, experiment.arithmetic, sys.argv)
+        manifest = build_manifest(experiment, sys.argv)
         with begin_run(create_run(loaded.config.name, self._folder.path), loaded, manifest, parent) as folder:
             train_in(folder, experiment, None, False, (), listeners)
 

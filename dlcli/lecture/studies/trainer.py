@@ -167,7 +167,8 @@ class Trainer:
             recording = Recording(experiment, self._plan.metric)
             model = experiment.model
             try:
-                for event in Fit(model, experiment.task, experiment.splits, experiment.config):
+                fit = Fit(model, experiment.task, experiment.splits, experiment.config, world=experiment.world)
+                for event in fit:
                     if isinstance(event, EpochEnded):
                         recording.add(event, solution.distance_of(model) if solution else event.val[self._plan.metric])
                         self._advance(job.activity, 1)

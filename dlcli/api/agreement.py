@@ -1,0 +1,65 @@
+"""Comparison of the experiments of several processes, which must be the same."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+from dlcli import __version__
+from dlcli.config.render import deciding_settings, render_value
+from dlcli.data.splits import Split
+from dlcli.errors import DataError, UsageError
+from dlcli.experiment import Experiment
+
+
+def describe_experiment(experiment: Experiment) -> dict[str, Any]:
+    """Return what all processes must agree on, as JSON values, and the device and arithmetic of this one."""
+    splits = experiment.splits
+    return {
+        "versions": {"dlcli": __version__, "torch": version("torch")},
+        "settings": {key: render_value(value) for key, value in deciding_settings(experiment.config).items()},
+        "data": {name: _digest(getattr(splits, name)) for name in ("train", "val", "test")},
+        "kind": experiment.device.type,
+        "device": str(experiment.device),
+        "arithmetic": asdict(experiment.arithmetic),
+    }
+
+
+def _digest(split: Split) -> str:
+    """Return the SHA-256 of the examples of a split, as they are stored."""
+    digest = hashlib.sha256()
+    for values in (split.stored, split.targets):
+        digest.update(values.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def check_same(records: Sequence[Mapping[str, Any]]) -> None:
+    """Check that all processes have the same versions, settings, data and kind of device.
+
+    Args:
+        records: Result of `describe_experiment` of each process, with its `host`.
+
+    Raises:
+        UsageError: If versions, settings or devices differ; the first difference is named with its host.
+        DataError: If the data differ.
+    """
+    first = records[0]
+    for rank, record in enumerate(records):
+        places = f"process {rank} on {record['host']} has", f"process 0 on {first['host']} has"
+        for part, noun in (("versions", "version of "), ("settings", "")):
+            names = [*first[part], *(name for name in record[part] if name not in first[part])]
+            for name in names:
+                values = [each[part].get(name) for each in (record, first)]
+                if values[0] != values[1]:
+                    message = f"{places[0]} {noun}{name} {values[0]}, and {places[1]} {values[1]}"
+                    raise UsageError(message, hint="start the same command with the same files on all machines")
+        if record["kind"] != first["kind"]:
+            message = f"{places[0]} device {record['device']}, and {places[1]} {first['device']}"
+            raise UsageError(message, hint="write it like `--device cpu`")
+        for name, digest in first["data"].items():
+            if record["data"][name] != digest:
+                message = f"{places[0]} another {name} split than process 0 on {first['host']}: their SHA-256 differ"
+                raise DataError(message, hint="copy the files of one machine to the others")

@@ -1,0 +1,120 @@
+"""Launcher of the processes of one machine that train a model together, by torch's own launcher."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from dlcli.config.schema import Config
+from dlcli.errors import Interrupted, LostProcess, RemoteError
+from dlcli.programs import programs_allowed
+from dlcli.ranks import LAUNCHED, Rank
+from dlcli.training.ranks import check_batch_size, check_world
+from dlcli.training.threads import machine_cores
+
+_HERE = "127.0.0.1"  # the name of the machine may be unknown, or the address of another network
+
+
+def count_processes() -> int:
+    """Return the number of processes that this machine has room for: one per GPU, otherwise one per core."""
+    return torch.cuda.device_count() or machine_cores()
+
+
+def launch(arguments: Sequence[str], count: int, config: Config) -> None:
+    """Run `dlcli` in several processes, whose output is that of this one, until all of them have ended.
+
+    Args:
+        arguments: Arguments of `dlcli`.
+        count: Number of processes.
+        config: Config to train, which is checked before they start.
+
+    Raises:
+        UsageError: If the config does not fit the number of processes.
+        RemoteError: With the error of the first process that failed.
+        Interrupted: After a signal to this process, which is passed on.
+    """
+    check_world(config, Rank(0, count, 0, count))
+    if isinstance(config.training.batch_size, int):
+        check_batch_size(config.training.batch_size, count)
+    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # one message: ours
+    with tempfile.TemporaryDirectory(prefix="dlcli-") as folder, _environment({LAUNCHED: "1"}), programs_allowed():
+        settings = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=count,
+            run_id=uuid.uuid4().hex,
+            rdzv_backend="c10d",
+            rdzv_endpoint=f"{_HERE}:0",
+            max_restarts=0,
+            local_addr=_HERE,
+            logs_specs=DefaultLogsSpecs(log_dir=folder),
+        )
+        try:
+            elastic_launch(settings, sys.executable)("-m", "dlcli", *arguments)
+        except ChildFailedError as error:
+            raise _first_error(error.failures, count) from error
+        except SignalException as stop:
+            raise _interruption(stop.sigval, Path(folder)) from stop
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables that have no value yet in the block."""
+    new = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name in new:
+            del os.environ[name]
+
+
+def _first_error(failures: Mapping[int, ProcessFailure], count: int) -> RemoteError:
+    """Return the error that ended all processes.
+
+    After it, the other processes lose a connection, or the launcher ends them with SIGTERM.
+    """
+    errors = {rank: _describe_failure(rank, failure, count) for rank, failure in failures.items()}
+    is_consequence = {
+        rank: error.kind == LostProcess.kind or _is_ended(failures[rank]) for rank, error in errors.items()
+    }
+    return errors[min(errors, key=lambda rank: (is_consequence[rank], failures[rank].timestamp, rank))]
+
+
+def _is_ended(failure: ProcessFailure) -> bool:
+    """Return whether SIGTERM ended a process that had nothing to save."""
+    return failure.exitcode in (-signal.SIGTERM, 128 + signal.SIGTERM) and "dlcli" not in failure.error_file_data
+
+
+def _describe_failure(rank: int, failure: ProcessFailure, count: int) -> RemoteError:
+    if "dlcli" in failure.error_file_data:
+        return RemoteError(failure.error_file_data["dlcli"])
+    code, reason = failure.exitcode, f"ended with exit code {failure.exitcode}"
+    if code < 0:
+        code, reason = 128 - code, f"was ended by signal {-code} ({failure.signal_name()})"
+    hint = "continue with `dlcli train --resume RUN`"
+    message = f"process {rank} of {count} {reason}"
+    return RemoteError({"code": code, "kind": "process", "message": message, "place": None, "hints": [hint]})
+
+
+def _interruption(signum: int, folder: Path) -> RemoteError | Interrupted:
+    """Return what the first process said about the interruption, if it had begun to train."""
+    for path in folder.glob("*/attempt_0/0/error.json"):
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if "dlcli" in record:
+            return RemoteError(record["dlcli"])
+    return Interrupted("interrupted", signum=signal.Signals(signum))

@@ -1,0 +1,83 @@
+"""Training on several processes: their start, and the options that they do not support."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from dlcli.cli.output import open_listeners
+from dlcli.errors import UsageError
+from dlcli.ranks import end_with_launcher, read_rank
+from dlcli.reporters.base import Progress
+
+if TYPE_CHECKING:
+    from dlcli.config.schema import Config
+    from dlcli.training.listeners import Listeners
+
+_MOST_PROCESSES = 4096
+
+
+def require_one_process(command: str | None) -> None:
+    """Check that a command other than `train` was not started in several processes.
+
+    Raises:
+        UsageError: If it was.
+    """
+    if command != "train" and not (place := read_rank()).is_alone:
+        message = f"dlcli {command} runs in one process, and the environment describes {place.size} (WORLD_SIZE)"
+        raise UsageError(message, hint=f"run `dlcli {command}` without torchrun; only `dlcli train` shares its work")
+
+
+def reject_with_processes(given: Mapping[str, bool]) -> None:
+    """Reject what cannot be combined with several processes.
+
+    Raises:
+        UsageError: If an option is given.
+    """
+    for name, is_given in given.items():
+        if is_given:
+            hint = "train one model from a file, or leave out --processes and torchrun"
+            raise UsageError(f"{name} cannot be combined with several processes", hint=hint)
+
+
+@contextmanager
+def open_rank_listeners(progress: Progress, *, quiet: bool) -> Iterator[Listeners]:
+    """Yield the listeners of one of several processes: it stops when its launcher ends, and only the first prints."""
+    end_with_launcher()
+    is_first = read_rank().is_first
+    with open_listeners(progress if is_first else "none", quiet=quiet or not is_first) as listeners:
+        yield listeners
+
+
+def run_in_processes(processes: str, config: Config) -> bool:
+    """Run this command in several processes; return False, having done nothing, if one is enough.
+
+    Args:
+        processes: Number of processes, or auto.
+        config: Config to train.
+
+    Raises:
+        UsageError: If the number is not valid.
+        DlcliError: The error that ended the processes.
+    """
+    if processes != "auto" and not (processes.isdecimal() and 1 <= int(processes) <= _MOST_PROCESSES):
+        message = f"--processes must be auto, or a number from 1 to {_MOST_PROCESSES}. Got {processes!r} instead"
+        raise UsageError(message, hint="write it like --processes 2")
+    if processes == "1":
+        return False
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # before torch is loaded: it warns of each lost connection
+    from dlcli.api.launch import count_processes, launch
+
+    count = count_processes() if processes == "auto" else int(processes)
+    if count > 1:
+        launch(_without_processes(sys.argv[1:]), count, config)
+    return count > 1
+
+
+def _without_processes(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments without the option `--processes`."""
+    at = next(place for place, argument in enumerate(arguments) if argument.partition("=")[0] == "--processes")
+    return [*arguments[:at], *arguments[at + 1 + ("=" not in arguments[at]) :]]

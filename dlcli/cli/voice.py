@@ -1,0 +1,67 @@
+"""Which of several processes that train one model prints, and how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import NoReturn
+
+from dlcli.errors import DlcliError, LostProcess, RemoteError, UsageError, full_record
+from dlcli.ranks import LAUNCHED, read_rank
+
+
+def is_one_of_several() -> bool:
+    """Return whether several processes were started to train one model."""
+    try:
+        return not read_rank().is_alone
+    except UsageError:
+        return False
+
+
+def prints_result() -> bool:
+    """Return whether this process prints the result; of several, only the first one does."""
+    return not is_one_of_several() or read_rank().is_first
+
+
+def is_told_elsewhere(error: DlcliError) -> bool:
+    """Return whether another process on this machine, or the launcher, tells the user about an error."""
+    if not is_one_of_several():
+        return False
+    if LAUNCHED in os.environ:
+        _write_for_launcher(error)
+        return True
+    is_common = isinstance(error, RemoteError | LostProcess) or not _is_connected()
+    return is_common and read_rank().local_rank > 0
+
+
+def _write_for_launcher(error: DlcliError) -> None:
+    """Write an error to the file that the launcher reads; an error of another process is not repeated."""
+    path = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if path is not None and (read_rank().is_first or not isinstance(error, RemoteError)):
+        with open(path, "w", encoding="utf-8") as file:  # the fields that torch reads, and ours
+            json.dump({"message": error.message, "timestamp": int(time.time()), "dlcli": full_record(error)}, file)
+
+
+def leave(error: DlcliError) -> NoReturn:
+    """End one of several processes at once: to close connections waits for processes that may have ended.
+
+    After an error that all processes know, the first one ends first: launchers stop the others when one has failed,
+    and then the first one must have saved the run and shown its message.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    if isinstance(error, RemoteError) and not read_rank().is_first and _is_connected():
+        from dlcli.training.ranks import wait_for_end_of_first
+
+        wait_for_end_of_first()
+    os._exit(error.exit_code)
+
+
+def _is_connected() -> bool:
+    if "dlcli.training.ranks" not in sys.modules:
+        return False
+    from dlcli.training.ranks import is_connected
+
+    return is_connected()

@@ -1,0 +1,111 @@
+"""Place of this process among those that a launcher started to train one model together.
+
+torchrun and similar launchers describe it in environment variables, see
+https://docs.pytorch.org/docs/stable/elastic/run.html#environment-variables.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import signal
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from dlcli.errors import UsageError
+
+LAUNCHED = "DLCLI_LAUNCHED"  # set by `dlcli train --processes` for its processes
+_UNNAMED = "none"  # run id of torchrun without --rdzv-id
+_PR_SET_PDEATHSIG = 1  # of prctl(2)
+
+
+class Rank(NamedTuple):
+    """Place of this process among all.
+
+    Attributes:
+        rank: Number of this process, from 0.
+        size: Number of processes.
+        local_rank: Number of this process on its machine, from 0.
+        local_size: Number of processes on its machine.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there is one process only."""
+        return self.size == 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes the run and prints."""
+        return self.rank == 0
+
+
+def read_rank() -> Rank:
+    """Return the place of this process; RANK without WORLD_SIZE means nothing.
+
+    Raises:
+        UsageError: If the variables are not valid.
+    """
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        return Rank()
+    size, rank = _read("WORLD_SIZE", None), _read("RANK", None)
+    place = Rank(rank, size, _read("LOCAL_RANK", 0), _read("LOCAL_WORLD_SIZE", 1))
+    if not (0 <= rank < size and 0 <= place.local_rank < place.local_size <= size):
+        values = ", ".join(f"{field.upper()} {value}" for field, value in place._asdict().items())
+        hint = "start the processes with torchrun, or unset WORLD_SIZE to train in one process"
+        raise UsageError(f"the environment describes no process: {values}", hint=hint)
+    return place
+
+
+def _read(name: str, default: int | None) -> int:
+    """Return the whole number in an environment variable.
+
+    Raises:
+        UsageError: If it is missing and has no default, or is no whole number.
+    """
+    text = os.environ.get(name, "" if default is None else str(default))
+    if not text.isdecimal():
+        problem = f"{name} is {text!r}, which is no whole number" if text else f"WORLD_SIZE is set, and {name} is not"
+        hint = "start the processes with torchrun, or unset WORLD_SIZE to train in one process"
+        raise UsageError(f"the environment describes no process: {problem}", hint=hint)
+    return int(text)
+
+
+def launch_id() -> str | None:
+    """Return what tells this launch from others, the same after a restart; None if the launcher restarts nothing."""
+    if os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") == "0":
+        return None
+    name = os.environ.get("TORCHELASTIC_RUN_ID", _UNNAMED)
+    if name != _UNNAMED:
+        return name
+    launcher = os.getppid()
+    with suppress(OSError, IndexError):  # only Linux has this file, with the time at which the launcher started
+        started = Path(f"/proc/{launcher}/stat").read_text().rpartition(")")[2].split()[19]
+        return f"{platform.node()}-{launcher}-{started}"
+    return f"{platform.node()}-{launcher}"
+
+
+def end_with_launcher() -> None:
+    """Send this process SIGTERM when the process that started it ends, however that happens."""
+    parent = os.getppid()
+    if platform.system() == "Linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it ended before the call
+            os.kill(os.getpid(), signal.SIGTERM)
+        return
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)

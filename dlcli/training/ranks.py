@@ -1,0 +1,251 @@
+"""Connection between the processes that train one model together."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import socket
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+from torch import distributed
+
+from dlcli.config.schema import Config, TrainingSection
+from dlcli.errors import DlcliError, RemoteError, UsageError, full_record
+from dlcli.ranks import Rank, read_rank
+from dlcli.training.world import World, losses_explained
+
+T = TypeVar("T")
+
+# Reading of data, evaluation and plots; one process may take much longer than another.
+LOADING_SECONDS = 1800.0
+_GLOO_INTERFACE = "GLOO_SOCKET_IFNAME"
+_SIOCGIFADDR = 0x8915  # of ioctl(2), see netdevice(7)
+
+
+class Ranks:
+    """Connected processes, and messages between them outside of steps; all processes must make the same calls.
+
+    Args:
+        place: Place of this process.
+
+    Attributes:
+        place: Place of this process.
+        backend: Backend of the collective operations in steps.
+    """
+
+    def __init__(self, place: Rank) -> None:
+        self.place = place
+        self.backend = "nccl" if torch.cuda.is_available() else "gloo"
+
+    def connect(self) -> None:
+        """Connect to all processes.
+
+        Raises:
+            LostProcess: If they cannot be reached.
+        """
+        _choose_interface()
+        backend = "cpu:gloo,cuda:nccl" if self.backend == "nccl" else "gloo"  # messages are on the CPU
+        with losses_explained(LOADING_SECONDS):
+            distributed.init_process_group(
+                backend,
+                rank=self.place.rank,
+                world_size=self.place.size,
+                timeout=timedelta(seconds=LOADING_SECONDS),
+            )
+
+    def exchange(self, message: bytes) -> list[bytes]:
+        """Return the messages of all processes, by rank.
+
+        Raises:
+            LostProcess: If a process has ended.
+        """
+        with losses_explained(LOADING_SECONDS):
+            sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.place.size)]
+            distributed.all_gather(sizes, torch.tensor([len(message)]))
+            longest = max(int(size) for size in sizes)
+            contents = [torch.zeros(longest, dtype=torch.uint8) for _ in sizes]
+            distributed.all_gather(contents, torch.frombuffer(bytearray(message.ljust(longest)), dtype=torch.uint8))
+        return [content.numpy()[: int(size)].tobytes() for content, size in zip(contents, sizes, strict=True)]
+
+    def broadcast(self, message: bytes) -> bytes:
+        """Return the message of the first process; those of the others are ignored.
+
+        Raises:
+            LostProcess: If a process has ended.
+        """
+        with losses_explained(LOADING_SECONDS):
+            size = torch.tensor([len(message)])
+            distributed.broadcast(size, 0)
+            mine = bytearray(message if self.place.is_first else int(size))
+            content = torch.frombuffer(mine, dtype=torch.uint8)
+            distributed.broadcast(content, 0)
+        return content.numpy().tobytes()
+
+    def tell(self, produce: Callable[[], bytes], *, common: tuple[type[DlcliError], ...] = (DlcliError,)) -> bytes:
+        """Return what `produce` returns in the first process, which alone calls it.
+
+        Args:
+            produce: Function of the first process.
+            common: Errors of `produce` that end all processes. After others, this process must end.
+
+        Raises:
+            RemoteError: If such an error has ended the first process.
+            LostProcess: If a process has ended.
+        """
+        if not self.place.is_first:
+            received = self.broadcast(b"")
+            if received.startswith(b"-"):
+                raise RemoteError(json.loads(received[1:]))
+            return received[1:]
+        try:
+            message = produce()
+        except common as error:
+            self.broadcast(b"-" + json.dumps(full_record(error)).encode())
+            raise
+        self.broadcast(b"+" + message)
+        return message
+
+    def agree(
+        self, prepare: Callable[[], T], describe: Callable[[T], dict[str, Any]]
+    ) -> tuple[T, list[dict[str, Any]]]:
+        """Return the result of `prepare` in this process, and its description in all processes, by rank.
+
+        Raises:
+            DlcliError: In all processes, if `prepare` raises an error in one of them.
+            LostProcess: If a process has ended.
+        """
+        host, failure, record = {"host": platform.node()}, None, None
+        try:
+            prepared = prepare()
+            record = host | describe(prepared)
+        except Exception as error:
+            failure = error
+            known = error if isinstance(error, DlcliError) else DlcliError(f"{type(error).__name__}: {error}")
+            record = host | {"error": full_record(known)}
+        records = [json.loads(message) for message in self.exchange(json.dumps(record).encode())]
+        first = next((rank for rank, each in enumerate(records) if "error" in each), None)
+        if failure is not None and (first == 0 == self.place.rank or not isinstance(failure, DlcliError)):
+            raise failure
+        if first is not None:
+            where = f"process {first} on {records[first]['host']}" if first else ""
+            raise RemoteError(records[first]["error"], where)
+        return prepared, records
+
+    def open_group(self, world: World, settings: TrainingSection) -> None:
+        """Open the group for the collective operations of steps, whose timeout is short.
+
+        Raises:
+            LostProcess: If a process has ended.
+        """
+        world.timeout_seconds = settings.timeout_seconds
+        with losses_explained(LOADING_SECONDS):
+            world.group = distributed.new_group(timeout=timedelta(seconds=settings.timeout_seconds))
+
+
+@contextmanager
+def open_ranks() -> Iterator[Ranks]:
+    """Yield the connected processes; see `Ranks`.
+
+    After an error they stay connected until this process ends: to close a connection waits for processes that may have
+    ended.
+
+    Raises:
+        UsageError: If the environment does not describe them.
+        LostProcess: If they cannot be reached.
+    """
+    ranks = Ranks(read_rank())
+    ranks.connect()
+    yield ranks
+    distributed.destroy_process_group()
+
+
+def is_connected() -> bool:
+    """Return whether this process is connected to others."""
+    return distributed.is_initialized()
+
+
+def wait_for_end_of_first() -> None:
+    """Wait until the first process has ended, which closes its connections."""
+    with suppress(RuntimeError):
+        distributed.broadcast(torch.zeros(1), 0)
+
+
+def check_world(config: Config, place: Rank) -> None:
+    """Check the settings of a training on several processes, before its data is read.
+
+    Raises:
+        UsageError: If they do not fit the number of processes.
+    """
+    settings, size = config.training, place.size
+    if settings.shards is not None and settings.shards % size:
+        message = f"training.shards is {settings.shards}, which {size} processes cannot share equally"
+        larger = settings.shards + size - settings.shards % size
+        raise UsageError(message, hint=f"write it like `training.shards={larger}`")
+    if config.model.batch_norm and config.model.hidden_sizes:
+        message = f"model.batch_norm normalizes over the whole batch, of which {size} processes have parts"
+        raise UsageError(message, hint="train in one process, or write `model.batch_norm=false`")
+    if settings.device.startswith("cuda:") and place.local_size > 1:
+        message = f"training.device is {settings.device}, and {place.local_size} processes need a device each"
+        raise UsageError(message, hint="write it like `--device cuda`, which gives each process its own")
+
+
+def check_batch_size(batch_size: int, size: int) -> None:
+    """Check that each process has an example of a full batch.
+
+    Raises:
+        UsageError: If there are fewer examples than processes.
+    """
+    if batch_size < size:
+        message = f"training.batch_size is {batch_size}, and each of {size} processes needs an example of a batch"
+        raise UsageError(message, hint=f"write it like `training.batch_size={size}`, or use fewer processes")
+
+
+def _choose_interface() -> None:
+    """Make gloo use the network interface that leads to the first process, unless the user has chosen one.
+
+    By default it uses the address of the name of the machine, which may be that of the machine for itself only.
+    """
+    if _GLOO_INTERFACE in os.environ or sys.platform != "linux":
+        return
+    with suppress(OSError, ValueError):
+        name = _interface_to(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+        if name is not None:
+            os.environ[_GLOO_INTERFACE] = name
+
+
+def _interface_to(host: str, port: int) -> str | None:
+    """Return the interface with the address from which packets to `host` are sent; None if there is none.
+
+    Raises:
+        OSError: If the host is unknown or cannot be reached.
+    """
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.connect(address)  # sends nothing
+        own = probe.getsockname()[0]
+    names = [name for _, name in socket.if_nameindex()]
+    addresses = _ipv6_addresses() if family == socket.AF_INET6 else {name: _ipv4_address(name) for name in names}
+    packed = socket.inet_pton(family, own.partition("%")[0])
+    return next((name for name, found in addresses.items() if found == packed), None)
+
+
+def _ipv4_address(interface: str) -> bytes:
+    import fcntl
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
+        request = struct.pack("256s", interface.encode()[:15])
+        return fcntl.ioctl(probe.fileno(), _SIOCGIFADDR, request)[20:24]
+    return b""
+
+
+def _ipv6_addresses() -> dict[str, bytes]:
+    with open("/proc/net/if_inet6", encoding="ascii") as file:
+        lines = [line.split() for line in file]
+    return {name: bytes.fromhex(digits) for digits, *_, name in lines}

@@ -31,6 +31,7 @@ def describe_run(
     threads: int,
     run: str,
     resumed_from_step: int | None = None,
+    processes: int = 1,
 ) -> RunStarted:
     """Return the event that opens a run: its data, model, loss, optimizer and device.
 
@@ -42,6 +43,7 @@ def describe_run(
         threads: Number of CPU threads.
         run: Run folder; empty for a dry run.
         resumed_from_step: Number of steps before the resumption; None for a new run.
+        processes: Number of processes that train the model together.
     """
     info = splits.info
     steps_per_epoch = count_batches(len(splits.train), config.training.batch_size)
@@ -54,6 +56,8 @@ def describe_run(
         ("training", _training(config, steps_per_epoch)),
         ("device", f"{describe_device(device, threads)}, {config.training.precision}; seed {config.seed}"),
     ]
+    if processes > 1:
+        essentials.append(("processes", f"{processes}, each with such a device and a part of every batch"))
     if info.noise is not None and info.task == "regression":
         essentials.insert(1, ("truth", f"{info.formula}, noise {info.noise:g}"))
     if run:

@@ -89,10 +89,12 @@ def _first_error(failures: Mapping[int, ProcessFailure], count: int) -> RemoteEr
     After it, the other processes lose a connection, or the launcher ends them with SIGTERM.
     """
     errors = {rank: _describe_failure(rank, failure, count) for rank, failure in failures.items()}
-    is_consequence = {
-        rank: error.kind == LostProcess.kind or _is_ended(failures[rank]) for rank, error in errors.items()
-    }
-    return errors[min(errors, key=lambda rank: (is_consequence[rank], failures[rank].timestamp, rank))]
+
+    def order(rank: int) -> tuple[bool, int, int]:
+        is_consequence = errors[rank].kind == LostProcess.kind or _is_ended(failures[rank])
+        return is_consequence, failures[rank].timestamp, rank
+
+    return errors[min(errors, key=order)]
 
 
 def _is_ended(failure: ProcessFailure) -> bool:

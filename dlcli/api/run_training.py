@@ -78,9 +78,8 @@ def train_in(
     checkpoint = point.checkpoint if point else None
     step, state = (checkpoint.step, checkpoint.training) if checkpoint else (None, None)
     arithmetic = state.arithmetic if state else experiment.arithmetic
-    started = describe_run(
-        config, splits, experiment.model, experiment.device, arithmetic.threads, str(folder.path), step
-    )
+    place = (experiment.device, arithmetic.threads, str(folder.path))
+    started = describe_run(config, splits, experiment.model, *place, step, world.size)
     listeners.listen(started)
     with convert_memory_errors(config), stop_requests(listeners) as should_stop:
         world.should_stop = should_stop

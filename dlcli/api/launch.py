@@ -50,8 +50,7 @@ def launch(arguments: Sequence[str], count: int, config: Config) -> None:
     check_world(config, Rank(0, count, 0, count))
     if isinstance(config.training.batch_size, int):
         check_batch_size(config.training.batch_size, count)
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # one message: ours
-    with tempfile.TemporaryDirectory(prefix="dlcli-") as folder, _environment({LAUNCHED: "1"}), programs_allowed():
+    with tempfile.TemporaryDirectory(prefix="dlcli-") as folder, _launching():
         settings = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
@@ -72,15 +71,17 @@ def launch(arguments: Sequence[str], count: int, config: Config) -> None:
 
 
 @contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables that have no value yet in the block."""
-    new = {name: value for name, value in values.items() if name not in os.environ}
-    os.environ.update(new)
+def _launching() -> Iterator[None]:
+    """Mark the processes that are started in the block as launched here; their errors are the only messages."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    os.environ[LAUNCHED] = "1"
     try:
-        yield
+        with programs_allowed():
+            yield
     finally:
-        for name in new:
-            del os.environ[name]
+        del os.environ[LAUNCHED]
+        logging.disable(before)
 
 
 def _first_error(failures: Mapping[int, ProcessFailure], count: int) -> RemoteError:

@@ -21,9 +21,10 @@ from dlcli.runs.run import Run
 from dlcli.runs.tensorboard import LogName, TensorBoardLog
 from dlcli.training.device import convert_memory_errors
 from dlcli.training.evaluation import evaluate_split
-from dlcli.training.events import RunStarted
+from dlcli.training.events import EpochEnded, RunStarted
 from dlcli.training.fit import Fit
 from dlcli.training.listeners import Listeners, stop_requests
+from dlcli.training.world import World
 
 LONG_SECONDS = 10.0  # training time from which `plots: auto` draws pictures, which takes 1 to 2 s
 
@@ -86,9 +87,12 @@ def train_in(
         fit = Fit(experiment.model, experiment.task, splits, config, state, arithmetic=arithmetic, world=world)
         rows = point.rows if point else ()
         boards = [TensorBoardLog(folder, config, rows, listeners.note) for _ in log]
+        first = fit.position.epochs + 1
         with Recorder(folder, fit, splits, config, point) as recorder:
             for event in fit:
                 recorder.handle(event)
+                if isinstance(event, EpochEnded) and event.epoch == first and (note := _note_waiting(world, event)):
+                    listeners.note(note)
                 for board in boards:
                     board.handle(event)
                 if caught := listeners.emit(event):
@@ -111,6 +115,17 @@ def train_in(
         steps_trained=fit.position.step - (step or 0),
         recovered=recovered,
         warning=_warn_of_guessing(result, experiment),
+    )
+
+
+def _note_waiting(world: World, event: EpochEnded) -> str | None:
+    """Return a note if several processes spent more than half of an epoch in communication; the first one measures."""
+    share = world.waited_seconds / event.epoch_seconds
+    if world.size == 1 or share <= 0.5:
+        return None
+    return (
+        f"{share:.0%} of epoch {event.epoch} was communication between {world.size} processes: one process may be "
+        "faster, and larger batches need less of it"
     )
 
 

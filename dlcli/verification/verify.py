@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from dlcli.config.schema import Config
 from dlcli.errors import UsageError
 from dlcli.evaluation.evaluate import evaluate_model
 from dlcli.experiment import Experiment
-from dlcli.runs.manifest import build_manifest, environment_changes
+from dlcli.runs.manifest import build_manifest, environment_changes, read_worlds
 from dlcli.runs.run import RunLike, open_run
 from dlcli.runs.run_data import build_run_experiment, load_run_config
 from dlcli.training.listeners import NO_LISTENERS, Listeners
@@ -66,7 +68,7 @@ def verify(
         listeners: Callbacks.
 
     Raises:
-        UsageError: If the run does not exist or has nothing to compare.
+        UsageError: If the run does not exist, has nothing to compare, or several processes trained it without shards.
         DataError: If the run, its checkpoints or its data cannot be used, or its files belong to different runs.
         DivergedError: If the retraining diverges although the run did not.
         Interrupted: If `listeners.should_stop` returns a signal number.
@@ -77,6 +79,7 @@ def verify(
         raise UsageError(
             f"{folder.path} has no checkpoint to compare yet", hint=f"continue it: `dlcli train --resume {folder.path}`"
         )
+    _check_processes(folder.path, files.manifest, run.config)
     arithmetic = next(iter(files.checkpoints.values())).arithmetic
     experiment = build_run_experiment(folder, None, load_run_config(run, data_root=data_root))
     experiment = replace(experiment, arithmetic=arithmetic)
@@ -98,6 +101,19 @@ def verify(
         compared=compared,
         not_compared=not_compared,
     )
+
+
+def _check_processes(path: Path, manifest: Mapping[str, Any], config: Config) -> None:
+    """Check that one process can repeat the bits of a run.
+
+    Raises:
+        UsageError: If several processes trained it without shards.
+    """
+    size = max(world["size"] for world in read_worlds(manifest))
+    if size > 1 and config.training.shards is None:
+        message = f"{path} was trained by {size} processes, and one process sums their gradients in another order"
+        hint = f"train with `training.shards={size}`, which gives the same bits in one process"
+        raise UsageError(message, hint=hint)
 
 
 def _target(files: RunFiles) -> Target:

@@ -35,7 +35,7 @@ from dlcli.cli.output import forget_printed_json, print_result
 from dlcli.cli.processes import require_one_process
 from dlcli.cli.room import guard_torch_import
 from dlcli.cli.streams import open_streams
-from dlcli.cli.voice import is_one_of_several, leave
+from dlcli.cli.voice import leave, shares_work
 from dlcli.errors import DlcliError, UsageError
 from dlcli.plots.importing import ignore_user_settings
 
@@ -100,44 +100,49 @@ def main() -> None:
     guard_torch_import()
     forget_printed_json()
     try:
-        code = _run()
+        code, error = _run()
     finally:
         record_output_errors()
+    if shares_work():
+        leave(code, error)
     sys.exit(code)
 
 
-def _run() -> int:
+def _run() -> tuple[int, DlcliError | None]:
+    """Return the exit code, and the error behind it."""
     try:
         check_working_folder()
         code: int | None = app(prog_name="dlcli", standalone_mode=False)
         if not code:
             check_stdout()
-        return code or 0
+        return code or 0, None
     except DlcliError as error:
-        report_failure(error)
-        if is_one_of_several():
-            record_output_errors()
-            leave(error)
-        return error.exit_code
+        failure = error
     except USAGE_ERROR as error:
-        if type(error).__name__ != "NoArgsIsHelpError":  # this error has already printed the help
-            report_failure(explain_usage(error))
-        return UsageError.exit_code
+        if type(error).__name__ == "NoArgsIsHelpError":  # this error has already printed the help
+            return UsageError.exit_code, None
+        failure = explain_usage(error)
     except Exception as error:
-        if (failed := _failed_installation(error)) is not None:
-            report_failure(failed)
-            return failed.exit_code
-        if (shortage := find_memory_shortage(error)) is None:
-            unknown = DlcliError(f"{type(error).__name__}: {error}")
-            if is_one_of_several():
-                traceback.print_exc()
-                report_failure(unknown)
-                leave(unknown)
-            print_json_error(unknown)
-            raise
+        if (failed := _failed_installation(error)) is None:
+            return _end_unexpectedly(error)
+        failure = failed
+    report_failure(failure)
+    return failure.exit_code, failure
+
+
+def _end_unexpectedly(error: Exception) -> tuple[int, DlcliError]:
+    """Report a lack of memory; raise any other error, which is a bug."""
+    if (shortage := find_memory_shortage(error)) is not None:
         sys.stderr.write(f"error: {shortage.message}\n\nhint: {shortage.hint}\n")  # Rich needs more memory
         print_json_error(shortage)
-        return shortage.exit_code
+        return shortage.exit_code, shortage
+    bug = DlcliError(f"{type(error).__name__}: {error}")
+    if not shares_work():
+        print_json_error(bug)
+        raise error
+    traceback.print_exception(error)
+    report_failure(bug)
+    return bug.exit_code, bug
 
 
 def _failed_installation(error: Exception) -> UsageError | None:

@@ -44,19 +44,24 @@ def _write_for_launcher(error: DlcliError) -> None:
             json.dump({"message": error.message, "timestamp": int(time.time()), "dlcli": full_record(error)}, file)
 
 
-def leave(error: DlcliError) -> NoReturn:
-    """End one of several processes at once: to close connections waits for processes that may have ended.
+def shares_work() -> bool:
+    """Return whether this process is one of several that train a model, or their launcher."""
+    return is_one_of_several() or "dlcli.api.launch" in sys.modules
+
+
+def leave(code: int, error: DlcliError | None) -> NoReturn:
+    """End a process that shares work at once: to close its connections waits for processes that may have ended.
 
     After an error that all processes know, the first one ends first: launchers stop the others when one has failed,
     and then the first one must have saved the run and shown its message.
     """
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    if isinstance(error, RemoteError) and not read_rank().is_first and _is_connected():
+    if isinstance(error, RemoteError) and not prints_result() and _is_connected():
         from dlcli.training.ranks import wait_for_end_of_first
 
         wait_for_end_of_first()
-    os._exit(error.exit_code)
+    os._exit(code)
 
 
 def _is_connected() -> bool:

@@ -169,7 +169,7 @@ def find_not_compared(folder: RunFolder, files: RunFiles) -> tuple[list[str], li
         JSONL: f"{JSONL}: {', '.join(CLOCK)}",
         "summary.json": f"summary.json: {', '.join(_SUMMARY_NOT_COMPARED)}",
         "resolved.yaml": "resolved.yaml: name, data.root, data.path, training.device, training.together, "
-        "checkpoint.every_seconds, plots",
+        "training.timeout_seconds, checkpoint.every_seconds, plots",
         "manifest.json": f"manifest.json: all but {', '.join(MANIFEST_COMPARED)}",
     }
     if files.status == "failed":  # the summary may count an epoch that could not be written

@@ -35,7 +35,7 @@ from dlcli.cli.output import forget_printed_json, print_result
 from dlcli.cli.processes import require_one_process
 from dlcli.cli.room import guard_torch_import
 from dlcli.cli.streams import open_streams
-from dlcli.cli.voice import leave, shares_work
+from dlcli.cli.voice import is_one_of_several, leave
 from dlcli.errors import DlcliError, UsageError
 from dlcli.plots.importing import ignore_user_settings
 
@@ -103,7 +103,7 @@ def main() -> None:
         code, error = _run()
     finally:
         record_output_errors()
-    if shares_work():
+    if is_one_of_several():
         leave(code, error)
     sys.exit(code)
 
@@ -137,7 +137,7 @@ def _end_unexpectedly(error: Exception) -> tuple[int, DlcliError]:
         print_json_error(shortage)
         return shortage.exit_code, shortage
     bug = DlcliError(f"{type(error).__name__}: {error}")
-    if not shares_work():
+    if not is_one_of_several():
         print_json_error(bug)
         raise error
     traceback.print_exception(error)

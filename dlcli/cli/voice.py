@@ -44,13 +44,8 @@ def _write_for_launcher(error: DlcliError) -> None:
             json.dump({"message": error.message, "timestamp": int(time.time()), "dlcli": full_record(error)}, file)
 
 
-def shares_work() -> bool:
-    """Return whether this process is one of several that train a model, or their launcher."""
-    return is_one_of_several() or "dlcli.api.launch" in sys.modules
-
-
 def leave(code: int, error: DlcliError | None) -> NoReturn:
-    """End a process that shares work at once: to close its connections waits for processes that may have ended.
+    """End one of several processes at once: to close its connections waits for processes that may have ended.
 
     After an error that all processes know, the first one ends first: launchers stop the others when one has failed,
     and then the first one must have saved the run and shown its message.

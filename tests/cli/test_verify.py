@@ -16,7 +16,9 @@ from dlcli.config.load import load_config
 from dlcli.runs import recorder
 
 SETTINGS = ["model.hidden_sizes=[3]", "training={epochs: 3, batch_size: 400}", "scheduler=null"]
-NOT_COMPARED = {"epoch_seconds", "examples_per_second", "seconds", "every_seconds", "pid", "from_step"}
+NOT_COMPARED = {
+    *("epoch_seconds", "examples_per_second", "seconds", "every_seconds", "timeout_seconds", "pid", "from_step"),
+}
 DETECTED = (2, 3, 6)  # config error, data error, or verification failure
 
 Dlcli = Callable[..., Finished]

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from dlcli.config.load import load_config
+from dlcli.config.render import render_yaml
 from dlcli.config.schema import Config
 from dlcli.experiment import Parent
 from dlcli.runs.checkpoint import Checkpoint, load_checkpoint
@@ -45,9 +47,10 @@ def pack_run(folder: RunFolder, checkpoint: Path | None, config: Config) -> byte
     """
     files = {"last": checkpoint, "parent": folder.checkpoint("parent"), "data": folder.data}
     contents = {name: read_file(path) for name, path in files.items() if path is not None and path.exists()}
-    header = {"config": config.model_dump(mode="json"), "sizes": {name: len(item) for name, item in contents.items()}}
-    text = json.dumps(header).encode()
-    return b"".join([len(text).to_bytes(8, "little"), text, *contents.values()])
+    text = render_yaml(config, lambda *_: "")
+    header = {"config": text, "sizes": {name: len(item) for name, item in contents.items()}}
+    start = json.dumps(header).encode()
+    return b"".join([len(start).to_bytes(8, "little"), start, *contents.values()])
 
 
 @contextmanager
@@ -66,7 +69,8 @@ def unpacked_run(message: bytes) -> Iterator[SentRun]:
         for name, size in header["sizes"].items():
             paths[name].write_bytes(message[start : start + size])
             start += size
-        config = Config.model_validate_json(json.dumps(header["config"]))
+        folder.resolved.write_text(header["config"], encoding="utf-8")
+        config = load_config(folder.resolved).config
         if folder.data.exists():
             config = config.with_layout({"path": str(folder.data)})
         checkpoint = load_checkpoint(paths["last"]) if paths["last"].exists() else None

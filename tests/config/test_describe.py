@@ -44,6 +44,7 @@ BEYOND_A_SCHEMA = {
     "monitor without a validation split",
     "batch norm with single examples",
     "settings of a run to start from without the run",
+    "shards with batch normalization",
 }
 
 

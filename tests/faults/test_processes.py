@@ -1,0 +1,146 @@
+"""Trainings of several processes of which one is killed, stopped or told to stop: they end soon, and lose nothing."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from faults.launches import TORCHRUN, TRAIN, Launch, is_running, wait_until_gone
+from faults.outcome import damaged_checkpoints, outcome
+
+RESUME = ["train", "--resume", "runs/run"]
+LONG = [*TRAIN, "training={epochs: 5000, batch_size: 256, timeout_seconds: 4}", "checkpoint.every_seconds=60"]
+END_SECONDS = 35.0  # torch's launcher waits 30 s for a process before it kills it
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc"),
+    pytest.mark.timeout(1800),
+]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return the outcome of an undisturbed run of two processes."""
+    folder = tmp_path_factory.mktemp("whole")
+    ended = Launch(TRAIN, folder).end()
+    assert ended.code == 0, ended.err
+    return outcome(folder / "runs" / "run")
+
+
+def resume_or_train(folder: Path) -> dict[str, Any]:
+    has_begun = (folder / "runs" / "run" / "manifest.json").exists()
+    ended = Launch(RESUME if has_begun else TRAIN, folder).end()
+    assert ended.code == 0, ended.err
+    return outcome(folder / "runs" / "run")
+
+
+MOMENTS: list[dict[str, Any]] = [
+    {"rank": 0, "kind": "operation", "at": 40},
+    {"rank": 1, "kind": "collective", "at": 5},  # a step
+    *({"rank": rank, "kind": "collective", "at": at} for rank in (0, 1) for at in (1, 7, 8, 14)),  # 7, 14: validation
+    *({"rank": rank, "kind": "start"} for rank in (0, 1)),
+    *({"rank": rank, "kind": "message", "at": at} for rank in (0, 1) for at in (1, 2)),  # before training, after it
+    *({"rank": 0, "kind": "checkpoint", "at": at} for at in (1, 2, 3)),
+    *({"rank": 0, "kind": "operation", "at": at} for at in range(1, 126, 6)),
+]
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(40, marks=pytest.mark.long)])
+def test_a_killed_process_ends_all_and_the_run_continues_bit_for_bit(
+    clean_place: Path, whole: dict[str, Any], count: int
+) -> None:
+    killed = 0
+    for fault in itertools.islice(MOMENTS, count):
+        launch = Launch(TRAIN, clean_place, [fault])
+        ended = launch.end()
+        assert ended.code not in (0, 2, 3), (fault, ended)
+        assert ended.err.count("error: ") == 1, (fault, ended.err)
+        assert "Traceback" not in ended.err, (fault, ended.err)
+        assert ended.seconds < END_SECONDS, fault
+        assert damaged_checkpoints(clean_place / "runs" / "run") == []
+        assert resume_or_train(clean_place) == whole, fault
+        shutil.rmtree("runs")
+        killed += 1
+    assert killed == count
+
+
+@pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.long)])
+def test_processes_save_and_end_when_their_launcher_is_killed(clean_place: Path, times: int) -> None:
+    for _ in range(times):
+        launch = Launch(LONG, clean_place)
+        launch.wait_for(clean_place / "runs/run/metrics.jsonl")
+        pids = [*launch.ranks().values()]
+        assert len(pids) == 2
+        launch.process.kill()
+        wait_until_gone(pids, 5)
+        launch.end()
+        assert json.loads(Path("runs/run/summary.json").read_text())["status"] == "interrupted"
+        shutil.rmtree("runs")
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_signal_to_any_process_stops_all_and_saves_once(clean_place: Path, rank: int) -> None:
+    launch = Launch([*LONG, "--json"], clean_place)
+    launch.wait_for(clean_place / "runs/run/metrics.jsonl")
+    pids = launch.ranks()
+    os.kill(pids[rank], signal.SIGTERM)
+    ended = launch.end()
+    assert ended.code == 128 + signal.SIGTERM
+    assert json.loads(ended.out)["error"]["kind"] == "interrupted"
+    assert ended.err.count("interrupted in epoch") == 1
+    assert ended.err.count("saved runs/run/checkpoints/last.safetensors") == 1
+    assert not [pid for pid in pids.values() if is_running(pid)]
+
+
+def test_ctrl_c_for_the_launcher_saves_the_run(clean_place: Path) -> None:
+    launch = Launch(LONG, clean_place)
+    launch.wait_for(clean_place / "runs/run/metrics.jsonl")
+    launch.process.send_signal(signal.SIGINT)
+    ended = launch.end()
+    assert ended.code == 130
+    assert ended.err.count("interrupted") == 1
+    assert ended.out == ""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("rank", [0, 1] * 5)
+def test_a_process_that_hangs_ends_all_after_the_timeout(clean_place: Path, rank: int) -> None:
+    launch = Launch(LONG, clean_place)
+    launch.wait_for(clean_place / "runs/run/metrics.jsonl")
+    pids = launch.ranks()
+    os.kill(pids[rank], signal.SIGSTOP)
+    start = time.monotonic()
+    assert launch.end().code != 0
+    assert time.monotonic() - start < 4 + 35
+    assert not [pid for pid in pids.values() if is_running(pid)]
+
+
+@pytest.mark.parametrize(
+    "fault", [{"rank": 1, "kind": "collective", "at": 3}, {"rank": 0, "kind": "checkpoint", "at": 2}]
+)
+def test_a_slow_process_or_disk_ends_nothing(clean_place: Path, whole: dict[str, Any], fault: dict[str, Any]) -> None:
+    ended = Launch([*TRAIN, "training.timeout_seconds=20"], clean_place, [{**fault, "seconds": 3}]).end()
+    assert ended.code == 0, ended.err
+    assert ended.seconds > 3
+    assert outcome(clean_place / "runs" / "run") == whole
+
+
+@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.long)])
+def test_a_restarted_launch_continues_its_run(clean_place: Path, whole: dict[str, Any], kills: int) -> None:
+    faults = [{"rank": number % 2, "kind": "collective", "at": 3 + 2 * number} for number in range(kills)]
+    arguments = ["train", "-c", "digits", *TRAIN[3:-2]]  # without --run-dir: each start names its folder anew
+    launcher = [*TORCHRUN, "--max-restarts", "3"]
+    ended = Launch(arguments, clean_place, faults, launcher).end(300)
+    assert ended.code == 0, ended.err
+    (run,) = Path("runs").glob("*/*/")
+    assert len(json.loads((run / "manifest.json").read_text())["resumed"]) == kills
+    assert outcome(run) == whole

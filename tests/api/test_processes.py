@@ -1,0 +1,209 @@
+"""Training on several processes as its user sees it: results, messages, exit codes, and two machines."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import Finished
+from faults.launches import MODEL, TORCHRUN, Launch
+
+from dlcli.api.agreement import check_same
+from dlcli.config.load import load_config
+from dlcli.errors import DataError, UsageError
+from dlcli.ranks import Rank, read_rank
+from dlcli.runs.checkpoint import load_checkpoint
+from dlcli.training import batches
+from dlcli.training.ranks import check_world
+
+Dlcli = Callable[..., Finished]
+DIGITS = ["train", "-c", "digits", *MODEL]
+
+
+def parameters(run: Path) -> dict[str, torch.Tensor]:
+    return dict(load_checkpoint(run / "checkpoints" / "best.safetensors").parameters)
+
+
+def test_two_processes_write_one_run_like_that_of_one_process(dlcli: Dlcli, clean_place: Path) -> None:
+    ended = Launch([*DIGITS, "--run-dir", "runs/two", "--json", "--eval"], clean_place).end()
+    assert ended.code == 0, ended.err
+    result = json.loads(ended.out)
+    assert (result["run"], result["epochs"]) == ("runs/two", 2)
+    assert result["test"]["accuracy"] > 0.5
+    assert [line.split()[1] for line in ended.err.splitlines() if line.startswith("epoch")] == ["1/2", "2/2"]
+    world = json.loads(Path("runs/two/manifest.json").read_text())["world"]
+    assert (world["size"], world["devices"], world["backend"], world["shards"]) == (2, ["cpu", "cpu"], "gloo", None)
+
+    assert dlcli(*DIGITS, "--run-dir", "runs/one").code == 0
+    one = parameters(Path("runs/one"))
+    for name, value in parameters(Path("runs/two")).items():
+        torch.testing.assert_close(value, one[name], rtol=2e-5, atol=2e-6)
+
+    refused = dlcli("verify", "runs/two")
+    assert refused.code == 2
+    assert "was trained by 2 processes" in refused.err
+
+    again = Launch([*DIGITS, "--run-dir", "runs/torchrun", "-q"], clean_place, launcher=TORCHRUN).end()
+    assert again.code == 0, again.err
+    for which in ("best", "last"):
+        files = [Path(run) / "checkpoints" / f"{which}.safetensors" for run in ("runs/two", "runs/torchrun")]
+        assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_run_with_shards_continues_with_the_same_bits_on_another_number_of_processes(
+    dlcli: Dlcli, clean_place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "MOST_BATCHES", 2)  # as in the processes, which save within an epoch
+    settings = [*DIGITS, "training.shards=4", "checkpoint.every_seconds=1e-9"]
+    assert dlcli(*settings, "--run-dir", "runs/whole").code == 0
+    kill = {"rank": 1, "kind": "collective", "at": 5}  # within the first epoch
+    assert Launch([*settings, "--run-dir", "runs/part", "--processes", "2"], clean_place, [kill]).end().code == 137
+    kill = {"rank": 3, "kind": "collective", "at": 6}  # within the second epoch
+    assert Launch(["train", "--resume", "runs/part", "--processes", "4"], clean_place, [kill]).end().code == 137
+    assert dlcli("train", "--resume", "runs/part").code == 0
+    worlds = [start["world"]["size"] for start in json.loads(Path("runs/part/manifest.json").read_text())["resumed"]]
+    assert worlds == [4, 1]
+    for which in ("best", "last"):
+        files = [Path(run) / "checkpoints" / f"{which}.safetensors" for run in ("runs/whole", "runs/part")]
+        assert files[0].read_bytes() == files[1].read_bytes()
+    assert dlcli("verify", "runs/part").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "kind"),
+    [
+        (["-c", "digits", "training.batch_size=1"], 2, "usage"),
+        (["-c", "digits", "optimizer.lr=big"], 2, "config"),
+        (["-c", "digits", "model.batch_norm=true"], 2, "usage"),
+        (["-c", "digits", "training.shards=3"], 2, "usage"),
+        (["-c", "missing.yaml", "optimizer.lr=0.1"], 3, "data"),
+        (["-c", "digits", "optimizer={lr: 1e18, momentum: 0.99}", "model.activation=relu"], 5, "diverged"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else None,
+)
+def test_a_mistake_is_told_once_with_its_exit_code(
+    clean_place: Path, arguments: list[str], code: int, kind: str
+) -> None:
+    Path("missing.yaml").write_text("data: {name: csv, path: nothing.csv, target: y}\n")
+    ended = Launch(["train", *arguments, "--json", "--run-dir", "runs/run"], clean_place).end()
+    assert (ended.code, json.loads(ended.out)["error"]["kind"]) == (code, kind), ended.err
+    assert ended.err.count("error: ") == 1
+    assert "Traceback" not in ended.err
+    assert Path("runs").exists() == (code == 5)
+
+
+@pytest.mark.parametrize(
+    ("difference", "message"),
+    [
+        ('"seed=$RANK"', "process 1 on .* has seed 1, and process 0 on .* has 0"),
+        ('-c "$RANK.yaml"', "process 1 on .* has another train split than process 0"),
+        ('"--config=$RANK.yaml" "data.path=$RANK.csv"', "process 1 on .*: .*/1.csv does not exist"),
+    ],
+    ids=["settings", "data", "no data"],
+)
+def test_processes_that_differ_are_refused(clean_place: Path, difference: str, message: str) -> None:
+    rows = [f"{i % 17},{i % 5},{'ab'[i % 2]}" for i in range(120)]
+    for rank in (0, 1):
+        Path(f"{rank}.yaml").write_text(f"name: table\ndata: {{name: csv, path: table{rank}.csv, target: y}}\n")
+        Path(f"table{rank}.csv").write_text("\n".join(["a,b,y", *rows]).replace("16,0,a", f"16,{rank},a") + "\n")
+    Path("0.csv").write_text(Path("table0.csv").read_text())
+    config = "" if "RANK.yaml" in difference else "-c digits"
+    command = f"{shlex.quote(sys.executable)} -m dlcli train {config} {difference} -q"
+    launcher = [*TORCHRUN, "--no-python", "bash", "-c", f"{command} --run-dir runs/run"]
+    ended = Launch([], clean_place, launcher=launcher).end()
+    assert ended.code == 1
+    errors = [line for line in ended.err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, ended.err
+    assert not Path("runs").exists()
+    assert re.search(message, errors[0])
+
+
+def record(host: str = "a", **more: Any) -> dict[str, Any]:
+    same = {"versions": {"dlcli": "1"}, "settings": {"seed": "0"}, "data": {"train": "f00"}, "kind": "cpu"}
+    return {"host": host, "device": "cpu", **same, **more}
+
+
+def test_the_first_difference_is_named_with_its_host() -> None:
+    check_same([record(), record("b")])
+    with pytest.raises(UsageError, match="process 1 on b has version of dlcli 2, and process 0 on a has 1"):
+        check_same([record(), record("b", versions={"dlcli": "2"}, settings={"seed": "1"})])
+    with pytest.raises(UsageError, match="process 2 on c has seed 1, and process 0 on a has 0"):
+        check_same([record(), record(), record("c", settings={"seed": "1"})])
+    with pytest.raises(UsageError, match="device cuda:0"):
+        check_same([record(), record("b", kind="cuda", device="cuda:0")])
+    with pytest.raises(DataError, match="another train split"):
+        check_same([record(), record("b", data={"train": "f01"})])
+
+
+def test_the_place_of_a_process_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RANK", "3")
+    assert read_rank() == Rank()  # RANK alone means nothing
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert read_rank() == Rank(3, 4, 0, 1)
+    for name, value in (("RANK", "4"), ("RANK", "first"), ("WORLD_SIZE", "many")):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            with pytest.raises(UsageError, match="the environment describes no process"):
+                read_rank()
+
+
+def test_other_commands_refuse_to_run_in_several_processes(dlcli: Dlcli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setattr("dlcli.cli.leave", lambda code, error: sys.exit(code))
+    for command in ("eval digits", "config list", "sweep -c digits", "train -c digits --seeds 2"):
+        done = dlcli(*command.split())
+        assert done.code == 2, command
+        assert "several processes" in done.err or "runs in one process" in done.err
+
+
+@pytest.mark.parametrize("option", [["--seeds", "2"], ["--dry-run"], ["--processes", "0"], ["--processes", "two"]])
+def test_processes_are_refused_with_what_they_do_not_support(dlcli: Dlcli, option: list[str]) -> None:
+    processes = [] if "--processes" in option else ["--processes", "2"]
+    done = dlcli("train", "-c", "digits", *processes, *option)
+    assert done.code == 2
+    assert done.err.startswith("error: ")
+
+
+def test_a_device_with_a_number_is_refused_for_several_processes() -> None:
+    config = load_config("digits", ["training.device=cuda:1"]).config
+    check_world(config, Rank(0, 2, 0, 1))  # two machines
+    with pytest.raises(UsageError, match="2 processes need a device each"):
+        check_world(config, Rank(0, 2, 0, 2))
+
+
+@pytest.mark.parametrize("pairs", [1, pytest.param(10, marks=pytest.mark.long)])
+def test_two_launches_at_once_do_not_meet(clean_place: Path, pairs: int) -> None:
+    for pair in range(pairs):
+        launches = [
+            Launch([*DIGITS, f"seed={seed}", "--run-dir", f"runs/{pair}-{seed}", "--json"], clean_place)
+            for seed in (0, 1)
+        ]
+        results = [json.loads(launch.end().out) for launch in launches]
+        assert [result["run"] for result in results] == [f"runs/{pair}-0", f"runs/{pair}-1"]
+        assert results[0]["val"] != results[1]["val"]
+
+
+def test_a_training_in_one_process_imports_no_launcher(clean_place: Path) -> None:
+    program = """
+import sys
+sys.argv = ["dlcli", "train", "-c", "digits", "training.epochs=1", "-q"]
+from dlcli.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
+assert not {"torch.distributed.launcher", "dlcli.api.launch", "dlcli.training.ranks"} & {*sys.modules}
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

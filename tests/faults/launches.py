@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,6 +37,7 @@ class Launch:
         folder: Path,
         faults: Sequence[dict[str, Any]] = (),
         launcher: Sequence[str] = (),
+        more: Mapping[str, str] | None = None,
     ) -> None:
         path = [str(TESTS / "faults" / "in_ranks"), str(TESTS.parent), str(TESTS), os.environ.get("PYTHONPATH", "")]
         variables = {"PYTHONPATH": os.pathsep.join(path), "FAULTS": json.dumps(list(faults)), "EAGER_SAVES": "1"}
@@ -47,7 +48,7 @@ class Launch:
         self.process = subprocess.Popen(
             command,
             cwd=folder,
-            env={**os.environ, **variables},
+            env={**os.environ, **variables, **(more or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -56,6 +56,10 @@ def _install(fault: dict[str, Any]) -> None:
 
 
 if "RANK" in os.environ:
+    if version := os.environ.get("DLCLI_TEST_VERSION"):
+        import dlcli
+
+        dlcli.__version__ = version
     if os.environ.get("EAGER_SAVES"):
         from dlcli.runs import recorder
         from dlcli.training import batches, fit

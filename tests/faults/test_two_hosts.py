@@ -1,0 +1,136 @@
+"""Training on two hosts, which are network namespaces whose host name means 127.0.0.1."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from faults.launches import TRAIN, Launch, Launched, wait_until_gone
+from faults.outcome import outcome
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+ADDRESSES = ("10.231.7.1", "10.231.7.2")
+PORT = "29477"
+NAMES = tuple(f"dlcli{os.getpid()}{letter}" for letter in "ab")
+
+
+def by_number(host: int) -> list[str]:
+    """Return the options of torchrun that name the first host and number all of them."""
+    return ["--node-rank", str(host), "--master-addr", ADDRESSES[0], "--master-port", PORT]
+
+
+def by_meeting(host: int) -> list[str]:
+    """Return the options of torchrun with which hosts meet at the first one."""
+    place = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"{ADDRESSES[0]}:{PORT}", "--rdzv-id", "a1"]
+    return [*place, "--rdzv-conf", f"is_host={1 - host}", "--local-addr", ADDRESSES[host]]
+
+
+RECIPES = [by_number, by_meeting]
+
+
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture
+def hosts() -> Iterator[None]:
+    """Two hosts with a cable between them."""
+    if sys.platform != "linux" or shutil.which("ip") is None:
+        pytest.skip("needs `ip` of Linux")
+    try:
+        for name in NAMES:
+            ip("netns", "add", name)
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"may not create network namespaces: {error.stderr.decode().strip()}")
+    try:
+        ip("link", "add", "eth7", "netns", NAMES[0], "type", "veth", "peer", "name", "eth7", "netns", NAMES[1])
+        for name, address in zip(NAMES, ADDRESSES, strict=True):
+            ip("-n", name, "address", "add", f"{address}/24", "dev", "eth7")
+            for device in ("lo", "eth7"):
+                ip("-n", name, "link", "set", device, "up")
+        yield
+    finally:
+        for name in NAMES:
+            ip("netns", "delete", name)
+
+
+def start(recipe: Any, folders: Sequence[Path], *arguments: str, version: str = "") -> list[Launch]:
+    """Start a process on each host; the second one may have another version of dlcli."""
+    launches = []
+    for host, (name, folder) in enumerate(zip(NAMES, folders, strict=True)):
+        launcher = ["ip", "netns", "exec", name, *TORCHRUN, *recipe(host)]
+        variables = {"DLCLI_TEST_VERSION": version} if host == 1 else {}
+        launches.append(Launch([*TRAIN, *arguments], folder, (), launcher, variables))
+    return launches
+
+
+def end(launches: Sequence[Launch]) -> list[Launched]:
+    return [launch.end() for launch in launches]
+
+
+@pytest.fixture
+def folders(clean_place: Path) -> list[Path]:
+    found = [clean_place / name for name in ("a", "b")]
+    for folder in found:
+        folder.mkdir()
+    return found
+
+
+@pytest.mark.usefixtures("hosts")
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_two_hosts_train_to_the_bits_of_two_processes_on_one(
+    recipe: Any, folders: list[Path], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    together = tmp_path_factory.mktemp("together")
+    assert Launch(TRAIN, together).end().code == 0
+    for ended in end(start(recipe, folders)):
+        assert ended.code == 0, ended.err
+    (run,) = [folder / "runs/run" for folder in folders if (folder / "runs").exists()]
+    assert outcome(run) == outcome(together / "runs/run")
+
+
+@pytest.mark.usefixtures("hosts")
+@pytest.mark.parametrize("difference", ["data", "version"])
+def test_hosts_that_differ_are_refused_on_both(folders: list[Path], difference: str) -> None:
+    arguments, version = [], ""
+    if difference == "data":
+        rows = [f"{i % 17},{i % 5},{'ab'[i % 2]}" for i in range(120)]
+        for number, folder in enumerate(folders):
+            text = "\n".join(["a,b,y", *rows, f"{16 + number},0,a"])
+            (folder / "t.csv").write_text(text + "\n")
+        arguments = ["data={name: csv, path: t.csv, target: y}", "training.batch_size=8"]
+    else:
+        version = "9.9"
+    began = time.monotonic()
+    ended = end(start(by_number, folders, *arguments, version=version))
+    assert time.monotonic() - began < 60  # most of it is the start of torch
+    expected = "another train split" if difference == "data" else "version of dlcli 9.9"
+    for each in ended:
+        assert each.code == 1
+        assert expected in each.err, each.err
+        assert "process 1 on" in each.err
+    assert not [folder for folder in folders if (folder / "runs").exists()]
+
+
+@pytest.mark.usefixtures("hosts")
+@pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.long)])
+def test_a_cut_cable_ends_both_hosts(folders: list[Path], times: int) -> None:
+    settings = ["training={epochs: 100000, batch_size: 256, timeout_seconds: 4}", "checkpoint.every_seconds=60"]
+    for _ in range(times):
+        launches = start(by_number, folders, *settings)
+        launches[0].wait_for(folders[0] / "runs/run/metrics.jsonl")
+        pids = [pid for launch in launches for pid in launch.ranks().values()]
+        assert len(pids) == 2
+        ip("-n", NAMES[0], "link", "set", "eth7", "down")
+        wait_until_gone([*pids, *(launch.process.pid for launch in launches)], 4 + 10)
+        assert all(ended.code != 0 for ended in end(launches))
+        ip("-n", NAMES[0], "link", "set", "eth7", "up")
+        shutil.rmtree(folders[0] / "runs")

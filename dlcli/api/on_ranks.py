@@ -59,7 +59,7 @@ def train_on_ranks(
 ) -> TrainResult:
     """Train on several processes, each of which calls this; see `train`.
 
-    After a restart by the launcher, go on with the run that this launch has begun.
+    After a restart by the launcher, continue the run that this launch has begun.
 
     Returns:
         The result of the first process.

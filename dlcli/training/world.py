@@ -109,7 +109,7 @@ class World:
 
 @contextmanager
 def losses_explained(timeout_seconds: float) -> Iterator[None]:
-    """Convert errors of collective operations, which have no type of their own.
+    """Convert errors of collective operations, which torch raises as plain RuntimeErrors.
 
     Raises:
         LostProcess: Instead of a RuntimeError of torch.

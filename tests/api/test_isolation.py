@@ -19,7 +19,7 @@ from faults.outcome import outcome
 
 import dlcli
 from dlcli import api
-from dlcli.errors import DataError
+from dlcli.errors import DataError, DivergedError
 from dlcli.plots import importing
 
 INPUTS, LABELS = np.arange(200.0).reshape(50, 4) % 7, np.arange(50) % 2
@@ -221,6 +221,6 @@ def test_the_process_state_is_restored_after_an_exception(clean_place: Path, mon
     before = process_state()
     with pytest.raises(DataError):
         dlcli.train(dlcli.load_config("fashion_mnist", [f"data.root={clean_place}"]))
-    with pytest.raises(dlcli.api.training.DivergedError):  # type: ignore[attr-defined]
+    with pytest.raises(DivergedError):
         dlcli.train(dlcli.load_config("digits", ["optimizer.lr=1e17", "model.activation=relu"]))
     assert process_state() == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Finished
+from conftest import CHECKOUT, Finished
 from faults.launches import MODEL, TORCHRUN, Launch
 
 from dlcli.api.agreement import check_same
@@ -80,10 +81,6 @@ def test_a_run_with_shards_continues_with_the_same_bits_on_another_number_of_pro
 @pytest.mark.parametrize(
     ("arguments", "code", "kind"),
     [
-        (["-c", "digits", "training.batch_size=1"], 2, "usage"),
-        (["-c", "digits", "optimizer.lr=big"], 2, "config"),
-        (["-c", "digits", "model.batch_norm=true"], 2, "usage"),
-        (["-c", "digits", "training.shards=3"], 2, "usage"),
         (["-c", "missing.yaml", "optimizer.lr=0.1"], 3, "data"),
         (["-c", "digits", "optimizer={lr: 1e18, momentum: 0.99}", "model.activation=relu"], 5, "diverged"),
     ],
@@ -167,12 +164,25 @@ def test_other_commands_refuse_to_run_in_several_processes(dlcli: Dlcli, monkeyp
         assert "several processes" in done.err or "runs in one process" in done.err
 
 
-@pytest.mark.parametrize("option", [["--seeds", "2"], ["--dry-run"], ["--processes", "0"], ["--processes", "two"]])
-def test_processes_are_refused_with_what_they_do_not_support(dlcli: Dlcli, option: list[str]) -> None:
+REFUSED = {
+    "--seeds 2": "--seeds cannot be combined with several processes",
+    "--dry-run": "--dry-run cannot be combined with several processes",
+    "--processes 0": "--processes must be auto, or a number from 1",
+    "--processes two": "--processes must be auto, or a number from 1",
+    "optimizer.lr=big": "optimizer.lr must be a number",
+    "training.batch_size=1": "training.batch_size is 1, and each of 2 processes needs an example of a batch",
+    "training.shards=3": "training.shards is 3, which 2 processes cannot share equally",
+    "model.batch_norm=true": "model.batch_norm normalizes over the whole batch, of which 2 processes have parts",
+}
+
+
+@pytest.mark.parametrize("option", REFUSED)
+def test_what_several_processes_cannot_do_is_refused_before_they_start(dlcli: Dlcli, option: str) -> None:
     processes = [] if "--processes" in option else ["--processes", "2"]
-    done = dlcli("train", "-c", "digits", *processes, *option)
+    done = dlcli("train", "-c", "digits", *processes, *option.split(), "--json")
     assert done.code == 2
-    assert done.err.startswith("error: ")
+    assert REFUSED[option] in done.err
+    assert json.loads(done.out)["error"]["code"] == 2
 
 
 def test_a_device_with_a_number_is_refused_for_several_processes() -> None:
@@ -207,3 +217,21 @@ assert not {"torch.distributed.launcher", "dlcli.api.launch", "dlcli.training.ra
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_commands_of_the_page_run(clean_place: Path) -> None:
+    page = (CHECKOUT / "docs" / "processes.md").read_text(encoding="utf-8")
+    commands = re.search(r"```sh\n(.*?)```", page, flags=re.DOTALL)
+    assert commands is not None
+    lines = commands[1].splitlines()
+    assert len(lines) == 3
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    variables = {"PATH": path, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), os.environ.get("PYTHONPATH", "")])}
+    for number, line in enumerate(lines):
+        arguments = [*shlex.split(line), "training.epochs=1", "--run-dir", f"runs/{number}"]
+        if arguments[0] == "dlcli":
+            arguments[:1] = [sys.executable, "-m", "dlcli"]
+        done = subprocess.run(arguments, env={**os.environ, **variables}, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, (line, done.stderr)
+        world = json.loads(Path(f"runs/{number}/manifest.json").read_text())["world"]
+        assert world["size"] > 1 or "auto" in line

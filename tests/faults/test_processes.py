@@ -50,7 +50,7 @@ MOMENTS: list[dict[str, Any]] = [
     *({"rank": rank, "kind": "start"} for rank in (0, 1)),
     *({"rank": rank, "kind": "message", "at": at} for rank in (0, 1) for at in (1, 2)),  # before training, after it
     *({"rank": 0, "kind": "checkpoint", "at": at} for at in (1, 2, 3)),
-    *({"rank": 0, "kind": "operation", "at": at} for at in range(1, 126, 6)),
+    *({"rank": 0, "kind": "operation", "at": at} for at in range(1, 110, 5)),
 ]
 
 

@@ -33,9 +33,6 @@ def by_meeting(host: int) -> list[str]:
     return [*place, "--rdzv-conf", f"is_host={1 - host}", "--local-addr", ADDRESSES[host]]
 
 
-RECIPES = [by_number, by_meeting]
-
-
 def ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True, capture_output=True)
 
@@ -85,7 +82,7 @@ def folders(clean_place: Path) -> list[Path]:
 
 
 @pytest.mark.usefixtures("hosts")
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", [by_number, pytest.param(by_meeting, marks=pytest.mark.long)])
 def test_two_hosts_train_to_the_bits_of_two_processes_on_one(
     recipe: Any, folders: list[Path], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -98,7 +95,7 @@ def test_two_hosts_train_to_the_bits_of_two_processes_on_one(
 
 
 @pytest.mark.usefixtures("hosts")
-@pytest.mark.parametrize("difference", ["data", "version"])
+@pytest.mark.parametrize("difference", ["version", pytest.param("data", marks=pytest.mark.long)])
 def test_hosts_that_differ_are_refused_on_both(folders: list[Path], difference: str) -> None:
     arguments, version = [], ""
     if difference == "data":

@@ -104,12 +104,8 @@ def build_experiments(
     The data is read once.
 
     Raises:
-        UsageError: If default settings depend on the number of training examples, which differs between the seeds, or
-            batches are cut into shards.
+        UsageError: If default settings depend on the number of training examples, which differs between the seeds.
     """
-    if config.training.shards is not None:
-        message = f"training.shards is {config.training.shards}, and several seeds are trained without shards"
-        raise UsageError(message, hint="write it like `training.shards=null`")
     raw, inherited = load_raw(config, notify), _inherited_preprocessing(config, parent)
     experiments = []
     for seed in seeds:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,7 +10,6 @@ import typer
 
 from dlcli.cli.arguments import name_or_path_parser, path_parser, print_notes
 from dlcli.cli.completion import complete_run
-from dlcli.cli.group import group_page, group_statistics
 from dlcli.cli.options import (
     CONFIG,
     DeviceOption,
@@ -21,15 +19,14 @@ from dlcli.cli.options import (
     ProgressOption,
     QuietOption,
 )
-from dlcli.cli.output import format_metrics, open_listeners, print_json, print_result
+from dlcli.cli.output import open_listeners, print_json, print_result
 from dlcli.cli.processes import open_rank_listeners, reject_with_processes, run_in_processes
-from dlcli.cli.voice import is_one_of_several, prints_result
+from dlcli.cli.trained import print_trained
+from dlcli.cli.voice import is_one_of_several
 from dlcli.config.paths import as_argument
-from dlcli.errors import UsageError, one_line
+from dlcli.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from dlcli.api import SeedsResult, TrainResult
     from dlcli.config.load import LoadedConfig
     from dlcli.runs.folder import RunFolder
@@ -113,7 +110,7 @@ def train_command(
         result: TrainResult | SeedsResult
         with open_rank_listeners(progress, quiet=quiet) as listeners:
             result = _train_as_rank(config, settings, resume, run_dir, evaluate_test, logs, listeners)
-        _print(result, json=json)
+        print_trained(result, json=json)
         return
     reject_with_processes(options if processes is not None else {})
     folder = None if resume is None else _find_to_resume(resume, seeds)
@@ -134,7 +131,7 @@ def train_command(
             result = _train_seeds(loaded, folder, seeds, run_dir, evaluate_test, listeners)
         else:
             result = _train(loaded, folder, run_dir, evaluate_test, logs, listeners)
-    _print(result, json=json)
+    print_trained(result, json=json)
 
 
 def _train(
@@ -191,18 +188,6 @@ def _train_as_rank(
     return api.resume(resume, changes, evaluate_test=evaluate_test, log=log, listeners=listeners)
 
 
-def _print(result: TrainResult | SeedsResult, *, json: bool) -> None:
-    from dlcli import api
-
-    if not prints_result():
-        return
-    if json:
-        print_json(_json_object(result), kept=result.run)
-    else:
-        parts = _summary(result) if isinstance(result, api.TrainResult) else seeds_summary(result)
-        print_result(*parts, kept=result.run)
-
-
 def _find_to_resume(run: str, seeds: int | None) -> RunFolder:
     """Return the folder of the run or group to resume.
 
@@ -251,61 +236,3 @@ def _show_plan(loaded: LoadedConfig, seeds: int | None, *, json: bool) -> None:
         print_json({"plan": dict(planned.essentials), "epochs": planned.epochs, "notes": planned.notes})
     else:
         print_result(*(f"{heading:<9} {text}" for heading, text in planned.essentials))
-
-
-def _json_object(result: TrainResult | SeedsResult) -> dict[str, object]:
-    from dlcli import api
-
-    statistics = {"statistics": group_statistics(result.run)} if isinstance(result, api.SeedsResult) else {}
-    optional = ("test", "warning", "nothing_left")
-    shown = {key: value for key, value in asdict(result).items() if value is not None or key not in optional}
-    return {**shown, **statistics}
-
-
-def _stopping_lines(result: TrainResult) -> list[str]:
-    """Return why early stopping ended the training, if it did."""
-    if result.status != "stopped early" or result.nothing_left:
-        return []
-    from dlcli.runs.run import open_run
-
-    early = open_run(result.run).config.early_stopping
-    patience = early.patience or 0  # not 0: it ended the training
-    waited = f"{patience} epoch{'' if patience == 1 else 's'}"
-    best = result.epochs - patience
-    return [f"status    stopped early: {early.monitor} has not improved for {waited} (best: epoch {best})"]
-
-
-def seeds_summary(result: SeedsResult) -> Iterator[RenderableType]:
-    """Yield the parts of the text about a group of seeds."""
-    from dlcli.runs.find import find_group
-    from dlcli.runs.group.records import read_group
-
-    yield from (f"note      {one_line(note)}" for note in result.recovered)
-    if result.nothing_left:
-        yield f"note      {result.nothing_left}"
-    yield from group_page(read_group(find_group(result.run)))
-    yield ""
-    yield f"next      dlcli report {as_argument(result.run)}"
-
-
-def _summary(result: TrainResult) -> list[str]:
-    from dlcli.runs.comparison import class_counts
-    from dlcli.runs.run import open_run
-
-    counts = class_counts(open_run(result.run))
-    lines = [
-        f"run       {one_line(result.run)}",
-        *(f"note      {one_line(note)}" for note in result.recovered),
-        *([f"status    {result.nothing_left}"] if result.nothing_left else []),
-        *_stopping_lines(result),
-        f"best      epoch {result.best_epoch} of {result.epochs}, {result.best_because}",
-        f"{'val' if result.val else 'train':<9} {format_metrics(result.val or result.train, counts)}",
-    ]
-    if result.warning:
-        lines.append(f"warning   {result.warning}")
-    if result.test is None:
-        lines.append(f"next      dlcli eval {as_argument(result.run)}")
-    else:
-        lines.append(f"test      {format_metrics(result.test, counts)}")
-        lines.append(f"next      dlcli predict {as_argument(result.run)}")
-    return lines

@@ -235,3 +235,12 @@ def test_the_commands_of_the_page_run(clean_place: Path) -> None:
         assert done.returncode == 0, (line, done.stderr)
         world = json.loads(Path(f"runs/{number}/manifest.json").read_text())["world"]
         assert world["size"] > 1 or "auto" in line
+
+
+def test_a_seed_of_a_group_with_shards_has_the_bits_that_it_has_alone(dlcli: Dlcli, clean_place: Path) -> None:
+    settings = [*DIGITS, "training.shards=2"]
+    assert dlcli(*settings, "--seeds", "2", "--run-dir", "runs/group").code == 0
+    assert dlcli(*settings, "--seed", "1", "--run-dir", "runs/alone").code == 0
+    assert dlcli("runs", "show", "runs/group/1").code == 0  # unpacks the seed
+    of_group, alone = parameters(Path("runs/group/1")), parameters(Path("runs/alone"))
+    assert all(torch.equal(value, alone[name]) for name, value in of_group.items())

@@ -20,6 +20,7 @@ from dlcli.training.state import TrainingState
 from dlcli.training.together.looks import StackedLooks
 from dlcli.training.together.members import BestModel, Diverged, Events, Member, MemberEvent, Snapshot
 from dlcli.training.together.plan import Kind, place, shared_optimizer, stack_size
+from dlcli.training.world import World
 
 A = TypeVar("A")
 
@@ -136,6 +137,7 @@ class _Training:
             member.state,
             report_seconds=inf,
             generator=generator,
+            world=World(shards=member.config.training.shards),
         )
         self.request: Chunk | Look = Chunk(None, 0, range(0))
         self.has_ended = self.has_changed = False

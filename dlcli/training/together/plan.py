@@ -60,6 +60,8 @@ def place(member: Member) -> Placement:
     weight = next(model.parameters())
     is_batched = computes_batches(weight.device)
     fits = not is_batched and arithmetic.threads == 1
+    if config.training.shards is not None:
+        return Placement(None, "batches are cut into shards", fits)
     if not is_batched and arithmetic.threads > 1:
         return Placement(None, f"each model is large enough for {arithmetic.threads} threads", fits)
     if arithmetic.step != "manual" or arithmetic.library != "torch":

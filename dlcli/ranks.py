@@ -6,9 +6,7 @@ https://docs.pytorch.org/docs/stable/elastic/run.html#environment-variables.
 
 from __future__ import annotations
 
-import ctypes
 import os
-import platform
 import signal
 import threading
 import time
@@ -87,6 +85,8 @@ def launch_id() -> str | None:
     name = os.environ.get("TORCHELASTIC_RUN_ID", _UNNAMED)
     if name != _UNNAMED:
         return name
+    import platform
+
     launcher = os.getppid()
     with suppress(OSError, IndexError):  # only Linux has this file, with the time at which the launcher started
         started = Path(f"/proc/{launcher}/stat").read_text().rpartition(")")[2].split()[19]
@@ -96,6 +96,9 @@ def launch_id() -> str | None:
 
 def end_with_launcher() -> None:
     """Send this process SIGTERM when the process that started it ends, however that happens."""
+    import ctypes
+    import platform
+
     parent = os.getppid()
     if platform.system() == "Linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from math import inf
 from pathlib import Path
@@ -220,6 +220,10 @@ def _train(
         except _COMMON as error:  # the first process saves the run, and then says the same
             _result_of_first(ranks, lead)
             raise RemoteError(full_record(error)) from error
+        except KeyboardInterrupt:
+            with suppress(DlcliError):  # the first process has ended then
+                _result_of_first(ranks, lead)
+            raise
     return _result_of_first(ranks, lead, common=_COMMON)
 
 

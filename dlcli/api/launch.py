@@ -34,22 +34,28 @@ def count_processes() -> int:
     return torch.cuda.device_count() or machine_cores()
 
 
-def launch(arguments: Sequence[str], count: int, config: Config) -> None:
+def check_processes(config: Config, count: int) -> None:
+    """Check that several processes of this machine can train a config.
+
+    Raises:
+        UsageError: If the config does not fit the number of processes.
+    """
+    check_world(config, Rank(0, count, 0, count))
+    if isinstance(config.training.batch_size, int):
+        check_batch_size(config.training.batch_size, count)
+
+
+def launch(arguments: Sequence[str], count: int) -> None:
     """Run `dlcli` in several processes, whose output is that of this one, until all of them have ended.
 
     Args:
         arguments: Arguments of `dlcli`.
         count: Number of processes.
-        config: Config to train, which is checked before they start.
 
     Raises:
-        UsageError: If the config does not fit the number of processes.
         RemoteError: With the error of the first process that failed.
         Interrupted: After a signal to this process, which is passed on.
     """
-    check_world(config, Rank(0, count, 0, count))
-    if isinstance(config.training.batch_size, int):
-        check_batch_size(config.training.batch_size, count)
     with tempfile.TemporaryDirectory(prefix="dlcli-") as folder, _launching():
         settings = LaunchConfig(
             min_nodes=1,

@@ -35,7 +35,7 @@ from dlcli.cli.output import forget_printed_json, print_result
 from dlcli.cli.processes import require_one_process
 from dlcli.cli.room import guard_torch_import
 from dlcli.cli.streams import open_streams
-from dlcli.cli.voice import is_one_of_several, leave
+from dlcli.cli.voice import is_one_of_several, leave, shares_work
 from dlcli.errors import DlcliError, UsageError
 from dlcli.plots.importing import ignore_user_settings
 
@@ -103,7 +103,7 @@ def main() -> None:
         code, error = _run()
     finally:
         record_output_errors()
-    if is_one_of_several():
+    if shares_work():
         leave(code, error)
     sys.exit(code)
 

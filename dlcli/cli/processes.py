@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from dlcli.cli.output import open_listeners
+from dlcli.cli.voice import note_launch
 from dlcli.errors import UsageError
 from dlcli.ranks import end_with_launcher, read_rank
 from dlcli.reporters.base import Progress
@@ -69,11 +70,13 @@ def run_in_processes(processes: str, config: Config) -> bool:
     if processes == "1":
         return False
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # before torch is loaded: it warns of each lost connection
-    from dlcli.api.launch import count_processes, launch
+    from dlcli.api.launch import check_processes, count_processes, launch
 
     count = count_processes() if processes == "auto" else int(processes)
     if count > 1:
-        launch(_without_processes(sys.argv[1:]), count, config)
+        check_processes(config, count)
+        note_launch()
+        launch(_without_processes(sys.argv[1:]), count)
     return count > 1
 
 

@@ -11,6 +11,18 @@ from typing import NoReturn
 from dlcli.errors import DlcliError, LostProcess, RemoteError, UsageError, full_record
 from dlcli.ranks import LAUNCHED, read_rank
 
+_launched: list[bool] = []  # not empty once this process has started others
+
+
+def note_launch() -> None:
+    """Record that this process has started others."""
+    _launched.append(True)
+
+
+def shares_work() -> bool:
+    """Return whether this process is one of several that train a model, or has started them."""
+    return is_one_of_several() or bool(_launched)
+
 
 def is_one_of_several() -> bool:
     """Return whether several processes were started to train one model."""
@@ -45,7 +57,7 @@ def _write_for_launcher(error: DlcliError) -> None:
 
 
 def leave(code: int, error: DlcliError | None) -> NoReturn:
-    """End one of several processes at once: to close its connections waits for processes that may have ended.
+    """End a process that shares work at once: Python's own end may take seconds, or wait for others.
 
     After an error that all processes know, the first one ends first: launchers stop the others when one has failed,
     and then the first one must have saved the run and shown its message.

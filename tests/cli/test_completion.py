@@ -121,7 +121,8 @@ def test_all_examples_of_the_help_run(dlcli: Callable[..., Finished], clean_plac
     sources = (CHECKOUT / "dlcli" / "cli").glob("*.py")
     found = {line for path in sources for line in re.findall(r"Example: (dlcli [^\n\"\\]+)", path.read_text())}
     skipped = re.compile(
-        r"fetch|data check fashion|explain -c fashion|study|bench|verify digits|plot --list|schema$|sweep -c digits"
+        r"fetch|data check fashion|explain -c fashion|study|bench|verify digits|--processes|plot --list|schema$"
+        r"|sweep -c digits"
     )
     assert dlcli("train", "digits", "training.epochs=1", "--run-dir", "runs/mine").code == 0
     Path("weather.csv").write_text(

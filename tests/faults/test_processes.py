@@ -137,7 +137,7 @@ def test_a_slow_process_or_disk_ends_nothing(clean_place: Path, whole: dict[str,
 @pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.long)])
 def test_a_restarted_launch_continues_its_run(clean_place: Path, whole: dict[str, Any], kills: int) -> None:
     faults = [{"rank": number % 2, "kind": "collective", "at": 3 + 2 * number} for number in range(kills)]
-    arguments = ["train", "-c", "digits", *TRAIN[3:-2]]  # without --run-dir: each start names its folder anew
+    arguments = ["train", "-c", "digits", *TRAIN[3:-2]]  # without --run-dir: each start chooses a new name
     launcher = [*TORCHRUN, "--max-restarts", "3"]
     ended = Launch(arguments, clean_place, faults, launcher).end(300)
     assert ended.code == 0, ended.err

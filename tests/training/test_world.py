@@ -28,7 +28,7 @@ class Trained(NamedTuple):
 
 
 def train_on(size: int, folder: Path, *, shards: int = 0, threads: int = 1, cases: tuple[str, ...] = ()) -> Trained:
-    """Train the cases in processes of their own."""
+    """Train the cases in new processes."""
     arguments = [str(size), str(folder), str(shards), str(threads), *cases]
     processes = [subprocess.Popen([sys.executable, PROGRAM, str(rank), *arguments]) for rank in range(size)]
     assert [process.wait(timeout=250) for process in processes] == [0] * size

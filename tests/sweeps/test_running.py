@@ -150,7 +150,7 @@ _MASKED = re.compile(
     | [0-9a-f]{{64}} | (?<=identity:)[0-9a-f]{{32}}  # checksums of the data file and of files that name it
     | ,[\d.]+,[\d.]+ (?=\r\n)  # times in metrics.csv
     | (?<=<dt>training[ ]time</dt><dd>)[^,]+ | (?<=<dt>started</dt><dd>)[^<]+  # times on the page
-    | ^.{{8}}(?={{"__metadata__) | (?<=}})[ ]+  # length and end of the header of a checkpoint, which has times"""
+    | ^[\s\S]{{8}}(?={{"__metadata__) | (?<=}})[ ]*  # length and end of the header of a checkpoint, which has times"""
 )
 
 

@@ -156,3 +156,20 @@ def test_a_crash_at_every_file_operation_of_a_sweep_changes_nothing(
         ended = sweep_forge.run(*SWEEP, folder=clean_place, fault={"without_sync": True})
         assert (ended.code, "damaged" in ended.err) == (0, False), (number, ended)
         assert outcome(clean_place) == expected, f"after a crash at operation {number} of {operations}"
+
+
+@pytest.mark.parametrize("stride", [41, pytest.param(3, marks=[pytest.mark.long, pytest.mark.timeout(1200)])])
+def test_a_full_disk_ends_the_worker_and_loses_nothing(sweep_forge: Forge, clean_place: Path, stride: int) -> None:
+    write_config(clean_place, trials=4, generation=4, pruner={"name": "asha", "factor": 2})
+    whole = sweep_forge.run(*SWEEP, folder=clean_place, fault={**EAGER, "count": True})
+    assert whole.code == 0, whole.err
+    expected, writes = outcome(clean_place), int((clean_place / "operations").read_text().split()[1])
+    assert writes > 100
+    for number in range(1, writes + 1, stride):
+        clear(clean_place)
+        ended = sweep_forge.run(*SWEEP, folder=clean_place, fault={**EAGER, "full_at": number})
+        assert (ended.code, "Traceback" in ended.err) == (3, False), (number, ended)
+        assert "No space left on device" in ended.err
+        ended = sweep_forge.run(*SWEEP, folder=clean_place, fault=EAGER)
+        assert ended.code == 0, (number, ended)
+        assert outcome(clean_place) == expected, f"after write {number} of {writes}"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dlcli.api.opened import OpenRun, open_run
     from dlcli.api.run_group import SeedsResult
     from dlcli.api.run_training import TrainResult
-    from dlcli.api.sweep import report_sweep, resume_sweep, show_sweep, sweep
+    from dlcli.api.sweeps import report_sweep, resume_sweep, show_sweep, sweep
     from dlcli.api.training import plan, resume, train
     from dlcli.bench.bench import bench
     from dlcli.evaluation.data import evaluate_data
@@ -103,7 +103,7 @@ _MODULES = {
     "api.group_training": ("plan_seeds", "resume_seeds", "train_seeds"),
     "api.run_group": ("SeedsResult",),
     "api.run_training": ("TrainResult",),
-    "api.sweep": ("report_sweep", "resume_sweep", "show_sweep", "sweep"),
+    "api.sweeps": ("report_sweep", "resume_sweep", "show_sweep", "sweep"),
     "api.training": ("plan", "resume", "train"),
     "bench.bench": ("bench",),
     "evaluation.diagnosis.diagnose": ("DiagnoseResult", "diagnose"),

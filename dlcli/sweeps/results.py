@@ -89,10 +89,10 @@ def _seconds(run: Path) -> float | None:
 
 def _importances(study: Study, finished: int) -> dict[str, float]:
     """Return the importance of each parameter that all trials have (fANOVA; Hutter et al., 2014)."""
-    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
-
     if finished < FEWEST_TRIALS:
         return {}
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances  # imports sklearn: a second
+
     with quiet_optuna(), suppress(ValueError, RuntimeError):  # all values are equal, or no parameter is common
         found: dict[str, float] = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
         return found

@@ -1,4 +1,4 @@
-"""Lists in sentences, durations, and line breaks for terminals that keep words, names and commands whole."""
+"""Lists in sentences, durations, hidden passwords, and line breaks that keep words, names and commands whole."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ _WORD = re.compile(r" *(?:`[^`]*`|\S)+")  # with the spaces before it; a text in
 _PLAIN_WORD = re.compile(r" *\S+")
 _ARGUMENT = re.compile(r" *(?:'[^']*'|\S)+")  # of a command, as written by shlex.join
 _COMMAND = "dlcli "
+_SECRET = re.compile(r"([?&][^=&]*(?:pass|pwd|secret|token)[^=&]*=)[^&]*", re.IGNORECASE)
 
 
 def columns_of(stream: TextIO) -> int | None:
@@ -123,3 +124,19 @@ def width_of(text: str) -> int:
     from unicodedata import combining, east_asian_width  # takes 1 MB of memory
 
     return sum(0 if combining(letter) else 2 if east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def hide_password(url: str) -> str:
+    """Return a URL with `***` in place of each password."""
+    shown = _SECRET.sub(r"\1***", url)
+    start = shown.find("://") + 3 if "://" in shown else 0
+    account, at, place = shown[start:].rpartition("@")
+    user, colon, _ = account.partition(":")
+    if not at:  # perhaps a part of the password, which is no number as a port is
+        place = re.sub(r"^([^/?:\[]*):(?!\d+([/?]|$)).*", r"\1:***", place)
+    return f"{shown[:start]}{user}{':***' if colon else ''}{at}{place}"
+
+
+def hide_passwords(command: Sequence[str]) -> list[str]:
+    """Return a command line with `***` in place of the passwords in its URLs."""
+    return [hide_password(argument) if "://" in argument else argument for argument in command]

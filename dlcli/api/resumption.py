@@ -21,6 +21,7 @@ from dlcli.runs.resume import ResumePoint, check_changes, check_summary, find_re
 from dlcli.runs.run_data import build_run_experiment
 from dlcli.runs.tensorboard import LogName, logs_to_continue
 from dlcli.runs.trained_run import check_position
+from dlcli.sweeps.folder import SWEEP
 from dlcli.training.listeners import Listeners
 from dlcli.training.world import World
 
@@ -124,9 +125,13 @@ def find_run_to_resume(run: RunName) -> RunFolder:
     """Return the folder of a run.
 
     Raises:
-        UsageError: If it is a seed of a group, which is resumed as a whole.
+        UsageError: If it is a seed of a group, or a trial of a sweep, which are resumed as a whole.
     """
     folder = find_run(run)
+    if folder.path.parent.name == "trials" and (folder.path.parent.parent / SWEEP).exists():
+        sweep = as_argument(str(folder.path.parent.parent))
+        message = f"{folder.path} is a trial of a sweep, whose results would not agree with it any more"
+        raise UsageError(message, hint=f"continue the sweep with `dlcli sweep --resume {sweep}`")
     if (folder.path.parent / GROUP).exists():
         group = as_argument(str(folder.path.parent))
         message = f"{folder.path} is a seed of a group, which is resumed as a whole"

@@ -18,6 +18,7 @@ from dlcli.config.schema import Config, InitFromRun
 from dlcli.data.splits import Splits
 from dlcli.experiment import Experiment
 from dlcli.runs.git_commit import find_commit
+from dlcli.text import hide_passwords
 from dlcli.training.arithmetic import Arithmetic
 
 # Environment variables that change the numerical results of torch and its libraries.
@@ -110,7 +111,7 @@ def describe_start(command: Sequence[str]) -> dict[str, Any]:
     """Return time, command, commit, process and host of a start or resumption."""
     return {
         "started": datetime.now(UTC).isoformat(),
-        "command": list(command),
+        "command": hide_passwords(command),
         "working_folder": os.getcwd(),
         "git_commit": find_commit(Path.cwd()),
         "pid": os.getpid(),

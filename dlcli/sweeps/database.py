@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dlcli.errors import DataError, UsageError
+from dlcli.text import hide_password
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
@@ -25,18 +26,6 @@ _DRIVERS = {  # (module, name in SQLAlchemy), best first
 }
 _INSTALL = {"postgresql": "pip install 'dlcli[postgres]'", "mysql": "pip install mysqlclient"}
 _CONFLICT = re.compile("deadlock|lock wait", re.IGNORECASE)
-_SECRET = re.compile(r"([?&][^=&]*(?:pass|pwd|secret|token)[^=&]*=)[^&]*", re.IGNORECASE)
-
-
-def hide_password(url: str) -> str:
-    """Return a URL with `***` in place of each password."""
-    shown = _SECRET.sub(r"\1***", url)
-    start = shown.find("://") + 3 if "://" in shown else 0
-    account, at, place = shown[start:].rpartition("@")
-    user, colon, _ = account.partition(":")
-    if not at:  # perhaps a part of the password, which is no number as a port is
-        place = re.sub(r"^([^/?:\[]*):(?!\d+([/?]|$)).*", r"\1:***", place)
-    return f"{shown[:start]}{user}{':***' if colon else ''}{at}{place}"
 
 
 def parse_url(url: str, *, workers: int) -> URL:

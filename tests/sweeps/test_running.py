@@ -21,6 +21,7 @@ from faults.crew import SETTINGS, check_values, clear, only_sweep, outcome, writ
 from dlcli import api
 from dlcli.config.load import load_config
 from dlcli.errors import DataError, Interrupted
+from dlcli.runs.manifest import describe_start
 from dlcli.training.events import Event, TrialEnded
 from dlcli.training.listeners import Listeners
 
@@ -240,3 +241,35 @@ def test_test_labels_change_nothing_but_the_evaluation_at_the_end(clean_place: P
         str(path.relative_to(result.sweep)) for path in Path(result.sweep).glob("confirm/*/s*")
     }
     assert differences == (groups if is_evaluated else set())
+
+
+def test_other_data_is_another_sweep_and_missing_data_begins_none(
+    clean_place: Path, dlcli: Callable[..., Finished]
+) -> None:
+    settings = {**SETTINGS, "data": {"name": "csv", "path": "data.csv", "target": "label"}}
+    write_config(clean_place, base=settings, trials=2, confirm_seeds=0, space=LR)
+    ended = dlcli("sweep", "-c", "tune.yaml")
+    assert (ended.code, "data.csv does not exist" in ended.err) == (3, True)
+    assert not list(Path("sweeps").glob("*/*"))
+    draw, sweeps = random.Random(0), []
+    for _ in range(2):
+        rows = [f"{draw.gauss(0, 1)},{draw.choice('ab')}" for _ in range(100)]
+        Path("data.csv").write_text("\n".join(["x,label", *rows]) + "\n")
+        sweeps += [api.sweep("tune.yaml").sweep, api.sweep("tune.yaml").sweep]
+    assert sweeps[0] == sweeps[1] != sweeps[2] == sweeps[3]
+
+
+def test_a_trial_is_not_resumed_apart_from_its_sweep_and_a_sweep_keeps_its_trials(
+    clean_place: Path, dlcli: Callable[..., Finished]
+) -> None:
+    write_config(clean_place, trials=2, confirm_seeds=0, space=LR)
+    sweep = api.sweep("tune.yaml").sweep
+    ended = dlcli("train", "--resume", f"{sweep}/trials/0000")
+    assert (ended.code, f"`dlcli sweep --resume {sweep}`" in ended.err) == (2, True)
+    ended = dlcli("sweep", "--resume", sweep, "sweep.trials=1")
+    assert (ended.code, "has 2 trials, and fewer are asked for" in ended.err) == (2, True)
+
+
+def test_passwords_in_addresses_are_not_recorded() -> None:
+    command = ["dlcli", "sweep", "--storage", "postgresql://me:secret@host/db", "--space", "a.b={min: 1, max: 2}"]
+    assert describe_start(command)["command"] == [*command[:3], "postgresql://me:***@host/db", *command[4:]]

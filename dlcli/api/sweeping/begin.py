@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import dlcli
+from dlcli.api.training import plan
 from dlcli.config.load import Overrides
 from dlcli.config.paths import as_argument
 from dlcli.config.sweep.load import LoadedSweep, difference, load_sweep
+from dlcli.data.sources import digest_files
 from dlcli.errors import DataError, UsageError
 from dlcli.runs.files import read_json
 from dlcli.runs.lock import file_lock
-from dlcli.sweeps.database import hide_password
 from dlcli.sweeps.folder import SweepFolder, create_folder, list_sweeps, sweeps_root
 from dlcli.sweeps.sweep import Sweep, read_sweep, write_sweep
+from dlcli.text import hide_password, hide_passwords
 
 _BEGIN_SECONDS = 60.0  # another process takes less to begin a sweep
 
@@ -29,8 +31,8 @@ def begin_or_join(loaded: LoadedSweep, storage: str | None, *, new: bool, note: 
     A job that starts again after the others have ended the sweep so gets its results.
 
     Raises:
-        UsageError: If that sweep has another config, or another storage.
-        DataError: If the folder cannot be written.
+        UsageError: If that sweep has another config, other data or another storage.
+        DataError: If the data cannot be used, or the folder cannot be written.
     """
     name = loaded.base.config.name
     root = sweeps_root() / name
@@ -38,8 +40,9 @@ def begin_or_join(loaded: LoadedSweep, storage: str | None, *, new: bool, note: 
     with file_lock(root / ".lock", wait_seconds=_BEGIN_SECONDS):  # two processes that begin at once get the same sweep
         found = [] if new else [folder for folder in list_sweeps(name) if _is_open(folder, loaded)]
         if not found:
+            _check_start(loaded, storage, root)
             folder = create_folder(name)
-            write_sweep(folder, loaded, _manifest(storage))
+            write_sweep(folder, loaded, _manifest(loaded, storage))
             return read_sweep(folder, url=storage)
     folder = found[-1]
     sweep = read_sweep(folder, url=storage)
@@ -67,8 +70,27 @@ def reopen(folder: SweepFolder, overrides: Overrides, storage: str | None) -> Sw
         raise UsageError(
             message, hint="only sweep.trials, seconds, confirm_seeds and keep can change; begin a new sweep"
         )
+    if loaded.settings.trials < before.settings.trials:
+        message = f"{folder.path} has {before.settings.trials} trials, and fewer are asked for"
+        raise UsageError(
+            message, hint="give sweep.trials the same or a higher number, or begin another sweep with --new"
+        )
     write_sweep(folder, loaded, {**read_json(folder.manifest), **_clock()})
     return read_sweep(folder, url=storage)
+
+
+def _check_start(loaded: LoadedSweep, storage: str | None, root: Path) -> None:
+    """Check that the unchanged config can be trained, and that the database can be used, before anything is written.
+
+    Raises:
+        DataError: If the data or the database cannot be used.
+        DeviceError: If the device is missing, or its memory is too small.
+        UsageError: If the database has another sweep of this name.
+    """
+    plan(loaded.base)
+    if storage is not None:
+        with Sweep(SweepFolder(root), loaded, storage).open_study():
+            pass
 
 
 def _make_folder(path: Path) -> None:
@@ -81,18 +103,34 @@ def _make_folder(path: Path) -> None:
 
 def _is_open(folder: SweepFolder, loaded: LoadedSweep) -> bool:
     """Return whether a sweep has not ended, or has the same config."""
-    return not _has_ended(folder) or not difference(load_sweep(folder.sweep).identity(), loaded.identity())
+    return not _has_ended(folder) or not _find_differences(folder, loaded)
+
+
+def _find_differences(folder: SweepFolder, loaded: LoadedSweep) -> list[str]:
+    """Return what differs between the config and data of a sweep and those that are given."""
+    recorded = load_sweep(folder.sweep).identity() | {"files": read_json(folder.manifest).get("files", {})}
+    return difference(recorded, loaded.identity() | {"files": _describe_files(loaded)})
+
+
+def _describe_files(loaded: LoadedSweep) -> dict[str, str]:
+    """Return the SHA-256 of each file of the user's data, or the folder of pictures."""
+    data = loaded.base.config.data
+    return digest_files(data) or {name: str(path) for name in ("path",) if (path := getattr(data, name, None))}
 
 
 def _has_ended(folder: SweepFolder) -> bool:
     return folder.summary.exists() and read_json(folder.summary).get("status") == "finished"
 
 
-def _manifest(storage: str | None) -> dict[str, Any]:
+def _manifest(loaded: LoadedSweep, storage: str | None) -> dict[str, Any]:
     """Return the manifest of a new sweep."""
-    shown = None if storage is None else hide_password(storage)
-    command = [hide_password(argument) for argument in sys.argv]
-    return {"command": command, "versions": {"dlcli": dlcli.__version__}, "storage": shown, **_clock()}
+    return {
+        "command": hide_passwords(sys.argv),
+        "versions": {"dlcli": dlcli.__version__},
+        "storage": None if storage is None else hide_password(storage),
+        "files": _describe_files(loaded),
+        **_clock(),
+    }
 
 
 def _clock() -> dict[str, Any]:
@@ -109,7 +147,9 @@ def check_storage(folder: SweepFolder, storage: str | None) -> None:
     given = None if storage is None else hide_password(storage)
     if recorded != given:
         where = f"in {recorded}" if recorded else "in a journal in its folder"
-        hint = "add --storage URL" if recorded else "leave --storage out, or begin another sweep with --new"
+        hint = (
+            f"{'use the same --storage URL' if recorded else 'leave --storage out'}, or begin another sweep with --new"
+        )
         raise UsageError(f"{folder.path} is stored {where}", hint=hint)
 
 
@@ -119,9 +159,8 @@ def _check_same(recorded: LoadedSweep, given: LoadedSweep, folder: SweepFolder) 
     Raises:
         UsageError: If they do not; names each difference.
     """
-    lines = difference(recorded.identity(), given.identity())
-    if lines:
-        message = "\n".join([f"{folder.path} goes on, and has another config:", *(f"  {line}" for line in lines)])
+    if lines := _find_differences(folder, given):
+        message = "\n".join([f"{folder.path} has another config or other data:", *(f"  {line}" for line in lines)])
         raise UsageError(message, hint="use the same config, or begin another sweep with --new")
     if recorded.settings != given.settings:
         changes = " ".join(
@@ -129,5 +168,7 @@ def _check_same(recorded: LoadedSweep, given: LoadedSweep, folder: SweepFolder) 
             for name, value in given.settings
             if value != getattr(recorded.settings, name)
         )
-        command = f"dlcli sweep --resume {as_argument(str(folder.path))} {changes}"
-        raise UsageError(f"{folder.path} goes on, and has another extent", hint=f"run `{command}`")
+        hint = f"run `dlcli sweep --resume {as_argument(str(folder.path))} {changes}`"
+        if given.settings.trials < recorded.settings.trials:
+            hint = f"use sweep.trials={recorded.settings.trials}, or begin another sweep with --new"
+        raise UsageError(f"{folder.path} has another number of trials, or another limit", hint=hint)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from dlcli.api.resumption import continue_run, plan_resumption
 from dlcli.api.run_training import train_in
-from dlcli.api.training import add_found_settings, resume
+from dlcli.api.training import add_found_settings
 from dlcli.config.load import LoadedConfig, load_config
 from dlcli.data.splits import Splits
 from dlcli.errors import DataError, DivergedError, Interrupted
@@ -19,6 +20,7 @@ from dlcli.experiment import build_experiment
 from dlcli.runs.begin import begin_run
 from dlcli.runs.files import write_json
 from dlcli.runs.folder import RunFolder, create_run
+from dlcli.runs.lock import lock_run
 from dlcli.runs.log import Row, read_rows, rewrite_log, row_metrics
 from dlcli.runs.manifest import build_manifest
 from dlcli.runs.parent import find_parent
@@ -128,7 +130,14 @@ class TrialRun:
         if self._is_stopped:
             self._stop_at(point)
         else:
-            resume(self._folder.path, listeners=listeners)
+            self._continue(listeners)
+
+    def _continue(self, listeners: Listeners) -> None:
+        """Continue the run from its checkpoint, unless it is complete."""
+        with lock_run(self._folder.path):
+            plan = plan_resumption(self._folder, (), (), listeners)
+            if plan.nothing_left is None:
+                continue_run(plan, plan.build_experiment(listeners), False, listeners)
 
     def _stop_at(self, point: ResumePoint) -> None:
         """Write what a worker that was killed at the same point, or after it, has not written."""

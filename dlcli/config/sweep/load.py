@@ -172,7 +172,8 @@ def difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
         for key in dict.fromkeys([*first, *second]):
             texts = [canonical_json(side[key]) if key in side else "nothing" for side in (first, second)]
             if texts[0] != texts[1]:
-                name = {"config": key, "sweep": f"sweep.{key}"}.get(part, f"sweep.space: {key}")
+                names = {"config": key, "sweep": f"sweep.{key}", "files": f"SHA-256 of {key}"}
+                name = names.get(part, f"sweep.space: {key}")
                 lines.append(f"{name} is {texts[0]} and {texts[1]}")
     return lines
 

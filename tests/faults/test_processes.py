@@ -54,7 +54,7 @@ MOMENTS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(40, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [1, pytest.param(40, marks=pytest.mark.long)])
 def test_a_killed_process_ends_all_and_the_run_continues_bit_for_bit(
     clean_place: Path, whole: dict[str, Any], count: int
 ) -> None:
@@ -87,7 +87,7 @@ def test_processes_save_and_end_when_their_launcher_is_killed(clean_place: Path,
         shutil.rmtree("runs")
 
 
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.long), 1])
 def test_a_signal_to_any_process_stops_all_and_saves_once(clean_place: Path, rank: int) -> None:
     launch = Launch([*LONG, "--json"], clean_place)
     launch.wait_for(clean_place / "runs/run/metrics.jsonl")
@@ -101,6 +101,7 @@ def test_a_signal_to_any_process_stops_all_and_saves_once(clean_place: Path, ran
     assert not [pid for pid in pids.values() if is_running(pid)]
 
 
+@pytest.mark.long
 def test_ctrl_c_for_the_launcher_saves_the_run(clean_place: Path) -> None:
     launch = Launch(LONG, clean_place)
     launch.wait_for(clean_place / "runs/run/metrics.jsonl")
@@ -125,7 +126,11 @@ def test_a_process_that_hangs_ends_all_after_the_timeout(clean_place: Path, rank
 
 
 @pytest.mark.parametrize(
-    "fault", [{"rank": 1, "kind": "collective", "at": 3}, {"rank": 0, "kind": "checkpoint", "at": 2}]
+    "fault",
+    [
+        pytest.param({"rank": 1, "kind": "collective", "at": 3}, marks=pytest.mark.long),
+        {"rank": 0, "kind": "checkpoint", "at": 2},
+    ],
 )
 def test_a_slow_process_or_disk_ends_nothing(clean_place: Path, whole: dict[str, Any], fault: dict[str, Any]) -> None:
     ended = Launch([*TRAIN, "training.timeout_seconds=20"], clean_place, [{**fault, "seconds": 3}]).end()

@@ -35,7 +35,7 @@ def run(forge: Forge, folder: Path, trials: int, workers: int, kills: int = 0, s
     return {**check_trials(folder, trials, crew.killed), "killed": len(crew.killed)}
 
 
-@pytest.mark.parametrize("pruner", ["asha", "median"])
+@pytest.mark.parametrize("pruner", ["asha", pytest.param("median", marks=pytest.mark.long)])
 def test_no_trial_is_lost_when_workers_are_killed(sweep_forge: Forge, clean_place: Path, pruner: str) -> None:
     write_config(clean_place, pruner=pruner, trials=16)
     states = run(sweep_forge, clean_place, 16, workers=3, kills=5)
@@ -60,7 +60,10 @@ def test_no_trial_of_ten_sweeps_is_lost_with_sixty_kills(sweep_forge: Forge, cle
     assert all(killed[state] or (state, pruner) == ("pruned", "none") for state in killed)
 
 
-@pytest.mark.parametrize(("sampler", "pruner"), [("tpe", "asha"), ("random", "median"), ("qmc", "hyperband")])
+@pytest.mark.parametrize(
+    ("sampler", "pruner"),
+    [("tpe", "asha"), pytest.param("random", "median", marks=pytest.mark.long), ("qmc", "hyperband")],
+)
 def test_generations_give_the_trials_of_one_worker(
     sweep_forge: Forge, clean_place: Path, sampler: str, pruner: str
 ) -> None:
@@ -138,7 +141,7 @@ def test_workers_save_and_end_with_the_process_that_started_them(sweep_forge: Fo
 @pytest.mark.parametrize(
     "fault", [{"half": True, "without_sync": True}, {"power_cut": True}], ids=["half a write", "power cut"]
 )
-@pytest.mark.parametrize("generation", [None, 4])
+@pytest.mark.parametrize("generation", [pytest.param(None, marks=pytest.mark.long), 4])
 def test_a_crash_at_every_file_operation_of_a_sweep_changes_nothing(
     sweep_forge: Forge, clean_place: Path, generation: int | None, stride: int, fault: dict[str, Any]
 ) -> None:

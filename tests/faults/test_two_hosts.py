@@ -118,7 +118,8 @@ def test_hosts_that_differ_are_refused_on_both(folders: list[Path], difference: 
 
 
 @pytest.mark.usefixtures("hosts")
-@pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("times", [10])
 def test_a_cut_cable_ends_both_hosts(folders: list[Path], times: int) -> None:
     settings = ["training={epochs: 100000, batch_size: 256, timeout_seconds: 4}", "checkpoint.every_seconds=60"]
     for _ in range(times):

@@ -177,9 +177,28 @@ def _end_of_records(block: bytes) -> int:
     return 0
 
 
+@contextmanager
+def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Yield a pool of threads, which have ended after the context unless its generator is abandoned.
+
+    The garbage collector may close an abandoned generator in any thread, also in one that holds a lock of Python's
+    threads, so it must not wait for others.
+    """
+    pool = ThreadPoolExecutor(count)
+    try:
+        yield pool
+    except GeneratorExit:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    except BaseException:
+        pool.shutdown()
+        raise
+    pool.shutdown()
+
+
 def _one_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
     """Yield items while a thread already computes the next one."""
-    with ThreadPoolExecutor(1) as pool:
+    with _threads(1) as pool:
         pending = pool.submit(next, items, None)
         while (item := pending.result()) is not None:
             pending = pool.submit(next, items, None)
@@ -188,7 +207,7 @@ def _one_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
 
 def map_ahead(function: Callable[..., _Item], arguments: Iterable[tuple[Any, ...]]) -> Iterator[_Item]:
     """Yield the results of a function in order, while two threads already compute the next ones."""
-    with ThreadPoolExecutor(2) as pool:
+    with _threads(2) as pool:
         pending: deque[Future[_Item]] = deque()
         for values in arguments:
             pending.append(pool.submit(function, *values))

@@ -82,7 +82,8 @@ def folders(clean_place: Path) -> list[Path]:
 
 
 @pytest.mark.usefixtures("hosts")
-@pytest.mark.parametrize("recipe", [by_number, pytest.param(by_meeting, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("recipe", [by_number, by_meeting])
 def test_two_hosts_train_to_the_bits_of_two_processes_on_one(
     recipe: Any, folders: list[Path], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

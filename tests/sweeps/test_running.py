@@ -250,7 +250,7 @@ def test_other_data_is_another_sweep_and_missing_data_begins_none(
     write_config(clean_place, base=settings, trials=2, confirm_seeds=0, space=LR)
     ended = dlcli("sweep", "-c", "tune.yaml")
     assert (ended.code, "data.csv does not exist" in ended.err) == (3, True)
-    assert not list(Path("sweeps").glob("*/*"))
+    assert not list(Path("sweeps").glob("*/*/"))
     draw, sweeps = random.Random(0), []
     for _ in range(2):
         rows = [f"{draw.gauss(0, 1)},{draw.choice('ab')}" for _ in range(100)]

@@ -101,7 +101,7 @@ def resume_on_ranks(run: RunName, changes: LoadedConfig | Overrides, options: Op
 
 @dataclass(frozen=True)
 class _Prepared:
-    """What a process has before training: its experiment and, for a new run, what the run folder gets."""
+    """Experiment of a process before training and, for a new run, its config and parent."""
 
     experiment: Experiment
     state: TrainingState | None = None

@@ -28,7 +28,7 @@ def sweep(
 ) -> SweepResult:
     """Search for good settings of a config with a `sweep` section, or take part in such a search.
 
-    The newest sweep of this name goes on if it has not ended; other processes may be running it.
+    The newest sweep of this name is continued if it has not ended; other processes may be running it.
 
     Args:
         source: YAML file, or settings as a dict.

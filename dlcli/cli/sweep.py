@@ -115,7 +115,7 @@ def _reject_with_resume(config: str | None, space: Sequence[str] | None, *, new:
     given = {"--config": config is not None, "--space": bool(space), "--new": new}
     for option, is_given in given.items():
         if is_given:
-            hint = "leave it out: a sweep that goes on has its config and its space"
+            hint = "leave it out: a sweep keeps its config and its space"
             raise UsageError(f"--resume cannot be combined with {option}", hint=hint)
 
 

@@ -1,4 +1,4 @@
-"""Which of several processes that train one model prints, and how they end."""
+"""Output and exit of the processes that train one model: only one of them prints."""
 
 from __future__ import annotations
 

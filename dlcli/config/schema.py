@@ -940,7 +940,7 @@ class MedianPruner(PruningSection):
 
 
 class AshaPruner(PruningSection):
-    """Asynchronous successive halving (Li et al., 2018): of the trials that reach a level, the best go on.
+    """Asynchronous successive halving (Li et al., 2018): of the trials that reach a level, the best continue.
 
     The levels are at `min_epochs`, `min_epochs` × `factor`, `min_epochs` × `factor`², and so on.
     """

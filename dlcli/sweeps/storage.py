@@ -142,7 +142,7 @@ def _open_database(address: str, workers: int) -> BaseStorage:
 def bind(study: Study, identity: Mapping[str, Any]) -> None:
     """Record what a study searches, or check that it is what was recorded first.
 
-    Of two processes with different identities that start at once, the one whose record is first goes on.
+    Of two processes with different identities that start at once, the one whose record is first continues.
 
     Args:
         study: Study of `open_study`.

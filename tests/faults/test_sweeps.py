@@ -128,7 +128,7 @@ def test_workers_save_and_end_with_the_process_that_started_them(sweep_forge: Fo
         parent.kill(signum)
         ended = parent.wait()
         assert ended.code == code, ended
-        assert ("goes on" in ended.err) == (signum == signal.SIGTERM)
+        assert ("continues it" in ended.err) == (signum == signal.SIGTERM)
         wait_until(lambda: not workers_of(clean_place))
         statuses = [RunFolder(path.parent).status for path in clean_place.rglob("trials/*/manifest.json")]
         assert set(statuses) <= {"interrupted", "finished", "diverged"}

@@ -53,7 +53,7 @@ def begin_or_join(loaded: LoadedSweep, storage: str | None, *, new: bool, note: 
         return sweep
     note(f"taking part in {folder.path}")
     if sweep.is_over():
-        note(f"its time is over; `dlcli sweep --resume {as_argument(str(folder.path))}` goes on")
+        note(f"its time is over; `dlcli sweep --resume {as_argument(str(folder.path))}` continues it")
     return sweep
 
 

@@ -27,7 +27,7 @@ def confirm(sweep: Sweep, best: TrialRecord, *, evaluate_test: bool, listeners: 
         None if `confirm_seeds` is 0.
 
     Raises:
-        Interrupted: After a stop request; training can go on.
+        Interrupted: After a stop request; training can be continued.
     """
     if not sweep.settings.confirm_seeds:
         return None

@@ -25,7 +25,7 @@ from dlcli.sweeps.trials import read_end, reopen_trial, write_end
 _DRAWN = "drawn"  # user attributes of a trial: whether all its parameters are drawn,
 _REACHED = "reached"  # epoch after which it waits for the others,
 _BEST = "best_epoch"  # its best epoch until then,
-_KEPT = "kept"  # epoch after which it was compared and goes on
+_KEPT = "kept"  # epoch after which it was compared and continues
 
 
 def run_generations(place: Workplace) -> None:
@@ -127,7 +127,7 @@ def _left_before(trial: FrozenTrial, epoch: int) -> bool:
 
 
 def _choose(place: Workplace, epoch: int, contenders: Sequence[FrozenTrial]) -> None:
-    """Store which trials go on after an epoch. A worker that is killed here leaves the rest to the next one."""
+    """Store which trials continue after an epoch. A worker that is killed here leaves the rest to the next one."""
     values = {trial.number: _value_at(trial, epoch) for trial in contenders}
     chosen = choose_pruned(place.sweep.settings.pruner, values, higher_is_better=place.sweep.loaded.is_maximized)
     for trial in contenders:
@@ -146,7 +146,7 @@ def _value_at(trial: FrozenTrial, epoch: int) -> float:
 
 
 def _decide(place: Workplace, trial: FrozenTrial, epoch: int, *, is_pruned: bool) -> None:
-    """Store whether a trial goes on after an epoch."""
+    """Store whether a trial continues after an epoch."""
     running = Trial(place.study, trial._trial_id)
     if not is_pruned:
         running.set_user_attr(_KEPT, epoch)

@@ -112,7 +112,7 @@ def _read_error(process: subprocess.Popen[bytes], output: IO[bytes]) -> RemoteEr
             record: dict[str, Any] = json.loads(line)["error"]
             return RemoteError(record)
     reason = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}: {text[-500:]}"
-    hint = "run the same command again to go on"
+    hint = "run the same command again to continue"
     record = {"message": f"a worker {reason}", "hints": [hint], "code": DeviceError.exit_code, "kind": DeviceError.kind}
     return RemoteError(record)
 

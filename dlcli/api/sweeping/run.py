@@ -36,7 +36,7 @@ def run_sweep(sweep: Sweep, workers: int, *, evaluate_test: bool, listeners: Lis
     """Run the trials of a sweep with this many processes, confirm the best one, and write the results."""
     if workers < 1:
         raise UsageError(f"workers must be at least 1. Got {workers} instead", hint="write it like --workers 2")
-    hint = f"`dlcli sweep --resume {as_argument(str(sweep.folder.path))}` goes on"
+    hint = f"`dlcli sweep --resume {as_argument(str(sweep.folder.path))}` continues it"
     with sweep.open_study(workers) as study, stop_requests(listeners) as should_stop:
         watch = Watch(sweep, study, listeners)
         try:

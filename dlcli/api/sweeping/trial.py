@@ -39,7 +39,7 @@ class TrialResult:
     """Result of training a trial, to its end or until its hook stopped it.
 
     Attributes:
-        state: Whether it ended, diverged, or was stopped and can go on.
+        state: Whether it ended, diverged, or was stopped and can be continued.
         value: Metric of its best epoch so far; None before the first.
         best_epoch: Best epoch so far; None before the first.
         epochs: Number of its epochs so far.

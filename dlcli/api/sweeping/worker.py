@@ -25,7 +25,7 @@ WAIT_SECONDS = 0.1  # between two looks for a trial that a killed worker has lef
 
 @dataclass
 class Workplace:
-    """What a worker of a sweep works with.
+    """Sweep, study and claims of a worker.
 
     Attributes:
         sweep: The sweep.

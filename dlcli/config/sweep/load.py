@@ -42,7 +42,7 @@ from dlcli.config.sweep.space import Space
 from dlcli.config.tree import Document, Place, delete_value, dotted, value_at
 from dlcli.errors import ConfigError, UsageError
 
-# Settings that a sweep may change when it goes on.
+# Settings that may change when a sweep continues.
 _EXTENT = ("trials", "seconds", "confirm_seeds", "keep")
 
 
@@ -92,7 +92,7 @@ class LoadedSweep:
         """Return the settings that must agree for two sweeps to be the same, as JSON.
 
         These are the settings of the base config that determine results, the space, and the settings of the sweep
-        except for its extent, which may change when a sweep goes on.
+        except for its extent, which may change when a sweep continues.
         """
         settings = self.settings.model_dump(mode="json", exclude=set(_EXTENT))
         return {"config": deciding_settings(self.base.config), "sweep": settings, "space": self.space.plain()}

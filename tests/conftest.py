@@ -26,9 +26,12 @@ class Finished(NamedTuple):
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return the number of workers for `-n auto`: 0 for a single file or if snapshots are rewritten."""
+    """Return the number of workers for `-n auto`: 0 for a single file or if snapshots are rewritten.
+
+    One more than there are cores, because a quarter of the time tests wait for a disk, a browser or another process.
+    """
     one_file = len(config.args) == 1 and ".py" in config.args[0]
-    return 0 if one_file or "DLCLI_UPDATE_SNAPSHOTS" in os.environ else min(4, os.cpu_count() or 1)
+    return 0 if one_file or "DLCLI_UPDATE_SNAPSHOTS" in os.environ else min(4, os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session", autouse=True)

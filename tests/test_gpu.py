@@ -13,7 +13,13 @@ from dlcli.training.fast.batched import BatchedStack
 
 
 @pytest.mark.parametrize(
-    "settings", ["digits training.batch_size=100", "digits training.step=eager", "sine_regression"]
+    "settings",
+    [
+        pytest.param("digits training.batch_size=100", marks=pytest.mark.long),
+        pytest.param("digits training.step=eager", marks=pytest.mark.long),
+        "moons",
+        "sine_regression",
+    ],
 )
 def test_train_eval_verify_and_report_work_on_a_simulated_gpu(
     settings: str, dlcli: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch

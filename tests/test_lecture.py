@@ -120,6 +120,7 @@ def test_commands_print_the_shown_output(place: Path, dlcli: Dlcli) -> None:
     check(place, dlcli, (TAKES_LONG, *NEEDS_FASHION_MNIST))
 
 
+@pytest.mark.long
 def test_commands_on_fashion_mnist_print_the_shown_output(place: Path, dlcli: Dlcli, fashion_root: Path) -> None:
     text = PAGE.read_text(encoding="utf-8")
     others = tuple(block for block in BLOCK.findall(text) if not any(word in block for word in NEEDS_FASHION_MNIST))

@@ -52,12 +52,6 @@ def test_two_processes_write_one_run_like_that_of_one_process(dlcli: Dlcli, clea
     assert refused.code == 2
     assert "was trained by 2 processes" in refused.err
 
-    again = Launch([*DIGITS, "--run-dir", "runs/torchrun", "-q"], clean_place, launcher=TORCHRUN).end()
-    assert again.code == 0, again.err
-    for which in ("best", "last"):
-        files = [Path(run) / "checkpoints" / f"{which}.safetensors" for run in ("runs/two", "runs/torchrun")]
-        assert files[0].read_bytes() == files[1].read_bytes()
-
 
 def test_a_run_with_shards_continues_with_the_same_bits_on_another_number_of_processes(
     dlcli: Dlcli, clean_place: Path, monkeypatch: pytest.MonkeyPatch
@@ -81,7 +75,7 @@ def test_a_run_with_shards_continues_with_the_same_bits_on_another_number_of_pro
 @pytest.mark.parametrize(
     ("arguments", "code", "kind"),
     [
-        (["-c", "missing.yaml", "optimizer.lr=0.1"], 3, "data"),
+        pytest.param(["-c", "missing.yaml", "optimizer.lr=0.1"], 3, "data", marks=pytest.mark.long),
         (["-c", "digits", "optimizer={lr: 1e18, momentum: 0.99}", "model.activation=relu"], 5, "diverged"),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else None,
@@ -100,9 +94,13 @@ def test_a_mistake_is_told_once_with_its_exit_code(
 @pytest.mark.parametrize(
     ("difference", "message"),
     [
-        ('"seed=$RANK"', "process 1 on .* has seed 1, and process 0 on .* has 0"),
+        pytest.param('"seed=$RANK"', "process 1 on .* has seed 1, and process 0 on .* has 0", marks=pytest.mark.long),
         ('-c "$RANK.yaml"', "process 1 on .* has another train split than process 0"),
-        ('"--config=$RANK.yaml" "data.path=$RANK.csv"', "process 1 on .*: .*/1.csv does not exist"),
+        pytest.param(
+            '"--config=$RANK.yaml" "data.path=$RANK.csv"',
+            "process 1 on .*: .*/1.csv does not exist",
+            marks=pytest.mark.long,
+        ),
     ],
     ids=["settings", "data", "no data"],
 )
@@ -192,7 +190,8 @@ def test_a_device_with_a_number_is_refused_for_several_processes() -> None:
         check_world(config, Rank(0, 2, 0, 2))
 
 
-@pytest.mark.parametrize("pairs", [1, pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("pairs", [10])
 def test_two_launches_at_once_do_not_meet(clean_place: Path, pairs: int) -> None:
     for pair in range(pairs):
         launches = [

@@ -93,7 +93,9 @@ def test_no_program_is_started(canary: Path, commands: tuple[str, ...]) -> None:
     assert not canary.exists(), canary.read_text()
 
 
-@pytest.mark.parametrize("command", ["bench -c digits --rounds 1", "export run --format torch"])
+@pytest.mark.parametrize(
+    "command", [pytest.param("bench -c digits --rounds 1", marks=pytest.mark.long), "export run --format torch"]
+)
 def test_bench_and_export_start_only_python(canary: Path, command: str) -> None:
     place, log = canary.with_name("place"), canary.with_name("started")
     run_in(place, "-m", "dlcli", *f"train -c digits {RUN} --run-dir run -q".split())

@@ -104,13 +104,13 @@ def names(findings: Sequence[Finding], severity: str | None = None) -> list[str]
     return [finding.name for finding in findings if severity in (None, finding.severity)]
 
 
-@pytest.mark.parametrize("seed", [0, 11])
+@pytest.mark.parametrize("seed", [0, pytest.param(11, marks=pytest.mark.long)])
 @pytest.mark.parametrize("preset", QUICK)
 def test_a_healthy_run_has_no_finding(clean_place: Path, preset: str, seed: int) -> None:
     assert set(names(train_and_diagnose(preset, seed=seed))) <= {"linear-model-suffices"}
 
 
-@pytest.mark.parametrize("seed", [0, 11])
+@pytest.mark.parametrize("seed", [0, pytest.param(11, marks=pytest.mark.long)])
 @pytest.mark.parametrize(
     ("preset", "settings", "name"),
     [
@@ -132,7 +132,7 @@ def test_a_planted_setting_is_the_first_finding(
     assert names(findings, "problem")[:1] == names(findings)[:1] == [name]
 
 
-@pytest.mark.parametrize("seed", [0, 11])
+@pytest.mark.parametrize("seed", [0, pytest.param(11, marks=pytest.mark.long)])
 @pytest.mark.parametrize(
     ("preset", "fault", "name"),
     [

@@ -57,7 +57,7 @@ def resume_or_train(forge: Forge, folder: Path, new: list[str] = ONE_BY_ONE) -> 
     return outcomes(folder / GROUP)
 
 
-@pytest.mark.parametrize("stride", [13, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("stride", [29, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize("fault", [{"half": True}, {"power_cut": True}], ids=["half a write", "power cut"])
 def test_results_are_identical_after_a_crash_at_every_file_operation(
     forge: Forge, clean_place: Path, whole: tuple[list[dict[str, Any]], int, int], fault: dict[str, Any], stride: int
@@ -71,7 +71,7 @@ def test_results_are_identical_after_a_crash_at_every_file_operation(
         shutil.rmtree("runs")
 
 
-@pytest.mark.parametrize("stride", [9, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("stride", [19, pytest.param(1, marks=pytest.mark.long)])
 def test_results_are_identical_after_a_crash_at_every_operation_of_a_resume(
     forge: Forge, clean_place: Path, whole: tuple[list[dict[str, Any]], int, int], stride: int
 ) -> None:
@@ -112,7 +112,7 @@ def test_results_are_identical_after_kills_at_random_times(
         shutil.rmtree("runs")
 
 
-@pytest.mark.parametrize("stride", [4, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("stride", [9, pytest.param(1, marks=pytest.mark.long)])
 def test_a_full_disk_is_reported_and_loses_nothing(
     forge: Forge, clean_place: Path, whole: tuple[list[dict[str, Any]], int, int], stride: int
 ) -> None:

@@ -84,23 +84,23 @@ def check(done: Finished, case: object) -> None:
     assert "MarkupError" not in done.err
 
 
-@pytest.mark.parametrize("stride", [4, pytest.param(1, marks=pytest.mark.long)])
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("stride", [12, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("part", range(2))
 def test_hostile_strings_do_not_reach_the_terminal_or_leave_the_folder(
     dlcli: Callable[..., Finished], clean_place: Path, part: int, stride: int
 ) -> None:
-    """Try every string in every fourth place, with a changing offset; the long test tries all places."""
+    """Try every string in every twelfth place, with a changing offset; the long test tries all places."""
     assert len(set(STRINGS)) >= 200
     place = clean_place / "place"
     place.mkdir()
     before = {path.name for path in clean_place.iterdir()}
     tried = 0
-    for text in STRINGS[part::4]:
+    for text in STRINGS[part::2]:
         for config, arguments in itertools.islice(places(text), tried % stride, None, stride):
             Path("hostile.yaml").write_text(config, encoding="utf-8", errors="surrogatepass")
             check(dlcli(*arguments), (text, arguments))
         tried += 1
-    assert tried >= 50
+    assert tried >= 100
     assert {path.name for path in clean_place.iterdir()} - before <= {"hostile.yaml", "runs"}
 
 
@@ -119,13 +119,16 @@ def test_names_of_columns_and_classes_are_shown_as_text(dlcli: Callable[..., Fin
     settings = "data: {name: csv, path: t.csv, target: y, max_categories: 300}\n"
     Path("t.yaml").write_text(f"{settings}training: {{epochs: 1}}\nmodel: {{hidden_sizes: [4]}}\nplots: never\n")
     for command in (
-        *("config init --data t.csv --target y -o new.yaml", "data check t.yaml", "train -c t.yaml --run-dir run"),
+        *("config init --data t.csv --target y -o new.yaml", "data check t.csv --target y --json", "data check t.yaml"),
+        *("train -c new.yaml training.epochs=1 -q", "train -c t.yaml --run-dir run"),
         *("eval run", "predict run --index 0", "report run", "plot run", "explain -c t.yaml"),
         *("runs show run --diagnose", "runs compare run run"),
     ):
         done = dlcli(*command.split())
         check(done, command)
         assert done.code == 0, (command, done.err)
+    shown = dlcli("data", "check", "t.yaml").out
+    assert all(repr(name)[1:-1] in shown for name in MARKUP if name not in (r"\[red]", "[link=http://x]y[/link]"))
     page = Path("run/report.html").read_text(encoding="utf-8")
     assert not INVISIBLE.search(page)
     assert not INVISIBLE.search(Path("new.yaml").read_text(encoding="utf-8"))
@@ -133,13 +136,14 @@ def test_names_of_columns_and_classes_are_shown_as_text(dlcli: Callable[..., Fin
     check(dlcli("data", "check", "t.yaml"), "a wrong value")
 
 
+@pytest.mark.parametrize("stride", [4, pytest.param(1, marks=pytest.mark.long)])
 def test_records_of_an_untrusted_run_folder_are_shown_as_text(
-    dlcli: Callable[..., Finished], clean_place: Path, monkeypatch: pytest.MonkeyPatch
+    dlcli: Callable[..., Finished], clean_place: Path, monkeypatch: pytest.MonkeyPatch, stride: int
 ) -> None:
     assert dlcli("train", "-c", "digits", "training.epochs=1", "--run-dir", "runs/a/one", "--quiet").code == 0
     run = Path("runs/a/one")
     manifest, summary = (json.loads((run / name).read_text()) for name in ("manifest.json", "summary.json"))
-    for text in STRINGS:
+    for text in STRINGS[::stride]:
         for key in ("started", "device", "git_commit"):
             manifest[key] = text
         manifest["command"] = [text]
@@ -153,37 +157,13 @@ def test_records_of_an_untrusted_run_folder_are_shown_as_text(
     tried = 0
     for name, record in (("manifest.json", manifest), ("summary.json", summary)):
         before = (run / name).read_text()
-        for key in record:
-            for value in (None, -1.5, "x", [3], {"x": 3}):
-                (run / name).write_text(json.dumps({**record, key: value}))
-                for command in ("runs list", "runs show runs/a/one", "runs compare runs/a/one runs/a/one"):
-                    check(dlcli(*command.split()), (key, value, command))
-                tried += 1
+        values = itertools.product(record, (None, -1.5, "x", [3], {"x": 3}))
+        for key, value in itertools.islice(values, 0, None, stride):
+            (run / name).write_text(json.dumps({**record, key: value}))
+            for command in ("runs list", "runs show runs/a/one", "runs compare runs/a/one runs/a/one"):
+                check(dlcli(*command.split()), (key, value, command))
+            tried += 1
         (run / name).write_text(before)
-    assert tried > 100
+    assert tried > 100 / stride
     monkeypatch.setenv("DLCLI_RUNS", "\x1b[31m[red]")
     check(dlcli("runs", "list"), "DLCLI_RUNS")
-
-
-def test_hostile_names_of_columns_and_classes_are_shown_as_text(dlcli: Callable[..., Finished]) -> None:
-    names = [text for text in STRINGS if text.isprintable() or ("\0" not in text and text.strip() and text != "\ufeff")]
-    names = list(dict.fromkeys(text.strip() for text in names if text.encode(errors="ignore").decode() == text))
-    assert len(names) >= 180
-    rows = [[*(str((7 * i + j) % 23) for j in range(len(names))), names[i % 5 + 60], names[i % 3]] for i in range(60)]
-    with open("hostile.csv", "w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([[*names, "kind", "target"], *rows])
-    commands = [
-        *("data check hostile.csv", "data check hostile.csv --json", "config init --data hostile.csv"),
-        *(
-            "config init --data hostile.csv -o mine.yaml",
-            "data check mine.yaml",
-            "train -c mine.yaml training.epochs=1",
-        ),
-        "eval",
-    ]
-    for command in commands:
-        done = dlcli(*command.split())
-        assert done.code == 0, (command, done.err)
-        check(done, command)
-    shown = dlcli("data", "check", "hostile.csv").out
-    assert all(repr(name)[1:-1] in shown for name in MARKUP if name not in (r"\[red]", "[link=http://x]y[/link]"))

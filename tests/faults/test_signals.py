@@ -66,7 +66,7 @@ def interrupt_at_random(
     return saved
 
 
-@pytest.mark.parametrize("times", [8, pytest.param(50, marks=pytest.mark.long)])
+@pytest.mark.parametrize("times", [5, pytest.param(50, marks=pytest.mark.long)])
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_at_any_time_ends_the_run_soon_and_it_can_be_resumed(
     forge: Forge, clean_place: Path, whole: tuple[dict[str, Any], float], signum: signal.Signals, times: int

@@ -86,6 +86,7 @@ def test_the_page_of_a_real_run(dlcli: Any, chrome: Chrome, clean_place: Path) -
         check(chrome, page)
 
 
+@pytest.mark.long
 def test_the_page_of_a_fashion_mnist_run(dlcli: Any, chrome: Chrome, clean_place: Path, fashion_root: Path) -> None:
     arguments = (
         "training.epochs=1",

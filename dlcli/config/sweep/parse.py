@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from dlcli.config.compose import is_range
@@ -57,18 +58,12 @@ class _Written(NamedTuple):
 
 
 def set_space(assignment: str, document: Document) -> None:
-    """Set or replace one setting of the space, given as `KEY=VALUES`, or add a problem to the document."""
-    key, equals, text = assignment.partition("=")
-    if not equals or not all(key.split(".")) or not key.isprintable():
-        message = f"{assignment!r} is not a setting with values"
-        hint = f"write it like `--space 'optimizer.lr={RANGE_EXAMPLE}'`"
-        document.problems.append(COMMAND_LINE.problem(key, message, hint))
-        return
-    try:
-        value = read_value(text, COMMAND_LINE, key)
-    except ConfigError as error:
-        document.problems += error.problems
-        return
+    """Set or replace one setting of the space, given as `KEY=VALUES`.
+
+    A setting that cannot be read has no value, and the document gets its problem.
+    """
+    key, value, problems = _read_assignment(assignment)
+    document.problems += [replace(problem, key=dotted((*SPACE, key))) for problem in problems]
     section = document.tree["sweep"] = document.tree.get("sweep") or {}
     if not isinstance(section, dict):
         return  # a problem of the settings
@@ -78,6 +73,19 @@ def set_space(assignment: str, document: Document) -> None:
     for replaced in [written.at for written in _flat(space, (), SPACE) if dotted(written.key) == key]:
         _delete(document, replaced)
     set_value(document, (*SPACE, key), value, dict.fromkeys(paths_below(value, (*SPACE, key)), COMMAND_LINE))
+
+
+def _read_assignment(assignment: str) -> tuple[str, Value, list[Problem]]:
+    """Return the setting and the values of `KEY=VALUES`, and the problems; the values are None if there are any."""
+    key, equals, text = assignment.partition("=")
+    if not equals or not all(key.split(".")) or not key.isprintable():
+        message = f"{assignment!r} is not a setting with values"
+        hint = f"write it like `--space 'optimizer.lr={RANGE_EXAMPLE}'`"
+        return key, None, [COMMAND_LINE.problem(key, message, hint)]
+    try:
+        return key, read_value(text, COMMAND_LINE, key), []
+    except ConfigError as error:
+        return key, None, list(error.problems)
 
 
 def _delete(document: Document, at: KeyPath) -> None:

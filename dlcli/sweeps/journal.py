@@ -21,6 +21,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 
 from dlcli.errors import DataError
@@ -29,6 +30,31 @@ from dlcli.runs.lock import file_lock
 
 LOCK_SECONDS = 60.0  # an append takes milliseconds; only a suspended process holds the lock for so long
 _BLOCK_BYTES = 65536
+
+
+class Journal(JournalStorage):
+    """Storage of studies in a journal, which reports a record that cannot be applied.
+
+    Args:
+        file: File of the journal.
+
+    Raises:
+        DataError: If the file cannot be read, or a complete line is damaged.
+    """
+
+    def __init__(self, file: JournalFile) -> None:
+        self._file = file
+        super().__init__(file)
+
+    def _sync_with_backend(self) -> None:
+        replay = self._replay_result
+        for record in self._file.read_logs(replay.log_number_read):
+            try:
+                replay.apply_logs([record])
+            except Exception as error:
+                if record["worker_id"] == replay.worker_id:
+                    raise  # the answer to an operation of this process, such as that a trial has ended
+                raise self._file.damaged(replay.log_number_read - 1, "not an operation of Optuna") from error
 
 
 class JournalFile(BaseJournalBackend):
@@ -111,12 +137,13 @@ class JournalFile(BaseJournalBackend):
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise self._damaged(number, f"not JSON ({error})") from error
+            raise self.damaged(number, f"not JSON ({error})") from error
         if not isinstance(record, dict) or not {"op_code", "worker_id"} <= record.keys():
-            raise self._damaged(number, "not a record of Optuna")
+            raise self.damaged(number, "not a record of Optuna")
         return record
 
-    def _damaged(self, number: int, reason: str) -> DataError:
+    def damaged(self, number: int, reason: str) -> DataError:
+        """Return the error of a damaged line, counted from 0."""
         message = f"cannot use {self._path}: line {number + 1} is damaged: {reason}"
         return DataError(message, hint="restore the file from a backup, or start a new sweep")
 

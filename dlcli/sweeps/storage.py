@@ -56,12 +56,37 @@ def open_study(
     from optuna import create_study
 
     with quiet_optuna():
-        storage = _open_database(url, workers) if url else _open_journal(folder)
+        storage = _open_storage(folder, url, workers)
         study = create_study(
             storage=storage, study_name=name, direction=direction, sampler=sampler, pruner=pruner, load_if_exists=True
         )
-    try:
+    with _closed_at_end(study):
         yield study
+
+
+@contextmanager
+def read_study(
+    folder: Path, url: str | None = None, *, name: str, direction: Literal["minimize", "maximize"]
+) -> Iterator[Study]:
+    """Open the study of a sweep to read it; it is empty if nobody has begun it. No file is written; see `open_study`."""
+    require_optuna()
+    from optuna import create_study, load_study
+
+    with quiet_optuna():
+        storage = _open_storage(folder, url, workers=1)
+        try:
+            study = load_study(storage=storage, study_name=name)
+        except KeyError:
+            study = create_study(direction=direction)  # in memory
+    with _closed_at_end(study):
+        yield study
+
+
+@contextmanager
+def _closed_at_end(study: Study) -> Iterator[None]:
+    """Close the connections of a study at the end of the context."""
+    try:
+        yield
     finally:
         if engine := engine_of(study):
             engine.dispose()
@@ -110,12 +135,12 @@ def quiet_optuna() -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-def _open_journal(folder: Path) -> BaseStorage:
-    from optuna.storages import JournalStorage
+def _open_storage(folder: Path, url: str | None, workers: int) -> BaseStorage:
+    if url is not None:
+        return _open_database(url, workers)
+    from dlcli.sweeps.journal import Journal, JournalFile
 
-    from dlcli.sweeps.journal import JournalFile
-
-    return JournalStorage(JournalFile(folder / JOURNAL))
+    return Journal(JournalFile(folder / JOURNAL))
 
 
 def _open_database(address: str, workers: int) -> BaseStorage:
@@ -151,13 +176,16 @@ def bind(study: Study, identity: Mapping[str, Any]) -> None:
     Raises:
         UsageError: If the study has another identity; the message names each difference.
     """
-    recorded = _identity(study)
-    if recorded is None:
+    if _identity(study) is None:
         _record_identity(study, json.dumps(identity, sort_keys=True))
-        recorded = _identity(study)
-    assert recorded is not None, "it was just recorded"
+    check_identity(study, identity)
+
+
+def check_identity(study: Study, identity: Mapping[str, Any]) -> None:
+    """Check that a study, if it has an identity, has this one; see `bind`."""
     mine = _flatten(json.loads(json.dumps(identity)))
-    first = _flatten(recorded)
+    recorded = _identity(study)
+    first = mine if recorded is None else _flatten(recorded)
     if mine != first:
         lines = [
             f"  {key}: {_show(first, key)} there, {_show(mine, key)} here"

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dlcli.config.load import LoadedConfig, Overrides
 from dlcli.config.schema import SweepSettings
@@ -16,7 +16,7 @@ from dlcli.config.sweep.space import Space
 from dlcli.runs.files import encode_text, read_json, write_atomic, write_json
 from dlcli.sweeps.folder import SweepFolder
 from dlcli.sweeps.samplers import build_sampler
-from dlcli.sweeps.storage import bind, open_study
+from dlcli.sweeps.storage import bind, check_identity, open_study, read_study
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -85,16 +85,24 @@ class Sweep:
             UsageError: If the study belongs to another sweep, or a package is missing.
             DataError: If the storage cannot be used.
         """
+        sampler = build_sampler(self.settings, self.space)
+        direction = self._direction
         with open_study(
-            self.folder.path,
-            self.url,
-            name=self.name,
-            direction="maximize" if self.loaded.is_maximized else "minimize",
-            workers=workers,
-            sampler=build_sampler(self.settings, self.space),
+            self.folder.path, self.url, name=self.name, direction=direction, workers=workers, sampler=sampler
         ) as study:
             bind(study, self.loaded.identity())
             yield study
+
+    @contextmanager
+    def read_study(self) -> Iterator[Study]:
+        """Open the study to read it, also in a folder that cannot be written; see `open_study`."""
+        with read_study(self.folder.path, self.url, name=self.name, direction=self._direction) as study:
+            check_identity(study, self.loaded.identity())
+            yield study
+
+    @property
+    def _direction(self) -> Literal["minimize", "maximize"]:
+        return "maximize" if self.loaded.is_maximized else "minimize"
 
 
 def write_sweep(folder: SweepFolder, loaded: LoadedSweep, manifest: Mapping[str, Any]) -> None:

@@ -82,13 +82,20 @@ def test_a_sweep_without_a_finished_trial_is_shown(capsys: pytest.CaptureFixture
     assert text.endswith("no trial has finished\n\nnext      dlcli sweep --resume sweeps/digits/20261128T0825Z-ab12\n")
 
 
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_a_sweep_ends_with_its_page_and_is_shown_again(dlcli: Callable[..., Finished], clean_place: Path) -> None:
     Path("tune.yaml").write_text(SMALL)
     done = dlcli("sweep", "-c", "tune.yaml")
     assert done.code == 0, done.err
     (page,) = Path().glob("sweeps/tune/*/report.html")
     assert f"note: wrote {page}\n" in done.err
+    (page.parent / "journal.lock").unlink()
+    before = content_of(page.parent)
     shown = dlcli("sweep", "show", "tune", "--html", "again.html")
+    assert content_of(page.parent) == before, "the folder may be one that cannot be written"
     assert shown.out == f"{done.out}wrote     again.html\n"
     assert Path("again.html").read_bytes() == page.read_bytes()
     record = json.loads(dlcli("sweep", "show", "tune", "--html", "again.html", "--json").out)

@@ -86,6 +86,29 @@ def test_a_damaged_line_is_reported_with_file_and_line(clean_place: Path, line: 
         assert "new sweep" in str(caught.value.hint)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"op_code": 99, "worker_id": "w"}',
+        b'{"op_code": "5", "worker_id": "w"}',
+        b'{"op_code": 4, "worker_id": "w"}',
+        b'{"op_code": 6, "worker_id": "w", "trial_id": [0], "state": 1}',
+        b'{"op_code": 4, "worker_id": "w", "study_id": 0, "datetime_start": 3}',
+        b'{"op_code": 4, "worker_id": "w", "study_id": 0, "datetime_start": null, "state": 77}',
+    ],
+)
+def test_a_record_that_is_no_operation_is_reported_with_file_and_line(place: Place, line: bytes) -> None:
+    work(place, TRIALS, pause=0)
+    path = place.folder / "journal.log"
+    lines = path.read_bytes().splitlines(keepends=True)
+    damaged = b"".join([*lines[:9], line + b"\n", *lines[9:]])
+    path.write_bytes(damaged)
+    with pytest.raises(DataError, match=r"journal\.log: line 10 is damaged: not an operation of Optuna") as caught:
+        place.open()
+    assert "backup" in str(caught.value.hint)
+    assert path.read_bytes() == damaged
+
+
 @pytest.mark.parametrize("damage", ["shorten", "replace", "delete"])
 def test_a_journal_that_changed_below_its_reader_is_reported(clean_place: Path, damage: str) -> None:
     path = Path("journal.log")

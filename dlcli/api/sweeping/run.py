@@ -116,7 +116,7 @@ def measure(folder: SweepFolder, storage: str | None) -> SweepResult:
     check_storage(folder, storage)
     sweep = read_sweep(folder, url=storage)
     summary = read_json(folder.summary) if folder.summary.exists() else {}
-    with sweep.open_study() as study:
+    with sweep.read_study() as study:
         result = measure_sweep(sweep, study, read_confirmation(summary))
     confirmed = (summary.get("best") or {}).get("number")
     if result.confirmation is not None and result.best is not None and result.best.number != confirmed:
@@ -127,7 +127,7 @@ def measure(folder: SweepFolder, storage: str | None) -> SweepResult:
 def report(folder: SweepFolder, output: str | os.PathLike[str] | None, storage: str | None) -> ReportResult:
     """Write the page of a sweep as it is so far."""
     result, sweep = measure(folder, storage), read_sweep(folder, url=storage)
-    with sweep.open_study() as study:
+    with sweep.read_study() as study:
         return write_sweep_report(sweep, study, result, output)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
@@ -14,12 +14,18 @@ _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if
 
 
 _temporary: list[str | os.PathLike[str]] = []  # files to delete
+_answers: list[Callable[[int], str]] = []  # at most one
 
 
 def exit_on_signals() -> None:
     """Make signals end the process with 128 + their number and no traceback, while nothing needs saving."""
     for number in _handled_signals():
         signal.signal(number, _exit)
+
+
+def answer_signals(answer: Callable[[int], str]) -> None:
+    """Print a text on stdout when a signal ends the process; `answer` returns it for the number of the signal."""
+    _answers[:] = [answer]
 
 
 def _exit(signum: int, _frame: FrameType | None) -> None:
@@ -30,6 +36,9 @@ def _exit(signum: int, _frame: FrameType | None) -> None:
     if signum == signal.SIGINT:
         with suppress(OSError):  # stderr may be closed
             os.write(2, b"interrupted\n")
+    for answer in _answers:
+        with suppress(OSError):
+            os.write(1, answer(signum).encode())
     os._exit(128 + signum)
 
 

@@ -44,11 +44,20 @@ def test_initially_ignored_signals_stay_ignored() -> None:
     assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signal_during_the_torch_import_exits_without_traceback(signum: signal.Signals, code: int) -> None:
-    command = [sys.executable, "-m", "dlcli", "train", "-c", "digits", "training.epochs=100000"]
+@pytest.mark.parametrize(
+    ("signum", "code", "options", "answer"),
+    [
+        (signal.SIGINT, 130, [], ""),
+        (signal.SIGTERM, 143, ["--json"], '{"error": {"code": 143, "kind": "interrupted", "message": "interrupted", '),
+    ],
+)
+def test_signal_during_the_torch_import_exits_without_traceback(
+    signum: signal.Signals, code: int, options: list[str], answer: str
+) -> None:
+    command = [sys.executable, "-m", "dlcli", "train", "-c", "digits", "training.epochs=100000", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         time.sleep(0.8)
         process.send_signal(signum)
         out, err = process.communicate(timeout=10)
-    assert (process.returncode, out, "Traceback" in err) == (code, "", False), err
+    assert (process.returncode, out.count("\n"), "Traceback" in err) == (code, len(options), False), err
+    assert out.startswith(answer)

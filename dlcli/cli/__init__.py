@@ -28,7 +28,7 @@ from dlcli.cli import (
 )
 from dlcli.cli.arguments import USAGE_ERROR, reject_repeated_options
 from dlcli.cli.ending import check_stdout, check_working_folder, find_memory_shortage, record_output_errors
-from dlcli.cli.failures import print_json_error, report_failure
+from dlcli.cli.failures import interruption_json, print_json_error, report_failure
 from dlcli.cli.mistakes import explain_usage
 from dlcli.cli.options import JsonOption, ProgressOption, QuietOption
 from dlcli.cli.output import forget_printed_json, print_result
@@ -38,6 +38,7 @@ from dlcli.cli.streams import open_streams
 from dlcli.cli.voice import is_one_of_several, leave, shares_work
 from dlcli.errors import DlcliError, UsageError
 from dlcli.plots.importing import ignore_user_settings
+from dlcli.signals import answer_signals
 
 app = typer.Typer(
     name="dlcli",
@@ -99,6 +100,7 @@ def main() -> None:
     ignore_user_settings()
     guard_torch_import()
     forget_printed_json()
+    answer_signals(interruption_json)
     try:
         code, error = _run()
     finally:

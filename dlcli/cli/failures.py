@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -53,5 +54,18 @@ def _print(console: Console, label: str, style: str, message: str) -> None:
 
 def print_json_error(error: DlcliError) -> None:
     """Print an error as JSON with `--json`, unless stdout already has a result, which then contains the error."""
-    if wants_json() and not has_printed_json() and prints_result():
+    if _owes_json():
         print_json({"error": error.record})
+
+
+def interruption_json(signum: int) -> str:
+    """Return the JSON to print when a signal ends the command while nothing needs saving; empty without `--json`.
+
+    It imports nothing, since the signal may arrive during any import.
+    """
+    return json.dumps({"error": Interrupted("interrupted", signum=signum).record}) + "\n" if _owes_json() else ""
+
+
+def _owes_json() -> bool:
+    """Return whether stdout still needs its JSON object."""
+    return wants_json() and not has_printed_json() and prints_result()

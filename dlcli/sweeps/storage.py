@@ -68,7 +68,10 @@ def open_study(
 def read_study(
     folder: Path, url: str | None = None, *, name: str, direction: Literal["minimize", "maximize"]
 ) -> Iterator[Study]:
-    """Open the study of a sweep to read it; it is empty if nobody has begun it. No file is written; see `open_study`."""
+    """Open the study of a sweep to read it, without writing a file; it is empty if nobody has begun it.
+
+    See `open_study`.
+    """
     require_optuna()
     from optuna import create_study, load_study
 

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from dlcli.cli.output import open_listeners
 from dlcli.signals import StopSignals
+from dlcli.training.events import GroupEnded, GroupProgress, GroupStarted, SweepStarted
 
 
 @pytest.fixture
@@ -42,6 +44,18 @@ def test_initially_ignored_signals_stay_ignored() -> None:
     assert signals.received is None
     signals.restore()
     assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+
+
+@pytest.mark.usefixtures("_handlers")
+def test_signals_between_the_groups_of_a_sweep_are_requests_to_stop() -> None:
+    progress = GroupProgress(epochs=1, ended=2, diverged=0, loss=None, metric=None)
+    with open_listeners("none", quiet=True) as listeners:
+        listeners.listen(SweepStarted("sweeps/s", (), (), 3, 0))
+        listeners.listen(GroupStarted("sweeps/s/confirm/best", (), (), 2, 4, "accuracy"))
+        listeners.listen(GroupEnded(progress))
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert listeners.should_stop is not None
+        assert listeners.should_stop() == signal.SIGTERM
 
 
 @pytest.mark.parametrize(

@@ -63,12 +63,15 @@ def open_listeners(progress: Progress, *, quiet: bool) -> Iterator[Listeners]:
     from dlcli.training.listeners import Listeners
 
     reporter, signals = open_reporter(progress, quiet=quiet), StopSignals()
+    in_sweep = False  # which trains groups at its end, and needs the signals until then
 
     def listen(event: Event) -> None:
-        if isinstance(event, RunStarted | GroupStarted | SweepStarted):
+        nonlocal in_sweep
+        if isinstance(event, RunStarted | GroupStarted | SweepStarted) and not in_sweep:
             signals.install()
             remember_run(event.run)
-        elif isinstance(event, FitEnded | GroupEnded):
+            in_sweep = isinstance(event, SweepStarted)
+        elif isinstance(event, FitEnded | GroupEnded) and not in_sweep:
             signals.restore()
         reporter.handle(event)
 

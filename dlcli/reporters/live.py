@@ -113,24 +113,25 @@ class RichReporter:
 
     def _start(self, event: RunStarted) -> None:
         self._started = event
+        self._open(event, event.epochs * event.steps_per_epoch, f"epoch 1/{event.epochs}")
+
+    def _open(self, event: RunStarted | GroupStarted | SweepStarted, total: int, label: str, done: int = 0) -> None:
+        """Print the overview, and draw a new bar below it; that of a sweep before its confirmation stays above."""
         for heading, text in event.essentials:
             self._print_overview(f"{heading:<9} ", "dim", visible(text))
         for note in event.notes:
             self.note(note)
-        self._print_heading()
-        self._task = self._progress.add_task(
-            "", total=event.epochs * event.steps_per_epoch, epoch=f"epoch 1/{event.epochs}", metrics=""
-        )
+        if isinstance(event, RunStarted):
+            self._print_heading()
+        self._losses = []
+        for task in self._progress.task_ids:
+            self._progress.remove_task(task)
+        self._task = self._progress.add_task("", total=total, completed=done, epoch=label, metrics="")
         self._draw_live()
 
     def _start_group(self, event: GroupStarted) -> None:
         self._group = event
-        for heading, text in event.essentials:
-            self._print_overview(f"{heading:<9} ", "dim", visible(text))
-        for note in event.notes:
-            self.note(note)
-        self._task = self._progress.add_task("", total=event.epochs, epoch=f"0/{event.epochs:,} epochs", metrics="")
-        self._draw_live()
+        self._open(event, event.epochs, f"0/{event.epochs:,} epochs")
 
     def _move_group(self, event: GroupProgress) -> None:
         assert self._group is not None
@@ -160,13 +161,7 @@ class RichReporter:
         self.close()
 
     def _start_sweep(self, event: SweepStarted) -> None:
-        for heading, text in event.essentials:
-            self._print_overview(f"{heading:<9} ", "dim", visible(text))
-        for note in event.notes:
-            self.note(note)
-        label = f"{event.ended}/{event.trials} trials"
-        self._task = self._progress.add_task("", total=event.trials, completed=event.ended, epoch=label, metrics="")
-        self._draw_live()
+        self._open(event, event.trials, f"{event.ended}/{event.trials} trials", event.ended)
 
     def _end_trial(self, event: TrialEnded) -> None:
         assert self._task is not None

@@ -88,8 +88,8 @@ class NotebookReporter:
             val = "".join(f", val {name} {value:.4f}" for name, value in event.val.items())
             self._move(event.epoch, event.step, f"train loss {event.train_loss:.4f}{val}")
         elif isinstance(event, GroupStarted):
-            self._group = event
-            self._lines = [f"{heading:<9} {text}" for heading, text in event.essentials]
+            self._group, self._losses, self._begin = event, [], time.perf_counter()
+            self._lines += [f"{heading:<9} {text}" for heading, text in event.essentials]  # below those of its sweep
             self._notes += event.notes
         elif isinstance(event, GroupProgress | GroupEnded):
             self._move_group(event)

@@ -238,6 +238,13 @@ def test_rich_reporter_draws_one_bar_for_a_sweep(width: int) -> None:
     assert all(line.startswith(("trial", "search", "note:", "12/12", " ")) for line in shown), "aligned below the text"
 
 
+def test_rich_reporter_draws_another_bar_for_each_group_after_a_sweep() -> None:
+    screen = pyte.Screen(100, 80)
+    draw(screen, [*sweep_events(12), *group_events(20, 10), *group_events(4, 5)])
+    shown = [line.rstrip() for line in screen.display if "/" in line]
+    assert [line.split()[0] for line in shown] == ["12/12", "197/200", "17/20"]
+
+
 def test_notebook_reporter_shows_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[str] = []
     reporter = NotebookReporter()

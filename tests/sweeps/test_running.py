@@ -22,7 +22,7 @@ from dlcli import api
 from dlcli.config.load import load_config
 from dlcli.errors import DataError, Interrupted
 from dlcli.runs.manifest import describe_start
-from dlcli.training.events import Event, TrialEnded
+from dlcli.training.events import Event, GroupStarted, TrialEnded
 from dlcli.training.listeners import Listeners
 
 LR = {"optimizer.lr": {"min": 0.01, "max": 10.0, "log": True}}
@@ -207,7 +207,12 @@ def test_the_same_command_takes_part_and_another_config_is_refused_with_the_diff
 
 def test_more_trials_or_seeds_are_confirmed_anew(clean_place: Path) -> None:
     write_config(clean_place, trials=2, confirm_seeds=2, space=LR, sampler="random", pruner="none")
-    first = api.sweep("tune.yaml").confirmation
+    starts: list[str] = []
+    listeners = Listeners(
+        lambda event: starts.append(event.essentials[0][1]) if isinstance(event, GroupStarted) else None
+    )
+    first = api.sweep("tune.yaml", listeners=listeners).confirmation
+    assert starts == ["best trial with 2 fresh seeds", "unchanged config with 2 fresh seeds"]
     more = api.resume_sweep("tune", ["sweep.trials=12", "sweep.confirm_seeds=3"])
     assert first is not None
     assert more.confirmation is not None

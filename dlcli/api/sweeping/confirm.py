@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 from dlcli.api.sweeping.group_trial import train_or_resume_seeds
 from dlcli.errors import DivergedError, UsageError
@@ -11,6 +12,7 @@ from dlcli.runs.folder import GroupFolder
 from dlcli.runs.group.records import read_group
 from dlcli.sweeps.records import CONFIRMED, Confirmation, TrialRecord
 from dlcli.sweeps.sweep import Sweep
+from dlcli.training.events import Event, GroupStarted
 from dlcli.training.listeners import Listeners
 
 
@@ -35,10 +37,11 @@ def confirm(sweep: Sweep, best: TrialRecord, *, evaluate_test: bool, listeners: 
     names = (f"trial-{best.number:04d}", "unchanged")  # with more trials or seeds, other groups
     paths = [sweep.folder.confirmation / f"{name}-{seeds}-seeds" for name in names]
     first = sweep.loaded.base.config.seed + sweep.settings.seeds_per_trial
-    for path, values in zip(paths, (best.settings, {}), strict=True):
+    for path, values, name in zip(paths, (best.settings, {}), CONFIRMED, strict=True):
         loaded = sweep.config_of({**values, "seed": first})
+        shown = _shorten(listeners, f"{name} with {seeds} fresh seeds")
         with suppress(DivergedError):  # all seeds, which the comparison counts
-            train_or_resume_seeds(path, loaded, seeds, evaluate_test=evaluate_test, listeners=listeners)
+            train_or_resume_seeds(path, loaded, seeds, evaluate_test=evaluate_test, listeners=shown)
     groups = [read_group(GroupFolder(path)) for path in paths]
     try:
         comparison = compare_groups(groups, labels=CONFIRMED)
@@ -47,3 +50,14 @@ def confirm(sweep: Sweep, best: TrialRecord, *, evaluate_test: bool, listeners: 
     metric = comparison.metrics[comparison.metric]
     means = (metric.first.mean, metric.second.mean)
     return Confirmation(str(paths[0]), str(paths[1]), comparison.metric, means, comparison.statement)
+
+
+def _shorten(listeners: Listeners, name: str) -> Listeners:
+    """Return listeners without messages that get one line at the start of a group, in place of its description."""
+
+    def listen(event: Event) -> None:
+        if isinstance(event, GroupStarted):
+            event = replace(event, essentials=(("confirm", name),), notes=())
+        listeners.listen(event)
+
+    return Listeners(listen, should_stop=listeners.should_stop)

@@ -87,11 +87,9 @@ def _finish(
     delete_checkpoints(sweep, study)  # a worker may have been killed before it did
     result = measure_sweep(sweep, study, None)
     if result.best is not None and not result.trials["running"] + result.trials["waiting"] and not sweep.is_over():
-        if seeds := sweep.settings.confirm_seeds:
-            listeners.note(f"training the best trial and the unchanged config with {seeds} fresh seeds")
-        quiet = Listeners(should_stop=sweep.find_stop(should_stop))
+        stoppable = replace(listeners, should_stop=sweep.find_stop(should_stop))
         try:
-            found = confirm(sweep, result.best, evaluate_test=evaluate_test, listeners=quiet)
+            found = confirm(sweep, result.best, evaluate_test=evaluate_test, listeners=stoppable)
         except Interrupted:
             if should_stop():
                 raise

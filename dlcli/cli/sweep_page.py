@@ -86,12 +86,17 @@ def _confirmation(result: SweepResult) -> Iterator[str]:
         means = (f"{name} {format_metric(mean)}" for name, mean in pairs)
         yield paragraph(f"mean {confirmation.metric} with fresh seeds: {', '.join(means)}", start="confirmed ")
         yield paragraph(confirmation.statement, start="verdict   ")
+        if confirmation.is_worse:
+            yield "note      keep the unchanged config: best.yaml is no improvement"
     elif result.best is not None:
         text = "no: the best trial and the unchanged config were not trained with fresh seeds"
         yield paragraph(text, start="confirmed ")
 
 
 def _next(result: SweepResult) -> str:
+    resume = f"next      dlcli sweep --resume {as_argument(result.sweep)}"
+    if result.confirmation is not None and result.confirmation.is_worse:
+        return f"{resume} sweep.trials={2 * sum(result.trials.values())}"
     if result.status == "finished" and result.best is not None:
         return f"next      dlcli train -c {as_argument(os.path.join(result.sweep, 'best.yaml'))}"
-    return f"next      dlcli sweep --resume {as_argument(result.sweep)}"
+    return resume

@@ -203,7 +203,8 @@ def _commands(contents: SweepContents) -> list[tuple[str, str]]:
         ),
         ("Create this page again", ["sweep", "show", path, "--html", str(sweep.folder.report)]),
     ]
-    if contents.result.best is not None:
+    confirmation = contents.result.confirmation
+    if contents.result.best is not None and not (confirmation and confirmation.is_worse):
         commands.insert(0, ("Train with the settings of the best trial", ["train", "-c", str(sweep.folder.best)]))
     lines = [(description, shlex.join(["dlcli", *command])) for description, command in commands]
     if command := command_line(contents.manifest):

@@ -68,6 +68,7 @@ class Confirmation:
         metric: Metric that is compared.
         means: Mean of the metric for the best trial and for the unchanged config; None if all seeds diverged.
         statement: The verdict as a sentence.
+        better: Name of the group that is better, one of `CONFIRMED`; None without a clear difference.
     """
 
     best: str
@@ -75,6 +76,12 @@ class Confirmation:
     metric: str
     means: tuple[float | None, float | None]
     statement: str
+    better: str | None = None
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether the best trial is worse than the unchanged config."""
+        return self.better == CONFIRMED[1]
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ def write_results(sweep: Sweep, study: Study, result: SweepResult) -> None:
     records = read_trials(study, sweep)
     write_atomic(sweep.folder.table, encode_text(table_text(records, sweep)))
     if result.best is not None:
-        write_atomic(sweep.folder.best, encode_text(best_text(sweep, result.best)))
+        write_atomic(sweep.folder.best, encode_text(best_text(sweep, result)))
     write_json(sweep.folder.summary, asdict(result))
 
 
@@ -124,15 +124,19 @@ def table_text(records: Sequence[TrialRecord], sweep: Sweep) -> str:
     return text.getvalue()
 
 
-def best_text(sweep: Sweep, best: TrialRecord) -> str:
+def best_text(sweep: Sweep, result: SweepResult) -> str:
     """Return the config of the best trial as YAML, which says where its values come from."""
+    best = result.best
+    assert best is not None, "a trial has finished"
+    is_worse = result.confirmation is not None and result.confirmation.is_worse
+    warning = "# With fresh seeds, it is worse than the unchanged config.\n" if is_worse else ""
     loaded = sweep.loaded.config(best.settings)
     body = render_yaml(
         loaded.config, lambda _section, _field, path: "from the sweep" if loaded.origin(path) == SWEEP else ""
     )
     return (
         f"# Best trial of the sweep {sweep.name}: trial {best.number} of {sweep.settings.trials}, "
-        f"{sweep.loaded.metric} {best.value}.\n{body}"
+        f"{sweep.loaded.metric} {best.value}.\n{warning}{body}"
     )
 
 

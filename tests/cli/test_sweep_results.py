@@ -16,6 +16,8 @@ from sweep_examples import load, make_contents
 
 from dlcli.cli.output import print_result
 from dlcli.cli.sweep_page import sweep_page
+from dlcli.report.sweep import render_sweep
+from dlcli.sweeps.results import best_text
 from dlcli.text import PAGE, width_of
 
 SMALL = """
@@ -73,6 +75,22 @@ def test_a_sweep_is_shown_at_a_glance(capsys: pytest.CaptureFixture[str]) -> Non
     text = printed(capsys, sweep_page(result))
     assert all(width_of(line) <= PAGE for line in text.splitlines())
     assert text == TEXT
+
+
+def test_a_best_trial_that_is_worse_than_the_unchanged_config_is_not_recommended(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    contents = make_contents(load())
+    assert contents.result.confirmation is not None
+    worse = replace(contents.result, confirmation=replace(contents.result.confirmation, better="unchanged config"))
+    text = printed(capsys, sweep_page(worse))
+    assert text.endswith(
+        "note      keep the unchanged config: best.yaml is no improvement\n"
+        f"next      dlcli sweep --resume {worse.sweep} sweep.trials=48\n"
+    )
+    assert "best.yaml" not in render_sweep(replace(contents, result=worse), has_plots=False)
+    assert "worse than the unchanged config" in best_text(contents.sweep, worse)
+    assert "worse" not in best_text(contents.sweep, contents.result)
 
 
 def test_a_sweep_without_a_finished_trial_is_shown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,7 +49,8 @@ def confirm(sweep: Sweep, best: TrialRecord, *, evaluate_test: bool, listeners: 
         return Confirmation(str(paths[0]), str(paths[1]), sweep.loaded.metric, (None, None), error.message)
     metric = comparison.metrics[comparison.metric]
     means = (metric.first.mean, metric.second.mean)
-    return Confirmation(str(paths[0]), str(paths[1]), comparison.metric, means, comparison.statement)
+    better = {"first": CONFIRMED[0], "second": CONFIRMED[1]}.get(comparison.paired.verdict)
+    return Confirmation(str(paths[0]), str(paths[1]), comparison.metric, means, comparison.statement, better)
 
 
 def _shorten(listeners: Listeners, name: str) -> Listeners:

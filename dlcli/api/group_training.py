@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcli.api.array_data import ArrayData, array_file, load_with_arrays
+from dlcli.api.resumption import check_is_no_part_of_sweep
 from dlcli.api.run_group import SeedsResult, evaluate_members, group_result, train_group_in
 from dlcli.api.training import add_found_settings
 from dlcli.config.load import ConfigSource, LoadedConfig, Overrides, load_config
@@ -125,7 +126,20 @@ def resume_seeds(
         Interrupted: If `listeners.should_stop` returns a signal number.
     """
     folder = find_group(group)
-    with notebook_listeners(listeners) as listeners, lock_run(folder.path):
+    check_is_no_part_of_sweep(folder)
+    with notebook_listeners(listeners) as listeners:
+        return continue_seeds(folder, changes, evaluate_test=evaluate_test, listeners=listeners)
+
+
+def continue_seeds(
+    folder: GroupFolder,
+    changes: LoadedConfig | Overrides = (),
+    *,
+    evaluate_test: bool,
+    listeners: Listeners,
+) -> SeedsResult:
+    """Continue a group, which may be a part of a sweep; see `resume_seeds`."""
+    with lock_run(folder.path):
         original = load_config(folder.resolved)
         loaded = changes if isinstance(changes, LoadedConfig) else load_config(folder.resolved, changes)
         loaded = replace(loaded, config=loaded.config.with_data_of(original.config))

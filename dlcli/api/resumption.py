@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from dlcli.runs.resume import ResumePoint, check_changes, check_summary, find_re
 from dlcli.runs.run_data import build_run_experiment
 from dlcli.runs.tensorboard import LogName, logs_to_continue
 from dlcli.runs.trained_run import check_position
-from dlcli.sweeps.folder import SWEEP
+from dlcli.sweeps.folder import find_sweep_of
 from dlcli.training.listeners import Listeners
 from dlcli.training.world import World
 
@@ -125,18 +126,28 @@ def find_run_to_resume(run: RunName) -> RunFolder:
     """Return the folder of a run.
 
     Raises:
-        UsageError: If it is a seed of a group, or a trial of a sweep, which are resumed as a whole.
+        UsageError: If it is a seed of a group, or a part of a sweep, which are resumed as a whole.
     """
     folder = find_run(run)
-    if folder.path.parent.name == "trials" and (folder.path.parent.parent / SWEEP).exists():
-        sweep = as_argument(str(folder.path.parent.parent))
-        message = f"{folder.path} is a trial of a sweep, whose results would not agree with it any more"
-        raise UsageError(message, hint=f"continue the sweep with `dlcli sweep --resume {sweep}`")
+    check_is_no_part_of_sweep(folder)
     if (folder.path.parent / GROUP).exists():
         group = as_argument(str(folder.path.parent))
         message = f"{folder.path} is a seed of a group, which is resumed as a whole"
         raise UsageError(message, hint=f"run `dlcli train --resume {group}`")
     return folder
+
+
+def check_is_no_part_of_sweep(folder: RunFolder) -> None:
+    """Check that a run or group is resumed by its sweep, which knows how far to train it, and records the result.
+
+    Raises:
+        UsageError: If it belongs to a sweep.
+    """
+    sweep = find_sweep_of(folder.path)
+    if sweep is not None:
+        path = min(str(sweep.path), os.path.relpath(sweep.path), key=len)
+        message = f"{folder.path} is a part of a sweep, whose results would not agree with it any more"
+        raise UsageError(message, hint=f"continue the sweep with `dlcli sweep --resume {as_argument(path)}`")
 
 
 def _find_end(folder: RunFolder, point: ResumePoint, config: Config) -> str | None:

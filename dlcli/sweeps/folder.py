@@ -16,6 +16,9 @@ from dlcli.runs.files import sync_folder
 SWEEP = "sweep.yaml"  # a folder with this file is a sweep
 
 
+_TRIALS, _CONFIRMATION = "trials", "confirm"
+
+
 def sweeps_root() -> Path:
     """Return the folder that contains all sweeps: $DLCLI_SWEEPS, or `sweeps` in the working folder.
 
@@ -48,7 +51,7 @@ class SweepFolder:
     @property
     def trials(self) -> Path:
         """Folder with the run folder and the lock of each trial."""
-        return self.path / "trials"
+        return self.path / _TRIALS
 
     def trial(self, number: int) -> Path:
         """Return the run folder of a trial."""
@@ -57,7 +60,7 @@ class SweepFolder:
     @property
     def confirmation(self) -> Path:
         """Folder with the groups that compare the best trial and the unchanged config."""
-        return self.path / "confirm"
+        return self.path / _CONFIRMATION
 
     @property
     def best(self) -> Path:
@@ -113,6 +116,14 @@ def create_folder(name: str) -> SweepFolder:
         with suppress(OSError):  # best effort: the parent folders may not be readable
             sync_folder(parent)
     return folder
+
+
+def find_sweep_of(run: Path) -> SweepFolder | None:
+    """Return the sweep whose trial, or group of the confirmation, is in this folder; None if there is none."""
+    for parent in run.resolve().parents:
+        if parent.name in (_TRIALS, _CONFIRMATION) and (parent.parent / SWEEP).exists():
+            return SweepFolder(parent.parent)
+    return None
 
 
 def find_sweep(name: str) -> SweepFolder:

@@ -264,13 +264,22 @@ def test_other_data_is_another_sweep_and_missing_data_begins_none(
     assert sweeps[0] == sweeps[1] != sweeps[2] == sweeps[3]
 
 
-def test_a_trial_is_not_resumed_apart_from_its_sweep_and_a_sweep_keeps_its_trials(
-    clean_place: Path, dlcli: Callable[..., Finished]
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_part_of_a_sweep_is_not_resumed_apart_and_a_sweep_keeps_its_trials(
+    clean_place: Path, dlcli: Callable[..., Finished], seeds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_config(clean_place, trials=2, confirm_seeds=0, space=LR)
-    sweep = api.sweep("tune.yaml").sweep
-    ended = dlcli("train", "--resume", f"{sweep}/trials/0000")
+    write_config(clean_place, trials=2, confirm_seeds=2, space=LR, seeds_per_trial=seeds, pruner="none")
+    with pytest.raises(Interrupted):
+        api.sweep("tune.yaml", listeners=stop_after(1))
+    sweep = str(only_sweep(clean_place).path.relative_to(clean_place))
+    ended = dlcli("train", "--resume", f"{sweep}/trials/0000", "training.epochs=9")
     assert (ended.code, f"`dlcli sweep --resume {sweep}`" in ended.err) == (2, True)
+    api.sweep("tune.yaml")
+    ended = dlcli("train", "--resume", f"{sweep}/confirm/unchanged-2-seeds")
+    assert (ended.code, f"`dlcli sweep --resume {sweep}`" in ended.err) == (2, True)
+    with monkeypatch.context() as patch:
+        patch.chdir(f"{sweep}/trials/0000")
+        assert dlcli("train", "--resume", ".").code == 2
     ended = dlcli("sweep", "--resume", sweep, "sweep.trials=1")
     assert (ended.code, "has 2 trials, and fewer are asked for" in ended.err) == (2, True)
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
 
-from dlcli.api.group_training import resume_seeds, train_seeds
+from dlcli.api.group_training import continue_seeds, train_seeds
 from dlcli.api.sweeping.trial import TrialResult
 from dlcli.config.load import LoadedConfig
 from dlcli.errors import DivergedError
@@ -54,7 +54,7 @@ def train_or_resume_seeds(
 ) -> None:
     """Train a group, or continue it if another worker has begun it; see `train_seeds`."""
     if GroupFolder(path).manifest.exists():
-        resume_seeds(path, evaluate_test=evaluate_test, listeners=listeners)
+        continue_seeds(GroupFolder(path), evaluate_test=evaluate_test, listeners=listeners)
         return
     shutil.rmtree(path, ignore_errors=True)  # files of a worker that was killed at the start
     train_seeds(loaded, seeds=seeds, run_dir=path, evaluate_test=evaluate_test, listeners=listeners)

@@ -24,17 +24,21 @@ class ClaimLostError(Exception):
     """Claim that another worker has taken over; the trial must be stopped without a result."""
 
 
-class Hold(Protocol):
-    """Held claim of one trial."""
+class Turn(Protocol):
+    """Right of one worker to propose, compare and tell the trials of a study."""
 
     def check(self) -> None:
-        """Raise ClaimLostError if another worker has taken the claim over."""
+        """Raise ClaimLostError if another worker has it now."""
+
+    def release(self) -> None:
+        """Free it."""
+
+
+class Hold(Turn, Protocol):
+    """Held claim of one trial."""
 
     def keep(self) -> AbstractContextManager[None]:
         """Check the claim, and let nobody take it over within the context."""
-
-    def release(self) -> None:
-        """Free the claim."""
 
 
 class Claims(Protocol):
@@ -43,9 +47,12 @@ class Claims(Protocol):
     def hold(self, trial: FrozenTrial) -> Hold | None:
         """Claim a trial; return None if another worker holds it."""
 
+    def hold_turn(self) -> Turn | None:
+        """Claim the right to change the study for all workers; return None if another worker holds it."""
+
 
 class FolderClaims:
-    """Claims as locks of the files `NNNN.lock` in a folder, which the system frees when a process ends.
+    """Claims as locks of the files `NNNN.lock` and `turn.lock` in a folder, which the system frees when a process ends.
 
     Args:
         folder: Existing folder that all workers share.
@@ -54,13 +61,20 @@ class FolderClaims:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def hold(self, trial: FrozenTrial) -> Hold | None:
+    def hold(self, trial: FrozenTrial) -> _FileHold | None:
         """Claim a trial; return None if another worker holds it.
 
         Raises:
             DataError: If the file cannot be locked.
         """
-        path = self._folder / f"{trial.number:04d}.lock"
+        return self._lock(f"{trial.number:04d}")
+
+    def hold_turn(self) -> _FileHold | None:
+        """Claim the right to change the study; see `hold`."""
+        return self._lock("turn")
+
+    def _lock(self, name: str) -> _FileHold | None:
+        path = self._folder / f"{name}.lock"
         lock = ExitStack()
         try:
             lock.enter_context(file_lock(path))

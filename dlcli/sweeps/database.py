@@ -12,12 +12,14 @@ from dlcli.errors import DataError, UsageError
 from dlcli.text import hide_password
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Engine
+    from sqlalchemy import URL, Connection, Engine, TextClause
     from sqlalchemy.engine import ExceptionContext
 
 CONNECT_SECONDS = 10
 IDLE_SECONDS = 60  # limit for a suspended or dead machine to keep locks in the database
+_PROBES = 4  # of a connection without an answer, until the database closes it
 _CREATION_LOCK = 0x646C636C69  # "dlcli" in ASCII
+_STUDY_LOCKS = 0x646C636C  # PostgreSQL has other locks with two numbers than with one
 _EXAMPLES = "postgresql://USER@HOST:5432/DATABASE or mysql://USER@HOST:3306/DATABASE"
 _DRIVERS = {  # (module, name in SQLAlchemy), best first
     "postgresql": [("psycopg", "psycopg"), ("psycopg2", "psycopg2")],
@@ -89,14 +91,20 @@ def report_errors(engine: Engine) -> None:
         if isinstance(kind, exc.DBAPIError) and not is_conflict and not context.is_pre_ping:
             raise database_error(engine.url, error) from None
 
-    def limit_idle_transactions(connection: Any, _: object) -> None:
+    def limit_idle_times(connection: Any, _: object) -> None:
         before, connection.autocommit = connection.autocommit, True
         connection.cursor().execute(f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'")
+        for name, value in {
+            "idle": IDLE_SECONDS // 2,
+            "interval": IDLE_SECONDS // 2 // _PROBES,
+            "count": _PROBES,
+        }.items():
+            connection.cursor().execute(f"SET tcp_keepalives_{name} = {value}")  # of the server, for a dead machine
         connection.autocommit = before
 
     event.listen(engine, "handle_error", convert)
     if engine.dialect.name == "postgresql":
-        event.listen(engine, "connect", limit_idle_transactions)
+        event.listen(engine, "connect", limit_idle_times)
 
 
 def database_error(url: URL, error: BaseException) -> DataError:
@@ -109,6 +117,24 @@ def database_error(url: URL, error: BaseException) -> DataError:
         reason = reason.replace(str(url.password), "***")
     message = f"cannot use the {url.get_backend_name()} database {url.database!r} at {place}: {reason}"
     return DataError(message, hint="check that the server runs, and the host, port, user and database in the URL")
+
+
+def take_lock(connection: Connection, number: int) -> bool:
+    """Take the lock of a study, which ends with the connection; return False if another connection has it."""
+    return bool(connection.execute(_lock_call(connection, "pg_try_advisory_lock", "GET_LOCK", number, ", 0")).scalar())
+
+
+def free_lock(connection: Connection, number: int) -> None:
+    """Free the lock of a study."""
+    connection.execute(_lock_call(connection, "pg_advisory_unlock", "RELEASE_LOCK", number))
+
+
+def _lock_call(connection: Connection, postgresql: str, mysql: str, number: int, wait: str = "") -> TextClause:
+    from sqlalchemy import text
+
+    if connection.dialect.name == "postgresql":
+        return text(f"SELECT {postgresql}({_STUDY_LOCKS}, {number})")
+    return text(f"SELECT {mysql}('dlcli:{connection.engine.url.database}:{number}'{wait})")
 
 
 @contextmanager

@@ -6,6 +6,9 @@ clocks of different machines are never compared.
 
 The database decides between two workers: the first claim is an insertion of a unique row, and every later change
 replaces the value that was read.
+
+The right to change the study is held for a short time only. It is a lock of the database, which frees it at the end of
+the connection.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,8 @@ from sqlalchemy import ColumnElement, Connection, Engine, column, delete, insert
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from dlcli.errors import DataError
-from dlcli.sweeps.claims import ClaimLostError, FolderClaims, Hold
+from dlcli.sweeps.claims import ClaimLostError, FolderClaims, Hold, Turn
+from dlcli.sweeps.database import free_lock, take_lock
 
 BEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0
@@ -39,15 +43,22 @@ class DatabaseClaims:
 
     Args:
         engine: Connections to the database, with errors as by `report_errors`.
+        study_id: Id of the study in the database.
         folder: Folder for locks as in `FolderClaims`, because some of the workers may share it.
         beat_seconds: Time between two signs of life.
         stale_seconds: Time without a sign of life after which a claim is free.
     """
 
     def __init__(
-        self, engine: Engine, folder: Path, *, beat_seconds: float = BEAT_SECONDS, stale_seconds: float = STALE_SECONDS
+        self,
+        engine: Engine,
+        study_id: int,
+        folder: Path,
+        *,
+        beat_seconds: float = BEAT_SECONDS,
+        stale_seconds: float = STALE_SECONDS,
     ) -> None:
-        self._engine = engine
+        self._engine, self._study_id = engine, study_id
         self._folder = FolderClaims(folder)
         self._beat_seconds, self._stale_seconds = beat_seconds, stale_seconds
         self._seen: dict[int, tuple[str, float]] = {}  # by trial: the last new record, and when it was seen
@@ -67,6 +78,14 @@ class DatabaseClaims:
             lock.release()
             return None
         return _DatabaseHold(record, lock, self._beat_seconds)
+
+    def hold_turn(self) -> Turn | None:
+        """Claim the right to change the study; see `hold`."""
+        with ExitStack() as stack:
+            connection = stack.enter_context(self._engine.connect().execution_options(isolation_level="AUTOCOMMIT"))
+            if not take_lock(connection, self._study_id):
+                return None
+            return _DatabaseTurn(connection, self._study_id, stack.pop_all())
 
     def _claim(self, record: Record) -> bool:
         now = time.monotonic()  # before reading: a pause after it must not make a claim look older
@@ -137,6 +156,26 @@ class Record:
     def _update(self, connection: Connection, condition: ColumnElement[bool]) -> bool:
         result: Any = connection.execute(update(_attributes).where(condition).values(value_json=self.value))
         return bool(result.rowcount)
+
+
+class _DatabaseTurn:
+    """Lock of a database, and the context that closes its connection."""
+
+    def __init__(self, connection: Connection, study_id: int, stack: ExitStack) -> None:
+        self._connection, self._study_id, self._stack = connection, study_id, stack
+
+    def check(self) -> None:
+        try:
+            self._connection.execute(select(1))
+        except (DataError, SQLAlchemyError) as error:  # the lock has ended with the connection
+            raise ClaimLostError from error
+
+    def release(self) -> None:
+        with self._stack:
+            try:
+                free_lock(self._connection, self._study_id)
+            except (DataError, SQLAlchemyError):
+                self._connection.invalidate()
 
 
 class _DatabaseHold:

@@ -109,7 +109,7 @@ def open_claims(study: Study, folder: Path) -> Claims:
         return FolderClaims(folder)
     from dlcli.sweeps.heartbeat import DatabaseClaims
 
-    return DatabaseClaims(engine, folder)
+    return DatabaseClaims(engine, study._study_id, folder)
 
 
 def require_optuna() -> None:

@@ -8,7 +8,7 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,17 +72,20 @@ class Crew:
 
     Args:
         forge: Starter of processes.
-        folder: Folder with the config.
+        folders: Folders with the config, for one process after the other; those of machines that share no folder.
+        arguments: Further arguments of the command.
         fault: Faults of every process.
     """
 
-    def __init__(self, forge: Forge, folder: Path, **fault: Any) -> None:
-        self._forge, self._folder, self._fault = forge, folder, fault
+    def __init__(self, forge: Forge, *folders: Path, arguments: Sequence[str] = (), **fault: Any) -> None:
+        self._forge, self._folders, self.arguments, self._fault = forge, folders, arguments, fault
         self.killed: list[int] = []
 
     def start(self, place: int) -> Child:
         """Start a process whose output goes to a folder with this number."""
-        return self._forge.start(*SWEEP, folder=self._folder, fault=self._fault, outputs=f"worker{place}")
+        folder = self._folders[place % len(self._folders)]
+        command = [*SWEEP, *self.arguments]
+        return self._forge.start(*command, folder=folder, fault=self._fault, outputs=f"worker{place}")
 
     def run(self, workers: int, kills: int = 0, seed: int = 0, most_seconds: float = 0.3) -> None:
         """Run the sweep to its end; kill random processes at random times and replace them."""

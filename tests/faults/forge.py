@@ -8,6 +8,7 @@ fork does not copy thread pools.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import json
 import math
@@ -200,6 +201,7 @@ def _apply_faults(
     slow_seconds: float = 0.0,
     epoch_log: str = "",
     without_sync: bool = False,
+    stale_seconds: float = 0.0,
 ) -> None:
     """Inject faults into this process.
 
@@ -218,6 +220,7 @@ def _apply_faults(
         slow_seconds: Delay of every step in seconds.
         epoch_log: File to which each epoch that ends appends a line: run, epoch and process.
         without_sync: Whether to skip fsync, which a kill does not need.
+        stale_seconds: Time after which a claim in a database is free; 0 keeps the usual one.
     """
     from faults.disk import Disk
 
@@ -240,6 +243,7 @@ def _apply_faults(
         _slow_down(slow_seconds)
     if without_sync or epoch_log:
         _change_files(epoch_log, is_synced=not without_sync)
+    _free_claims_after(stale_seconds)
     if crash_at or count or full_at:
         Disk(crash_at=crash_at, half=half, power_cut=power_cut, full_at=full_at, count=count).mount()
     if file_bytes:
@@ -284,6 +288,15 @@ def _delayed(run: Any, seconds: float) -> Any:
         return run(*arguments)
 
     return slowly
+
+
+def _free_claims_after(seconds: float) -> None:
+    if not seconds:
+        return
+    from dlcli.sweeps import heartbeat
+
+    times = {"beat_seconds": seconds / 8, "stale_seconds": seconds}
+    heartbeat.DatabaseClaims = functools.partial(heartbeat.DatabaseClaims, **times)  # type: ignore[assignment,misc]
 
 
 def _change_files(log: str, *, is_synced: bool) -> None:

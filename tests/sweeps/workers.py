@@ -54,7 +54,7 @@ def open_claims(study: Study, place: Place) -> Claims:
 
     own = place.folder / f"machine-{os.getpid()}"  # as on a machine that shares no folder
     own.mkdir(exist_ok=True)
-    return DatabaseClaims(engine, own, beat_seconds=BEAT_SECONDS, stale_seconds=STALE_SECONDS)
+    return DatabaseClaims(engine, study._study_id, own, beat_seconds=BEAT_SECONDS, stale_seconds=STALE_SECONDS)
 
 
 def work(place: Place, trials: int, pause: float = 0.003) -> None:

@@ -8,16 +8,15 @@ depends on stored values only, so another worker can repeat or finish it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from dlcli.api.sweeping.trial import mark_pruned
 from dlcli.api.sweeping.worker import Workplace, end_of, has_ended
 from dlcli.config.schema import MedianPruner
-from dlcli.runs.lock import file_lock
-from dlcli.sweeps.claims import Claim
+from dlcli.sweeps.claims import Claim, ClaimLostError, Turn
 from dlcli.sweeps.pruners import choose_pruned
 from dlcli.sweeps.records import TrialEnd
 from dlcli.sweeps.trials import read_end, reopen_trial, write_end
@@ -31,29 +30,27 @@ _KEPT = "kept"  # epoch after which it was compared and continues
 def run_generations(place: Workplace) -> None:
     """Run trials until all are finished, or the time of the sweep is over; see `run_trials`."""
     while place.goes_on():
-        with _one_worker(place) as is_alone:
-            if is_alone:
-                _advance(place)
+        with suppress(ClaimLostError):  # this process was suspended, and another worker goes on
+            _take_turn(place)
         if has_ended(place):
             return
         claim = _take(place)
         if claim is None:
             place.wait()
-        else:
-            with claim:
-                _run_claimed(place, claim)
+            continue
+        with claim, suppress(ClaimLostError):
+            _run_claimed(place, claim)
 
 
-@contextmanager
-def _one_worker(place: Workplace) -> Iterator[bool]:
-    """Yield whether no other worker proposes, compares or tells; none begins to within the context."""
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(file_lock(place.sweep.folder.lock("generation")))
-        except (BlockingIOError, TimeoutError):
-            yield False
-            return
-        yield True
+def _take_turn(place: Workplace) -> None:
+    """Propose, compare and tell as far as possible, unless another worker does."""
+    turn = place.claims.hold_turn()
+    if turn is None:
+        return
+    try:
+        _advance(place, turn)
+    finally:
+        turn.release()
 
 
 def _numbers(place: Workplace) -> range:
@@ -71,35 +68,37 @@ def _read(place: Workplace, numbers: range) -> list[FrozenTrial]:
     return place.study.get_trials(deepcopy=False)[numbers.start : numbers.stop]
 
 
-def _advance(place: Workplace) -> None:
-    """Propose, compare and tell as far as possible."""
+def _advance(place: Workplace, turn: Turn) -> None:
     while numbers := _numbers(place):
-        _propose(place, numbers)
-        _compare(place, numbers)
+        _propose(place, turn, numbers)
+        _compare(place, turn, numbers)
         trials = _read(place, numbers)
         if any(read_end(trial) is None for trial in trials):
             return
         for trial in trials:
+            turn.check()
             _tell(place, trial)
         place.end_trials()
 
 
-def _propose(place: Workplace, numbers: range) -> None:
+def _propose(place: Workplace, turn: Turn, numbers: range) -> None:
     """Draw the parameters of all trials of a generation, in order."""
     begun = {trial.number: trial for trial in _read(place, numbers)}
     for number in numbers:
         if number in begun and _DRAWN in begun[number].user_attrs:
             continue
+        turn.check()
         trial = reopen_trial(place.study, begun[number]) if number in begun else place.study.ask()
         assert trial.number == number, "one worker at a time proposes"
         place.sweep.space.draw(trial)
         trial.set_user_attr(_DRAWN, True)
 
 
-def _compare(place: Workplace, numbers: range) -> None:
+def _compare(place: Workplace, turn: Turn, numbers: range) -> None:
     """Compare trials after each epoch that all of their bracket have reached, and store which are pruned."""
     for number in dict.fromkeys(place.bracket(number) for number in numbers):
         while trials := _find_contenders(place, numbers, number):
+            turn.check()
             _choose(place, *trials)
 
 
@@ -204,6 +203,7 @@ def _run_claimed(place: Workplace, claim: Claim) -> None:
     result = place.train(claim.trial, stops_at)
     if result is None:  # the time of the sweep is over
         return
+    claim.check()
     if result.state == "stopped":
         claim.trial.set_user_attr(_BEST, result.best_epoch)
         claim.trial.set_user_attr(_REACHED, result.epochs)

@@ -1,7 +1,11 @@
-"""Number formats of the progress displays."""
+"""Formats of numbers and curves in the progress displays."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
+_BARS = "▁▂▃▄▅▆▇█"
 _UNITS = ((1e9, " G"), (1e6, " M"), (1e3, " k"))
 _NEGLIGIBLE = 1e-3  # of the highest learning rate
 
@@ -24,3 +28,18 @@ def format_lr(lr: float, highest: float) -> str:
 def round_lr(lr: float, highest: float) -> float:
     """Return a learning rate; 0 if it is negligible beside the highest, as at the end of cosine."""
     return 0 if lr <= _NEGLIGIBLE * highest else lr
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """Return a curve as a line of block characters on a logarithmic scale.
+
+    Args:
+        values: Non-negative values in order; more than `width` values are averaged in equal groups.
+        width: Maximum number of characters.
+    """
+    size = max(1, math.ceil(len(values) / width))
+    means = [sum(values[i : i + size]) / len(values[i : i + size]) for i in range(0, len(values), size)]
+    logs = [math.log(max(mean, 1e-30)) for mean in means]
+    low, high = min(logs), max(logs)
+    scale = (len(_BARS) - 1) / (high - low) if high > low else 0.0
+    return "".join(_BARS[round((log - low) * scale)] for log in logs)

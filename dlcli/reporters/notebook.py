@@ -10,9 +10,8 @@ from html import escape
 from typing import Any
 
 from dlcli.errors import visible
-from dlcli.reporters.formats import format_rate
+from dlcli.reporters.formats import format_rate, sparkline
 from dlcli.reporters.group import describe_means, describe_members
-from dlcli.reporters.live import sparkline
 from dlcli.reporters.sweep import describe_trial, describe_value, name_trial
 from dlcli.text import format_seconds
 from dlcli.training.events import (

@@ -10,8 +10,8 @@ import pyte
 import pytest
 from rich.console import Console, ConsoleDimensions
 
-from dlcli.reporters.formats import format_lr, format_rate
-from dlcli.reporters.live import RichReporter, sparkline
+from dlcli.reporters.formats import format_lr, format_rate, sparkline
+from dlcli.reporters.live import RichReporter
 from dlcli.reporters.notebook import NotebookReporter
 from dlcli.reporters.plain import PlainReporter
 from dlcli.text import format_seconds

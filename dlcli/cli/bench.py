@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from dlcli.cli.options import DeviceOption, JsonOption, ProgressOption, QuietOption
-from dlcli.cli.output import make_table, open_reporter, print_json, print_result
+from dlcli.cli.output import open_reporter, print_json, print_result
+from dlcli.cli.tables import make_table
 from dlcli.errors import UsageError
 
 if TYPE_CHECKING:

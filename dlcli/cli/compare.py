@@ -14,8 +14,9 @@ from dlcli.cli.arguments import name_or_path_parser, path_parser
 from dlcli.cli.compare_groups import compare_group_folders, find_groups
 from dlcli.cli.completion import complete_run
 from dlcli.cli.options import DpiOption, JsonOption, QuietOption
-from dlcli.cli.output import fitting_blocks, make_table, print_json, print_result
+from dlcli.cli.output import print_json, print_result
 from dlcli.cli.table_formats import TableFormat, format_table
+from dlcli.cli.tables import fitting_blocks, make_table
 from dlcli.config.paths import as_argument
 from dlcli.errors import UsageError
 from dlcli.text import columns_of

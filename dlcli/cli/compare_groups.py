@@ -7,8 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlcli.cli.output import make_table, paragraph, print_json, print_result
+from dlcli.cli.output import paragraph, print_json, print_result
 from dlcli.cli.table_formats import TableFormat, format_table
+from dlcli.cli.tables import make_table
 from dlcli.config.paths import as_argument
 from dlcli.errors import UsageError
 

@@ -13,7 +13,8 @@ from dlcli.cli.completion import complete_setting_name
 from dlcli.cli.failures import print_error
 from dlcli.cli.init import init_command, write_new
 from dlcli.cli.options import FormatOption, JsonOption
-from dlcli.cli.output import make_table, paragraph, print_json, print_json_text, print_listing, print_result
+from dlcli.cli.output import paragraph, print_json, print_json_text, print_listing, print_result
+from dlcli.cli.tables import make_table
 from dlcli.errors import ConfigError, Problem, UsageError
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dlcli.cli.output import fitting_blocks, make_table, paragraph
+from dlcli.cli.output import paragraph
+from dlcli.cli.tables import fitting_blocks, make_table
 from dlcli.errors import one_line
 from dlcli.text import columns_of, width_of
 

@@ -23,16 +23,8 @@ from dlcli.cli.options import (
     RunArgument,
     SplitOption,
 )
-from dlcli.cli.output import (
-    choose_run,
-    fitting_blocks,
-    make_table,
-    open_reporter,
-    paragraph,
-    print_json,
-    print_result,
-    scalars,
-)
+from dlcli.cli.output import choose_run, open_reporter, paragraph, print_json, print_result, scalars
+from dlcli.cli.tables import fitting_blocks, make_table
 from dlcli.errors import CheckFailed, UsageError
 from dlcli.text import page_width
 

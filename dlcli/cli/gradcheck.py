@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from dlcli.cli.arguments import print_notes
 from dlcli.cli.options import ConfigOption, JsonOption, OverridesArgument, QuietOption
-from dlcli.cli.output import make_table, paragraph, print_json, print_result
+from dlcli.cli.output import paragraph, print_json, print_result
+from dlcli.cli.tables import make_table
 from dlcli.errors import CheckFailed
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from dlcli.cli.output import choose_run, make_table, paragraph
+from dlcli.cli.output import choose_run, paragraph
+from dlcli.cli.tables import make_table
 from dlcli.text import page_width
 
 if TYPE_CHECKING:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import codecs
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from dlcli.cli.ending import remember_run
 from dlcli.cli.streams import take_stdout_error
+from dlcli.cli.tables import measure_width, narrow
 from dlcli.errors import DlcliError, visible
 from dlcli.reporters.base import Progress, Reporter, choose_reporter
 from dlcli.signals import StopSignals
-from dlcli.text import columns_of, fold, page_width, width_of, wrap
+from dlcli.text import columns_of, fold, page_width, wrap
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Column, Table
-    from rich.text import Text
 
     from dlcli.training.listeners import Listeners
 
@@ -172,43 +171,9 @@ def _print_table(table: RenderableType) -> None:
     console, columns = Console(highlight=False, soft_wrap=False), columns_of(sys.stdout)
     if isinstance(table, Table):
         if columns is not None:
-            table = _narrow(table, columns)
-        console.width = max(columns or 0, _width(table))
+            table = narrow(table, columns)
+        console.width = max(columns or 0, measure_width(table))
     console.print(table)
-
-
-def _narrow(table: Table, columns: int) -> Table:
-    """Return a table that fits, without the rightmost columns.
-
-    If two are left, one is broken between its words, or the second is written below the first.
-    """
-    while len(table.columns) > 2 and _width(table) > columns:
-        del table.columns[-1]
-    if _width(table) <= columns:
-        return table
-    for column in reversed(table.columns):
-        room = columns - (_width(table) - _column_width(column))
-        if room >= max(width_of(word) for text in _texts(column) for word in text.split()):
-            column.no_wrap, column.width = False, room
-            return table
-    heading, *cells = (
-        f"{first}\n  {second}".rstrip() for first, second in zip(*map(_texts, table.columns), strict=True)
-    )
-    return make_table([heading], [[cell] for cell in cells])
-
-
-def _width(table: Table) -> int:
-    """Return the width of a table whose cells are not wrapped."""
-    return sum(map(_column_width, table.columns)) + table.padding[1] * (len(table.columns) - 1)
-
-
-def _column_width(column: Column) -> int:
-    return max(width_of(line) for text in _texts(column) for line in text.split("\n"))
-
-
-def _texts(column: Column) -> list[str]:
-    """Return the heading and the cells of a column."""
-    return [str(column.header), *map(str, column.cells)]
 
 
 def _end_result(kept: str | Path | None) -> None:
@@ -239,55 +204,3 @@ def scalars(metrics: Mapping[str, Any], class_counts: Sequence[int]) -> dict[str
 def paragraph(text: str, *, start: str = "", indent: str | None = None) -> str:
     """Return running text for stdout, in lines of at most 80 columns; see `wrap`."""
     return wrap(text, page_width(sys.stdout), start=start, indent=indent)
-
-
-def fitting_blocks(
-    headings: Sequence[str], rows: Sequence[Sequence[str | Text]], *, gap: int = 2, columns: int | None = None
-) -> list[list[int]]:
-    """Return the columns of the tables, each with the first column, that together show a table of any width.
-
-    Args:
-        headings: Headings of the columns.
-        rows: Cells.
-        gap: Spaces between columns.
-        columns: Width of the output; None for a single table.
-    """
-    widths = [
-        max(width_of(line) for row in [headings, *rows] for line in _as_printed(str(row[i])).split("\n"))
-        for i in range(len(headings))
-    ]
-    blocks: list[list[int]] = [[0]]
-    for i in range(1, len(headings)):
-        total = sum(widths[j] + gap for j in blocks[-1]) + widths[i]
-        if columns is not None and len(blocks[-1]) > 1 and total > columns:
-            blocks.append([0])
-        blocks[-1].append(i)
-    return blocks
-
-
-def make_table(headings: Sequence[str], rows: Iterable[Sequence[str | Text]], *, gap: int = 2) -> Table:
-    """Return a table of text; the first column is left-aligned, the others right-aligned.
-
-    Args:
-        headings: Headings of the columns, the least important last.
-        rows: Cells.
-        gap: Spaces between columns.
-    """
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
-    for i, heading in enumerate(headings):
-        table.add_column(
-            Text(_as_printed(visible(heading))), justify="right" if i else "left", overflow="fold", no_wrap=True
-        )
-    for row in rows:
-        cells = (Text(visible(cell)) if isinstance(cell, str) else cell for cell in row)
-        table.add_row(*(Text(_as_printed(cell.plain), cell.style) for cell in cells))
-    return table
-
-
-def _as_printed(text: str) -> str:
-    """Return text as stdout writes it: the replacement of a character that its encoding lacks may be wider."""
-    encoding = sys.stdout.encoding or "utf-8"
-    return text.encode(encoding, sys.stdout.errors or "strict").decode(encoding)

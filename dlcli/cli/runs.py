@@ -12,7 +12,8 @@ import typer
 from dlcli.cli.compare import compare_command
 from dlcli.cli.group import choose_run_or_group, group_page, group_record
 from dlcli.cli.options import JsonOption, RunArgument
-from dlcli.cli.output import format_metrics, make_table, paragraph, print_json, print_result
+from dlcli.cli.output import format_metrics, paragraph, print_json, print_result
+from dlcli.cli.tables import make_table
 from dlcli.config.paths import as_argument
 from dlcli.errors import DlcliError, UsageError
 

@@ -13,7 +13,8 @@ import typer
 from dlcli.cli.arguments import path_parser
 from dlcli.cli.completion import complete_study, complete_vary
 from dlcli.cli.options import CONFIG, DpiOption, JsonOption, ProgressOption, QuietOption
-from dlcli.cli.output import make_table, paragraph, print_json, print_listing, print_result
+from dlcli.cli.output import paragraph, print_json, print_listing, print_result
+from dlcli.cli.tables import make_table
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dlcli.cli.output import make_table, paragraph
+from dlcli.cli.output import paragraph
+from dlcli.cli.tables import make_table
 from dlcli.config.paths import as_argument
 from dlcli.errors import one_line
 

@@ -9,8 +9,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from dlcli.config.examples import example, show
+from dlcli.config.locations import model_at, path_of
 from dlcli.config.rules import violations
-from dlcli.config.schema import INIT_TAGS, ROOTS, Config, section_models, section_name
+from dlcli.config.schema import Config, section_models, section_name
 from dlcli.config.suggest import SOFTMAX_HINT, closest, unknown_key
 from dlcli.config.tree import Document, KeyPath, dotted, value_at
 from dlcli.errors import Problem
@@ -78,7 +79,7 @@ def _find_problems(tree: dict[str, Any], details: Sequence[ErrorDetails], docume
     """
     reported = {problem.key for problem in document.problems}  # may include unreadable entries of lists
     details = [
-        detail for detail in details if detail["input"] is not None or dotted(_path(detail, tree)) not in reported
+        detail for detail in details if detail["input"] is not None or dotted(path_of(detail, tree)) not in reported
     ]
     problems = _translate_all(details, tree, document)
     if corrected := _with_known_names(tree, details):
@@ -150,10 +151,10 @@ def _translate_all(details: Sequence[ErrorDetails], tree: dict[str, Any], docume
     """Return one problem per setting; pydantic reports one error per list entry and per allowed type."""
     by_setting: dict[KeyPath, list[ErrorDetails]] = {}
     for detail in details:
-        by_setting.setdefault(_whole_list(_path(detail, tree)), []).append(detail)
+        by_setting.setdefault(_whole_list(path_of(detail, tree)), []).append(detail)
     problems = []
     for setting, errors in by_setting.items():
-        entries = [detail for detail in errors if _path(detail, tree) != setting]
+        entries = [detail for detail in errors if path_of(detail, tree) != setting]
         if len(errors) == 1 or len(entries) == 1:  # an invalid entry shows that a list was intended
             problems.append(_translate((entries or errors)[0], tree, document))
         else:
@@ -182,10 +183,10 @@ def _translate_several(
 
 
 def _translate(detail: ErrorDetails, tree: dict[str, Any], document: Document) -> Problem:
-    path, kind = _path(detail, tree), detail["type"]
+    path, kind = path_of(detail, tree), detail["type"]
     match kind:
         case "extra_forbidden":
-            return document.problem(path, *unknown_key(path, _model_at(detail["loc"][:-1])))
+            return document.problem(path, *unknown_key(path, model_at(detail["loc"][:-1])))
         case "missing" if isinstance(detail["loc"][-1], int):
             return document.problem(path, f"{dotted(path)} must have 2 entries", example(path, None))
         case "missing" | "union_tag_not_found":
@@ -226,42 +227,3 @@ def _expected(detail: ErrorDetails) -> str:
         if ", " not in expected:  # a single choice
             expected = expected.replace("one of ", "")
     return expected
-
-
-def _path(detail: ErrorDetails, tree: dict[str, Any]) -> KeyPath:
-    """Return pydantic's location without the tags of unions, which are not keys of the config."""
-    path: list[str | int] = []
-    branch: Any = tree
-    location = detail["loc"]
-    for index, part in enumerate(location):
-        last_and_missing = index == len(location) - 1 and detail["type"] == "missing"
-        if isinstance(branch, dict) and (part in branch or last_and_missing):
-            path.append(part)
-            branch = branch.get(str(part))
-        elif isinstance(branch, tuple) and isinstance(part, int) and part < len(branch):
-            path.append(part)
-            branch = branch[part]
-    return tuple(path)
-
-
-def _model_at(location: tuple[int | str, ...]) -> type[BaseModel] | None:
-    """Return the section model at pydantic's location; union tags select the variant."""
-    model: type[BaseModel] = next((root for root in ROOTS if location[:1] and location[0] in root.model_fields), Config)
-    candidates: tuple[type[BaseModel], ...] = ()
-    for part in location:
-        if part in INIT_TAGS:
-            continue
-        if candidates:
-            tagged = [member for member in candidates if section_name(member) == part]
-            if not tagged:
-                return None
-            model, candidates = tagged[0], ()
-            continue
-        if part not in model.model_fields:
-            return None
-        members = section_models(model, str(part))
-        if len(members) > 1:
-            candidates = members
-        elif members:
-            model = members[0]
-    return None if candidates else model

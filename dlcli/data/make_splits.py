@@ -10,7 +10,8 @@ from torch import Tensor
 from dlcli.config.schema import DataSection
 from dlcli.data.preprocessing import Preprocessing
 from dlcli.data.scaling import BYTES, Scaling, fit_scaling
-from dlcli.data.splits import RawData, SharedSplit, Split, Splits
+from dlcli.data.shared_split import SharedSplit
+from dlcli.data.splits import RawData, Split, Splits
 from dlcli.errors import DataError
 
 _TEST_SEED = 0  # same test split in every run, so that results are comparable

@@ -11,16 +11,8 @@ import torch
 from dlcli.config.schema import Config, NpzData
 from dlcli.data.splits import DataInfo, RawData, Split
 from dlcli.data.table_features import complete_rows
-from dlcli.data.table_source import (
-    PreparedTable,
-    ReadTable,
-    check_targets,
-    checksums,
-    dtype_of,
-    number_labels,
-    prepare_rows,
-    ranges_explained,
-)
+from dlcli.data.table_source import PreparedTable, ReadTable, checksums, dtype_of, prepare_rows, ranges_explained
+from dlcli.data.table_targets import check_targets, number_labels
 from dlcli.data.tables.npz import NpzArrays, read_npz, table_of_arrays, target_names
 from dlcli.data.tables.records import shown
 from dlcli.data.tables.rows import Rows, read_options, stack_tables

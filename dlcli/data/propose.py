@@ -7,20 +7,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from dlcli.config.load import load_config
 from dlcli.config.paths import as_argument, escape_path
 from dlcli.config.render import render_value
-from dlcli.config.schema import LEAST_EPOCHS, MOST_EPOCHS, CsvData, ImageFolderData, TableData, TaskName
+from dlcli.config.schema import CsvData, ImageFolderData, TableData, TaskName
 from dlcli.config.suggest import closest
 from dlcli.config.tree import COMMAND_LINE
 from dlcli.data.tables.read import read_csv, read_parquet
 from dlcli.data.tables.refuse import is_url
 from dlcli.data.tables.rows import read_options
 from dlcli.data.tables.table import Column, Table
+from dlcli.data.training_plan import choose_training
 from dlcli.data.trial_split import count_train, names_splits
 from dlcli.data.usefulness import why_useless
 from dlcli.errors import DataError, UsageError, one_line
@@ -47,24 +48,6 @@ class Proposal:
     text: str
     reason: str
     left_out: Mapping[str, tuple[Column, str]] = field(default_factory=dict)
-
-
-class Plan(NamedTuple):
-    """Layers and duration for a number of training examples."""
-
-    hidden_sizes: list[int]
-    steps: int
-    batch_size: int
-    why: str
-
-
-# On six tables of 100 to 500 rows, val/loss of the first two plans differs by less than its standard error over five
-# seeds, or nearly so: the first is chosen since it takes a third of the time.
-_PLANS = {
-    1_000: Plan([32], 1_500, 64, "few examples: one small layer and few steps, which take less time"),
-    100_000: Plan([64, 32], 5_000, 64, "two small layers"),
-}
-_LARGE = Plan([128, 64], 5_000, 256, "many examples: larger layers and batches")
 
 
 def propose_config(
@@ -150,7 +133,7 @@ def _propose_table(
     lines += [f"  {name}: {render_value(value)}" for name, value in given.items() if name != "ignore"]
     ignored = dict.fromkeys(data.ignore, "as requested")
     lines += _ignore(ignored | {name: note for name, (_, note) in left_out.items()})
-    lines += [*([] if "missing" in given else _choose_missing(column, used)), *_choose_training(n_train)]
+    lines += [*([] if "missing" in given else _choose_missing(column, used)), *choose_training(n_train)]
     lines += ["# Columns to predict from:", *(f"#   {line}" for line in _describe(used))]
     return Proposal(_as_lines(lines), one_line(f"{reason}; {task}: {why}"), left_out)
 
@@ -198,18 +181,6 @@ def _choose_missing(target: Column, used: Sequence[Column]) -> list[str]:
     return [f"  missing: mean  # missing values: {listed}"] if gaps else []
 
 
-def _choose_training(n_train: int) -> list[str]:
-    """Return the settings of model, optimizer and training for a number of training examples."""
-    plan = next((plan for most, plan in _PLANS.items() if n_train < most), _LARGE)
-    epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, -(-plan.steps // max(1, -(-n_train // plan.batch_size)))))
-    steps = epochs * -(-n_train // plan.batch_size)
-    return [
-        f"model: {{hidden_sizes: {plan.hidden_sizes}}}  # {plan.why}",
-        "optimizer: {name: sgd, lr: 0.05, momentum: 0.9}",
-        f"training: {{epochs: {epochs}, batch_size: {plan.batch_size}}}  # {n_train:,} examples: {steps:,} steps",
-    ]
-
-
 def _propose_pictures(path: str, shown: str) -> Proposal:
     from dlcli.data.folders import list_folder
     from dlcli.data.image_folder import load_image_folder
@@ -234,7 +205,7 @@ def _propose_pictures(path: str, shown: str) -> Proposal:
         f"  size: [{height}, {width}]  # {why_size}",
         f"  color_mode: {color_mode}  # {why_color}",
         *(f"  unreadable: skip  # {note}" for note in skipped),
-        *_choose_training(n_train),
+        *choose_training(n_train),
         "# Pictures by class:",
         *(f"#   {name}  {count:,}" for name, count in zip(raw.info.class_names, counts.tolist(), strict=True)),
     ]

@@ -9,11 +9,9 @@ from typing import get_args
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from dlcli.config.schema import AUTO_SETTINGS, Config, TableData
 from dlcli.data.encoding import ColumnInfo, fit_column
-from dlcli.data.folders import natural_key
 from dlcli.data.preprocessing import Preprocessing
 from dlcli.data.row_splits import RowSplits, split_rows
 from dlcli.data.scaling import RangeError, Scaling, check_range, fit_scaling
@@ -21,7 +19,8 @@ from dlcli.data.split_encoding import encode_splits
 from dlcli.data.splits import DataInfo, Split, Splits
 from dlcli.data.table_features import check_categories, complete_rows, feature_names
 from dlcli.data.table_notes import class_notes, column_notes, layout_notes, unknown_notes
-from dlcli.data.tables.options import ForcedKind, name_setting
+from dlcli.data.table_targets import check_targets, number_classes, number_labels
+from dlcli.data.tables.options import ForcedKind
 from dlcli.data.tables.rows import Kept, Rows, read_rows
 from dlcli.errors import DataError
 
@@ -132,7 +131,7 @@ def prepare_rows(
         *unknown_notes(kept, infos, splits, data, inherited),
     ]
     if labels is not None:
-        class_names, labels = _number_classes(kept, targets[0], class_names, labels, splits)
+        class_names, labels = number_classes(kept, targets[0], class_names, labels, splits)
         notes += class_notes(class_names, labels, splits)
     return PreparedTable(
         rows, kept, tuple(targets), infos, splits, class_names, labels, layout, tuple(notes), inherited
@@ -182,21 +181,6 @@ def ranges_explained(config: Config, rows: Rows) -> Iterator[None]:
 def dtype_of(config: Config) -> torch.dtype:
     """Return the type of the numbers of a config."""
     return torch.float64 if config.training.precision == "float64" else torch.float32
-
-
-def check_targets(names: Sequence[str], values: Tensor, dtype: torch.dtype) -> None:
-    """Check that targets have squares in the range of training: errors are computed in the unit of the target too.
-
-    Args:
-        names: Names of the targets.
-        values: Float64 of shape (N, targets).
-        dtype: Type of training.
-
-    Raises:
-        RangeError: If that is not so.
-    """
-    for name, column in zip(names, values.t(), strict=True):
-        check_range(name, column.to(dtype).square(), column.numpy())
 
 
 def _encode_table(config: Config, table: PreparedTable) -> Splits:
@@ -249,44 +233,3 @@ def _layout(data: TableData, rows: Rows) -> dict[str, str]:
         if getattr(data, name, None) == "auto" and len(found) == 1 and found <= {*choices}:
             layout[name] = str(found.pop())
     return layout
-
-
-def number_labels(kept: Kept, targets: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
-    """Return the classes of all examples, in the order of the file or natural order, and the class of each example.
-
-    Raises:
-        DataError: If there are several targets, a single class or more than 1,000.
-    """
-    if len(targets) > 1:
-        hint = f"write it like `{name_setting('data.target', targets[0])}`"
-        raise DataError("classification needs a single target", hint=hint)
-    column, file = kept.column(targets[0]), kept.rows.tables[0].file
-    order = {name: (place,) for place, name in enumerate(kept.rows.tables[0].class_names)}
-    used = sorted(
-        np.flatnonzero(np.bincount(column.values)).tolist(),
-        key=lambda code: order[column.categories[code]] if order else natural_key(column.categories[code]),
-    )
-    if len(used) < 2:
-        message = f"{file}: column {targets[0]!r} has a single class, {column.categories[used[0]]!r}"
-        raise DataError(message, hint="choose another target")
-    if len(used) > 1000:
-        message = f"{file}: column {targets[0]!r} has {len(used):,} different values, too many for classes"
-        raise DataError(message, hint="use task=regression, or another target")
-    place = np.zeros(len(column.categories), dtype=np.int64)
-    place[used] = np.arange(len(used))
-    return tuple(column.categories[code] for code in used), place[column.values]
-
-
-def _number_classes(
-    kept: Kept, target: str, names: Sequence[str], labels: np.ndarray, splits: RowSplits
-) -> tuple[tuple[str, ...], np.ndarray]:
-    """Number the classes of the training examples in natural order; another class elsewhere is an error."""
-    known = np.flatnonzero(np.bincount(labels[splits.train])).tolist()
-    new = np.zeros(len(names), dtype=np.int64) - 1
-    new[known] = np.arange(len(known))
-    numbered = new[labels]
-    if (numbered < 0).any():
-        name = names[int(labels[numbered < 0][0])]
-        problem = f"has the class {name!r}, which no training example has"
-        kept.fail(target, numbered < 0, problem, "split the data in another way")
-    return tuple(names[code] for code in known), numbered

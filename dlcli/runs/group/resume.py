@@ -20,7 +20,7 @@ from dlcli.runs.group.member_checkpoints import MemberCheckpoints
 from dlcli.runs.group.records import MemberProgress, replay
 from dlcli.runs.identity import limits, lowered_limits, settings_of_group
 from dlcli.runs.log import JSONL, TRACE, parse_rows
-from dlcli.runs.resume import record_resumption, remove_temporary_files, reset_checkpoints
+from dlcli.runs.reopen import record_resumption, remove_temporary_files, reset_checkpoints
 from dlcli.runs.run_checkpoint import Which
 from dlcli.runs.tensor_file import DamagedError
 from dlcli.training.state import TrainingState

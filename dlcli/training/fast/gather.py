@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from dlcli.data.scaling import Scaling
-from dlcli.data.splits import SharedSplit, Split
+from dlcli.data.shared_split import SharedSplit
+from dlcli.data.splits import Split
 from dlcli.training.fast.layers import with_ones_column
 
 

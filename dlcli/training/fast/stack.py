@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from dlcli.config.schema import AnyOptimizer
-from dlcli.data.splits import SharedSplit
+from dlcli.data.shared_split import SharedSplit
 from dlcli.training.fast.backprop import Batch, Units
 from dlcli.training.fast.gather import SharedGatherer
 from dlcli.training.fast.layers import Layer, with_ones_column

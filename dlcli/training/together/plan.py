@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from dlcli.config.schema import AnyOptimizer, SgdOptimizer
-from dlcli.data.splits import SharedSplit
+from dlcli.data.shared_split import SharedSplit
 from dlcli.model import count_parameters
 from dlcli.training.arithmetic import choose_arithmetic
 from dlcli.training.batches import batches_per_chunk, examples_per_batch

@@ -5,7 +5,8 @@ import torch
 from modelled_gpu import CPU, CUDA, Schedule, modelled_gpu
 
 from dlcli.data.scaling import Scaling
-from dlcli.data.splits import SharedSplit, Split
+from dlcli.data.shared_split import SharedSplit
+from dlcli.data.splits import Split
 from dlcli.training.fast.gather import Gatherer, SharedGatherer
 
 FLOATS = Split(torch.arange(20.0).view(10, 2), torch.arange(10))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dlcli.config.load import load_config
 from dlcli.config.schema import Config
-from dlcli.data.splits import SharedSplit
+from dlcli.data.shared_split import SharedSplit
 from dlcli.experiment import build_experiments
 from dlcli.training.fast.batched import BatchedStack
 from dlcli.training.fit import Fit

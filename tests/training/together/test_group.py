@@ -9,7 +9,7 @@ import pytest
 
 from dlcli.config.load import load_config
 from dlcli.config.schema import Config
-from dlcli.data.splits import SharedSplit
+from dlcli.data.shared_split import SharedSplit
 from dlcli.experiment import build_experiments
 from dlcli.training.together.group import LocalGroup
 from dlcli.training.together.members import Diverged, EpochEnded, Member

@@ -16,7 +16,7 @@ from dlcli.config.load import ConfigSource, LoadedConfig, Overrides, load_config
 from dlcli.config.paths import escape_path
 from dlcli.config.render import render_value
 from dlcli.config.tree import Place
-from dlcli.data.tables.npz import CLASS_NAMES, FEATURE_NAMES
+from dlcli.data.tables.npz_file import CLASS_NAMES, FEATURE_NAMES
 from dlcli.errors import DataError, UsageError, one_line
 from dlcli.runs.folder import DATA
 

@@ -124,12 +124,9 @@ def _propose_table(
         f"  name: {name}",
         f"  path: {shown}",
         f"  target: {render_value(column.name)}",
-        *(
-            []
-            if split is None or data.split
-            else [f"  split: {render_value(split)}  # its values are train, val and test"]
-        ),
     ]
+    if split is not None and not data.split:
+        lines.append(f"  split: {render_value(split)}  # its values are train, val and test")
     lines += [f"  {name}: {render_value(value)}" for name, value in given.items() if name != "ignore"]
     ignored = dict.fromkeys(data.ignore, "as requested")
     lines += _ignore(ignored | {name: note for name, (_, note) in left_out.items()})

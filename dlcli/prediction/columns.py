@@ -11,10 +11,10 @@ import numpy as np
 
 from dlcli.data.encoding import UNKNOWN, ColumnInfo, count_unknown, raw_values
 from dlcli.data.tables.numbers import MISSING_WORDS, Numbers, add_numbers
-from dlcli.data.tables.parquet import plain_series, texts_of_numbers
 from dlcli.data.tables.records import shown
 from dlcli.data.tables.table import Column
 from dlcli.data.tables.texts import BadTextError, Texts, empty_nulls
+from dlcli.data.tables.typed_columns import plain_series, texts_of_numbers
 
 if TYPE_CHECKING:
     import polars as pl

@@ -15,7 +15,7 @@ from dlcli.errors import visible
 from dlcli.reporters.formats import sparkline
 from dlcli.text import format_clock, format_seconds, wrap
 
-Render: TypeAlias = Callable[[int], Text]  # lines for a terminal of so many columns
+Render: TypeAlias = Callable[[int], Text]  # returns lines for the width of the terminal
 
 _MAX_WIDTH = 100  # columns of the bar: on a wide terminal, a bar of full width would leave remains after a resize
 _ECHO = 2  # columns of the ^C that a terminal echoes behind the bar; it must not wrap

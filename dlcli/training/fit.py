@@ -9,81 +9,29 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Iterator
-from copy import copy
-from dataclasses import dataclass
-from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from dlcli.config.schema import Config
 from dlcli.data.splits import Splits
-from dlcli.errors import DivergedError
 from dlcli.model import count_parameters
 from dlcli.task import Task
 from dlcli.training.arithmetic import Arithmetic, choose_arithmetic
-from dlcli.training.batches import batches_per_chunk, count_batches, derive_seed, draw_chunks
+from dlcli.training.batches import batches_per_chunk, count_batches, draw_chunks
 from dlcli.training.evaluation import evaluate_split
-from dlcli.training.events import EpochEnded, Event, FitEnded, FitEndReason, StepEnded, Trace
+from dlcli.training.events import EpochEnded, Event, FitEnded, StepEnded
+from dlcli.training.generators import DropoutGenerators
 from dlcli.training.isolation import RunSettings
-from dlcli.training.progress import Running
-from dlcli.training.schedule import Schedule
-from dlcli.training.state import (
-    Monitor,
-    Position,
-    TrainingState,
-    restore_generators,
-    seed_generators,
-)
+from dlcli.training.progress import Progress
+from dlcli.training.requests import Answer, Chunk, Look, Measured, Training
+from dlcli.training.state import Position, TrainingState, name_memories, split_memories
 from dlcli.training.step import build_step
 from dlcli.training.trace import Tracer, is_traced
 from dlcli.training.turns import Turns
 from dlcli.training.world import ALONE, World
 
-Sums: TypeAlias = tuple[Tensor, Tensor]
-Answer: TypeAlias = "Sums | Measured"
-Training: TypeAlias = "Generator[Event | Chunk | Look, Answer | None, None]"
-
 REPORT_SECONDS = 0.1  # between two StepEnded events; each one waits for the device
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Batches to take steps on, see `Step.run`.
-
-    Attributes:
-        index: Positions of the examples; None for the whole split as one batch.
-        examples: Number of examples.
-        steps: Numbers of the steps, counted from 1 over the whole run.
-    """
-
-    index: Tensor | None
-    examples: int
-    steps: range
-
-
-@dataclass(frozen=True)
-class Look:
-    """Request to measure the model at the end of an epoch.
-
-    Attributes:
-        is_traced: Whether to measure inside the model as well.
-    """
-
-    is_traced: bool
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Answer to a `Look`.
-
-    Attributes:
-        sums: Sums over the validation split, see `evaluate_split`; None without one.
-        trace: Measurements inside the model, if requested.
-    """
-
-    sums: dict[str, Tensor] | None
-    trace: Trace | None
 
 
 class Fit:
@@ -130,26 +78,21 @@ class Fit:
         self._model, self._task, self._splits, self._config = model, task, splits, config
         self._device = next(model.parameters()).device
         self._tensors = model.state_dict()  # shares the memory of the model
-        given = state.arithmetic if state is not None else arithmetic
         self._world = world
+        given = arithmetic if state is None else state.arithmetic
         self.arithmetic = given or choose_arithmetic(config, model, len(splits.train), world)
-        self._steps_per_epoch = count_batches(len(splits.train), settings.batch_size)
         self._batches = batches_per_chunk(splits.train, settings.batch_size, count_parameters(model), self._device)
         is_written_out = self.arithmetic.step == "manual" and self._device.type == "cpu"
         self.tracer = Tracer(model, task, splits, is_written_out=is_written_out)
-        self._schedule = Schedule(config.scheduler, settings.epochs, self._steps_per_epoch)
-        self._best = Monitor.of(config.checkpoint.monitor)
-        self._stopping = Monitor.of(config.early_stopping.monitor, config.early_stopping.min_delta)
+        self._progress = Progress(config, count_batches(len(splits.train), settings.batch_size))
         self._report_seconds = REPORT_SECONDS if report_seconds is None else report_seconds
-        self._epochs = 0  # completed
-        self._running = Running(steps_before=0)
         # Processes that wait for each other cannot take turns.
         self._turns = Turns(self.arithmetic.threads if world.size == 1 else 1, self._device)
-        self._generator = generator
         self._settings = RunSettings(self.arithmetic.threads, self._device, tf32=settings.precision == "tf32")
+        self._generators = DropoutGenerators(config.seed, self._settings, self._device, generator)
         with self._settings.entered():
             self.step = build_step(model, task, splits.train, config, self.arithmetic, generator, world)
-            self._seed_epoch()
+            self._generators.seed(epoch=1)
             if state is not None:
                 self._restore(state)
 
@@ -179,24 +122,19 @@ class Fit:
         Its user answers a chunk with the result of `Step.run` and a look with that of `measure`, and applies the torch
         settings; iteration over the Fit does all of this.
         """
-        while (reason := self._reason_to_end()) is None:
+        while (reason := self._progress.reason_to_end()) is None:
             start = time.perf_counter()
             yield from self._train_epoch()
             yield from self._end_epoch(start)
-        assert self._best.best_value is not None, "at least one epoch has ended"
-        yield FitEnded(self._epochs, reason, self._best.best_epoch, self._best.best_value)
-
-    def _reason_to_end(self) -> FitEndReason | None:
-        if self._epochs >= self._config.training.epochs:
-            return "epochs"
-        patience = self._config.early_stopping.patience or math.inf
-        return "early_stopping" if self._epochs - self._stopping.best_epoch >= patience else None
+        best = self._progress.best
+        assert best.best_value is not None, "at least one epoch has ended"
+        yield FitEnded(self._progress.epochs, reason, best.best_epoch, best.best_value)
 
     def _train_epoch(self) -> Generator[StepEnded | Chunk, Answer | None, None]:
-        config, epoch, running = self._config, self._epochs + 1, self._running
+        config, epoch, running = self._config, self._progress.epochs + 1, self._progress.running
         train, batch_size = self._splits.train, config.training.batch_size
         if not running.examples:
-            self._seed_epoch()
+            self._generators.seed(epoch)
         running.restart_clock()
         for chunk in draw_chunks(train, batch_size, self._batches, config.seed, epoch, done=running.examples):
             examples = len(train) if chunk is None else len(chunk)
@@ -204,32 +142,24 @@ class Fit:
             sums = yield Chunk(chunk, examples, steps)
             assert isinstance(sums, tuple), "the answer to a chunk is its sums"
             loss_sum, weight = sums
-            self._check_losses(loss_sum, steps)
+            # On a GPU, reading every loss would make the host wait, so `_report` checks instead.
+            if self._device.type == "cpu" and not math.isfinite(float(loss_sum)):
+                self._progress.check_losses(self.step.losses().tolist(), float(loss_sum), steps)
             running.add(loss_sum, weight, examples, len(steps))
             if running.seconds_since_report() >= self._report_seconds or self._world.stop is not None:
                 train_loss, examples_per_second = self._report()
                 yield StepEnded(epoch, running.step, train_loss, examples_per_second)
 
-    def _seed_epoch(self) -> None:
-        """Seed the dropout generators for the next epoch."""
-        seed = derive_seed(self._config.seed, "dropout", self._epochs + 1)
-        if self._generator is not None:
-            self._generator.manual_seed(seed)
-        else:
-            seed_generators(self._device, seed)
-
     def _end_epoch(self, start: float) -> Generator[EpochEnded | Look, Answer | None, None]:
         """Validate and start the next epoch."""
-        running, epoch = self._running, self._epochs + 1
+        running, epoch = self._progress.running, self._progress.epochs + 1
         train_loss, examples_per_second = self._report()
         measured = yield Look(is_traced(epoch))
         assert isinstance(measured, Measured), "the answer to a look is its measurements"
         val = self._metrics(measured.sums)
         monitored = val or {"loss": train_loss}  # without a validation split
-        lr = self._lr(running.step)
-        self._schedule.epoch_ended(monitored["loss"])
-        self._stopping.update(epoch, monitored)
-        self._epochs, self._running = epoch, Running(steps_before=running.step)
+        lr = self._progress.lr(running.step)
+        is_best = self._progress.end_epoch(monitored)
         yield EpochEnded(
             epoch=epoch,
             step=running.step,
@@ -238,7 +168,7 @@ class Fit:
             val=val,
             epoch_seconds=time.perf_counter() - start,
             examples_per_second=examples_per_second,
-            is_best=self._best.update(epoch, monitored),
+            is_best=is_best,
             trace=measured.trace,
         )
 
@@ -253,51 +183,30 @@ class Fit:
         if sums is None:
             return {}
         val = self._task.metrics(sums)
-        self._check_finite(val["loss"], "val/loss", self._running.step)
+        self._progress.check_finite(val["loss"], "val/loss")
         return val
 
     def _report(self) -> tuple[float, float]:
         """Update the model; return the mean loss of the epoch so far and the examples per second."""
-        running = self._running
+        running = self._progress.running
         train_loss, examples_per_second = running.look()
-        self._check_finite(train_loss, "train/loss", running.step)
+        self._progress.check_finite(train_loss, "train/loss")
         self.step.update_model()
         return train_loss, examples_per_second
 
     def lrs(self, steps: range) -> list[float]:
         """Return the learning rates of steps of the current epoch."""
-        return [self._lr(step) for step in steps]
-
-    def _lr(self, step: int) -> float:
-        return self._config.optimizer.lr * self._schedule.factor(step)
-
-    def _check_losses(self, loss_sum: Tensor, steps: range) -> None:
-        """Raise DivergedError at the first step with a non-finite loss.
-
-        Only on the CPU: on a GPU, reading every loss would make the host wait, so `_report` checks instead.
-        """
-        if self._device.type == "cpu" and not math.isfinite(float(loss_sum)):
-            losses = zip(steps, self.step.losses().tolist(), strict=True)
-            overflow = steps[-1], float(loss_sum)  # the sum of finite losses can overflow
-            step, loss = next((pair for pair in losses if not math.isfinite(pair[1])), overflow)
-            self._check_finite(loss, "train/loss", step)
-
-    def _check_finite(self, value: float, name: str, step: int) -> None:
-        if not math.isfinite(value):
-            raise DivergedError(
-                f"training diverged: {name} is {value} in epoch {self._epochs + 1}, step {step}",
-                hint="reduce optimizer.lr or set training.gradient_clip_norm=1",
-            )
+        return [self._progress.lr(step) for step in steps]
 
     @property
     def best_epoch(self) -> int:
         """Epoch with the best monitored metric so far; 0 before the first epoch has ended."""
-        return self._best.best_epoch
+        return self._progress.best.best_epoch
 
     @property
     def position(self) -> Position:
         """Number of completed epochs, steps, and examples of the current epoch."""
-        return Position(self._epochs, self._running.step, self._running.examples)
+        return self._progress.position
 
     def parameters(self) -> dict[str, Tensor]:
         """Return a copy of the model's parameters and running statistics on the CPU, by their names in its state dict.
@@ -309,7 +218,7 @@ class Fit:
         floats = {name: value for name, value in parameters.items() if value.is_floating_point()}
         largest = torch._foreach_norm(list(floats.values()), math.inf)
         for name, norm in zip(floats, torch.stack(largest).tolist(), strict=True):
-            self._check_finite(norm, f"the largest {name}", self._running.step)
+            self._progress.check_finite(norm, f"the largest {name}")
         return parameters
 
     def state(self) -> TrainingState:
@@ -319,40 +228,23 @@ class Fit:
             DivergedError: If a parameter is not finite; training cannot continue then.
         """
         names = [name for name, _ in self._model.named_parameters()]
-        own = self._generator
-        generators = dict(self._settings.generators) if own is None else {"cpu": own.get_state()}
+        generators = self._generators.states()
         with self._settings.entered():
             return TrainingState(
-                position=self.position,
                 parameters=self.parameters(),
-                optimizer={
-                    f"{memory}.{name}": _copy(value)
-                    for memory, values in self.step.state().items()
-                    for name, value in zip(names, values, strict=True)
-                },
-                sums=self._running.sums(),
+                optimizer={name: _copy(value) for name, value in name_memories(self.step.state(), names).items()},
                 generators=generators,
-                best=copy(self._best),
-                stopping=copy(self._stopping),
-                plateau=copy(self._schedule.plateau),
                 arithmetic=self.arithmetic,
+                **self._progress.state(),
             )
 
     def _restore(self, state: TrainingState) -> None:
         """Restore everything in `state` except the parameters, which the model holds already."""
         names = [name for name, _ in self._model.named_parameters()]
-        memories = {key.partition(".")[0] for key in state.optimizer}
-        memory = {key: [state.optimizer[f"{key}.{name}"] for name in names] for key in memories}
-        self.step.load_state(memory, state.position.step)
-        self._best, self._stopping, self._schedule.plateau = copy(state.best), copy(state.stopping), copy(state.plateau)
-        self._epochs = state.position.epochs
-        self._running = Running(state.position.step, state.position.examples)
-        self._running.restore(state.sums["loss"].to(self._device), state.sums["weight"].to(self._device))
+        self.step.load_state(split_memories(state.optimizer, names), state.position.step)
+        self._progress.restore(state, self._device)
         if state.position.examples:  # within an epoch; otherwise the epoch seeds the generators
-            if self._generator is not None:
-                self._generator.set_state(state.generators["cpu"])
-            else:
-                restore_generators(state.generators, self._device)
+            self._generators.restore(state.generators)
 
 
 def _copy(value: Tensor) -> Tensor:

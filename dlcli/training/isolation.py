@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils import deterministic
 
-from dlcli.training.state import generator_states, restore_generators
+from dlcli.training.generators import generator_states, restore_generators
 from dlcli.training.threads import machine_cores, thread_count
 
 _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"

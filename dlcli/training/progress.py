@@ -1,11 +1,111 @@
-"""Running loss and speed of the current epoch."""
+"""Progress of a training: epochs, steps, running loss, best values and learning rate."""
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Mapping, Sequence
+from copy import copy
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from dlcli.config.schema import Config
+from dlcli.errors import DivergedError
+from dlcli.training.events import FitEndReason
+from dlcli.training.schedule import Schedule
+from dlcli.training.state import Monitor, Position, TrainingState
+
+
+class Progress:
+    """Everything that changes from step to step or from epoch to epoch besides the model and its optimizer.
+
+    Args:
+        config: Config of the training.
+        steps_per_epoch: Number of optimizer updates per epoch.
+
+    Attributes:
+        epochs: Number of completed epochs.
+        running: Running loss and speed of the current epoch.
+        best: Monitor of the best checkpoint.
+    """
+
+    def __init__(self, config: Config, steps_per_epoch: int) -> None:
+        self._config = config
+        self._schedule = Schedule(config.scheduler, config.training.epochs, steps_per_epoch)
+        self._stopping = Monitor.of(config.early_stopping.monitor, config.early_stopping.min_delta)
+        self.best = Monitor.of(config.checkpoint.monitor)
+        self.epochs, self.running = 0, Running(steps_before=0)
+
+    @property
+    def position(self) -> Position:
+        """Number of completed epochs, steps, and examples of the current epoch."""
+        return Position(self.epochs, self.running.step, self.running.examples)
+
+    def lr(self, step: int) -> float:
+        """Return the learning rate of a step of the current epoch."""
+        return self._config.optimizer.lr * self._schedule.factor(step)
+
+    def reason_to_end(self) -> FitEndReason | None:
+        """Return why no epoch follows; None if one does."""
+        if self.epochs >= self._config.training.epochs:
+            return "epochs"
+        patience = self._config.early_stopping.patience or math.inf
+        return "early_stopping" if self.epochs - self._stopping.best_epoch >= patience else None
+
+    def end_epoch(self, metrics: Mapping[str, float]) -> bool:
+        """End the current epoch with its metrics; return whether the one of the best checkpoint is the best so far."""
+        epoch = self.epochs + 1
+        self._schedule.epoch_ended(metrics["loss"])
+        self._stopping.update(epoch, metrics)
+        self.epochs, self.running = epoch, Running(steps_before=self.running.step)
+        return self.best.update(epoch, metrics)
+
+    def check_finite(self, value: float, name: str, step: int | None = None) -> None:
+        """Check a value of the current epoch, after the last step unless another one is given.
+
+        Raises:
+            DivergedError: If the value is not finite.
+        """
+        if not math.isfinite(value):
+            step = self.running.step if step is None else step
+            raise DivergedError(
+                f"training diverged: {name} is {value} in epoch {self.epochs + 1}, step {step}",
+                hint="reduce optimizer.lr or set training.gradient_clip_norm=1",
+            )
+
+    def check_losses(self, losses: Sequence[float], total: float, steps: range) -> None:
+        """Check the losses of several steps, whose sum is not finite.
+
+        Args:
+            losses: Mean loss of each step.
+            total: Their sum, which can overflow although each loss is finite.
+            steps: Numbers of the steps.
+
+        Raises:
+            DivergedError: Always; it names the first step whose loss is not finite, or else the last step.
+        """
+        pairs = zip(steps, losses, strict=True)
+        step, loss = next((pair for pair in pairs if not math.isfinite(pair[1])), (steps[-1], total))
+        self.check_finite(loss, "train/loss", step)
+
+    def state(self) -> dict[str, Any]:
+        """Return a copy of the progress, as fields of `TrainingState`."""
+        return {
+            "position": self.position,
+            "sums": self.running.sums(),
+            "best": copy(self.best),
+            "stopping": copy(self._stopping),
+            "plateau": copy(self._schedule.plateau),
+        }
+
+    def restore(self, state: TrainingState, device: torch.device) -> None:
+        """Restore the progress of a state; the sums are kept on the device."""
+        self.best, self._stopping, self._schedule.plateau = copy(state.best), copy(state.stopping), copy(state.plateau)
+        self.epochs = state.position.epochs
+        self.running = Running(state.position.step, state.position.examples)
+        self.running.restore(state.sums["loss"].to(device), state.sums["weight"].to(device))
 
 
 class Running:

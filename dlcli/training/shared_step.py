@@ -14,8 +14,8 @@ from dlcli.data.splits import Split
 from dlcli.task import Task
 from dlcli.training.batches import examples_per_batch
 from dlcli.training.fast.part import ManualGradients
+from dlcli.training.generators import generator_states, restore_generators
 from dlcli.training.optim import build_optimizer, clip_norm_
-from dlcli.training.state import generator_states, restore_generators
 from dlcli.training.world import SIGNALS, World
 
 _EXTRA = 2 + len(SIGNALS)  # values after the gradients: loss, weight, stop requests

@@ -16,7 +16,7 @@ import torch
 from conftest import Finished
 
 from dlcli.api import EvalResult
-from dlcli.cli.evaluate import evaluation_page
+from dlcli.cli.evaluation_page import evaluation_page
 from dlcli.cli.output import print_result
 from dlcli.data.published import DATA_SETS
 from dlcli.evaluation import baselines as comparing

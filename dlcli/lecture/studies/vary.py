@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from dlcli.config.files import Source, read_source
 from dlcli.config.load import LoadedConfig, load_config
@@ -18,23 +18,10 @@ from dlcli.lecture.studies.catalogue import find_study
 from dlcli.lecture.studies.leaders import is_all_at_chance, leaders
 from dlcli.lecture.studies.results import StudyResults
 from dlcli.lecture.studies.study import GAP, BaseConfig, Panel, Study, Variant, affects_time
+from dlcli.lecture.studies.vary_options import EXAMPLE, as_number, read_options
 from dlcli.text import join
 
 MAX_VARIANTS = 12  # more curves cannot be told apart in one figure
-_EXAMPLE = "--vary model.activation=sigmoid,relu,tanh"
-# Settings that cannot be varied, with the reason and the fix.
-_FIXED = {
-    "seed": ("every variant is trained with the same seeds", "use `--seeds N` to set their number"),
-    "name": ("the name has no effect on training", f"vary another setting, e.g. `{_EXAMPLE}`"),
-    "task": ("the metrics of two tasks cannot be compared", "run one study per task"),
-    "data.name": ("the metrics on two data sets cannot be compared", "run one study per data set, with -c CONFIG"),
-    "data.root": ("the metrics on two data sets cannot be compared", "run one study per data set, with -c CONFIG"),
-    "data.path": ("the metrics on two data sets cannot be compared", "run one study per data set, with -c CONFIG"),
-    "training.epochs": (
-        "the curves show the metric after each epoch already",
-        "set the largest number for all variants, e.g. training.epochs=20",
-    ),
-}
 # The learning rates that the study of a config's learning rate tries, in multiples of the config's.
 _LR_FACTORS = (0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
 _BEYOND = 10.0  # ratio of a learning rate that the study adds to the end of the range
@@ -65,7 +52,7 @@ def choose_study(
         return find_study(name) if config is None else use_config(name, _read_config(config), settings)
     if not vary:
         raise UsageError(
-            "a study needs a name or --vary", hint=f"list the studies with `dlcli study`, or add {_EXAMPLE}"
+            "a study needs a name or --vary", hint=f"list the studies with `dlcli study`, or add {EXAMPLE}"
         )
     if config is None:
         raise UsageError("--vary needs a config to start from", hint="add `-c digits`, or your own config")
@@ -89,7 +76,7 @@ def vary_settings(vary: Sequence[str], config: Source, settings: Sequence[str] =
         UsageError: If the values cannot be read, or cannot be compared in one study.
         ConfigError: If the config is invalid.
     """
-    values = _read_all(vary)
+    values = read_options(vary)
     loaded = load_config(config, settings)
     combinations = list(itertools.product(*([(key, text) for text in texts] for key, texts in values.items())))
     if len(combinations) > MAX_VARIANTS:
@@ -132,7 +119,7 @@ def _make_variant(config: Source, settings: Sequence[str], combination: Sequence
     return Variant(
         label=" + ".join(describe_setting(key, value) for key, value in pairs),
         settings=overrides,
-        value=_number(combination[0][1]) if len(combination) == 1 else None,
+        value=as_number(combination[0][1]) if len(combination) == 1 else None,
         short=GAP.join(name_value(value) for _, value in pairs) if len(pairs) > 1 else "",
     )
 
@@ -183,56 +170,6 @@ def _own_config(config: Source, loaded: LoadedConfig) -> Mapping[str, BaseConfig
     """
     epochs = f"training.epochs={loaded.config.training.epochs}"
     return {loaded.config.data.name: BaseConfig(config, (epochs,), level=None)}
-
-
-def _read_all(vary: Sequence[str]) -> dict[str, list[str]]:
-    """Return the texts of the values of each varied setting."""
-    values: dict[str, list[str]] = {}
-    for text in vary:
-        key, equals, listed = text.partition("=")
-        texts = list(_split(listed))
-        if not equals or not key or not all(texts):
-            raise UsageError(f"cannot read --vary {text}", hint=f"write it like `{_EXAMPLE}`")
-        if key in _FIXED:
-            reason, hint = _FIXED[key]
-            raise UsageError(f"--vary cannot vary {key}: {reason}", hint=hint)
-        if key in values:
-            raise UsageError(f"--vary {key} is given twice", hint=f"write all its values in one: {key}=A,B,C")
-        repeated = next((value for value in texts if texts.count(value) > 1), None)
-        if repeated is not None:
-            raise UsageError(f"--vary {key} contains {repeated} twice", hint="write each value once")
-        if len(texts) < 2:
-            raise UsageError(
-                f"--vary {key} needs at least two values to compare. Got {listed}",
-                hint=f"write it like `--vary {key}={listed},OTHER`",
-            )
-        values[key] = texts
-    return values
-
-
-def _split(text: str) -> Iterator[str]:
-    """Yield the parts of a text between commas, except commas in brackets, braces and quotes."""
-    depth, quote, start = 0, "", 0
-    for i, letter in enumerate(text):
-        if quote:
-            quote = "" if letter == quote else quote
-        elif letter in "\"'":
-            quote = letter
-        elif letter in "[{":
-            depth += 1
-        elif letter in "]}":
-            depth -= 1
-        elif letter == "," and depth == 0:
-            yield text[start:i].strip()
-            start = i + 1
-    yield text[start:].strip()
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def _choose_panel(values: Mapping[str, Sequence[str]], variants: Sequence[Variant]) -> Panel:

@@ -9,25 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
-from pydantic import Field, JsonValue, ValidationError
 from torch import Tensor
 
 from dlcli.data.scaling import Scaling
 from dlcli.data.splits import DataInfo
+from dlcli.runs.group.header import SCHEMA, Header, MemberPart, StatePart, read_header
 from dlcli.runs.group.log import LogEnd
-from dlcli.runs.header import (
-    ArithmeticPart,
-    Count,
-    HeaderPart,
-    LimitsPart,
-    MonitorPart,
-    PlateauPart,
-    PositionPart,
-    Sha256,
-)
 from dlcli.runs.soundness import part
 from dlcli.runs.tensor_file import load_tensors, save_tensors
 from dlcli.training.arithmetic import Arithmetic
@@ -38,7 +28,6 @@ from dlcli.training.together.members import BestModel
 T = TypeVar("T")
 Tensors = Mapping[str, Tensor]
 
-_SCHEMA = 1
 _HINT = "continue with `dlcli train --resume GROUP`, which uses the checkpoint before, or train again"
 _SCALINGS = ("input_scaling.shift", "input_scaling.scale", "target_scaling.shift", "target_scaling.scale")
 _STATE_TENSORS = ("parameters", "optimizer", "sums", "generators")
@@ -90,53 +79,13 @@ class GroupCheckpoint:
     sha256: str = ""
 
 
-class _StatePart(HeaderPart):
-    position: PositionPart
-    best: MonitorPart
-    stopping: MonitorPart
-    plateau: PlateauPart
-
-
-class _MemberPart(HeaderPart):
-    seed: Count
-    info: Count
-    arithmetic: Count
-    state: _StatePart | None
-    best: PositionPart | None
-    error: str | None
-
-
-class _StackPart(HeaderPart):
-    name: str
-    members: list[Count]
-
-
-class _LogPart(HeaderPart):
-    size: Count
-    sha256: Sha256
-
-
-class _Header(HeaderPart):
-    sha256: Sha256
-    schema_number: Annotated[int, Field(alias="schema", ge=_SCHEMA, le=_SCHEMA)]
-    versions: dict[str, str]
-    settings: dict[str, JsonValue]
-    limits: LimitsPart
-    logs: dict[str, _LogPart]
-    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    infos: list[DataInfo]
-    arithmetics: list[ArithmeticPart]
-    members: list[_MemberPart]
-    stacks: dict[str, _StackPart]
-
-
 def save_group_checkpoint(path: Path, checkpoint: GroupCheckpoint, *, previous: Path | None = None) -> str:
     """Write a checkpoint atomically; see `save_tensors`."""
     infos, info_places = _number([member.info for member in checkpoint.members])
     arithmetics, arithmetic_places = _number([member.arithmetic for member in checkpoint.members])
     stacks, names = _stack([_tensors_of(member) for member in checkpoint.members])
     header = {
-        "schema": _SCHEMA,
+        "schema": SCHEMA,
         "versions": {name: version(name) for name in ("dlcli", "torch")},
         "settings": dict(checkpoint.settings),
         "limits": dict(checkpoint.limits),
@@ -169,18 +118,10 @@ def load_group_checkpoint(path: Path) -> GroupCheckpoint:
         DamagedError: If the file is damaged or is not a checkpoint.
         DataError: If the file is missing, cannot be read or was written by another version of dlcli.
     """
-    return load_tensors(path, _SCHEMA, _read_header, _build, hint=_HINT)
+    return load_tensors(path, SCHEMA, read_header, _build, hint=_HINT)
 
 
-def _read_header(text: str) -> _Header:
-    try:
-        return _Header.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise ValueError(f"its header is not valid: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-
-
-def _build(stacks: Tensors, header: _Header) -> GroupCheckpoint:
+def _build(stacks: Tensors, header: Header) -> GroupCheckpoint:
     if sorted(stacks) != sorted(header.stacks):
         raise ValueError("its tensors do not match its header")
     tensors: list[dict[str, Tensor]] = [{} for _ in header.members]
@@ -197,7 +138,7 @@ def _build(stacks: Tensors, header: _Header) -> GroupCheckpoint:
     )
 
 
-def _member(header: _Header, member: _MemberPart, tensors: Tensors) -> MemberState:
+def _member(header: Header, member: MemberPart, tensors: Tensors) -> MemberState:
     arithmetic = Arithmetic(**header.arithmetics[member.arithmetic].model_dump())
     shift, scale, target_shift, target_scale = (tensors[name] for name in _SCALINGS)
     best = None
@@ -215,7 +156,7 @@ def _member(header: _Header, member: _MemberPart, tensors: Tensors) -> MemberSta
     )
 
 
-def _state(state: _StatePart, tensors: Tensors, arithmetic: Arithmetic) -> TrainingState:
+def _state(state: StatePart, tensors: Tensors, arithmetic: Arithmetic) -> TrainingState:
     return TrainingState(
         position=Position(**state.position.model_dump()),
         **{name: part(name, tensors) for name in _STATE_TENSORS},

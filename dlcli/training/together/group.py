@@ -14,8 +14,9 @@ from dlcli.training.events import EpochEnded, FitEnded
 from dlcli.training.fast.batched import BatchedStack
 from dlcli.training.fast.stack import Stack
 from dlcli.training.fast.step import ManualStep
-from dlcli.training.fit import Answer, Chunk, Fit, Look
+from dlcli.training.fit import Fit
 from dlcli.training.isolation import isolated
+from dlcli.training.requests import Answer, Chunk, Look
 from dlcli.training.state import TrainingState
 from dlcli.training.together.looks import StackedLooks
 from dlcli.training.together.members import BestModel, Diverged, Events, Member, MemberEvent, Snapshot

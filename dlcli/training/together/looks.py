@@ -13,7 +13,8 @@ from dlcli.training.fast.batched import BatchedStack
 from dlcli.training.fast.batched_looks import BatchedEvaluation, BatchedTracer
 from dlcli.training.fast.looks import StackedEvaluation, StackedTracer
 from dlcli.training.fast.stack import Stack
-from dlcli.training.fit import Fit, Look, Measured
+from dlcli.training.fit import Fit
+from dlcli.training.requests import Look, Measured
 from dlcli.training.together.members import Member
 
 _MOST_VALUES = 2**18  # in a layer of one model; more gain nothing, and take memory for each model

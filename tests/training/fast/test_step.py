@@ -19,7 +19,7 @@ from dlcli.training import batches
 from dlcli.training.batches import count_batches, draw_order
 from dlcli.training.fast import cuda_graph
 from dlcli.training.fast.step import ManualStep
-from dlcli.training.state import seed_generators
+from dlcli.training.generators import seed_generators
 
 EXAMPLES, FEATURES, BATCH_SIZE, EPOCHS = 200, 8, 32, 3
 SETTINGS = {

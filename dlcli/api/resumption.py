@@ -12,6 +12,7 @@ from dlcli.api.run_training import TrainResult, train_in, train_result
 from dlcli.config.load import LoadedConfig, Overrides, load_config
 from dlcli.config.paths import as_argument
 from dlcli.config.schema import Config
+from dlcli.data.splits import Splits
 from dlcli.errors import DivergedError, UsageError
 from dlcli.experiment import Experiment
 from dlcli.runs.find import RunName, find_run
@@ -48,14 +49,17 @@ class Resumption:
     log: Sequence[LogName]
     nothing_left: str | None
 
-    def build_experiment(self, listeners: Listeners, world: World | None = None) -> Experiment:
+    def build_experiment(
+        self, listeners: Listeners, world: World | None = None, splits: Splits | None = None
+    ) -> Experiment:
         """Return the experiment of the run, see `build_run_experiment`.
 
         Raises:
             DataError: If the data has changed since training, or cannot be used.
         """
         folder, checkpoint = self.folder, self.point.checkpoint
-        experiment = build_run_experiment(folder, checkpoint, self.config, notify=listeners.notify, world=world)
+        notify, config = listeners.notify, self.config
+        experiment = build_run_experiment(folder, checkpoint, config, notify=notify, splits=splits, world=world)
         if checkpoint is not None:
             check_position(folder, checkpoint, experiment)
             return experiment

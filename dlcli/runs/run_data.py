@@ -71,6 +71,7 @@ def build_run_experiment(
     config: Config,
     *,
     notify: Callable[[str], None] | None = None,
+    splits: Splits | None = None,
     world: World | None = None,
 ) -> Experiment:
     """Load the data of a run and build its model, see `build_experiment`.
@@ -82,13 +83,15 @@ def build_run_experiment(
         saved: Checkpoint of the run; None compares with the checksums in the manifest only.
         config: Config of the run.
         notify: Called with a one-line message before a download; None disables downloads.
+        splits: Data of `config` if already loaded; None loads it.
         world: Processes that train the model together; None means this one alone.
 
     Raises:
         DataError: If the data has changed since training, or cannot be used, or the copy of the parent is damaged.
     """
     try:
-        experiment = build_experiment(config, notify=notify, parent=load_parent(folder, config), world=world)
+        parent = load_parent(folder, config)
+        experiment = build_experiment(config, notify=notify, splits=splits, parent=parent, world=world)
     except DataError as error:  # perhaps because it has changed, which says more
         old, new = _checksums(folder, saved), digest_files(config.data)
         if new and new != old:

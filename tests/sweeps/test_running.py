@@ -10,6 +10,7 @@ import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,9 @@ from faults.crew import SETTINGS, check_values, clear, only_sweep, outcome, writ
 
 from dlcli import api
 from dlcli.config.load import load_config
+from dlcli.config.schema import Config
+from dlcli.data.sources import load_splits
+from dlcli.data.splits import Splits
 from dlcli.errors import DataError, Interrupted
 from dlcli.runs.manifest import describe_start
 from dlcli.training.events import Event, GroupStarted, TrialEnded
@@ -67,6 +71,19 @@ def test_trials_with_other_lengths_data_and_precision_are_those_of_training_alon
     assert result.status == "finished"
     assert len(epochs) > 1
     check_values(clean_place, list(range(12)))
+
+
+def test_a_worker_reads_the_data_of_all_trials_once(clean_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loads: list[Config] = []
+
+    def load(config: Config, **options: Any) -> Splits:
+        loads.append(config)
+        return load_splits(config, **options)
+
+    write_config(clean_place, trials=8, generation=4, pruner={"name": "asha", "factor": 2})
+    monkeypatch.setattr("dlcli.experiment.load_splits", load)
+    assert api.sweep("tune.yaml").trials["finished"]
+    assert len(loads) == 2, "one of them checks the data before the sweep begins"
 
 
 def test_several_seeds_per_trial_are_a_group_whose_mean_counts(clean_place: Path) -> None:

@@ -14,6 +14,7 @@ from dlcli.api.resumption import continue_run, plan_resumption
 from dlcli.api.run_training import train_in
 from dlcli.api.training import add_found_settings
 from dlcli.config.load import LoadedConfig, load_config
+from dlcli.config.schema import Config
 from dlcli.data.splits import Splits
 from dlcli.errors import DataError, DivergedError, Interrupted
 from dlcli.experiment import build_experiment
@@ -55,20 +56,19 @@ class DataCache:
     """Splits that several trials use, by the settings that they depend on; only the last ones are kept."""
 
     def __init__(self) -> None:
-        self._key: str | None = None
+        self._keys: set[str] = set()
         self._splits: Splits | None = None
 
-    def find(self, config: LoadedConfig) -> Splits | None:
+    def find(self, config: Config) -> Splits | None:
         """Return the splits of a config, if the last trial had the same."""
-        return self._splits if self._key == _data_key(config) else None
+        return self._splits if _data_key(config) in self._keys else None
 
-    def keep(self, config: LoadedConfig, splits: Splits) -> None:
-        """Keep the splits of a config in place of those before."""
-        self._key, self._splits = _data_key(config), splits
+    def keep(self, splits: Splits, *configs: Config) -> None:
+        """Keep splits in place of those before, under a config as it was written and as it is saved with a run."""
+        self._keys, self._splits = {_data_key(config) for config in configs}, splits
 
 
-def _data_key(loaded: LoadedConfig) -> str:
-    config = loaded.config
+def _data_key(config: Config) -> str:
     settings = config.seed, config.data.model_dump_json(), config.model.init
     return " ".join(map(str, (*settings, config.training.device, config.training.precision)))
 
@@ -137,7 +137,9 @@ class TrialRun:
         with lock_run(self._folder.path):
             plan = plan_resumption(self._folder, (), (), listeners)
             if plan.nothing_left is None:
-                continue_run(plan, plan.build_experiment(listeners), False, listeners)
+                experiment = plan.build_experiment(listeners, splits=self._cache.find(plan.config))
+                self._cache.keep(experiment.splits, plan.config, self._loaded.config)
+                continue_run(plan, experiment, False, listeners)
 
     def _stop_at(self, point: ResumePoint) -> None:
         """Write what a worker that was killed at the same point, or after it, has not written."""
@@ -153,8 +155,8 @@ class TrialRun:
         shutil.rmtree(self._folder.path, ignore_errors=True)
         loaded, parent = find_parent(self._loaded)
         given = parent.parent if parent else None
-        experiment = build_experiment(loaded.config, splits=self._cache.find(loaded), parent=given)
-        self._cache.keep(loaded, experiment.splits)
+        experiment = build_experiment(loaded.config, splits=self._cache.find(loaded.config), parent=given)
+        self._cache.keep(experiment.splits, loaded.config, experiment.config)
         self._planned = experiment.config.training.epochs
         loaded = add_found_settings(loaded, experiment)
         manifest = build_manifest(experiment, sys.argv)

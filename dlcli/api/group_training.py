@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from dlcli.api.array_data import ArrayData, array_file, load_with_arrays
 from dlcli.api.resumption import check_is_no_part_of_sweep
@@ -33,6 +33,8 @@ from dlcli.training.events import GroupStarted
 from dlcli.training.listeners import Listeners
 
 _MAX_SEED = 2**32 - 1
+
+TrainGroup: TypeAlias = Callable[[GroupFolder, Sequence[Experiment], GroupPoint | None, bool, Listeners], SeedsResult]
 
 
 def plan_seeds(source: ConfigSource, overrides: Overrides = (), *, seeds: int) -> GroupStarted:
@@ -91,16 +93,31 @@ def train_seeds(
     """
     with notebook_listeners(listeners) as listeners, array_file(data) as arrays:
         loaded = load_with_arrays(source, overrides, arrays)
-        chosen = choose_seeds(loaded.config, seeds)
-        for note in loaded.notes:
-            listeners.note(note)
-        loaded, parent = find_parent(loaded)
-        given = parent.parent if parent else None
-        experiments = build_experiments(loaded.config, chosen, notify=listeners.notify, parent=given)
-        loaded = add_found_settings(loaded, experiments[0])
-        folder = GroupFolder(create_run(loaded.config.name, None if run_dir is None else Path(run_dir)).path)
-        with begin_run(folder, loaded, _manifest(experiments), parent, arrays):
-            return train_group_in(folder, experiments, None, evaluate_test, listeners)
+        path = None if run_dir is None else Path(run_dir)
+        return begin_seeds(loaded, seeds, path, evaluate_test=evaluate_test, listeners=listeners, arrays=arrays)
+
+
+def begin_seeds(
+    loaded: LoadedConfig,
+    seeds: int,
+    run_dir: Path | None,
+    *,
+    evaluate_test: bool,
+    listeners: Listeners,
+    arrays: Path | None = None,
+    train: TrainGroup = train_group_in,
+) -> SeedsResult:
+    """Begin a group, which may be a part of a sweep; see `train_seeds`."""
+    chosen = choose_seeds(loaded.config, seeds)
+    for note in loaded.notes:
+        listeners.note(note)
+    loaded, parent = find_parent(loaded)
+    given = parent.parent if parent else None
+    experiments = build_experiments(loaded.config, chosen, notify=listeners.notify, parent=given)
+    loaded = add_found_settings(loaded, experiments[0])
+    folder = GroupFolder(create_run(loaded.config.name, run_dir).path)
+    with begin_run(folder, loaded, _manifest(experiments), parent, arrays):
+        return train(folder, experiments, None, evaluate_test, listeners)
 
 
 def resume_seeds(
@@ -137,6 +154,7 @@ def continue_seeds(
     *,
     evaluate_test: bool,
     listeners: Listeners,
+    train: TrainGroup = train_group_in,
 ) -> SeedsResult:
     """Continue a group, which may be a part of a sweep; see `resume_seeds`."""
     with lock_run(folder.path):
@@ -163,7 +181,7 @@ def continue_seeds(
                 f"{name} was {before} and is now {current}: the last bits may differ from an uninterrupted run"
             )
         reopen_group(folder, original, loaded.config, point, device, sys.argv)
-        return train_group_in(folder, experiments, point, evaluate_test, listeners)
+        return train(folder, experiments, point, evaluate_test, listeners)
 
 
 def _manifest(experiments: Sequence[Experiment]) -> dict[str, Any]:

@@ -59,8 +59,9 @@ def train_group_in(
     point: GroupPoint | None,
     evaluate_test: bool,
     listeners: Listeners,
+    until: int | None = None,
 ) -> SeedsResult:
-    """Train in a locked group folder, from the first epoch or from `point`."""
+    """Train in a locked group folder, from the first epoch or from `point`, to the end or until all reach an epoch."""
     config = experiments[0].config
     started = describe_group(experiments, str(folder.path))
     listeners.listen(started)
@@ -69,10 +70,14 @@ def train_group_in(
         stop_requests(listeners) as should_stop,
         GroupRecorder(folder, experiments, config, point) as recorder,
     ):
-        numbers = [number for number, member in enumerate(recorder.members) if member.error is None]
+        numbers = [
+            number
+            for number, member in enumerate(recorder.members)
+            if member.error is None and (until is None or member.epochs < until)
+        ]
         progress = _Progress(started, recorder)
         before = progress.report().epochs
-        members = [_member(experiments[number], recorder.states[number]) for number in numbers]
+        members = [_member(experiments[number], recorder.states[number], until) for number in numbers]
         with open_group(members, is_together=config.training.together == "auto") as group:
             recorder.follow(group, numbers)
             for events in group:
@@ -81,6 +86,9 @@ def train_group_in(
                 if signum := (report and listeners.emit(report)) or should_stop():
                     recorder.interrupt()
                     raise _interruption(folder, progress, signum)
+            if any(member.status == "unfinished" for member in recorder.members):
+                recorder.interrupt()
+                return group_result(folder)
             errors = recorder.finish()
         states = recorder.states
     listeners.listen(GroupEnded(progress.report()))
@@ -97,8 +105,9 @@ def train_group_in(
     return replace(group_result(folder), epochs_trained=progress.report().epochs - before, recovered=recovered)
 
 
-def _member(experiment: Experiment, saved: MemberState) -> Member:
-    return Member(experiment.model, experiment.task, experiment.splits, experiment.config, copy_of(saved.state))
+def _member(experiment: Experiment, saved: MemberState, until: int | None) -> Member:
+    state = copy_of(saved.state)
+    return Member(experiment.model, experiment.task, experiment.splits, experiment.config, state, until)
 
 
 def _interruption(folder: GroupFolder, progress: _Progress, signum: int) -> Interrupted:

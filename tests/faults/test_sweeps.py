@@ -74,6 +74,21 @@ def test_generations_give_the_trials_of_one_worker(
     assert outcome(clean_place) == expected
 
 
+@pytest.mark.parametrize("kills", [4, pytest.param(30, marks=[pytest.mark.long, pytest.mark.timeout(1200)])])
+def test_generations_of_trials_with_several_seeds_give_the_trials_of_one_worker(
+    sweep_forge: Forge, clean_place: Path, kills: int
+) -> None:
+    write_config(clean_place, seeds_per_trial=2, pruner={"name": "asha", "factor": 2}, generation=4, trials=8)
+    Crew(sweep_forge, clean_place, **EAGER).run(workers=1)
+    expected = outcome(clean_place)
+    assert {"pruned", "finished"} <= set(expected.trials.replace("\n", ",").split(","))
+    clear(clean_place)
+    crew = Crew(sweep_forge, clean_place, **EAGER)
+    crew.run(workers=3, kills=kills)
+    assert outcome(clean_place)[:2] == expected[:2]
+    assert len(crew.killed) > kills // 3
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -25,7 +26,11 @@ from dlcli.config.schema import Config
 from dlcli.data.sources import load_splits
 from dlcli.data.splits import Splits
 from dlcli.errors import DataError, Interrupted
+from dlcli.runs.folder import GroupFolder
+from dlcli.runs.group.records import read_logs
 from dlcli.runs.manifest import describe_start
+from dlcli.sweeps.sweep import read_sweep
+from dlcli.sweeps.trials import read_trials
 from dlcli.training.events import Event, GroupStarted, TrialEnded
 from dlcli.training.listeners import Listeners
 
@@ -101,6 +106,40 @@ def test_several_seeds_per_trial_are_a_group_whose_mean_counts(clean_place: Path
         losses = [seed.val["loss"] for seed in alone.seeds if seed.val]
         assert float(row["value"]) == sum(losses) / 3
         assert int(row["epochs"]) == 12
+
+
+@pytest.mark.parametrize("generation", [None, 4])
+def test_trials_of_several_seeds_are_pruned_by_the_mean_of_their_best_values(
+    clean_place: Path, generation: int | None
+) -> None:
+    space = {"optimizer.lr": {"min": 0.001, "max": 1.0, "log": True}, "early_stopping.patience": [1, 4]}
+    settings = {"seeds_per_trial": 2, "pruner": {"name": "asha", "factor": 2}, "trials": 8, "generation": generation}
+    write_config(clean_place, space=space, **settings)
+    with pytest.raises(Interrupted):
+        api.sweep("tune.yaml", listeners=stop_after(3))
+    assert api.sweep("tune.yaml").trials["pruned"] > 1
+    sweep = read_sweep(only_sweep(clean_place))
+    with sweep.read_study() as study:
+        records = read_trials(study, sweep)
+    for record in records:
+        alone = api.train_seeds(sweep.config_of(record.settings), seeds=2, run_dir=f"alone{record.number}")
+        logs, expected = (
+            [[row["val/loss"] for row in rows] for rows in read_logs(GroupFolder(path)).values()]
+            for path in (sweep.folder.trial(record.number), Path(alone.run))
+        )
+        assert logs == [losses[: len(log)] for losses, log in zip(expected, logs, strict=True)]
+        assert record.epochs == sum(len(log) for log in logs)
+        for epoch, value in record.levels.items():
+            assert value == fmean(min(losses[:epoch]) for losses in expected)
+        if record.state == "pruned":
+            assert all(len(log) <= max(record.levels) for log in logs)
+
+
+def test_a_diverged_seed_ends_a_trial_at_the_next_comparison(clean_place: Path) -> None:
+    space = {"optimizer.lr": [0.1, 1e9]}
+    write_config(clean_place, space=space, sampler="grid", seeds_per_trial=2, pruner="asha", trials=2)
+    api.sweep("tune.yaml")
+    assert [row["state"] for row in table(clean_place)] == ["finished", "diverged"]
 
 
 def test_a_diverged_seed_makes_the_trial_diverged(clean_place: Path) -> None:

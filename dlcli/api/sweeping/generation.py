@@ -23,6 +23,7 @@ from dlcli.sweeps.trials import read_end, reopen_trial, write_end
 
 _DRAWN = "drawn"  # user attributes of a trial: whether all its parameters are drawn,
 _REACHED = "reached"  # epoch after which it waits for the others,
+_TRAINED = "epochs"  # number of its epochs until then, over all seeds,
 _BEST = "best_epoch"  # its best epoch until then,
 _KEPT = "kept"  # epoch after which it was compared and continues
 
@@ -122,7 +123,7 @@ def _find_contenders(place: Workplace, numbers: range, number: int) -> tuple[int
 def _left_before(trial: FrozenTrial, epoch: int) -> bool:
     """Return whether a trial diverged or was pruned before it reached an epoch."""
     end = read_end(trial)
-    return end is not None and end.state != "finished" and end.epochs < epoch
+    return end is not None and end.state != "finished" and trial.user_attrs.get(_REACHED, 0) < epoch
 
 
 def _choose(place: Workplace, epoch: int, contenders: Sequence[FrozenTrial]) -> None:
@@ -151,7 +152,8 @@ def _decide(place: Workplace, trial: FrozenTrial, epoch: int, *, is_pruned: bool
         running.set_user_attr(_KEPT, epoch)
         return
     mark_pruned(place.sweep.folder.trial(trial.number))
-    write_end(running, TrialEnd("pruned", trial.intermediate_values[epoch], trial.user_attrs[_BEST], epoch))
+    best, epochs = trial.user_attrs[_BEST], trial.user_attrs[_TRAINED]
+    write_end(running, TrialEnd("pruned", trial.intermediate_values[epoch], best, epochs))
 
 
 def _tell(place: Workplace, trial: FrozenTrial) -> None:
@@ -191,24 +193,45 @@ def _can_train(trial: FrozenTrial) -> bool:
 
 def _run_claimed(place: Workplace, claim: Claim) -> None:
     """Train a trial to its next comparison or its end."""
-    kept = place.read(claim.trial).user_attrs.get(_KEPT, 0)
-    is_compared = _is_compared(place)
-
-    def stops_at(epoch: int, best: float) -> bool:
-        if not is_compared or epoch <= kept or not place.is_level(claim.number, epoch):
-            return False
-        claim.report(best, epoch)
-        return True
-
-    result = place.train(claim.trial, stops_at)
+    pause = _Pause(place, claim)
+    result = place.train(claim.trial, pause)
     if result is None:  # the time of the sweep is over
         return
     claim.check()
     if result.state == "stopped":
         claim.trial.set_user_attr(_BEST, result.best_epoch)
-        claim.trial.set_user_attr(_REACHED, result.epochs)
+        claim.trial.set_user_attr(_TRAINED, result.epochs)
+        claim.trial.set_user_attr(_REACHED, pause.epoch)
     else:
         write_end(claim.trial, end_of(result))
+
+
+class _Pause:
+    """Stop of a trial after the next epoch at which it is compared.
+
+    Args:
+        place: Where the worker works.
+        claim: Claim on the trial.
+
+    Attributes:
+        epoch: That epoch, once the trial has reached it.
+    """
+
+    def __init__(self, place: Workplace, claim: Claim) -> None:
+        self._place, self._claim = place, claim
+        self._kept = place.read(claim.trial).user_attrs.get(_KEPT, 0)
+        self._is_compared = _is_compared(place)
+        self.epoch = 0
+
+    def is_due(self, epoch: int) -> bool:
+        """See `EpochHook`."""
+        return self._is_compared and epoch > self._kept and self._place.is_level(self._claim.number, epoch)
+
+    def stops(self, epoch: int, best: float) -> bool:
+        """Report the best value after an epoch, and stop the trial."""
+        self._claim.report(best, epoch)
+        self.epoch = epoch
+        return True
 
 
 def _is_compared(place: Workplace) -> bool:

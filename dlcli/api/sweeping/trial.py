@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from dlcli.api.resumption import continue_run, plan_resumption
 from dlcli.api.run_training import train_in
@@ -32,7 +32,16 @@ from dlcli.training.listeners import Listeners
 from dlcli.training.state import Monitor
 
 State: TypeAlias = Literal["finished", "diverged", "stopped"]
-EpochHook: TypeAlias = Callable[[int, float], bool]
+
+
+class EpochHook(Protocol):
+    """Decision of a sweep about a trial, after some of its epochs."""
+
+    def is_due(self, epoch: int) -> bool:
+        """Return whether to ask after an epoch."""
+
+    def stops(self, epoch: int, best: float) -> bool:
+        """Return whether to stop the trial, for its best value until the epoch."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +88,7 @@ class TrialRun:
     Args:
         path: Run folder; a run that another worker began is continued from its checkpoint.
         loaded: Config of the trial. `checkpoint.monitor` is the metric of the sweep.
-        hook: Called with the number of an epoch and the best value so far, after each epoch but the last, and for the
-            last one of another worker before training continues; it returns whether to stop the trial.
+        hook: Asked after each epoch but the last, and for the last one of another worker before training continues.
         should_stop: Returns the signal number of a stop request.
         cache: Data of earlier trials.
     """
@@ -179,7 +187,9 @@ class TrialRun:
     def _ask(self) -> bool:
         """Return whether the hook stops the trial after the current epoch; there is nothing to stop after the last."""
         assert self._best.best_value is not None, "an epoch has ended"
-        return self._epochs < self._planned and self._hook(self._epochs, self._best.best_value)
+        if self._epochs >= self._planned or not self._hook.is_due(self._epochs):
+            return False
+        return self._hook.stops(self._epochs, self._best.best_value)
 
     def _find_stop(self) -> int | None:
         return signal.SIGTERM if self._is_stopped else self._should_stop()

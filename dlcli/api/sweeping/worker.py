@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from optuna import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from dlcli.api.sweeping.group_trial import train_group_trial
+from dlcli.api.sweeping.group_trial import GroupTrial
 from dlcli.api.sweeping.trial import DataCache, EpochHook, TrialResult, TrialRun, delete_checkpoints_of, mark_pruned
 from dlcli.config.schema import MedianPruner
 from dlcli.errors import Interrupted
@@ -56,7 +56,7 @@ class Workplace:
         should_stop = self.sweep.find_stop(self.should_stop)
         try:
             if seeds > 1:
-                return train_group_trial(path, config, seeds, should_stop)
+                return GroupTrial(path, config, seeds, hook, should_stop).train()
             return TrialRun(path, config, hook, should_stop, self.cache).train()
         except Interrupted as error:
             if signum := self.should_stop():
@@ -150,7 +150,7 @@ def _run_claimed(place: Workplace, claim: Claim) -> None:
 
 def _train_claimed(place: Workplace, claim: Claim) -> TrialEnd | None:
     """Train a trial to its end, and store that; return None if the time of the sweep is over before."""
-    result = place.train(claim.trial, _Pruning(place, claim).handle)
+    result = place.train(claim.trial, _Pruning(place, claim))
     if result is None:
         return None
     if result.state == "stopped":
@@ -178,10 +178,12 @@ class _Pruning:
         self._place, self._claim = place, claim
         self._reported = place.read(claim.trial).last_step or 0
 
-    def handle(self, epoch: int, best: float) -> bool:
+    def is_due(self, epoch: int) -> bool:
+        """See `EpochHook`."""
+        return epoch >= self._reported and self._place.is_level(self._claim.number, epoch)
+
+    def stops(self, epoch: int, best: float) -> bool:
         """Report the best value after an epoch, and return whether to prune the trial."""
-        if epoch < self._reported or not self._place.is_level(self._claim.number, epoch):
-            return False
         self._claim.report(best, epoch)
         sweep = self._place.sweep
         chosen = choose_pruned(sweep.settings.pruner, self._values(epoch), higher_is_better=sweep.loaded.is_maximized)

@@ -60,10 +60,6 @@ def check_counts(settings: SweepSettings, config: Config, entries: Sequence[Entr
         report.add(at, at, message, f"write `generation: {settings.trials}` or raise `trials`")
     if isinstance(settings.pruner, NonePruner):
         return
-    if settings.seeds_per_trial > 1:
-        at = ("sweep", "seeds_per_trial")
-        message = f"cannot be {settings.seeds_per_trial} with a pruner: it compares trials of one seed"
-        report.add(at, at, message, "write `pruner: none`, or `seeds_per_trial: 1`")
     most = max([config.training.epochs, *_values(("training", "epochs"), entries)])
     if (settings.pruner.min_epochs or 1) > most:
         message = f"must be at most training.epochs ({most}). Got {settings.pruner.min_epochs} instead"

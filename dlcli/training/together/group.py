@@ -120,7 +120,7 @@ class _Training:
         is_batched: See `Placement`.
         fit: Its training.
         request: Steps to take, or measurements, next.
-        has_ended: Whether training has ended or diverged.
+        has_ended: Whether training has ended, paused or diverged.
         has_changed: Whether the state has changed since the last snapshot.
     """
 
@@ -173,11 +173,13 @@ class _Training:
                 self.has_changed = True
                 assert isinstance(event, (EpochEnded, FitEnded)), "there are no events of steps"
                 yield from self._handle(event)
+                if self.has_ended:
+                    return
         except DivergedError as error:
             yield self._diverge(error)
 
     def _handle(self, event: EpochEnded | FitEnded) -> Iterator[MemberEvent]:
-        if isinstance(event, FitEnded):
+        if isinstance(event, FitEnded) or event.epoch == self.member.until:
             self.fit.state()  # raises an error if the model is useless
             self.has_ended = True
         divergence = None

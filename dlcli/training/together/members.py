@@ -25,6 +25,7 @@ class Member:
         splits: Training and validation data.
         config: Config of the training.
         state: State of an interrupted training to resume; None starts from the first epoch.
+        until: Epoch after which to pause, which the state has not reached; None trains to the end.
     """
 
     model: nn.Sequential
@@ -32,6 +33,7 @@ class Member:
     splits: Splits
     config: Config
     state: TrainingState | None = None
+    until: int | None = None
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dlcli.errors import UsageError
+from dlcli.signals import is_stop_awaited
 
-LAUNCHED = "DLCLI_LAUNCHED"  # set by `dlcli train --processes` for its processes
+LAUNCHED = "DLCLI_LAUNCHED"  # set by `dlcli train --processes` for its processes, to its own number
 _UNNAMED = "none"  # run id of torchrun without --rdzv-id
-_PR_SET_PDEATHSIG = 1  # of prctl(2)
+_WATCH_SECONDS = 0.2
 
 
 class Rank(NamedTuple):
@@ -94,21 +95,24 @@ def launch_id() -> str | None:
     return f"{platform.node()}-{launcher}"
 
 
+def is_launcher_waiting() -> bool:
+    """Return whether `dlcli train --processes` has started this process, and waits for its end."""
+    return os.environ.get(LAUNCHED) == str(os.getppid())
+
+
 def end_with_launcher() -> None:
-    """Send this process SIGTERM when the process that started it ends, however that happens."""
-    import ctypes
-    import platform
+    """Send this process SIGTERM once the process that started it has ended, however that happens.
 
-    parent = os.getppid()
-    if platform.system() == "Linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it ended before the call
-            os.kill(os.getpid(), signal.SIGTERM)
-        return
-    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    A thread watches the other process. PR_SET_PDEATHSIG of Linux would not end a main thread that waits for other
+    processes in a call of torch, and sends its signal again for each thread of the other process that ends.
+    """
+    launcher = int(os.environ.get(LAUNCHED, os.getppid()))
+    threading.Thread(target=_watch, args=(launcher,), daemon=True).start()
 
 
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
+def _watch(launcher: int) -> None:
+    while os.getppid() == launcher:
+        time.sleep(_WATCH_SECONDS)
+    if not is_stop_awaited():
+        os._exit(128 + signal.SIGTERM)  # the main thread may wait for other processes, and run no handler
     os.kill(os.getpid(), signal.SIGTERM)

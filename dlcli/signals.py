@@ -42,6 +42,11 @@ def _exit(signum: int, _frame: FrameType | None) -> None:
     os._exit(128 + signum)
 
 
+def is_stop_awaited() -> bool:
+    """Return whether a signal is a request to save and stop, and does not end the process at once."""
+    return signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, _exit)
+
+
 @contextmanager
 def deleted_on_exit(path: str | os.PathLike[str]) -> Iterator[None]:
     """Delete a temporary file at the end of the block, if it is still there, and when a signal ends the process."""
@@ -64,12 +69,14 @@ class StopSignals:
 
     Args:
         only_ctrl_c: Whether to handle SIGINT only and pass a second one to the caller's handler, for programs that use
-            dlcli as a library. Otherwise a second signal ends the process at once.
+            dlcli as a library.
+        is_patient: Whether to ignore further signals, as in a process that its launcher signals too. Otherwise a second
+            signal ends the process at once.
     """
 
-    def __init__(self, *, only_ctrl_c: bool = False) -> None:
+    def __init__(self, *, only_ctrl_c: bool = False, is_patient: bool = False) -> None:
         self.received: int | None = None
-        self._only_ctrl_c = only_ctrl_c
+        self._only_ctrl_c, self._is_patient = only_ctrl_c, is_patient
         self._previous: dict[signal.Signals, Any] = {}
 
     def install(self) -> None:
@@ -85,6 +92,9 @@ class StopSignals:
         self._previous = {}
 
     def _record(self, signum: int, _frame: FrameType | None) -> None:
+        if self._is_patient:
+            self.received = self.received or signum
+            return
         self.received = signum
         for number, handler in self._previous.items():
             # The default action ends the process even during one long call into C.

@@ -36,6 +36,15 @@ def test_first_signal_requests_a_stop_and_second_ends_the_process() -> None:
 
 
 @pytest.mark.usefixtures("_handlers")
+def test_a_process_with_a_launcher_ignores_further_signals_and_keeps_the_first() -> None:
+    signals = StopSignals(is_patient=True)
+    signals.install()
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGTERM):
+        os.kill(os.getpid(), signum)
+    assert signals.received == signal.SIGINT
+
+
+@pytest.mark.usefixtures("_handlers")
 def test_initially_ignored_signals_stay_ignored() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signals = StopSignals()

@@ -10,12 +10,12 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
+from torch.distributed.elastic.multiprocessing import LogsDest, LogsSpecs, SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -56,7 +56,7 @@ def launch(arguments: Sequence[str], count: int) -> None:
         RemoteError: With the error of the first process that failed.
         Interrupted: After a signal to this process, which is passed on.
     """
-    with tempfile.TemporaryDirectory(prefix="dlcli-") as folder, _launching():
+    with _error_files() as files, _launching():
         settings = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
@@ -66,14 +66,55 @@ def launch(arguments: Sequence[str], count: int) -> None:
             rdzv_endpoint=f"{_HERE}:0",
             max_restarts=0,
             local_addr=_HERE,
-            logs_specs=DefaultLogsSpecs(log_dir=folder),
+            logs_specs=files,
         )
         try:
             elastic_launch(settings, sys.executable)("-m", "dlcli", *arguments)
         except ChildFailedError as error:
             raise _first_error(error.failures, count) from error
         except SignalException as stop:
-            raise _interruption(stop.sigval, Path(folder)) from stop
+            raise _interruption(stop.sigval, files.path(0)) from stop
+
+
+class _ErrorFiles(LogsSpecs):
+    """Files for the errors of the processes, each of which exists only after an error until it has been read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._start = Path(tempfile.gettempdir(), f"dlcli-{uuid.uuid4().hex}")
+        self._count = 0
+
+    def path(self, rank: int) -> Path:
+        """Return the file of a process."""
+        return self._start.with_name(f"{self._start.name}-{rank}.json")
+
+    def reify(self, envs: dict[int, dict[str, str]]) -> LogsDest:
+        """Name the file of each process in its environment; the output is not redirected."""
+        self._count = len(envs)
+        error_files = {rank: str(self.path(rank)) for rank in envs}
+        for rank, variables in envs.items():
+            variables["TORCHELASTIC_ERROR_FILE"] = error_files[rank]
+        here = dict.fromkeys(envs, "")
+        return LogsDest(stdouts=here, stderrs=here, tee_stdouts=here, tee_stderrs=here, error_files=error_files)
+
+    @property
+    def root_log_dir(self) -> str:
+        """Folder of the files."""
+        return str(self._start.parent)
+
+    def delete(self) -> None:
+        """Delete the files that exist."""
+        for rank in range(self._count):
+            self.path(rank).unlink(missing_ok=True)
+
+
+@contextmanager
+def _error_files() -> Iterator[_ErrorFiles]:
+    files = _ErrorFiles()
+    try:
+        yield files
+    finally:
+        files.delete()
 
 
 @contextmanager
@@ -81,7 +122,7 @@ def _launching() -> Iterator[None]:
     """Mark the processes that are started in the block as launched here; their errors are the only messages."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
-    os.environ[LAUNCHED] = "1"
+    os.environ[LAUNCHED] = str(os.getpid())
     try:
         with programs_allowed():
             yield
@@ -120,10 +161,9 @@ def _describe_failure(rank: int, failure: ProcessFailure, count: int) -> RemoteE
     return RemoteError({"code": code, "kind": "process", "message": message, "place": None, "hints": [hint]})
 
 
-def _interruption(signum: int, folder: Path) -> RemoteError | Interrupted:
+def _interruption(signum: int, error_file: Path) -> RemoteError | Interrupted:
     """Return what the first process said about the interruption, if it had begun to train."""
-    for path in folder.glob("*/attempt_0/0/error.json"):
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if "dlcli" in record:
-            return RemoteError(record["dlcli"])
+    with suppress(OSError):
+        record: dict[str, Any] = json.loads(error_file.read_text(encoding="utf-8"))
+        return RemoteError(record["dlcli"])
     return Interrupted("interrupted", signum=signal.Signals(signum))

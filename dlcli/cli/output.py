@@ -56,12 +56,12 @@ def open_reporter(progress: Progress, *, quiet: bool) -> Reporter:
 
 
 @contextmanager
-def open_listeners(progress: Progress, *, quiet: bool) -> Iterator[Listeners]:
+def open_listeners(progress: Progress, *, quiet: bool, signals: StopSignals | None = None) -> Iterator[Listeners]:
     """Yield listeners that show training events and stop training at a signal."""
     from dlcli.training.events import Event, FitEnded, GroupEnded, GroupStarted, RunStarted, SweepStarted
     from dlcli.training.listeners import Listeners
 
-    reporter, signals = open_reporter(progress, quiet=quiet), StopSignals()
+    reporter, signals = open_reporter(progress, quiet=quiet), signals or StopSignals()
     in_sweep = False  # which trains groups at its end, and needs the signals until then
 
     def listen(event: Event) -> None:

@@ -13,6 +13,7 @@ from dlcli.cli.voice import note_launch
 from dlcli.errors import UsageError
 from dlcli.ranks import end_with_launcher, read_rank
 from dlcli.reporters.base import Progress
+from dlcli.signals import StopSignals
 
 if TYPE_CHECKING:
     from dlcli.config.schema import Config
@@ -48,8 +49,9 @@ def reject_with_processes(given: Mapping[str, bool]) -> None:
 def open_rank_listeners(progress: Progress, *, quiet: bool) -> Iterator[Listeners]:
     """Yield the listeners of one of several processes: it stops when its launcher ends, and only the first prints."""
     end_with_launcher()
-    is_first = read_rank().is_first
-    with open_listeners(progress if is_first else "none", quiet=quiet or not is_first) as listeners:
+    is_first, signals = read_rank().is_first, StopSignals(is_patient=True)
+    progress = progress if is_first else "none"
+    with open_listeners(progress, quiet=quiet or not is_first, signals=signals) as listeners:
         yield listeners
 
 

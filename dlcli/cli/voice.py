@@ -9,7 +9,7 @@ import time
 from typing import NoReturn
 
 from dlcli.errors import DlcliError, LostProcess, RemoteError, UsageError, full_record
-from dlcli.ranks import LAUNCHED, read_rank
+from dlcli.ranks import is_launcher_waiting, read_rank
 
 _launched: list[bool] = []  # not empty once this process has started others
 
@@ -41,7 +41,7 @@ def is_told_elsewhere(error: DlcliError) -> bool:
     """Return whether another process on this machine, or the launcher, tells the user about an error."""
     if not is_one_of_several():
         return False
-    if LAUNCHED in os.environ:
+    if is_launcher_waiting():
         _write_for_launcher(error)
         return True
     is_common = isinstance(error, RemoteError | LostProcess) or not _is_connected()

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
-import socket
-import struct
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -19,14 +15,13 @@ from torch import distributed
 from dlcli.config.schema import Config, TrainingSection
 from dlcli.errors import DlcliError, RemoteError, UsageError, full_record
 from dlcli.ranks import Rank, read_rank
+from dlcli.training.connection import connect
 from dlcli.training.world import World, losses_explained
 
 T = TypeVar("T")
 
 # Reading of data, evaluation and plots; one process may take much longer than another.
 LOADING_SECONDS = 1800.0
-_GLOO_INTERFACE = "GLOO_SOCKET_IFNAME"
-_SIOCGIFADDR = 0x8915  # of ioctl(2), see netdevice(7)
 
 
 class Ranks:
@@ -50,15 +45,9 @@ class Ranks:
         Raises:
             LostProcess: If they cannot be reached.
         """
-        _choose_interface()
         backend = "cpu:gloo,cuda:nccl" if self.backend == "nccl" else "gloo"  # messages are on the CPU
         with losses_explained(LOADING_SECONDS):
-            distributed.init_process_group(
-                backend,
-                rank=self.place.rank,
-                world_size=self.place.size,
-                timeout=timedelta(seconds=LOADING_SECONDS),
-            )
+            connect(backend, self.place, LOADING_SECONDS)
 
     def exchange(self, message: bytes) -> list[bytes]:
         """Return the messages of all processes, by rank.
@@ -205,47 +194,3 @@ def check_batch_size(batch_size: int, size: int) -> None:
     if batch_size < size:
         message = f"training.batch_size is {batch_size}, and each of {size} processes needs an example of a batch"
         raise UsageError(message, hint=f"write it like `training.batch_size={size}`, or use fewer processes")
-
-
-def _choose_interface() -> None:
-    """Make gloo use the network interface that leads to the first process, unless the user has chosen one.
-
-    By default it uses the address of the name of the machine, which may be that of the machine for itself only.
-    """
-    if _GLOO_INTERFACE in os.environ or sys.platform != "linux":
-        return
-    with suppress(OSError, ValueError):
-        name = _interface_to(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
-        if name is not None:
-            os.environ[_GLOO_INTERFACE] = name
-
-
-def _interface_to(host: str, port: int) -> str | None:
-    """Return the interface with the address from which packets to `host` are sent; None if there is none.
-
-    Raises:
-        OSError: If the host is unknown or cannot be reached.
-    """
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-    with socket.socket(family, kind, protocol) as probe:
-        probe.connect(address)  # sends nothing
-        own = probe.getsockname()[0]
-    names = [name for _, name in socket.if_nameindex()]
-    addresses = _ipv6_addresses() if family == socket.AF_INET6 else {name: _ipv4_address(name) for name in names}
-    packed = socket.inet_pton(family, own.partition("%")[0])
-    return next((name for name, found in addresses.items() if found == packed), None)
-
-
-def _ipv4_address(interface: str) -> bytes:
-    import fcntl
-
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
-        request = struct.pack("256s", interface.encode()[:15])
-        return fcntl.ioctl(probe.fileno(), _SIOCGIFADDR, request)[20:24]
-    return b""
-
-
-def _ipv6_addresses() -> dict[str, bytes]:
-    with open("/proc/net/if_inet6", encoding="ascii") as file:
-        lines = [line.split() for line in file]
-    return {name: bytes.fromhex(digits) for digits, *_, name in lines}

@@ -118,7 +118,7 @@ def losses_explained(timeout_seconds: float) -> Iterator[None]:
         yield
     except RuntimeError as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if "imed out" in reason or "imeout" in reason:
+        if ("imed out" in reason or "imeout" in reason) and "connecting" not in reason:
             message = f"another process did not answer for {timeout_seconds:g} seconds"
             hint = "raise training.timeout_seconds if a process may be that slow"
         else:

@@ -76,14 +76,17 @@ def test_a_killed_process_ends_all_and_the_run_continues_bit_for_bit(
 @pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.long)])
 def test_processes_save_and_end_when_their_launcher_is_killed(clean_place: Path, times: int) -> None:
     for _ in range(times):
-        launch = Launch(LONG, clean_place)
+        Path("temporary").mkdir(exist_ok=True)
+        launch = Launch(LONG, clean_place, more={"TMPDIR": str(clean_place / "temporary")})
         launch.wait_for(clean_place / "runs/run/metrics.jsonl")
         pids = [*launch.ranks().values()]
         assert len(pids) == 2
         launch.process.kill()
-        wait_until_gone(pids, 30)
-        launch.end()
-        assert json.loads(Path("runs/run/summary.json").read_text())["status"] == "interrupted"
+        wait_until_gone(pids, 5)
+        ended = launch.end()
+        assert json.loads(Path("runs/run/summary.json").read_text())["status"] == "interrupted", ended
+        assert ended.err.count("saved runs/run/checkpoints/last.safetensors") == 1, ended
+        assert not [*Path("temporary").iterdir()]
         shutil.rmtree("runs")
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dlcli.api.run_training import TrainResult
     from dlcli.api.sweeps import report_sweep, resume_sweep, show_sweep, sweep
     from dlcli.api.training import plan, resume, train
+    from dlcli.api.verification import verify
     from dlcli.bench.bench import bench
     from dlcli.evaluation.data import evaluate_data
     from dlcli.evaluation.diagnosis.diagnose import DiagnoseResult, diagnose
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from dlcli.report.group_comparison import compare_seeds_page
     from dlcli.report.page import ReportResult, report
     from dlcli.sweeps.records import SweepResult
-    from dlcli.verification.verify import VerifyResult, verify
+    from dlcli.verification.verify import VerifyResult
 
 __all__ = [
     "DiagnoseResult",
@@ -105,6 +106,7 @@ _MODULES = {
     "api.run_training": ("TrainResult",),
     "api.sweeps": ("report_sweep", "resume_sweep", "show_sweep", "sweep"),
     "api.training": ("plan", "resume", "train"),
+    "api.verification": ("verify",),
     "bench.bench": ("bench",),
     "evaluation.diagnosis.diagnose": ("DiagnoseResult", "diagnose"),
     "evaluation.data": ("evaluate_data",),
@@ -122,7 +124,7 @@ _MODULES = {
     "report.group_comparison": ("compare_seeds_page",),
     "report.page": ("ReportResult", "report"),
     "sweeps.records": ("SweepResult",),
-    "verification.verify": ("VerifyResult", "verify"),
+    "verification.verify": ("VerifyResult",),
 }
 
 

@@ -1,18 +1,62 @@
-"""Comparison of the experiments of several processes, which must be the same."""
+"""Agreement of several processes on an experiment, which must be the same."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar
 
 from dlcli import __version__
 from dlcli.config.render import deciding_settings, render_value
+from dlcli.config.schema import Config
 from dlcli.data.splits import Split
-from dlcli.errors import DataError, UsageError
+from dlcli.errors import DataError, DlcliError, RemoteError, UsageError, full_record
 from dlcli.experiment import Experiment
+from dlcli.runs.manifest import describe_world
+from dlcli.training.arithmetic import Arithmetic
+from dlcli.training.batches import examples_per_batch
+from dlcli.training.ranks import Ranks, check_batch_size, check_world
+from dlcli.training.world import World
+
+T = TypeVar("T")
+
+
+def plan_world(ranks: Ranks, config: Config) -> World:
+    """Return the world of the processes, without a group yet.
+
+    Raises:
+        UsageError: If the settings do not fit the number of processes.
+    """
+    place = ranks.place
+    check_world(config, place)
+    return World(place.rank, place.size, place.local_rank, place.local_size, config.training.shards)
+
+
+def agree_on_experiment(
+    ranks: Ranks, prepare: Callable[[], T], experiment_of: Callable[[T], Experiment]
+) -> tuple[T, Experiment, dict[str, Any]]:
+    """Return what `prepare` returns, its experiment, and the record of the processes; see `describe_world`.
+
+    All processes compute with the arithmetic of the first one.
+
+    Raises:
+        DlcliError: In all processes, if `prepare` raises an error in one of them, or their experiments differ.
+    """
+    prepared, records = ranks.agree(prepare, lambda each: describe_experiment(experiment_of(each)))
+    experiment = experiment_of(prepared)
+    training = experiment.config.training
+    try:
+        check_same(records)
+        check_batch_size(examples_per_batch(len(experiment.splits.train), training.batch_size), ranks.place.size)
+    except DlcliError as error:
+        raise RemoteError(full_record(error)) from error
+    ranks.open_group(experiment.world, training)
+    agreed = replace(experiment, arithmetic=Arithmetic(**records[0]["arithmetic"]))
+    devices, hosts = ([record[name] for record in records] for name in ("device", "host"))
+    backend = "nccl" if experiment.device.type == "cuda" else "gloo"
+    return prepared, agreed, describe_world(experiment, devices, hosts, backend)
 
 
 def describe_experiment(experiment: Experiment) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from dlcli.api.arguments import checked
 from dlcli.api.loaded import LoadedModel, load
+from dlcli.api.verification import verify
 from dlcli.config.render import name_value
 from dlcli.errors import DlcliError, visible
 from dlcli.evaluation.diagnosis.diagnose import diagnose
@@ -21,7 +22,6 @@ from dlcli.runs import run as run_module
 from dlcli.runs.comparison import format_metric
 from dlcli.runs.run import Run, RunLike
 from dlcli.training.isolation import isolated_function
-from dlcli.verification.verify import verify
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -31,7 +31,7 @@ def print_error(error: DlcliError) -> None:
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False)
-    label = "" if isinstance(error, Interrupted) else "error: "
+    label = "" if error.kind == Interrupted.kind else "error: "
     _print(console, label, "bold red", error.message)
     if error.hint:
         console.print()

@@ -96,14 +96,14 @@ def print_json(value: Mapping[str, Any], *, kept: str | Path | None = None, fail
 
 def print_json_text(text: str, *, kept: str | Path | None = None) -> None:
     """Print JSON text on stdout without loss in any encoding; see `print_result` for `kept`."""
-    _printed_json.append(True)
+    note_printed_json()
     sys.stdout.write(_printable_json(text) + "\n")
     _end_result(kept)
 
 
 def print_json_file(file: IO[bytes]) -> None:
     """Print JSON in UTF-8 from a file, like `print_json_text` in bounded memory."""
-    _printed_json.append(True)
+    note_printed_json()
     for block in codecs.iterdecode(iter(lambda: file.read(1 << 20), b""), "utf-8"):
         sys.stdout.write(_printable_json(block))
     sys.stdout.write("\n")
@@ -115,6 +115,11 @@ def _printable_json(text: str) -> str:
     if is_unicode and text.isascii() and text.isprintable():
         return text
     return "".join(letter if _is_printable(letter, is_unicode) else _escape(letter) for letter in text)
+
+
+def note_printed_json() -> None:
+    """Record that this command, or a process that it has started, prints JSON on stdout."""
+    _printed_json.append(True)
 
 
 def has_printed_json() -> bool:

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from dlcli.cli.output import open_listeners
+from dlcli.cli.output import note_printed_json, open_listeners
 from dlcli.cli.voice import note_launch
-from dlcli.errors import UsageError
+from dlcli.errors import CheckFailed, RemoteError, UsageError
 from dlcli.ranks import end_with_launcher, read_rank
 from dlcli.reporters.base import Progress
 from dlcli.signals import StopSignals
@@ -20,17 +20,21 @@ if TYPE_CHECKING:
     from dlcli.training.listeners import Listeners
 
 _MOST_PROCESSES = 4096
+_SHARING = ("train", "verify")  # commands that run in several processes
 
 
 def require_one_process(command: str | None) -> None:
-    """Check that a command other than `train` was not started in several processes.
+    """Check that a command that does not share its work was not started in several processes.
 
     Raises:
         UsageError: If it was.
     """
-    if command != "train" and not (place := read_rank()).is_alone:
+    if command not in _SHARING and not (place := read_rank()).is_alone:
         message = f"dlcli {command} runs in one process, and the environment describes {place.size} (WORLD_SIZE)"
-        raise UsageError(message, hint=f"run `dlcli {command}` without torchrun; only `dlcli train` shares its work")
+        raise UsageError(
+            message,
+            hint=f"run `dlcli {command}` without torchrun; only `dlcli train` and `dlcli verify` share their work",
+        )
 
 
 def reject_with_processes(given: Mapping[str, bool]) -> None:
@@ -71,15 +75,42 @@ def run_in_processes(processes: str, config: Config) -> bool:
         raise UsageError(message, hint="write it like --processes 2")
     if processes == "1":
         return False
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # before torch is loaded: it warns of each lost connection
-    from dlcli.api.launch import check_processes, count_processes, launch
+    hide_warnings_of_torch()
+    from dlcli.api.launch import count_processes
 
     count = count_processes() if processes == "auto" else int(processes)
     if count > 1:
-        check_processes(config, count)
-        note_launch()
-        launch(_without_processes(sys.argv[1:]), count)
+        start_processes(_without_processes(sys.argv[1:]), count, config)
     return count > 1
+
+
+def hide_warnings_of_torch() -> None:
+    """Hide the warnings of torch about each lost connection, if it is not loaded yet."""
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+
+
+def start_processes(arguments: Sequence[str], count: int, config: Config) -> None:
+    """Run `dlcli` in several processes until all of them have ended.
+
+    Args:
+        arguments: Arguments of `dlcli`.
+        count: Number of processes.
+        config: Config that they train.
+
+    Raises:
+        UsageError: If the config does not fit the number of processes.
+        DlcliError: The error that ended the processes.
+    """
+    from dlcli.api.launch import check_processes, launch
+
+    check_processes(config, count)
+    note_launch()
+    try:
+        launch(arguments, count)
+    except RemoteError as error:
+        if error.kind == CheckFailed.kind:
+            note_printed_json()  # the result of the first process, which contains the failure
+        raise
 
 
 def _without_processes(arguments: Sequence[str]) -> list[str]:

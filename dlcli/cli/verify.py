@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from dlcli.cli.options import DataRootOption, JsonOption, ProgressOption, QuietOption, RunArgument
 from dlcli.cli.output import choose_run, open_listeners, print_json, print_result
+from dlcli.cli.processes import hide_warnings_of_torch, open_rank_listeners, start_processes
+from dlcli.cli.voice import is_one_of_several, prints_result
 from dlcli.errors import CheckFailed, one_line
 
 if TYPE_CHECKING:
@@ -22,14 +25,38 @@ def verify_command(
 ) -> None:
     """Retrain a run from its own record and compare the results bit by bit. Exits with 6 if anything differs.
 
+    A run of several processes is retrained by as many, unless `training.shards` makes their number unimportant.
+
     Example: dlcli verify digits
 
     Example: dlcli verify runs/mine
     """
+    hide_warnings_of_torch()
     from dlcli import api
+    from dlcli.verification.verify import ProcessesNeeded
 
-    with open_listeners(progress, quiet=quiet) as listeners:
-        result = api.verify(choose_run(run, quiet=quiet), data_root=data_root, listeners=listeners)
+    if is_one_of_several():
+        with open_rank_listeners(progress, quiet=quiet) as listeners:
+            result = api.verify(run, data_root=data_root, listeners=listeners)
+        if prints_result():
+            _print(result, json=json)
+        return
+    name = choose_run(run, quiet=quiet)
+    try:
+        with open_listeners(progress, quiet=quiet) as listeners:
+            result = api.verify(name, data_root=data_root, listeners=listeners)
+    except ProcessesNeeded as needed:
+        start_processes([*sys.argv[1:], *([name] if run is None else [])], needed.count, needed.config)
+        return
+    _print(result, json=json)
+
+
+def _print(result: VerifyResult, *, json: bool) -> None:
+    """Print the result.
+
+    Raises:
+        CheckFailed: If anything differs.
+    """
     failure = None
     if not result.identical:
         failure = CheckFailed(f"retraining {result.run} gave different results", hint=_explain(result))

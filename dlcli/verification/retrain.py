@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from dlcli.errors import Interrupted
 from dlcli.experiment import Experiment
@@ -11,7 +12,6 @@ from dlcli.overview import describe_run
 from dlcli.runs.checkpoint import Checkpoint
 from dlcli.runs.checkpoint_maker import CheckpointMaker
 from dlcli.runs.log import Row, epoch_row, log_digest, trace_line
-from dlcli.training.arithmetic import Arithmetic
 from dlcli.training.device import convert_memory_errors
 from dlcli.training.events import EpochEnded, Event, FitEnded
 from dlcli.training.fit import Fit
@@ -24,18 +24,27 @@ class Target:
     """End of the retraining and the checkpoints to keep on the way.
 
     Attributes:
-        arithmetic: Arithmetic of the run.
         epochs: Number of epochs to complete.
         states: Training positions to keep a checkpoint of, by checkpoint name.
         best_epochs: Epochs to keep a best checkpoint of.
         to_end: Whether the run has ended, so that the retraining must end at the same point.
     """
 
-    arithmetic: Arithmetic
     epochs: int
     states: Mapping[str, Position]
     best_epochs: Collection[int]
     to_end: bool
+
+    def encode(self) -> bytes:
+        """Return the message from which `decode` makes the target in another process."""
+        return json.dumps({**asdict(self), "best_epochs": [*self.best_epochs]}).encode()
+
+    @staticmethod
+    def decode(message: bytes) -> Target:
+        """Return the inverse of `encode`."""
+        values = json.loads(message)
+        states = {name: Position(**position) for name, position in values["states"].items()}
+        return Target(**{**values, "states": states})
 
 
 @dataclass
@@ -65,7 +74,7 @@ def retrain(experiment: Experiment, target: Target, listeners: Listeners) -> Ret
     """Train up to a target; trains the model of `experiment` in place.
 
     Args:
-        experiment: Data and untrained model of the run.
+        experiment: Data and untrained model of the run, with its arithmetic; each of several processes needs its own.
         target: End of the retraining and checkpoints to keep.
         listeners: Callbacks.
 
@@ -73,12 +82,15 @@ def retrain(experiment: Experiment, target: Target, listeners: Listeners) -> Ret
         DivergedError: If training diverges.
         Interrupted: If `listeners.should_stop` returns a signal number.
     """
-    threads = target.arithmetic.threads
+    world, threads = experiment.world, experiment.arithmetic.threads
+    if listeners.should_stop is not None:
+        world.should_stop = listeners.should_stop
     listeners.listen(
         describe_run(experiment.config, experiment.splits, experiment.model, experiment.device, threads, run="")
     )
     within_epochs = any(position.examples for position in target.states.values())
-    report_seconds = 0.0 if within_epochs else None  # only a report after every step reaches such positions
+    # Only a report after every step reaches such positions, and lets several processes stop after the same step.
+    report_seconds = 0.0 if within_epochs or world.size > 1 else None
     retrained, is_reached = RetrainedRun(), False
     with convert_memory_errors(experiment.config):
         fit = Fit(
@@ -86,9 +98,9 @@ def retrain(experiment: Experiment, target: Target, listeners: Listeners) -> Ret
             experiment.task,
             experiment.splits,
             experiment.config,
-            arithmetic=target.arithmetic,
+            arithmetic=experiment.arithmetic,
             report_seconds=report_seconds,
-            world=experiment.world,
+            world=world,
         )
         splits = experiment.splits
         scalings = (splits.input_scaling, splits.target_scaling)
@@ -103,7 +115,7 @@ def retrain(experiment: Experiment, target: Target, listeners: Listeners) -> Ret
             is_reached = _has_reached(fit.position, target)
             if is_reached and not target.to_end:
                 break
-            if listeners.should_stop is not None and (signum := listeners.should_stop()):
+            if signum := world.find_stop():
                 raise Interrupted("interrupted; verification saves no state", signum=signum)
     return retrained
 

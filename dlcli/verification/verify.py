@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
+from dlcli.config.paths import as_argument
 from dlcli.config.schema import Config
 from dlcli.errors import UsageError
 from dlcli.evaluation.evaluate import evaluate_model
 from dlcli.experiment import Experiment
 from dlcli.runs.manifest import build_manifest, environment_changes, read_worlds
-from dlcli.runs.run import RunLike, open_run
+from dlcli.runs.run import Run, RunLike, open_run
 from dlcli.runs.run_data import build_run_experiment, load_run_config
-from dlcli.training.listeners import NO_LISTENERS, Listeners
+from dlcli.training.world import World
 from dlcli.verification.compare import compare_records
 from dlcli.verification.compare_files import (
     MANIFEST_COMPARED,
@@ -24,7 +25,7 @@ from dlcli.verification.compare_files import (
     find_not_compared,
     read_files,
 )
-from dlcli.verification.retrain import RetrainedRun, Target, retrain
+from dlcli.verification.retrain import RetrainedRun, Target
 
 
 @dataclass(frozen=True)
@@ -52,45 +53,74 @@ class VerifyResult:
     not_compared: list[str]
 
 
-def verify(
-    run: RunLike | None = None,
-    *,
-    data_root: str | None = None,
-    listeners: Listeners = NO_LISTENERS,
-) -> VerifyResult:
-    """Retrain a run from its record, up to the end of its log and checkpoints, and compare every file bit by bit.
-
-    Uses the thread count of the run and the device of its config. Writes no files.
+class ProcessesNeeded(UsageError):
+    """Run whose bits only the same number of processes can repeat.
 
     Args:
-        run: Run folder or name; None selects the newest run.
-        data_root: Folder with the data set, if it has moved since training.
-        listeners: Callbacks.
+        path: Run folder.
+        count: Number of processes.
+        config: Config of the run.
+    """
+
+    def __init__(self, path: str, count: int, config: Config) -> None:
+        message = f"{path} was trained by {count} processes, and another number sums their gradients in another order"
+        super().__init__(message, hint=f"run `dlcli verify {as_argument(path)}`, which starts {count} processes")
+        self.count, self.config = count, config
+
+
+@dataclass(frozen=True)
+class Record:
+    """Record of a run to compare the retraining with.
+
+    Attributes:
+        run: Run.
+        config: Config to retrain with.
+        files: Contents of the files of the run.
+        target: End of the retraining.
+    """
+
+    run: Run
+    config: Config
+    files: RunFiles
+    target: Target
+
+    def build_experiment(self, world: World | None = None) -> Experiment:
+        """Return the experiment of the run, untrained.
+
+        Raises:
+            DataError: If the data has changed since training, or cannot be used.
+        """
+        experiment = build_run_experiment(self.run.folder, None, self.config, world=world)
+        return replace(experiment, arithmetic=next(iter(self.files.checkpoints.values())).arithmetic)
+
+
+def read_record(run: RunLike | None, data_root: str | None, processes: int) -> Record:
+    """Return the record of a run, which this number of processes can repeat.
 
     Raises:
-        UsageError: If the run does not exist, has nothing to compare, or several processes trained it without shards.
-        DataError: If the run, its checkpoints or its data cannot be used, or its files belong to different runs.
-        DivergedError: If the retraining diverges although the run did not.
-        Interrupted: If `listeners.should_stop` returns a signal number.
+        UsageError: If the run does not exist, has nothing to compare, or another number of processes is needed.
+        DataError: If the run or its checkpoints cannot be used, or its files belong to different runs.
     """
     run = open_run(run)
-    folder, files = run.folder, read_files(run.folder, run.config)
+    files = read_files(run.folder, run.config)
     if not files.checkpoints:
         raise UsageError(
-            f"{folder.path} has no checkpoint to compare yet", hint=f"continue it: `dlcli train --resume {folder.path}`"
+            f"{run.path} has no checkpoint to compare yet", hint=f"continue it: `dlcli train --resume {run.path}`"
         )
-    _check_processes(folder.path, files.manifest, run.config)
-    arithmetic = next(iter(files.checkpoints.values())).arithmetic
-    experiment = build_run_experiment(folder, None, load_run_config(run, data_root=data_root))
-    experiment = replace(experiment, arithmetic=arithmetic)
+    _check_processes(run.path, files.manifest, run.config, processes)
+    return Record(run, load_run_config(run, data_root=data_root), files, _target(files))
+
+
+def compare_with_record(record: Record, experiment: Experiment, retrained: RetrainedRun) -> VerifyResult:
+    """Compare every file of a run with the results of retraining it."""
+    run, files = record.run, record.files
     environment = environment_changes(files.manifest, experiment.device)
-    retrained = retrain(experiment, _target(files), listeners)
     differences = [
         *_compare_manifest(files.manifest, experiment),
         *compare_files(files, retrained, experiment.config),
         *_compare_test(files, retrained, experiment),
     ]
-    compared, not_compared = find_not_compared(folder, files)
+    compared, not_compared = find_not_compared(run.folder, files)
     return VerifyResult(
         run=run.path,
         identical=not differences,
@@ -103,17 +133,22 @@ def verify(
     )
 
 
-def _check_processes(path: Path, manifest: Mapping[str, Any], config: Config) -> None:
-    """Check that one process can repeat the bits of a run.
+def _check_processes(path: str, manifest: Mapping[str, Any], config: Config, processes: int) -> None:
+    """Check that a number of processes can repeat the bits of a run; with shards, any number can.
 
     Raises:
-        UsageError: If several processes trained it without shards.
+        UsageError: If other numbers of processes trained it without shards.
     """
-    size = max(world["size"] for world in read_worlds(manifest))
-    if size > 1 and config.training.shards is None:
-        message = f"{path} was trained by {size} processes, and one process sums their gradients in another order"
-        hint = f"train with `training.shards={size}`, which gives the same bits in one process"
+    sizes = list(dict.fromkeys(world["size"] for world in read_worlds(manifest)))
+    if config.training.shards is not None or sizes == [processes]:
+        return
+    if len(sizes) > 1:
+        message = (
+            f"{path} was trained by {', then '.join(map(str, sizes))} processes, which sum gradients in other orders"
+        )
+        hint = f"train with `training.shards={math.lcm(*sizes)}`, which gives any number of processes the same bits"
         raise UsageError(message, hint=hint)
+    raise ProcessesNeeded(path, sizes[0], config)
 
 
 def _target(files: RunFiles) -> Target:
@@ -126,7 +161,6 @@ def _target(files: RunFiles) -> Target:
     best_epochs = {checkpoint.epoch for checkpoint in files.checkpoints.values() if checkpoint.training is None}
     epochs = [len(files.log.rows), *best_epochs, *(position.epochs for position in states.values())]
     return Target(
-        arithmetic=next(iter(files.checkpoints.values())).arithmetic,
         epochs=max(epochs),
         states=states,
         best_epochs=best_epochs,

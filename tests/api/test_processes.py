@@ -48,9 +48,15 @@ def test_two_processes_write_one_run_like_that_of_one_process(dlcli: Dlcli, clea
     for name, value in parameters(Path("runs/two")).items():
         torch.testing.assert_close(value, one[name], rtol=2e-5, atol=2e-6)
 
-    refused = dlcli("verify", "runs/two")
-    assert refused.code == 2
-    assert "was trained by 2 processes" in refused.err
+    log = Path("runs/two/metrics.jsonl")
+    log.write_text(re.sub('("train/loss": )[^,]*', r"\g<1>0.5", log.read_text(), count=1))
+    verified = Launch(["verify", "runs/two", "--json"], clean_place, launcher=[sys.executable]).end()
+    assert verified.code == 6, verified.err
+    assert verified.err.count("error: ") == 1
+    result = json.loads(verified.out)
+    (difference,) = result["differences"]  # all other numbers have the same bits
+    assert difference.startswith("epoch 1: train/loss was 0.5")
+    assert result["error"]["kind"] == "check"
 
 
 def test_a_run_with_shards_continues_with_the_same_bits_on_another_number_of_processes(

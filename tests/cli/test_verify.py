@@ -11,13 +11,15 @@ from pathlib import Path
 import pytest
 from conftest import Finished
 
-from dlcli.api import train
+from dlcli.api import train, verify
 from dlcli.config.load import load_config
+from dlcli.errors import UsageError
 from dlcli.runs import recorder
 
 SETTINGS = ["model.hidden_sizes=[3]", "training={epochs: 3, batch_size: 400}", "scheduler=null"]
 NOT_COMPARED = {
     *("epoch_seconds", "examples_per_second", "seconds", "every_seconds", "timeout_seconds", "pid", "from_step"),
+    "size",  # number of processes: `verify` starts as many
 }
 DETECTED = (2, 3, 6)  # config error, data error, or verification failure
 
@@ -221,3 +223,17 @@ def test_a_checkpoint_with_other_arithmetic_than_the_manifest_is_refused(dlcli: 
         done = dlcli(*command)
         assert done.code == 3
         assert "record different arithmetic" in done.err
+
+
+def test_another_number_of_processes_is_refused(dlcli: Dlcli, run: Path) -> None:
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["world"]["size"] = 2
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UsageError, match="was trained by 2 processes"):
+        verify(run)
+    manifest["resumed"] = [{"world": {"size": 4}}]
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    done = dlcli("verify", str(run))
+    assert done.code == 2
+    assert "was trained by 2, then 4 processes" in done.err
+    assert "training.shards=4" in done.err

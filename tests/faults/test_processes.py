@@ -112,6 +112,7 @@ def test_ctrl_c_for_the_launcher_saves_the_run(clean_place: Path) -> None:
     ended = launch.end()
     assert ended.code == 130
     assert ended.err.count("interrupted") == 1
+    assert "error: " not in ended.err
     assert ended.out == ""
 
 

@@ -74,8 +74,9 @@ def train_on_ranks(
         def lead() -> TrainResult:
             loaded, parent = prepared.loaded, prepared.parent
             assert loaded is not None, "this is a new run"
-            manifest = build_manifest(experiment, sys.argv, described) | {"launch": launch_id()}
-            with begin_run(create_run(loaded.config.name, run_dir), loaded, manifest, parent, arrays) as folder:
+            launch = launch_id()
+            manifest = build_manifest(experiment, sys.argv, described) | {"launch": launch}
+            with begin_run(create_run(loaded.config.name, run_dir, launch), loaded, manifest, parent, arrays) as folder:
                 return train_in(folder, experiment, None, options.evaluate_test, options.log, listeners)
 
         return train_together(ranks, lead, lambda: _compute(experiment, None, listeners), _decode)

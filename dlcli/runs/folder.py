@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -209,19 +210,19 @@ def name_run(path: str | os.PathLike[str], config_name: str) -> str:
     return f"{config_name}/{path.name}" if path.parent.name == config_name else path.name
 
 
-def create_run(name: str, run_dir: Path | None = None) -> RunFolder:
+def create_run(name: str, run_dir: Path | None = None, launch: str | None = None) -> RunFolder:
     """Create a new run folder, `<runs folder>/<name>/<UTC time>-<4 hex digits>`.
 
     Args:
         name: Name of the run, validated with the config.
         run_dir: Folder to use instead; it may exist.
+        launch: See `launch_id`; its folder is used again if it was killed before it wrote the manifest.
 
     Raises:
         UsageError: If the folder cannot be created, or is inside a group, or a link would place it outside the runs
             folder.
     """
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    path = run_dir or runs_root() / name / f"{stamp}-{secrets.token_hex(2)}"
+    path = run_dir or _choose_folder(runs_root() / name, launch)
     if run_dir is None and not is_inside(path, runs_root()):
         hint = "remove the link, or choose a folder with `--run-dir DIR`"
         raise UsageError(f"{path.parent} is a link to a folder outside {runs_root()}", hint=hint)
@@ -229,7 +230,7 @@ def create_run(name: str, run_dir: Path | None = None) -> RunFolder:
         message = f"{path} is inside the group {group}, whose folder holds its own seeds only"
         raise UsageError(message, hint="choose another folder with `--run-dir DIR`")
     try:
-        path.mkdir(parents=True, exist_ok=run_dir is not None)
+        path.mkdir(parents=True, exist_ok=run_dir is not None or launch is not None)
     except OSError as error:
         raise UsageError(
             f"cannot create the run folder {path}: {error.strerror or error}",
@@ -239,6 +240,15 @@ def create_run(name: str, run_dir: Path | None = None) -> RunFolder:
         with suppress(OSError):  # best effort: the parent folders may not be readable
             sync_folder(parent)
     return RunFolder(path)
+
+
+def _choose_folder(parent: Path, launch: str | None) -> Path:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    if launch is None:
+        return parent / f"{stamp}-{secrets.token_hex(2)}"
+    ending = sha256(launch.encode()).hexdigest()[:4]
+    unbegun = (path for path in parent.glob(f"*-{ending}") if not (path / MANIFEST).exists())
+    return next(unbegun, parent / f"{stamp}-{ending}")
 
 
 def is_inside(path: Path, root: Path) -> bool:

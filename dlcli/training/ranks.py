@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -22,6 +23,7 @@ T = TypeVar("T")
 
 # Reading of data, evaluation and plots; one process may take much longer than another.
 LOADING_SECONDS = 1800.0
+_POLL_SECONDS = 0.001
 
 
 class Ranks:
@@ -57,10 +59,11 @@ class Ranks:
         """
         with losses_explained(LOADING_SECONDS):
             sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.place.size)]
-            distributed.all_gather(sizes, torch.tensor([len(message)]))
+            _finish(distributed.all_gather(sizes, torch.tensor([len(message)]), async_op=True))
             longest = max(int(size) for size in sizes)
             contents = [torch.zeros(longest, dtype=torch.uint8) for _ in sizes]
-            distributed.all_gather(contents, torch.frombuffer(bytearray(message.ljust(longest)), dtype=torch.uint8))
+            mine = torch.frombuffer(bytearray(message.ljust(longest)), dtype=torch.uint8)
+            _finish(distributed.all_gather(contents, mine, async_op=True))
         return [content.numpy()[: int(size)].tobytes() for content, size in zip(contents, sizes, strict=True)]
 
     def broadcast(self, message: bytes) -> bytes:
@@ -71,10 +74,10 @@ class Ranks:
         """
         with losses_explained(LOADING_SECONDS):
             size = torch.tensor([len(message)])
-            distributed.broadcast(size, 0)
+            _finish(distributed.broadcast(size, 0, async_op=True))
             mine = bytearray(message if self.place.is_first else int(size))
             content = torch.frombuffer(mine, dtype=torch.uint8)
-            distributed.broadcast(content, 0)
+            _finish(distributed.broadcast(content, 0, async_op=True))
         return content.numpy().tobytes()
 
     def tell(self, produce: Callable[[], bytes], *, common: tuple[type[DlcliError], ...] = (DlcliError,)) -> bytes:
@@ -136,6 +139,13 @@ class Ranks:
         world.timeout_seconds = settings.timeout_seconds
         with losses_explained(LOADING_SECONDS):
             world.group = distributed.new_group(timeout=timedelta(seconds=settings.timeout_seconds))
+
+
+def _finish(work: Any) -> None:
+    """Wait for a collective operation in Python, so that a signal ends this process at once."""
+    while not work.is_completed():
+        time.sleep(_POLL_SECONDS)
+    work.wait()
 
 
 @contextmanager

@@ -152,3 +152,17 @@ def test_a_restarted_launch_continues_its_run(clean_place: Path, whole: dict[str
     (run,) = Path("runs").glob("*/*/")
     assert len(json.loads((run / "manifest.json").read_text())["resumed"]) == kills
     assert outcome(run) == whole
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("operation", [1, 3, 5, 7, 9, 11])
+def test_a_launch_killed_before_its_run_begins_leaves_one_folder(
+    clean_place: Path, whole: dict[str, Any], operation: int
+) -> None:
+    arguments = ["train", "-c", "digits", *TRAIN[3:-2]]
+    fault = {"rank": 0, "kind": "operation", "at": operation}
+    ended = Launch(arguments, clean_place, [fault], [*TORCHRUN, "--max-restarts", "1"]).end()
+    assert ended.code == 0, ended.err
+    (run,) = Path("runs").glob("*/*/")
+    assert "resumed" not in json.loads((run / "manifest.json").read_text())
+    assert outcome(run) == whole

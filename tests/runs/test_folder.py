@@ -22,3 +22,13 @@ def test_links_do_not_place_runs_outside_the_runs_folder(clean_place: Path) -> N
     with pytest.raises(UsageError, match="runs/a is a link to a folder outside runs"):
         create_run("a")
     assert list(Path("outside").iterdir()) == []
+
+
+def test_a_restarted_launch_uses_the_folder_that_it_has_created(clean_place: Path) -> None:
+    folder = create_run("a", launch="1")
+    (folder.path / "config.yaml").touch()  # it was killed before it wrote the manifest
+    assert create_run("a", launch="2") != folder
+    assert create_run("a", launch="1") == folder
+    folder.manifest.touch()
+    other = create_run("a", Path("runs/b"), launch="1")
+    assert other.path == Path("runs/b")

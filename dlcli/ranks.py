@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dlcli.errors import UsageError
-from dlcli.signals import is_stop_awaited
+from dlcli.signals import LAUNCHED, is_stop_awaited
 
-LAUNCHED = "DLCLI_LAUNCHED"  # set by `dlcli train --processes` for its processes, to its own number
 _UNNAMED = "none"  # run id of torchrun without --rdzv-id
 _WATCH_SECONDS = 0.2
 

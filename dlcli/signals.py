@@ -13,6 +13,7 @@ from typing import Any
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
+LAUNCHED = "DLCLI_LAUNCHED"  # set by `dlcli train --processes` for its processes, to its own number
 _temporary: list[str | os.PathLike[str]] = []  # files to delete
 _answers: list[Callable[[int], str]] = []  # at most one
 
@@ -33,7 +34,7 @@ def _exit(signum: int, _frame: FrameType | None) -> None:
     for path in _temporary:
         with suppress(OSError):
             os.unlink(path)
-    if signum == signal.SIGINT:
+    if signum == signal.SIGINT and LAUNCHED not in os.environ:  # the launcher says it once
         with suppress(OSError):  # stderr may be closed
             os.write(2, b"interrupted\n")
     for answer in _answers:

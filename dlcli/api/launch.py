@@ -22,7 +22,8 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from dlcli.config.schema import Config
 from dlcli.errors import Interrupted, LostProcess, RemoteError
 from dlcli.programs import programs_allowed
-from dlcli.ranks import LAUNCHED, Rank
+from dlcli.ranks import Rank
+from dlcli.signals import LAUNCHED
 from dlcli.training.ranks import check_batch_size, check_world
 from dlcli.training.threads import machine_cores
 

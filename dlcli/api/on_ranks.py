@@ -122,10 +122,10 @@ def _resume(ranks: Ranks, run: RunName, changes: LoadedConfig | Overrides, optio
         def prepare() -> _Prepared:
             if plan is not None:
                 return _Prepared(plan.build_experiment(listeners, plan_world(ranks, plan.config)))
-            sent = stack.enter_context(unpacked_run(message))
-            world = plan_world(ranks, sent.config)
-            experiment = build_experiment(sent.config, notify=_be_silent, parent=sent.parent, world=world)
-            return _Prepared(experiment, sent.checkpoint.training if sent.checkpoint else None)
+            with unpacked_run(message) as sent:
+                world = plan_world(ranks, sent.config)
+                experiment = build_experiment(sent.config, notify=_be_silent, parent=sent.parent, world=world)
+                return _Prepared(experiment, sent.checkpoint.training if sent.checkpoint else None)
 
         def lead() -> TrainResult:
             assert plan is not None, "this is the first process"

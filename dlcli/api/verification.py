@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 from dlcli.api.agreement import agree_on_experiment, plan_world
 from dlcli.api.leading import train_together
 from dlcli.experiment import Experiment, build_experiment
@@ -53,7 +51,7 @@ def _verify_on_ranks(run: RunLike | None, data_root: str | None, listeners: List
         LostProcess: If another process has ended without an error, or does not answer.
     """
     record: Record | None = None
-    with open_ranks() as ranks, ExitStack() as stack:
+    with open_ranks() as ranks:
 
         def read() -> bytes:
             nonlocal record
@@ -63,8 +61,8 @@ def _verify_on_ranks(run: RunLike | None, data_root: str | None, listeners: List
         def prepare() -> Experiment:
             if record is not None:
                 return record.build_experiment(plan_world(ranks, record.config))
-            sent = stack.enter_context(unpacked_run(message))
-            return build_experiment(sent.config, parent=sent.parent, world=plan_world(ranks, sent.config))
+            with unpacked_run(message) as sent:
+                return build_experiment(sent.config, parent=sent.parent, world=plan_world(ranks, sent.config))
 
         def lead() -> VerifyResult:
             assert record is not None, "this is the first process"

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from dlcli.data.splits import Split, Splits
+from dlcli.data.tables.source import map_ahead
 
 _CROWDED = 4  # examples per possible input; a split in which every example occurs two or three times stays below
-_BLOCK = 1 << 22  # bytes that are hashed or compared at once, so that they stay in the CPU cache
+_BLOCK = 1 << 20  # bytes that are hashed or compared at once, so that they stay in the CPU cache
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, from the golden ratio (Knuth, volume 3, section 6.4)
 
 
@@ -156,7 +157,8 @@ def _hash_rows(values: np.ndarray) -> np.ndarray:
     n_words = -(-values[:1].nbytes // 8) if len(values) else 0
     weights = np.random.default_rng(0).integers(0, 2**63, n_words, dtype=np.uint64) * 2 + 1
     step = max(1, _BLOCK // max(8, 8 * n_words))
-    for start in range(0, len(values), step):
+
+    def hash_block(start: int) -> None:
         block = np.ascontiguousarray(values[start : start + step])
         block = block + 0.0 if block.dtype.kind == "f" else block
         words = np.zeros((len(block), 8 * n_words), dtype=np.uint8)
@@ -165,4 +167,7 @@ def _hash_rows(values: np.ndarray) -> np.ndarray:
         mixed = (mixed ^ (mixed >> np.uint64(32))) * _MULTIPLIER
         mixed ^= mixed >> np.uint64(29)  # the high bits of every product reach the low ones of the sum
         hashes[start : start + step] = mixed @ weights
+
+    for _ in map_ahead(hash_block, ((start,) for start in range(0, len(values), step))):
+        pass
     return hashes

@@ -55,7 +55,7 @@ def fit_column(column: Column, train: np.ndarray, missing: str, min_frequency: i
         missing: `median` fills numbers with the median of the training examples, all other values with their mean.
         min_frequency: Categories of fewer training examples share the feature `other`.
     """
-    values = column.values[train]
+    values = column.values.take(train)
     if column.kind in ("number", "boolean"):
         gaps = np.isnan(values)
         known = values[~gaps] if gaps.any() else values

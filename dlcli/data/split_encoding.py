@@ -16,7 +16,7 @@ from dlcli.data.tables.numbers import LARGE, reserve
 from dlcli.data.tables.source import map_ahead
 from dlcli.data.tables.table import Column
 
-_BLOCK = 1 << 14  # values per block: they stay in the cache, and torch computes them in this thread
+_BLOCK = 1 << 14  # values or rows per block: they stay in the cache, and torch computes values in this thread
 
 
 def encode_splits(
@@ -72,8 +72,7 @@ def encode_splits(
         pass
     inputs = []
     while parts:
-        part = parts.pop(0)
-        inputs.append(_reserve(part.shape[1], count, dtype).copy_(part.t()))
+        inputs.append(_transposed(parts.pop(0)))
     return Scaling(shift, scale) if fits else scaling, inputs
 
 
@@ -83,6 +82,15 @@ def _reserve(rows: int, columns: int, dtype: torch.dtype) -> Tensor:
     if count * dtype.itemsize < LARGE:
         return torch.empty(rows, columns, dtype=dtype)
     return torch.from_numpy(reserve(count, torch.empty(0, dtype=dtype).numpy().dtype)).reshape(rows, columns)
+
+
+def _transposed(part: Tensor) -> Tensor:
+    """Return the contiguous transpose of a matrix, copied in blocks of rows by two threads."""
+    out = _reserve(part.shape[1], part.shape[0], part.dtype)
+    blocks = zip(out.split(_BLOCK), part.t().split(_BLOCK), strict=True)
+    for _ in map_ahead(np.copyto, ((rows.numpy(), columns.numpy()) for rows, columns in blocks)):
+        pass
+    return out
 
 
 def _fill_column(encoder: Encoder, number: int, values: np.ndarray) -> Tensor:

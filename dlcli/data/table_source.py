@@ -22,6 +22,7 @@ from dlcli.data.table_notes import class_notes, column_notes, layout_notes, unkn
 from dlcli.data.table_targets import check_targets, number_classes, number_labels
 from dlcli.data.tables.options import ForcedKind
 from dlcli.data.tables.rows import Kept, Rows, read_rows
+from dlcli.data.tables.source import map_ahead
 from dlcli.errors import DataError
 
 
@@ -122,7 +123,10 @@ def prepare_rows(
     if inherited:
         infos = _inherited_columns(kept, names, inherited)
     else:
-        infos = tuple(fit_column(kept.column(name), splits.train, data.missing, data.min_frequency) for name in names)
+        columns = map(kept.column, names)
+        infos = tuple(
+            map_ahead(fit_column, ((column, splits.train, data.missing, data.min_frequency) for column in columns))
+        )
     layout = _layout(data, rows)
     noted = list(dict.fromkeys([*names, *targets, *([] if data.time is None else [data.time])]))
     notes = [

@@ -21,6 +21,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 MISSING_WORDS = ("NA", "N/A", "NaN", "null", "?", "-", "na", "n/a", "nan", "NAN", "NULL", "Null")
 EXACT = 2**53  # every integer up to here is a float64
 LARGE = 1 << 20  # bytes
+_HUGE = 2 << 20  # bytes of a huge page
 _GROWTH = 8  # of memory that is full: what is not filled takes no space, and little is copied
 _LEADING_ZERO = r"^\+?0[0-9]"
 _INTEGER = re.compile(r"[+-]?\d+(\.0*)?", re.ASCII)
@@ -36,6 +37,7 @@ class Numbers:
         name: Name of the column.
         column: Name of the column in the blocks.
         forced: Whether the user has typed that this is a number.
+        growth: Factor by which memory grows, at first that of the first block.
         numbers: Count of numbers.
         bad: Count of values that are neither numbers nor missing.
         first_bad: Row and text of the first of them.
@@ -47,6 +49,7 @@ class Numbers:
     name: str
     column: str
     forced: bool = False
+    growth: int = _GROWTH
     numbers: int = 0
     bad: int = 0
     first_bad: tuple[int, str] = (0, "")
@@ -61,9 +64,10 @@ class Numbers:
         """Append the float64 values of a block, NaN where missing."""
         end = self.count + len(values)
         if end > len(self.memory):
-            larger = reserve(max(end, _GROWTH * len(self.memory)), np.dtype(np.float64), least=end)
+            larger = reserve(max(end, self.growth * len(self.memory)), np.dtype(np.float64), least=end)
             larger[: self.count] = self.values
             self.memory = larger
+            self.growth = _GROWTH if self.count else self.growth
         self.memory[self.count : end] = values
         self.count = end
 
@@ -116,12 +120,13 @@ def reserve(count: int, dtype: np.dtype[Any], least: int = 0) -> np.ndarray:
     try:
         if not hasattr(mmap, "MADV_HUGEPAGE"):  # not Linux
             return np.frombuffer(mmap.mmap(-1, size), dtype)
-        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        whole = -(-size // _HUGE) * _HUGE  # Linux places only whole huge pages where they can be used
+        memory = mmap.mmap(-1, whole, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError:
         return np.empty(least or count, dtype)
     with suppress(OSError):  # a kernel without huge pages, which save most of the page faults
         memory.madvise(mmap.MADV_HUGEPAGE)
-    return np.frombuffer(memory, dtype)
+    return np.frombuffer(memory, dtype, count)
 
 
 def add_numbers(

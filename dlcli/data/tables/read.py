@@ -152,7 +152,7 @@ class _Reader:
     def _begin(self, key: str, name: str) -> None:
         forced = self._options.types.get(name)
         if forced in (None, "number"):
-            self._numbers[key] = Numbers(name, key, forced=forced == "number")
+            self._numbers[key] = Numbers(name, key, forced == "number", self._source.growth)
         else:
             self._texts[key] = Texts(name, key)
 

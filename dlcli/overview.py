@@ -65,18 +65,22 @@ def describe_run(
     if resumed_from_step is not None:
         epoch = min(resumed_from_step // steps_per_epoch + 1, config.training.epochs)
         essentials.append(("resumed", f"from step {resumed_from_step:,}, in epoch {epoch}"))
-    notes = [*splits.notes, *([] if len(splits.val) else [NO_VAL_NOTE])]
-    notes += [HEAVISIDE_NOTE] if config.model.activation == "heaviside" and config.model.hidden_sizes else []
-    if splits.train.device.type != device.type:
-        notes.append(f"the data do not fit on {device} and stay in host memory, which is slower")
     return RunStarted(
         run=run,
         essentials=tuple(essentials),
-        notes=tuple(notes),
+        notes=_list_notes(config, splits, device),
         epochs=config.training.epochs,
         steps_per_epoch=steps_per_epoch,
         headline=HEADLINE[config.task],
     )
+
+
+def _list_notes(config: Config, splits: Splits, device: torch.device) -> tuple[str, ...]:
+    notes = [*splits.notes, *([] if len(splits.val) else [NO_VAL_NOTE])]
+    notes += [HEAVISIDE_NOTE] if config.model.activation == "heaviside" and config.model.hidden_sizes else []
+    if splits.train.device.type != device.type:
+        notes.append(f"the data do not fit on {device} and stay in host memory, which is slower")
+    return tuple(notes)
 
 
 def describe_group(experiments: Sequence[Experiment], run: str) -> GroupStarted:

@@ -20,8 +20,9 @@ from dlcli.experiment import Experiment, build_experiments
 from dlcli.overview import describe_group
 from dlcli.reporters.notebook import notebook_listeners
 from dlcli.runs.begin import begin_run
+from dlcli.runs.create import create_run
 from dlcli.runs.find import RunName, find_group
-from dlcli.runs.folder import MOST_SEEDS, GroupFolder, create_run
+from dlcli.runs.folder import MOST_SEEDS, GroupFolder
 from dlcli.runs.group.resume import GroupPoint, find_group_point, find_status, reopen_group
 from dlcli.runs.identity import is_shaped_by_epochs
 from dlcli.runs.lock import lock_run

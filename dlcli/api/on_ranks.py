@@ -24,8 +24,8 @@ from dlcli.experiment import Experiment, build_experiment
 from dlcli.overview import describe_run
 from dlcli.ranks import launch_id
 from dlcli.runs.begin import begin_run
+from dlcli.runs.create import create_run
 from dlcli.runs.find import RunName, find_launched
-from dlcli.runs.folder import create_run
 from dlcli.runs.lock import lock_run
 from dlcli.runs.manifest import build_manifest
 from dlcli.runs.parent import ParentFile, find_parent

@@ -18,8 +18,8 @@ from dlcli.overview import describe_run
 from dlcli.ranks import read_rank
 from dlcli.reporters.notebook import notebook_listeners
 from dlcli.runs.begin import begin_run
+from dlcli.runs.create import create_run
 from dlcli.runs.find import RunName
-from dlcli.runs.folder import create_run
 from dlcli.runs.lock import lock_run
 from dlcli.runs.manifest import build_manifest
 from dlcli.runs.parent import find_parent

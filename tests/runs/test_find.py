@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from dlcli.errors import DataError, UsageError
+from dlcli.runs.create import create_run
 from dlcli.runs.files import write_json
 from dlcli.runs.find import find_run, list_runs
-from dlcli.runs.folder import create_run
 
 
 def make_run(name: str, started: str) -> Path:

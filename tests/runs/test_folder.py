@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dlcli.errors import UsageError
-from dlcli.runs.folder import create_run
+from dlcli.runs.create import create_run
 
 
 def test_run_dir_sets_the_run_folder(clean_place: Path) -> None:

@@ -12,7 +12,8 @@ from dlcli.config.load import load_config
 from dlcli.errors import DataError, DivergedError
 from dlcli.runs import recorder as recorder_module
 from dlcli.runs.checkpoint import load_checkpoint
-from dlcli.runs.folder import RunFolder, create_run
+from dlcli.runs.create import create_run
+from dlcli.runs.folder import RunFolder
 from dlcli.runs.log import CSV, JSONL
 from dlcli.runs.recorder import Recorder
 from dlcli.training.events import EpochEnded, StepEnded

@@ -19,8 +19,9 @@ from dlcli.data.splits import Splits
 from dlcli.errors import DataError, DivergedError, Interrupted
 from dlcli.experiment import build_experiment
 from dlcli.runs.begin import begin_run
+from dlcli.runs.create import create_run
 from dlcli.runs.files import write_json
-from dlcli.runs.folder import RunFolder, create_run
+from dlcli.runs.folder import RunFolder
 from dlcli.runs.lock import lock_run
 from dlcli.runs.log import Row, read_rows, rewrite_log, row_metrics
 from dlcli.runs.manifest import build_manifest

@@ -78,6 +78,7 @@ class Fit:
         self._model, self._task, self._splits, self._config = model, task, splits, config
         self._device = next(model.parameters()).device
         self._tensors = model.state_dict()  # shares the memory of the model
+        self._names = [name for name, _ in model.named_parameters()]
         self._world = world
         given = arithmetic if state is None else state.arithmetic
         self.arithmetic = given or choose_arithmetic(config, model, len(splits.train), world)
@@ -174,8 +175,7 @@ class Fit:
 
     def measure(self, look: Look) -> Measured:
         """Return the measurements of a model that was updated."""
-        val = self._splits.val
-        sums = evaluate_split(self._model, self._task, val, self._world) if len(val) else None
+        sums = evaluate_split(self._model, self._task, self._splits.val, self._world) if len(self._splits.val) else None
         return Measured(sums, self.tracer.look() if look.is_traced else None)
 
     def _metrics(self, sums: dict[str, Tensor] | None) -> dict[str, float]:
@@ -227,12 +227,11 @@ class Fit:
         Raises:
             DivergedError: If a parameter is not finite; training cannot continue then.
         """
-        names = [name for name, _ in self._model.named_parameters()]
         generators = self._generators.states()
         with self._settings.entered():
             return TrainingState(
                 parameters=self.parameters(),
-                optimizer={name: _copy(value) for name, value in name_memories(self.step.state(), names).items()},
+                optimizer={name: _copy(value) for name, value in name_memories(self.step.state(), self._names).items()},
                 generators=generators,
                 arithmetic=self.arithmetic,
                 **self._progress.state(),
@@ -240,8 +239,7 @@ class Fit:
 
     def _restore(self, state: TrainingState) -> None:
         """Restore everything in `state` except the parameters, which the model holds already."""
-        names = [name for name, _ in self._model.named_parameters()]
-        self.step.load_state(split_memories(state.optimizer, names), state.position.step)
+        self.step.load_state(split_memories(state.optimizer, self._names), state.position.step)
         self._progress.restore(state, self._device)
         if state.position.examples:  # within an epoch; otherwise the epoch seeds the generators
             self._generators.restore(state.generators)

@@ -2,49 +2,27 @@
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 import pickle  # noqa: TID251  # messages between our own processes, never files
-import signal
 import sys
-import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from io import BytesIO
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from typing import Any, Self
 
 import torch
-from torch import Tensor
 
 from dlcli.errors import DeviceError
 from dlcli.training.threads import machine_cores
 from dlcli.training.together.group import LocalGroup
 from dlcli.training.together.members import Events, Group, Member, Snapshot
 from dlcli.training.together.plan import MOST_MODELS, place
+from dlcli.training.together.worker import Message, dumps, work
 
 _WAIT_SECONDS = 0.1  # between two chances to handle a signal
 _MEMORY_HINT = "if the memory was too small, train fewer models at once; `dlcli train --resume RUN` continues"
-
-
-@dataclass(frozen=True)
-class _Message:
-    """Message of a worker.
-
-    Attributes:
-        kind: `events`, `snapshots` (the answer to a request) or `ended` (the end of a block).
-        events: Events since the last message.
-        snapshots: States after these events.
-        rest: Members that the worker could not train.
-    """
-
-    kind: str
-    events: Events = ()
-    snapshots: Sequence[Snapshot] = ()
-    rest: Sequence[int] = ()
 
 
 class WorkerGroup:
@@ -137,7 +115,7 @@ class _Worker:
     def __init__(self, members: Sequence[Member], inherited: Sequence[Connection]) -> None:
         self.connection, other = multiprocessing.Pipe()
         self.is_busy = self.answered = False
-        self._process = ForkProcess(target=_work, args=(members, other, [self.connection, *inherited]), daemon=True)
+        self._process = ForkProcess(target=work, args=(members, other, [self.connection, *inherited]), daemon=True)
         with warnings.catch_warnings():
             # Python warns of forks of a process with threads. A worker uses none of them, and one thread itself.
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -147,9 +125,9 @@ class _Worker:
     def send(self, *message: object) -> None:
         """Send a request: `train` with places of members, or `snapshots`."""
         with suppress(BrokenPipeError, ConnectionResetError):  # `receive` reports it
-            self.connection.send_bytes(_dumps(message))
+            self.connection.send_bytes(dumps(message))
 
-    def receive(self) -> _Message:
+    def receive(self) -> Message:
         """Return the next message.
 
         Raises:
@@ -164,7 +142,7 @@ class _Worker:
             raise DeviceError(f"a process of the training {reason}", hint=_MEMORY_HINT) from None
         if isinstance(message, BaseException):
             raise message
-        assert isinstance(message, _Message)
+        assert isinstance(message, Message)
         return message
 
     def stop(self) -> None:
@@ -176,66 +154,6 @@ class _Worker:
 
 def _describe_exit(code: int) -> str:
     return f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-
-
-def _work(members: Sequence[Member], connection: Connection, inherited: Sequence[Connection]) -> None:
-    """Train blocks of members on request, in a worker process, until the other side closes the connection."""
-    for other in inherited:  # otherwise this process would keep them open
-        other.close()
-    gc.freeze()  # collections visit no object from before the fork, and copy no memory of it
-    gc.disable()  # they take a twentieth of the time, and find nothing within a block
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signum, signal.SIG_IGN)  # a signal to the process group: the parent handles it
-    torch.set_num_threads(1)  # a fork has no other threads, and would wait for them
-    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        while True:
-            request, *numbers = pickle.loads(connection.recv_bytes())  # noqa: S301
-            if request == "snapshots":  # all have been sent
-                connection.send_bytes(_dumps(_Message("snapshots")))
-                continue
-            gc.collect()
-            try:
-                _train_block(members, numbers, connection)
-            except (EOFError, BrokenPipeError, ConnectionResetError):
-                raise
-            except Exception as error:
-                error.add_note("".join(traceback.format_exception(error)))
-                connection.send_bytes(_dumps(error))
-
-
-def _train_block(members: Sequence[Member], numbers: Sequence[int], connection: Connection) -> None:
-    """Train members; send their events, and their states on request and at the end."""
-    built = {number: members[number] for number in numbers}
-    places = [number for number in numbers if place(built[number]).fits_worker]
-    group = LocalGroup([built[number] for number in places])
-
-    def send(kind: str, events: Events, snapshots: Sequence[Snapshot], rest: Sequence[int] = ()) -> None:
-        moved = [replace(snapshot, number=places[snapshot.number]) for snapshot in snapshots]
-        numbered = [(places[number], event) for number, event in events]
-        message = _Message(kind, numbered, moved, rest)
-        connection.send_bytes(_dumps(message) if moved else pickle.dumps(message, protocol=5))
-
-    for events in group:
-        if events:
-            send("events", events, [])
-        while connection.poll():
-            connection.recv_bytes()  # the only request during training
-            send("snapshots", *group.snapshots())
-    send("ended", *group.snapshots(), rest=[number for number in numbers if number not in places])
-
-
-class _Pickler(pickle.Pickler):
-    """Pickler of tensors as NumPy arrays, which takes a tenth of the time."""
-
-    def reducer_override(self, value: object) -> Any:
-        """See `pickle.Pickler.reducer_override`."""
-        return (torch.from_numpy, (value.numpy(),)) if isinstance(value, Tensor) else NotImplemented
-
-
-def _dumps(value: object) -> bytes:
-    buffer = BytesIO()
-    _Pickler(buffer, protocol=5).dump(value)
-    return buffer.getvalue()
 
 
 def open_group(members: Sequence[Member], *, is_together: bool = True) -> Group:

@@ -16,7 +16,7 @@ from dlcli.data.shared_split import SharedSplit
 from dlcli.experiment import build_experiments
 from dlcli.training.fast.batched import BatchedStack
 from dlcli.training.fit import Fit
-from dlcli.training.together import group, plan
+from dlcli.training.together import active_stack, plan
 from dlcli.training.together.group import LocalGroup
 from dlcli.training.together.members import Member, MemberEvent
 from tests.training.together.test_group import LOSSES, NO_VAL, ODD, SETTINGS
@@ -45,7 +45,7 @@ def stacks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
             super().__init__(steps, optimizer, taken)
 
     monkeypatch.setattr(plan, "computes_batches", lambda _: True)
-    monkeypatch.setattr(group, "BatchedStack", Counted)
+    monkeypatch.setattr(active_stack, "BatchedStack", Counted)
     yield sizes
     assert sizes, "models that are not stacked prove nothing"
 

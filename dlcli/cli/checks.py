@@ -95,7 +95,7 @@ class Check:
 
     @property
     def record(self) -> dict[str, Any]:
-        """Check as in the JSON output."""
+        """This check for the JSON output."""
         return {"metric": self.bound.metric, "value": self.value, "bound": self.bound.value, "ok": self.ok}
 
     @property

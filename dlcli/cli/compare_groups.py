@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from dlcli.evaluation.group_comparison import GroupComparison
-    from dlcli.evaluation.seeds import Spread
+    from dlcli.evaluation.seed_statistics import Spread
     from dlcli.runs.folder import GroupFolder, RunFolder
 
 
@@ -90,7 +90,7 @@ def _write_files(comparison: GroupComparison, html: str | None, figure: Path | N
 
 def _format(comparison: GroupComparison, format_: TableFormat) -> str:
     """Return the table in a format; CSV is for programs, with all digits of means and standard deviations."""
-    from dlcli.evaluation.seeds import format_spread
+    from dlcli.evaluation.seed_statistics import format_spread
 
     metrics = comparison.metrics
     spreads = {name: (row.first, row.second, row.difference) for name, row in metrics.items()}
@@ -111,7 +111,7 @@ def _all_digits(spreads: Sequence[Spread]) -> list[str]:
 def comparison_page(comparison: GroupComparison, *, quiet: bool = False) -> Iterator[RenderableType]:
     """Yield the parts of the page about two groups, 80 columns wide; without the explanation if `quiet`."""
     from dlcli.evaluation.group_sentences import count
-    from dlcli.evaluation.seeds import format_interval, format_spread
+    from dlcli.evaluation.seed_statistics import format_interval, format_spread
 
     first, second = comparison.labels
     width = max(map(len, comparison.labels))

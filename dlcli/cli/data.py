@@ -121,7 +121,7 @@ def _config(name: str, root: str | None, overrides: Sequence[str] = ()) -> Confi
         raise UsageError(f"unknown data source {name!r}", hint=hint)
     if name not in sources:
         if root is not None:
-            raise UsageError("a config takes no --root", hint="set the folder in the config")
+            raise UsageError("--root cannot be used with a config", hint="set data.root in the config")
         return load_config(name, overrides).config
     if overrides:
         raise UsageError(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from dlcli.evaluation.group import GroupStatistics
-    from dlcli.evaluation.seeds import Spread
+    from dlcli.evaluation.seed_statistics import Spread
     from dlcli.runs.folder import GroupFolder, RunFolder
     from dlcli.runs.group.run import GroupRun
 
@@ -88,7 +88,7 @@ def group_page(group: GroupRun) -> Iterator[RenderableType]:
 
 def metrics_table(statistics: GroupStatistics) -> RenderableType:
     """Return a table with a row for each metric."""
-    from dlcli.evaluation.seeds import format_interval, format_like, format_spread
+    from dlcli.evaluation.seed_statistics import format_interval, format_like, format_spread
 
     rows = []
     for metric, spread in statistics.metrics.items():

@@ -62,7 +62,10 @@ def predict_command(
     index: Annotated[
         str | None,
         typer.Option(
-            "--index", "-i", metavar="I,J,...", help="Without INPUT: examples of the split, counted from 0.  [0,1,2]"
+            "--index",
+            "-i",
+            metavar="I,J,...",
+            help="Examples of the split to predict without INPUT, counted from 0.  [0,1,2]",
         ),
     ] = None,
     event: Annotated[

@@ -193,7 +193,7 @@ def _summarize_val(row: Mapping[str, Any]) -> str:
 def _summarize_seeds(row: Mapping[str, Any]) -> str:
     """Return the validation metric to list as mean ± sd, the number of seeds and that of the diverged ones."""
     from dlcli.config.schema import HEADLINE
-    from dlcli.evaluation.seeds import Spread, format_spread
+    from dlcli.evaluation.seed_statistics import Spread, format_spread
 
     parts = [
         f"{name} {format_spread(Spread(**row['spread'][f'val/{name}']))}"

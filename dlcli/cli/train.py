@@ -176,7 +176,7 @@ def _train_as_rank(
     log: Sequence[LogName],
     listeners: Listeners,
 ) -> TrainResult:
-    """Train in one of several processes; all of them learn of an error in the config of one."""
+    """Train as one of several processes. If the config of one process is invalid, all of them raise its error."""
     from dlcli import api
 
     if resume is None:
@@ -206,7 +206,7 @@ def _find_to_resume(run: str, seeds: int | None) -> RunFolder:
 
 
 def _load(config: str | None, folder: RunFolder | None, settings: Sequence[str]) -> LoadedConfig:
-    """Return the config to train with; without one, that of the run to resume."""
+    """Return the given config, or the config of the run to resume if none is given."""
     from dlcli.config.load import load_config
 
     if folder is not None:

@@ -1118,7 +1118,7 @@ def explain_setting(section: type[BaseModel], field: str) -> str:
     choices = [str(choice) for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
     if field == "schema_version" or (len(choices) == 1 and get_origin(info.annotation) is not Literal):
         choices = []  # the description names a single word beside numbers
-    if field == "name" and choices:  # the tag of a union: any of its members can be chosen
+    if field == "name" and choices:  # it selects the variant of the section: list all variants
         choices = [section_name(member) for member in variants_beside(section)]
     text = " ".join((info.description or "").split())
     return f"{text} One of {', '.join(choices)}." if choices else text

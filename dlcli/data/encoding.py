@@ -117,7 +117,7 @@ class Encoder(nn.Module):
         self.source: Tensor
         self.is_number: Tensor
         self.register_buffer("fill", torch.tensor(fills, dtype=torch.float64))
-        self.register_buffer("codes", torch.tensor(codes, dtype=torch.float64))  # an exported module has its own `code`
+        self.register_buffer("codes", torch.tensor(codes, dtype=torch.float64))  # exported modules have a `code`
         self.register_buffer("source", torch.tensor(sources, dtype=torch.int64))
         numeric = [columns[number].kind != "category" for number in sources]
         self.register_buffer("is_number", torch.tensor(numeric, dtype=torch.bool))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dlcli.config.paths import open_regular
 from dlcli.config.schema import ImageFolderData
-from dlcli.data.folders import PARTS, ClassFolder, File, Listing, list_folder, list_names, natural_key
+from dlcli.data.class_folders import PARTS, ClassFolder, File, Listing, list_folder, list_names, natural_key
 from dlcli.data.splits import DataInfo, RawData, Split, Splits
 from dlcli.errors import DataError, one_line
 

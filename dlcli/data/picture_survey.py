@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dlcli.config.paths import open_regular
-from dlcli.data.folders import File
+from dlcli.data.class_folders import File
 
 _MOST_FILES = 5_000  # evenly spaced; a header takes a tenth of a millisecond
 _DECODED = 100

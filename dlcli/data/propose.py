@@ -179,7 +179,7 @@ def _choose_missing(target: Column, used: Sequence[Column]) -> list[str]:
 
 
 def _propose_pictures(path: str, shown: str) -> Proposal:
-    from dlcli.data.folders import list_folder
+    from dlcli.data.class_folders import list_folder
     from dlcli.data.image_folder import load_image_folder
     from dlcli.data.picture_survey import survey_pictures
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dlcli.data.folders import natural_key
+from dlcli.data.class_folders import natural_key
 from dlcli.data.row_splits import RowSplits
 from dlcli.data.scaling import check_range
 from dlcli.data.tables.options import name_setting

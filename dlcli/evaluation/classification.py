@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dlcli.evaluation.calibration import BINS, Reliability, measure_reliability
-from dlcli.evaluation.interval import wilson_interval
+from dlcli.evaluation.split_interval import wilson_interval
 
 PerClass: TypeAlias = dict[str, dict[str, float | None]]
 

@@ -14,9 +14,9 @@ from dlcli.data.splits import Split
 from dlcli.errors import DataError
 from dlcli.evaluation.baselines import describe_against_baselines, load_or_fit_baselines
 from dlcli.evaluation.classification import classification_metrics, per_class_metrics
-from dlcli.evaluation.interval import rmse_interval
 from dlcli.evaluation.predictions import predict_examples
 from dlcli.evaluation.regression import residual_quantiles
+from dlcli.evaluation.split_interval import rmse_interval
 from dlcli.experiment import Experiment
 from dlcli.runs.files import write_json
 from dlcli.runs.run import Run, RunLike, open_run

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlcli.config.schema import HEADLINE, METRICS
-from dlcli.evaluation.interval import wilson_interval
-from dlcli.evaluation.seeds import (
+from dlcli.evaluation.seed_statistics import (
     Spread,
     bounds_of,
     measure_spread,
 )
+from dlcli.evaluation.split_interval import wilson_interval
 from dlcli.runs.comparison import class_counts, is_f1_redundant
 from dlcli.runs.group.run import GroupRun, SeedRecord
 

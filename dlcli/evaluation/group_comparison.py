@@ -9,7 +9,7 @@ from dlcli.config.schema import HEADLINE, HIGHER_IS_BETTER
 from dlcli.errors import UsageError
 from dlcli.evaluation.group import monitored_name, values_by_metric
 from dlcli.evaluation.ranking import explain_data
-from dlcli.evaluation.seeds import (
+from dlcli.evaluation.seed_statistics import (
     PairedComparison,
     Spread,
     Values,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dlcli.evaluation.group import GroupStatistics, ModelInterval
-from dlcli.evaluation.seeds import format_like
+from dlcli.evaluation.seed_statistics import format_like
 from dlcli.runs.comparison import format_metric
 from dlcli.text import join
 

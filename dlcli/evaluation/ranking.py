@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from dlcli.config.schema import HIGHER_IS_BETTER, Config
-from dlcli.evaluation.interval import wilson_interval
+from dlcli.evaluation.split_interval import wilson_interval
 from dlcli.runs.comparison import Comparison
 from dlcli.runs.run import Record, Run
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from dlcli.errors import DataError
 from dlcli.export.check import Reference, check_export, predict_raw
-from dlcli.export.folder import check_replaceable, replace_folder
 from dlcli.export.formats import FILES, build_files
 from dlcli.export.module import RawModel
 from dlcli.export.onnx_format import check_packages
+from dlcli.export.replace_folder import check_replaceable, replace_folder
 from dlcli.export.rows import generated_rows, real_rows
 from dlcli.export.signature import SIGNATURE, Format, Signature
 from dlcli.prediction.predictor import build_predictor

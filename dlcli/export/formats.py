@@ -11,10 +11,10 @@ import numpy as np
 import safetensors.torch
 import torch
 
+from dlcli.export.generated_files import READER, README, write_reader, write_readme
 from dlcli.export.module import RawModel
 from dlcli.export.onnx_format import to_onnx
 from dlcli.export.signature import MODEL_FILES, SIGNATURE, Signature
-from dlcli.export.texts import READER, README, write_reader, write_readme
 from dlcli.runs.checkpoint import Checkpoint
 from dlcli.runs.files import encode_text, to_json
 

@@ -17,7 +17,7 @@ Format: TypeAlias = Literal["onnx", "torch", "safetensors"]
 SIGNATURE = "signature.json"
 MODEL_FILES: dict[Format, str] = {"onnx": "model.onnx", "torch": "model.pt2", "safetensors": "model.safetensors"}
 MOST_INPUTS = 500  # columns of an ONNX model with an input each; more columns are two matrices
-NUMBERS, TEXTS = "numbers", "categories"  # names of the matrices
+NUMBERS, TEXTS = "numbers", "categories"  # names of these two matrices
 _SHOWN_DIGITS = 4
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from dlcli.errors import DataError
 from dlcli.evaluation.group import DIVERGED, ModelInterval
 from dlcli.evaluation.group_comparison import GroupComparison, compare_groups
-from dlcli.evaluation.seeds import Spread
+from dlcli.evaluation.seed_statistics import Spread
 from dlcli.plots import style
 from dlcli.plots.comparison import name_metric
 from dlcli.plots.lines import draw_lines, needs_log_scale

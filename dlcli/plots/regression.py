@@ -89,7 +89,7 @@ def residuals(run: TrainedRun) -> Sketch | None:
 
 
 def fit(run: TrainedRun) -> Sketch | None:
-    """Return the learned function of one input with the data and the true function, if known; None for other runs."""
+    """Return the learned function, the data and, if known, the true function; None unless it has one input."""
     info = run.info
     if info.task != "regression" or info.in_features != 1:
         return None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dlcli.evaluation.calibration import measure_reliability
-from dlcli.evaluation.interval import wilson_interval
+from dlcli.evaluation.split_interval import wilson_interval
 from dlcli.plots.style import COLOURS, MUTED, Floats, Ints, Sketch, new_figure, percent
 from dlcli.runs.trained_run import TrainedRun
 

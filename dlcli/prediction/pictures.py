@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from dlcli.config.schema import FashionMnistData, ImageFolderData
-from dlcli.data.folders import is_junk, natural_key
+from dlcli.data.class_folders import is_junk, natural_key
 from dlcli.data.image_folder import count_threads, read_picture_file
 from dlcli.errors import DataError, one_line
 from dlcli.prediction.inputs import Input, Part

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from dlcli.config.schema import HEADLINE
 from dlcli.evaluation.group import GroupStatistics, measure_group
 from dlcli.evaluation.group_sentences import count_diverged, describe_group
-from dlcli.evaluation.seeds import Spread, format_interval, format_like, format_spread
+from dlcli.evaluation.seed_statistics import Spread, format_interval, format_like, format_spread
 from dlcli.overview import describe_data
 from dlcli.plots.group import draw_seed_curves, draw_values
 from dlcli.report.html import Image, embed, number, render_page, write_page

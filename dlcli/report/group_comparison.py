@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from dlcli.evaluation.group_comparison import GroupComparison, compare_groups
-from dlcli.evaluation.seeds import format_interval, format_spread
+from dlcli.evaluation.seed_statistics import format_interval, format_spread
 from dlcli.plots.group import draw_pairs
 from dlcli.report.group import Logs, curve_images
 from dlcli.report.html import Image, embed, render_page, write_page

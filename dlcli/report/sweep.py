@@ -15,7 +15,7 @@ from optuna import Study
 from dlcli.config.paths import as_argument
 from dlcli.errors import DlcliError
 from dlcli.evaluation.group_comparison import GroupComparison, compare_groups
-from dlcli.evaluation.seeds import format_spread
+from dlcli.evaluation.seed_statistics import format_spread
 from dlcli.report.group_comparison import comparison_table, pairs_image, pairs_table
 from dlcli.report.html import number, render_page, write_page
 from dlcli.report.page import ReportResult

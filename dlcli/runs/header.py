@@ -87,7 +87,7 @@ class TrainingPart(HeaderPart):
     def _agree(self) -> Self:
         epochs = self.position.epochs
         if not (epochs == 0) == (self.best.best_epoch == 0) == (self.stopping.best_epoch == 0):
-            raise ValueError("the best epoch contradicts the number of epochs")
+            raise ValueError("the best epoch must be 0 before an epoch is completed, and at least 1 afterwards")
         if max(self.best.best_epoch, self.stopping.best_epoch, self.plateau.bad_epochs) > epochs:
             raise ValueError(f"a count exceeds the number of completed epochs, {epochs}")
         if (self.best_sha256 is None) != (epochs == 0) or (self.log_sha256 == "") != (epochs == 0):

@@ -128,7 +128,7 @@ def _owner(folder: Path) -> str:
 
 
 def _may_be_alive(owner: dict[str, object]) -> bool:
-    """Return whether the owner process may be running; the file of a dead owner is about to be overwritten."""
+    """Return whether the owner process may be running. If not, the new owner is about to replace the record."""
     pid = owner.get("pid")
     if owner.get("host") != platform.node() or not isinstance(pid, int):
         return True

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 10
 IDLE_SECONDS = 60  # limit for a suspended or dead machine to keep locks in the database
-_PROBES = 4  # of a connection without an answer, until the database closes it
+_PROBES = 4  # without an answer, after which the database closes a connection
 _CREATION_LOCK = 0x646C636C69  # "dlcli" in ASCII
 _STUDY_LOCKS = 0x646C636C  # PostgreSQL has other locks with two numbers than with one
 _EXAMPLES = "postgresql://USER@HOST:5432/DATABASE or mysql://USER@HOST:3306/DATABASE"

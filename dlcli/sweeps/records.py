@@ -114,7 +114,7 @@ class SweepResult:
 
 
 def rank(records: Sequence[TrialRecord], *, higher_is_better: bool) -> list[TrialRecord]:
-    """Return the finished trials, the best first; of equal ones, that with the lowest number."""
+    """Return the finished trials, best first; ties are sorted by the number of the trial."""
     sign = -1 if higher_is_better else 1
     finished = [record for record in records if record.state == "finished" and record.value is not None]
     return sorted(finished, key=lambda record: (sign * (record.value or 0.0), record.number))

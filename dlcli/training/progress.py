@@ -63,7 +63,7 @@ class Progress:
         return self.best.update(epoch, metrics)
 
     def check_finite(self, value: float, name: str, step: int | None = None) -> None:
-        """Check a value of the current epoch, after the last step unless another one is given.
+        """Check that a value is finite; the error names the current epoch and the step, by default the last one.
 
         Raises:
             DivergedError: If the value is not finite.

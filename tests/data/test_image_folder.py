@@ -18,7 +18,7 @@ from picture_files import RGB, load, split, write, write_classes, write_parts
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from dlcli.data.folders import natural_key
+from dlcli.data.class_folders import natural_key
 from dlcli.data.splits import Splits
 from dlcli.errors import DataError
 
@@ -66,7 +66,7 @@ def test_the_result_does_not_depend_on_threads_or_the_order_of_the_file_system(m
         def __exit__(self, *_: object) -> None:
             pass
 
-    monkeypatch.setattr("dlcli.data.folders.os.scandir", Reversed)
+    monkeypatch.setattr("dlcli.data.class_folders.os.scandir", Reversed)
     monkeypatch.setattr("dlcli.data.image_folder.count_threads", lambda _: 3)
     again = load()
     assert again.info == first.info

@@ -10,7 +10,7 @@ import pytest
 from picture_files import GRAY, RGB, write
 from PIL import ExifTags, Image
 
-from dlcli.data.folders import list_folder
+from dlcli.data.class_folders import list_folder
 from dlcli.data.picture_survey import survey_pictures
 
 

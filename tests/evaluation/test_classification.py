@@ -12,7 +12,7 @@ import torch
 
 from dlcli.config.schema import CrossEntropyLoss
 from dlcli.evaluation.classification import classification_metrics, per_class_metrics
-from dlcli.evaluation.interval import wilson_interval
+from dlcli.evaluation.split_interval import wilson_interval
 from dlcli.task import Classification
 
 CASES = 40

@@ -13,7 +13,7 @@ from dlcli.errors import UsageError
 from dlcli.evaluation.group import measure_group, seed_values
 from dlcli.evaluation.group_comparison import compare_groups
 from dlcli.evaluation.group_sentences import name_seeds
-from dlcli.evaluation.interval import wilson_interval
+from dlcli.evaluation.split_interval import wilson_interval
 from dlcli.runs.files import to_json
 from dlcli.runs.group.run import GroupRun
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from dlcli.config.load import load_config
-from dlcli.evaluation.interval import wilson_interval
 from dlcli.evaluation.ranking import explain_marks, rank_runs
+from dlcli.evaluation.split_interval import wilson_interval
 from dlcli.runs.comparison import Comparison
 
 N = 144  # validation examples of digits, by its config: 1,797 · 0.8 · 0.1

@@ -26,8 +26,8 @@ from dlcli.api import train as dlcli_train
 from dlcli.errors import CheckFailed, DataError
 from dlcli.export import export as export_module
 from dlcli.export.check import predict_raw
-from dlcli.export.folder import replace_folder
 from dlcli.export.module import RawModel
+from dlcli.export.replace_folder import replace_folder
 from dlcli.export.rows import generated_rows, real_rows
 from dlcli.prediction.predictor import build_predictor
 from dlcli.runs.trained_run import load_trained_run

@@ -124,7 +124,9 @@ def load_sweep(source: ConfigSource, overrides: Overrides = (), *, space: Sequen
         ConfigError: If the config, its sweep or a trial of it is invalid; lists all problems at once.
     """
     if isinstance(source, LoadedConfig):
-        raise UsageError("a loaded config has no sweep", hint="pass the name of its file")
+        raise UsageError(
+            "a sweep needs a file or a preset. Got a loaded config instead", hint="pass the name of its file"
+        )
     given = read_given(source)
     document = _read(given, overrides, space)
     if document.tree.get(SWEEP) is None:

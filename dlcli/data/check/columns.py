@@ -27,7 +27,7 @@ _SENTINELS = (-1, -9, -99, -999, -9999, -99999, 99, 999, 9999, 99999, 999999)
 _SIGMAS = 10.0
 _EXTREMES = 0.005  # of the values may be extreme; more are the tail of the distribution
 _FEW = 10  # different whole numbers
-_MOSTLY = 0.5  # of the values are missing
+_MOSTLY = 0.5  # fraction of missing values from which a column is mostly missing
 
 
 def constant(case: Case) -> DataFinding | None:

@@ -6,8 +6,8 @@ from dlcli.config.schema import Config, ImageFolderData
 from dlcli.data.check.finding import DataCheck, DataFinding
 from dlcli.data.check.splits import duplicate_findings
 from dlcli.data.check.target import class_findings
+from dlcli.data.class_folders import list_folder
 from dlcli.data.duplicates import find_duplicates, is_coarse
-from dlcli.data.folders import list_folder
 from dlcli.data.image_folder import load_image_folder
 from dlcli.data.make_splits import make_splits
 from dlcli.data.picture_survey import survey_pictures

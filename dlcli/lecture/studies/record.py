@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from dlcli.evaluation.seeds import MeanSd
+from dlcli.evaluation.seed_statistics import MeanSd
 from dlcli.lecture.studies.headline import write_conclusions, write_short, write_title
 from dlcli.lecture.studies.results import StudyResults, VariantResults
 from dlcli.lecture.studies.sentences import write_method

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from dlcli.config.schema import HIGHER_IS_BETTER
-from dlcli.evaluation.seeds import MeanSd, mean_sd
+from dlcli.evaluation.seed_statistics import MeanSd, mean_sd
 from dlcli.lecture.studies.study import Study
 
 Verdict: TypeAlias = Literal["same", "within", "mixed", "clear"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from dlcli.evaluation.seeds import MeanSd
+from dlcli.evaluation.seed_statistics import MeanSd
 from dlcli.lecture.studies.results import Comparison, StudyResults, VariantResults
 from dlcli.text import join
 
@@ -127,7 +127,7 @@ def _state_ends(results: StudyResults) -> str:
 
 
 def in_some(results: StudyResults, epochs: MeanSd) -> str:
-    """Return the number of seeds in which a variant reached the level, or "" for all seeds."""
+    """Return text such as ` (in 3 of 5 seeds)`, or "" if the variant reached the level in every seed."""
     return "" if epochs.n == len(results.seeds) else f" (in {epochs.n} of {count(len(results.seeds), 'seed')})"
 
 

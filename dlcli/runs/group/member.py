@@ -65,7 +65,7 @@ def _unpack(group: GroupFolder, member: RunFolder, seed: int, state: str) -> Non
     new, old = (group.path / name for name in names)
     try:
         for path in (new, old):
-            shutil.rmtree(path, ignore_errors=True)  # of a process that was killed
+            shutil.rmtree(path, ignore_errors=True)  # a killed process may have left them
         new.mkdir()
         _write_member(group, RunFolder(new), seed, state)
         if member.path.exists():

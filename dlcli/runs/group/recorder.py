@@ -135,7 +135,7 @@ class GroupRecorder:
 
     def finish(self) -> list[str]:
         """Write the files of a training that has ended; return the errors of the seeds that diverged."""
-        self.save()  # which may find that a seed has diverged
+        self.save()  # may find that a seed has diverged, so it precedes the list of errors
         errors = [member.error for member in self.members if member.error is not None]
         self._write_summary("finished" if len(errors) < len(self.members) else "diverged")
         return errors

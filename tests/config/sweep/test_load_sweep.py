@@ -102,7 +102,7 @@ def test_a_sweep_is_no_config_to_train() -> None:
     assert "dlcli sweep -c tune.yaml" in str(caught.value.hint)
     assert (caught.value.problems[0].line, caught.value.problems[0].column) == (2, 1)
     assert load_config("tune.yaml", ["sweep=null"]).config == load_config("digits", ["name=tune"]).config
-    with pytest.raises(UsageError, match="a loaded config has no sweep"):
+    with pytest.raises(UsageError, match="a sweep needs a file or a preset"):
         load_sweep(load_config("digits"))
 
 

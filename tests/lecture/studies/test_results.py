@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dlcli.evaluation.seeds import mean_sd
+from dlcli.evaluation.seed_statistics import mean_sd
 from dlcli.lecture.studies.results import compare, first_epoch
 
 

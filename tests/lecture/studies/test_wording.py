@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from studies.made_up import LATE, NEVER, SOON, make_results
 
-from dlcli.evaluation.seeds import MeanSd
+from dlcli.evaluation.seed_statistics import MeanSd
 from dlcli.lecture.studies.sentences import (
     format_difference,
     format_spread,

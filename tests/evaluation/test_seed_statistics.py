@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dlcli.evaluation import seeds
-from dlcli.evaluation.seeds import (
+from dlcli.evaluation import seed_statistics as seeds
+from dlcli.evaluation.seed_statistics import (
     MOST_USEFUL_PAIRS,
     PairedComparison,
     bounds_of,

@@ -22,6 +22,7 @@ from dlcli.runs.group.run import SeedRecord
 from dlcli.training.device import convert_memory_errors
 from dlcli.training.events import GroupEnded, GroupProgress, GroupStarted
 from dlcli.training.listeners import Listeners, stop_requests
+from dlcli.training.together.group import LocalGroup
 from dlcli.training.together.members import Member
 from dlcli.training.together.workers import open_group
 
@@ -61,7 +62,11 @@ def train_group_in(
     listeners: Listeners,
     until: int | None = None,
 ) -> SeedsResult:
-    """Train in a locked group folder, from the first epoch or from `point`, to the end or until all reach an epoch."""
+    """Train in a locked group folder, from the first epoch or from `point`.
+
+    With `until`, training pauses when all seeds have completed so many epochs or have ended. It then uses this process
+    only, since a start of others may take longer than some epochs.
+    """
     config = experiments[0].config
     started = describe_group(experiments, str(folder.path))
     listeners.listen(started)
@@ -78,7 +83,12 @@ def train_group_in(
         progress = _Progress(started, recorder)
         before = progress.report().epochs
         members = [_member(experiments[number], recorder.states[number], until) for number in numbers]
-        with open_group(members, is_together=config.training.together == "auto") as group:
+        is_together = config.training.together == "auto"
+        with (
+            open_group(members, is_together=is_together)
+            if until is None
+            else LocalGroup(members, is_stacked=is_together) as group
+        ):
             recorder.follow(group, numbers)
             for events in group:
                 recorder.handle(events)
@@ -87,8 +97,8 @@ def train_group_in(
                     recorder.interrupt()
                     raise _interruption(folder, progress, signum)
             if any(member.status == "unfinished" for member in recorder.members):
-                recorder.interrupt()
-                return group_result(folder)
+                recorder.save()
+                return _paused_result(folder, recorder)
             errors = recorder.finish()
         states = recorder.states
     listeners.listen(GroupEnded(progress.report()))
@@ -103,6 +113,12 @@ def train_group_in(
         report_after_training(folder, listeners.note, has_plots=should_draw(folder, config))
     recovered = tuple(point.notes) if point else ()
     return replace(group_result(folder), epochs_trained=progress.report().epochs - before, recovered=recovered)
+
+
+def _paused_result(folder: GroupFolder, recorder: GroupRecorder) -> SeedsResult:
+    records = [member.record() for member in recorder.members]
+    diverged = sum(record.status == "diverged" for record in records)
+    return SeedsResult(str(folder.path), "interrupted", records, diverged, epochs_trained=0, seconds=0.0)
 
 
 def _member(experiment: Experiment, saved: MemberState, until: int | None) -> Member:

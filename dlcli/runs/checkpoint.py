@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,12 @@ def check_content(checkpoint: Checkpoint) -> None:
         raise ValueError(reason)
 
 
+@cache
+def writer_versions() -> dict[str, str]:
+    """Return the versions that write a checkpoint; reading them from the installed packages takes milliseconds."""
+    return {name: version(name) for name in ("dlcli", "torch")}
+
+
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the header of a checkpoint, without the checksum."""
     training = checkpoint.training
@@ -113,7 +120,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         states["log_sha256"] = checkpoint.log_sha256
     return {
         "schema": SCHEMA,
-        "versions": {name: version(name) for name in ("dlcli", "torch")},
+        "versions": writer_versions(),
         "epoch": checkpoint.epoch,
         "step": checkpoint.step,
         "monitor": checkpoint.monitor,

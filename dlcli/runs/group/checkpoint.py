@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from dlcli.data.scaling import Scaling
 from dlcli.data.splits import DataInfo
+from dlcli.runs.checkpoint import writer_versions
 from dlcli.runs.group.header import SCHEMA, Header, MemberPart, StatePart, read_header
 from dlcli.runs.group.log import LogEnd
 from dlcli.runs.soundness import part
@@ -86,7 +86,7 @@ def save_group_checkpoint(path: Path, checkpoint: GroupCheckpoint, *, previous: 
     stacks, names = _stack([_tensors_of(member) for member in checkpoint.members])
     header = {
         "schema": SCHEMA,
-        "versions": {name: version(name) for name in ("dlcli", "torch")},
+        "versions": writer_versions(),
         "settings": dict(checkpoint.settings),
         "limits": dict(checkpoint.limits),
         "logs": {name: asdict(end) for name, end in checkpoint.logs.items()},

@@ -61,7 +61,8 @@ def draw_picture() -> None:
     from dlcli.sweeps.trials import read_trials
 
     sweep = read_sweep(find_sweep("tune"))
-    records = read_trials(sweep.open_study(), sweep)
+    with sweep.read_study() as study:
+        records = read_trials(study, sweep)
     with drawing():
         PICTURE.write_bytes(render(draw_history(records, "val/accuracy", higher_is_better=True), "png", 100))
 

@@ -88,7 +88,7 @@ def _confirmation(result: SweepResult) -> Iterator[str]:
         yield paragraph(f"mean {confirmation.metric} with fresh seeds: {', '.join(means)}", start="confirmed ")
         yield paragraph(confirmation.statement, start="verdict   ")
         if confirmation.is_worse:
-            yield "note      keep the unchanged config: best.yaml is no improvement"
+            yield "advice    keep the unchanged config: best.yaml is no improvement"
     elif result.best is not None:
         text = "no: the best trial and the unchanged config were not trained with fresh seeds"
         yield paragraph(text, start="confirmed ")

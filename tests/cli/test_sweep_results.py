@@ -85,7 +85,7 @@ def test_a_best_trial_that_is_worse_than_the_unchanged_config_is_not_recommended
     worse = replace(contents.result, confirmation=replace(contents.result.confirmation, better="unchanged config"))
     text = printed(capsys, sweep_page(worse))
     assert text.endswith(
-        "note      keep the unchanged config: best.yaml is no improvement\n"
+        "advice    keep the unchanged config: best.yaml is no improvement\n"
         f"next      dlcli sweep --resume {worse.sweep} sweep.trials=48\n"
     )
     assert "best.yaml" not in render_sweep(replace(contents, result=worse), has_plots=False)

@@ -61,7 +61,7 @@ class FolderClaims:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def hold(self, trial: FrozenTrial) -> _FileHold | None:
+    def hold(self, trial: FrozenTrial) -> FileHold | None:
         """Claim a trial; return None if another worker holds it.
 
         Raises:
@@ -69,11 +69,11 @@ class FolderClaims:
         """
         return self._lock(f"{trial.number:04d}")
 
-    def hold_turn(self) -> _FileHold | None:
+    def hold_turn(self) -> FileHold | None:
         """Claim the right to change the study; see `hold`."""
         return self._lock("turn")
 
-    def _lock(self, name: str) -> _FileHold | None:
+    def _lock(self, name: str) -> FileHold | None:
         path = self._folder / f"{name}.lock"
         lock = ExitStack()
         try:
@@ -83,20 +83,30 @@ class FolderClaims:
         except OSError as error:
             hint = "keep the sweep in a folder that you can write to, on a file system with file locks"
             raise DataError(f"cannot lock {path}: {error.strerror or error}", hint=hint) from error
-        return _FileHold(lock)
+        return FileHold(path, lock)
 
 
 @dataclass(frozen=True)
-class _FileHold:
+class FileHold:
+    """Lock of a file.
+
+    Attributes:
+        path: The file.
+        lock: Context of its lock.
+    """
+
+    path: Path
     lock: ExitStack
 
     def check(self) -> None:
         """Do nothing: nobody can take the lock from a process."""
 
     def keep(self) -> AbstractContextManager[None]:
+        """Do nothing; see `check`."""
         return nullcontext()
 
     def release(self) -> None:
+        """Free the lock."""
         self.lock.close()
 
 

@@ -2,7 +2,8 @@
 
 A claim is a system attribute of its trial, with the name of the worker and a count that the worker increases every few
 seconds. A claim whose count did not change for `STALE_SECONDS`, by the clock of the worker that looks, is free. So
-clocks of different machines are never compared.
+clocks of different machines are never compared. The claim of a killed worker is free at once for those that share its
+lock file on the same machine.
 
 The database decides between two workers: the first claim is an insertion of a unique row, and every later change
 replaces the value that was read.
@@ -72,9 +73,9 @@ class DatabaseClaims:
         lock = self._folder.hold(trial)
         if lock is None:
             return None
-        owner = f"{platform.node()}:{os.getpid()}:{uuid.uuid4().hex}"
-        record = Record(self._engine, trial._trial_id, owner)
-        if not self._claim(record):
+        place = _describe_file(lock.path)
+        record = Record(self._engine, trial._trial_id, f"{place}:{platform.node()}:{os.getpid()}:{uuid.uuid4().hex}")
+        if not self._claim(record, place):
             lock.release()
             return None
         return _DatabaseHold(record, lock, self._beat_seconds)
@@ -87,16 +88,27 @@ class DatabaseClaims:
                 return None
             return _DatabaseTurn(connection, self._study_id, stack.pop_all())
 
-    def _claim(self, record: Record) -> bool:
+    def _claim(self, record: Record, place: str) -> bool:
         now = time.monotonic()  # before reading: a pause after it must not make a claim look older
         found = record.read()
         if found is None:
             return record.insert()
+        if place and json.loads(found)["owner"].startswith(f"{place}:"):  # its owner would have the lock of the file
+            return record.replace(found)
         seen, since = self._seen.get(record.trial_id, (None, now))
         if found != seen:
             self._seen[record.trial_id] = (found, time.monotonic())
             return False
         return now - since >= self._stale_seconds and record.replace(found)
+
+
+def _describe_file(path: Path) -> str:
+    """Return what only this file on this machine has, until the machine starts again; empty if that is unknown."""
+    try:
+        boot, status = Path("/proc/sys/kernel/random/boot_id").read_text().strip(), path.stat()
+    except OSError:
+        return ""
+    return f"{boot}/{status.st_dev}/{status.st_ino}"
 
 
 class Record:

@@ -19,6 +19,7 @@ from conftest import CHECKOUT
 from optuna import delete_study
 from optuna.trial import FrozenTrial, TrialState
 
+from dlcli.sweeps import storage
 from dlcli.sweeps.claims import Claim, ClaimLostError, Counts, Hold, counts, take
 from dlcli.sweeps.storage import engine_of
 from sweeps.workers import (
@@ -260,6 +261,29 @@ def test_of_two_workers_one_inserts_or_replaces_a_record(database_place: Place) 
     assert second.read() == second.value
     second.delete()
     assert second.read() is None
+
+
+def claim_and_die(place: Place, folder: Path) -> None:
+    study = place.open()
+    claims = storage.open_claims(study, folder)
+    assert take(study, claims, 9) is not None
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_claim_of_a_killed_worker_is_free_at_once_for_one_with_the_same_lock_file(database_place: Place) -> None:
+    place = database_place
+    mine, other = place.folder / "mine", place.folder / "other"
+    for folder in (mine, other):
+        folder.mkdir()
+    killed = start(claim_and_die, place, mine)
+    killed.join()
+    study = place.open()
+    assert take(study, storage.open_claims(study, other), 1) is None, "its worker may live on another machine"
+    claim = take(study, storage.open_claims(study, mine), 1)
+    assert claim is not None
+    with claim:
+        claim.tell(1.0)
+    assert study.trials[0].value == 1.0
 
 
 def take_over(place: Place, gate: object) -> None:

@@ -64,7 +64,7 @@ def train_group_in(
 ) -> SeedsResult:
     """Train in a locked group folder, from the first epoch or from `point`.
 
-    With `until`, training pauses when all seeds have completed so many epochs or have ended. It then uses this process
+    With `until`, training pauses when all seeds have completed this epoch or have ended. It then uses this process
     only, since a start of others may take longer than some epochs.
     """
     config = experiments[0].config

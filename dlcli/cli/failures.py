@@ -54,7 +54,7 @@ def _print(console: Console, label: str, style: str, message: str) -> None:
 
 def print_json_error(error: DlcliError) -> None:
     """Print an error as JSON with `--json`, unless stdout already has a result, which then contains the error."""
-    if _owes_json():
+    if _needs_json():
         print_json({"error": error.record})
 
 
@@ -63,9 +63,9 @@ def interruption_json(signum: int) -> str:
 
     It imports nothing, since the signal may arrive during any import.
     """
-    return json.dumps({"error": Interrupted("interrupted", signum=signum).record}) + "\n" if _owes_json() else ""
+    return json.dumps({"error": Interrupted("interrupted", signum=signum).record}) + "\n" if _needs_json() else ""
 
 
-def _owes_json() -> bool:
+def _needs_json() -> bool:
     """Return whether stdout still needs its JSON object."""
     return wants_json() and not has_printed_json() and prints_result()

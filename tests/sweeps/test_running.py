@@ -48,7 +48,7 @@ def table(folder: Path) -> list[dict[str, str]]:
 
 
 def stop_after(trials: int, signum: int = signal.SIGTERM) -> Listeners:
-    """Return listeners that ask to stop when so many trials have ended."""
+    """Return listeners that ask to stop when this number of trials have ended."""
     ended: list[Event] = []
 
     def listen(event: Event) -> None:

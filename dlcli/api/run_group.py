@@ -9,6 +9,7 @@ from statistics import fmean
 
 from dlcli.api.run_training import should_draw
 from dlcli.config.paths import as_argument
+from dlcli.config.schema import Config
 from dlcli.errors import DivergedError, Interrupted
 from dlcli.evaluation.evaluate import evaluate_model
 from dlcli.experiment import Experiment
@@ -23,7 +24,7 @@ from dlcli.training.device import convert_memory_errors
 from dlcli.training.events import GroupEnded, GroupProgress, GroupStarted
 from dlcli.training.listeners import Listeners, stop_requests
 from dlcli.training.together.group import LocalGroup
-from dlcli.training.together.members import Member
+from dlcli.training.together.members import Group, Member
 from dlcli.training.together.workers import open_group
 
 _REPORT_SECONDS = 0.3  # between two reports of progress, which take a millisecond for 1,000 seeds
@@ -64,8 +65,7 @@ def train_group_in(
 ) -> SeedsResult:
     """Train in a locked group folder, from the first epoch or from `point`.
 
-    With `until`, training pauses when all seeds have completed this epoch or have ended. It then uses this process
-    only, since a start of others may take longer than some epochs.
+    With `until`, training pauses when all seeds have completed this epoch or have ended.
     """
     config = experiments[0].config
     started = describe_group(experiments, str(folder.path))
@@ -75,20 +75,11 @@ def train_group_in(
         stop_requests(listeners) as should_stop,
         GroupRecorder(folder, experiments, config, point) as recorder,
     ):
-        numbers = [
-            number
-            for number, member in enumerate(recorder.members)
-            if member.error is None and (until is None or member.epochs < until)
-        ]
+        numbers = _choose_members(recorder, until)
         progress = _Progress(started, recorder)
         before = progress.report().epochs
         members = [_member(experiments[number], recorder.states[number], until) for number in numbers]
-        is_together = config.training.together == "auto"
-        with (
-            open_group(members, is_together=is_together)
-            if until is None
-            else LocalGroup(members, is_stacked=is_together) as group
-        ):
+        with _open_group(members, config, until) as group:
             recorder.follow(group, numbers)
             for events in group:
                 recorder.handle(events)
@@ -113,6 +104,23 @@ def train_group_in(
         report_after_training(folder, listeners.note, has_plots=should_draw(folder, config))
     recovered = tuple(point.notes) if point else ()
     return replace(group_result(folder), epochs_trained=progress.report().epochs - before, recovered=recovered)
+
+
+def _choose_members(recorder: GroupRecorder, until: int | None) -> list[int]:
+    """Return the places of the members to train, at least until an epoch."""
+    return [
+        number
+        for number, member in enumerate(recorder.members)
+        if member.error is None and (until is None or member.epochs < until)
+    ]
+
+
+def _open_group(members: Sequence[Member], config: Config, until: int | None) -> Group:
+    """Return the training of members; without other processes before a pause, as their start may take longer."""
+    is_together = config.training.together == "auto"
+    if until is None:
+        return open_group(members, is_together=is_together)
+    return LocalGroup(members, is_stacked=is_together)
 
 
 def _paused_result(folder: GroupFolder, recorder: GroupRecorder) -> SeedsResult:

@@ -1,4 +1,4 @@
-"""Training of one model on several processes: the first one writes the run, the others only compute."""
+"""Training and verification on several processes: the first one has the run, the others only compute."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from dlcli.runs.find import RunName, find_launched
 from dlcli.runs.lock import lock_run
 from dlcli.runs.manifest import build_manifest
 from dlcli.runs.parent import ParentFile, find_parent
+from dlcli.runs.run import RunLike
 from dlcli.runs.sent import pack_run, unpacked_run
 from dlcli.runs.tensorboard import LogName
 from dlcli.training.device import convert_memory_errors
@@ -37,6 +38,8 @@ from dlcli.training.fit import Fit
 from dlcli.training.listeners import Listeners, stop_requests
 from dlcli.training.ranks import Ranks, open_ranks
 from dlcli.training.state import TrainingState
+from dlcli.verification.retrain import Target, retrain
+from dlcli.verification.verify import Record, VerifyResult, compare_with_record, read_record
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,41 @@ def resume_on_ranks(run: RunName, changes: LoadedConfig | Overrides, options: Op
     """
     with open_ranks() as ranks:
         return _resume(ranks, run, changes, options)
+
+
+def verify_on_ranks(run: RunLike | None, data_root: str | None, listeners: Listeners) -> VerifyResult:
+    """Verify a run on several processes, each of which calls this; see `verify`.
+
+    Only the first process needs access to the run.
+
+    Raises:
+        RemoteError: If an error has ended another process.
+        LostProcess: If another process has ended without an error, or does not answer.
+    """
+    record: Record | None = None
+    with open_ranks() as ranks:
+
+        def read() -> bytes:
+            nonlocal record
+            record = read_record(run, data_root, ranks.place.size)
+            return pack_run(record.run.folder, None, record.config)
+
+        def prepare() -> Experiment:
+            if record is not None:
+                return record.build_experiment(plan_world(ranks, record.config))
+            with unpacked_run(message) as sent:
+                return build_experiment(sent.config, parent=sent.parent, world=plan_world(ranks, sent.config))
+
+        def lead() -> VerifyResult:
+            assert record is not None, "this is the first process"
+            return compare_with_record(record, experiment, retrain(experiment, record.target, listeners))
+
+        message = ranks.tell(read)
+        target = Target.decode(ranks.tell(lambda: record.target.encode() if record else b""))
+        _, experiment, _ = agree_on_experiment(ranks, prepare, lambda prepared: prepared)
+        return train_together(
+            ranks, lead, lambda: retrain(experiment, target, listeners), lambda values: VerifyResult(**values)
+        )
 
 
 @dataclass(frozen=True)

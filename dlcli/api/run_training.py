@@ -91,7 +91,7 @@ def train_in(
         with Recorder(folder, fit, splits, config, point) as recorder:
             for event in fit:
                 recorder.handle(event)
-                if isinstance(event, EpochEnded) and event.epoch == first and (note := _note_waiting(world, event)):
+                if isinstance(event, EpochEnded) and event.epoch == first and (note := note_waiting(world, event)):
                     listeners.note(note)
                 for board in boards:
                     board.handle(event)
@@ -118,7 +118,7 @@ def train_in(
     )
 
 
-def _note_waiting(world: World, event: EpochEnded) -> str | None:
+def note_waiting(world: World, event: EpochEnded) -> str | None:
     """Return a note if several processes spent more than half of an epoch in communication; the first one measures."""
     share = world.waited_seconds / event.epoch_seconds
     if world.size == 1 or share <= 0.5:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from dlcli.api.agreement import agree_on_experiment, plan_world
-from dlcli.api.leading import train_together
-from dlcli.experiment import Experiment, build_experiment
 from dlcli.ranks import read_rank
 from dlcli.runs.run import RunLike
-from dlcli.runs.sent import pack_run, unpacked_run
 from dlcli.training.listeners import NO_LISTENERS, Listeners
-from dlcli.training.ranks import open_ranks
-from dlcli.verification.retrain import Target, retrain
-from dlcli.verification.verify import Record, VerifyResult, compare_with_record, read_record
+from dlcli.verification.retrain import retrain
+from dlcli.verification.verify import VerifyResult, compare_with_record, read_record
 
 
 def verify(
@@ -37,39 +32,9 @@ def verify(
         Interrupted: If `listeners.should_stop` returns a signal number.
     """
     if not read_rank().is_alone:
-        return _verify_on_ranks(run, data_root, listeners)
+        from dlcli.api.on_ranks import verify_on_ranks
+
+        return verify_on_ranks(run, data_root, listeners)
     record = read_record(run, data_root, 1)
     experiment = record.build_experiment()
     return compare_with_record(record, experiment, retrain(experiment, record.target, listeners))
-
-
-def _verify_on_ranks(run: RunLike | None, data_root: str | None, listeners: Listeners) -> VerifyResult:
-    """Verify a run on several processes, each of which calls this; the first process sends the others what they need.
-
-    Raises:
-        RemoteError: If an error has ended another process.
-        LostProcess: If another process has ended without an error, or does not answer.
-    """
-    record: Record | None = None
-    with open_ranks() as ranks:
-
-        def read() -> bytes:
-            nonlocal record
-            record = read_record(run, data_root, ranks.place.size)
-            return pack_run(record.run.folder, None, record.config)
-
-        def prepare() -> Experiment:
-            if record is not None:
-                return record.build_experiment(plan_world(ranks, record.config))
-            with unpacked_run(message) as sent:
-                return build_experiment(sent.config, parent=sent.parent, world=plan_world(ranks, sent.config))
-
-        def lead() -> VerifyResult:
-            assert record is not None, "this is the first process"
-            return compare_with_record(record, experiment, retrain(experiment, record.target, listeners))
-
-        message = ranks.tell(read)
-        target = Target.decode(ranks.tell(lambda: record.target.encode() if record else b""))
-        _, experiment, _ = agree_on_experiment(ranks, prepare, lambda prepared: prepared)
-        follow = lambda: retrain(experiment, target, listeners)  # noqa: E731
-        return train_together(ranks, lead, follow, lambda values: VerifyResult(**values))

@@ -29,7 +29,7 @@ def connect(backend: str, place: Rank, seconds: float) -> None:
     Raises:
         RuntimeError: If they cannot be reached.
     """
-    _choose_interface()
+    choose_interface()
     timeout = timedelta(seconds=seconds)
     store, rank, size = next(rendezvous("env://", timeout=timeout))
     start = name_start(store, place, time.monotonic() + seconds)
@@ -70,7 +70,7 @@ def _wait(deadline: float) -> None:
     time.sleep(_POLL_SECONDS)  # in Python, so that signals end this process
 
 
-def _choose_interface() -> None:
+def choose_interface() -> None:
     """Make gloo use the network interface that leads to the first process, unless the user has chosen one.
 
     By default it uses the address of the name of the machine, which may be that of the machine for itself only.

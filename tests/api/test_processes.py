@@ -18,12 +18,15 @@ from conftest import CHECKOUT, Finished
 from faults.launches import MODEL, TORCHRUN, Launch
 
 from dlcli.api.agreement import check_same
+from dlcli.api.run_training import note_waiting
 from dlcli.config.load import load_config
 from dlcli.errors import DataError, UsageError
 from dlcli.ranks import Rank, read_rank
 from dlcli.runs.checkpoint import load_checkpoint
 from dlcli.training import batches
+from dlcli.training.events import EpochEnded
 from dlcli.training.ranks import check_world
+from dlcli.training.world import World
 
 Dlcli = Callable[..., Finished]
 DIGITS = ["train", "-c", "digits", *MODEL]
@@ -194,6 +197,15 @@ def test_a_device_with_a_number_is_refused_for_several_processes() -> None:
     check_world(config, Rank(0, 2, 0, 1))  # two machines
     with pytest.raises(UsageError, match="2 processes need a device each"):
         check_world(config, Rank(0, 2, 0, 2))
+
+
+def test_a_note_says_when_communication_takes_most_of_an_epoch() -> None:
+    metrics = {"loss": 1.0}
+    epoch = EpochEnded(1, 10, 0.1, 1.0, metrics, epoch_seconds=10.0, examples_per_second=1.0, is_best=True)
+    for seconds, size, is_noted in ((5.1, 2, True), (4.9, 2, False), (5.1, 1, False)):
+        note = note_waiting(World(size=size, waited_seconds=seconds), epoch)
+        assert (note is not None) == is_noted
+        assert note is None or note.startswith("51% of epoch 1 was communication between 2 processes")
 
 
 @pytest.mark.long

@@ -131,13 +131,17 @@ def test_a_process_that_hangs_ends_all_after_the_timeout(clean_place: Path, rank
 
 @pytest.mark.parametrize(
     "fault",
-    [{"rank": 1, "kind": "collective", "at": 3}, {"rank": 0, "kind": "checkpoint", "at": 2}],
+    [
+        {"rank": 1, "kind": "collective", "at": 3, "seconds": 3},
+        {"rank": 0, "kind": "checkpoint", "at": 2, "seconds": 10},
+        {"rank": 1, "kind": "load", "at": 1, "seconds": 22},  # longer than a step may take
+    ],
 )
 @pytest.mark.long
 def test_a_slow_process_or_disk_ends_nothing(clean_place: Path, whole: dict[str, Any], fault: dict[str, Any]) -> None:
-    ended = Launch([*TRAIN, "training.timeout_seconds=20"], clean_place, [{**fault, "seconds": 3}]).end()
+    ended = Launch([*TRAIN, "training.timeout_seconds=20"], clean_place, [fault]).end()
     assert ended.code == 0, ended.err
-    assert ended.seconds > 3
+    assert ended.seconds > fault["seconds"]
     assert outcome(clean_place / "runs" / "run") == whole
 
 

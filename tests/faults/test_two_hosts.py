@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,25 +14,38 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import CHECKOUT
 
 from faults.launches import TRAIN, Launch, Launched, wait_until_gone
 from faults.outcome import outcome
 
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
 ADDRESSES = ("10.231.7.1", "10.231.7.2")
-PORT = "29477"
 NAMES = tuple(f"dlcli{os.getpid()}{letter}" for letter in "ab")
 
 
+def read_recipes() -> list[str]:
+    """Return the two commands of the page that need no names."""
+    page = (CHECKOUT / "docs" / "processes.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```\n(torchrun.*?)```", page.replace("\\\n", " "), flags=re.DOTALL)
+    return blocks[0].splitlines()
+
+
 def by_number(host: int) -> list[str]:
-    """Return the options of torchrun that name the first host and number all of them."""
-    return ["--node-rank", str(host), "--master-addr", ADDRESSES[0], "--master-port", PORT]
+    """Return the launcher that names the first host and numbers all of them."""
+    return _launcher(read_recipes()[0].replace("--node-rank 0", f"--node-rank {host}"))
 
 
 def by_meeting(host: int) -> list[str]:
-    """Return the options of torchrun with which hosts meet at the first one."""
-    place = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"{ADDRESSES[0]}:{PORT}", "--rdzv-id", "a1"]
-    return [*place, "--rdzv-conf", f"is_host={1 - host}", "--local-addr", ADDRESSES[host]]
+    """Return the launcher with which hosts meet at the first one."""
+    command = read_recipes()[1].replace("is_host=1", f"is_host={1 - host}").replace("NAME", "a1")
+    return _launcher(command.replace("--local-addr ADDRESS", f"--local-addr {ADDRESSES[host]}"))
+
+
+def _launcher(command: str) -> list[str]:
+    """Return a command of the page without the module and its arguments, which `Launch` adds."""
+    program, *options = shlex.split(command.partition(" -m dlcli ")[0].replace("ADDRESS", ADDRESSES[0]))
+    assert program == "torchrun"
+    return [sys.executable, "-m", "torch.distributed.run", *options]
 
 
 def ip(*arguments: str) -> None:
@@ -63,7 +78,7 @@ def start(recipe: Any, folders: Sequence[Path], *arguments: str, version: str = 
     """Start a process on each host; the second one may have another version of dlcli."""
     launches = []
     for host, (name, folder) in enumerate(zip(NAMES, folders, strict=True)):
-        launcher = ["ip", "netns", "exec", name, *TORCHRUN, *recipe(host)]
+        launcher = ["ip", "netns", "exec", name, *recipe(host)]
         variables = {"DLCLI_TEST_VERSION": version} if host == 1 else {}
         launches.append(Launch([*TRAIN, *arguments], folder, (), launcher, variables))
     return launches

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -9,7 +11,7 @@ import pytest
 from torch.distributed import HashStore
 
 from dlcli.ranks import Rank
-from dlcli.training.connection import name_start
+from dlcli.training.connection import choose_interface, name_start
 
 
 def test_each_start_gets_a_name_of_its_own_although_the_store_remembers_earlier_ones() -> None:
@@ -33,3 +35,20 @@ def test_each_start_gets_a_name_of_its_own_although_the_store_remembers_earlier_
 def test_a_start_without_the_others_ends(rank: int) -> None:
     with pytest.raises(RuntimeError, match="timed out waiting"):
         name_start(HashStore(), Rank(rank, 2), time.monotonic())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names the interfaces of Linux")
+def test_gloo_uses_the_interface_to_the_first_process_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MASTER_PORT", "1")
+    monkeypatch.delenv("GLOO_SOCKET_IFNAME", raising=False)
+    monkeypatch.setenv("MASTER_ADDR", "nowhere.invalid")
+    choose_interface()
+    assert "GLOO_SOCKET_IFNAME" not in os.environ
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    choose_interface()
+    assert os.environ["GLOO_SOCKET_IFNAME"] == "lo"
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "eth7")
+    choose_interface()
+    assert os.environ["GLOO_SOCKET_IFNAME"] == "eth7"

@@ -45,6 +45,10 @@ def _install(fault: dict[str, Any]) -> None:
         from dlcli.training.ranks import Ranks
 
         _at_call(Ranks, "broadcast", at, fault)
+    elif kind == "load":
+        from dlcli import experiment
+
+        _at_call(experiment, "load_splits", at, fault)
     elif kind == "checkpoint":
         from dlcli.runs import recorder
 

@@ -154,7 +154,7 @@ class Classification(Task):
         confusion = torch.bincount(targets * k + self._logits(outputs).argmax(1), minlength=k * k)
         return {
             "loss": accurate(self.total_loss(outputs, targets)),
-            "weight": accurate(self.weight(targets)),
+            "weight": accurate(self.weight(targets, outputs.dtype)),
             "confusion": confusion.view(k, k),
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -74,13 +75,15 @@ def hosts() -> Iterator[None]:
             ip("netns", "delete", name)
 
 
-def start(recipe: Any, folders: Sequence[Path], *arguments: str, version: str = "") -> list[Launch]:
+def start(
+    recipe: Any, folders: Sequence[Path], *arguments: str, version: str = "", faults: Sequence[dict[str, Any]] = ()
+) -> list[Launch]:
     """Start a process on each host; the second one may have another version of dlcli."""
     launches = []
     for host, (name, folder) in enumerate(zip(NAMES, folders, strict=True)):
         launcher = ["ip", "netns", "exec", name, *recipe(host)]
         variables = {"DLCLI_TEST_VERSION": version} if host == 1 else {}
-        launches.append(Launch([*TRAIN, *arguments], folder, (), launcher, variables))
+        launches.append(Launch([*TRAIN, *arguments], folder, faults, launcher, variables))
     return launches
 
 
@@ -107,6 +110,24 @@ def test_two_hosts_train_to_the_bits_of_two_processes_on_one(
     for ended in end(start(recipe, folders)):
         assert ended.code == 0, ended.err
     (run,) = [folder / "runs/run" for folder in folders if (folder / "runs").exists()]
+    assert outcome(run) == outcome(together / "runs/run")
+
+
+@pytest.mark.usefixtures("hosts")
+@pytest.mark.long
+@pytest.mark.parametrize("recipe", [by_number, by_meeting])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_restarts_on_two_hosts_continue_the_run(
+    recipe: Any, folders: list[Path], tmp_path_factory: pytest.TempPathFactory, rank: int
+) -> None:
+    together = tmp_path_factory.mktemp("together")
+    assert Launch(TRAIN, together).end().code == 0
+    fault = {"rank": rank, "kind": "collective", "at": 5}
+    launches = start(lambda host: [*recipe(host), "--max-restarts", "3"], folders, faults=[fault])
+    for ended in end(launches):
+        assert ended.code == 0, ended.err
+    (run,) = [folder / "runs/run" for folder in folders if (folder / "runs").exists()]
+    assert "resumed" in json.loads((run / "manifest.json").read_text())
     assert outcome(run) == outcome(together / "runs/run")
 
 

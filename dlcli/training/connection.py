@@ -42,7 +42,7 @@ def name_start(store: Store, place: Rank, deadline: float) -> str:
     """Return a name that only the processes of this start have, of all starts that use the same store.
 
     After a restart by torchrun, the store still has the addresses of processes that have ended. The first process
-    offers a name, the others answer with a number of their own, and the start is complete when it knows all numbers.
+    offers a name, each other one answers with a random number, and accepts the name once the first has its number.
 
     Raises:
         RuntimeError: If a process does not answer.

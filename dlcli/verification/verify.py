@@ -146,7 +146,7 @@ def _check_processes(path: str, manifest: Mapping[str, Any], config: Config, pro
         message = (
             f"{path} was trained by {', then '.join(map(str, sizes))} processes, which sum gradients in other orders"
         )
-        hint = f"train with `training.shards={math.lcm(*sizes)}`, which gives all these numbers of processes the same bits"
+        hint = f"train with `training.shards={math.lcm(*sizes)}`, with which all these numbers give the same bits"
         raise UsageError(message, hint=hint)
     raise ProcessesNeeded(path, sizes[0], config)
 

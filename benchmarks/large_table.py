@@ -31,7 +31,7 @@ DLCLI = """
 import json, sys, time
 from dlcli.openmp import prepare_process
 prepare_process()  # as the command does
-import numpy, polars, torch
+import numpy.random, polars, threadpoolctl, torch
 from dlcli.config.load import load_config
 from dlcli.experiment import build_experiment
 from dlcli.training.fit import Fit

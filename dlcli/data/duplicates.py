@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dlcli.data.ahead import map_ahead
 from dlcli.data.splits import Split, Splits
-from dlcli.data.tables.source import map_ahead
 
 _CROWDED = 4  # examples per possible input; a split in which every example occurs two or three times stays below
 _BLOCK = 1 << 20  # bytes that are hashed or compared at once, so that they stay in the CPU cache

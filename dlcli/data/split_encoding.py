@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dlcli.data.ahead import map_ahead
 from dlcli.data.encoding import ColumnInfo, Encoder, raw_values
 from dlcli.data.scaling import Scaling, check_range, fit_scaling
 from dlcli.data.tables.numbers import LARGE, reserve
-from dlcli.data.tables.source import map_ahead
 from dlcli.data.tables.table import Column
 
 _BLOCK = 1 << 14  # values or rows per block: they stay in the cache, and torch computes values in this thread

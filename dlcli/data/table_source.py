@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from dlcli.config.schema import AUTO_SETTINGS, Config, TableData
+from dlcli.data.ahead import map_ahead
 from dlcli.data.encoding import ColumnInfo, fit_column
 from dlcli.data.preprocessing import Preprocessing
 from dlcli.data.row_splits import RowSplits, split_rows
@@ -22,7 +23,6 @@ from dlcli.data.table_notes import class_notes, column_notes, layout_notes, unkn
 from dlcli.data.table_targets import check_targets, number_classes, number_labels
 from dlcli.data.tables.options import ForcedKind
 from dlcli.data.tables.rows import Kept, Rows, read_rows
-from dlcli.data.tables.source import map_ahead
 from dlcli.errors import DataError
 
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dlcli.data.ahead import map_ahead
 from dlcli.data.tables.numbers import EXACT
 from dlcli.data.tables.records import records, refuse_ragged, refuse_text
 from dlcli.data.tables.sniff import Layout
-from dlcli.data.tables.source import Source, Unusual, map_ahead
+from dlcli.data.tables.source import Source, Unusual
 
 if TYPE_CHECKING:
     import polars as pl

@@ -21,7 +21,8 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 MISSING_WORDS = ("NA", "N/A", "NaN", "null", "?", "-", "na", "n/a", "nan", "NAN", "NULL", "Null")
 EXACT = 2**53  # every integer up to here is a float64
 LARGE = 1 << 20  # bytes
-_HUGE = 2 << 20  # bytes of a huge page
+_HUGE_PAGE = 2 << 20  # bytes
+_ALIGNED = 4 * _HUGE_PAGE  # with less memory, the last huge page would waste too much
 _GROWTH = 8  # of memory that is full: what is not filled takes no space, and little is copied
 _LEADING_ZERO = r"^\+?0[0-9]"
 _INTEGER = re.compile(r"[+-]?\d+(\.0*)?", re.ASCII)
@@ -120,8 +121,9 @@ def reserve(count: int, dtype: np.dtype[Any], least: int = 0) -> np.ndarray:
     try:
         if not hasattr(mmap, "MADV_HUGEPAGE"):  # not Linux
             return np.frombuffer(mmap.mmap(-1, size), dtype)
-        whole = -(-size // _HUGE) * _HUGE  # Linux places only whole huge pages where they can be used
-        memory = mmap.mmap(-1, whole, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        if size > _ALIGNED:  # Linux places whole huge pages only where they can be used
+            size = -(-size // _HUGE_PAGE) * _HUGE_PAGE
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError:
         return np.empty(least or count, dtype)
     with suppress(OSError):  # a kernel without huge pages, which save most of the page faults

@@ -8,19 +8,17 @@ import hashlib
 import io
 import math
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
+from dlcli.data.ahead import one_ahead
 from dlcli.data.tables.refuse import check_content
 from dlcli.errors import DataError, one_line
 
 BLOCK = 8 << 20  # bytes of text per block: small next to the table, large enough for all threads
-_FIRST_BLOCK = 1 << 20  # shows which columns are numbers; other threads wait for it
 _LONGEST_RECORD = 64 << 20
 _LARGEST_KEPT = (32 << 20) - (1 << 16)  # glibc's DEFAULT_MMAP_THRESHOLD_MAX, less what it adds
 _BOMS = {  # UTF-32 first: its mark begins like that of UTF-16
@@ -31,9 +29,6 @@ _BOMS = {  # UTF-32 first: its mark begins like that of UTF-16
     codecs.BOM_UTF16_BE: "utf-16",
 }
 _NO_ENCODINGS = {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "utf-7", "mbcs", "oem"}
-
-
-_Item = TypeVar("_Item")
 
 
 class Unusual(Exception):
@@ -59,6 +54,7 @@ class Source:
         self.path, self._fits_memory = path, fits_memory
         self.name = one_line(str(path))
         self.sha256 = ""
+        self._size = 0
         self.encoding = self._detect(encoding)
 
     def _detect(self, encoding: str) -> str:
@@ -91,12 +87,14 @@ class Source:
 
     @property
     def growth(self) -> int:
-        """Size of the file, and an eighth more, in first blocks."""
-        return self.path.stat().st_size * 9 // (8 * _FIRST_BLOCK) + 1
+        """Size of the file, and an eighth more, relative to its first block."""
+        return self._size * 9 // BLOCK + 1
 
     def open_raw(self) -> io.BufferedReader:
         """Return a reader of the bytes of the file."""
-        return self.path.open("rb")
+        file = self.path.open("rb")
+        self._size = os.fstat(file.fileno()).st_size
+        return file
 
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:
@@ -143,7 +141,7 @@ class Source:
         """
         _keep_freed_memory()
         rest = b""
-        for text in _one_ahead(self._decoded()):  # reading and hashing take as long as half of the parsing
+        for text in one_ahead(self._decoded()):  # reading and hashing take as long as half of the parsing
             if b'"' in rest or b'"' in text:  # whether the rest ends within quotes matters
                 rest, text = b"", rest + text
             end = _end_of_records(text)
@@ -162,13 +160,14 @@ class Source:
         plain = self.encoding in ("utf-8", "ascii")
         with self.open() as file:
             first = True
-            while raw := file.read(_FIRST_BLOCK if first else BLOCK):
+            size = -(-BLOCK // 8)  # of the first block, for whose types all threads wait
+            while raw := file.read(size):
                 # Decoding takes longer than reading. ASCII after ASCII needs none.
                 if plain and not first and raw.isascii() and decoder.getstate()[0] == b"":
                     yield raw
                 else:
                     yield decoder.decode(raw).encode()
-                first = False
+                first, size = False, BLOCK
             yield decoder.decode(b"", final=True).encode()
 
 
@@ -193,46 +192,6 @@ def _end_of_records(block: bytes) -> int:
             return position + 1
         end = position
     return 0
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
-    """Yield a pool of threads, which have ended after the context unless its generator is abandoned.
-
-    The garbage collector may close an abandoned generator in any thread, also in one that holds a lock of Python's
-    threads, so it must not wait for others.
-    """
-    pool = ThreadPoolExecutor(count)
-    try:
-        yield pool
-    except GeneratorExit:
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    except BaseException:
-        pool.shutdown()
-        raise
-    pool.shutdown()
-
-
-def _one_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
-    """Yield items while a thread already computes the next one."""
-    with _threads(1) as pool:
-        pending = pool.submit(next, items, None)
-        while (item := pending.result()) is not None:
-            pending = pool.submit(next, items, None)
-            yield item
-
-
-def map_ahead(function: Callable[..., _Item], arguments: Iterable[tuple[Any, ...]]) -> Iterator[_Item]:
-    """Yield the results of a function in order, while two threads already compute the next ones."""
-    with _threads(2) as pool:
-        pending: deque[Future[_Item]] = deque()
-        for values in arguments:
-            pending.append(pool.submit(function, *values))
-            if len(pending) > 2:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
 
 
 class _Hashing(io.RawIOBase):

@@ -164,6 +164,18 @@ def test_a_type_found_late_holds_for_the_whole_file(clean_place: Path, monkeypat
     assert values(read("a,b\n" + "".join(f"{text},1\n" for text in words)).columns["a"]) == words
 
 
+@pytest.mark.parametrize("name", ["table.csv", "table.csv.gz"])
+def test_rows_may_become_shorter_than_the_first_ones(
+    name: str, clean_place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is reserved for as many rows as the size of the file and the first rows suggest."""
+    monkeypatch.setattr(source, "BLOCK", 256)
+    texts = [*(f"{i}.{i:060}" for i in range(20)), *map(str, range(3000))]
+    data = ("a,b\n" + "".join(f"{text},{text}\n" for text in texts)).encode()
+    Path(name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    assert values(read_csv(Path(name)).columns["a"]) == [float(text) for text in texts]
+
+
 @pytest.mark.parametrize("text", ["007", " 007", "  \t007", "+007", " +007", " 9007199254740993", '"007"', '" +007"'])
 @pytest.mark.parametrize("end", ["\n", ""])
 def test_a_code_in_a_later_block_keeps_its_text(

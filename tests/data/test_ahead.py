@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threading import Event, Thread
 
-from dlcli.data.tables.source import map_ahead
+from dlcli.data.ahead import map_ahead
 
 
 def test_closing_an_abandoned_reader_does_not_wait_for_its_threads() -> None:

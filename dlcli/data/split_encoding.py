@@ -16,7 +16,7 @@ from dlcli.data.scaling import Scaling, check_range, fit_scaling
 from dlcli.data.tables.numbers import LARGE, reserve
 from dlcli.data.tables.table import Column
 
-_BLOCK = 1 << 14  # values or rows per block: they stay in the cache, and torch computes values in this thread
+_BLOCK = 1 << 15  # values or rows per block: they stay in the cache, and torch computes values in this thread
 
 
 def encode_splits(

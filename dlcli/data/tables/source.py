@@ -144,7 +144,9 @@ class Source:
         for text in one_ahead(self._decoded()):  # reading and hashing take as long as half of the parsing
             if b'"' in rest or b'"' in text:  # whether the rest ends within quotes matters
                 rest, text = b"", rest + text
-            end = _end_of_records(text)
+                end = _end_of_records(text)
+            else:
+                end = text.rfind(b"\n") + 1
             if end:
                 yield b"".join((rest, memoryview(text)[:end]))  # copies each byte once
                 rest = text[end:]
@@ -182,8 +184,6 @@ def _keep_freed_memory() -> None:
 
 def _end_of_records(block: bytes) -> int:
     """Return the end of the last line that ends outside quotes; 0 if there is none."""
-    if b'"' not in block:
-        return block.rfind(b"\n") + 1
     end = len(block)
     quotes = block.count(b'"')
     while (position := block.rfind(b"\n", 0, end)) >= 0:

@@ -17,7 +17,7 @@ from dlcli.experiment import Experiment
 from dlcli.runs.manifest import describe_world
 from dlcli.training.arithmetic import Arithmetic
 from dlcli.training.batches import examples_per_batch
-from dlcli.training.ranks import Ranks, check_batch_size, check_world
+from dlcli.training.rank_messages import Ranks, check_batch_size, check_world
 from dlcli.training.world import World
 
 T = TypeVar("T")

@@ -24,7 +24,7 @@ from dlcli.errors import Interrupted, LostProcess, RemoteError
 from dlcli.programs import programs_allowed
 from dlcli.ranks import Rank
 from dlcli.signals import LAUNCHED
-from dlcli.training.ranks import check_batch_size, check_world
+from dlcli.training.rank_messages import check_batch_size, check_world
 from dlcli.training.threads import machine_cores
 
 _HERE = "127.0.0.1"  # the name of the machine may be unknown, or the address of another network

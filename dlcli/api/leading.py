@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dlcli.errors import DivergedError, DlcliError, Interrupted, RemoteError, full_record
 from dlcli.runs.files import to_json
-from dlcli.training.ranks import Ranks
+from dlcli.training.rank_messages import Ranks
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -36,7 +36,7 @@ from dlcli.training.device import convert_memory_errors
 from dlcli.training.events import FitEnded
 from dlcli.training.fit import Fit
 from dlcli.training.listeners import Listeners, stop_requests
-from dlcli.training.ranks import Ranks, open_ranks
+from dlcli.training.rank_messages import Ranks, open_ranks
 from dlcli.training.state import TrainingState
 from dlcli.verification.retrain import Target, retrain
 from dlcli.verification.verify import Record, VerifyResult, compare_with_record, read_record

@@ -65,15 +65,15 @@ def leave(code: int, error: DlcliError | None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     if isinstance(error, RemoteError) and not prints_result() and _is_connected():
-        from dlcli.training.ranks import wait_for_end_of_first
+        from dlcli.training.rank_messages import wait_for_end_of_first
 
         wait_for_end_of_first()
     os._exit(code)
 
 
 def _is_connected() -> bool:
-    if "dlcli.training.ranks" not in sys.modules:
+    if "dlcli.training.rank_messages" not in sys.modules:
         return False
-    from dlcli.training.ranks import is_connected
+    from dlcli.training.rank_messages import is_connected
 
     return is_connected()

@@ -25,7 +25,7 @@ from dlcli.ranks import Rank, read_rank
 from dlcli.runs.checkpoint import load_checkpoint
 from dlcli.training import batches
 from dlcli.training.events import EpochEnded
-from dlcli.training.ranks import check_world
+from dlcli.training.rank_messages import check_world
 from dlcli.training.world import World
 
 Dlcli = Callable[..., Finished]
@@ -230,7 +230,7 @@ try:
     main()
 except SystemExit as end:
     assert not end.code
-assert not {"torch.distributed.launcher", "dlcli.api.launch", "dlcli.training.ranks"} & {*sys.modules}
+assert not {"torch.distributed.launcher", "dlcli.api.launch", "dlcli.training.rank_messages"} & {*sys.modules}
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

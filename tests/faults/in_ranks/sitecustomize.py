@@ -42,7 +42,7 @@ def _install(fault: dict[str, Any]) -> None:
 
         _at_call(World, "total", at, fault)
     elif kind == "message":
-        from dlcli.training.ranks import Ranks
+        from dlcli.training.rank_messages import Ranks
 
         _at_call(Ranks, "broadcast", at, fault)
     elif kind == "load":

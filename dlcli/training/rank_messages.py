@@ -1,4 +1,4 @@
-"""Connection between the processes that train one model together."""
+"""Messages between the processes that train one model together, and the checks of their number."""
 
 from __future__ import annotations
 

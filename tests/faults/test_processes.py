@@ -117,6 +117,31 @@ def test_ctrl_c_for_the_launcher_saves_the_run(clean_place: Path) -> None:
 
 
 @pytest.mark.long
+def test_a_signal_to_all_processes_at_once_saves_the_run(clean_place: Path) -> None:
+    launch = Launch(LONG, clean_place)
+    launch.wait_for(clean_place / "runs/run/metrics.jsonl")
+    for pid in (launch.process.pid, *launch.ranks().values()):  # the launcher passes its signal on to the others
+        os.kill(pid, signal.SIGTERM)
+    ended = launch.end()
+    assert ended.code == 128 + signal.SIGTERM
+    assert ended.err.count("saved runs/run/checkpoints/last.safetensors") == 1, ended.err
+
+
+@pytest.mark.long
+def test_ctrl_c_ends_processes_that_wait_for_the_data_of_another(clean_place: Path) -> None:
+    launch = Launch(TRAIN, clean_place, [{"rank": 1, "kind": "load", "seconds": 100}])
+    end = time.monotonic() + 60
+    while len(launch.ranks()) < 2:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    time.sleep(8)  # one waits for the other
+    launch.process.send_signal(signal.SIGINT)
+    ended = launch.end(15)
+    assert (ended.code, ended.out, ended.err) == (130, "", "interrupted\n")
+    assert not Path("runs").exists()
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("rank", [0, 1] * 5)
 def test_a_process_that_hangs_ends_all_after_the_timeout(clean_place: Path, rank: int) -> None:
     launch = Launch(LONG, clean_place)

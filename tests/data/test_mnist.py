@@ -12,6 +12,7 @@ import random
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,6 +92,14 @@ def test_download_is_announced_and_verified(mirror: Path, config: FashionMnistDa
     messages.clear()
     fetch_mnist(config, messages.append)
     assert messages == [], "intact files are not downloaded again"
+
+
+def test_one_of_four_at_once_downloads(mirror: Path, config: FashionMnistData) -> None:
+    notes: list[str] = []
+    with ThreadPoolExecutor(4) as pool:  # each takes the lock of the folder by a file of its own, as a process does
+        list(pool.map(lambda _: fetch_mnist(config, notes.append), range(4)))
+    assert [note for note in notes if note.startswith("downloading")] == notes[1:]
+    assert len(notes) == 2
 
 
 def test_padding_adds_a_black_frame(mirror: Path, config: FashionMnistData) -> None:

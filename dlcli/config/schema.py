@@ -999,7 +999,7 @@ class SweepSettings(Section):
     trials: PositiveInt = 50
     """Number of trials over all workers. A grid takes all combinations by default."""
     seconds: PositiveFloat | None = None
-    """Wall time of the whole sweep in seconds; null does not limit it."""
+    """Wall time of the whole sweep in seconds, with its results; null does not limit it."""
     seeds_per_trial: Annotated[int, Field(ge=1, le=1000)] = 1
     """Number of seeds per trial, the same for every trial; the value of a trial is the mean over them."""
     seed: Seed = 0

@@ -70,7 +70,10 @@ def saved_epochs(record: TrialRecord, sweep: Sweep) -> int:
     """Return the number of epochs that a trial has not trained because it was pruned, at most."""
     if record.state != "pruned":
         return 0
-    length = sweep.config_of(record.settings).config.training.epochs or sweep.epochs
+    is_varied = any(key.partition(".")[0] == "training" for key in record.settings)
+    # Validation of a config takes milliseconds, and there may be thousands of trials.
+    config = sweep.config_of(record.settings).config if is_varied else sweep.loaded.base.config
+    length = config.training.epochs or sweep.epochs
     return max(0, length * sweep.settings.seeds_per_trial - record.epochs)
 
 

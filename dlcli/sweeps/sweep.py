@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from optuna import Study
 
 _STOP = signal.SIGTERM  # stops a training at the end of the time, as a signal does
+RESULTS_SECONDS, RESULTS_PART = 4.0, 0.2  # of the time of a sweep, the smaller one is for its results and its page
 USUAL_EPOCHS = 100  # of trials whose number of epochs depends on the data, for the brackets of Hyperband
 
 
@@ -33,7 +34,7 @@ class Sweep:
         folder: Its folder.
         loaded: Its config.
         url: Database of its study; None for the journal in its folder.
-        deadline: Unix time at which it pauses; None without a limit.
+        deadline: Unix time at which its trials pause; None without a limit.
     """
 
     folder: SweepFolder
@@ -130,4 +131,6 @@ def read_sweep(folder: SweepFolder, overrides: Overrides = (), *, url: str | Non
     """
     sweep = Sweep(folder, load_sweep(folder.sweep, overrides), url)
     seconds, begun = sweep.settings.seconds, read_json(folder.manifest).get("begun")
-    return replace(sweep, deadline=begun + seconds) if seconds and isinstance(begun, (int, float)) else sweep
+    if not seconds or not isinstance(begun, (int, float)):
+        return sweep
+    return replace(sweep, deadline=begun + seconds - min(RESULTS_SECONDS, RESULTS_PART * seconds))

@@ -36,10 +36,19 @@ def read_end(trial: FrozenTrial) -> TrialEnd | None:
     return None if record is None else TrialEnd(**record)
 
 
-def read_trials(study: Study, sweep: Sweep) -> list[TrialRecord]:
-    """Return the records of all trials of a sweep that were begun, by number."""
+def read_trials(study: Study, sweep: Sweep, ended: dict[int, TrialRecord] | None = None) -> list[TrialRecord]:
+    """Return the records of all trials of a sweep that were begun, by number.
+
+    Args:
+        study: Study of the sweep.
+        sweep: Sweep.
+        ended: Records of trials that had ended before, which do not change; those that have ended since are added.
+    """
+    ended = {} if ended is None else ended
     trials = study.get_trials(deepcopy=False)[: sweep.settings.trials]
-    return [_record(trial, sweep) for trial in trials]
+    records = [ended.get(trial.number) or _record(trial, sweep) for trial in trials]
+    ended.update((record.number, record) for record in records if record.has_ended)
+    return records
 
 
 def _record(trial: FrozenTrial, sweep: Sweep) -> TrialRecord:

@@ -16,7 +16,7 @@ from dlcli.api.sweeping.confirm import confirm
 from dlcli.api.sweeping.generation import run_generations
 from dlcli.api.sweeping.processes import WorkerProcesses
 from dlcli.api.sweeping.watch import Watch
-from dlcli.api.sweeping.worker import WAIT_SECONDS, Workplace, delete_checkpoints, run_trials
+from dlcli.api.sweeping.worker import WAIT_SECONDS, Losers, Workplace, run_trials
 from dlcli.config.paths import as_argument
 from dlcli.errors import Interrupted, UsageError
 from dlcli.report.page import ReportResult
@@ -84,7 +84,7 @@ def _finish(
     evaluate_test: bool,
 ) -> SweepResult:
     """Confirm the best trial, unless the time of the sweep is over before, and write the results."""
-    delete_checkpoints(sweep, study)  # a worker may have been killed before it did
+    Losers().delete(sweep, study)  # a worker may have been killed before it did
     result = measure_sweep(sweep, study, None)
     if result.best is not None and not result.trials["running"] + result.trials["waiting"] and not sweep.is_over():
         stoppable = replace(listeners, should_stop=sweep.find_stop(should_stop))

@@ -25,6 +25,7 @@ class Watch:
     def __init__(self, sweep: Sweep, study: Study, listeners: Listeners) -> None:
         self._sweep, self._study, self._listeners = sweep, study, listeners
         self._seen: set[int] = set()
+        self._ended: dict[int, TrialRecord] = {}
 
     def start(self) -> None:
         """Describe the sweep."""
@@ -54,7 +55,7 @@ class Watch:
         self._listeners.listen(SweepEnded())
 
     def _read(self) -> list[TrialRecord]:
-        return read_trials(self._study, self._sweep)
+        return read_trials(self._study, self._sweep, self._ended)
 
     def _event(self, record: TrialRecord, *, is_best: bool) -> TrialEnded:
         return TrialEnded(

@@ -16,11 +16,31 @@ from dlcli.config.schema import MedianPruner
 from dlcli.errors import Interrupted
 from dlcli.sweeps.claims import Claim, ClaimLostError, Claims, counts, take
 from dlcli.sweeps.pruners import bracket, choose_pruned, is_level
-from dlcli.sweeps.records import Ending, TrialEnd, rank
+from dlcli.sweeps.records import Ending, TrialEnd, TrialRecord, rank
 from dlcli.sweeps.sweep import Sweep
 from dlcli.sweeps.trials import read_end, read_trials, write_end
 
 WAIT_SECONDS = 0.1  # between two looks for a trial that a killed worker has left
+
+
+class Losers:
+    """Trials that have ended and are not among the best. This process deletes the checkpoints of each once.
+
+    No worker trains such a trial again: its end is stored. One that is among the best is so among fewer trials, too.
+    """
+
+    def __init__(self) -> None:
+        self._ended: dict[int, TrialRecord] = {}
+        self._deleted: set[int] = set()
+
+    def delete(self, sweep: Sweep, study: Study) -> None:
+        """Delete the checkpoints of the trials that have become losers."""
+        records = read_trials(study, sweep, self._ended)
+        ranked = rank(records, higher_is_better=sweep.loaded.is_maximized)
+        kept = {record.number for record in ranked[: sweep.settings.keep]}
+        for number in self._ended.keys() - kept - self._deleted:
+            delete_checkpoints_of(sweep.folder.trial(number))
+            self._deleted.add(number)
 
 
 @dataclass
@@ -34,6 +54,7 @@ class Workplace:
         should_stop: Returns the signal number of a stop request.
         on_change: Called when a trial has ended.
         cache: Data of earlier trials.
+        losers: Trials whose checkpoints are not kept.
     """
 
     sweep: Sweep
@@ -42,6 +63,7 @@ class Workplace:
     should_stop: Callable[[], int | None]
     on_change: Callable[[], None] = lambda: None
     cache: DataCache = field(default_factory=DataCache)
+    losers: Losers = field(default_factory=Losers)
 
     def train(self, trial: Trial, hook: EpochHook) -> TrialResult | None:
         """Train a trial until it ends, or the hook or the time of the sweep stops it; None for the latter.
@@ -96,21 +118,8 @@ class Workplace:
 
     def end_trials(self) -> None:
         """Delete checkpoints of trials that have been told, and report them."""
-        delete_checkpoints(self.sweep, self.study)
+        self.losers.delete(self.sweep, self.study)
         self.on_change()
-
-
-def delete_checkpoints(sweep: Sweep, study: Study) -> None:
-    """Delete the checkpoints of the trials that have ended and are not among the best.
-
-    No worker trains such a trial again: its end is stored. One that is among the best is so among fewer trials, too.
-    """
-    records = read_trials(study, sweep)
-    ranked = rank(records, higher_is_better=sweep.loaded.is_maximized)
-    kept = {record.number for record in ranked[: sweep.settings.keep]}
-    for record in records:
-        if record.has_ended and record.number not in kept:
-            delete_checkpoints_of(sweep.folder.trial(record.number))
 
 
 def run_trials(place: Workplace) -> None:

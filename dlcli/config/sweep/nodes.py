@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from dlcli.config.tree import Value
@@ -51,7 +52,7 @@ class Choice:
 
     options: tuple[Node, ...]
 
-    @property
+    @cached_property
     def labels(self) -> tuple[Label, ...]:
         """A distinct value per option: the options if all are single values, otherwise their JSON."""
         values = [option.value for option in self.options if isinstance(option, Fixed)]

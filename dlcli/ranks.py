@@ -58,9 +58,10 @@ def read_rank() -> Rank:
     size, rank = _read("WORLD_SIZE", None), _read("RANK", None)
     place = Rank(rank, size, _read("LOCAL_RANK", 0), _read("LOCAL_WORLD_SIZE", 1))
     if not (0 <= rank < size and 0 <= place.local_rank < place.local_size <= size):
-        values = ", ".join(f"{field.upper()} {value}" for field, value in place._asdict().items())
+        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+        values = ", ".join(f"{name} is {value}" for name, value in zip(names, place, strict=True))
         hint = "start the processes with torchrun, or unset WORLD_SIZE to train in one process"
-        raise UsageError(f"the environment describes no process: {values}", hint=hint)
+        raise UsageError(f"the variables of the environment contradict each other: {values}", hint=hint)
     return place
 
 
@@ -74,7 +75,7 @@ def _read(name: str, default: int | None) -> int:
     if not text.isdecimal():
         problem = f"{name} is {text!r}, which is no whole number" if text else f"WORLD_SIZE is set, and {name} is not"
         hint = "start the processes with torchrun, or unset WORLD_SIZE to train in one process"
-        raise UsageError(f"the environment describes no process: {problem}", hint=hint)
+        raise UsageError(f"the environment does not describe a process: {problem}", hint=hint)
     return int(text)
 
 

@@ -157,7 +157,7 @@ def test_the_place_of_a_process_comes_from_the_environment(monkeypatch: pytest.M
     for name, value in (("RANK", "4"), ("RANK", "first"), ("WORLD_SIZE", "many")):
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
-            with pytest.raises(UsageError, match="the environment does not describe a process|contradict each other"):
+            with pytest.raises(UsageError, match=r"the environment does not describe a process|contradict each other"):
                 read_rank()
 
 

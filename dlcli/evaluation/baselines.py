@@ -24,7 +24,7 @@ from dlcli.training.evaluation import evaluate_split
 # The penalty is λ/2 Σ θ² added to the mean loss: weak, and independent of the number of examples. On the 54,000
 # training images of Fashion-MNIST, 80 iterations take 6 s and reach a test accuracy of 0.843; 500 reach 0.844.
 LOGISTIC_SETTINGS = {"penalty": 1e-3, "max_iter": 80, "tol": 1e-3}
-_MUCH_WORK = 20_000_000  # input values in train × classes; takes about a second
+_MUCH_WORK = 20_000_000  # input values of train × classes; fitting this much takes about a second
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,10 @@ def _least_squares(run: TrainedRun) -> Baseline:
 
 
 def _coefficient_difference(model: nn.Sequential, fit: LeastSquares) -> float | None:
-    """Return max |θ − θ_ls| / max |θ_ls| of a linear model in scaled units; None if θ_ls is not unique."""
+    """Return max |θ − θ_ls| / max |θ_ls| of a linear model in scaled units.
+
+    None if the model is not linear, or θ_ls is not unique or is 0.
+    """
     largest = max(fit.intercept.abs().max().item(), fit.coefficients.abs().max().item())
     if len(model) > 1 or not fit.is_unique or largest == 0:
         return None
@@ -188,9 +191,9 @@ def describe_against_baselines(
 ) -> list[str]:
     """Return sentences that compare a run's accuracy or rmse with the baselines, best baseline first.
 
-    The accuracy is above or below a baseline; an error is better or worse, since above would read as better.
-    A baseline is "level with" the run if it is inside the 95 % interval of the accuracy, or if the rmse differs by less
-    than 0.5 %.
+    An accuracy is called "above" or "below" a baseline. An RMSE is called "better" or "worse", because "above" would
+    read as better. The run is "level with" a baseline if the accuracy of the baseline is inside the 95 % interval of
+    the run's accuracy, or if the RMSE of the run differs by at most 0.5 %.
 
     Args:
         metrics: Metrics of the run, from `evaluate_fully`.

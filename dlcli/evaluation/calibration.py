@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-BINS = 15  # of equal width, (low, high], as in Guo et al. (2017), "On Calibration of Modern Neural Networks"
+BINS = 15  # bins of equal width, (low, high], as in Guo et al. (2017), "On Calibration of Modern Neural Networks"
 _DRAWS = 200
 
 
@@ -27,7 +27,7 @@ class Reliability:
 
     @property
     def ece(self) -> float:
-        """Expected calibration error: the mean over examples of |accuracy − confidence| (Naeini et al. 2015)."""
+        """Expected calibration error: mean over examples of |accuracy − confidence| of the bin (Naeini et al. 2015)."""
         gaps = (self.accuracy - self.confidence).abs().nan_to_num()
         return float((self.counts * gaps).sum() / self.counts.sum())
 
@@ -56,8 +56,8 @@ class Calibration:
 
     Attributes:
         error: Expected calibration error over 15 bins of equal width.
-        by_chance: Mean error of a perfectly calibrated model with the same confidences on as many examples.
-        highest_by_chance: Largest of 200 simulated errors of that model.
+        by_chance: Mean simulated error of a perfectly calibrated model with as many examples and the same confidences.
+        highest_by_chance: Largest of the 200 simulated errors of the perfectly calibrated model.
         confidence: Mean probability of the predicted class.
         accuracy: Fraction of correct predictions.
     """
@@ -70,7 +70,7 @@ class Calibration:
 
 
 def measure_calibration(probs: Tensor, labels: Tensor) -> Calibration:
-    """Measure the calibration error, and simulate it for predictions that are correct with the stated probability.
+    """Measure the calibration error, and simulate the error of a perfectly calibrated model.
 
     Args:
         probs: P(class | x), float64 on the CPU, shape (N, classes).

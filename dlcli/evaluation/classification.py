@@ -15,14 +15,14 @@ from dlcli.evaluation.split_interval import wilson_interval
 PerClass: TypeAlias = dict[str, dict[str, float | None]]
 
 _TOP_K = (2, 3, 5)
-_SHOWN = 10  # most confused pairs, most certain and least certain examples
+_SHOWN = 10  # number of most confused pairs, of most certain and of least certain examples
 
 
 def classification_metrics(probs: Tensor, labels: Tensor, class_names: Sequence[str]) -> dict[str, Any]:
     """Return all metrics of predicted class probabilities; see `per_class_metrics` for classes without examples.
 
     Args:
-        probs: P(class | x), float64 of shape (N, classes); of equally likely classes, the first is the prediction.
+        probs: P(class | x), float64 of shape (N, classes); the first of equally likely classes is the prediction.
         labels: int64 of shape (N,).
         class_names: Names in the order of the labels.
 
@@ -93,7 +93,7 @@ def _reliability_bins(measured: Reliability) -> list[dict[str, float | None]]:
 
 
 def _records(**columns: Tensor) -> list[dict[str, float | None]]:
-    """Return columns as one record per row; 0 / 0 becomes None."""
+    """Return one record per row of the columns; NaN, the result of 0 / 0, becomes None."""
     rows = zip(*(map(_defined, column.tolist()) for column in columns.values()), strict=True)
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
@@ -105,7 +105,7 @@ def _defined(value: float) -> float | None:
 def top_k_accuracy(probs: Tensor, labels: Tensor) -> dict[str, float]:
     """Return the top-k accuracy for each k of 2, 3, 5 below the number of classes.
 
-    Of equally likely classes the first ranks higher, as in the prediction; scikit-learn ranks the last higher.
+    The first of equally likely classes ranks highest, as in the prediction; scikit-learn ranks the last one highest.
     """
     ranked = probs.argsort(dim=1, descending=True, stable=True)
     hits = ranked == labels.unsqueeze(1)
@@ -135,7 +135,7 @@ def per_class_metrics(confusion: Tensor, class_names: Sequence[str]) -> PerClass
 
 def _macro(per_class: PerClass, metric: str) -> float:
     values = [value for row in per_class.values() if (value := row[metric]) is not None]
-    return torch.tensor(values, dtype=torch.float64).mean().item()  # bit-identical to task.metrics
+    return torch.tensor(values, dtype=torch.float64).mean().item()  # a mean by torch is bit-identical to task.metrics
 
 
 def _fractions(confusion: Tensor, total: Tensor) -> list[list[float | None]]:
@@ -144,7 +144,7 @@ def _fractions(confusion: Tensor, total: Tensor) -> list[list[float | None]]:
 
 
 def _most_confused(confusion: Tensor, class_names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the most frequent confusions, each with its fraction of the true class."""
+    """Return the most frequent confusions with their counts and their shares of the examples of the true class."""
     support = confusion.sum(1).tolist()
     counts = [
         (count, i, j) for i, row in enumerate(confusion.tolist()) for j, count in enumerate(row) if i != j and count
@@ -162,7 +162,7 @@ def _entropy(probs: Tensor) -> Tensor:
 
 
 def _most_certain(probs: Tensor, labels: Tensor, class_names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the example with the lowest entropy of each predicted class, the most certain first."""
+    """Return the example with the lowest entropy of each predicted class, most certain first."""
     entropy, preds = _entropy(probs), probs.argmax(1)
     order = entropy.argsort(stable=True)
     first: dict[int, int] = {}
@@ -180,7 +180,7 @@ def _least_certain(probs: Tensor, labels: Tensor, class_names: Sequence[str]) ->
 def _describe_examples(
     chosen: Tensor, probs: Tensor, labels: Tensor, class_names: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Return the examples with these indices: index, predicted class, label, its probability and the entropy."""
+    """Return index, predicted class, label, probability of the predicted class and entropy of the chosen examples."""
     entropy = _entropy(probs)
     confidence, preds = probs[chosen].max(1)
     columns = (chosen, preds, labels[chosen], confidence, entropy[chosen])

@@ -23,7 +23,7 @@ def evaluate_data(
     *,
     checkpoint: CheckpointName = "best",
 ) -> EvalResult:
-    """Return the metrics of a run on new labelled data; it needs the run folder and the data only.
+    """Return the metrics of a run on new labelled data; only the run folder and the data are needed.
 
     Args:
         run: Run folder or name; None selects the newest run.
@@ -31,7 +31,7 @@ def evaluate_data(
         checkpoint: Checkpoint with the parameters.
 
     Raises:
-        DataError: If the data cannot be used, or an example has no label or one that the model does not know.
+        DataError: If the data cannot be used, or an example has no label or an unknown label.
     """
     opened = open_run(run)
     saved = opened.load_checkpoint(checkpoint)
@@ -60,7 +60,7 @@ def evaluate_data(
 
 
 def _trained_run(run: Run, predictor: Predictor, epoch: int, split: Split) -> TrainedRun:
-    """Return the run with new data as its test split, and no other data."""
+    """Return the run with new data as its test split, and with empty train and val splits."""
     nothing = split[:0]
     return TrainedRun(
         title=run.path,
@@ -80,7 +80,7 @@ def _targets_of(prediction: Prediction, part: PredictedPart) -> Tensor:
     """Return the targets of a part as in training: class indices, or scaled values.
 
     Raises:
-        DataError: If one is missing or unknown.
+        DataError: If a target is missing, or a label is unknown.
     """
     predictor = prediction.predictor
     if predictor.info.task == "regression":

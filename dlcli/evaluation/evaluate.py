@@ -1,4 +1,4 @@
-"""Evaluation and prediction of trained runs, and of models on a split."""
+"""Evaluation and predictions of trained runs, and evaluation of models on a split."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def evaluate_trained(
 
 
 def _keep(run: Run, test: dict[str, Any]) -> None:
-    """Store the task's test metrics of the best checkpoint in the run folder, for comparisons, if it is writable."""
+    """Store the test metrics of the best checkpoint in the run folder, for comparisons, if the folder is writable."""
     if run.summary.get("best_sha256") and run.test is None:
         with suppress(DataError):
             write_json(run.folder.evaluation, {"best_sha256": run.summary["best_sha256"], "test": test})
@@ -134,7 +134,7 @@ def _keep(run: Run, test: dict[str, Any]) -> None:
 def evaluate_best(run: Run, device: str, experiment: Experiment | None) -> dict[str, Any]:
     """Return the task's metrics of the best checkpoint on the test split, without intervals and baselines.
 
-    If the run's data and model are in memory already, in `experiment`, the model's parameters are overwritten.
+    `experiment` holds the run's data and model if they are in memory already; the model's parameters are overwritten.
     """
     trained = load_trained_run(run, device=device, experiment=experiment)
     return evaluate_model(trained.model, trained.task, trained.split, trained.info.class_names)
@@ -150,9 +150,10 @@ def predict(
     data_root: str | None = None,
     event: Sequence[str] | None = None,
 ) -> PredictResult:
-    """Return the predictions of a run for examples of a split, given by their positions, counted from 0.
+    """Return the predictions of a run for the examples at the given positions of a split, counted from 0.
 
-    An `event` is a list of class names, to compute P(any of them | x) too. The other arguments are those of `evaluate`.
+    If `event` lists class names, P(any of these classes | x) is computed too. The other arguments are those of
+    `evaluate`.
 
     Raises:
         UsageError: If there is no such run, example or class.
@@ -165,9 +166,10 @@ def predict(
 
 
 def evaluate_model(model: nn.Module, task: Task, split: Split, class_names: Sequence[str]) -> dict[str, Any]:
-    """Return the task's metrics over every example of the split, and `per_class` metrics or the `rmse_interval`.
+    """Return the task's metrics over all examples of the split, and `per_class` metrics or the `rmse_interval`.
 
-    The model is on the split's device, the examples are scaled as in training, and regression has no class names.
+    The model must be on the split's device, and the examples must be scaled as in training. Regression ignores
+    `class_names`.
     """
     return _measure(task, list(compute_outputs(model, split)), class_names)
 
@@ -196,7 +198,7 @@ def _squared_errors(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def evaluate_fully(run: TrainedRun) -> dict[str, Any]:
-    """Return `evaluate_model` of the run's split, and all metrics computed from its single predictions.
+    """Return the metrics of `evaluate_model` on the run's split, and metrics computed from single predictions.
 
     Raises:
         DataError: If a prediction is not a finite number.

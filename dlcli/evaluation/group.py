@@ -22,12 +22,12 @@ DIVERGED, UNFINISHED = "diverged", "unfinished"
 
 @dataclass(frozen=True)
 class ModelInterval:
-    """Interval of one model's metric because the test set is finite; it has nothing to do with seeds.
+    """Confidence interval of one model's metric, due to the finite test set and not to the spread over seeds.
 
     Attributes:
         metric: Metric, such as `test/accuracy`.
-        seed: Seed of the model, the one with the median value.
-        value: Its value.
+        seed: Seed of the model with the median value.
+        value: Value of the metric.
         interval: 95 % confidence interval.
         examples: Number of test examples; None if not recorded.
     """
@@ -46,10 +46,10 @@ class GroupStatistics:
     Attributes:
         seeds: Seeds of the group.
         diverged: Seeds that diverged.
-        unfinished: Seeds whose training has not ended; they are in no statistics.
+        unfinished: Seeds whose training has not ended; no statistics include them.
         headline: Metric to look at first; None before the first epoch has ended.
         metrics: Spread of each metric at the best epoch, by `split/metric`, the headline first.
-        test_set: Interval that the finite test set gives one model; None if unknown.
+        test_set: Confidence interval of the median model, due to the finite test set; None if unknown.
     """
 
     seeds: list[int]
@@ -74,7 +74,7 @@ def measure_group(group: GroupRun) -> GroupStatistics:
 
 
 def values_by_metric(group: GroupRun) -> dict[str, dict[int, float | None]]:
-    """Return the values of each metric that some seed has, by `split/metric`, the headline first."""
+    """Return the values by seed of each metric that some seed has; keys are `split/metric`, the headline first."""
     headline, monitored = HEADLINE[group.config.task], monitored_name(group)
     is_hidden = is_f1_redundant(class_counts(group)) and monitored != "macro_f1"
     names = [name for name in METRICS[group.config.task] if not (is_hidden and name == "macro_f1")]
@@ -85,7 +85,7 @@ def values_by_metric(group: GroupRun) -> dict[str, dict[int, float | None]]:
 
 
 def seed_values(group: GroupRun, metric: str) -> dict[int, float | None]:
-    """Return a metric of each seed whose training has ended; None for a seed that diverged.
+    """Return the value of a metric for each seed whose training has ended; None for a seed that diverged.
 
     A value that is not finite counts as diverged. A seed that was not evaluated on a split is left out.
 
@@ -131,7 +131,7 @@ def _read_interval(ends: Any) -> tuple[float, float] | None:
 
 
 def _count_test_examples(record: SeedRecord) -> int | None:
-    """Return the size of the test split, from the number of its examples of each class."""
+    """Return the size of the test split, from the recorded number of examples per class; None if not recorded."""
     classes = (record.test or {}).get("per_class")
     rows = classes.values() if isinstance(classes, Mapping) else ()
     counts = [row.get("support") for row in rows if isinstance(row, Mapping)]

@@ -67,7 +67,7 @@ def compare_groups(
 
     Args:
         groups: The two groups.
-        metric: Metric that decides; None selects the monitored one, on the test split if both were evaluated there.
+        metric: Metric that decides; None selects the monitored metric, on the test split if both were evaluated there.
         labels: Names of the two groups; None names them by the settings that differ.
 
     Raises:
@@ -103,7 +103,7 @@ def compare_groups(
 
 
 def _all_diverged(group: GroupRun, metrics: Iterable[str]) -> dict[str, dict[int, float | None]]:
-    """Return the values of a group of which all seeds diverged before an epoch ended; nothing for other groups."""
+    """Return {metric: {seed: None}} for a group whose seeds all diverged before an epoch ended; {} for other groups."""
     if any(record.status != "diverged" for record in group.seeds):
         return {}
     return {metric: dict.fromkeys(record.seed for record in group.seeds) for metric in metrics}
@@ -138,7 +138,7 @@ def _check_groups(groups: Sequence[GroupRun]) -> tuple[GroupRun, GroupRun]:
 
 
 def _choose_metric(first: GroupRun, second: GroupRun, shared: Sequence[str]) -> tuple[str, str]:
-    """Return the metric that decides, and the reason."""
+    """Return the metric that decides, and the reason for it."""
     name, why = monitored_name(first), "the monitored metric"
     if monitored_name(second) != name:
         name, why = HEADLINE[first.config.task], "the groups monitor different metrics"

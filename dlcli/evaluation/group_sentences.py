@@ -9,11 +9,11 @@ from dlcli.evaluation.seed_statistics import format_like
 from dlcli.runs.comparison import format_metric
 from dlcli.text import join
 
-_MOST_SEEDS = 8  # most seeds listed in a sentence
+_MOST_SEEDS = 8  # maximum number of seeds listed in a sentence
 
 
 def describe_group(statistics: GroupStatistics) -> Iterator[str]:
-    """Yield sentences that say in words what the numbers mean."""
+    """Yield sentences that explain the statistics."""
     if statistics.headline is None:
         return
     spread = statistics.metrics[statistics.headline]
@@ -36,7 +36,7 @@ def describe_group(statistics: GroupStatistics) -> Iterator[str]:
 
 
 def _describe_test_set(test_set: ModelInterval) -> str:
-    """Return a sentence about the interval that the finite test set gives one model."""
+    """Return a sentence about the confidence interval of one model, due to the finite test set."""
     low, high = map(format_metric, test_set.interval)
     examples = "the test examples" if test_set.examples is None else f"{test_set.examples:,} test examples"
     return (
@@ -46,12 +46,12 @@ def _describe_test_set(test_set: ModelInterval) -> str:
 
 
 def count_diverged(statistics: GroupStatistics) -> str:
-    """Return the number of seeds that diverged, and which."""
+    """Return text with the number of seeds that diverged and a list of them."""
     return f"{len(statistics.diverged)} of {len(statistics.seeds)} seeds diverged ({name_seeds(statistics.diverged)})"
 
 
 def name_seeds(seeds: Sequence[int]) -> str:
-    """Return seeds as a range, or as a list of the first ones."""
+    """Return text that names seeds as a range, or as a list of at most 8 seeds."""
     if not seeds:
         return "none"
     first, last = seeds[0], seeds[-1]

@@ -1,4 +1,4 @@
-"""Ranking of compared runs: the best value of each validation metric, and values as good up to chance."""
+"""Ranking of compared runs: the best value of each validation metric, and values that differ from it by chance only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlcli.runs.run import Record, Run
 
 Mark: TypeAlias = Literal["best", "tied", ""]
 
-# Settings that determine which examples there are and what is predicted, besides the contents of files.
+# Settings that, besides the contents of files, determine the examples and the target.
 _DATA = ("name", "pattern", "function", "n_samples", "in_features", "n_classes", "noise", "seed", "target")
 _RATES = ("val/accuracy", "val/macro_f1")
 SYMBOLS: dict[Mark, str] = {"best": "★ ", "tied": "≈ ", "": ""}
@@ -24,12 +24,12 @@ _EXPLANATIONS: dict[Mark, str] = {
 
 
 def rank_runs(runs: Sequence[Run], comparison: Comparison) -> dict[str, list[Mark]]:
-    """Return a mark for each value of each validation metric that can be compared, by the keys of `metrics`.
+    """Return a mark for each value of each comparable validation metric; the keys are those of `comparison.metrics`.
 
-    `best` is a best value that no other equals or reaches within its 95 % interval. Otherwise the values within the
-    interval of the best are `tied`, including the best. The interval of accuracy is binomial, for the number of
+    The best value is marked `best` if no other value equals it or is within its 95 % interval. Otherwise, the best
+    value and all values within its interval are marked `tied`. The interval of accuracy is binomial, for the number of
     validation examples; it is used for macro F1 too, as an approximation. Losses, errors and R² have no interval. Runs
-    on different data have no marks, and neither have different losses.
+    on different data get no marks. If the runs have different loss functions, val/loss gets no marks.
     """
     configs = [run.config for run in runs]
     if explain_data(runs):
@@ -52,7 +52,7 @@ def explain_data(runs: Sequence[Record]) -> str:
 
 
 def _identify_data(run: Record) -> str:
-    """Return text that is equal for runs on the same examples, apart from how these are split and scaled."""
+    """Return text that is equal for runs on the same examples, even if they are split and scaled differently."""
     checksums = run.manifest.get("data", {}).get("sha256")
     contents = sorted(map(str, checksums.values())) if isinstance(checksums, dict) else []
     return repr((contents, [getattr(run.config.data, key, None) for key in _DATA]))
@@ -79,6 +79,6 @@ def _rank(key: str, values: Sequence[float | None], configs: Sequence[Config]) -
 
 
 def _count_validation_examples(config: Config) -> int | None:
-    """Return the number of validation examples, up to the rounding of the splits; None if the config does not tell."""
+    """Return the number of validation examples, up to the rounding of the splits; None if the config does not say."""
     total = config.data.count_examples()
     return None if total is None else round(total * (1 - config.data.fraction_for_test()) * config.data.val_fraction)

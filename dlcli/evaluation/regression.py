@@ -22,7 +22,8 @@ def regression_metrics(outputs: Tensor, targets: Tensor) -> dict[str, float]:
         outputs: Predictions in the target's original unit, float64 of shape (N, out_features).
         targets: Targets of the same unit and shape. R² of a constant target is NaN.
     """
-    task, origin = Regression(MseLoss(name="mse"), Scaling.identity()), targets[:1]  # avoids cancellation of squares
+    # Subtracting an origin from all values avoids cancellation in the sums of squares.
+    task, origin = Regression(MseLoss(name="mse"), Scaling.identity()), targets[:1]
     metrics = task.metrics(task.sums(outputs - origin, targets - origin))
     return {name: metrics[name] for name in ("mse", "rmse", "mae", "r2")}
 
@@ -40,7 +41,7 @@ def plain(values: Tensor) -> float | list[float]:
 
 @dataclass(frozen=True)
 class LeastSquares:
-    """ŷ = intercept + x · coefficients, with the θ of least squared error.
+    """Linear function ŷ = intercept + x · coefficients with the least squared error.
 
     Attributes:
         intercept: float64, shape (out_features,).
@@ -54,7 +55,7 @@ class LeastSquares:
 
     @property
     def is_unique(self) -> bool:
-        """Whether this θ is the only minimum."""
+        """Whether θ is the only minimum of the squared error."""
         return self.rank == len(self.coefficients) + 1
 
     def predict(self, inputs: Tensor) -> Tensor:
@@ -64,7 +65,7 @@ class LeastSquares:
     def undo_scaling(self, inputs: Scaling, targets: Scaling) -> LeastSquares:
         """Return the same function for inputs and targets in their original units.
 
-        ŷ = (y − m) / s and x̂ = (x − a) / b: y = m + s (θ₀ + Σ θᵢ (xᵢ − aᵢ) / bᵢ).
+        With ŷ = (y − m) / s and x̂ = (x − a) / b, the function is y = m + s (θ₀ + Σ θᵢ (xᵢ − aᵢ) / bᵢ).
         """
         coefficients = self.coefficients / inputs.scale.unsqueeze(1) * targets.scale
         intercept = self.intercept * targets.scale + targets.shift
@@ -73,11 +74,12 @@ class LeastSquares:
 
 
 def fit_least_squares(inputs: Tensor, targets: Tensor) -> LeastSquares:
-    """Return the θ that minimizes Σ (ŷ − y)²; in exact arithmetic the lecture's (XᵀX)⁻¹ XᵀY.
+    """Return the θ that minimizes Σ (ŷ − y)²; in exact arithmetic, it equals the lecture's (XᵀX)⁻¹ XᵀY.
 
-    XᵀX squares the condition number of X, which doubles the loss of digits, and is singular if columns are linearly
-    dependent. Therefore the columns are standardized, and θ is computed from the singular value decomposition (Golub &
-    Reinsch 1970). If θ is not unique, this is the θ of least norm in units of the standard deviations.
+    The condition number of XᵀX is the square of that of X, so that twice as many digits are lost, and XᵀX is singular
+    if columns are linearly dependent. Therefore the columns are standardized, and θ is computed from the singular value
+    decomposition (Golub & Reinsch 1970). If θ is not unique, the θ with the least norm, in units of the standard
+    deviations, is returned.
 
     Args:
         inputs: Inputs, shape (N, in_features).

@@ -14,16 +14,16 @@ from dlcli.config.schema import HIGHER_IS_BETTER
 Verdict: TypeAlias = Literal["first", "second", "unclear", "too few"]
 Values: TypeAlias = Mapping[int, float | None]  # value of each seed; None for a seed that diverged
 
-MOST_USEFUL_PAIRS = 29  # Noether's sample size for P = 0.75 at 5 % errors of both kinds (Bouthillier et al., 2021)
-FEWEST_PAIRS = 6  # with 5 pairs, equal methods agree in all of them in 6 % of the cases
+MOST_USEFUL_PAIRS = 29  # Noether's sample size for P = 0.75 with 5 % errors of both kinds (Bouthillier et al., 2021)
+FEWEST_PAIRS = 6  # with 5 pairs, one of two equal methods wins all of them in 6 % of the cases
 _CLEAR = 0.75  # P(first better) from which a difference matters (Bouthillier et al., 2021)
-_ROUNDING = 1e-9  # relative deviation that is no deviation
-_SMALLEST, _LARGEST, _MOST_DECIMALS = 1e-5, 1e7, 6  # of numbers written without an exponent
+_ROUNDING = 1e-9  # relative standard deviations up to this are rounding errors
+_SMALLEST, _LARGEST, _MOST_DECIMALS = 1e-5, 1e7, 6  # limits for numbers written without an exponent
 
 
 @dataclass(frozen=True)
 class MeanSd:
-    """Mean and standard deviation (divided by n − 1) of n values; sd is None for n = 1."""
+    """Mean and standard deviation (with divisor n − 1) of n values; sd is None for n = 1."""
 
     mean: float
     sd: float | None
@@ -39,14 +39,14 @@ def mean_sd(values: Sequence[float]) -> MeanSd | None:
 
 @dataclass(frozen=True)
 class Spread:
-    """Spread of a metric over seeds; the statistics are those of the seeds that did not diverge.
+    """Spread of a metric over seeds; the statistics leave out seeds that diverged.
 
     Attributes:
         values: Value of each seed; None for a seed that diverged.
         n: Number of seeds that did not diverge.
         diverged: Number of seeds that diverged.
-        mean: Mean; None without values.
-        sd: Standard deviation, divided by n − 1; None for fewer than two values.
+        mean: Mean; None if there are no values.
+        sd: Standard deviation, with divisor n − 1; None for fewer than two values.
         interval: 95 % confidence interval of the mean by Student's t; None for fewer than two values.
         least: Smallest value.
         median: Median.
@@ -69,7 +69,7 @@ def measure_spread(values: Values, bounds: tuple[float, float] = (-math.inf, mat
 
     Args:
         values: Values by seed; None for a seed that diverged.
-        bounds: Smallest and largest possible value; the interval of the mean ends there.
+        bounds: Smallest and largest possible value, to which the interval of the mean is clipped.
     """
     known = [value for value in values.values() if value is not None]
     n, diverged, average = len(known), len(values) - len(known), mean_sd(known)
@@ -81,7 +81,7 @@ def measure_spread(values: Values, bounds: tuple[float, float] = (-math.inf, mat
 
 
 def format_spread(spread: Spread) -> str:
-    """Return `mean ± sd`, with two digits of the standard deviation; a dash without values."""
+    """Return `mean ± sd`, with two digits of the standard deviation; a dash if there are no values."""
     if spread.mean is None:
         return "–"
     deviation = "" if spread.sd is None else f" ± {format_like(spread.sd, spread)}"
@@ -94,7 +94,7 @@ def format_interval(spread: Spread) -> str:
 
 
 def format_like(value: float, spread: Spread) -> str:
-    """Return a value with as many decimals as show two digits of the standard deviation of a spread."""
+    """Format a value with enough decimals to show two digits of the standard deviation of a spread."""
     scale, sd = abs(spread.mean or 0.0), spread.sd or 0.0
     if sd <= _ROUNDING * scale:
         sd = scale / 100  # four digits of the mean
@@ -130,14 +130,15 @@ class PairedComparison:
     """Comparison of two groups of trainings, paired by seed.
 
     Attributes:
-        pairs: Number of seeds that both have.
-        difference: Spread of first − second; a pair in which one diverged counts as diverged.
-        wins: Pairs in which the first is better, or only the second diverged.
-        ties: Pairs in which both are equal or diverged.
-        losses: The other pairs.
-        p_better: P(first better): the share of wins, with ties as half; None without pairs.
-        p_interval: Its 95 % bootstrap interval, over resampled pairs.
-        verdict: `first` or `second` if that one is better: P of at least 0.75 with an interval above 0.5.
+        pairs: Number of seeds that both groups have.
+        difference: Spread of first − second; a pair counts as diverged if either run diverged.
+        wins: Number of pairs in which the first is better, or only the second diverged.
+        ties: Number of pairs in which both are equal, or both diverged.
+        losses: Number of the other pairs.
+        p_better: P(first better): the share of wins, counting ties as half; None if there are no pairs.
+        p_interval: 95 % bootstrap interval of `p_better`, from resampled pairs.
+        verdict: `too few` for fewer than 6 pairs; `first` or `second` if that group is better, with a P of at least
+            0.75 and an interval above 0.5; `unclear` otherwise.
     """
 
     pairs: int
@@ -153,7 +154,7 @@ class PairedComparison:
 def compare_pairs(first: Values, second: Values, *, is_higher_better: bool) -> PairedComparison:
     """Compare two groups by the criterion of Bouthillier et al. (2021), "Accounting for variance in ML benchmarks".
 
-    Only the seeds of both groups count.
+    Seeds that only one of the groups has are ignored.
     """
     pairs = [(first[seed], second[seed]) for seed in first if seed in second]
     scores = [_score(a, b, is_higher_better=is_higher_better) for a, b in pairs]
@@ -164,13 +165,13 @@ def compare_pairs(first: Values, second: Values, *, is_higher_better: bool) -> P
 
 
 def measure_difference(first: Values, second: Values) -> Spread:
-    """Return the spread of first − second over the common seeds; a seed in which one diverged counts as diverged."""
+    """Return the spread of first − second over the common seeds; a seed counts as diverged if either run diverged."""
     pairs = {seed: (first[seed], second[seed]) for seed in first if seed in second}
     return measure_spread({seed: None if a is None or b is None else a - b for seed, (a, b) in pairs.items()})
 
 
 def _score(first: float | None, second: float | None, *, is_higher_better: bool) -> float:
-    """Return 1 if the first is better, 0.5 if both are equal, else 0; divergence is worse than every value."""
+    """Return 1 if the first value is better, 0.5 if both are equal, else 0; divergence is worse than any value."""
     if first is None or second is None:
         return 0.5 if first is second else float(second is None)
     if first == second:
@@ -192,9 +193,9 @@ def _judge(pairs: int, p: float | None, interval: tuple[float, float] | None) ->
 def _bootstrap(wins: int, ties: int, losses: int) -> tuple[float, float]:
     """Return the 95 % percentile interval of the mean score over all resamples, computed exactly.
 
-    The percentiles are those of the expanded interval of Hesterberg (2015), "What teachers should know about the
-    bootstrap": for few pairs, the 2.5 % and 97.5 % percentiles are too narrow by the factor that Student's t and
-    √(n / (n − 1)) correct. Without this, equal methods would be called different in 12 % of comparisons of 7 pairs.
+    This is the expanded percentile interval of Hesterberg (2015), "What teachers should know about the bootstrap". For
+    few pairs, the interval from the 2.5 % to the 97.5 % percentile is too narrow; Student's t and the factor
+    √(n / (n − 1)) correct this. Otherwise, equal methods would be called different in 12 % of comparisons of 7 pairs.
     """
     from scipy.special import ndtr
 
@@ -202,11 +203,12 @@ def _bootstrap(wins: int, ties: int, losses: int) -> tuple[float, float]:
     if n == 1:
         return 0.0, 1.0
     tail = float(ndtr(-math.sqrt(n / (n - 1)) * _t_quantile(n)))
-    return _percentile(losses, ties, wins, tail), 1 - _percentile(wins, ties, losses, tail)  # symmetric
+    # By symmetry, swapping wins and losses turns the upper limit into the lower limit.
+    return _percentile(losses, ties, wins, tail), 1 - _percentile(wins, ties, losses, tail)
 
 
 def _percentile(losses: int, ties: int, wins: int, tail: float) -> float:
-    """Return the least mean score that a resample does not exceed with a probability of at least `tail`."""
+    """Return the least mean score that a resample stays at or below with a probability of at least `tail`."""
     import numpy as np
 
     n = losses + ties + wins

@@ -16,11 +16,11 @@ def wilson_interval(hits: int, n: int) -> tuple[float, float]:
 
 
 def rmse_interval(mse: float, sd: float, n: int) -> tuple[float, float]:
-    """Return the 95 % confidence interval of a root mean squared error, from the normal one of the mean.
+    """Return the 95 % confidence interval of a root mean squared error, from the normal interval of the MSE.
 
     Args:
         mse: Mean of the squared errors.
-        sd: Standard deviation of the squared errors, divided by n − 1.
+        sd: Standard deviation of the squared errors, with divisor n − 1.
         n: Number of examples.
     """
     half = _NORMAL_QUANTILE * sd / math.sqrt(n)

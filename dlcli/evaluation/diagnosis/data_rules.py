@@ -10,20 +10,25 @@ from dlcli.evaluation.diagnosis.finding import FAILING, SURE, Case, Finding, adv
 from dlcli.evaluation.diagnosis.measurements import Facts
 from dlcli.text import join
 
-# A fraction s of copies raises test accuracy by at most s times the error rate: with 10 % errors, 1 % of copies by 0.1
-# points, a third of the standard error on 10,000 examples; 5 % by half a point. The presets have no copies.
+# If a fraction s of the test examples are copies, test accuracy rises by at most s times the error rate. With 10 %
+# errors, 1 % of copies raise it by 0.1 points, a third of the standard error on 10,000 examples, and 5 % of copies
+# raise it by half a point. The presets have no copies.
 _COPIES_HINT, _COPIES_PROBLEM = 0.01, 0.05
-_AS_WELL = 1.1  # multiple of the error 1 − fraction explained. Linear data: at most 1.01, diabetes 1.1, digits 3
-_BETTER = 0.02  # difference of these errors; without noise, both are near 0 and their ratio means little
-_MIN_VAL_EXAMPLES = 30  # even without a mistake, the error rate may be 3 / 30 (Hanley and Lippman-Hand, 1983)
-# Fraction of the loss reduction on train. Presets with a significant gap: at most 0.07; friedman1, half noise: 0.17;
-# 50 digits: 0.20.
+# A linear model does as well up to this ratio of the errors 1 − fraction explained. Linear data: at most 1.01,
+# diabetes: 1.1, digits: 3.
+_AS_WELL = 1.1
+# A linear model does better from this difference of the errors. Without noise, both are near 0, and their ratio means
+# little.
+_BETTER = 0.02
+_MIN_VAL_EXAMPLES = 30  # even if all 30 are correct, the error rate may be 3 / 30 (Hanley and Lippman-Hand, 1983)
+# Loss on val minus loss on train, as a fraction of the loss reduction on train. Presets with a significant gap: at most
+# 0.07; friedman1, half noise: 0.17; 50 digits: 0.20.
 _GAP_HINT, _GAP_PROBLEM = 0.12, 0.18
-_RELAPSE = 1.5  # multiple of the best val/loss. Presets: at most 1.2; 1,000 epochs on diabetes: 2.6
+_RELAPSE = 1.5  # late val/loss / best val/loss. Presets: at most 1.2; 1,000 epochs on diabetes: 2.6
 _RELAPSE_OF_CONSTANT = 0.1  # minimum rise of val/loss, as a fraction of the constant prediction's loss
 _LEAST_PATIENCE = 30  # epochs; val/loss of a few hundred examples varies from epoch to epoch
 _RARE = 0.2  # examples of a class, as a fraction of the most frequent class
-_MISCALIBRATED = 0.03  # error above the error that chance causes. Presets: at most 0.01
+_MISCALIBRATED = 0.03  # calibration error minus the error that chance causes. Presets: at most 0.01
 
 
 def leakage(case: Case) -> Finding | None:
@@ -65,13 +70,13 @@ def labels_unrelated(case: Case) -> Finding | None:
 
 
 def _highest_sigmas(facts: Facts, split_name: str) -> float:
-    """Return the standard errors above chance of a perfect prediction: few if nearly all examples have one class."""
+    """Return how many standard errors a perfect prediction is above chance: few if nearly all labels are the same."""
     constant = facts.constant_score if facts.class_counts else 0.5
     return math.sqrt(facts.examples[split_name] * (1 - constant) / max(constant, 1e-9))
 
 
 def too_few_examples(case: Case) -> Finding | None:
-    """Report so few examples that val cannot distinguish learning from memorization."""
+    """Report a val split with too few examples to distinguish learning from memorization."""
     facts = case.facts
     if facts is None or facts.parameters <= facts.examples["train"]:
         return None

@@ -41,7 +41,7 @@ class DiagnoseResult:
     Attributes:
         epochs: Number of completed epochs.
         epoch: Epoch of the best checkpoint; None if the run has none and only its log was examined.
-        findings: Problems, the most severe first; empty for a healthy run.
+        findings: Problems and hints, problems first; empty for a healthy run.
         checks: Names of the problems that were checked for.
     """
 
@@ -72,14 +72,14 @@ def diagnose(run: RunLike | None = None, *, device: str = "auto", data_root: str
 
 
 def find_problems(log: RunLog, facts: Facts | None = None) -> list[Finding]:
-    """Return what is wrong with a run, worst first; an empty list for a healthy run.
+    """Return the findings about a run, problems first; an empty list for a healthy run.
 
-    All findings up to the first problem are returned, and duplicates in any case. The test split is only searched for
-    copies of training examples, so that whoever follows the advice has not used it.
+    The rules run in order and stop at the first problem; duplicates across splits are always reported. The test split
+    is only searched for copies of training examples, so following the advice does not tune a model to the test split.
 
     Args:
         log: Settings and log of the run.
-        facts: Measurements of its best checkpoint; None if it has none.
+        facts: Measurements of the best checkpoint; None if the run has no best checkpoint.
     """
     case = Case(log, facts)
     findings = [finding] if (finding := data_rules.leakage(case)) else []

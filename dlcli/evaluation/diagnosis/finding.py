@@ -1,4 +1,4 @@
-"""Finding of a diagnosis, and the evidence that rules are given."""
+"""Findings of a diagnosis, and the input of its rules."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from dlcli.runs.trained_run import TrainedRun
 
 RunLog: TypeAlias = Run | TrainedRun  # both have config, rows, traces and status
 
-SURE = 3.0  # standard errors; chance exceeds them with a probability of 1 in 700
-FAILING = 0.5  # fraction of the k-NN baseline's skill. Healthy presets: at least 0.91
+SURE = 3.0  # number of standard errors; chance exceeds it with a probability of 1 in 700
+FAILING = 0.5  # a model fails below this fraction of the k-NN baseline's skill. Healthy presets: at least 0.91
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A problem of a run, or a hint how to improve it.
+    """A problem of a run, or a hint on how to improve it.
 
     Attributes:
         name: Machine-readable name of the rule.
@@ -27,7 +27,7 @@ class Finding:
         statement: One sentence that describes the finding.
         evidence: Measurements that support the statement, with their source.
         advice: What to try, in words.
-        settings: Overrides `key=value` to train again with, tested on planted faults; empty for faults of the data.
+        settings: Overrides `key=value` for the next training, tested on planted faults; empty for faults of the data.
     """
 
     name: str
@@ -51,7 +51,7 @@ def advise(
 
 
 def write_advice(finding: Finding, config: str) -> str:
-    """Return what to try: the command that trains a config again with the settings of a finding, or the advice.
+    """Return a command that trains a config with the settings of a finding, or its advice if it has no settings.
 
     Args:
         finding: Finding of a run.
@@ -91,17 +91,20 @@ class Case:
 
     @property
     def relative_to_knn(self) -> float:
-        """Skill of the model as a fraction of the k-NN baseline's; 1 if that baseline is not better than chance."""
+        """Skill of the model as a fraction of the k-NN baseline's; 1 if the baseline is not better than chance."""
         return 1.0 if self.facts is None else _relative(self.facts.model, self.facts.knn)
 
     @property
     def fit_relative_to_knn(self) -> float:
-        """The same on train, where each example is predicted from its neighbours and not from itself."""
+        """Skill on train as a fraction of the k-NN baseline's; 1 if the baseline is not better than chance.
+
+        The baseline predicts each example from its neighbours, not from the example itself.
+        """
         return 1.0 if self.facts is None else _relative(self.facts.fit, self.facts.knn_fit)
 
     @property
     def relative_to_linear(self) -> float:
-        """Skill of the model as a fraction of that of least squares; 1 if that is not better than chance."""
+        """Skill of the model as a fraction of the skill of least squares; 1 if the latter is not better than chance."""
         return 1.0 if self.facts is None else _relative(self.facts.model, self.facts.linear)
 
     @property

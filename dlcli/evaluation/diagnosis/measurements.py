@@ -24,10 +24,10 @@ from dlcli.model import count_parameters
 from dlcli.runs.trained_run import TrainedRun
 from dlcli.training.evaluation import evaluate_split
 
-SAMPLE_EXAMPLES = 5_000  # of train, evenly spaced: more examples take longer and do not change a finding
+SAMPLE_EXAMPLES = 5_000  # evenly spaced training examples to measure; more take longer and do not change a finding
 _STEP_SAMPLE = 500  # examples for the search over 41 step lengths
-_VAL_SAMPLE = 1_000  # times 5,000 distances take a tenth of a second
-_STEPS = tuple(10 ** (i / 4) for i in range(-20, 21))  # a quarter of a decade apart
+_VAL_SAMPLE = 1_000  # examples to predict by k-NN; 1,000 × 5,000 distances take a tenth of a second
+_STEPS = tuple(10 ** (i / 4) for i in range(-20, 21))  # 1e-5 to 1e5, a quarter of a decade apart
 LONGEST_STEP = _STEPS[-1]
 
 
@@ -43,8 +43,8 @@ class Facts:
         constant_score: Accuracy, or R², of the best constant prediction on val.
         best_step: Step along the first gradient that lowers the loss most, in multiples of the optimizer's step.
         model, knn, linear: Skill of the model, of the 5-nearest-neighbour baseline and of least squares on val.
-        fit, knn_fit: Skill on train of the model and of the nearest neighbours of each example, without itself.
-        weight_norm: Norm of the parameters, relative to their norm before training; infinite if that is 0.
+        fit, knn_fit: Skill on train of the model and of the 5 nearest neighbours, without the example itself.
+        weight_norm: Norm of the parameters, relative to their norm before training; infinite if the latter is 0.
         gap: Loss on val minus loss on train, as a fraction of the loss reduction on train.
         gap_sigmas: The gap in standard errors.
         overlaps: Overlap of val and of test with train.
@@ -139,7 +139,7 @@ def _constant_outputs(run: TrainedRun) -> Tensor:
 
 
 def _best_step(run: TrainedRun, start: nn.Sequential, train: Split) -> float:
-    """Return the length of a first step that lowers the loss most, in multiples of the optimizer's step.
+    """Return the length of the first step that lowers the loss most, in multiples of the optimizer's step.
 
     With momentum μ, the step of SGD converges to lr / (1 − μ) times the gradient. Adam's first step is lr times the
     sign of the gradient. With a constant gradient, the step of RMSprop converges to lr / (1 − μ) times its sign.

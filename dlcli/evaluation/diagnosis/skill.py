@@ -1,4 +1,4 @@
-"""Skill of a model and of simple models beside it: nearest neighbours and least squares."""
+"""Skill of a model and, for comparison, of nearest neighbours and least squares."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NEIGHBOURS = 5
 
 @dataclass(frozen=True)
 class Skill:
-    """Quality of predictions on the monitored split.
+    """Quality of predictions on a split.
 
     Attributes:
         score: Accuracy, or R².
@@ -31,7 +31,10 @@ class Skill:
 
 
 def measure_model_skill(run: TrainedRun, predictions: Tensor, split: Split, constant_score: float) -> Skill:
-    """Measure the skill of predictions from `TrainedRun.predict`; for R², the best constant prediction has score 0."""
+    """Measure the skill of predictions in the form that `TrainedRun.predict` returns.
+
+    Regression ignores `constant_score`: the best constant prediction has an R² of 0.
+    """
     truth = run.truth(split)
     if run.info.task == "classification":
         return _accuracy_skill((predictions.argmax(1) == truth).double().mean().item(), constant_score, len(split))
@@ -47,15 +50,15 @@ def _accuracy_skill(accuracy: float, constant: float, count: int) -> Skill:
 def measure_knn_skill(run: TrainedRun, train: Split, split: Split, constant_score: float, *, in_train: bool) -> Skill:
     """Measure the skill of the nearest training examples: their majority vote, or the mean of their targets.
 
-    For regression, R² is the squared correlation, that is the R² of the best linear function of these means: a mean of
-    five noisy targets varies too much to be used directly.
+    For regression, the score is the squared correlation of these means with the true targets, which is the R² of the
+    best linear function of the means. A mean of five noisy targets varies too much to be used as a prediction.
 
     Args:
         run: The run.
         train: Examples among which the neighbours are searched.
         split: Examples to predict.
         constant_score: Accuracy of the best constant prediction on `split`.
-        in_train: Whether `split` is a part of `train`: the nearest neighbour, the example itself, is then left out.
+        in_train: Whether `split` is a part of `train`; if so, the nearest neighbour, the example itself, is ignored.
     """
     skipped = 1 if in_train else 0
     nearest = (
@@ -72,7 +75,7 @@ def measure_knn_skill(run: TrainedRun, train: Split, split: Split, constant_scor
 
 
 def measure_linear_skill(run: TrainedRun, train: Split, val: Split, constant_score: float) -> Skill:
-    """Measure the skill of least squares; for classes, its targets are 1 for the class of an example, 0 for others."""
+    """Measure the skill of least squares; for classification, the targets are one-hot vectors."""
     inputs = val.inputs.cpu().double()
     if run.info.task == "classification":
         classes = torch.nn.functional.one_hot(train.targets.cpu(), run.info.out_features)
@@ -83,7 +86,7 @@ def measure_linear_skill(run: TrainedRun, train: Split, val: Split, constant_sco
 
 
 def _correlation(a: Tensor, b: Tensor) -> float:
-    """Return the Pearson correlation; 0 if a tensor is constant."""
+    """Return the Pearson correlation; 0 if a tensor is constant or has fewer than two values."""
     if a.numel() < 2:
         return 0.0
     value = torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1].item()

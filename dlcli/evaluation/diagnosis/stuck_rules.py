@@ -6,10 +6,13 @@ from dlcli.config.schema import SgdOptimizer
 from dlcli.evaluation.diagnosis.finding import FAILING, Case, Finding, advise, number, percent
 from dlcli.evaluation.diagnosis.training_rules import LONGER_STEP, STILL_FALLING, longer_step
 
-_ON_PLATEAU = 0.95  # of a constant prediction's loss; sigmoid layers start at 0.99 to 1.01 and may stay there for long
-_UNDERFIT = 0.85  # of the k-NN skill on train. Presets: at least 0.9; circles with a linear model: 0.1
+# Fraction of a constant prediction's loss; sigmoid layers start at 0.99 to 1.01 and may stay there for many epochs.
+_ON_PLATEAU = 0.95
+_UNDERFIT = 0.85  # fraction of the k-NN skill on train. Presets: at least 0.9; circles with a linear model: 0.1
 _USUAL_MOMENTUM = 0.9
-_SHRUNK = 0.5  # norm of the parameters after training. Digits with decay 0.01: 1, 0.1: 0.3, 1: 0.001
+# Norm of the parameters after training, divided by their norm before training. Digits with weight decay 0.01: 1, with
+# 0.1: 0.3, with 1: 0.001.
+_SHRUNK = 0.5
 
 
 def stopped_on_plateau(case: Case) -> Finding | None:
@@ -53,7 +56,7 @@ def weight_decay_too_strong(case: Case) -> Finding | None:
 
 
 def underfitting(case: Case) -> Finding | None:
-    """Report a model that fits train much worse than nearest neighbours, without a more specific finding."""
+    """Report a model that fits train much worse than nearest neighbours; more specific rules run before."""
     if case.facts is None or not case.is_complete or case.fit_relative_to_knn >= _UNDERFIT:
         return None
     model, losses = case.log.config.model, case.column("train/loss")
@@ -75,8 +78,8 @@ def underfitting(case: Case) -> Finding | None:
 def _leave_plateau(case: Case) -> list[str]:
     """Return settings that make a stuck model learn: longer steps, other initial values, units that pass gradients.
 
-    Two or more sigmoid layers pass on little of the gradient, and outputs around 1/2 instead of 0: with tanh, networks
-    of up to six layers learn digits with the same settings (Glorot and Bengio, 2010).
+    Two or more sigmoid layers pass on little of the gradient, and their outputs are around 1/2 instead of 0. With tanh,
+    networks of up to six layers learn digits with the same settings (Glorot and Bengio, 2010).
     """
     assert case.facts is not None
     model = case.log.config.model

@@ -1,7 +1,7 @@
 """Diagnosis rules for training problems. Each rule returns a finding or None.
 
 Each threshold lies between the values of healthy runs (all presets, several seeds each) and the values of runs with a
-single planted fault; its comment names both.
+single planted fault. The comment on a threshold gives both.
 """
 
 from __future__ import annotations
@@ -13,16 +13,21 @@ from dlcli.evaluation.diagnosis.finding import Case, Finding, advise, number, pe
 from dlcli.evaluation.diagnosis.measurements import LONGEST_STEP
 from dlcli.training.events import Trace
 
-_CLIMB = 4.0  # multiple of the initial loss. Healthy: at most 2.6, presets 1.04; lr × 100: at least 7.6, or diverged
-LONGER_STEP = 15.0  # presets: 0.03 to 10; lr / 1000: 32 to 10,000
-_RISES = 0.05  # fraction of the epochs. lr / 1000: 0
-_LAST_EPOCHS = 0.05  # fraction of the epochs. lr / 1000: the best epoch is at most two epochs before the last
-_GOOD_ENOUGH = 0.95  # of the k-NN skill. lr / 1000: at most 0.91; presets: at least 0.91, 0.98 where steps are short
-_VANISHED = 1e-4  # presets: at least 0.05, three layers on a plateau: 0.005; ten sigmoid layers: at most 1e-5
-_SATURATED = 0.95  # fraction of units. Presets: at most 0.79, an L1 head 0.9; large inputs or ten N(0, 1) layers: 0.99
-_DEAD = 0.9  # fraction of units. Healthy, with one feature: 0.78; lr × 20 with init N(0, 1): 0.98
-STILL_FALLING = 0.1  # fall of val/loss in the last tenth of the epochs. Presets: at most 0.06; 3 epochs: 0.35
-_STILL_FALLING_OF_CONSTANT = 0.03  # the same, of a constant prediction's loss. Learned blobs: 1e-5, circles: 0.016
+_CLIMB = 4.0  # peak loss / initial loss. Healthy: at most 2.6, presets 1.04; lr × 100: at least 7.6, or diverged
+LONGER_STEP = 15.0  # best first step / the optimizer's step. Presets: 0.03 to 10; lr / 1000: 32 to 10,000
+_RISES = 0.05  # fraction of the epochs in which the loss rises. lr / 1000: 0
+_LAST_EPOCHS = 0.05  # the last epochs, as a fraction. lr / 1000: the best epoch is at most two epochs before the last
+# Fraction of the k-NN skill. lr / 1000: at most 0.91. Presets: at least 0.91, or 0.98 if their steps are short.
+_GOOD_ENOUGH = 0.95
+# Gradient of the first layer / gradient of the last layer, each relative to the weights. Presets: at least 0.05, three
+# layers on a plateau: 0.005; ten sigmoid layers: at most 1e-5.
+_VANISHED = 1e-4
+# Fraction of the units of a layer. Presets: at most 0.79, with an L1 head 0.9; large inputs, or ten layers initialized
+# from N(0, 1): 0.99.
+_SATURATED = 0.95
+_DEAD = 0.9  # fraction of the units of a layer. Healthy, with one feature: 0.78; lr × 20 with init N(0, 1): 0.98
+STILL_FALLING = 0.1  # relative fall of the loss in the last tenth of the epochs. Presets: at most 0.06; 3 epochs: 0.35
+_STILL_FALLING_OF_CONSTANT = 0.03  # the same fall / a constant prediction's loss. Learned blobs: 1e-5, circles: 0.016
 
 
 def learning_rate_too_high(case: Case) -> Finding | None:
@@ -179,7 +184,7 @@ def _default_lr(case: Case) -> float:
 
 
 def too_few_epochs(case: Case) -> Finding | None:
-    """Report a run whose last epoch is its best, and much better than the epochs before."""
+    """Report a run whose last epoch is the best and much better than earlier epochs."""
     val, epochs = case.column(f"{case.monitored}/loss"), len(case.log.rows)
     if case.facts is None or case.log.status != "finished" or len(val) < max(2, epochs) or min(val) < val[-1]:
         return None

@@ -26,7 +26,7 @@ class GradcheckResult:
         model: Layer sizes and activation.
         loss_name: Name of the loss.
         loss: Loss of the batch for the untrained model.
-        examples: Number of examples in the batch, which is the start of the first epoch.
+        examples: Number of examples in the batch, the first ones of the first epoch.
         train_examples: Number of training examples in total.
         drawn: Largest number of entries per tensor that are checked against finite differences.
         formula_tolerance: Largest accepted error of autograd against the analytic gradients.
@@ -62,7 +62,7 @@ def gradcheck(source: ConfigSource, overrides: Overrides = ()) -> GradcheckResul
 
     Args:
         source: YAML file, name of a preset, settings as a dict, or a config from `load_config`.
-        overrides: See `load_config`; not with a loaded config.
+        overrides: See `load_config`; not allowed with a loaded config.
 
     Raises:
         DataError: If the data is missing, damaged or unsuitable.

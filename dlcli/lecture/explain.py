@@ -68,7 +68,7 @@ class ExplainResult:
         update: Formulas of one optimizer step.
         term: Formula of one term of the sum in L.
         batch_loss: Loss of the first batch for the untrained model.
-        divergence: For classification, KL(P, Q) of that batch and its parts.
+        divergence: For classification, KL(P, Q) of the first batch, and its parts.
         example: For classification, the loss computation for the first example of the batch.
         errors: For regression, the loss computation for the first outputs of the batch.
         unit: Unit of the regression targets.
@@ -103,7 +103,7 @@ def explain(source: ConfigSource, overrides: Overrides = ()) -> ExplainResult:
 
     Args:
         source: YAML file, name of a preset, settings as a dict, or a config from `load_config`.
-        overrides: See `load_config`; not with a loaded config.
+        overrides: See `load_config`; not allowed with a loaded config.
 
     Raises:
         DataError: If the data is missing, damaged or unsuitable.

@@ -4,11 +4,12 @@ The relative error of two numbers a and b is |a − b| / max(|a|, |b|, floor). T
 1, the loss and all gradients: a much smaller entry is a sum of much larger numbers and carries their rounding errors,
 so its error is measured relative to the floor.
 
-The finite difference is (L(θ + h) − L(θ − h)) / 2h with h = ε^(1/3) max(1, |θ|): a larger h increases the error of the
-third derivative, a smaller h the rounding error (Press et al., Numerical Recipes, 2007, 5.7). It is invalid if the loss
-has a kink (ReLU), a jump (Heaviside) or a pole (the L1 head) within the step. The test for this uses the loss alone, so
-that it cannot hide a wrong gradient: if h is halved, the slope of a smooth loss stays the same, and the difference
-between its right and left slopes is halved. Entries that fail the test are skipped and counted.
+The finite difference is (L(θ + h) − L(θ − h)) / 2h with h = ε^(1/3) max(1, |θ|). A larger h increases the truncation
+error (the term of the third derivative), and a smaller h increases the rounding error (Press et al., Numerical Recipes,
+2007, 5.7). The finite difference is invalid if the loss has a kink (ReLU), a jump (Heaviside) or a pole (the L1 head)
+within the step. The test for this uses the loss alone, so that it cannot hide a wrong gradient: if h is halved, the
+slope of a smooth loss stays the same, and the difference between its right and left slopes is halved. Entries that fail
+the test are skipped and counted.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from dlcli.training.fast.backprop import Batch, Propagation, is_supported, read_
 from dlcli.training.fast.layers import with_ones_column
 
 EXAMPLES = 32
-SAMPLED_ENTRIES = 40  # per tensor, for finite differences: each entry takes four forward passes
+SAMPLED_ENTRIES = 40  # entries per tensor compared with finite differences; each takes four forward passes
 # Rounding errors stay below 1e-11, except that torch's softplus is linear above z = 20, an error of 2e-9 per layer. The
 # error of a wrong gradient is much larger.
 FORMULA_TOLERANCE = 1e-7
@@ -45,8 +46,8 @@ class ParameterCheck:
         largest: Largest absolute gradient.
         formula_error: Autograd against the analytic gradient; None if a layer has no analytic derivative.
         sampled: Number of entries compared with finite differences.
-        skipped: Number of sampled entries left out because the loss is not smooth within the step.
-        difference_error: Autograd against finite differences; None if all sampled entries were skipped.
+        skipped: Number of drawn entries left out because the loss is not smooth within the step.
+        difference_error: Autograd against finite differences; None if all drawn entries were skipped.
     """
 
     layer: int

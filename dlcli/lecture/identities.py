@@ -15,7 +15,7 @@ from dlcli.lecture.gradcheck import DIFFERENCE_TOLERANCE, FLOOR, FORMULA_TOLERAN
 from dlcli.lecture.notation import loss_gradient_formula
 from dlcli.task import Task
 
-_JACOBIANS = 4  # examples; each takes one backward pass per class
+_JACOBIANS = 4  # number of examples with a Jacobian; each takes one backward pass per class
 
 
 @dataclass(frozen=True)

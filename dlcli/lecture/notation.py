@@ -1,7 +1,7 @@
 """Model, loss and update rule of a config as formulas in the lecture's notation.
 
-x is an input and x̄ the same with a leading 1, whose weight is the bias; θ denotes all parameters, with a letter φ, ψ,
-…, ξ per layer; f(x, θ) is the model, L(X, Y, θ) the loss over n examples, α the learning rate.
+x is an input, and x̄ is x with a leading 1, whose weight is the bias. θ denotes all parameters; the parameters of each
+layer have a letter φ, ψ, …, ξ. f(x, θ) is the model, L(X, Y, θ) the loss over n examples, and α the learning rate.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _TARGET_SCALES = {
     "symmetric": "y is scaled to −1..1",
     "standard": "y is scaled to mean 0, standard deviation 1",
 }
-_HIDDEN_LETTERS = "φψωρτκ"  # no letter with another meaning here: α, δ, ε, θ, λ, μ, σ
-_MOST_NESTED = 8  # layers; deeper models are abbreviated
+_HIDDEN_LETTERS = "φψωρτκ"  # without letters that have another meaning here: α, δ, ε, θ, λ, μ, σ
+_MOST_NESTED = 8  # maximum number of layers; formulas of deeper models are abbreviated
 
 
 def layer_letters(n: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Sentences that answer a study's question from its results, valid for any numbers."""
+"""Sentences that answer a study's question; they are valid for any results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dlcli.text import join
 
 
 def answer_pair(results: StudyResults) -> list[str]:
-    """Return which of two variants reaches the level first, and how many times as many epochs the other needs."""
+    """Return sentences on which of two variants is faster and by which factor the other one needs more epochs."""
     reference, (variant,) = results.reference, results.others
     later, earlier = results.later_in(variant)
     n = len(results.seeds)
@@ -34,7 +34,7 @@ def answer_pair(results: StudyResults) -> list[str]:
 
 
 def answer_movement(results: StudyResults) -> list[str]:
-    """Return how far the weights of each layer moved."""
+    """Return sentences about how far the weights of each layer moved."""
     sentences = []
     for variant in results.variants:
         moved = movement_means(variant)
@@ -83,7 +83,7 @@ def gradient_means(variant: VariantResults) -> list[float]:
 
 
 def answer_gradients(results: StudyResults) -> list[str]:
-    """Return the ratio of the first layer's gradient norm to the last layer's, before the first step."""
+    """Return a sentence on the ratio of the first layer's gradient norm to the last layer's, before the first step."""
     parts = []
     for variant in results.variants:
         norms = gradient_means(variant)
@@ -105,7 +105,7 @@ def _format_ratio(ratio: float) -> str:
 
 
 def answer_settings(results: StudyResults) -> list[str]:
-    """Return which value was best, and which smaller and larger values failed and how."""
+    """Return sentences about the best value and about the smaller and larger values that failed."""
     finished = [variant for variant in results.variants if variant.test is not None and not variant.diverged]
     if not finished:
         return []
@@ -140,7 +140,7 @@ def _when(variant: VariantResults) -> str:
 
 
 def answer_seconds(results: StudyResults) -> list[str]:
-    """Return the time per epoch and the time to reach the level, if measured; fewer steps make an epoch faster."""
+    """Return sentences about the measured time per epoch, which fewer steps shorten, and the time to the level."""
     times = {
         variant.label: [training.seconds for training in variant.trainings if training.seconds]
         for variant in results.learned
@@ -162,18 +162,18 @@ def answer_seconds(results: StudyResults) -> list[str]:
 
 
 def answer_ends(results: StudyResults) -> list[str]:
-    """Return how many seeds diverged and, if measured, the time per epoch, for each variant."""
+    """Return sentences about the seeds that diverged and, if measured, the time per epoch of each variant."""
     return [*answer_divergence(results), *answer_seconds(results)]
 
 
 def answer_divergence(results: StudyResults) -> list[str]:
-    """Return with which variants, and in which epochs, training diverges."""
+    """Return a sentence about the variants that diverge, with their epochs of divergence."""
     diverged = [f"{variant.label} ({_when(variant)})" for variant in results.variants if variant.diverged]
     return [f"Training diverges with {join(diverged)}: the loss becomes infinite or NaN."] if diverged else []
 
 
 def answer_symmetry(results: StudyResults) -> list[str]:
-    """Return which hidden layers end with identical units, which compute no more than a single unit."""
+    """Return sentences about hidden layers with identical final units, which compute no more than one unit."""
     sentences = []
     for variant in results.variants:
         finished = [training for training in variant.trainings if training.diverged is None]
@@ -194,7 +194,7 @@ def _range(numbers: Collection[int]) -> str:
 
 
 def answer_distance(results: StudyResults) -> list[str]:
-    """Return the final distance of each variant from the least-squares parameters."""
+    """Return sentences with the final distance of each variant from the least-squares parameters."""
     parts = []
     for variant in results.learned:
         ends = [training.curve[-1] for training in variant.trainings if training.diverged is None and training.curve]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
 
 _MARKED = 8  # markers along a curve
-_NAME_LETTERS = 36  # most letters of a name
+_NAME_LETTERS = 36  # maximum number of letters of a name
 _GAP = 0.065  # minimum distance between two names, as a fraction of the height of the axes
 NAME: dict[str, Any] = {"fontsize": 9, "fontweight": "bold", "va": "center"}
 
@@ -44,7 +44,7 @@ class Look:
 
 
 def draw_curves(axes: Axes, results: StudyResults) -> None:
-    """Draw the curve of each variant, with its name where it ends."""
+    """Draw the curve of each variant, with the variant's name at the end of the curve."""
     ends: list[float | None] = []
     for variant in results.learned:
         curves = finished_curves(variant)
@@ -74,7 +74,7 @@ def finished_seconds(variant: VariantResults) -> np.ndarray:
 
 
 def hold_last(sequences: Sequence[Sequence[float]]) -> np.ndarray:
-    """Return sequences as the rows of an array; those that early stopping ended keep their last value."""
+    """Return sequences as the rows of an array; rows shortened by early stopping repeat their last value."""
     longest = max(map(len, sequences), default=0)
     return np.array([[*values, *[values[-1]] * (longest - len(values))] for values in sequences])
 
@@ -82,9 +82,10 @@ def hold_last(sequences: Sequence[Sequence[float]]) -> np.ndarray:
 def draw_band(
     axes: Axes, results: StudyResults, variant: VariantResults, x: np.ndarray, curves: np.ndarray
 ) -> np.ndarray:
-    """Draw the mean over the seeds, of logarithms on a logarithmic axis, and return it.
+    """Draw the mean over the seeds, or the geometric mean on a logarithmic axis, and return it.
 
-    A band shows the standard deviation; with few seeds, whose standard deviation is uncertain, thin lines show each.
+    A band shows the standard deviation. With few seeds, the standard deviation is uncertain, so thin lines show the
+    single seeds instead.
     """
     look, is_log = Look(results, variant), results.study.curve == "distance"
     values = np.log(np.maximum(curves, 1e-12)) if is_log else curves
@@ -133,7 +134,7 @@ def scale_curve(axes: Axes, results: StudyResults) -> None:
 
 
 def label_decimals(axis: Axis) -> None:
-    """Label a logarithmic axis with 0.01, 0.1, 1: math text is switched off in `style`."""
+    """Label a logarithmic axis with 0.01, 0.1, 1 instead of powers of ten: `style` switches math text off."""
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -143,7 +144,7 @@ def label_decimals(axis: Axis) -> None:
 def _name_ends(axes: Axes, results: StudyResults, ends: Sequence[float | None]) -> None:
     """Write each variant's name where its curve ends, or at the bottom if every seed diverged.
 
-    In a grid, the names are the values of the two settings, whose names are above them.
+    In a study of two settings, each name consists of two values, and the names of the settings are above the list.
     """
     study = results.study
     shorts = {variant.label: variant.short for variant in study.variants}

@@ -30,8 +30,8 @@ from dlcli.lecture.studies.sentences import (
 )
 from dlcli.text import join
 
-_MOST_NAMED = 4  # variants in a list of a short paragraph
-_FEW = 5  # variants of a user's study up to which the paragraph states the numbers of each
+_MOST_NAMED = 4  # maximum number of variants listed in a short paragraph
+_FEW = 5  # maximum number of variants of a user's study whose numbers are all in the paragraph
 
 
 def write_title(results: StudyResults) -> str:
@@ -52,7 +52,7 @@ def write_title(results: StudyResults) -> str:
 
 
 def _join_labels(results: StudyResults, variants: Sequence[VariantResults]) -> str:
-    """Return the labels in the order of the table, such as `lr 0.1, 0.2 and 0.5`: what all begin with, only once."""
+    """Return the labels in the order of the table, with a common beginning only once: `lr 0.1, 0.2 and 0.5`."""
     labels = [variant.label for variant in results.variants if variant in variants]
     start = re.match(r"(?:α=|\S+ (?=\S+$))?", labels[0])
     assert start is not None, "the pattern matches an empty text"
@@ -79,7 +79,7 @@ def _range(values: Sequence[float], form: Callable[[float], str]) -> str:
 def write_short(results: StudyResults) -> str:
     """Return the main result in a few clauses: the title, the failures and the test metric of the leading variant."""
     title, leading = write_title(results), leaders(results)
-    if len(leading) != 1:  # otherwise the title begins with a label
+    if len(leading) != 1:  # with a single leader, the title begins with its label
         title = title[0].lower() + title[1:]
     clauses = [title, *_state_failures(results)]
     if leading:
@@ -93,7 +93,7 @@ def write_short(results: StudyResults) -> str:
 
 
 def _state_failures(results: StudyResults) -> list[str]:
-    """Return clauses about the variants that are far worse in some seeds; one clause for those that fail alike."""
+    """Return clauses about the variants that are far worse in some seeds; variants that fail alike share a clause."""
     groups: dict[tuple[bool, int], list[Failure]] = {}
     for failure in find_failures(results):
         groups.setdefault((failure.is_chance, len(failure.ends)), []).append(failure)
@@ -109,7 +109,7 @@ def _state_failures(results: StudyResults) -> list[str]:
 
 
 def write_conclusions(results: StudyResults) -> str:
-    """Return the results as a paragraph: of all variants, or of a user's study with many, only the leader's."""
+    """Return a paragraph on the results of all variants or, in a user's study with many, of the leader only."""
     if results.study.lecture or len(results.variants) <= _FEW or not (leading := leaders(results)):
         return write_paragraph(results)
     best = leading[0]

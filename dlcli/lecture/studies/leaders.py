@@ -11,17 +11,18 @@ from dlcli.lecture.studies.results import StudyResults, Training, VariantResults
 
 # 95 % quantiles of Student's t with 1, 2, ... degrees of freedom; the last is used for more.
 _T = (6.31, 2.92, 2.35, 2.13, 2.02, 1.94, 1.89, 1.86, 1.83)
-CLEAR_SEEDS = 3  # fewer seeds show which variant is better in each of them, but no clear difference
-_FAILED = 0.5  # of the best skill with the same seed; a variant with less fails
-_AT_CHANCE = 0.1  # skill up to which a model is no better than a constant prediction; a perfect one has 1
+CLEAR_SEEDS = 3  # with fewer seeds, a variant may be better in each of them, but not clearly better
+_FAILED = 0.5  # a variant fails below this fraction of the best skill with the same seed
+_AT_CHANCE = 0.1  # up to this skill, a model is no better than a constant prediction; a perfect model has skill 1
 
 
 def leaders(results: StudyResults) -> tuple[VariantResults, ...]:
-    """Return the best variant on the validation curves, followed by those that it does not beat.
+    """Return the best variant on the validation curves and the variants that it does not beat.
 
-    The best needs the fewest epochs to the level on average, or without a level ends best. A variant can only lead if
-    it reaches the level, or ends, in every seed; variants that fail in some seeds (see `find_failures`) lead only if
-    all do. Of equal variants, the user's own config comes first. Empty if no variant can lead.
+    The best variant needs the fewest epochs to the level on average or, in a study without a level, has the best mean
+    at the end. A variant can only lead if it reaches the level with every seed or, without a level, never diverges.
+    Variants that fail in some seeds (see `find_failures`) lead only if all variants fail. The user's own config comes
+    first if it is a leader, otherwise the best variant. Empty if no variant can lead.
     """
     costs = {variant.label: _costs(results, variant) for variant in results.learned}
     able = [variant for variant in results.learned if math.inf not in costs[variant.label]]
@@ -37,8 +38,8 @@ def leaders(results: StudyResults) -> tuple[VariantResults, ...]:
 def beats(results: StudyResults, better: VariantResults, worse: VariantResults) -> bool:
     """Return whether a variant is better than another on the validation curves.
 
-    With three or more seeds, the paired differences must be significant (one-sided t-test, 95 %). With fewer, each
-    seed must agree. The mean difference must exceed the weight of a single example, or one epoch.
+    With three or more seeds, the paired differences must be significant (one-sided t-test, 95 %). With two, the
+    variant must be better in both. The mean difference must also exceed the weight of a single example, or one epoch.
     """
     weight = 1.0
     if results.level is None:
@@ -76,7 +77,7 @@ def _is_larger(first: Sequence[float], second: Sequence[float], weight: float) -
 
 
 def _costs(results: StudyResults, variant: VariantResults) -> list[float]:
-    """Return each seed's epochs to the level, or without a level the end of its curve; lower is better."""
+    """Return each seed's epochs to the level or, without a level, the (negated) end of its curve; lower is better."""
     if results.level is not None:
         return [math.inf if epoch is None else epoch for epoch in variant.reached]
     sign = -1 if results.is_curve_rising else 1
@@ -90,7 +91,7 @@ class Failure:
     Attributes:
         variant: The variant.
         ends: Ends of its validation curves in these seeds.
-        is_chance: Whether they are all as bad as a constant prediction.
+        is_chance: Whether all of these ends are as bad as a constant prediction.
     """
 
     variant: VariantResults
@@ -99,10 +100,10 @@ class Failure:
 
 
 def find_failures(results: StudyResults) -> list[Failure]:
-    """Return the variants whose skill is less than half of the best with the same seed, in some seeds.
+    """Return the variants that, in some seeds, have less than half of the best skill with the same seed.
 
-    The skill of a constant prediction is 0, that of a perfect one 1. Seeds with divergence, and studies with a level,
-    are reported separately.
+    A constant prediction has skill 0, a perfect prediction has skill 1. Diverged seeds and studies with a level are
+    left out, because other sentences report them.
     """
     if results.level is not None or results.study.curve == "distance" or is_all_at_chance(results):
         return []

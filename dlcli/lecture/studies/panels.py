@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _WIDE = 20  # ratio of the largest to the smallest value from which an axis is logarithmic
-_TICK_LETTERS, _WIDEST_TICK = 40, 14  # letters that fit below a panel side by side, and most in a line of a name
-_LONGEST_TICK = 24  # letters of a tilted name
-_LEAST_GAP = 0.04  # of the panel's width, between two values on a linear axis
+_TICK_LETTERS, _WIDEST_TICK = 40, 14  # letters that fit side by side below a panel; most letters per line of a name
+_LONGEST_TICK = 24  # maximum number of letters of a tilted name
+_LEAST_GAP = 0.04  # minimum distance between two values on a linear axis, as a fraction of the range of values
 _SINGLE_SEED = "#A0A0A0"
 
 
@@ -84,7 +84,7 @@ def draw_settings(axes: Axes, results: StudyResults) -> None:
     values = [value for _, value in variants]
     is_log = min(values) > 0 and max(values) >= _WIDE * min(values)
     if is_crowded := not is_log and min(np.diff(sorted(values))) < _LEAST_GAP * (max(values) - min(values)):
-        variants = [(variant, float(sorted(values).index(value))) for variant, value in variants]  # equal distances
+        variants = [(variant, float(sorted(values).index(value))) for variant, value in variants]  # in equal distances
     finished = [(value, variant.test.mean) for variant, value in variants if variant.test is not None]
     axes.plot([value for value, _ in finished], [mean for _, mean in finished], color=MUTED, linewidth=1, zorder=0)
     bottom = axes.get_xaxis_transform()

@@ -22,7 +22,7 @@ class Plan:
     Attributes:
         study: Study to run.
         data: Name of the data source.
-        level: Value that counts as reached on a curve; None compares the ends of the curves.
+        level: Value that the curves should reach; None compares the ends of the curves.
         settings: User overrides for all variants.
         configs: Configs by variant label, before seed and learning rate are set.
         lrs: Candidate learning rates for each variant; empty keeps the learning rates of the configs.
@@ -57,7 +57,7 @@ class Plan:
         return self.study.curve == "val" and self.metric in HIGHER_IS_BETTER
 
     def best_lr(self, scores: Mapping[float, float | None]) -> float:
-        """Return the learning rate with the best score; ties and full divergence resolve to the smallest."""
+        """Return the learning rate with the best score; the smallest if there is a tie or if all diverged."""
         sign = 1 if self.is_curve_rising else -1
 
         def rank(lr: float) -> tuple[float, float]:
@@ -73,7 +73,7 @@ def make_plan(chosen: Study, settings: tuple[str, ...], data: str | None, n_seed
     Args:
         chosen: Study to run.
         settings: Overrides `key=value` for all variants.
-        data: Name of the data source; None selects the study's first.
+        data: Name of the data source; None selects the study's first data source.
         n_seeds: Number of seeds, counted from the seed after the config's.
 
     Raises:
@@ -120,7 +120,7 @@ def _check_settings(chosen: Study, settings: Sequence[str]) -> None:
     """Check that no override touches a setting that defines the study.
 
     Raises:
-        UsageError: If an override does.
+        UsageError: If an override sets such a setting.
     """
     reserved = dict.fromkeys(chosen.varied, "which the study varies") | dict.fromkeys(
         chosen.kept, "which the study keeps fixed"

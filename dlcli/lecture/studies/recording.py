@@ -21,7 +21,7 @@ class Recording:
     """Measurements of one training.
 
     Args:
-        experiment: Model with its parameters before the training, data and task; they are measured at once.
+        experiment: Untrained model, data and task; the model is measured immediately.
         metric: Name of the metric on the test split.
 
     Attributes:
@@ -52,7 +52,7 @@ class Recording:
 
         Args:
             tests: Whether to measure the test split, which is used only once, after training.
-            has_times: Whether the epochs took the time of this training alone.
+            has_times: Whether the times of the epochs are those of this training alone.
         """
         splits, is_finished = self.experiment.splits, self.diverged is None
         after = weights_of(self.experiment.model)

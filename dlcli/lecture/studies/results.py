@@ -82,7 +82,7 @@ class VariantResults:
 
     @property
     def epochs(self) -> MeanSd | None:
-        """The epochs it took to reach the level, over the seeds that did."""
+        """Number of epochs until the level is reached, over the seeds that reach it."""
         return mean_sd([epoch for epoch in self.reached if epoch is not None])
 
     @property
@@ -93,7 +93,7 @@ class VariantResults:
 
     @property
     def end(self) -> MeanSd | None:
-        """The curve after the last epoch, over the seeds that did not diverge."""
+        """Value at the end of the curve, over the seeds that did not diverge."""
         return mean_sd([training.curve[-1] for training in self.trainings if training.diverged is None])
 
     @property
@@ -107,7 +107,7 @@ class Comparison:
     """Differences of two variants, paired by seed, over the seeds for which both have a value.
 
     Attributes:
-        difference: Variant minus reference over these seeds; None without any.
+        difference: Variant minus reference over these seeds; None if there are no such seeds.
         same_sign: Number of these seeds whose difference has the sign of the mean.
     """
 
@@ -160,7 +160,7 @@ class StudyResults:
         metric: Name of the metric on the test split.
         unit: Unit of the metric; "" if it has none.
         level: Value that the curve should reach; None if the study compares the ends of the curves.
-        epochs: Number of training epochs of each model; with early stopping, the most.
+        epochs: Number of training epochs of each model; with early stopping, the maximum.
         tuning_seed: Seed used to tune the learning rates.
         seeds: Seeds of the comparison, with one training per variant and seed.
         settings: Overrides by the user for all variants.
@@ -212,7 +212,7 @@ class StudyResults:
         return tuple(variant for variant in self.variants if variant.lr is not None)
 
     def compare_test(self, variant: VariantResults, reference: VariantResults | None = None) -> Comparison:
-        """Compare a variant's test metric with that of another, by default the study's reference."""
+        """Compare the test metrics of a variant and of another one, by default the study's reference."""
         return compare(
             [training.test for training in (reference or self.reference).trainings],
             [training.test for training in variant.trainings],

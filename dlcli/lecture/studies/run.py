@@ -86,7 +86,7 @@ def study(
 
 
 def _search_beyond(results: StudyResults, plan: Plan, listeners: StudyListeners) -> StudyResults:
-    """Return results with learning rates added while the best one is an end of the range, at most two."""
+    """Add at most two learning rates while the best one is an end of the range, and return all results."""
     for _ in range(MAX_ADDED):
         added = find_rate_beyond(results)
         if added is None:
@@ -107,7 +107,7 @@ def _search_beyond(results: StudyResults, plan: Plan, listeners: StudyListeners)
 
 
 def _write(folder: Path, results: StudyResults, environment: Mapping[str, Any], dpi: int) -> StudyOutcome:
-    """Write the files of a study: the results first, so that a figure that fails loses none of them."""
+    """Write the files of a study, results first, so that an error in the figure loses no results."""
     from dlcli.lecture.studies.figure import draw_study  # imports matplotlib, which is slow
 
     record = {**make_record(results), **environment}
@@ -142,13 +142,13 @@ def _folder_for(plan: Plan, chosen: Path | None) -> Iterator[Path]:
         yield folder
     except BaseException:
         if is_new:
-            with suppress(OSError):  # not empty any more
+            with suppress(OSError):  # the folder is no longer empty
                 folder.rmdir()
         raise
 
 
 def _free_folder(plan: Plan) -> Path:
-    """Return `studies/NAME`, or with a number if that holds other results than a repetition of the plan would give."""
+    """Return `studies/NAME`, or `studies/NAME-2` and so on if the folder holds the results of a different plan."""
     labels = [variant.label for variant in plan.study.variants]
     design = (plan.study.name, plan.data, list(plan.seeds), list(plan.settings), labels)
     for number in itertools.count(1):
@@ -161,7 +161,7 @@ def _free_folder(plan: Plan) -> Path:
 
 
 def _record_in(folder: Path) -> Mapping[str, Any]:
-    """Return the record of the study with results in the folder; empty if there is none."""
+    """Return the record of the study in a folder; empty if there is none."""
     try:
         return read_json(folder / RECORD)
     except DataError:

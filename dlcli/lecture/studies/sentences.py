@@ -1,4 +1,4 @@
-"""Sentences and number formats for the results of a study, valid for any numbers."""
+"""Sentences and number formats for a study; they are valid for any results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dlcli.lecture.studies.results import Comparison, StudyResults, VariantResul
 from dlcli.text import join
 
 FEW_SEEDS = 5  # with fewer seeds, the standard deviation itself is very uncertain
-_FINEST = 4  # most decimals of a difference
+_FINEST = 4  # maximum number of decimals of a difference
 _UNITS = {"accuracy": "accuracy", "rmse": "RMSE"}
 
 
@@ -132,7 +132,7 @@ def in_some(results: StudyResults, epochs: MeanSd) -> str:
 
 
 def _disagreement(results: StudyResults) -> str:
-    """Return that the seeds disagree on which of two variants is faster, or "" if they agree."""
+    """Return a clause if the seeds disagree on which of two variants is faster, or "" if they agree."""
     if len(results.learned) != 2 or all(variant.epochs is None for variant in results.learned):
         return ""
     later, earlier = results.later_in(results.others[0])
@@ -172,7 +172,7 @@ def describe_procedure(results: StudyResults) -> list[str]:
 
 
 def _edges(tuned: Sequence[VariantResults]) -> list[str]:
-    """Return which variants chose the smallest or largest rate tried, so that a wider range might be better."""
+    """Return a sentence about variants that chose an end of the range, as a wider range might be better."""
     at_edge = [
         variant.label
         for variant in tuned

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from dlcli.config.files import Source
     from dlcli.lecture.studies.results import StudyResults
 
-GAP = " · "  # between the values of two settings
-# Settings that are chosen by the time of training as well as by its result.
+GAP = " · "  # separator of the values of two settings
+# Settings that users choose for the training time as well as for the result.
 _TIMED = (
     "model.hidden_sizes",
     "optimizer.name",
@@ -30,7 +30,7 @@ class Variant:
         settings: Overrides `key=value` that distinguish the variant; none for the closed-form solution.
         value: Value of the varied setting, if it is a number.
         is_solved: Whether the parameters are computed by least squares instead of trained.
-        short: Name beside curves; "" for the label.
+        short: Name beside curves; "" uses the label.
         is_added: Whether the study added the variant because the best of the others was at the end of their range.
     """
 
@@ -65,7 +65,7 @@ class Study:
     Attributes:
         name: Name on the command line.
         question: Question in one line.
-        lecture: Claim of the lecture to be tested; "" for a question of the user's.
+        lecture: Claim of the lecture to be tested; "" if the study answers a question of the user.
         base_configs: Common settings by data source; the first data source is the default.
         variants: Variants to compare.
         reference: Label of the variant that the others are compared with.
@@ -76,8 +76,8 @@ class Study:
         kept: Settings that the study depends on and users must not override.
         grid: Values of the rows and columns of the panel `grid`; the variants are its cells, row by row.
         own: Label of the variant that is the user's config unchanged; "" if none is.
-        compares_times: Whether the study compares the times of its variants, which are then trained one after the
-            other: models that are trained together have no separate times.
+        compares_times: Whether the study compares the times of its variants. They are then trained one after the other,
+            because models that are trained together have no separate times.
     """
 
     name: str
@@ -103,5 +103,5 @@ class Study:
 
 
 def affects_time(key: str) -> bool:
-    """Return whether a setting, or one in a section, is chosen by the time of training as well as by its result."""
+    """Return whether users choose a setting, or one in a section, for the training time as well as for the result."""
     return any(f"{timed}.".startswith(f"{key}.") for timed in _TIMED)

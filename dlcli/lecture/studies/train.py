@@ -15,15 +15,15 @@ from dlcli.lecture.studies.sentences import format_number
 from dlcli.lecture.studies.study import Variant
 from dlcli.lecture.studies.trainer import Job, StudyListeners, Trainer
 
-_MOST_LISTED = 6  # variants whose test metrics are in one line
+_MOST_LISTED = 6  # maximum number of variants with their test metrics in one line
 
 
 class PairedTraining:
     """Trainer for all variants and seeds of a plan.
 
     For a given seed, all variants share the splits, the initial parameters (where shapes agree) and the example order.
-    Models are trained together, except where the study needs them after each epoch, compares their times, or a config
-    says otherwise.
+    Models are trained together, unless the study measures them after each epoch or compares their times, or a config
+    forbids it.
 
     Args:
         plan: Plan of the study.
@@ -89,7 +89,7 @@ class PairedTraining:
         )
 
     def _try_lrs(self) -> dict[str, dict[float, float | None]]:
-        """Return the means of the curves by variant and learning rate, with the tuning seed; None after divergence."""
+        """Train with the tuning seed; return the mean of each curve by variant and rate, None if it diverged."""
         plan = self._plan
         variants = [variant for variant in plan.study.variants if plan.lrs and not variant.is_solved]
         jobs = (

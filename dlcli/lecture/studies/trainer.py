@@ -1,4 +1,4 @@
-"""Trainings of a study: several together, or one after the other where that is part of what it measures."""
+"""Trainings of a study: several together, or one after the other if the study measures single trainings."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from dlcli.training.fit import Fit
 from dlcli.training.together.members import Diverged, Events, Member
 from dlcli.training.together.workers import open_group
 
-# The most of data, and of models, to train together: 9 seeds of Fashion-MNIST, one seed of a larger table.
+# Maximum size of data, and of models, to train together: 9 seeds of Fashion-MNIST, or one seed of a larger table.
 _MOST_BYTES = 2**29
-_COPIES = 8  # of the parameters of a model: gradients, two moments, and copies of all in the group
+_COPIES = 8  # memory of a model / its parameters: gradients, two moments, and copies of all in the group
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Job:
 
     Attributes:
         variant: Variant to train.
-        config: Its config, with seed and learning rate.
-        activity: Name in the progress.
+        config: Config of the variant, with seed and learning rate.
+        activity: Name of the training in progress messages.
         tests: Whether to measure the test split afterwards.
     """
 
@@ -85,30 +85,30 @@ class Trainer:
         self.setups: dict[str, tuple[str, ...]] = {}
         trained = sum(not variant.is_solved for variant in plan.study.variants)
         self._total, self._done = trained * (len(plan.lrs) + len(plan.seeds)) * plan.epochs, 0
-        self._splits: Splits | None = None  # those of the last training, with its seed and data
+        self._splits: Splits | None = None  # splits of the last training; `_key` is its seed and data
         self._key: tuple[int, DataSection] | None = None
 
     def train(self, jobs: Iterable[Job], *, together: bool) -> Iterator[Training]:
-        """Yield the training of each job, in order, as soon as it is known.
+        """Yield the results of each job, in order, as soon as they are known.
 
         Args:
-            jobs: What to train.
-            together: Whether to train several at once. That changes no result, but they have no separate times,
-                and the curve must be that of the validation metric: the models can be measured only after the end.
+            jobs: Trainings to do.
+            together: Whether to train several models at once. The results stay the same, but there are no separate
+                times. The curve must be the validation metric, because models can only be measured after training.
         """
         if not together:
             yield from map(self._train_alone, jobs)
             return
         for group in self._take_groups(jobs):
             trainings = self._train_together(group)
-            group.clear()  # frees its data before the next is loaded
+            group.clear()  # frees the data of the group before the next group is loaded
             yield from trainings
 
     def _take_groups(self, jobs: Iterable[Job]) -> Iterator[list[tuple[Job, Recording]]]:
         """Yield the jobs, ready to be trained, in groups whose data and models fit into memory together."""
         group: list[tuple[Job, Recording]] = []
         data: dict[int, int] = {}  # bytes by address; trainings with the same seed share tensors
-        added = models = 0  # bytes
+        added = models = 0  # bytes of data that the last job added, and of the models of the group
         for job in jobs:
             is_full = models >= _MOST_BYTES or (
                 not self._holds_splits(job) and sum(data.values()) + added > _MOST_BYTES
@@ -138,7 +138,7 @@ class Trainer:
                 self._raise_if_stopped()
             events, snapshots = group.snapshots()
             self._handle(events, jobs, activity)
-            for snapshot in snapshots:  # a worker process leaves the models of this process as they were
+            for snapshot in snapshots:  # worker processes do not change the models of this process
                 if jobs[snapshot.number][1].diverged is None:
                     assert snapshot.state is not None, "only divergence leaves no state"
                     experiments[snapshot.number].model.load_state_dict(dict(snapshot.state.parameters))
@@ -175,7 +175,7 @@ class Trainer:
                     self._raise_if_stopped()
             except DivergedError as error:
                 recording.diverged = error.message
-            self._advance(job.activity, self._plan.epochs - recording.epochs)  # divergence, early stopping
+            self._advance(job.activity, self._plan.epochs - recording.epochs)  # skipped by divergence or early stopping
             return recording.finish(tests=job.tests, has_times=True)
 
     def _build(self, job: Job) -> Experiment:
@@ -183,7 +183,7 @@ class Trainer:
         self._raise_if_stopped()
         self._advance(job.activity, 0)
         if not self._holds_splits(job):
-            self._splits = None  # frees them before others are loaded
+            self._splits = None  # frees these splits before others are loaded
         experiment = build_experiment(job.config, notify=self._listeners.notify, splits=self._splits)
         self._key, self._splits = (job.config.seed, job.config.data), experiment.splits
         self.unit, self.device = experiment.splits.info.target_unit, experiment.device

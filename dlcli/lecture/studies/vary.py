@@ -1,4 +1,4 @@
-"""Studies of the user's own question: any setting of any config varied."""
+"""Studies that the user defines: they vary any setting of any config."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from dlcli.lecture.studies.vary_options import EXAMPLE, as_number, read_options
 from dlcli.text import join
 
 MAX_VARIANTS = 12  # more curves cannot be told apart in one figure
-# The learning rates that the study of a config's learning rate tries, in multiples of the config's.
+# Learning rates that the study `learning-rate` tries with a user's config, in multiples of the config's rate.
 _LR_FACTORS = (0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
-_BEYOND = 10.0  # ratio of a learning rate that the study adds to the end of the range
-MAX_ADDED = 2  # learning rates that the study adds
+_BEYOND = 10.0  # ratio of an added learning rate to the end of the range
+MAX_ADDED = 2  # maximum number of learning rates that the study adds
 
 
 def choose_study(
@@ -60,16 +60,16 @@ def choose_study(
 
 
 def _read_config(config: str | os.PathLike[str]) -> Source:
-    """Return the text of a config, which every variant is loaded from: standard input can be read only once."""
+    """Read a config once for all variants, because standard input can be read only once."""
     return read_source(expand_path(config, "the config path") if isinstance(config, str) else os.fspath(config))
 
 
 def vary_settings(vary: Sequence[str], config: Source, settings: Sequence[str] = ()) -> Study:
-    """Return the study that varies settings of a config; several settings are combined to a grid.
+    """Return the study that varies settings of a config; several settings are combined into a grid.
 
     Args:
         vary: Settings with their values, such as `model.activation=sigmoid,relu`.
-        config: Config that all variants start from. Its first values are not part of the study.
+        config: Config that all variants start from. The study does not include its values of the varied settings.
         settings: Overrides `key=value` for all variants.
 
     Raises:
@@ -111,11 +111,11 @@ def _make_variant(config: Source, settings: Sequence[str], combination: Sequence
     """Return the variant with some settings, given as pairs of key and text.
 
     Raises:
-        ConfigError: If its config is invalid.
+        ConfigError: If the config of the variant is invalid.
     """
     overrides = tuple(f"{key}={text}" for key, text in combination)
     resolved = flatten(load_config(config, [*settings, *overrides]).config)
-    pairs = [(key, resolved.get(key, text)) for key, text in combination]  # a whole section is not a setting
+    pairs = [(key, resolved.get(key, text)) for key, text in combination]  # a section has no single value
     return Variant(
         label=" + ".join(describe_setting(key, value) for key, value in pairs),
         settings=overrides,
@@ -127,7 +127,7 @@ def _make_variant(config: Source, settings: Sequence[str], combination: Sequence
 def use_config(name: str, config: Source, settings: Sequence[str] = ()) -> Study:
     """Return a study of the catalogue with the user's config in place of the preset and its settings.
 
-    The study `learning-rate` then varies the learning rate around that of the config.
+    The study `learning-rate` then varies the learning rate around the config's rate.
 
     Raises:
         UsageError: If the study does not exist or needs its own config.
@@ -152,7 +152,7 @@ def _vary_lr(lr: float, *, is_added: bool = False) -> Variant:
 
 
 def find_rate_beyond(results: StudyResults) -> Variant | None:
-    """Return a learning rate beyond the best one of a user's config; None if the best is inside the range."""
+    """Return the learning rate to add if the best one of a user's config is an end of the range; else None."""
     study, leading = results.study, leaders(results)
     if study.name != "learning-rate" or not study.own or not leading:
         return None

@@ -66,7 +66,7 @@ def _split(text: str) -> Iterator[str]:
 
 
 def as_number(text: str) -> float | None:
-    """Return the number that a text is, or None."""
+    """Return the text as a number; None if it is not a number."""
     try:
         return float(text)
     except ValueError:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
-_MOST = 20  # classes in one plot
+_MOST = 20  # maximum number of classes in one plot
 _BAR = 0.27  # height of each of the three bars of a class; the remainder separates the classes
 _FILLS = (COLOURS[0], "white", COLOURS[4])  # combined with HATCHES: solid, hatched, light with dots
 

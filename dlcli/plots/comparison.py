@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_NAMED = 3  # most runs whose names are in the footer
-_PANEL = 2.6  # inches
+_NAMED = 3  # maximum number of runs named in the footer
+_PANEL = 2.6  # height in inches
 _SPLITS = {"train": "training", "val": "validation"}
 
 
@@ -34,12 +34,12 @@ def compare_figure(runs: Sequence[RunLike], output: str | os.PathLike[str], *, d
 
     Args:
         runs: Runs to compare.
-        output: File to write; its suffix is .png, .svg or .pdf.
+        output: File to write; its suffix must be .png, .svg or .pdf.
         dpi: Resolution of a PNG file, in dots per inch.
 
     Raises:
         UsageError: If a run does not exist, or the file has another suffix.
-        DataError: If a run cannot be read or none has completed an epoch, or the file cannot be written.
+        DataError: If a run cannot be read, no run has validation metrics, or the file cannot be written.
     """
     format_ = style.format_of(Path(output))
     opened = [open_run(run) for run in runs]
@@ -79,10 +79,10 @@ def _describe(run: Run) -> style.Setup:
 def draw_comparison(logs: Mapping[str, Sequence[Row]], metric: str) -> Figure:
     """Draw one metric by epoch, with one line per run.
 
-    Each line has a separate colour, dash pattern and marker, and its name at its end.
+    Each line has a separate colour, dash pattern and marker, and ends at a label.
 
     Args:
-        logs: Rows of each run's log, by the label of its line; at least one has the metric.
+        logs: Rows of each run's log, by the label of its line; at least one run must have the metric.
         metric: Column of the log, such as `val/loss`.
     """
     with style.drawing():

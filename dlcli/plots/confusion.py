@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_NUMBERED = 20  # most classes for which counts are written into the cells
-_NAMED = 40  # most classes whose names are all written on the axes
-_FEW, _WIDE_CELL, _CELL = 5, 0.8, 0.47  # inches
+_NUMBERED = 20  # maximum number of classes with counts in the cells
+_NAMED = 40  # maximum number of classes that are all named on the axes
+_FEW, _WIDE_CELL, _CELL = 5, 0.8, 0.47  # cells of up to 5 classes are 0.8 inches wide, others 0.47
 
 
 def run_counts(run: TrainedRun) -> Ints:

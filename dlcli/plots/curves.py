@@ -27,7 +27,7 @@ _LOSS_NAMES = {
     "huber": "Huber loss",
 }
 METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
-_LEAST_R2 = -0.5  # lower end of the axis: the first epochs can be far below and would compress the rest
+_LEAST_R2 = -0.5  # lower limit of the axis; the first epochs can be far below it and would compress the rest
 
 
 def best_epoch(run: TrainedRun) -> int:
@@ -66,8 +66,7 @@ def loss(run: TrainedRun) -> Sketch | None:
 def metrics(run: TrainedRun) -> Sketch | None:
     """Return the validation metrics by epoch: accuracy, or errors in the target's unit and R².
 
-    The macro F1 score is added where the classes are unbalanced. None without a log or a validation
-    split.
+    The macro F1 score is added if the classes are unbalanced. None without a log or a validation split.
     """
     if not run.rows or not len(run.splits.val):
         return None

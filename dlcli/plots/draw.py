@@ -158,7 +158,7 @@ def _make_folder(run: RunFolder, folder: Path | None) -> Path:
 def _prefix(run: Path, folder: Path) -> str:
     """Return the start of the file names: the path of the run as one word, or nothing in a folder inside the run.
 
-    The path begins in the runs folder or the working folder; if it is in neither, only its last two folders are used.
+    The path is relative to the runs folder or the working folder. For a run in neither, it is the last two folders.
     """
     run, folder = run.resolve(), folder.resolve()
     if folder.is_relative_to(run):

@@ -21,7 +21,7 @@ _Sketcher: TypeAlias = Callable[[TrainedRun], Sketch | None]
 
 
 class _Row(NamedTuple):
-    """One kind of plot: its name, its sketch function (None for runs it does not apply to) and `Picture.is_cheap`."""
+    """Name of a plot, its sketch function (returns None for runs without this plot) and `Picture.is_cheap`."""
 
     name: str
     sketch: _Sketcher

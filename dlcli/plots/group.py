@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 _BINS = 60  # columns of dots across the plot
 _ABOVE = 0.08  # distance of the dots from the middle of their row
-_STEP, _MOST_SHIFT = 0.07, 0.32  # distance of the dots of a column, and of the last one from the middle of the row
-_MANY_LINES = 50  # seeds above which their lines are fainter
+_STEP, _MOST_SHIFT = 0.07, 0.32  # vertical distance of the dots of a column, and largest shift of a dot
+_MANY_LINES = 50  # more lines than this are drawn fainter
 
 
 def draw_values(
@@ -41,7 +41,7 @@ def draw_values(
     Args:
         spreads: Spread of the metric in each group, by the label of its row.
         metric: Metric, such as `test/accuracy`.
-        test_set: Interval of one model, drawn in a row below; None for no such row.
+        test_set: Interval of one model, drawn in a row below; None draws no such row.
         is_paired: Whether lines connect the values of each seed.
     """
     rows = [*spreads, *(["one model,\nfinite test set"] if test_set else [])]
@@ -76,8 +76,8 @@ def compare_seeds_figure(
     Args:
         first: Group folder, name or result of `train_seeds`.
         second: The other group.
-        output: File to write; its suffix is .png, .svg or .pdf.
-        metric: Metric to draw; None selects the one that decides in `compare_groups`.
+        output: File to write; its suffix must be .png, .svg or .pdf.
+        metric: Metric to draw; None selects the deciding metric of `compare_groups`.
         dpi: Resolution of a PNG file, in dots per inch.
 
     Raises:
@@ -145,8 +145,8 @@ def draw_seed_curves(
     """Draw a thin line for each seed, and the median of the seeds that did not diverge.
 
     Args:
-        groups: Groups by the name of their median; one of their seeds has the metric.
-        logs: Log rows of each seed, by the same names.
+        groups: Groups by the label of their median line; at least one seed must have the metric.
+        logs: Log rows by label and seed.
         metric: Column of the logs, such as `val/loss`.
     """
     curves = {name: _curves(group, logs[name], metric) for name, group in groups.items()}
@@ -175,7 +175,7 @@ def _mark_divergence(axes: Axes, table: np.ndarray, is_diverged: Sequence[bool])
 
 
 def _curves(group: GroupRun, logs: Mapping[int, Sequence[Row]], metric: str) -> np.ndarray:
-    """Return a row for each seed; NaN after its last epoch."""
+    """Return an array of shape (seeds, epochs); NaN after the last epoch of a seed."""
     rows = [logs.get(record.seed, ()) for record in group.seeds]
     table = np.full((len(rows), max(map(len, rows), default=0)), math.nan)
     for line, log in zip(table, rows, strict=True):

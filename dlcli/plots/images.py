@@ -48,7 +48,7 @@ class _Rows:
 
 
 def examples(run: TrainedRun) -> Sketch | None:
-    """Return images that the model classifies correctly, wrongly, and with the highest entropy; None without images."""
+    """Return images that the model classifies correctly, wrongly, and with the highest entropy; None for other data."""
     if run.info.task != "classification" or run.info.image_shape is None:
         return None
     probs, labels = run.predictions.numpy(), run.truth(run.split).numpy()
@@ -105,8 +105,8 @@ def _describe(probs: Floats, label: int, names: Sequence[str]) -> str:
 def draw_tile(axes: Axes, image: Floats, left: float, top: float, low: float, high: float, cmap: str) -> AxesImage:
     """Draw an image with its longer side scaled to 1, and remove the ticks and frame of the axes.
 
-    An image of shape (height, width) is drawn with a colour map, and one of shape (height, width, 3) as red, green and
-    blue, both from `low` to `high`.
+    An image of shape (height, width) is drawn with a colour map. An image of shape (height, width, 3) is drawn in red,
+    green and blue. In both cases, `low` and `high` are the ends of the range of colours.
     """
     axes.set_axis_off()
     height, width = (side / max(image.shape[:2]) for side in image.shape[:2])

@@ -41,8 +41,8 @@ def _import_without_settings() -> None:
     fonts = str(user_cache_path("dlcli") / "matplotlib")  # separate cache: other programs need the system's fonts too
     defaults = (
         Path(spec.origin).parent / "mpl-data"
-    )  # matplotlib's own matplotlibrc; the working folder's takes precedence
-    os.environ["MPL_IGNORE_SYSTEM_FONTS"] = "1"  # not restored: matplotlib may search for fonts again
+    )  # contains matplotlib's own matplotlibrc; the file in the working folder takes precedence
+    os.environ["MPL_IGNORE_SYSTEM_FONTS"] = "1"  # not restored: matplotlib may search for fonts later
     with _environment({"MPLCONFIGDIR": fonts, "MPLBACKEND": None}), contextlib.chdir(defaults):
         import matplotlib.font_manager  # noqa: F401
 

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def gradients(run: TrainedRun) -> Sketch | None:
-    """Return the gradient norm of each layer's weights by epoch; vanishing gradients are small in the first layers."""
+    """Return the gradient norm of each layer's weights by epoch; None without traces.
+
+    Vanishing gradients are small in the first layers.
+    """
     if not run.traces:
         return None
     epochs, norms = list(run.traces), _by_layer(run, "gradient_norm")
@@ -48,7 +51,7 @@ def gradients(run: TrainedRun) -> Sketch | None:
 
 
 def saturation(run: TrainedRun) -> Sketch | None:
-    """Return the fraction of saturated activations by hidden layer; None without any."""
+    """Return the fraction of saturated activations by hidden layer; None if none are recorded."""
     fractions = [line for line in _by_layer(run, "saturated") if np.isfinite(line).any()]
     if not fractions:
         return None

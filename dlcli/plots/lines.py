@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _ROOM = 0.12  # margin above and below the lines, for the label at the best epoch
-_MARKED = 15  # most points of a line that is drawn with markers
+_MARKED = 15  # maximum number of points of a line with markers
 _FEW_DECADES = 100  # ratio of the axis limits below which 2 and 5 are labelled between the powers of 10
 _FACTOR = 20  # ratio of the largest to the smallest value above which the scale is logarithmic
 
 
 def draw_lines(axes: Axes, epochs: Sequence[int], lines: Mapping[str, Sequence[float]], *, gap: float = 0.06) -> None:
-    """Draw each line in a separate colour and dash pattern, with its name at its end.
+    """Draw each line in a separate colour and dash pattern, with its name at the end.
 
     Args:
         axes: Axes whose scale is already set.
@@ -53,7 +53,7 @@ def _set_epoch_axis(axes: Axes, epochs: Sequence[int]) -> None:
 
 
 def label_log_axis(axes: Axes, axis: Literal["x", "y"] = "y") -> None:
-    """Label a logarithmic axis with decimal numbers: matplotlib's default is math text, which is switched off."""
+    """Label a logarithmic axis with decimals, because matplotlib's default, math text, is switched off."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     low, high = axes.get_ylim() if axis == "y" else axes.get_xlim()

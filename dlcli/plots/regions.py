@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _FINE = 240  # grid points along each feature
-_LEGEND = 16  # most classes named in the legend
+_LEGEND = 16  # maximum number of classes named in the legend
 
 
 def regions(run: TrainedRun) -> Sketch | None:
-    """Return the decision regions in the plane of two features, with the examples; None for other runs."""
+    """Return the decision regions of a classifier with two features, with the examples; None for other runs."""
     info = run.info
     if info.task != "classification" or info.in_features != 2:
         return None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MOST = 4  # most targets shown, in one panel each
+_MOST = 4  # maximum number of targets shown, in one panel each
 _FINE = 400  # points per curve
 
 
@@ -89,7 +89,7 @@ def residuals(run: TrainedRun) -> Sketch | None:
 
 
 def fit(run: TrainedRun) -> Sketch | None:
-    """Return the learned function, the data and, if known, the true function; None unless it has one input."""
+    """Return the learned function, the data and, if known, the true function; None unless a regression has 1 input."""
     info = run.info
     if info.task != "regression" or info.in_features != 1:
         return None
@@ -153,7 +153,7 @@ def _panels(run: TrainedRun, title: str, width: float, height: float) -> tuple[F
 
 
 def _dots(axes: Axes, x: Floats, y: Floats, colour: str = COLOURS[0], size: float = 3.5, label: str = "") -> None:
-    """Draw points, more transparent for larger numbers."""
+    """Draw points, which are more transparent if there are many."""
     alpha = float(np.clip(10 / np.sqrt(len(x)), 0.15, 0.9))
     axes.plot(
         x,
@@ -198,7 +198,7 @@ def _selection_note(run: TrainedRun) -> str:
 
 
 def _root_mean_square(errors: Floats) -> Floats:
-    """Return the RMSE of each target."""
+    """Return the root mean square of the errors of each shown target."""
     return np.asarray(np.sqrt(np.square(errors).mean(0)))[:_MOST]
 
 

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-CORNERS = np.array([[0, 0], [1, 0], [0.5, np.sqrt(3) / 2]])  # of an equilateral triangle, shape (classes, 2)
+CORNERS = np.array([[0, 0], [1, 0], [0.5, np.sqrt(3) / 2]])  # corners of an equilateral triangle, shape (classes, 2)
 
 
 def simplex(run: TrainedRun) -> Sketch | None:
-    """Return predictions as points of the triangle, and the paths of a few during training; None without 3 classes."""
+    """Return predictions as points of the triangle, and training paths of a few examples; None without 3 classes."""
     if run.info.task != "classification" or run.info.out_features != 3:
         return None
     labels, probs = run.truth(run.split).numpy(), run.predictions.numpy()

@@ -26,7 +26,7 @@ Setup: TypeAlias = Sequence[str]  # data, model and optimizer of a run, see `des
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 
-# Okabe and Ito (2008), "Color Universal Design", in an order whose neighbours differ in brightness too.
+# Okabe and Ito (2008), "Color Universal Design", ordered so that neighbours differ in brightness too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D1F")
 TRAIN, VAL, RIGHT, WRONG, TRUTH = COLOURS[0], COLOURS[1], COLOURS[2], COLOURS[1], COLOURS[6]
 MUTED = "#767676"  # contrast 4.5 : 1 on white, the WCAG minimum for text
@@ -36,7 +36,7 @@ LINES = ("-", "--", "-.", ":")
 HATCHES = ("", "///", "...")
 SEQUENTIAL = "Blues"  # white to dark; white saves ink
 DIVERGING = "cividis"  # blue, grey at 0, yellow; monotonic in black-and-white print (dark, grey, bright)
-MANY = 2000  # points of one kind above which SVG files contain pixels; as vectors they would take megabytes
+MANY = 2000  # more points of one kind are drawn as pixels in SVG files; as vectors, they would take megabytes
 
 _SETTINGS: dict[str, Any] = {
     "font.size": 10,
@@ -60,7 +60,7 @@ _SETTINGS: dict[str, Any] = {
 DPI = 150  # default resolution of PNG files
 _CHARACTERS_PER_INCH = 9.3  # of a bold title
 _FOOTER_SIZE, _FOOTER_CHARACTERS_PER_INCH = 6.5, 19
-_LONGEST_NAME = 100  # letters of the name in a footer
+_LONGEST_NAME = 100  # maximum number of letters of the name in a footer
 _METADATA: dict[Format, dict[str, None]] = {  # without versions and times, so that the bytes are the same each time
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
@@ -87,7 +87,7 @@ class Sketch(NamedTuple):
 @contextmanager
 def drawing() -> Iterator[None]:
     """Apply dlcli's settings, independent of the user's matplotlibrc, and restore the previous settings on exit."""
-    logger = logging.getLogger("matplotlib")  # reports a font cache that it builds or cannot save
+    logger = logging.getLogger("matplotlib")  # reports when it builds the font cache or cannot save it
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
@@ -106,7 +106,7 @@ def drawing() -> Iterator[None]:
 
 
 def new_figure(title: str, width: float = 6.4, height: float = 4.0) -> Figure:
-    """Return an empty figure with a title, its size in inches, that is not registered with pyplot."""
+    """Return an empty figure with a title, which is not registered with pyplot; the size is in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -136,16 +136,16 @@ def add_footer(figure: Figure, setups: Sequence[Setup], name: str) -> None:
 
 
 def _shared_words(texts: Sequence[str]) -> str:
-    """Return the items of comma-separated texts that all of them contain, separated by spaces."""
+    """Return the items that all of the comma-separated texts contain, separated by spaces."""
     items = [text.split(", ") for text in texts]
     return " ".join(item for item in items[0] if all(item in others for others in items))
 
 
 def format_of(file: Path) -> Format:
-    """Return the format that the suffix of a file names.
+    """Return the format of a figure from the suffix of its file.
 
     Raises:
-        UsageError: If it names none.
+        UsageError: If the suffix is not .png, .svg or .pdf.
     """
     formats: dict[str, Format] = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
     if file.suffix.lower() not in formats:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 _BOTTOM = 0.02  # height of trials without a value, as a fraction of the axes
 _SPREAD = 0.3  # largest shift of a point from the middle of its choice
-_SHIFTS = 7  # different shifts of points
-_MOST_LABELS = 20  # labels below the bars
-_MOST_LETTERS = 40  # of a name on an axis
+_SHIFTS = 7  # number of different shifts
+_MOST_LABELS = 20  # maximum number of labels below the bars
+_MOST_LETTERS = 40  # maximum number of letters of a name on an axis
 
 
 class _Mark(NamedTuple):
@@ -41,7 +41,7 @@ _MARKS: dict[Ending, _Mark] = {
 
 
 def draw_history(records: Sequence[TrialRecord], metric: str, *, higher_is_better: bool) -> Figure:
-    """Draw the value of each trial in order, and the best value of a finished trial so far as a step line.
+    """Draw the value of each trial in order, and a step line with the best value of the finished trials so far.
 
     Args:
         records: Trials, of which at least one has ended.
@@ -61,12 +61,12 @@ def draw_history(records: Sequence[TrialRecord], metric: str, *, higher_is_bette
 
 
 def _prepare_values(axes: Axes, ended: Sequence[TrialRecord], metric: str) -> None:
-    """Choose the scale of the values, and name them."""
+    """Set the scale, the limits and the label of the value axis."""
     values = [record.value for record in ended if record.value is not None]
     is_log = needs_log_scale({"": values})
     axes.set_yscale("log" if is_log else "linear")
     axes.set_ylabel(f"{name_metric(metric)}{' (log scale)' if is_log else ''}")
-    if values:  # the limits are those of all trials, so that plots of several settings agree
+    if values:  # limits of all trials, so that the plots of several settings agree
         axes.plot([], [])
         axes.update_datalim([(0, min(values)), (0, max(values))], updatex=False)
         axes.margins(y=0.08)
@@ -76,7 +76,7 @@ def _prepare_values(axes: Axes, ended: Sequence[TrialRecord], metric: str) -> No
 
 
 def _draw_trials(axes: Axes, ended: Sequence[TrialRecord], positions: Sequence[float]) -> None:
-    """Draw a point for each trial; one without a value is at the bottom."""
+    """Draw a point for each trial; trials without a value are at the bottom."""
     for state, mark in _MARKS.items():
         pairs = [(x, record) for x, record in zip(positions, ended, strict=True) if record.state == state]
         if not pairs:
@@ -102,7 +102,7 @@ def _draw_best_so_far(axes: Axes, ended: Sequence[TrialRecord], *, higher_is_bet
 
 
 def best_so_far(records: Sequence[TrialRecord], *, higher_is_better: bool) -> dict[int, float]:
-    """Return the best value of the finished trials up to each of them, by the number of the trial."""
+    """Return the best value so far after each finished trial, by the number of the trial."""
     best: dict[int, float] = {}
     value: float | None = None
     for record in sorted(records, key=lambda record: record.number):
@@ -139,7 +139,7 @@ def draw_slice(records: Sequence[TrialRecord], parameter: Parameter, name: str, 
     Args:
         records: Trials, of which at least one has ended and has the parameter.
         parameter: Parameter; choices are categories, and a logarithmic range has a logarithmic axis.
-        name: Its name on the axis.
+        name: Name of the parameter on the axis.
         metric: Metric of the search, such as `val/accuracy`.
     """
     ended = [record for record in records if record.has_ended]
@@ -171,7 +171,7 @@ def _place_choices(
 
 
 def _set_range(axes: Axes, parameter: Parameter) -> None:
-    """Show the whole range."""
+    """Set the scale and the limits of the axis to the whole range of the parameter."""
     low, high = parameter.low, parameter.high
     assert low is not None
     assert high is not None
@@ -191,7 +191,7 @@ def _use_whole_numbers(axis: Axis) -> None:
 
 
 def draw_pruning(records: Sequence[TrialRecord]) -> Figure:
-    """Draw the number of trials by the epoch after which they were pruned, and those that were not.
+    """Draw the number of pruned trials by the epoch after which they were pruned, and the number of finished trials.
 
     Args:
         records: Trials, of which at least one was pruned.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_AXES = 12  # parameters with an axis
+MOST_AXES = 12  # maximum number of parameters with an axis
 _MOST_TICKS = 6
 _FAINTEST = 0.3  # start of the colour map: its first colours are too light on white
 
@@ -40,7 +40,7 @@ class _Scale:
         return (value - self.low) / (self.high - self.low)
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Return heights and texts: both ends, and the powers of ten or the middle between them."""
+        """Return heights and texts: both ends and, between them, the powers of ten or the middle."""
         inner = self._powers() if self.is_log else [(self.low + self.high) / 2]
         numbers = [self.low, *inner, self.high] if self.high > self.low else [self.low]
         return [(self.place(number), f"{number:.4g}") for number in numbers]
@@ -54,7 +54,10 @@ class _Scale:
 
 
 def order_parameters(parameters: Sequence[Parameter], importances: Mapping[str, float]) -> list[Parameter]:
-    """Return the parameters in the order of their axes: first those of every trial, the most important first."""
+    """Return the parameters in the order of their axes, at most 12.
+
+    Conditional parameters come last; within both kinds, the most important parameter comes first.
+    """
     ranked = sorted(
         parameters, key=lambda parameter: (bool(parameter.condition), -importances.get(parameter.name, 0.0))
     )
@@ -71,7 +74,7 @@ def draw_parallel(
 ) -> Figure:
     """Draw a line for each trial that has a value and did not diverge.
 
-    A line ends where a trial does not have a parameter, and it is darker for a better value.
+    A line has a gap where the trial does not have a parameter. Better values have darker lines.
 
     Args:
         records: Trials, of which at least one was finished or pruned.
@@ -135,7 +138,7 @@ def _draw_line(axes: Axes, heights: Sequence[float], colour: Any, *, is_pruned: 
         linestyle=":" if is_pruned else "-",
         linewidth=0.9 if is_pruned else 1.7,
         marker="o",
-        markersize=2 if is_pruned else 4,  # a value between two missing ones has no line
+        markersize=2 if is_pruned else 4,  # visible even between two gaps, where there is no line
         clip_on=False,
     )
 

@@ -21,7 +21,7 @@ def compare_page(runs: Sequence[str | Run], output: str | os.PathLike[str]) -> N
     """Write one self-contained HTML page that compares runs: differing settings, metrics and curves.
 
     Raises:
-        UsageError: If the run does not exist.
+        UsageError: If a run does not exist.
         DataError: If a run cannot be read, or the file cannot be written.
     """
     opened = [open_run(run) for run in runs]
@@ -66,7 +66,7 @@ def render_comparison(runs: Sequence[Run], comparison: Comparison) -> str:
 
 
 def _metric_rows(comparison: Comparison, marks: Mapping[str, Sequence[Mark]]) -> list[list[Value]]:
-    """Return the metrics with the marks of `rank_runs`; the time is in the table of runs."""
+    """Return the rows of the metrics, with the marks of `rank_runs`; the table of runs has the time instead."""
     rows: list[list[Value]] = []
     for key, values in comparison.metrics.items():
         if key != "seconds":
@@ -76,7 +76,7 @@ def _metric_rows(comparison: Comparison, marks: Mapping[str, Sequence[Mark]]) ->
 
 
 def _curves(logs: Mapping[str, Sequence[Row]], metrics: Sequence[str]) -> list[Image]:
-    """Return a plot by epoch of each metric that is in one of the logs."""
+    """Return a plot by epoch for each metric that at least one log contains."""
     images = []
     for metric in metrics:
         shown = {label: rows for label, rows in logs.items() if any(metric in row for row in rows)}

@@ -26,9 +26,9 @@ from dlcli.runs.group.run import GroupRun
 from dlcli.runs.log import Row
 from dlcli.runs.run import command_line
 
-Logs: TypeAlias = Mapping[int, Sequence[Row]]  # log rows of each seed
+Logs: TypeAlias = Mapping[int, Sequence[Row]]  # log rows by seed
 
-_MOST_SEEDS = 40  # most rows of the table of seeds that is not folded
+_MOST_SEEDS = 40  # maximum number of seeds in an unfolded table and in an alternative text
 
 
 def report_seeds(group: RunName, output: str | os.PathLike[str] | None = None) -> ReportResult:
@@ -150,7 +150,10 @@ def _spread_table(statistics: GroupStatistics) -> Table:
 
 
 def _value_images(statistics: GroupStatistics) -> list[Image]:
-    """Return a plot with a dot for each seed, of the headline and of the same metric on validation."""
+    """Return up to two plots with a dot for each seed.
+
+    They show the headline metric on test and on validation; if one is missing, train/loss takes its place.
+    """
     if statistics.headline is None:
         return []
     name = statistics.headline.rpartition("/")[2]
@@ -185,7 +188,7 @@ def _seed_table(group: GroupRun, statistics: GroupStatistics) -> Table:
 
 
 def curve_images(groups: Mapping[str, GroupRun], logs: Mapping[str, Logs]) -> list[Image]:
-    """Return a plot by epoch of the losses and of the headline metric, as far as they are in the logs."""
+    """Return plots by epoch of the losses and of the headline metric if the logs contain them."""
     headlines = dict.fromkeys(f"val/{HEADLINE[group.config.task]}" for group in groups.values())
     images = []
     for metric in ("train/loss", "val/loss", *headlines):

@@ -27,7 +27,7 @@ def compare_seeds_page(
         first: Group folder, name or result of `train_seeds`.
         second: The other group.
         output: File to write.
-        metric: Metric that decides, such as `test/accuracy`; None selects the monitored one.
+        metric: Metric that decides, such as `test/accuracy`; None selects the monitored metric.
 
     Raises:
         UsageError: If there is no such group, or the groups cannot be compared.

@@ -37,7 +37,7 @@ def render_page(template: str, sections: Sequence[tuple[str, str, Any]], **conte
 
     Args:
         template: File name of the template.
-        sections: Id and heading of each section, and whether the page has it.
+        sections: Id and heading of each section, and whether the page contains it.
         content: Variables of the template.
     """
     css = files(_PACKAGE).joinpath("style.css").read_text(encoding="utf-8")
@@ -122,7 +122,7 @@ def as_text(value: Any) -> str:
 class Image:
     """A plot as embedded in a page: caption, alternative text, file as a `data:` URL, and size in CSS pixels.
 
-    A photograph shows examples of the data, whose lightness has a meaning.
+    A photograph shows examples or weights as images, in which brightness has a meaning.
     """
 
     title: str

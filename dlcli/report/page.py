@@ -53,7 +53,7 @@ def report(
     data_root: str | None = None,
     notify: Callable[[str], None] = lambda text: None,
 ) -> ReportResult:
-    """Write a self-contained HTML page about a run; one that ended before its first checkpoint has only its log.
+    """Write a self-contained HTML page about a run; if the run ended before its first checkpoint, only about its log.
 
     The file is `output`; None means `report.html` in the run folder. The other arguments are those of `evaluate`.
 
@@ -63,7 +63,7 @@ def report(
     """
     run = open_run(run)
     file = run.folder.path / REPORT if output is None else Path(output)
-    if run.has_checkpoint(checkpoint) or run.summary.get("best_epoch"):  # a checkpoint that is missing is an error
+    if run.has_checkpoint(checkpoint) or run.summary.get("best_epoch"):  # a lost checkpoint is an error
         trained = load_trained_run(run, split, checkpoint, device=device, data_root=data_root)
         contents = _contents(run, trained, checkpoint, notify)
     else:
@@ -84,7 +84,7 @@ class Contents:
         looked_for: Problems that the diagnosis checked for; empty without a diagnosis.
         curves: Plots of the training.
         pictures: Plots of the result.
-        names: Names of these plots.
+        names: Names of all plots.
         unit: Unit of the headline metric; "" if it has none.
     """
 

@@ -20,7 +20,7 @@ from dlcli.report.tables import Cell, Table, Value
 from dlcli.reporters.formats import round_lr
 from dlcli.runs.run import command_line
 
-_MOST_EPOCHS = 40  # most rows of the table; the log has all epochs
+_MOST_EPOCHS = 40  # maximum number of rows of an unfolded or sampled table; the log has all epochs
 
 
 def epochs_table(rows: Sequence[Mapping[str, float | int]], best_epoch: int | None) -> Table | None:
@@ -56,7 +56,7 @@ def layers_table(model: nn.Sequential, in_features: int) -> Table:
 
 
 def columns_table(columns: Sequence[ColumnInfo], scaling: Scaling) -> Table | None:
-    """Return a table of the columns and of the inputs made from them; None if the data is no table."""
+    """Return a table of the columns and of the inputs made from them; None if the data is not a table."""
     if not columns:
         return None
     rows: list[list[Value]] = [[*described] for described in describe_encoding(columns, scaling)]
@@ -65,7 +65,7 @@ def columns_table(columns: Sequence[ColumnInfo], scaling: Scaling) -> Table | No
 
 
 def settings_tables(config: Config, origins: Mapping[str, str]) -> list[Table]:
-    """Return tables of the settings made and of those left at their defaults, each with its origin."""
+    """Return a table of the settings made and one of the settings left at their defaults, with their origins."""
     rows = [(key, render_value(value), origins.get(key, "")) for key, value in flatten(config).items()]
     made = [row for row in rows if row[2] != "default"]
     left = [row for row in rows if row[2] == "default"]

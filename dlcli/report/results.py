@@ -10,7 +10,8 @@ from dlcli.config.schema import HIGHER_IS_BETTER
 from dlcli.report.html import as_text
 from dlcli.report.tables import Bar, Cell, Table, label, matrix_table, records_table
 
-_COMPARED = ("accuracy", "log_loss", "rmse", "mae", "r2")  # of the run and its baselines; the headline metric first
+# Metrics in the comparison of the run with its baselines; the first one present is the headline metric.
+_COMPARED = ("accuracy", "log_loss", "rmse", "mae", "r2")
 _BASELINES = {
     "majority_class": "always the most frequent class",
     "logistic_regression": "logistic regression",
@@ -30,7 +31,7 @@ _CONFUSION = {
 
 
 def compare_models(measured: Mapping[str, Any]) -> Table:
-    """Return the metrics of the run and, below it, its baselines, with bars of the headline metric."""
+    """Return a table of the metrics of the run and its baselines, with bars of the headline metric."""
     metrics, baselines = measured["metrics"], measured["baselines"]
     models = [("this run", metrics)]
     models += [(_baseline_name(key, baseline), baseline["metrics"]) for key, baseline in baselines.items()]
@@ -79,7 +80,7 @@ def metric_tables(measured: Mapping[str, Any], shown: Container[str] = ()) -> li
 
 
 def _metric_rows(metrics: Mapping[str, Any]) -> list[list[Any]]:
-    """Return the metrics that the page shows nowhere else."""
+    """Return rows with the metrics that the page does not show elsewhere."""
     rows: list[list[Any]] = []
     for key, value in metrics.items():
         if key == "top_k":
@@ -127,7 +128,7 @@ def _regression_tables(metrics: Mapping[str, Any], baselines: Mapping[str, Any])
     tables = [Table("Percentiles of the residuals (target − prediction)", ["percentile", "residual"], quantiles)]
     if least_squares := baselines.get("least_squares"):
         values = {"intercept": least_squares["intercept"], **least_squares["coefficients"]}
-        # A coefficient is a list with one value per output, if there are several.
+        # With several outputs, a coefficient is a list with one value per output.
         rows = [[name, as_text(value) if isinstance(value, list) else value] for name, value in values.items()]
         caption = "Least-squares coefficients (closed form)"
         tables.append(Table(caption, ["feature", "coefficient"], rows, is_folded=len(rows) > 12))
@@ -135,7 +136,7 @@ def _regression_tables(metrics: Mapping[str, Any], baselines: Mapping[str, Any])
 
 
 def _baseline_rows(baselines: Mapping[str, Any]) -> list[list[Any]]:
-    """Return the values of the baselines that are shown nowhere else."""
+    """Return rows with the values of the baselines that the page does not show elsewhere."""
     rows: list[list[Any]] = []
     for key, baseline in baselines.items():
         leaves = {"rank": baseline["rank"]} if "rank" in baseline else {}

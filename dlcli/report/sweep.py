@@ -46,10 +46,10 @@ class SweepContents:
 
     Attributes:
         sweep: The sweep.
-        result: Its results so far.
-        records: Its trials, by number.
-        manifest: Record of how it was started; may be empty.
-        comparison: Best trial and unchanged config on fresh seeds; None before the confirmation.
+        result: Results so far.
+        records: Trials in the order of their numbers.
+        manifest: Record of the start of the sweep; may be empty.
+        comparison: Comparison of the best trial and the unchanged config on fresh seeds; None before the confirmation.
         seconds: Training time of all trials; None if unknown.
     """
 
@@ -73,8 +73,8 @@ def write_sweep_report(
 
     Args:
         sweep: The sweep.
-        study: Its study.
-        result: Its results.
+        study: Optuna study of the sweep.
+        result: Results of the sweep.
         output: File to write; None means `report.html` in the folder of the sweep.
         has_plots: Whether the page has plots.
 
@@ -94,8 +94,8 @@ def report_after_sweep(
 
     Args:
         sweep: The sweep.
-        study: Its study.
-        result: Its results.
+        study: Optuna study of the sweep.
+        result: Results of the sweep.
         note: Called with a one-line message about the page.
         has_plots: Whether the page has plots, which take some seconds to import and draw.
     """
@@ -119,7 +119,7 @@ def read_contents(sweep: Sweep, study: Study, result: SweepResult) -> SweepConte
 
 
 def _compare(sweep: Sweep, confirmation: Confirmation) -> GroupComparison | None:
-    """Return the comparison of both groups; None if it is impossible, as the statement of the confirmation says."""
+    """Compare the groups of the confirmation; None if impossible, which the statement of the confirmation explains."""
     names = [Path(path).name for path in (confirmation.best, confirmation.unchanged)]  # the sweep may have moved
     with suppress(DlcliError):
         groups = [read_group(GroupFolder(sweep.folder.confirmation / name)) for name in names]

@@ -1,4 +1,4 @@
-"""Plots on the page about a sweep, with texts for readers who do not see them."""
+"""Plots on the page about a sweep, with alternative texts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dlcli.sweeps.describe import name_options
 from dlcli.sweeps.records import TrialRecord, rank
 from dlcli.sweeps.sweep import Sweep
 
-Names = Mapping[str, str]  # of the parameters
+Names = Mapping[str, str]  # display names by parameter
 
 
 def history_image(sweep: Sweep, records: Sequence[TrialRecord]) -> Image:
@@ -39,7 +39,7 @@ def importance_image(importances: Mapping[str, float], names: Names) -> Image:
 def setting_images(
     sweep: Sweep, records: Sequence[TrialRecord], importances: Mapping[str, float], names: Names
 ) -> list[Image]:
-    """Return parallel coordinates, if a trial has a value, and the value against each parameter that a trial has."""
+    """Return a plot of parallel coordinates, if a trial has a value, and a plot of the value against each parameter."""
     slices = [
         _slice_image(sweep, records, parameter, names[parameter.name])
         for parameter in sweep.space.parameters
@@ -51,7 +51,7 @@ def setting_images(
 def _parallel_image(
     sweep: Sweep, records: Sequence[TrialRecord], importances: Mapping[str, float], names: Names
 ) -> list[Image]:
-    """Return a plot with a line for each finished or pruned trial; nothing if none has a value."""
+    """Return a plot with a line for each finished or pruned trial; [] if no trial has a value."""
     shown = [record for record in records if record.state in ("finished", "pruned") and record.value is not None]
     if not shown:
         return []

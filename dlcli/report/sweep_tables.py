@@ -16,7 +16,7 @@ from dlcli.sweeps.results import saved_epochs
 from dlcli.sweeps.sweep import Sweep
 from dlcli.text import format_seconds
 
-_MOST_TRIALS = 1000  # rows of the table; trials.csv has all trials
+_MOST_TRIALS = 1000  # maximum number of rows of the table; trials.csv has all trials
 
 
 def best_table(trials: Sequence[TrialRecord]) -> Table:
@@ -91,7 +91,7 @@ def pruning_table(sweep: Sweep, records: Sequence[TrialRecord]) -> Table:
 def budget_facts(
     sweep: Sweep, result: SweepResult, manifest: Mapping[str, Any], seconds: float | None
 ) -> list[tuple[str, str]]:
-    """Return how the sweep searches and what it has used, as (name, value) pairs."""
+    """Return the search method and the budget used so far, as (name, value) pairs."""
     settings, epochs = sweep.settings, result.epochs
     counts = ", ".join(f"{count:,} {state}" for state, count in result.trials.items() if count)
     total = epochs["trained"] + epochs["saved"]

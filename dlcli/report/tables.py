@@ -46,7 +46,7 @@ class Table:
         headings: Column headings; the first is above the row headings.
         rows: Rows of values; the first value of each row is its heading.
         is_folded: Whether the table is collapsed until the reader opens it.
-        kind: Confusion matrix, models with bars (the run itself is the first), or any other table.
+        kind: `matrix` for a confusion matrix, `bars` for models with bars (the run comes first), "" for other tables.
     """
 
     caption: str

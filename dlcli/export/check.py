@@ -48,7 +48,7 @@ def predict_raw(predictor: Predictor, raw: np.ndarray) -> np.ndarray:
 
 
 def check_export(folder: Path, signature: Signature, reference: Reference) -> float:
-    """Predict with an exported model in a process without dlcli, and compare; see `compare`."""
+    """Predict with an exported model in a process without dlcli, and return the largest difference; see `compare`."""
     return compare(_read_isolated(folder, reference.raw), signature, reference)
 
 
@@ -56,19 +56,19 @@ def compare(results: Mapping[str, np.ndarray], signature: Signature, reference: 
     """Compare the results of an exported model with dlcli's predictions, and return the largest difference.
 
     Args:
-        results: Predictions, class names and those of the example in the README, as isolated_reader.py writes them.
+        results: Predictions, class names and predictions of the README example, as isolated_reader.py writes them.
         signature: Signature of the model.
         reference: Raw values and dlcli's predictions; the last row is the example of the README.
 
     Raises:
-        CheckFailed: If a difference exceeds `TOLERANCE`, or a class name differs.
+        CheckFailed: If a difference exceeds `TOLERANCE`, or the shape or a class name differs.
     """
     predictions, expected = results["predictions"], reference.predictions
     if predictions.shape != expected.shape:
         message = f"the exported model gives an array of shape {predictions.shape} for {len(expected):,} examples"
         raise CheckFailed(message, hint=_HINT)
     differences = np.abs(predictions - expected) / reference.unit
-    failed = ~(differences.max(1) <= TOLERANCE)  # also NaN
+    failed = ~(differences.max(1) <= TOLERANCE)  # NaN fails too
     if failed.any() and any(isinstance(layer, Heaviside) for layer in signature.predictor.model):
         differences[failed & _is_near_step(signature.predictor, reference.raw)] = 0
     largest = float(differences.max())
@@ -84,7 +84,7 @@ def compare(results: Mapping[str, np.ndarray], signature: Signature, reference: 
 
 
 def _explain(predictor: Predictor, reference: Reference, largest: float) -> str:
-    """Return the hint for a difference: rounding to float32 may explain it, if the inputs are not scaled."""
+    """Return a hint about a difference, which float32 rounding may explain if the inputs are not scaled."""
     exact = predict_raw(replace(predictor, model=copy.deepcopy(predictor.model).double()), reference.raw)
     rounding = float((np.abs(exact - reference.predictions) / reference.unit).max())
     if rounding < largest / 10:
@@ -94,7 +94,7 @@ def _explain(predictor: Predictor, reference: Reference, largest: float) -> str:
 
 
 def _check_labels(labels: np.ndarray, probabilities: np.ndarray, names: np.ndarray) -> None:
-    """Check that each class name is that of the most probable class, or of one as probable."""
+    """Check that each class name belongs to the most probable class, or to an equally probable one."""
     chosen = (labels[:, np.newaxis] == names) * probabilities
     wrong = chosen.max(1) < probabilities.max(1) - TOLERANCE
     if wrong.any():
@@ -103,7 +103,7 @@ def _check_labels(labels: np.ndarray, probabilities: np.ndarray, names: np.ndarr
 
 @torch.no_grad()
 def _is_near_step(predictor: Predictor, raw: np.ndarray) -> np.ndarray:
-    """Return whether a unit with a step is so close to it that rounding decides on which side it is, for each row."""
+    """Return, for each row, whether a Heaviside unit is so close to its step that rounding decides its output."""
     values = predictor.inputs_of(torch.from_numpy(raw).flatten(1))
     near = torch.zeros(len(values), dtype=torch.bool)
     for layer in predictor.model:
@@ -114,7 +114,7 @@ def _is_near_step(predictor: Predictor, raw: np.ndarray) -> np.ndarray:
 
 
 def _read_isolated(folder: Path, raw: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the predictions of an exported model, and those of its example, from a process without dlcli.
+    """Return the predictions of an exported model, and of its README example, from a process without dlcli.
 
     Raises:
         CheckFailed: If the process fails.

@@ -35,7 +35,7 @@ class ExportResult:
         format: Format of the model file.
         folder: Folder with the files.
         files: Size of each file in bytes, by its name.
-        rows: Number of rows that were checked: `data`, of the data of the run, and `generated`.
+        rows: Number of checked rows: `data` from the run's data, and `generated`.
         largest_difference: Largest difference from dlcli's predictions, of a probability or in units of the target's
             spread.
     """
@@ -60,7 +60,7 @@ def export(
 ) -> ExportResult:
     """Write a model with its preprocessing as files that need no dlcli, and check them in a process without dlcli.
 
-    The checkpoint alone decides the files. The check uses rows of the data of the run too if it is still there.
+    The files depend on the checkpoint alone. The check also uses rows of the run's data if it is still available.
 
     Args:
         run: Run folder or name; None selects the newest run.
@@ -70,9 +70,9 @@ def export(
         notify: Called with a one-line message before the check.
 
     Raises:
-        UsageError: If there is no such run, a package is missing, or the folder exists and is no export.
+        UsageError: If there is no such run, a package is missing, or the folder exists and is not an export.
         DataError: If the checkpoint cannot be used, or the folder cannot be written.
-        CheckFailed: If the exported model differs from dlcli's; nothing is written.
+        CheckFailed: If the predictions of the exported model differ from dlcli's; nothing is written.
     """
     if format == "onnx":
         check_packages()
@@ -105,7 +105,7 @@ def export(
 
 
 def describe_origin(run: Run, checkpoint: CheckpointName, saved: Checkpoint) -> dict[str, Any]:
-    """Return run, checkpoint and data of an export as JSON values; a moved run folder gives the same."""
+    """Return run, checkpoint and data of an export as JSON values, which do not depend on the path of the run."""
     origin = {
         "name": run.config.name,
         "started": str(run.manifest.get("started", "")),

@@ -18,7 +18,7 @@ from dlcli.export.signature import MODEL_FILES, SIGNATURE, Signature
 from dlcli.runs.checkpoint import Checkpoint
 from dlcli.runs.files import encode_text, to_json
 
-FILES = {*MODEL_FILES.values(), SIGNATURE, README, READER}  # of all formats
+FILES = {*MODEL_FILES.values(), SIGNATURE, README, READER}  # files of all formats
 
 
 def build_files(model: RawModel, signature: Signature, checkpoint: Checkpoint, result: np.ndarray) -> dict[str, bytes]:
@@ -26,8 +26,8 @@ def build_files(model: RawModel, signature: Signature, checkpoint: Checkpoint, r
 
     Args:
         model: Trained model.
-        signature: Its signature.
-        checkpoint: Checkpoint that it comes from.
+        signature: Signature of the model.
+        checkpoint: Checkpoint of the model.
         result: Prediction for `signature.example`.
 
     Raises:
@@ -65,7 +65,7 @@ def _no_new_variables() -> Iterator[None]:
 
 
 def _to_pt2(model: RawModel, signature: Signature) -> bytes:
-    """Return the content of a file for `torch.export.load`, which has a pickle in it, as all of them do."""
+    """Return the content of a file for `torch.export.load`; like all such files, it contains a pickle."""
     buffer = io.BytesIO()
     torch.export.save(model.trace(torch.from_numpy(signature.example)), buffer)
     return buffer.getvalue()

@@ -66,7 +66,7 @@ def write_reader(model: RawModel, head: str) -> str:
 
 
 def write_readme(signature: Signature, result: np.ndarray) -> str:
-    """Return the README.
+    """Return the content of README.md.
 
     Args:
         signature: Signature of the model.
@@ -96,7 +96,7 @@ def write_readme(signature: Signature, result: np.ndarray) -> str:
 
 
 def _matrices(signature: Signature) -> dict[str, list[str | float]]:
-    """Return the values of the example in the matrix of numbers and that of texts; without a matrix that has none."""
+    """Return the values of the example in the matrices of numbers and of texts; empty matrices are left out."""
     matrices: dict[str, list[str | float]] = {NUMBERS: [], TEXTS: []}
     for _, value in signature.example_columns():
         matrices[TEXTS if isinstance(value, str) else NUMBERS].append(value)
@@ -122,7 +122,7 @@ def _environment() -> Environment:
 
 
 def _code(text: str) -> str:
-    """Return text as code in Markdown; it may have backticks."""
+    """Return text as code in Markdown; the text may contain backticks."""
     text = one_line(text)
     fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
     return f"{fence} {text} {fence}" if "`" in text else f"{fence}{text}{fence}"

@@ -2,8 +2,8 @@
 
     python -I -S isolated_reader.py FOLDER SCRATCH PATH
 
-FOLDER has the exported model. SCRATCH has raw.npy with raw values, and gets predictions.npz. PATH is the import path
-as JSON. This file imports nothing of dlcli, and of the other packages only those that the format needs.
+FOLDER contains the exported model. SCRATCH contains raw.npy with raw values, and predictions.npz is written to it. PATH
+is the import path as JSON. This file does not import dlcli; it imports only packages that the format needs.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-_SIZES = (1, 7)  # examples in the first batches; the next batch has the others
+_SIZES = (1, 7)  # sizes of the first batches; the last batch has the remaining examples
 
 
 def main(folder: Path, scratch: Path, import_path: list[str]) -> None:
-    """Predict the raw values of a folder, and run the example of the README."""
+    """Predict with the model in `folder`, run the README example, and write both predictions to `scratch`."""
     sys.path[:] = import_path
-    sys.modules["dlcli"] = None  # type: ignore[assignment]  # every import of it fails
+    sys.modules["dlcli"] = None  # type: ignore[assignment]  # every import of dlcli fails
     import numpy as np
 
     signature = json.loads((folder / "signature.json").read_text("utf-8"))
@@ -63,7 +63,7 @@ def _read_onnx(file: Path, signature: dict[str, Any]) -> Callable[[Any], dict[st
 
 
 def _as_users_give(raw: Any, columns: list[dict[str, Any]]) -> list[Any]:
-    """Return numbers and texts for raw values: "" for NaN, and a new text for -1."""
+    """Return raw values as numbers and texts, one array per column: "" for the code NaN, and a new text for -1."""
     import numpy as np
 
     values = []
@@ -73,7 +73,7 @@ def _as_users_give(raw: Any, columns: list[dict[str, Any]]) -> list[Any]:
             new = "new"
             while new in codes:
                 new += "?"
-            texts = [*codes, "", new]  # the last is that of the code -1
+            texts = [*codes, "", new]  # the code -1 selects the last text
             places = np.where(np.isnan(numbers), len(codes), numbers).astype(int)
             numbers = np.array([texts[place] for place in places], dtype=object)
         values.append(numbers)

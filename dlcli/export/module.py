@@ -13,10 +13,10 @@ from dlcli.prediction.predictor import Predictor
 
 
 class RawModel(nn.Module):
-    """Encoding, scaling, model and head in one module, which all formats are made from.
+    """Encoding, scaling, model and head in one module, from which the files of all formats are made.
 
     Args:
-        predictor: Trained model with its preprocessing. Its parameters lose their gradients.
+        predictor: Trained model with its preprocessing. The gradients of its parameters are disabled.
     """
 
     def __init__(self, predictor: Predictor) -> None:
@@ -51,10 +51,10 @@ class RawModel(nn.Module):
         return self._head(self.model(scaled.to(self.dtype)))
 
     def trace(self, example: Tensor) -> ExportedProgram:
-        """Return the operations of `forward` for any number of examples.
+        """Return `forward` as an exported program for any number of examples.
 
         Args:
             example: One example.
         """
-        pair = example.repeat_interleave(2, 0)  # torch takes a size of 1 for a constant
+        pair = example.repeat_interleave(2, 0)  # torch would treat a size of 1 as constant
         return torch.export.export(self, (pair,), dynamic_shapes=({0: Dim("N")},))

@@ -1,7 +1,7 @@
-"""ONNX files: texts and numbers as the data file has them in, probabilities and class names out.
+"""ONNX files: the inputs are texts and numbers as in the data file, the outputs probabilities and class names.
 
-torch converts encoding, scaling, model and head. Texts are encoded before it and class names are found after it by
-LabelEncoder, an operator of the machine learning domain of ONNX, because torch has no tensors of text.
+torch converts encoding, scaling, model and head. Because torch has no tensors of text, LabelEncoder, an operator of the
+machine learning domain of ONNX, encodes texts before this part and looks up class names after it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 _ML = "ai.onnx.ml"
 _ML_VERSION = 3
-_OPSET = 20  # the first with Gelu; ONNX Runtime 1.17 and newer read it
-_MOST_BYTES = 2**31 - 2**24  # protobuf's limit is 2 GiB; the rest is for everything but the parameters
-# Operators of activations that ONNX Runtime has for float32 only.
+_OPSET = 20  # the first version with Gelu; ONNX Runtime 1.17 and newer support it
+_MOST_BYTES = 2**31 - 2**24  # of parameters; the rest of protobuf's limit of 2 GiB is for everything else
+# Operators of activations that ONNX Runtime implements for float32 only.
 _FLOAT32_ONLY = {"Gelu", "LeakyRelu", "Softplus"}
 
 
@@ -34,7 +34,7 @@ def check_packages() -> None:
     """Check that the packages for writing and checking ONNX files are installed.
 
     Raises:
-        UsageError: If one is missing.
+        UsageError: If a package is missing.
     """
     if missing := [name for name in _PACKAGES if importlib.util.find_spec(name) is None]:
         hint = f"install them with `pip install {' '.join(_PACKAGES)}`, or use --format torch or safetensors"
@@ -84,11 +84,11 @@ def to_onnx(model: RawModel, signature: Signature) -> bytes:
 
 
 class _Names:
-    """Names of values inside the graph, which no input or output has.
+    """Names of the values inside the graph, different from the names of inputs and outputs.
 
     Attributes:
         raw: Input of the part that torch converts.
-        predictions: Its output.
+        predictions: Output of this part.
     """
 
     def __init__(self, signature: Signature) -> None:
@@ -100,12 +100,12 @@ class _Names:
         self.predictions = signature.outputs[0]["name"]
 
     def inner(self, name: str) -> str:
-        """Return the name of a value inside the graph."""
+        """Return the name with the prefix of values inside the graph."""
         return self._prefix + name
 
 
 def _convert(model: RawModel, signature: Signature) -> onnx.ModelProto:
-    """Return encoding, scaling, model and head as ONNX, with the values `raw` and `predictions` at its ends."""
+    """Return encoding, scaling, model and head as ONNX, with the input `raw` and the output `predictions`."""
     program = torch.onnx.export(
         model.trace(torch.from_numpy(signature.example)),
         dynamo=True,
@@ -119,8 +119,8 @@ def _convert(model: RawModel, signature: Signature) -> onnx.ModelProto:
 
 
 def _rename(graph: onnx.GraphProto, names: _Names) -> None:
-    """Rename the values of a converted graph, and remove the descriptions with paths of this machine."""
-    ends = {"raw": names.raw, "predictions": names.predictions, "": ""}  # "" is an input that is left out
+    """Rename the values of a converted graph, and remove descriptions, which contain paths of this machine."""
+    ends = {"raw": names.raw, "predictions": names.predictions, "": ""}  # "" is an omitted input
     for number, node in enumerate(graph.node):
         for values in (node.input, node.output):
             values[:] = [ends.get(value, names.inner(value)) for value in values]
@@ -133,7 +133,7 @@ def _rename(graph: onnx.GraphProto, names: _Names) -> None:
 
 
 def _compute_in_float32(graph: onnx.GraphProto, names: _Names) -> None:
-    """Put casts around the operators on float64 that ONNX Runtime does not have."""
+    """Put casts around operators that ONNX Runtime does not implement for float64."""
     from onnx import TensorProto, helper
 
     nodes = []
@@ -151,7 +151,7 @@ def _compute_in_float32(graph: onnx.GraphProto, names: _Names) -> None:
 
 
 def _join_columns(columns: Sequence[ColumnInfo], names: _Names) -> Iterator[onnx.NodeProto]:
-    """Yield the nodes that make the raw values, see `RawModel.forward`, from an input for each column."""
+    """Yield the nodes that build the raw values (see `RawModel.forward`) from one input per column."""
     from onnx import helper
 
     axis, parts = names.inner("axis"), []
@@ -167,7 +167,7 @@ def _join_columns(columns: Sequence[ColumnInfo], names: _Names) -> Iterator[onnx
 
 
 def _join_matrices(columns: Sequence[ColumnInfo], names: _Names) -> Iterator[onnx.NodeProto]:
-    """Yield the nodes that make the raw values, see `RawModel.forward`, from matrices of numbers and of texts."""
+    """Yield the nodes that build the raw values (see `RawModel.forward`) from matrices of numbers and of texts."""
     from onnx import helper
 
     numbers, texts = ([i for i, column in enumerate(columns) if is_text(column) == kind] for kind in (False, True))
@@ -186,7 +186,7 @@ def _join_matrices(columns: Sequence[ColumnInfo], names: _Names) -> Iterator[onn
 
 
 def _encode_texts(column: ColumnInfo, texts: str, codes: str) -> Iterator[onnx.NodeProto]:
-    """Yield the nodes that turn texts into codes: NaN for "", and `UNKNOWN` for a text that is no category."""
+    """Yield the nodes that turn texts into codes: NaN for "", and `UNKNOWN` for a text that is not a category."""
     from onnx import TensorProto, helper
 
     floats = f"{codes}/float32"  # exact up to 2**24; ONNX Runtime has no LabelEncoder from text to float64
@@ -203,7 +203,7 @@ def _encode_texts(column: ColumnInfo, texts: str, codes: str) -> Iterator[onnx.N
 
 
 def _name_classes(signature: Signature, names: _Names) -> Iterator[onnx.NodeProto]:
-    """Yield the nodes that find the name of the most probable class."""
+    """Yield the nodes that look up the name of the most probable class."""
     from onnx import helper
 
     probabilities, label = (value["name"] for value in signature.outputs)

@@ -19,17 +19,17 @@ _HINT = "choose another folder with `-o DIR`"
 
 
 def check_replaceable(folder: Path, names: Collection[str], mark: str) -> None:
-    """Check that a folder does not exist, is empty, or is an older export and nothing else.
+    """Check that a folder does not exist, is empty, or contains an older export and nothing else.
 
-    The same is checked for the folder that `replace_folder` works in, which a crash may have left.
+    The temporary folder of `replace_folder`, which a crash may have left, is checked for other files too.
 
     Args:
         folder: Folder to write.
         names: Names of the files of an export.
-        mark: Name of a file that every export has.
+        mark: Name of a file that every export contains.
 
     Raises:
-        UsageError: If it is something else, which would be lost, or cannot be renamed.
+        UsageError: If the folder contains other files, which would be lost, or cannot be replaced.
     """
     try:
         _check_renameable(folder)
@@ -46,10 +46,12 @@ def check_replaceable(folder: Path, names: Collection[str], mark: str) -> None:
 
 
 def _check_renameable(folder: Path) -> None:
-    """Check that a folder is neither a mount point nor the working folder, where a shell would stay in the old one.
+    """Check that a folder is neither a mount point nor the working folder.
+
+    After the replacement of its working folder, a shell would still be in the old one.
 
     Raises:
-        UsageError: If it is.
+        UsageError: If the folder is one of them.
     """
     if os.path.ismount(folder):
         kind = "a mount point"
@@ -65,7 +67,7 @@ def _list(folder: Path) -> set[str]:
     """Return the names in a folder; nothing if it does not exist.
 
     Raises:
-        UsageError: If it is not a folder.
+        UsageError: If the path exists and is not a folder.
     """
     if not os.path.lexists(folder):
         return set()
@@ -82,16 +84,16 @@ def _working_folder(folder: Path) -> Path:
 def replace_folder(folder: Path, files: Mapping[str, bytes], check: Callable[[Path], None]) -> None:
     """Write files to a new folder, check it, and put it in the place of the old one.
 
-    After a crash there is the old folder or the new one, whole. Of concurrent writers, one waits for the other. On
+    After a crash, either the old or the new folder is there, complete. Concurrent writers wait for each other. On
     systems other than Linux, a crash between two renames leaves the old folder as `.NAME.old`.
 
     Args:
-        folder: Folder to write, for which `check_replaceable` found nothing.
+        folder: Folder to write, which `check_replaceable` has accepted.
         files: Content of each file by its name.
-        check: Called with the new folder before it replaces the old one; an exception keeps the old one.
+        check: Called with the new folder before it replaces the old one; if it raises, the old folder is kept.
 
     Raises:
-        DataError: If the folder cannot be written; the old one is kept.
+        DataError: If the folder cannot be written; the old folder is kept.
     """
     new = _working_folder(folder)
     try:
@@ -105,7 +107,7 @@ def replace_folder(folder: Path, files: Mapping[str, bytes], check: Callable[[Pa
                 check(new)
                 _exchange(new, folder)
                 sync_folder(new.parent)
-            finally:  # the files that failed, or the old ones
+            finally:  # `new` holds the old files now, or the new files if an error occurred
                 shutil.rmtree(new, ignore_errors=True)
     except DataError as error:
         raise DataError(error.message, hint=_HINT) from error
@@ -115,9 +117,9 @@ def replace_folder(folder: Path, files: Mapping[str, bytes], check: Callable[[Pa
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Lock a folder, after waiting for other exports into it; not on Windows and file systems without locks.
+    """Wait for other exports into a folder, and lock it; without effect on Windows and file systems without locks.
 
-    The folder itself is locked, so that no file remains.
+    The folder itself is locked, so that no lock file remains.
     """
     if os.name != "posix":
         yield
@@ -139,7 +141,7 @@ def _cannot_write(folder: Path, error: OSError | ValueError) -> DataError:
 
 
 def _exchange(new: Path, old: Path) -> None:
-    """Exchange the names of two folders. Without an old one, or with an empty one, only rename the new one."""
+    """Exchange the names of two folders; if the old one is missing or empty, only rename the new one."""
     is_posix = os.name == "posix"
     if not os.path.lexists(old) or (is_posix and not any(old.iterdir())):
         os.replace(new, old)
@@ -153,18 +155,18 @@ def _exchange(new: Path, old: Path) -> None:
 
 
 def _exchange_at_once(new: Path, old: Path) -> bool:
-    """Exchange two names in one step, which Python has no function for; return False if the system cannot do it.
+    """Exchange two names in one step, with a function of the C library; return False if the system cannot do it.
 
     Raises:
-        OSError: If it fails.
+        OSError: If the exchange fails.
     """
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
-    except AttributeError:  # another C library
+    except AttributeError:  # the C library has no such function
         return False
     if rename(_HERE, os.fsencode(new), _HERE, os.fsencode(old), _EXCHANGE) == 0:
         return True
     number = ctypes.get_errno()
-    if number in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):  # another file system
+    if number in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):  # the kernel or the file system does not support it
         return False
     raise OSError(number, os.strerror(number))

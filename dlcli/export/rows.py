@@ -1,4 +1,4 @@
-"""Rows to check an exported model with: rows of the data, and rows with every category, gap and unknown value."""
+"""Rows to check an exported model with: rows of the data, and generated rows with unusual values."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from dlcli.prediction.predictor import Predictor
 from dlcli.runs.run import Run
 
 _MOST_ROWS = 10_000
-_MOST_VALUES = 2**24  # of real rows: 128 MB of float64
-_LEAST_ROWS = 64  # generated
+_MOST_VALUES = 2**24  # maximum number of values of the real rows: 128 MB of float64
+_LEAST_ROWS = 64  # minimum number of generated rows
 
 
 def real_rows(run: Run, predictor: Predictor) -> np.ndarray | None:
@@ -62,14 +62,14 @@ def _evenly_spaced(count: int, width: int) -> np.ndarray:
 
 
 def _shaped(values: np.ndarray, info: DataInfo) -> np.ndarray:
-    """Return values as an exported model takes them: pixels as bytes with three axes."""
+    """Return values as an exported model takes them: images as uint8 of shape (N, channels, height, width)."""
     if info.image_shape is None:
         return values
     return values.round().clip(0, 255).astype(np.uint8).reshape(len(values), *info.image_shape)
 
 
 def generated_rows(predictor: Predictor) -> np.ndarray:
-    """Return rows that have every category of every column, missing values and unknown categories; always the same."""
+    """Return the same rows every time, with every category of every column, missing values and unknown categories."""
     info, draw = predictor.info, np.random.default_rng(0)
     if info.columns:
         widths = itertools.accumulate((len(column.features) for column in info.columns), initial=0)
@@ -82,7 +82,7 @@ def generated_rows(predictor: Predictor) -> np.ndarray:
 
 
 def _generate(column: ColumnInfo, scale: float, count: int, draw: np.random.Generator) -> np.ndarray:
-    """Return raw values of a column: all codes in random order, or numbers of which each seventh is missing."""
+    """Return raw values of a column: all codes in random order, or numbers of which every seventh is missing."""
     if column.kind == "category":
         codes = np.array([*range(len(column.categories)), np.nan, UNKNOWN])
         return codes[draw.permutation(count) % len(codes)]

@@ -16,7 +16,7 @@ from dlcli.prediction.predictor import Predictor
 Format: TypeAlias = Literal["onnx", "torch", "safetensors"]
 SIGNATURE = "signature.json"
 MODEL_FILES: dict[Format, str] = {"onnx": "model.onnx", "torch": "model.pt2", "safetensors": "model.safetensors"}
-MOST_INPUTS = 500  # columns of an ONNX model with an input each; more columns are two matrices
+MOST_INPUTS = 500  # up to this number of columns, an ONNX model has one input per column; above, two matrices
 NUMBERS, TEXTS = "numbers", "categories"  # names of these two matrices
 _SHOWN_DIGITS = 4
 
@@ -27,7 +27,7 @@ class Signature:
 
     Attributes:
         format: Format of the model file.
-        predictor: The model.
+        predictor: Model with its preprocessing.
         origin: Run, checkpoint and data that the model comes from, as JSON values.
     """
 
@@ -68,7 +68,7 @@ class Signature:
 
     @cached_property
     def outputs(self) -> list[dict[str, Any]]:
-        """Name, data type and shape of each output; a name that an input has is extended by underscores."""
+        """Name, data type and shape of each output; underscores are added to a name that an input already has."""
         info = self.predictor.info
         if info.task == "regression":
             return [_value(self._free("output"), "float64", info.out_features)]
@@ -100,7 +100,7 @@ class Signature:
 
     @cached_property
     def example(self) -> np.ndarray:
-        """One example, as in `RawModel.forward`: usual values of a table, zeros otherwise."""
+        """One example, as in `RawModel.forward`: typical values for a table, zeros for other data."""
         info = self.predictor.info
         if info.columns:
             return np.array([[_usual_value(column) for column in info.columns]])

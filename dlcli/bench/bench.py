@@ -28,7 +28,8 @@ def bench(
 
     Args:
         config: Config file or preset; None measures three workloads of random data, and the start-up with `digits`.
-        overrides: Settings that override the config, such as `optimizer.lr=0.5`.
+        overrides: Settings that override the config, such as `optimizer.lr=0.5`. Without a config, they affect only the
+            start-up.
         rounds: Number of timed rounds per workload.
         against: Reference loop to time in alternation with dlcli, on the same data.
         device: Device to train on; None uses the config's device, or the best available one.

@@ -19,7 +19,7 @@ _NEARLY_ZERO = 1e-30  # learning rate; BLAS skips products that are multiplied b
 
 
 def product_seconds(model: nn.Sequential, batch_size: int) -> float:
-    """Return the time of a step's matrix products: forward, weight gradients, and input gradients except the first.
+    """Return the time of a step's matrix products: forward, weight gradients, and input gradients of all but layer 1.
 
     The products use the same library and memory layout as training steps on this machine.
     """
@@ -43,10 +43,10 @@ def product_seconds(model: nn.Sequential, batch_size: int) -> float:
 
 @torch.inference_mode()
 def _best_seconds(product: Callable[[], object], threads: int, weight: Tensor) -> float:
-    """Return the seconds of a product, the minimum of several runs.
+    """Return the minimum time of a product over several runs, in seconds.
 
-    On an accelerator, a run makes several calls before it synchronizes. On CUDA the calls are captured as a graph, as
-    in training: the host could not launch small products fast enough.
+    On an accelerator, a run makes several calls before it synchronizes. On CUDA, the calls are captured as a graph,
+    as in training, because the host could not launch small products fast enough.
     """
     device = weight.device
     count = 1 if device.type == "cpu" else _CALLS_AT_ONCE

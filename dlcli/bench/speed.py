@@ -52,8 +52,8 @@ class Speed:
         microseconds_per_step: (median, minimum, maximum).
         product_microseconds: Time of a step's matrix products alone, each with the faster number of threads (one or all
             cores).
-        against: Name of the loop that was timed alternately with dlcli's, or None.
-        against_microseconds_per_step: (median, minimum, maximum) of that loop.
+        against: Name of the other loop, timed alternately with dlcli's; None without one.
+        against_microseconds_per_step: (median, minimum, maximum) of the other loop.
     """
 
     workload: str
@@ -96,7 +96,7 @@ class BenchResult:
 
 
 def built_in_workloads(device: torch.device) -> list[Workload]:
-    """Return an image classifier with two batch sizes, and a regression so small that overhead dominates."""
+    """Return workloads: an image classifier with two batch sizes, and a regression so small that overhead dominates."""
     return [
         _random_workload("images/64", 60_000, (784, 256, 128, 10), 64, device),
         _random_workload("images/512", 60_000, (784, 256, 128, 10), 512, device),

@@ -13,12 +13,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from conftest import Finished, run_process
 from faults.forge import Forge
 
+from dlcli.bench.startup import measure_start_up
 from dlcli.config.presets import presets
 
 QUICK = ["-c", "digits", "training.epochs=2", "--quiet"]
@@ -90,8 +92,9 @@ def test_fail_under_exits_with_6_and_names_the_threshold(dlcli: Callable[..., Fi
 
 
 def test_bench_prints_a_table_of_80_columns_and_writes_no_files(
-    dlcli: Callable[..., Finished], clean_place: Path
+    dlcli: Callable[..., Finished], clean_place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("dlcli.bench.bench.measure_start_up", partial(measure_start_up, rounds=1))
     shown = dlcli("bench", "-c", "digits", "model.hidden_sizes=[8]", "--rounds", "1", "--against", "tutorial")
     assert shown.code == 0
     assert all(len(line) <= 80 for line in shown.out.splitlines()), shown.out

@@ -143,11 +143,10 @@ def test_a_wrong_number_in_the_exported_model_is_found_and_nothing_is_written(
         return model
 
     monkeypatch.setattr(export_module, "RawModel", spoil)
-    for format_ in FORMATS:
-        for folder in ("new", "kept"):
-            done = dlcli("export", "run", "--format", format_, "-o", folder, "-q")
-            assert (done.code, done.out) == (6, ""), done
-            assert "error: the exported model differs from dlcli by " in done.err
+    for format_, folder in zip(FORMATS, ("new", "kept", "kept"), strict=True):
+        done = dlcli("export", "run", "--format", format_, "-o", folder, "-q")
+        assert (done.code, done.out) == (6, ""), done
+        assert "error: the exported model differs from dlcli by " in done.err
     assert contents("kept") == before
     assert sorted(path.name for path in Path().iterdir() if path.name not in ("cache",)) == [
         *("kept", "run", "t.csv", "t.yaml"),

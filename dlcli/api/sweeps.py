@@ -89,7 +89,7 @@ def resume_sweep(
     from dlcli.api.sweeping.run import run_sweep
 
     with notebook_listeners(listeners) as listeners:
-        found = reopen(folder, overrides, storage)
+        found = reopen(folder, overrides, storage, listeners.note)
         return run_sweep(found, workers, evaluate_test=evaluate_test, listeners=listeners)
 
 

@@ -38,12 +38,14 @@ def sweep_page(result: SweepResult) -> Iterator[RenderableType]:
 def _counts(result: SweepResult) -> Iterator[str]:
     yield f"sweep     {one_line(result.sweep)}"
     yield f"status    {result.status}"
-    counts = ", ".join(f"{count:,} {state}" for state, count in result.trials.items() if count)
+    names = {"running": "begun"} if result.status == "paused" else {}
+    counts = ", ".join(f"{count:,} {names.get(state, state)}" for state, count in result.trials.items() if count)
     yield f"trials    {sum(result.trials.values()):,}: {counts}"
     epochs = result.epochs
     yield f"epochs    {epochs['trained']:,} trained, {epochs['saved']:,} saved by pruning"
     if not result.is_reproducible:
-        yield "note      not reproducible in parallel; sweep.generation=8 would be"
+        size = min(8, sum(result.trials.values()))
+        yield f"note      not reproducible in parallel; sweep.generation={size} would be"
 
 
 def _best(result: SweepResult) -> Iterator[RenderableType]:

@@ -81,6 +81,10 @@ def _explain_missing(folder: RunFolder) -> str:
     run = as_argument(str(folder.path))
     if folder.status == "diverged":
         return f"training diverged; `dlcli runs show {run} --diagnose` says why and what to try"
+    with suppress(DataError):
+        epochs = folder.read_summary().get("epochs")
+    if epochs:
+        return f"its checkpoints were deleted; train it again with `dlcli train -c {as_argument(str(folder.config))}`"
     return f"no epoch has finished yet; continue with `dlcli train --resume {run}`"
 
 

@@ -50,7 +50,7 @@ def parse_url(url: str, *, workers: int) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        raise UsageError(f"{shown} is not the URL of a database", hint=f"use {_EXAMPLES}") from None
+        raise UsageError(f"{shown or 'an empty text'} is not the URL of a database", hint=f"use {_EXAMPLES}") from None
     backend, _, driver = parsed.drivername.partition("+")
     if backend not in _DRIVERS:
         message = f"{shown} is not the URL of a supported database: it begins with {backend!r}"

@@ -53,6 +53,12 @@ class SweepFolder:
         """Folder with the run folder and the lock of each trial."""
         return self.path / _TRIALS
 
+    @property
+    def begun(self) -> int:
+        """Number of trials up to the last one with a folder."""
+        names = [path.name for path in self.trials.glob("[0-9]*/")]
+        return max((int(name) + 1 for name in names if name.isdecimal()), default=0)
+
     def trial(self, number: int) -> Path:
         """Return the run folder of a trial."""
         return self.trials / f"{number:04d}"

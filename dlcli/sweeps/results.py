@@ -11,8 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlcli.config.load import SWEEP
-from dlcli.config.render import render_yaml
 from dlcli.config.schema import NonePruner, SweepSettings
 from dlcli.errors import DataError
 from dlcli.runs.files import encode_text, write_atomic, write_json
@@ -133,13 +131,12 @@ def best_text(sweep: Sweep, result: SweepResult) -> str:
     assert best is not None, "a trial has finished"
     is_worse = result.confirmation is not None and result.confirmation.is_worse
     warning = "# With fresh seeds, it is worse than the unchanged config.\n" if is_worse else ""
-    loaded = sweep.loaded.config(best.settings)
-    body = render_yaml(
-        loaded.config, lambda _section, _field, path: "from the sweep" if loaded.origin(path) == SWEEP else ""
-    )
+    seeds = sweep.settings.seeds_per_trial
+    first = sweep.loaded.base.config.seed
+    mean = f", the mean over seeds {first} to {first + seeds - 1}" if seeds > 1 else ""
     return (
         f"# Best trial of the sweep {sweep.name}: trial {best.number} of {sweep.settings.trials}, "
-        f"{sweep.loaded.metric} {best.value}.\n{warning}{body}"
+        f"{sweep.loaded.metric} {best.value}{mean}.\n{warning}{sweep.loaded.config(best.settings).text}"
     )
 
 

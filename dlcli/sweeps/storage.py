@@ -32,6 +32,7 @@ def open_study(
     name: str,
     direction: Literal["minimize", "maximize"],
     workers: int = 1,
+    begun: int = 0,
     sampler: BaseSampler | None = None,
     pruner: BasePruner | None = None,
 ) -> Iterator[Study]:
@@ -45,6 +46,7 @@ def open_study(
         name: Name of the study, unique in its database.
         direction: Whether lower or higher values are better.
         workers: Number of processes that use the study.
+        begun: Least number of trials of the study, which has lost some otherwise.
         sampler: Sampler of the study; by default that of Optuna.
         pruner: Pruner of the study; by default that of Optuna.
 
@@ -57,6 +59,7 @@ def open_study(
 
     with quiet_optuna():
         storage = _open_storage(folder, url, workers)
+        _check_complete(storage, name, begun, folder if url is None else None)
         study = create_study(
             storage=storage, study_name=name, direction=direction, sampler=sampler, pruner=pruner, load_if_exists=True
         )
@@ -64,9 +67,30 @@ def open_study(
         yield study
 
 
+def _check_complete(storage: BaseStorage, name: str, begun: int, folder: Path | None) -> None:
+    """Check that a study has all trials that have begun; `folder` is that of its journal.
+
+    Raises:
+        DataError: If it has fewer.
+    """
+    if not begun:
+        return
+    studies = {study.study_name: study._study_id for study in storage.get_all_studies()}
+    found = storage.get_n_trials(studies[name]) if name in studies else 0
+    if found < begun:
+        place = "the database" if folder is None else folder / JOURNAL
+        message = f"{place} is damaged: it has {found:,} trials of the sweep, and {begun:,} have begun"
+        raise DataError(message, hint="restore it, or begin another sweep with --new")
+
+
 @contextmanager
 def read_study(
-    folder: Path, url: str | None = None, *, name: str, direction: Literal["minimize", "maximize"]
+    folder: Path,
+    url: str | None = None,
+    *,
+    name: str,
+    direction: Literal["minimize", "maximize"],
+    begun: int = 0,
 ) -> Iterator[Study]:
     """Open the study of a sweep to read it, without writing a file; it is empty if nobody has begun it.
 
@@ -77,6 +101,7 @@ def read_study(
 
     with quiet_optuna():
         storage = _open_storage(folder, url, workers=1)
+        _check_complete(storage, name, begun, folder if url is None else None)
         try:
             study = load_study(storage=storage, study_name=name)
         except KeyError:

@@ -89,7 +89,13 @@ class Sweep:
         sampler = build_sampler(self.settings, self.space)
         direction = self._direction
         with open_study(
-            self.folder.path, self.url, name=self.name, direction=direction, workers=workers, sampler=sampler
+            self.folder.path,
+            self.url,
+            name=self.name,
+            direction=direction,
+            workers=workers,
+            begun=self.folder.begun,
+            sampler=sampler,
         ) as study:
             bind(study, self.loaded.identity())
             yield study
@@ -97,7 +103,8 @@ class Sweep:
     @contextmanager
     def read_study(self) -> Iterator[Study]:
         """Open the study to read it, also in a folder that cannot be written; see `open_study`."""
-        with read_study(self.folder.path, self.url, name=self.name, direction=self._direction) as study:
+        path, begun = self.folder.path, self.folder.begun
+        with read_study(path, self.url, name=self.name, direction=self._direction, begun=begun) as study:
             check_identity(study, self.loaded.identity())
             yield study
 

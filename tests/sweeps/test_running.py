@@ -343,3 +343,58 @@ def test_a_part_of_a_sweep_is_not_resumed_apart_and_a_sweep_keeps_its_trials(
 def test_passwords_in_addresses_are_not_recorded() -> None:
     command = ["dlcli", "sweep", "--storage", "postgresql://me:secret@host/db", "--space", "a.b={min: 1, max: 2}"]
     assert describe_start(command)["command"] == [*command[:3], "postgresql://me:***@host/db", *command[4:]]
+
+
+def test_a_journal_that_has_lost_trials_is_refused(clean_place: Path, dlcli: Callable[..., Finished]) -> None:
+    write_config(clean_place, space=LR, trials=6, pruner="none")
+    api.sweep("tune.yaml")
+    folder = only_sweep(clean_place)
+    journal = folder.path / "journal.log"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    for content in (b"", b"".join(lines[1:]), b"".join(lines[: len(lines) // 2])):
+        journal.write_bytes(content)
+        for command in (["sweep", "--resume", str(folder.path), "sweep.trials=8"], ["sweep", "show", str(folder.path)]):
+            refused = dlcli(*command)
+            assert refused.code == 3, command
+            assert f"{journal} is damaged" in refused.err
+        assert journal.read_bytes() == content
+    journal.unlink()
+    assert dlcli("sweep", "show", str(folder.path)).code == 3
+    journal.write_bytes(b"".join(lines))
+    assert dlcli("sweep", "--resume", str(folder.path), "sweep.trials=8").code == 0
+
+
+def test_the_config_of_a_trial_trains_it_alone(clean_place: Path, dlcli: Callable[..., Finished]) -> None:
+    write_config(clean_place, space=LR, trials=4, keep=1, pruner="none")
+    result = api.sweep("tune.yaml")
+    assert result.best is not None
+    folder = only_sweep(clean_place)
+    trained = api.train(str(folder.trial(result.best.number) / "config.yaml"), run_dir="alone")
+    assert trained.val[result.metric.removeprefix("val/")] == result.best.value
+    loser = next(number for number in range(4) if number != result.best.number)
+    missing = dlcli("eval", str(folder.trial(loser)))
+    assert missing.code == 3
+    assert f"train it again with `dlcli train -c {folder.trial(loser) / 'config.yaml'}`" in missing.err
+
+
+def test_trials_added_after_whole_generations_are_those_of_one_sweep(clean_place: Path) -> None:
+    write_config(clean_place, space=LR, generation=4, trials=8, pruner={"name": "asha", "factor": 2})
+    api.sweep("tune.yaml", ["sweep.trials=4"])
+    api.resume_sweep(str(only_sweep(clean_place).path), ["sweep.trials=8"])
+    added = only_sweep(clean_place).table.read_bytes()
+    clear(clean_place)
+    api.sweep("tune.yaml")
+    assert only_sweep(clean_place).table.read_bytes() == added
+    notes: list[str] = []
+    listeners = Listeners(lambda _: None, notes.append)
+    api.resume_sweep(str(only_sweep(clean_place).path), ["sweep.trials=10"], listeners=listeners)
+    assert not [note for note in notes if "generation" in note]
+    api.resume_sweep(str(only_sweep(clean_place).path), ["sweep.trials=11"], listeners=listeners)
+    assert [note for note in notes if note.startswith("the last generation had 2 instead of 4 trials")]
+
+
+def test_a_setting_is_given_once(clean_place: Path, dlcli: Callable[..., Finished]) -> None:
+    write_config(clean_place, space=LR)
+    refused = dlcli("sweep", "-c", "tune.yaml", "--space", "optimizer.lr=[1, 2]", "--space", "optimizer.lr=[3]")
+    assert refused.code == 2
+    assert "--space optimizer.lr is given twice" in refused.err

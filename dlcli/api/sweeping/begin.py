@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def begin_or_join(loaded: LoadedSweep, storage: str | None, *, new: bool, note: 
     name = loaded.base.config.name
     root = sweeps_root() / name
     _make_folder(root)
-    with file_lock(root / ".lock", wait_seconds=_BEGIN_SECONDS):  # two processes that begin at once get the same sweep
+    with _locked(root):  # two processes that begin at once get the same sweep
         found = [] if new else [folder for folder in list_sweeps(name) if _is_open(folder, loaded)]
         if not found:
             _check_start(loaded, storage, root)
@@ -57,7 +58,7 @@ def begin_or_join(loaded: LoadedSweep, storage: str | None, *, new: bool, note: 
     return sweep
 
 
-def reopen(folder: SweepFolder, overrides: Overrides, storage: str | None) -> Sweep:
+def reopen(folder: SweepFolder, overrides: Overrides, storage: str | None, note: Callable[[str], None]) -> Sweep:
     """Return a sweep to continue, with changed settings and a new start of its time.
 
     Raises:
@@ -75,6 +76,12 @@ def reopen(folder: SweepFolder, overrides: Overrides, storage: str | None) -> Sw
         raise UsageError(
             message, hint="give sweep.trials the same or a higher number, or begin another sweep with --new"
         )
+    size = before.settings.generation
+    if size and before.settings.trials % size and loaded.settings.trials > before.settings.trials:
+        note(
+            f"the last generation had {before.settings.trials % size} instead of {size} trials: the trials will differ "
+            f"from those of one sweep with {loaded.settings.trials}"
+        )
     write_sweep(folder, loaded, {**read_json(folder.manifest), **_clock()})
     return read_sweep(folder, url=storage)
 
@@ -91,6 +98,24 @@ def _check_start(loaded: LoadedSweep, storage: str | None, root: Path) -> None:
     if storage is not None:
         with Sweep(SweepFolder(root), loaded, storage).open_study():
             pass
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of the sweeps of a name.
+
+    Raises:
+        DataError: If the folder cannot be written to.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(file_lock(folder / ".lock", wait_seconds=_BEGIN_SECONDS))
+        except (BlockingIOError, TimeoutError):
+            raise
+        except OSError as error:
+            message = f"cannot write to {folder}: {error.strerror or error}"
+            raise DataError(message, hint="choose another place with `DLCLI_SWEEPS=DIR`") from error
+        yield
 
 
 def _make_folder(path: Path) -> None:
@@ -147,9 +172,7 @@ def check_storage(folder: SweepFolder, storage: str | None) -> None:
     given = None if storage is None else hide_password(storage)
     if recorded != given:
         where = f"in {recorded}" if recorded else "in a journal in its folder"
-        hint = (
-            f"{'use the same --storage URL' if recorded else 'leave --storage out'}, or begin another sweep with --new"
-        )
+        hint = "use the same --storage URL" if recorded else "leave --storage out"
         raise UsageError(f"{folder.path} is stored {where}", hint=hint)
 
 

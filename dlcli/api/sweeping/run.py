@@ -18,7 +18,7 @@ from dlcli.api.sweeping.processes import WorkerProcesses
 from dlcli.api.sweeping.watch import Watch
 from dlcli.api.sweeping.worker import WAIT_SECONDS, Losers, Workplace, run_trials
 from dlcli.config.paths import as_argument
-from dlcli.errors import Interrupted, UsageError
+from dlcli.errors import DataError, Interrupted, UsageError
 from dlcli.report.page import ReportResult
 from dlcli.report.sweep import report_after_sweep, write_sweep_report
 from dlcli.runs.files import read_json
@@ -31,13 +31,15 @@ from dlcli.sweeps.sweep import Sweep, read_sweep
 from dlcli.sweeps.trials import read_trials
 from dlcli.training.listeners import Listeners, stop_requests
 
+_OF_RUN = "`dlcli train --resume RUN`"
+
 
 def run_sweep(sweep: Sweep, workers: int, *, evaluate_test: bool, listeners: Listeners) -> SweepResult:
     """Run the trials of a sweep with this many processes, confirm the best one, and write the results."""
     if workers < 1:
         raise UsageError(f"workers must be at least 1. Got {workers} instead", hint="write it like --workers 2")
     hint = f"`dlcli sweep --resume {as_argument(str(sweep.folder.path))}` continues it"
-    with sweep.open_study(workers) as study, stop_requests(listeners) as should_stop:
+    with _own_hints(sweep), sweep.open_study(workers) as study, stop_requests(listeners) as should_stop:
         watch = Watch(sweep, study, listeners)
         try:
             watch.start()
@@ -53,6 +55,18 @@ def run_sweep(sweep: Sweep, workers: int, *, evaluate_test: bool, listeners: Lis
             raise Interrupted(
                 f"interrupted; saved {sweep.folder.path}", signum=error.exit_code - 128, hint=hint
             ) from error
+
+
+@contextmanager
+def _own_hints(sweep: Sweep) -> Iterator[None]:
+    """Let the hints of errors name the command that continues the sweep instead of that of a run."""
+    try:
+        yield
+    except DataError as error:
+        if error.hint is None or _OF_RUN not in error.hint:
+            raise
+        own = f"`dlcli sweep --resume {as_argument(str(sweep.folder.path))}`"
+        raise type(error)(error.message, hint=error.hint.replace(_OF_RUN, own)) from error
 
 
 def _work(place: Workplace) -> None:
@@ -132,5 +146,5 @@ def report(folder: SweepFolder, output: str | os.PathLike[str] | None, storage: 
 def run_worker(folder: SweepFolder, storage: str | None, should_stop: Callable[[], int | None]) -> None:
     """Run trials of a sweep in a process that another one has started."""
     sweep = read_sweep(folder, url=storage)
-    with sweep.open_study() as study:
+    with _own_hints(sweep), sweep.open_study() as study:
         _work(Workplace(sweep, study, open_claims(study, folder.trials), should_stop))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from optuna import Study
 
+from dlcli.evaluation.seed_statistics import FEWEST_PAIRS
 from dlcli.sweeps.describe import describe_settings, name_parameters
 from dlcli.sweeps.records import TrialRecord, rank
 from dlcli.sweeps.results import is_reproducible
@@ -11,6 +12,8 @@ from dlcli.sweeps.sweep import Sweep
 from dlcli.sweeps.trials import read_trials
 from dlcli.training.events import SweepEnded, SweepStarted, TrialEnded
 from dlcli.training.listeners import Listeners
+
+_FEW_SEEDS = f"the confirmation needs at least {FEWEST_PAIRS} seeds (sweep.confirm_seeds) for a verdict"
 
 
 class Watch:
@@ -37,7 +40,8 @@ class Watch:
             ("search", _describe_search(self._sweep)),
             ("space", _describe_space(self._sweep)),
         )
-        self._listeners.listen(SweepStarted(path, essentials, (), settings.trials, len(ended)))
+        notes = (_FEW_SEEDS,) if 0 < settings.confirm_seeds < FEWEST_PAIRS else ()
+        self._listeners.listen(SweepStarted(path, essentials, notes, settings.trials, len(ended)))
 
     def look(self) -> None:
         """Tell of the trials that have ended since the last call."""

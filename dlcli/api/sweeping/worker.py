@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from dlcli.api.sweeping.group_trial import GroupTrial
 from dlcli.api.sweeping.trial import DataCache, EpochHook, TrialResult, TrialRun, delete_checkpoints_of, mark_pruned
 from dlcli.config.schema import MedianPruner
-from dlcli.errors import Interrupted
+from dlcli.errors import DeviceError, Interrupted
 from dlcli.sweeps.claims import Claim, ClaimLostError, Claims, counts, take
 from dlcli.sweeps.pruners import bracket, choose_pruned, is_level
 from dlcli.sweeps.records import Ending, TrialEnd, TrialRecord, rank
@@ -84,6 +84,9 @@ class Workplace:
             if signum := self.should_stop():
                 raise Interrupted(error.message, signum=signum) from error
             return None
+        except DeviceError as error:
+            hint = f"{error.hint}; or begin another sweep with a space without these settings"
+            raise DeviceError(f"trial {trial.number}: {error.message}", hint=hint) from error
 
     def read(self, trial: Trial) -> FrozenTrial:
         """Return a trial as it is stored now."""

@@ -24,7 +24,7 @@ from dlcli.config.load import (
 )
 from dlcli.config.paths import escape_path
 from dlcli.config.problems import validate_settings
-from dlcli.config.render import deciding_settings
+from dlcli.config.render import deciding_settings, render_yaml
 from dlcli.config.schema import HIGHER_IS_BETTER, SweepFile, SweepSettings, path_settings
 from dlcli.config.sweep.check import SpaceCheck
 from dlcli.config.sweep.limits import (
@@ -75,7 +75,7 @@ class LoadedSweep:
         return self.metric.removeprefix("val/") in HIGHER_IS_BETTER
 
     def config(self, overrides: Mapping[str, Any]) -> LoadedConfig:
-        """Return the config of a trial.
+        """Return the config of a trial; its text trains it alone.
 
         Args:
             overrides: Values by dotted key, as drawn from the space.
@@ -86,7 +86,9 @@ class LoadedSweep:
         loaded = finish(with_values(self._document, overrides), self.text)
         drawn = {tuple(key.split(".")) for key in overrides}
         origins = {path: Place(SWEEP) for path in loaded.places if any(path[: len(key)] == key for key in drawn)}
-        return replace(loaded, places={**loaded.places, **origins})
+        places = {**loaded.places, **origins}
+        body = render_yaml(loaded.config, lambda _section, _field, path: "from the sweep" if path in origins else "")
+        return replace(loaded, places=places, text=body)
 
     def identity(self) -> dict[str, Any]:
         """Return the settings that must agree for two sweeps to be the same, as JSON.
@@ -181,7 +183,14 @@ def difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
 
 
 def _read(given: Source, overrides: Overrides, space: Sequence[str]) -> Document:
-    """Return the document of a sweep with all overrides; those of the space replace the values of a setting."""
+    """Return the document of a sweep with all overrides; those of the space replace the values of a setting.
+
+    Raises:
+        UsageError: If an option `--space` is given twice for a setting.
+    """
+    keys = [text.partition("=")[0].strip() for text in space]
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        raise UsageError(f"--space {twice} is given twice", hint="write all its values in one list")
     document = read_with_bases(given)
     prefix, assignments = f"{dotted(SPACE)}.", as_assignments(overrides)
     override(document, [assignment for assignment in assignments if not assignment.startswith(prefix)])

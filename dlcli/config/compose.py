@@ -78,7 +78,7 @@ def is_range(value: Value) -> bool:
 
 
 def apply_override(override: str, document: Document) -> None:
-    """Set a `key=value` in the document, or add a problem to it."""
+    """Apply an override `key=value` to the document; if it is invalid, add a problem to the document."""
     key, equals, text = override.partition("=")
     path = tuple(key.split("."))
     if not equals or not all(path) or not key.isprintable():
@@ -94,10 +94,13 @@ def apply_override(override: str, document: Document) -> None:
 
 
 def set_override(document: Document, path: KeyPath, value: Value) -> None:
-    """Set a value in the document as from the command line, or add a problem to it."""
+    """Set a value in the document with the command line as its location.
+
+    If a parent of the setting is a single value, add a problem to the document instead.
+    """
     for length in range(1, len(path)):
         parent = value_at(document.tree, path[:length])
-        gives_way = length > 1 and path[: length + 1] in all_settings()  # a name instead of a mapping of settings
+        gives_way = length > 1 and path[: length + 1] in all_settings()  # a name, which a mapping may replace
         if parent is None or (gives_way and not isinstance(parent, dict)):
             set_value(document, path[:length], {}, {path[:length]: COMMAND_LINE})
         elif not isinstance(parent, dict):
@@ -111,8 +114,8 @@ def set_override(document: Document, path: KeyPath, value: Value) -> None:
 def _as_yaml(key: str, text: str) -> str:
     """Return the YAML of a value on the command line.
 
-    The brackets of a list of sizes or columns may be left out: `64,32`, and a shell removes the quotes of
-    `data.decimal=","`.
+    This adds the brackets of a list of sizes or columns, which the user may leave out as in `64,32`, and the quotes of
+    `data.decimal=","`, which the shell removes.
     """
     if key in ("data.decimal", "data.separator") and (len(text) == 1 or text == "\\t"):
         return f'"{text}"'
@@ -133,11 +136,11 @@ def without_nulls(tree: dict[str, Value], path: KeyPath = ()) -> dict[str, Any]:
 def resolve_paths(tree: dict[str, Any], document: Document) -> list[Problem]:
     """Make the file system paths in `tree` absolute and return a problem for each path that cannot be resolved.
 
-    The name of a run stays a name, unless there is such a file or folder.
+    The name of a run stays a name, unless a file or folder of this name exists.
 
     Args:
         tree: Values without nulls; changed in place.
-        document: Document with the location of each value, and so the folder that a path is relative to.
+        document: Document with the location of each value, which includes the folder that a path is relative to.
     """
     problems: list[Problem] = []
     for path in path_settings():

@@ -75,7 +75,7 @@ def json_schema() -> dict[str, Any]:
         if name in ("CrossEntropyLoss", "MseLoss"):  # without a name, the task selects the loss
             definition["required"].remove("name")
         definition["properties"] = {key: _or_null(value) for key, value in properties.items()}
-    del schema["required"]  # an extended file may contain data, and the task selects a loss
+    del schema["required"]  # `data` may be in an extended file, and the task selects a loss
     schema["properties"] = {key: _or_null(_any_of(value)) for key, value in schema["properties"].items()}
     schema["properties"]["extends"] = {
         "type": "string",
@@ -124,11 +124,11 @@ def explain(name: str) -> list[tuple[str, str]]:
         )
     model, field = owners[0], str(path[-1])
     about = [("setting", dotted(path)), ("means", explain_setting(model, field))]
-    is_tag = len(path) > 1 and field == "name"  # its meaning lists the choices already
+    is_tag = len(path) > 1 and field == "name"  # the explanation lists the choices already
     if is_tag:
         about += [(section_name(owner), " ".join((owner.__doc__ or "").split())) for owner in owners]
     sections = section_models(model, field)
-    is_nested = sections and len(path) > 1  # a name or a mapping with settings
+    is_nested = sections and len(path) > 1  # the value is a name or a mapping with settings
     if sections:
         about += [
             (section_name(section) if len(sections) > 1 else "settings", _contents(section)) for section in sections
@@ -214,7 +214,7 @@ def _in_words(schema: dict[str, Any]) -> str:
 
 
 def usual_values(name: str) -> list[str]:
-    """Return the possible values of a setting if they can be listed, otherwise its default; empty if there is none."""
+    """Return the values of a setting that can be listed, followed by its default; empty if there are neither."""
     path: KeyPath = tuple(name.split("."))
     values: dict[str, None] = {}
     for model in setting_owners(path):

@@ -9,10 +9,10 @@ from dlcli.config.schema import Config, section_models, section_name, setting_ow
 from dlcli.config.suggest import closest
 from dlcli.config.tree import KeyPath, dotted
 
-# Examples for settings whose default is not the value that a user wants who sets them.
+# Examples for settings whose default would be a poor example: users set them because they want another value.
 _USUAL = {
     "name": "my-run",
-    "data": "digits",  # for a section, the name of a variant
+    "data": "digits",  # the example of a section is the name of a variant
     "data.root": "DIR",
     "data.path": "DIR",
     "model.dropout": "0.5",
@@ -31,7 +31,7 @@ _USUAL = {
     "sweep.seconds": "3600",
     "sweep.generation": "8",
 }
-_LISTS = ("data.features", "data.ignore", "data.null_values")  # of texts
+_LISTS = ("data.features", "data.ignore", "data.null_values")  # lists of texts
 
 
 def example(path: KeyPath, value: Any) -> str:

@@ -40,7 +40,7 @@ def read_source(source: str) -> Source:
     """Return the text of a config file or preset.
 
     Args:
-        source: Path of a file, name of a preset, `-` for standard input, or `/dev/fd/N`, which the shell makes of
+        source: Path of a file, name of a preset, `-` for standard input, or `/dev/fd/N`, to which the shell expands
             `<(command)`. A preset takes precedence over a file of the same bare name.
 
     Raises:
@@ -63,7 +63,7 @@ def config_files(folder: str) -> list[str]:
 
 
 def _correct(source: str) -> str:
-    """Return the hint for a name that is no preset: a preset, a config file or a data source of a similar name."""
+    """Return the hint for an unknown preset: the preset, config file or data source with the most similar name."""
     if source in data_sources():
         file = f"FILE.{source} --target COLUMN" if source in ("csv", "parquet", "npz") else source
         return f"{source} is a data source: create a config with `dlcli config init --data {file} -o {source}.yaml`"

@@ -66,8 +66,8 @@ def load_config(source: ConfigSource, overrides: Overrides = ()) -> LoadedConfig
     the working folder.
 
     Args:
-        source: YAML file, name of a preset, settings as a dict, or text that was read already. A string is expanded by
-            `expand_path`; a Path object is used unchanged. A config that is loaded already is returned unchanged.
+        source: YAML file, name of a preset, settings as a dict, or a `Source` with its text. A string is expanded by
+            `expand_path`; a Path object is used unchanged. A loaded config is returned unchanged.
         overrides: Assignments `key=value` with dotted keys and YAML values, or a dict of dotted keys and values.
 
     Raises:
@@ -91,14 +91,14 @@ def load_config(source: ConfigSource, overrides: Overrides = ()) -> LoadedConfig
 
 
 def override(document: Document, assignments: Sequence[str]) -> None:
-    """Apply assignments `key=value` to a document in their order; problems are added to it."""
+    """Apply assignments `key=value` to a document in the given order; add problems to the document."""
     with changes_of_variants(document):
         for assignment in assignments:
             apply_override(assignment, document)
 
 
 def with_values(document: Document, values: Mapping[str, Any]) -> Document:
-    """Return a copy of a document with values set as by overrides, by dotted key."""
+    """Return a copy of a document after applying `values`, by dotted key, like overrides."""
     changed = document.copy()
     with changes_of_variants(changed):
         for key, value in values.items():
@@ -128,7 +128,7 @@ def check(document: Document) -> tuple[Config | None, list[Problem]]:
 
 
 def read_given(source: str | os.PathLike[str] | Mapping[str, Any] | Source) -> Source:
-    """Return the text of a config that is given in any form, see `load_config`."""
+    """Return the text of a config that is given in any form of `load_config`, except as a loaded config."""
     if isinstance(source, Source):
         return source
     if isinstance(source, Mapping):
@@ -162,10 +162,10 @@ def _to_yaml(value: Any, indent: int | None = None) -> str:
 
 
 def _to_plain(value: Any) -> Any:
-    """Return a path, a range, or a scalar or array of NumPy or torch as a value that JSON has.
+    """Convert a path, a range, or a NumPy or torch scalar or array to a type that JSON supports.
 
     Raises:
-        TypeError: If it is of another type.
+        TypeError: If the value has another type.
     """
     if isinstance(value, os.PathLike):
         return os.fspath(value)
@@ -177,7 +177,10 @@ def _to_plain(value: Any) -> Any:
 
 
 def in_order(problems: Sequence[Problem], file: str) -> list[Problem]:
-    """Return each problem once: those of the file by line, then of the files it extends, then of the command line."""
+    """Return each problem once: first problems in `file`, then in the files that it extends, then on the command line.
+
+    Problems in the same file are sorted by line and column.
+    """
 
     def rank(problem: Problem) -> tuple[int, str, int, int]:
         group = 0 if problem.file == file else 2 if problem.file == COMMAND_LINE.file else 1

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from dlcli.errors import UsageError, one_line
 
 _VARIABLE = re.compile(r"\$(?:\$|([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters at least: C:// is a drive of Windows
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # at least two letters, because C:// is a Windows drive
 _NON_BLOCKING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -98,7 +98,7 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
         OSError: If the file cannot be opened or is not a regular file.
     """
     descriptor = os.open(path, os.O_RDONLY | _NON_BLOCKING)
-    mode = os.fstat(descriptor).st_mode  # of the open file: the name may refer to another file by now
+    mode = os.fstat(descriptor).st_mode  # not os.stat: the name may refer to another file by now
     if stat.S_ISREG(mode):
         return os.fdopen(descriptor, "rb")
     os.close(descriptor)

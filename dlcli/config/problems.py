@@ -107,7 +107,7 @@ def _find_broken_rules(config: Config | None, problems: Sequence[Problem], docum
 
 
 def _without_problems(tree: dict[str, Any], problems: Sequence[Problem]) -> Config | None:
-    """Return the config without the settings that have problems; None if it is invalid without them too."""
+    """Return the config without the settings that have problems; None if the remaining settings are invalid too."""
     invalid = _invalid_settings(problems)
     valid = {
         section: {key: value for key, value in values.items() if f"{section}.{key}" not in invalid}

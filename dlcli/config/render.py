@@ -120,8 +120,8 @@ def flatten(model: BaseModel, path: KeyPath = ()) -> dict[str, Value]:
     return settings
 
 
-# Settings that do not change the results of a run, except for rounding.
-_FILES = ("data.root", "data.path", "data.train", "data.val", "data.test")  # their contents are checked instead
+# Settings that do not change the results of a run, except for rounding. Files are checked by content, not by path.
+_FILES = ("data.root", "data.path", "data.train", "data.val", "data.test")
 _IRRELEVANT = (
     "name",
     *_FILES,
@@ -139,9 +139,9 @@ def deciding_settings(config: Config) -> dict[str, Value]:
     return {key: value for key, value in flatten(config).items() if key not in _IRRELEVANT}
 
 
-# Settings whose values say by themselves what they set, such as `relu`, besides the names of sections.
+# Settings whose values, such as `relu`, are clear without the name of the setting. Names of sections are clear too.
 _CHOICES = ("task", "data.pattern", "data.function", "model.activation", "model.init", "model.head")
-_UNCLEAR = ("none", "default")  # choices that say nothing without the name of their setting
+_UNCLEAR = ("none", "default")  # choices that are not clear without the name of their setting
 _SHORT = {
     "hidden_sizes": "hidden",
     "batch_size": "batch",
@@ -152,7 +152,7 @@ _SHORT = {
 
 
 def is_choice(key: str) -> bool:
-    """Return whether the value of a setting says by itself what it sets."""
+    """Return whether the value of a setting is clear without the name of the setting."""
     return key.endswith(".name") or key in _CHOICES
 
 

@@ -103,7 +103,7 @@ def _table_rules(config: Config) -> Iterator[Violation]:
 
 
 def _column_rules(data: DataSection) -> Iterator[Violation]:
-    """Yield the rules about names of columns that a table violates."""
+    """Yield the rules about column names that a table violates."""
     if not isinstance(data, TableData):
         return
     for setting in ("features", "ignore", "target"):
@@ -156,13 +156,13 @@ def _training_rules(config: Config) -> Iterator[Violation]:
     if config.model.batch_norm and config.model.hidden_sizes:
         yield from _batch_norm_rules(training)
     warmup = config.scheduler.warmup_epochs
-    if round(warmup) >= training.epochs:  # warm-up is rounded to steps; one must remain, even at one step per epoch
+    if round(warmup) >= training.epochs:  # warm-up is rounded to steps; a step must follow, even at one per epoch
         limit = f"training.epochs ({training.epochs}) by more than half an epoch"
         message = f"must be less than {limit}. Got {warmup:g} instead"
         hint = f"write it like `scheduler.warmup_epochs={min(1, training.epochs / 2):g}`"
         yield Violation(("scheduler", "warmup_epochs"), message, hint, ("training.epochs",))
     n_train = config.data.count_training_examples()
-    most = math.inf if n_train is None else 1.01 * n_train + 10  # splits are rounded per class
+    most = math.inf if n_train is None else 1.01 * n_train + 10  # tolerance, because splits are rounded per class
     if training.batch_size != "full" and training.batch_size > most:
         message = (
             f"must be at most the number of training examples, about {n_train:,}. Got {training.batch_size} instead"

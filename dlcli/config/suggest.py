@@ -115,7 +115,7 @@ def unknown_key(path: KeyPath, model: type[BaseModel] | None) -> tuple[str, str]
     if _normalize(key) in {_normalize(word) for word in SOFTMAX_KEYS}:
         return message, SOFTMAX_HINT
     elsewhere = [setting for setting in all_settings() if setting[-1] == key]
-    # Last: scheduler, which shares names but is rarely intended, and settings within settings.
+    # Nested settings come late, and settings of the scheduler last: they share names with others but are rarely meant.
     elsewhere.sort(key=lambda setting: (setting[0] == "scheduler", len(setting)))
     if elsewhere:
         homes = " or ".join(f"`{dotted(other[:-1])}`" if other[:-1] else "the top level" for other in elsewhere)
@@ -133,7 +133,7 @@ def unknown_key(path: KeyPath, model: type[BaseModel] | None) -> tuple[str, str]
 
 
 def find_setting(name: str) -> str | None:
-    """Return the dotted setting with this last part, or behind this name in another tool; None if there is none."""
+    """Return the dotted name of the setting that ends in `name` or that another tool calls `name`; otherwise None."""
     settings = [path for path in all_settings() if path[-1] == name and path[:-1] != ("scheduler",)]
     settings.sort(key=len)
     return dotted(settings[0]) if settings else OTHER_TOOLS.get(name)

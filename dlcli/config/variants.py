@@ -1,4 +1,4 @@
-"""Change of the variant of a section by an override, such as another optimizer than that of a preset."""
+"""Overrides that replace the variant of a section, such as the optimizer of a preset."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Variants: TypeAlias = Mapping[str, type[BaseModel]]
 
 
 def read_variants(tree: dict[str, Value]) -> Variants:
-    """Return the chosen variant of each section; without sections whose name is missing or unknown."""
+    """Return the chosen variant of each section, except for sections whose name is missing or unknown."""
     losses = {str(task): loss for task, loss in DEFAULT_LOSS.items()}
     chosen: dict[str, type[BaseModel]] = {}
     for section, field in Config.model_fields.items():
@@ -40,8 +40,8 @@ def changes_of_variants(document: Document) -> Iterator[None]:
 def drop_settings_of(before: Variants, document: Document) -> None:
     """Delete the settings of a variant that overrides have replaced, and add a note about them to the document.
 
-    A setting is kept if the new variant has it with the same default, because it then means the same: the learning rate
-    of SGD is not one for Adam. Settings from the command line are kept too.
+    A setting is kept if the new variant has it with the same default, because the setting then has the same meaning. A
+    learning rate for SGD, for example, does not suit Adam. Settings from the command line are kept too.
 
     Args:
         before: Variants before the overrides.
@@ -67,7 +67,7 @@ def drop_settings_of(before: Variants, document: Document) -> None:
 
 
 def _is_unfit(key: str, old: type[BaseModel], new: type[BaseModel]) -> bool:
-    """Return whether a setting of one variant does not suit another; an unknown setting stays, to be reported."""
+    """Return whether a setting of the old variant does not suit the new one; unknown settings stay, to be reported."""
     if key not in old.model_fields:
         return False
     return key not in new.model_fields or old.model_fields[key].default != new.model_fields[key].default

@@ -38,13 +38,13 @@ _FIXED = {
 }
 _HINTS = {"seed": "average over several seeds with `seeds_per_trial: 3`"}
 
-# Settings of the data that prepare the same examples in another way.
+# Data settings that a space may vary, because they only change how the same examples are prepared.
 _PREPARATION = (
     *("normalize", "pad", "size", "color_mode", "resize", "background"),
     *("features", "ignore", "types", "unknown", "min_frequency", "max_categories"),
 )
 
-_MOST_VALUES = 1000  # of a setting, for a comparison of the configs
+_MOST_VALUES = 1000  # settings with at least this many values are not checked for equal configs
 
 
 class _Branch(NamedTuple):
@@ -60,9 +60,9 @@ class SpaceCheck:
 
     Attributes:
         base: Document of the base config.
-        config: Base config; None if it is invalid, which leaves out all checks that depend on it.
-        report: Problems, with the document of the whole file.
-        causes: Setting of the space that causes a problem of a setting of the base config, by its key and message.
+        config: Base config; None if it is invalid. Checks that depend on the base config are then skipped.
+        report: Problems found so far, and the document of the whole file.
+        causes: Setting of the space that causes a problem in the base config, by the key and message of the problem.
     """
 
     base: Document
@@ -95,7 +95,7 @@ class SpaceCheck:
             for assignment in alone.combinations():
                 overrides = alone.overrides(assignment)
                 config, problems = check(with_values(self.base, overrides))
-                if config is None or problems:  # valid only together with other settings
+                if config is None or problems:  # the value is valid only together with other settings
                     continue
                 text = config.model_dump_json()
                 if text in configs:
@@ -112,7 +112,7 @@ class SpaceCheck:
         if name is None or (name == "data" and len(entry.key) > 1 and entry.key[1] in _PREPARATION):
             return False
         if entry.key[0] not in ("sweep", "extends") and entry.key not in all_settings():
-            return False  # unknown, which is reported with a suggestion
+            return False  # `_is_unknown` reports the setting with a suggestion
         message = f"must be the same for all trials: {_FIXED[name]}"
         self.report.add(entry.at, entry.key, message, _HINTS.get(name, "delete it from `space`"))
         return True
@@ -128,7 +128,7 @@ class SpaceCheck:
         return True
 
     def _is_misplaced(self, entry: Entry, entries: Sequence[Entry], config: Config) -> bool:
-        """Report a setting that an option of its section lacks, or sets too."""
+        """Report a setting that an option of its section does not have, or sets as well."""
         if len(entry.key) == 1:
             return False
         section, name = dotted(entry.key[:1]), str(entry.key[1])
@@ -158,7 +158,7 @@ class SpaceCheck:
         self.report.problems.append(self.report.document.problem(entry.at, message, _for_sweep(hint)))
 
     def _branches(self, section: str, entries: Sequence[Entry], config: Config) -> list[_Branch]:
-        """Return every variant that a section can have: one per option, or that of the base config."""
+        """Return every variant that a section can have: one per option, or the variant of the base config."""
         values: list[tuple[KeyPath, Mapping[str, Value]]] = [
             (corner.at[entry.key], {dotted(entry.key): corner.value})
             for entry in entries
@@ -175,7 +175,7 @@ class SpaceCheck:
         return branches
 
     def _is_set_already(self, entry: Entry, entries: Sequence[Entry]) -> bool:
-        """Report a setting that an option of its section sets too."""
+        """Report a setting that an option of its section sets as well."""
         for outer in entries:
             if outer.key != entry.key and entry.key[: len(outer.key)] == outer.key:
                 for corner in corners_of(outer.node, outer.key, outer.at):
@@ -187,7 +187,7 @@ class SpaceCheck:
         return False
 
     def _problems(self, corners: Corners) -> Iterator[Problem]:
-        """Yield the problems of one assignment, at the places of its values."""
+        """Yield the problems of one assignment, located at the values that cause them."""
         _, problems = check(with_values(self.base, {key: corner.value for key, corner in corners.items()}))
         written = {dotted(path): at for corner in corners.values() for path, at in corner.at.items()}
         for problem in problems:
@@ -200,7 +200,7 @@ class SpaceCheck:
             yield replace(self.report.document.problem(at, problem.message, hint), key=problem.key)
 
     def _cause(self, problem: Problem, corners: Corners) -> KeyPath:
-        """Return the path of the value that a setting of the base config does not fit to; found once per problem."""
+        """Return the path of the value in the space that causes a problem in the base config; cached per problem."""
         key = self.causes.get((problem.key, problem.message))
         if key is None or key not in corners:
             key = next((key for key in corners if self._is_solved_without(key, problem, corners)), next(iter(corners)))
@@ -213,20 +213,20 @@ class SpaceCheck:
 
 
 def _innermost(written: Mapping[str, KeyPath], key: str) -> KeyPath | None:
-    """Return the path where a setting, or else the innermost section around it, is written."""
+    """Return the path where a setting is written, or the innermost written section around it; None if there is none."""
     parts = key.split(".")
     names = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
     return next((written[name] for name in names if name in written), None)
 
 
 def _path_of_key(at: KeyPath, name: str) -> KeyPath:
-    """Return the path of the setting that a value belongs to, where a value may be an entry of a list."""
+    """Return the path of the setting that a value belongs to; the value may be an entry of a list."""
     lengths = (length for length in range(len(at), 0, -1) if str(at[length - 1]).split(".")[-1] == name)
     return at[: next(lengths, len(at))]
 
 
 def _for_sweep(hint: str | None, *, is_end: bool = False) -> str | None:
-    """Return the hint for an override as one for a space: `optimizer.lr=0.1` becomes `optimizer.lr: [0.1, …]`."""
+    """Rewrite the hint for an override as a hint for a space: `optimizer.lr=0.1` becomes `optimizer.lr: [0.1, …]`."""
     if hint is None:
         return None
     hint = re.sub(r"; delete it or set `[^`]*=null`", "; delete it, or move it into such an option", hint)

@@ -11,8 +11,8 @@ from dlcli.config.sweep.nodes import Choice, Fixed, Layers, Node, Range, Setting
 from dlcli.config.sweep.parse import Entry
 from dlcli.config.tree import KeyPath, Value, dotted
 
-_MOST_IN_SECTION = 100  # corners of one option with several ranges
-_MOST = 1000  # assignments checked, at about 0.15 ms each
+_MOST_IN_SECTION = 100  # limit for one option; beyond it, the settings of the option vary one by one
+_MOST = 1000  # limit for the assignments to check, at about 0.15 ms each
 
 
 class Corner(NamedTuple):
@@ -20,21 +20,22 @@ class Corner(NamedTuple):
 
     Attributes:
         value: Choice, or end of a range.
-        at: Paths in the document of the value and of the settings inside it, by their paths in the config.
+        at: Path in the document of the value and of each setting inside it, by the path in the config.
     """
 
     value: Value
     at: dict[KeyPath, KeyPath]
 
 
-Corners: TypeAlias = dict[str, Corner]  # one for each setting of the space
+Corners: TypeAlias = dict[str, Corner]  # a corner of each setting of the space, by dotted name
 
 
 def assignments(entries: Sequence[Entry]) -> Iterator[Corners]:
     """Yield assignments of corners to all settings of the space: all of them if they are few.
 
-    Otherwise, every corner of every setting, then of all pairs of settings, then of all triples as far as they are few,
-    where the other settings have their first corner. Rules between settings hold between two ends if they hold at both.
+    Otherwise, each setting takes each of its corners while all other settings have their first corner. Then pairs and
+    triples of settings are combined in the same way, until the limit is reached. The ends of a range are enough: a rule
+    between settings that holds at both ends also holds between them.
     """
     corners = {dotted(entry.key): corners_of(entry.node, entry.key, entry.at) for entry in entries}
     if prod(map(len, corners.values())) <= _MOST:

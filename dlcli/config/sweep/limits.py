@@ -25,7 +25,7 @@ def metric_of(settings: SweepSettings, config: Config) -> str:
 
 
 def check_metric(settings: SweepSettings, config: Config, report: Report) -> None:
-    """Report a metric that cannot be compared between trials: each validates on the same examples."""
+    """Report a metric that is not measured on the validation split, on which all trials are compared."""
     allowed = [f"val/{name}" for name in METRICS[config.task]]
     at: KeyPath = ("sweep", "metric") if settings.metric else ("sweep",)
     if not config.data.val_fraction:
@@ -68,7 +68,7 @@ def check_counts(settings: SweepSettings, config: Config, entries: Sequence[Entr
 
 
 def _values(key: KeyPath, entries: Sequence[Entry]) -> list[int]:
-    """Return the whole numbers that a space has for a setting, of ranges both ends."""
+    """Return the whole numbers that a space contains for a setting; of a range, both ends."""
     nodes = [entry for entry in entries if entry.key == key]
     values = [corner.value for entry in nodes for corner in corners_of(entry.node, entry.key, entry.at)]
     return [value for value in values if isinstance(value, int)]

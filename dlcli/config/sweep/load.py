@@ -51,7 +51,7 @@ class LoadedSweep:
     """Validated sweep.
 
     Attributes:
-        base: Config that each trial varies, without the sweep. It monitors the metric of the sweep.
+        base: Config that each trial varies, without the `sweep` section. Its monitor is the metric of the sweep.
         settings: Settings of the sweep, with its metric and number of trials.
         space: Values to try.
         text: Exact text of the config file.
@@ -169,7 +169,7 @@ def load_either(source: ConfigSource) -> LoadedConfig | LoadedSweep:
 
 
 def difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    """Return a line for each setting that differs between two identities of sweeps, with both values."""
+    """Return a line for each setting that differs between the identities of two sweeps, with both values."""
     lines = []
     for part in dict.fromkeys([*a, *b]):
         first, second = a.get(part, {}), b.get(part, {})
@@ -183,7 +183,7 @@ def difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
 
 
 def _read(given: Source, overrides: Overrides, space: Sequence[str]) -> Document:
-    """Return the document of a sweep with all overrides; those of the space replace the values of a setting.
+    """Return the document of a sweep with all overrides; an override of the space replaces all values of a setting.
 
     Raises:
         UsageError: If an option `--space` is given twice for a setting.
@@ -213,11 +213,11 @@ def _read_settings(document: Document, report: Report) -> SweepSettings | None:
 
 
 def _read_entries(report: Report) -> tuple[list[Entry], bool]:
-    """Return the settings of the space without those that have a problem, and whether there are no others."""
+    """Return the settings of the space that have no problem, and whether these are all settings."""
     section = report.document.tree[SWEEP]
     space = section.get("space") or {} if isinstance(section, dict) else None
     if not isinstance(space, dict):
-        return [], False  # a problem of the settings
+        return [], False  # reported as a problem of the settings of the sweep
     if not space:
         hint = "add the settings to try, such as `optimizer.lr: {min: 1e-3, max: 1, log: true}`"
         report.add(SPACE, SPACE, "has no settings", hint)

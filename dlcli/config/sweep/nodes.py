@@ -87,7 +87,7 @@ Node: TypeAlias = Fixed | Range | Choice | Settings | Layers
 
 
 def plain(node: Node) -> Any:
-    """Return a node as a config has it, as JSON."""
+    """Return a node in the form of a config file, as JSON values."""
     match node:
         case Fixed(value):
             return as_written(value)
@@ -108,7 +108,7 @@ def canonical_json(value: Any) -> str:
 
 
 def as_written(value: Any) -> Any:
-    """Return a value as a config has it, as JSON: 1, not 1.0."""
+    """Return a value in the form of a config file, as JSON values: 1, not 1.0."""
     if isinstance(value, dict):
         return {key: as_written(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
@@ -117,5 +117,5 @@ def as_written(value: Any) -> Any:
 
 
 def _decimal(number: float) -> Decimal:
-    """Return the number as it was written."""
+    """Return the decimal number as it was written, without binary rounding."""
     return Decimal(repr(number))

@@ -60,13 +60,13 @@ class _Written(NamedTuple):
 def set_space(assignment: str, document: Document) -> None:
     """Set or replace one setting of the space, given as `KEY=VALUES`.
 
-    A setting that cannot be read has no value, and the document gets its problem.
+    If the assignment cannot be read, the setting gets no value and the document gets a problem.
     """
     key, value, problems = _read_assignment(assignment)
     document.problems += [replace(problem, key=dotted((*SPACE, key))) for problem in problems]
     section = document.tree["sweep"] = document.tree.get("sweep") or {}
     if not isinstance(section, dict):
-        return  # a problem of the settings
+        return  # reported as a problem of the settings of the sweep
     space = section["space"] = section.get("space") or {}
     if not isinstance(space, dict):
         return
@@ -76,7 +76,7 @@ def set_space(assignment: str, document: Document) -> None:
 
 
 def _read_assignment(assignment: str) -> tuple[str, Value, list[Problem]]:
-    """Return the setting and the values of `KEY=VALUES`, and the problems; the values are None if there are any."""
+    """Return the setting and the values of `KEY=VALUES`, and the problems; if there are any, the values are None."""
     key, equals, text = assignment.partition("=")
     if not equals or not all(key.split(".")) or not key.isprintable():
         message = f"{assignment!r} is not a setting with values"
@@ -96,7 +96,7 @@ def _delete(document: Document, at: KeyPath) -> None:
 
 
 def read_space(document: Document) -> tuple[list[Entry], list[Problem]]:
-    """Return the settings of the space in alphabetical order, without those with a problem, and the problems."""
+    """Return the settings of the space that have no problem, in alphabetical order, and the problems of the others."""
     report, entries, broken = Report(document), dict[KeyPath, Entry](), set[KeyPath]()
     section: Any = document.tree["sweep"]
     written = list(_flat(section["space"], (), SPACE))
@@ -114,7 +114,7 @@ def read_space(document: Document) -> tuple[list[Entry], list[Problem]]:
 
 
 def _choices_above(key: KeyPath) -> list[KeyPath]:
-    """Return the settings that can choose the variant of the section of a setting."""
+    """Return the settings that can choose the variant of the section that contains a setting."""
     return [*(key[:length] for length in range(1, len(key))), (key[0], "name")]
 
 
@@ -139,7 +139,7 @@ def _is_layers(key: KeyPath, value: dict[str, Value]) -> bool:
 
 
 def _without_doubles(written: list[_Written], report: Report) -> list[_Written]:
-    """Return each setting once: as in the last file that has it. Twice in a file is a problem."""
+    """Return each setting once, as the last file sets it. A setting that occurs twice in one file is a problem."""
     places, kept = report.document.places, dict[KeyPath, _Written]()
     for setting in written:
         first = kept.setdefault(setting.key, setting)
@@ -151,8 +151,8 @@ def _without_doubles(written: list[_Written], report: Report) -> list[_Written]:
 
 
 def _top(key: KeyPath, value: Value, at: KeyPath, report: Report) -> Node:
-    """Return the values of a setting of the space, which must be several."""
-    is_reported = dotted(at) in {problem.key for problem in report.document.problems}  # nothing after the colon
+    """Return the values of a setting of the space; a single value is a problem."""
+    is_reported = dotted(at) in {problem.key for problem in report.document.problems}  # e.g. a missing value
     if (not isinstance(value, tuple | dict) or value == {}) and not is_reported:
         hint = f"write a list like `[{render_value(value)}, …]`, or set it outside of `sweep`"
         report.add(at, key, f"has a single value, {show(value)}, so there is nothing to try", hint)
@@ -194,16 +194,16 @@ def _option(key: KeyPath, value: Value, at: KeyPath, report: Report) -> Node:
 
 
 def _resolve(path: str, folder: str) -> str:
-    """Return an existing path as an absolute path, since trials run in any folder; names of runs stay as they are."""
+    """Make an existing path absolute, because trials run in any folder; keep other texts, such as names of runs."""
     try:
         resolved = resolve_path(path, folder, "the path")
     except UsageError:
-        return path  # a problem of the config of a trial
+        return path  # reported as a problem of the config of a trial
     return escape_path(resolved) if os.path.exists(resolved) else path
 
 
 def _check_list(key: KeyPath, value: tuple[Value, ...], at: KeyPath, report: Report) -> None:
-    """Add a problem for each range in a list that is one value."""
+    """Add a problem for each range inside a list that is a single value, such as the sizes of layers."""
     for index, entry in enumerate(value):
         if isinstance(entry, dict):
             hint = f"write it like `{_LAYERS_EXAMPLE}`" if key == SIZES else "write each list of values to try in full"

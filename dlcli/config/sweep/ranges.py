@@ -31,7 +31,7 @@ class Report:
 
 
 def read_range(key: KeyPath, value: dict[str, Value], at: KeyPath, report: Report) -> Node:
-    """Return a range of numbers; without a meaning if it has a problem."""
+    """Return a range of numbers; if it has a problem, report the problem and return a placeholder."""
     before = len(report.problems)
     kind = _number_kind(key)
     if kind is None:
@@ -119,5 +119,5 @@ def _number_kind(key: KeyPath) -> type[int] | type[float] | None:
 
 
 def _types(schema: dict[str, Any]) -> set[str]:
-    """Return the types of JSON that a schema allows for the value itself."""
+    """Return the JSON types that a schema allows for the value itself."""
     return {schema.get("type", "")}.union(*(_types(option) for option in schema.get("anyOf", ())))

@@ -51,13 +51,13 @@ class Parameter:
     Attributes:
         name: Position in the space, such as `optimizer[1].lr`.
         kind: Type of its values.
-        choices: Values of a choice; texts are JSON if an option is not a single value.
+        choices: Labels of the options of a choice; JSON texts if an option is not a single value.
         low: Smallest value of a range.
         high: Largest value of a range.
         log: Whether a range is drawn on a logarithmic scale.
         step: Distance between two values of a range; None if all values between the ends are possible.
-        condition: Parameter with the value that it needs, such as `optimizer = {"name":"adam"}`; empty if the parameter
-            belongs to every trial.
+        condition: Condition under which a trial has the parameter, such as `optimizer = {"name":"adam"}`; empty if
+            every trial has it.
     """
 
     name: str
@@ -85,7 +85,7 @@ class Space:
         return self.draw(FixedTrial(assignment))
 
     def combinations(self) -> list[Assignment]:
-        """Return every combination of values once; those of the last parameter change first.
+        """Return every combination of values once; the values of the last parameter change fastest.
 
         Raises:
             ValueError: If a range has no step.
@@ -103,7 +103,7 @@ class Space:
         return tuple(parameter for key, node in self.nodes for parameter in _parameters(node, key, ""))
 
     def plain(self) -> dict[str, Any]:
-        """Return the space as a config has it, as JSON."""
+        """Return the space in the form of a config file, as JSON values."""
         return {key: plain(node) for key, node in self.nodes}
 
     def to_json(self) -> str:
@@ -129,7 +129,7 @@ def _draw(node: Node, trial: Trial, name: str) -> Value:
 
 
 def _draw_number(node: Range, trial: Trial, name: str) -> float:
-    """Return a number of a range; a step is exact in decimals, and numbers too small for float32 are 0."""
+    """Draw a number from a range. Steps are exact in decimals; numbers too small for float32 become 0."""
     if node.is_whole:
         return trial.suggest_int(name, int(node.low), int(node.last), step=int(node.step or 1), log=node.log)
     number = trial.suggest_float(name, node.low, node.last, step=node.step, log=node.log)

@@ -25,13 +25,14 @@ _MOST_NAMES = 1000  # categories that are counted by name in each column
 
 @dataclass(frozen=True)
 class Reading:
-    """How to read values, by the settings of the run.
+    """Settings of a run that determine how values are read.
 
     Attributes:
         decimal: Decimal mark of numbers in texts.
         nulls: Texts that are missing values in every column, besides the empty text.
         fills_gaps: Whether a missing value is filled; otherwise its row cannot be used.
-        allows_unknown: Whether a category without a feature is 0 in all of them; otherwise its row cannot be used.
+        allows_unknown: Whether a category without a feature is encoded as 0 in every feature; otherwise its row cannot
+            be used.
     """
 
     decimal: str = "."
@@ -47,9 +48,10 @@ class Census:
     Attributes:
         rows: Number of rows.
         filled: Filled values by column.
-        unknown: Number of values of each category without a feature, by column; None stands for all beyond the first.
+        unknown: Number of values of each category without a feature, by column. The key None counts all categories
+            beyond the first `_MOST_NAMES`.
         bad: Number of rows that cannot be used.
-        reasons: Their number by reason.
+        reasons: Number of rows that cannot be used, by reason.
     """
 
     rows: int = 0
@@ -59,13 +61,13 @@ class Census:
     reasons: Counter[str] = field(default_factory=Counter)
 
     def add_rows(self, count: int, bad: Mapping[int, BadValue]) -> None:
-        """Count rows, and those of them that cannot be used."""
+        """Count rows, and the rows among them that cannot be used."""
         self.rows += count
         self.bad += len(bad)
         self.reasons.update(value.reason for value in bad.values())
 
     def add_unknown(self, column: str, counts: Mapping[str, int]) -> None:
-        """Count categories without a feature, the first of them by name: a column may have a new one in every row."""
+        """Count categories without a feature; only the first ones by name, because every row may have a new one."""
         known = self.unknown.setdefault(column, Counter())
         for name, count in counts.items():
             known[name if name in known or len(known) < _MOST_NAMES else None] += count
@@ -100,7 +102,7 @@ class BadValue:
     """First value of a row that cannot be used.
 
     Attributes:
-        row: Row in its part, counted from 0.
+        row: Index of the row in its part.
         column: Name of the column.
         problem: What is wrong, such as "has 'abc', which is not a finite number".
         reason: The problem without the value, for counts.
@@ -118,7 +120,7 @@ def read_raw(
     """Return the raw values of rows, float64 of shape (rows, columns), and the rows that cannot be used.
 
     Args:
-        frame: Columns by name, with those of `infos` among them; texts or typed values.
+        frame: Columns by name, including all columns of `infos`; texts or typed values.
         infos: What was learned about the columns from the training examples.
         reading: How to read values.
         census: Counts to add to.
@@ -155,7 +157,7 @@ def _count(
 
 
 class _Reader:
-    """Reading of one part; collects the first wrong value of each row."""
+    """Reader of one part that collects the first bad value of each row."""
 
     def __init__(self, rows: int, reading: Reading, file: str) -> None:
         self._rows, self._reading, self._file = rows, reading, file

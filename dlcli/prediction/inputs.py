@@ -31,8 +31,8 @@ class Part:
     Attributes:
         frame: Columns by name.
         pixels: Pixels of shape (rows, in_features); None for tables.
-        place: Returns where a row of the part, counted from 0, is in the input, such as `new.csv:12`.
-        failures: Reasons of the rows that could not be read.
+        place: Function that returns the place in the input, such as `new.csv:12`, of a row of the part, counted from 0.
+        failures: Reason for each row that could not be read, by its index in the part.
     """
 
     frame: pl.DataFrame
@@ -49,9 +49,9 @@ class Input(ABC):
 
     Attributes:
         name: Name in messages.
-        columns: Names of its columns.
-        shown: Names of columns that are shown beside the predictions even if nobody asks for them.
-        skipped: Files that are no pictures, as far as the rows have been read.
+        columns: Names of the columns.
+        shown: Names of columns that are always shown beside the predictions.
+        skipped: Files that have been skipped so far because they are not pictures.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Input(ABC):
 
         Args:
             wanted: Columns to read.
-            numbers: Those of them that may be float64 where each value is beyond doubt a number.
+            numbers: Columns among `wanted` that may be float64 where each value is unambiguously a number.
         """
 
 

@@ -1,4 +1,4 @@
-"""Opening of an input by what it is: a table, a picture, an array or a data frame, in a file, a pipe or memory."""
+"""Opening of an input by its kind: a table, a picture, an array or a data frame, in a file, a pipe or memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dlcli.prediction.values import input_of_array, input_of_values, table_only
 if TYPE_CHECKING:
     pass
 
-_ZIP, _PARQUET, _PICTURES = b"PK", b"PAR1", (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")  # starts of files
+_ZIP, _PARQUET, _PICTURES = b"PK", b"PAR1", (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")  # first bytes of files
 
 
 def open_input(source: InputLike, predictor: Predictor) -> Input:
@@ -36,7 +36,7 @@ def open_input(source: InputLike, predictor: Predictor) -> Input:
 
     Raises:
         DataError: If the input cannot be read.
-        UsageError: If it is none of these, or the model cannot predict for it.
+        UsageError: If the input is none of these, or the model cannot predict for it.
     """
     if isinstance(source, str | os.PathLike):
         if str(source) == "-":
@@ -47,7 +47,7 @@ def open_input(source: InputLike, predictor: Predictor) -> Input:
 
 @contextmanager
 def fitting_hints() -> Iterator[None]:
-    """Leave out of hints what cannot be done for a prediction: to change the settings of the run's data."""
+    """Remove advice to change data settings from hints, because a prediction cannot change the settings of its run."""
     try:
         yield
     except DataError as error:
@@ -59,7 +59,7 @@ def fitting_hints() -> Iterator[None]:
 
 
 def stdin() -> IO[bytes]:
-    """Return standard input as a new stream, which may be closed."""
+    """Return standard input as a new stream, which can be closed without closing standard input."""
     return os.fdopen(os.dup(sys.stdin.fileno()), "rb")
 
 
@@ -89,7 +89,7 @@ def _open_path(path: Path, predictor: Predictor, *, pipe: str | None = None) -> 
 
 
 def _open_pipe(pipe: IO[bytes], name: str, predictor: Predictor) -> Input:
-    """Return the rows of a pipe; what is no CSV file is copied to a temporary file, because it is not read in order."""
+    """Return the rows of a pipe. All formats but CSV are copied to a temporary file: they are not read in order."""
     from dlcli.data.tables.stream import PipeSource
 
     start = pipe.read(16)
@@ -110,7 +110,7 @@ def _open_pipe(pipe: IO[bytes], name: str, predictor: Predictor) -> Input:
 
 
 class _Joined(io.RawIOBase):
-    """Bytes that have been read, followed by the rest of their pipe, which is closed at its end."""
+    """Stream of bytes that have been read, followed by the rest of their pipe; the pipe is closed at its end."""
 
     def __init__(self, start: bytes, rest: IO[bytes]) -> None:
         self._start, self._rest = start, rest
@@ -124,7 +124,7 @@ class _Joined(io.RawIOBase):
 
 
 def _encoding(predictor: Predictor) -> str:
-    """Return the encoding to read CSV files in: that of the run if it is none that a file shows by itself."""
+    """Return the encoding of CSV files: windows-1252 if the run has it, because files do not show it; else `auto`."""
     encoding = getattr(predictor.data, "encoding", "auto")
     return encoding if encoding == "windows-1252" else "auto"
 

@@ -23,7 +23,7 @@ _PART = 256  # pictures per part
 
 
 def picture_settings(predictor: Predictor) -> ImageFolderData:
-    """Return how pictures become pixels for a model, as in training.
+    """Return the settings that turn pictures into pixels as in the training of a model.
 
     Raises:
         DataError: If the pixels that the model was trained on have no known range.
@@ -47,9 +47,9 @@ def picture_settings(predictor: Predictor) -> ImageFolderData:
 
 
 class PictureInput(Input):
-    """Pictures in the natural order of their paths; other files are skipped and counted.
+    """Pictures in the natural order of their paths; other files are skipped and listed in `skipped`.
 
-    A folder of class folders has the column of the true class too: the name of the folder that a picture lies in.
+    A folder of class folders also has a column with the true class of each picture: the name of its class folder.
 
     Args:
         path: A picture, or a folder.
@@ -138,7 +138,7 @@ def _list_files(folder: Path) -> list[str]:
 
 
 def _class_folders(files: Sequence[str], class_names: Sequence[str]) -> list[str]:
-    """Return the class folder of each file, if all lie in folders of the first level and one of these is a class."""
+    """Return the class folder of each file; [] unless all are in first-level folders and one is named like a class."""
     parts = [path.split(os.sep) for path in files]
     labels = [_as_text(unicodedata.normalize("NFC", part[0])) for part in parts]
     is_labelled = all(len(part) == 2 for part in parts) and not set(class_names).isdisjoint(labels)
@@ -146,5 +146,5 @@ def _class_folders(files: Sequence[str], class_names: Sequence[str]) -> list[str
 
 
 def _as_text(path: str) -> str:
-    """Return a path with the bytes escaped that are no text in the encoding of the system."""
+    """Return a path in which the bytes that the encoding of the system cannot decode are escaped."""
     return path.encode("utf-8", "backslashreplace").decode()

@@ -48,7 +48,7 @@ class Prediction:
         predictor: Model to predict with.
         source: Input; see `open_input`.
         keep: Columns of the input to show beside the predictions.
-        bad_rows: Whether a row that cannot be used is an error, or has a blank prediction.
+        bad_rows: `stop` raises an error if a row cannot be used; `blank` gives the row a blank prediction.
         notify: Called with a one-line message about the input.
 
     Attributes:
@@ -88,7 +88,7 @@ class Prediction:
         return self.predictor.info
 
     def parts(self) -> Iterator[PredictedPart]:
-        """Yield the predictions in the order of the rows; afterwards, notes tell what the rows lacked."""
+        """Yield the predictions in the order of the rows; then pass the notes about the rows to `notify`."""
         columns = self.predictor.columns
         features = [column.name for column in columns]
         numbers = {column.name for column in columns if column.kind == "number"} - {*self.keep, *self.targets}
@@ -164,7 +164,7 @@ class Prediction:
             self._notify(f"columns that the model does not use: {_listed(unused)}")
 
     def _other_columns(self) -> list[str | None]:
-        """Return columns that need no note: the target, and those that training left out."""
+        """Return columns that need no note: targets, columns always shown, and columns that training left out."""
         data = self.predictor.data
         known: list[str | None] = [*self.predictor.targets, *self.input.shown]
         if isinstance(data, TableData):

@@ -68,7 +68,7 @@ class Predictor:
         return RowModel(self.model)
 
     def predict_raw(self, raw: Tensor) -> Tensor:
-        """Return predictions; those for an example are the same bits alone, among others and in any order.
+        """Return predictions. For an example, they are the same to the last bit alone, among others and in any order.
 
         Args:
             raw: Raw values of the columns as `Encoder` reads them, float64 of shape (N, columns); for pixels, bytes or

@@ -10,19 +10,19 @@ from torch.nn import functional as F  # noqa: N812  # as all of torch's users wr
 
 from dlcli.training.threads import thread_count
 
-# Examples per product: a multiple of the heights of the tiles (4, 6, 8, 12, 14, 16, 24, 28, 30) that matrix libraries
-# divide a product into, so that every example is in a full tile.
+# Examples per matrix product. Matrix libraries divide a product into tiles with a height of 4, 6, 8, 12, 14, 16, 24, 28
+# or 30 rows. The number is a multiple of all of these heights, so that every example is in a full tile.
 ROWS = 1680
 _UNITS = 16  # units per layer are a multiple of this, so that every example begins on a boundary of 64 bytes
 
 
 class RowModel:
-    """Model whose outputs for an example are the same bits alone, among others and in any order.
+    """Model whose outputs for an example are the same, to the last bit, alone, among others and in any order.
 
-    Matrix libraries add the products of an example in an order that depends on the shape of the whole product, the
-    place of the example in it, its alignment in memory and the number of threads. Here every product has the same
-    number of examples, each of them begins on a boundary of 64 bytes and is in a full tile, and one thread computes.
-    Units and examples that fill up a shape are zeros: they have no weight and are cut off.
+    Matrix libraries sum the terms of an output in an order that depends on the shape of the matrix product, on the
+    position of the example, on its alignment in memory and on the number of threads. Here, every matrix product has the
+    same number of examples, every example begins on a 64-byte boundary and is in a full tile, and one thread computes.
+    Shapes are padded with units and examples of zeros, which do not contribute to the outputs and are cut off.
 
     Args:
         model: Network of Linear, BatchNorm1d, activation and Dropout layers, on the CPU.
@@ -37,10 +37,11 @@ class RowModel:
 
     @torch.no_grad()
     def outputs(self, inputs: Tensor) -> Tensor:
-        """Return the outputs for at most `ROWS` inputs, of shape (`ROWS`, out_features); further rows mean nothing.
+        """Return the outputs for at most `ROWS` inputs, of shape (`ROWS`, out_features); ignore further rows.
 
-        What is computed from them element by element in one thread also depends on their own row only: torch computes
-        the last elements of a tensor in another way than the others if they do not fill a vector register.
+        Elementwise results that one thread computes from all `ROWS` rows depend on their own row only, too. With fewer
+        rows this may fail: torch computes the last elements of a tensor in another way than the others if they do not
+        fill a vector register.
 
         Args:
             inputs: Model inputs of shape (N, in_features).

@@ -32,8 +32,8 @@ def table_of(prediction: Prediction, part: PredictedPart) -> pl.DataFrame:
     """Return predictions as the columns of CSV and Parquet files.
 
     These are `index`, the columns to keep, then `label`, `pred` and `prob_CLASS` for each class, or `target` and
-    `output`; with several targets `target_NAME` and `output_NAME` for each. The true ones are there if the input has
-    them.
+    `output`; with several targets `target_NAME` and `output_NAME` for each. `label` and `target` are there only if the
+    input has the true classes or values.
     """
     import polars as pl
 
@@ -58,7 +58,8 @@ def records_of(prediction: Prediction, part: PredictedPart) -> pl.DataFrame:
     """Return predictions as the keys of JSON objects.
 
     These are `index`, `kept` with the columns to keep, then `label`, `pred` and `probs` by class, or `target` and
-    `output`, which are lists if there are several targets.
+    `output`, which are lists if there are several targets. `label` and `target` are there only if the input has the
+    true classes or values.
     """
     import polars as pl
 
@@ -122,7 +123,7 @@ def write_json_lines(prediction: Prediction, parts: Iterator[PredictedPart], fil
 
 
 def write_parquet(prediction: Prediction, parts: Iterator[PredictedPart], file: IO[bytes]) -> None:
-    """Write predictions as Parquet; polars takes the parts in another thread."""
+    """Write predictions as Parquet; polars pulls the parts from a queue in another thread."""
     from polars.io.plugins import register_io_source
 
     first = next(parts)
@@ -154,7 +155,7 @@ def write_parquet(prediction: Prediction, parts: Iterator[PredictedPart], file: 
 
 
 def _put(waiting: queue.Queue[pl.DataFrame | None], frame: pl.DataFrame | None, thread: threading.Thread) -> None:
-    """Hand a frame to the thread that writes; return if that has failed."""
+    """Pass a frame to the writing thread; return without doing so if that thread has ended."""
     while thread.is_alive():
         try:
             return waiting.put(frame, timeout=0.1)
@@ -170,7 +171,7 @@ def check_output(path: Path) -> None:
     """Check that predictions can be written to a file.
 
     Raises:
-        UsageError: If its name has another ending, its folder does not exist, or it is a folder.
+        UsageError: If the suffix is not one of `SUFFIXES`, the folder does not exist, or `path` is a folder.
     """
     name = one_line(str(path))
     if path.suffix.lower() not in SUFFIXES:
@@ -182,7 +183,7 @@ def check_output(path: Path) -> None:
 
 
 def save_predictions(prediction: Prediction, path: Path) -> None:
-    """Write predictions to a file, by the ending of its name; the file appears whole or not at all.
+    """Write predictions to a file in the format of its suffix; the file appears whole or not at all.
 
     Raises:
         DataError: If a row cannot be used, or the file cannot be written.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def labels_of(prediction: Prediction, part: PredictedPart) -> pl.Series | None:
     """Return true classes as texts, null where one is missing; None if the input does not have them.
 
-    A class that is the same number or boolean as one of the model has the name of that, such as `1` for `1.0`.
+    A class that is the same number or boolean as a class of the model gets the name of that class, e.g. `1` for `1.0`.
     """
     import polars as pl
 
@@ -47,7 +47,7 @@ def _class_of(text: str, prediction: Prediction) -> str | None:
 
 
 def _spelling(text: str) -> str:
-    """Return one spelling for each whole number and boolean; codes such as 01 stay as they are."""
+    """Normalize the spelling of whole numbers and booleans; codes such as 01 stay as they are."""
     word = text.strip()
     return word.casefold() if _is_boolean(word) else re.sub(r"^([+-]?\d+)\.0*$", r"\1", word)
 
@@ -61,9 +61,9 @@ def _is_value(word: str) -> bool:
 
 
 def values_of(prediction: Prediction, part: PredictedPart) -> np.ndarray | None:
-    """Return the true values of a regression, float64 of shape (rows, targets), NaN where one is missing or no number.
+    """Return the true values of a regression, float64 of shape (rows, targets); None if the input does not have them.
 
-    None if the input does not have them.
+    A value that is missing or not a number is NaN.
     """
     if not prediction.targets:
         return None

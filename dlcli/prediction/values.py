@@ -23,7 +23,7 @@ def input_of_values(source: InputLike, predictor: Predictor) -> Input:
     """Return the rows of values in memory; see `open_input`.
 
     Raises:
-        UsageError: If they are no table or array, or the model cannot predict for it.
+        UsageError: If the values are not a table or array, or the model cannot predict for them.
     """
     import polars as pl
 
@@ -80,7 +80,7 @@ def input_of_array(
 
 
 def _named(labels: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
-    """Return the names of classes that are given by their place, as in the files of Fashion-MNIST."""
+    """Return the names of classes that are given by index, as in the files of Fashion-MNIST."""
     is_class = (labels >= 0) & (labels < len(class_names))
     return np.where(is_class, np.array(class_names)[np.where(is_class, labels, 0)], labels.astype(str))
 
@@ -116,10 +116,10 @@ def _as_pixels(values: np.ndarray, name: str, predictor: Predictor) -> Tensor:
 
 
 def table_only(opened: Input, predictor: Predictor) -> Input:
-    """Return the rows of a table.
+    """Return the input unchanged if the model predicts for tables.
 
     Raises:
-        DataError: If the model predicts for pictures.
+        DataError: If the model predicts for pictures instead.
     """
     if shape := predictor.info.image_shape:
         message = f"the model predicts for pictures of {'×'.join(map(str, shape))} pixels, and {opened.name} is a table"

@@ -1,4 +1,4 @@
-"""Iterators whose next items threads already compute."""
+"""Iterators that compute their next items ahead of time, in threads."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _Item = TypeVar("_Item")
 
 @contextmanager
 def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
-    """Yield a pool of threads, which have ended after the context unless its generator is abandoned.
+    """Yield a pool of threads, and wait for its threads at the end unless the generator that uses it was abandoned.
 
-    The garbage collector may close an abandoned generator in any thread, also in one that holds a lock of Python's
-    threads, so it must not wait for others.
+    The garbage collector may close an abandoned generator in any thread, even in one that holds a lock of Python's
+    threading machinery. Waiting for other threads there could block forever.
     """
     pool = ThreadPoolExecutor(count)
     try:

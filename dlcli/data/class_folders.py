@@ -12,7 +12,8 @@ from typing import NamedTuple, TypeAlias
 from dlcli.errors import DataError, one_line
 
 PARTS = ("train", "val", "test")
-_JUNK = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "icon\r", "$recycle.bin"})  # besides hidden
+# Names of system files and folders. Hidden files and folders are junk as well.
+_JUNK = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "icon\r", "$recycle.bin"})
 _Key: TypeAlias = tuple[tuple[int, int, str], ...]
 
 
@@ -47,7 +48,7 @@ class Listing:
 
     Attributes:
         classes: Class folders.
-        files: Files in class folders, ordered by the number in their name and their class.
+        files: Files in class folders, sorted by name in natural order, then by class.
         junk: Paths of hidden and system entries, relative to the folder.
         outside: Paths of files outside of class folders, relative to the folder.
     """
@@ -67,7 +68,7 @@ def natural_key(name: str) -> tuple[_Key, str]:
 
 def _number_key(digits: str) -> tuple[int, int, str]:
     significant = digits.lstrip("0")
-    return 0, len(significant), significant  # int() refuses long numbers
+    return 0, len(significant), significant  # int() would refuse long numbers
 
 
 def list_folder(root: str) -> Listing:
@@ -127,7 +128,7 @@ def _list_files(path: str, folder: ClassFolder, listing: Listing) -> None:
 
 
 def _list_entries(folder: str, part: str, listing: Listing) -> dict[str, str]:
-    """Return the folders in a folder by their names in NFC; add its other entries to the listing."""
+    """Return the subfolders of a folder by their names in NFC; add all other entries to the listing."""
     folders: dict[str, str] = {}
     for entry in _scan(folder):
         name = unicodedata.normalize("NFC", entry.name)
@@ -165,12 +166,12 @@ def _has_folders(folder: str) -> bool:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # such as a link to itself
+    except OSError:  # e.g. a link to itself
         return False
 
 
 def is_junk(name: str) -> bool:
-    """Return whether a file or folder is hidden or of the system."""
+    """Return whether a name is that of a hidden or system file or folder."""
     return name.startswith(".") or name.lower() in _JUNK
 
 
@@ -182,7 +183,7 @@ def _check_text(label: str, path: str) -> None:
 
 
 def list_names(names: Iterable[str], most: int = 5) -> str:
-    """Return names as text on one line, the first few and the number of the others."""
+    """Return the first names on one line, with the number of the others."""
     shown = [one_line(name) for name in names]
     more = f" and {len(shown) - most:,} more" if len(shown) > most else ""
     return ", ".join(shown[:most]) + more

@@ -10,18 +10,20 @@ import numpy as np
 from dlcli.data.ahead import map_ahead
 from dlcli.data.splits import Split, Splits
 
-_CROWDED = 4  # examples per possible input; a split in which every example occurs two or three times stays below
+# Number of examples per possible input from which duplicates are expected. A split in which every example occurs two or
+# three times has fewer.
+_CROWDED = 4
 _BLOCK = 1 << 20  # bytes that are hashed or compared at once, so that they stay in the CPU cache
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, from the golden ratio (Knuth, volume 3, section 6.4)
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Number of examples in a split whose inputs are bit-identical to those of a training example.
+    """Overlap of a split with train: examples with the same inputs as a training example.
 
     Attributes:
         examples: Number of examples in the split.
-        copies: Number of examples that also occur in train.
+        copies: Number of examples whose inputs also occur in train.
         same_label: Number of copies with the same label, or target, as at least one of their duplicates in train.
     """
 
@@ -36,7 +38,7 @@ class Overlap:
         return self.copies / self.examples
 
     def describe(self, target: str) -> str:
-        """Return the numbers as a sentence; `target` is the word for what is predicted."""
+        """Return the numbers as a sentence; `target` is the word for the predicted quantity, `label` or `target`."""
         return (
             f"{self.copies:,} of {self.examples:,} {self.split} examples ({100 * self.fraction:.3g} %) have exactly "
             f"the inputs of a training example, {self.same_label:,} of them with the same {target}"
@@ -48,8 +50,8 @@ class Duplicates:
     """Duplicate examples of a data set.
 
     Attributes:
-        overlaps: Overlap of val, if there are any examples, and of test with train.
-        contradictions: Number of examples of train and val with the inputs, but not the target, of another of them.
+        overlaps: Overlap of val and of test with train; splits without examples are left out.
+        contradictions: Number of examples in train and val whose inputs also occur there with a different target.
     """
 
     overlaps: tuple[Overlap, ...]
@@ -59,7 +61,7 @@ class Duplicates:
         return self.contradictions > 0 or any(overlap.copies for overlap in self.overlaps)
 
     def describe(self, target: str) -> tuple[str, ...]:
-        """Return a sentence for each kind of duplicates that occurs; `target` is the word for what is predicted."""
+        """Return a sentence for each kind of duplicates that occurs; `target` is as in `Overlap.describe`."""
         sentences = [overlap.describe(target) for overlap in self.overlaps if overlap.copies]
         if self.contradictions:
             sentences.append(
@@ -79,7 +81,7 @@ def describe_duplicates(splits: Splits) -> tuple[str, ...]:
 def find_duplicates(splits: Splits) -> Duplicates:
     """Find examples of val and test that also occur in train, and examples of train and val that contradict each other.
 
-    Rows are found by a 64-bit hash and then compared.
+    Candidates are found by a 64-bit hash of each row and then compared.
     """
     parts = {"train": splits.train, "val": splits.val, "test": splits.test}
     sizes = np.cumsum([len(split) for split in parts.values()])
@@ -99,13 +101,13 @@ def find_duplicates(splits: Splits) -> Duplicates:
 
     seen = inputs[: sizes[1]]
     _, first = np.unique(examples[: sizes[1]], return_index=True)
-    n_targets = np.bincount(seen[first], minlength=len(inputs))  # of each distinct input
+    n_targets = np.bincount(seen[first], minlength=len(inputs))  # number of distinct targets of each distinct input
     contradictions = int((n_targets[seen] > 1).sum())
     return Duplicates(tuple(overlap(name) for name in ("val", "test") if len(rows[name])), contradictions)
 
 
 def is_coarse(split: Split) -> bool:
-    """Check whether inputs take so few values that equal inputs are expected, e.g. the answers to three questions."""
+    """Return whether so few inputs are possible that duplicates are expected, e.g. the answers to three questions."""
     n_possible = 1
     for column in split.stored.cpu().numpy().T:
         n_possible *= len(np.unique(column))
@@ -115,20 +117,20 @@ def is_coarse(split: Split) -> bool:
 
 
 def _number_rows(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Return a number for each row of several arrays with equal columns; equal numbers mean equal rows.
+    """Number the rows of several arrays with the same columns so that rows with the same number are equal.
 
-    Numbers are below the number of rows, and the largest is that number − 1 if all rows differ.
+    With N rows in total, all numbers are below N, and the largest is N − 1 if all rows differ.
     """
     hashes = np.concatenate([_hash_rows(part) for part in parts])
     ordered = np.sort(hashes)
-    if (ordered[1:] != ordered[:-1]).all():  # nearly always, and found in a tenth of the time
+    if (ordered[1:] != ordered[:-1]).all():  # the usual case, found in a tenth of the time
         return np.arange(len(hashes))
     order = np.argsort(hashes, kind="stable")
     is_new = np.ones(len(hashes), dtype=bool)
     is_new[1:] = hashes[order[1:]] != hashes[order[:-1]]
     first = np.maximum.accumulate(np.where(is_new, np.arange(len(order)), 0))  # place of the first row with this hash
     suspects = ~is_new
-    is_new[suspects] = ~_are_equal(parts, order[suspects], order[first[suspects]])  # collisions get their own numbers
+    is_new[suspects] = ~_are_equal(parts, order[suspects], order[first[suspects]])  # new numbers on hash collisions
     distinct = np.cumsum(is_new) - 1
     numbers = np.empty(len(hashes), dtype=np.int64)
     numbers[order] = np.where(is_new, distinct, distinct[first])
@@ -136,7 +138,7 @@ def _number_rows(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _are_equal(parts: Sequence[np.ndarray], rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return whether each of the rows equals another; rows are counted through all parts."""
+    """Return whether each of `rows` equals its counterpart in `others`; indices count the rows of all parts."""
     ends = np.cumsum([len(part) for part in parts])
     equal = np.zeros(len(rows), dtype=bool)
     sides = [(np.searchsorted(ends, side, side="right"), side) for side in (rows, others)]
@@ -165,7 +167,7 @@ def _hash_rows(values: np.ndarray) -> np.ndarray:
         words[:, : block[:1].nbytes] = block.view(np.uint8).reshape(len(block), -1)
         mixed = words.view(np.uint64)
         mixed = (mixed ^ (mixed >> np.uint64(32))) * _MULTIPLIER
-        mixed ^= mixed >> np.uint64(29)  # the high bits of every product reach the low ones of the sum
+        mixed ^= mixed >> np.uint64(29)  # so that the high bits of every product affect the low bits of the sum
         hashes[start : start + step] = mixed @ weights
 
     for _ in map_ahead(hash_block, ((start,) for start in range(0, len(values), step))):

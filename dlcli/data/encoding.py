@@ -26,7 +26,7 @@ class ColumnInfo:
         kind: Type of the column.
         fill: Value for missing numbers, in the unit of the column; 0 for categories.
         categories: Categories with a feature, in code-point order; () for numbers.
-        has_missing: Whether missing is a category too, because training examples lack the value.
+        has_missing: Whether missing values are a category of their own, because some training examples have no value.
         has_other: Whether rare and new categories share a feature.
     """
 
@@ -52,15 +52,16 @@ def fit_column(column: Column, train: np.ndarray, missing: str, min_frequency: i
     Args:
         column: Column with the values of all examples.
         train: Indices of the training examples.
-        missing: `median` fills numbers with the median of the training examples, all other values with their mean.
-        min_frequency: Categories of fewer training examples share the feature `other`.
+        missing: How to fill missing numbers: with the median of the training examples if it is `median`, otherwise with
+            their mean.
+        min_frequency: Categories with fewer training examples share the feature `other`.
     """
     values = column.values.take(train)
     if column.kind in ("number", "boolean"):
         gaps = np.isnan(values)
         known = values[~gaps] if gaps.any() else values
         return ColumnInfo(column.name, column.kind, _center(known, missing) if len(known) else 0.0)
-    counts = np.bincount(values + 1, minlength=len(column.categories) + 1)  # the first is that of missing values
+    counts = np.bincount(values + 1, minlength=len(column.categories) + 1)  # counts[0]: missing values
     frequent = np.flatnonzero(counts[1:] >= min_frequency)
     return ColumnInfo(
         column.name,
@@ -88,9 +89,9 @@ def raw_values(column: Column, info: ColumnInfo) -> np.ndarray:
 class Encoder(nn.Module):
     """Encoder of raw columns as model inputs, before scaling.
 
-    A number becomes one feature, with the fill value where it is missing. A category becomes one feature for each
-    category of the training examples, 1 for its own and 0 for the others. A category without a feature is 0 everywhere,
-    or 1 in `other` if there is one.
+    A number becomes one feature, with the fill value where it is missing. A categorical column becomes one feature for
+    each category of the training examples: 1 if the value is this category, otherwise 0. A category without a feature
+    is 0 everywhere, or 1 in `other` if there is one.
 
     Args:
         columns: Columns in the order of the raw values.
@@ -99,7 +100,7 @@ class Encoder(nn.Module):
     def __init__(self, columns: Sequence[ColumnInfo]) -> None:
         super().__init__()
         fills: list[float] = []
-        codes: list[float] = []  # of the categories
+        codes: list[float] = []  # category of each feature; 0 for numbers
         sources: list[int] = []  # column of each feature
         self._spans: list[tuple[slice, bool]] = []  # features of each column, and whether it is a number
         for number, info in enumerate(columns):
@@ -117,7 +118,7 @@ class Encoder(nn.Module):
         self.source: Tensor
         self.is_number: Tensor
         self.register_buffer("fill", torch.tensor(fills, dtype=torch.float64))
-        self.register_buffer("codes", torch.tensor(codes, dtype=torch.float64))  # exported modules have a `code`
+        self.register_buffer("codes", torch.tensor(codes, dtype=torch.float64))  # `code` is taken in exported modules
         self.register_buffer("source", torch.tensor(sources, dtype=torch.int64))
         numeric = [columns[number].kind != "category" for number in sources]
         self.register_buffer("is_number", torch.tensor(numeric, dtype=torch.bool))
@@ -183,9 +184,9 @@ def _describe_scaling(shift: float, scale: float) -> str:
 
 
 def count_unknown(column: Column, info: ColumnInfo, rows: np.ndarray) -> dict[str, int]:
-    """Return the categories of examples that have no feature, with their number of examples.
+    """Return the categories without a feature that occur in `rows`, with their number of examples.
 
-    These are categories that training examples do not have, unless rare ones share a feature, and `(missing)`.
+    These are categories that no training example has, unless rare categories share a feature, and `(missing)`.
     """
     if info.kind != "category":
         return {}

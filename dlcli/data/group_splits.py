@@ -8,11 +8,11 @@ import numpy as np
 def choose_groups(counts: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     """Return which groups to draw, bool of shape (groups,), for a `fraction` of the examples.
 
-    The number of examples is within one group of that fraction, and classes are balanced as far as this allows. Each
-    class keeps a group that is not drawn, where possible.
+    The number of drawn examples is within one group of the fraction, and the classes are balanced as far as this
+    allows. Where possible, each class keeps a group that is not drawn.
 
     Args:
-        counts: Examples by group and class, of shape (groups, classes), of at least two groups.
+        counts: Number of examples by group and class, of shape (groups, classes), with at least two groups.
         fraction: Fraction of the examples to draw.
         seed: Seed of the order in which groups are visited.
     """
@@ -46,19 +46,19 @@ class _Choice:
         self._left, self._wanted = self._left - counts, self._wanted - counts
 
     def allowed(self, groups: np.ndarray) -> np.ndarray:
-        """Return those of the groups that can be added."""
+        """Return the groups that can still be chosen."""
         return np.asarray(groups[~self.chosen[groups] & self.improves_size(groups) & self.keeps_classes(groups)])
 
     def improves_size(self, groups: np.ndarray) -> np.ndarray:
-        """Return whether the number of examples comes nearer to the wanted number with each of the groups."""
+        """Return for each group whether choosing it brings the number of examples closer to the wanted number."""
         wanted = self._wanted.sum()
         return np.asarray(np.abs(wanted - self._counts[groups].sum(1)) < abs(wanted))
 
     def keeps_classes(self, groups: np.ndarray) -> np.ndarray:
-        """Return whether all classes of each of the groups are in another group that is not chosen."""
+        """Return for each group whether all its classes also occur in another group that is not chosen."""
         counts = self._counts[groups]
         return np.asarray(((counts == 0) | (counts < self._left)).all(1))
 
     def imbalance(self, groups: np.ndarray | None = None) -> np.ndarray:
-        """Return the sum of the distances to the wanted number of each class, now or with each of the groups."""
+        """Return the distance to the wanted numbers, summed over the classes: now, or after choosing each group."""
         return np.asarray(np.abs(self._wanted - (0 if groups is None else self._counts[groups])).sum(-1))

@@ -24,18 +24,18 @@ from dlcli.errors import DataError, one_line
 DIGEST = "pictures"  # name of the checksum over all pictures
 _CHUNK = 64  # files per task of a thread; one file per task would take longer to hand over than to read
 
-_LARGE = 20_000  # bytes of a file from which several threads are faster
+_LARGE = 20_000  # average bytes per file above which several threads are faster
 
 
 class _Contents(NamedTuple):
-    """Pixels and checksums of the files that are pictures, and the others with their reasons.
+    """Contents of the files in class folders: pictures with a checksum, and files that cannot be used.
 
     Attributes:
         files: Pictures, in the order of the listing.
-        pixels: Their pixels, uint8 of shape (N, channels · height · width).
+        pixels: Pixels of the pictures, uint8 of shape (N, channels · height · width).
         sha256: SHA-256 over the names and contents of all pictures.
         unreadable: Reason for each picture that cannot be read, by its path below the data folder.
-        others: Paths of the files that are no pictures.
+        others: Paths of the files that are not pictures.
     """
 
     files: list[File]
@@ -82,7 +82,7 @@ def load_image_folder(config: ImageFolderData) -> RawData:
 
 
 def note_missing_classes(splits: Splits) -> Splits:
-    """Return the splits with a note for each class without examples in val or test.
+    """Return the splits with notes about classes that have no examples in val or in test.
 
     Raises:
         DataError: If train lacks a class.
@@ -100,7 +100,7 @@ def note_missing_classes(splits: Splits) -> Splits:
 
 
 def _read(files: Sequence[File], config: ImageFolderData) -> _Contents:
-    """Read and decode all files in threads; each writes its own rows, so that the result does not depend on them."""
+    """Read and decode all files in threads; each file has its own row, so the order of the threads does not matter."""
     from dlcli.data.pictures import NotAPictureError, decode_picture, decoding
 
     channels = 3 if config.color_mode == "rgb" else 1
@@ -145,7 +145,7 @@ def read_picture_file(path: str) -> bytes:
     """Return the content of a file.
 
     Raises:
-        ValueError: If it cannot be read; the message is the reason.
+        ValueError: If the file cannot be read; the message is the reason.
     """
     try:
         with open_regular(path) as file:
@@ -176,7 +176,7 @@ def _check_classes(root: str, classes: Sequence[ClassFolder], contents: _Content
     """Check that every class folder has a picture, that there are two classes, and that train has all of them.
 
     Raises:
-        DataError: If not.
+        DataError: If one of these checks fails.
     """
     full = {file.folder for file in contents.files}
     for folder in classes:

@@ -20,15 +20,15 @@ _TEST_SEED = 0  # same test split in every run, so that results are comparable
 def make_splits(
     raw: RawData, config: DataSection, seed: int, inherited: Preprocessing | None = None, *, shares: bool = False
 ) -> Splits:
-    """Split off validation and test examples where the data has no such split; then scale.
+    """Draw the validation and test splits that the data does not have yet; then scale all splits.
 
     Args:
         raw: The data.
         config: Data section of the config.
         seed: Seed that draws the validation split.
         inherited: Preprocessing of a trained model to use; None fits it on the training examples.
-        shares: Whether training and test examples refer to the inputs in `raw` where that is possible, so that the
-            splits of several seeds need one copy.
+        shares: Whether the training and test splits refer to the inputs in `raw` where possible, so that the splits of
+            several seeds need only one copy.
 
     Raises:
         DataError: If the data has too few examples for the splits, or a value that is not finite.
@@ -43,7 +43,7 @@ def make_splits(
         train, val = train.select(rows), train.select(drawn)
     elif val is None:
         val = train.select(torch.zeros(0, dtype=torch.int64))
-    per_image = info.image_shape is not None  # one scale for all pixels, or one per feature
+    per_image = info.image_shape is not None  # one scale for all pixels instead of one per feature
     if inherited:
         inherited.check_features(info.feature_names, info.image_shape)
         if info.feature_names != inherited.info.feature_names:
@@ -67,7 +67,7 @@ def make_splits(
 
 
 def prepare(raw: RawData, config: DataSection) -> RawData:
-    """Check the values of data and split off the test examples, where it has no test split.
+    """Check that all values are finite, and draw the test split if the data has none.
 
     Raises:
         DataError: If the data has too few examples for the split, or a value that is not finite.
@@ -95,9 +95,10 @@ def _split_off(split: Split, fraction: float, seed: int, name: str) -> tuple[Spl
 
 
 def _draw_rows(split: Split, fraction: float, seed: int, name: str) -> tuple[Tensor, Tensor]:
-    """Return the positions of the rest and of a `fraction` of the examples, stratified by class if they have labels.
+    """Draw a `fraction` of the examples, stratified by class if they have labels.
 
-    Both keep the order of the data, so that only the selection depends on `seed`.
+    Return the positions of the remaining and of the drawn examples. Both keep the order of the data, so that only the
+    selection depends on `seed`.
     """
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.zeros(len(split), dtype=torch.bool)

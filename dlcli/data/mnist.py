@@ -27,7 +27,7 @@ from dlcli.data.splits import DataInfo, MissingDataError, RawData, Split
 from dlcli.errors import DataError
 
 IMAGE_SIZE = 28
-_IMAGES_MAGIC, _LABELS_MAGIC = 0x803, 0x801  # IDX: unsigned bytes, in 3 dimensions and in 1
+_IMAGES_MAGIC, _LABELS_MAGIC = 0x803, 0x801  # IDX format: unsigned bytes in 3 dimensions and in 1
 _TIMEOUT_SECONDS = 30
 
 
@@ -173,8 +173,8 @@ def _read_idx(path: Path, expected: IdxFile, n_classes: int) -> Tensor:
 
 
 def _flatten(images: Tensor, pad: int) -> Tensor:
-    """Return the pixels as bytes of shape (N, pixels), a quarter of the memory of float32."""
-    padded = torch.nn.functional.pad(images, (pad, pad, pad, pad)) if pad else images  # a pad of 0 copies too
+    """Return the pixels as bytes of shape (N, pixels), which take a quarter of the memory of float32."""
+    padded = torch.nn.functional.pad(images, (pad, pad, pad, pad)) if pad else images  # pad() copies even for 0
     return padded.flatten(1)
 
 

@@ -30,7 +30,7 @@ def read_arrays(config: Config) -> ReadTable | RawData:
     files, rows, targets = _read(config)
     if files[0].has_pictures:
         return _load_pictures(config, files, rows, targets)
-    return ReadTable(rows, targets)  # its columns are copies
+    return ReadTable(rows, targets)  # its columns are copies of the arrays
 
 
 def prepare_npz(config: Config) -> PreparedTable | None:
@@ -40,7 +40,7 @@ def prepare_npz(config: Config) -> PreparedTable | None:
 
 
 def _read(config: Config) -> tuple[list[NpzArrays], Rows, tuple[str, ...]]:
-    """Return the arrays of each file, their rows as a table, without pictures, and the names of the targets."""
+    """Return the arrays of each file, their examples as a table (without pictures), and the names of the targets."""
     data = config.data
     assert isinstance(data, NpzData)
     files = [read_npz(Path(file), data.inputs, data.target) for file in data.files().values()]

@@ -12,15 +12,15 @@ import numpy as np
 from dlcli.config.paths import open_regular
 from dlcli.data.class_folders import File
 
-_MOST_FILES = 5_000  # evenly spaced; a header takes a tenth of a millisecond
+_MOST_FILES = 5_000  # files to survey, evenly spaced; reading a header takes 0.1 ms
 _DECODED = 100
-_LARGEST = 64  # pixels; a larger picture has too many inputs for a fully connected network
+_LARGEST = 64  # pixels per side; a larger picture has too many inputs for a fully connected network
 _SCALED = 32
 
 
 @dataclass
 class PictureSurvey:
-    """Number of pictures by size, (height, width), and by Pillow's mode, and whether a picture has colours."""
+    """Number of pictures by size, (height, width), and by Pillow's mode, and whether any picture has colours."""
 
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     modes: Counter[str] = field(default_factory=Counter)
@@ -69,4 +69,4 @@ def _is_colored(image: object) -> bool:
 
     assert isinstance(image, Image.Image)
     pixels = np.asarray(image.convert("RGBA").convert("RGB")).astype(np.int16)
-    return bool((np.ptp(pixels, axis=2) > 8).any())  # JPEG rounds greys
+    return bool((np.ptp(pixels, axis=2) > 8).any())  # tolerance, because JPEG rounds greys

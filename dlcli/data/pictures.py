@@ -27,21 +27,21 @@ _UNSUPPORTED = (  # suffixes of pictures that Pillow cannot read, or reads with 
     *(".jxr", ".nef", ".orf", ".pcx", ".psd", ".raf", ".svg", ".tga", ".wmf"),
 )
 _SCALED_TO_16_BITS = ("JPEG2000", "PNG", "PPM")  # formats whose 16-bit pixels Pillow may return as 32-bit integers
-_DEPTH = 24  # place of the bits per sample in a PNG file
+_DEPTH = 24  # position of the bits per sample in a PNG file
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # tags of TIFF
 
 Pixels = NDArray[np.uint8]
 
 
 class NotAPictureError(ValueError):
-    """File that neither is a picture nor has the name of one."""
+    """Error for a file that is not a picture and does not have the suffix of one."""
 
 
 @contextmanager
 def decoding() -> Iterator[None]:
-    """Load Pillow's formats and silence its warnings, except for a picture that is too large, which becomes an error.
+    """Load Pillow's formats and silence its warnings; a picture that is too large becomes an error.
 
-    Formats, warnings and logs belong to the process: enter this once around all threads that decode.
+    Formats, warning filters and log levels are global to the process: enter this once, around all decoding threads.
     """
     Image.init()
     logger = logging.getLogger("PIL")
@@ -57,16 +57,16 @@ def decoding() -> Iterator[None]:
 
 
 def open_picture(file: BinaryIO) -> Image.Image:
-    """Return a picture in one of the supported formats, before its pixels are read.
+    """Open a picture in one of the supported formats without reading its pixels.
 
     Raises:
-        Exception: Nearly any, if the file is damaged or no picture.
+        Exception: Nearly any exception, if the file is damaged or not a picture.
     """
     return Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN])
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Return height and width of a picture once its EXIF orientation is applied."""
+    """Return the height and width of a picture after its EXIF orientation is applied."""
     is_turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
     return image.size if is_turned else image.size[::-1]
 
@@ -82,7 +82,7 @@ def decode_picture(content: bytes, name: str, config: ImageFolderData) -> Pixels
         config: Data section with the size, the colours and the treatment of other aspect ratios.
 
     Raises:
-        NotAPictureError: If the file is no picture and its name does not end like that of one.
+        NotAPictureError: If the file is not a picture and does not have the suffix of one.
         ValueError: If the picture cannot be read; the message is the reason.
     """
     try:
@@ -113,12 +113,12 @@ def _explain_unidentified(content: bytes, name: str) -> ValueError:
 
 
 def _check_sums(content: bytes) -> None:
-    """Check the CRC-32 of every chunk of a PNG file, which Pillow does not do for chunks of pixels.
+    """Check the CRC-32 of every chunk of a PNG file; Pillow does not check chunks of pixels.
 
     Raises:
-        ValueError: If one differs.
+        ValueError: If a checksum differs.
     """
-    start, end = 8, len(content)  # behind the signature
+    start, end = 8, len(content)  # the signature takes 8 bytes
     while start + 12 <= end:
         length = int.from_bytes(content[start : start + 4], "big")
         stop = start + 8 + length
@@ -143,7 +143,7 @@ def _opacity(image: Image.Image, content: bytes, transparent: tuple[int, ...]) -
     """Return the opacity of a picture with 16 bits per channel, of which Pillow keeps the upper 8 bits."""
     with open_picture(io.BytesIO(content)) as lower:
         assert isinstance(lower, ImageFile.ImageFile)
-        lower.tile = [tile._replace(args="RGB;16L") for tile in lower.tile]  # as if the order of the bytes was reversed
+        lower.tile = [tile._replace(args="RGB;16L") for tile in lower.tile]  # swaps the bytes to keep the lower 8
         values = np.asarray(image).astype(np.uint16) * 256 + np.asarray(lower)
     return Image.fromarray((values != transparent).any(-1).astype(np.uint8) * 255)
 
@@ -158,7 +158,7 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
         raise ValueError("its pixels are 32-bit or signed numbers, without a fixed range; convert it to 8 or 16 bits")
     if image.mode != "I" and not image.mode.startswith("I;16"):
         return image
-    tags = getattr(image, "tag_v2", {})  # of TIFF
+    tags = getattr(image, "tag_v2", {})  # TIFF only
     largest = 2 ** tags.get(_BITS_PER_SAMPLE, (16,))[0] - 1
     values = np.asarray(image).astype(np.uint32)
     if tags.get(_PHOTOMETRIC) == 0:  # 0 is white
@@ -172,7 +172,7 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _flatten(image: Image.Image, config: ImageFolderData) -> Image.Image:
-    """Return a picture as L or RGB, laid on the background where it is transparent."""
+    """Return a picture as L or RGB, with the background where it is transparent."""
     if image.has_transparency_data:
         picture = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", picture.size, config.background), picture)

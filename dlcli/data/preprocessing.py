@@ -15,10 +15,10 @@ class Preprocessing:
     """Preprocessing of a trained model, to be used for other data with the same features.
 
     Attributes:
-        run: Name of its run in messages.
-        info: Description of its data.
-        input_scaling: Scaling of its inputs.
-        target_scaling: Scaling of its targets.
+        run: Name of the model's run in messages.
+        info: Description of the run's data.
+        input_scaling: Scaling of the run's inputs.
+        target_scaling: Scaling of the run's targets.
     """
 
     run: str
@@ -27,14 +27,14 @@ class Preprocessing:
     target_scaling: Scaling
 
     def check_features(self, names: Sequence[str], image_shape: Sequence[int] | None = None) -> None:
-        """Check that the features of other data are those of the run.
+        """Check that other data has the same features as the run.
 
         Args:
             names: Names of the columns of a table, in any order, or of the features of other data; () for pixels.
             image_shape: (channels, height, width) if the inputs are images.
 
         Raises:
-            DataError: If they differ.
+            DataError: If the features differ.
         """
         expected = [column.name for column in self.info.columns] or self.info.feature_names
         differing = [name for name in (*expected, *names) if (name in expected) != (name in names)]
@@ -49,11 +49,11 @@ class Preprocessing:
             raise self.differs(", ".join(places))
 
     def differs(self, difference: str) -> DataError:
-        """Return the error for data with other features than those of the run."""
+        """Return the error for data whose features differ from the features of the run."""
         message = f"model.init.preprocessing is keep, but the features differ from those of {self.run}: {difference}"
         return DataError(message, hint="use the same features, or `model.init.preprocessing=fit`")
 
     def scaling_of_targets(self, names: str) -> Scaling | None:
-        """Return the scaling of regression targets with these names; None if those of the run have other names."""
+        """Return the scaling of the run's regression targets if they have these names; otherwise None."""
         is_same = self.info.task == "regression" and self.info.target_name == names
         return self.target_scaling if is_same else None

@@ -29,10 +29,10 @@ from dlcli.errors import DataError, UsageError, one_line
 Ask: TypeAlias = Callable[[Sequence[str], str | None], str]
 
 _TARGETS = ("target", "label", "class", "y")  # usual names of the column to predict
-_MOST_CLASSES = 20  # a column of more different whole numbers is a quantity
-_LEAST_PER_CLASS = 5  # examples, on average; whole numbers of fewer are quantities
+_MOST_CLASSES = 20  # a column with more distinct whole numbers is a quantity
+_LEAST_PER_CLASS = 5  # least average number of examples per class; with fewer, whole numbers are quantities
 _PARQUET = (".parquet", ".pq")
-_MOST_LINES, _WIDEST = 200, 30  # columns described in a line each, and characters of their names that are aligned
+_MOST_LINES, _WIDEST = 200, 30  # columns with a line of their own; characters of their aligned names
 
 
 @dataclass(frozen=True)
@@ -58,15 +58,17 @@ def propose_config(
     ask: Ask | None = None,
     settings: Sequence[str] = (),
 ) -> Proposal:
-    """Return a config that trains on a table, or on a folder of pictures, as it is.
+    """Propose a config that trains on a table, or on a folder of pictures, as it is.
 
     Args:
         path: CSV or Parquet file, or folder.
-        target: Column to predict; None asks for it, or takes the one named target, label, class or y.
+        target: Column to predict. If it is None, `ask` chooses it; without `ask`, it is the column named target, label,
+            class or y.
         task: Task; None derives it from the target.
-        folder: Folder of the config, which the path in it is relative to.
-        ask: Called with the columns, and that of a usual name or None, if no target is given; returns a column.
-        settings: Settings of a table that the config is to have, such as `data.encoding=windows-1252`.
+        folder: Folder of the config; the path in the config is relative to it.
+        ask: Function that chooses the target if none is given. It gets the names of all columns and a suggestion: the
+            only column with a usual name, or None. It returns the name of a column.
+        settings: Settings of a table to write into the config, such as `data.encoding=windows-1252`.
 
     Raises:
         UsageError: If the target must be named, the path is a folder and cannot have a target, or a setting is wrong.
@@ -86,7 +88,7 @@ def propose_config(
 
 
 def _near(path: str) -> str:
-    """Return a hint with the name in the folder that is closest to that of a missing file, or with the folder."""
+    """Return a hint for a missing file: the most similar name in its folder, or the folder if no name is similar."""
     folder, name = os.path.split(path)
     try:
         guess = closest(name, os.listdir(folder or "."))
@@ -136,7 +138,7 @@ def _propose_table(
 
 
 def _read_settings(file: str, settings: Sequence[str]) -> tuple[TableData, dict[str, Any]]:
-    """Return the settings of a table with those that the user has typed, and the values of these alone."""
+    """Return the data section of a table with the settings that the user typed, and the values of only these."""
     for setting in settings:
         key = setting.partition("=")[0].split(".")
         if key[0] != "data" or key[1:2] in ([], ["path"], ["train"], ["val"], ["test"], ["target"]):
@@ -152,7 +154,7 @@ def _read_settings(file: str, settings: Sequence[str]) -> tuple[TableData, dict[
 
 
 def _may_be_feature(column: Column, data: TableData) -> bool:
-    """Return whether no setting gives a column another role."""
+    """Return whether a column may be a feature: no setting excludes it or gives it another role."""
     is_named = data.features is None or column.name in data.features
     return is_named and column.name not in (data.time, data.group, data.split)
 
@@ -162,7 +164,7 @@ def _as_lines(lines: Sequence[str]) -> str:
 
 
 def _ignore(notes: Mapping[str, str]) -> list[str]:
-    """Return the setting that leaves columns out, with the reason of each; of many columns, in one line."""
+    """Return the lines of the setting that leaves columns out: one per column with its reason, or one for many."""
     if len(notes) <= _MOST_LINES:
         lines = [f"    - {render_value(name)}  # {note}" for name, note in notes.items()]
         return ["  ignore:", *lines] if lines else []

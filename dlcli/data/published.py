@@ -34,7 +34,7 @@ class DataSet:
 
     @property
     def published(self) -> Any:
-        """The class of torchvision, which downloads the files."""
+        """Class of torchvision that downloads the files."""
         import torchvision
 
         return getattr(torchvision.datasets, self.class_name)

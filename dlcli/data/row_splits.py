@@ -19,7 +19,7 @@ from dlcli.errors import DataError
 
 _TEST_SEED = 0  # the same test split in every run
 _NO_SPLIT = "correct the column, or remove data.split"
-_INTEGER = re.compile(r"0|-?[1-9]\d{0,17}|[1-9]\d{18}", re.ASCII)  # `0900` may be a day and a month
+_INTEGER = re.compile(r"0|-?[1-9]\d{0,17}|[1-9]\d{18}", re.ASCII)  # no leading 0: `0900` may be a date
 
 
 class RowSplits(NamedTuple):
@@ -31,7 +31,7 @@ class RowSplits(NamedTuple):
 
 
 def split_rows(kept: Kept, data: TableData, labels: np.ndarray | None, seed: int) -> RowSplits:
-    """Return the splits of a table, by files, a column, time, groups or at random, as its settings say.
+    """Split a table by files, by a column, by time, by groups or at random, depending on its settings.
 
     Args:
         kept: Rows to split.
@@ -54,10 +54,10 @@ def split_rows(kept: Kept, data: TableData, labels: np.ndarray | None, seed: int
 
 
 def _with_val(splits: RowSplits, data: TableData, labels: np.ndarray | None, seed: int) -> RowSplits:
-    """Return splits with val, which is drawn from train if a column of splits has none, as for files.
+    """Return the splits by a column, with val drawn from train if the column has no val examples, as for files.
 
     Raises:
-        DataError: If the column has a val that `data.val_fraction` denies.
+        DataError: If the column has val examples although `data.val_fraction` is 0.
     """
     if len(splits.val) and not data.val_fraction:
         message = f"data.val_fraction is 0, and column {data.split!r} has examples of val"
@@ -107,9 +107,9 @@ def split_by_column(kept: Kept, name: str) -> RowSplits:
 
 
 def split_by_time(kept: Kept, name: str, test_fraction: float, val_fraction: float) -> RowSplits:
-    """Split so that the latest examples are the test split and those before them val; equal times stay together.
+    """Split by time: the latest examples are test, the examples before them val; equal times stay together.
 
-    Test and val are the fewest latest times that hold at least their fraction of the examples.
+    Test and val each consist of the fewest latest times that contain at least their fraction of the examples.
 
     Raises:
         DataError: If a time is missing or cannot be read, or a split would be empty.
@@ -132,13 +132,13 @@ def split_by_time(kept: Kept, name: str, test_fraction: float, val_fraction: flo
 
 
 def _read_times(kept: Kept, name: str) -> np.ndarray:
-    """Return a number for each example that grows with its time."""
+    """Return a number for each example that increases with its time."""
     column = kept.column(name).without_unused()
     if column.missing.any():
         kept.fail(name, column.missing, "has no time", "write the time, or delete the row")
     if column.is_numeric:
         return column.values
-    if all(_INTEGER.fullmatch(text.strip()) for text in column.categories):  # too many digits for a float64
+    if all(_INTEGER.fullmatch(text.strip()) for text in column.categories):  # may have too many digits for float64
         return np.asarray(np.array([int(text) for text in column.categories])[column.values])
     times = parse_dates(column.categories)
     if times is None:
@@ -152,7 +152,7 @@ def _read_times(kept: Kept, name: str) -> np.ndarray:
 
 
 def _fail_times(kept: Kept, column: Column) -> NoReturn:
-    """Raise a DataError about the first value that is no time, or is written in another form than those above it."""
+    """Raise a DataError about the first value that is not a time or is written unlike the values above it."""
     codes = column.values[np.sort(np.unique(column.values, return_index=True)[1])].tolist()  # in the order of the rows
     texts = [column.categories[code] for code in codes]
     wrong = next((place for place, text in enumerate(texts) if parse_dates([text]) is None), None)
@@ -190,7 +190,7 @@ def split_by_group(
 def _draw_groups(
     kept: Kept, name: str, codes: np.ndarray, labels: np.ndarray | None, rows: np.ndarray, fraction: float, seed: int
 ) -> np.ndarray:
-    """Return those of the rows whose groups are drawn, see `choose_groups`."""
+    """Return the rows whose groups are drawn, see `choose_groups`."""
     classes = np.zeros(len(rows), dtype=np.int64) if labels is None else labels[rows]
     groups, inverse = np.unique(codes[rows], return_inverse=True)
     if len(groups) < 2:
@@ -219,17 +219,17 @@ def split_at_random(
 
 
 def without(rows: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """Return the rows that are not in a part of them."""
+    """Return the rows that are not in `part`."""
     is_part = np.zeros(int(rows.max(initial=-1)) + 1, dtype=bool)
     is_part[part] = True
     return np.asarray(rows[~is_part[rows]])
 
 
 def draw(rows: np.ndarray, labels: np.ndarray | None, fraction: float, seed: int, name: str) -> np.ndarray:
-    """Return a random `fraction` of the rows, ascending, of each class if there are labels.
+    """Return a random `fraction` of the rows in ascending order; with labels, it is drawn from each class.
 
     Raises:
-        DataError: If that is no row, or every row.
+        DataError: If no row or every row would be drawn.
     """
     generator = np.random.default_rng(seed)
     groups: Sequence[np.ndarray] = [rows]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 _ROWS = 1024  # rows per block, so that a block stays in the CPU cache
-_SAFE_EXPONENT = 300  # of 2
+_SAFE_EXPONENT = 300  # magnitudes from 2^-300 to 2^300 are safe
 BYTES = torch.uint8  # pixels; float32 would take four times the memory
 
 
@@ -113,11 +113,11 @@ def _var_mean_of_bytes(values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _std_mean_of_doubles(columns: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute deviation and mean of each column in two passes, in which constant columns have no deviation at all.
+    """Compute the deviation and mean of each column in two passes; constant columns have a deviation of exactly 0.
 
-    The mean of 1.7e9 seconds has an error of 1e-7 seconds at best; a variance about a worse mean would add to it.
+    A mean of 1.7e9 seconds has a rounding error of 1e-7 seconds at best; the second pass corrects the variance for it.
     """
-    # NumPy's sums are pairwise along the last axis only.
+    # Transposed, because NumPy's sums are pairwise along the last axis only.
     values, exponents = to_safe_exponents(np.ascontiguousarray(columns.numpy().T))
     mean = values.mean(1)
     centred = values - mean[:, np.newaxis]
@@ -133,12 +133,16 @@ def _std_mean_of_doubles(columns: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def to_safe_exponents(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return values with sums and squares that neither overflow nor vanish, and the power of 2 to multiply them by.
+    """Scale values by powers of 2 so that their sums and squares neither overflow nor vanish.
 
-    The power is 0, and the values are not copied, except for values of more than 1e90 or less than 1e-90.
+    Rows whose largest magnitude is between about 1e-90 and 1e90 stay as they are, with the exponent 0. If this is so
+    for all rows, the values are not copied.
 
     Args:
-        values: Float64 of shape (..., N) with at least one value each; the power is that of the last axis.
+        values: Float64 of shape (..., N) with N ≥ 1; the last axis is a row.
+
+    Returns:
+        The scaled values, and the exponent of the power of 2 that restores each row, of shape (...).
     """
     exponents = np.frexp(np.maximum(values.max(-1), -values.min(-1)))[1]
     exponents[np.abs(exponents) <= _SAFE_EXPONENT] = 0
@@ -150,12 +154,12 @@ def _replace_zeros(scale: Tensor) -> Tensor:
 
 
 class RangeError(ValueError):
-    """Value of a column that becomes infinite, or zero with all others, in the type for training.
+    """Error for a column with a value that becomes infinite, or whose values all become 0, in the dtype of training.
 
     Args:
         column: Name of the column.
         value: The value, in the unit of the column.
-        is_large: Whether the value is too large and not too small.
+        is_large: Whether the value is too large; otherwise it is too small.
     """
 
     def __init__(self, column: str, value: float, *, is_large: bool) -> None:
@@ -164,7 +168,7 @@ class RangeError(ValueError):
 
 
 def check_range(column: str, scaled: Tensor, values: np.ndarray, rows: np.ndarray | slice = slice(None)) -> None:
-    """Check that values are finite once scaled and rounded, and do not all become 0.
+    """Check that values are finite after scaling and rounding, and do not all become 0.
 
     Args:
         column: Name of the column.
@@ -173,7 +177,7 @@ def check_range(column: str, scaled: Tensor, values: np.ndarray, rows: np.ndarra
         rows: Rows of `scaled`.
 
     Raises:
-        RangeError: If that is not so; with the value of the largest magnitude.
+        RangeError: If this check fails; it has the value of the largest magnitude.
     """
     if not len(scaled):
         return

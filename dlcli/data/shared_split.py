@@ -13,12 +13,12 @@ from dlcli.data.splits import Split
 
 
 class SharedSplit(Split):
-    """Some examples of a data set of which several splits share one copy; they are copied and scaled when read.
+    """Split that shares one copy of the inputs of a data set with other splits; copies and scales examples on access.
 
     Args:
         whole: Stored inputs of all examples: float32 or bytes.
         rows: Positions of the examples of this split in `whole`, int64 on the same device.
-        targets: Their targets, scaled.
+        targets: Scaled targets of the examples of this split.
         scaling: Scaling of the inputs, for float32.
     """
 
@@ -64,7 +64,7 @@ _copies: MutableMapping[Tensor, dict[torch.device, Tensor]] = WeakIdKeyDictionar
 
 
 def _copy_on(device: torch.device, values: Tensor) -> Tensor:
-    """Return the only copy of a tensor on a device; the tensor itself if it is there."""
+    """Return the single shared copy of a tensor on a device; the tensor itself if it is on this device."""
     if values.device == device:
         return values
     copies = _copies.setdefault(values, {})

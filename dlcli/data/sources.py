@@ -77,11 +77,11 @@ def load_splits(
 
 
 def load_raw(config: Config, notify: Callable[[str], None] | None = None) -> RawData | ReadTable:
-    """Return the data of a config, which `load_splits` can split with several seeds.
+    """Load the data of a config, to be split by `load_splits` with several seeds.
 
     Raises:
         DataError: If the data is missing or damaged.
-        DeviceError: If it does not fit into memory.
+        DeviceError: If the data does not fit into memory.
     """
     with _memory_errors_explained(config.data):
         raw = _read_table(config) if isinstance(config.data, TableData) else _load_raw(config.data, notify)
@@ -105,7 +105,7 @@ def _memory_errors_explained(config: AnyData) -> Iterator[None]:
 
 
 def digest_files(config: AnyData) -> dict[str, str]:
-    """Return the SHA-256 of each file of a table, as in `DataInfo.checksums`; nothing if one cannot be read."""
+    """Return the SHA-256 of each file of a table, as in `DataInfo.checksums`; {} if a file cannot be read."""
     digests = {}
     if isinstance(config, TableData):
         try:

@@ -16,7 +16,7 @@ from dlcli.data.scaling import Scaling, check_range, fit_scaling
 from dlcli.data.tables.numbers import LARGE, reserve
 from dlcli.data.tables.table import Column
 
-_BLOCK = 1 << 15  # values or rows per block: they stay in the cache, and torch computes values in this thread
+_BLOCK = 1 << 15  # values or rows per block: few enough for the cache, and for torch to compute in the calling thread
 
 
 def encode_splits(
@@ -29,7 +29,7 @@ def encode_splits(
 ) -> tuple[Scaling, list[Tensor]]:
     """Encode and scale the examples of each split, column by column so that few values are in memory twice.
 
-    Arithmetic is float64. The scaling is fitted on the first split unless given, and categories stay 0 and 1.
+    Arithmetic is float64. The scaling is fitted on the first split unless given; features of categories stay 0 and 1.
 
     Args:
         columns: Columns in the order of `infos`; each is released once it is encoded if nothing else refers to it.
@@ -43,7 +43,7 @@ def encode_splits(
         The scaling, and the inputs of each split, of shape (N, features).
 
     Raises:
-        RangeError: If a value, or the range of a column, is outside that of `dtype`.
+        RangeError: If a value, or all values of a column, are outside the range of `dtype`.
     """
     encoder = Encoder(infos)
     count = len(encoder.fill)
@@ -77,7 +77,7 @@ def encode_splits(
 
 
 def _reserve(rows: int, columns: int, dtype: torch.dtype) -> Tensor:
-    """Return a tensor like `torch.empty`; a large one in huge pages, which save most page faults."""
+    """Return an uninitialized tensor; a large tensor uses huge pages, which save most page faults."""
     count = rows * columns
     if count * dtype.itemsize < LARGE:
         return torch.empty(rows, columns, dtype=dtype)
@@ -94,9 +94,9 @@ def _transposed(part: Tensor) -> Tensor:
 
 
 def _fill_column(encoder: Encoder, number: int, values: np.ndarray) -> Tensor:
-    """Return the encoded values of a column of numbers, of shape (N, 1): the encoder replaces missing ones only."""
+    """Return the encoded values of a column of numbers, of shape (N, 1); without missing values, they are unchanged."""
     encoded = torch.from_numpy(values)
-    has_gaps = len(values) and np.isnan(values.min())  # which is NaN if a value is
+    has_gaps = len(values) and np.isnan(values.min())  # min() is NaN if a value is
     return encoder.encode(number, encoded).t() if has_gaps else encoded.unsqueeze(1)
 
 
@@ -108,7 +108,7 @@ def _put_scaled(values: Tensor, scaling: Scaling, out: Tensor) -> None:
 
 
 def _encode_blocks(encoder: Encoder, number: int, raw: np.ndarray, rows: np.ndarray) -> Iterator[tuple[slice, Tensor]]:
-    """Yield the places and the features of blocks of examples of a column."""
+    """Yield the features of a column in blocks of examples, each with the slice of its examples in the split."""
     span = encoder.span(number)
     step = max(1, _BLOCK // max(1, span.stop - span.start))
     for start in range(0, len(rows), step):

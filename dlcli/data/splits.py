@@ -57,7 +57,7 @@ class Split:
 
     @property
     def input_range(self) -> tuple[float, float]:
-        """Smallest and largest input value; computed without scaling all of them if they share one scaling."""
+        """Smallest and largest input value; if all features share one scaling, only these two values are scaled."""
         if self.scaling is not None and self.scaling.shift.numel() > 1:
             low, high = torch.stack(self.inputs.aminmax()).tolist()
             return low, high
@@ -81,7 +81,7 @@ class Split:
         return self.select(torch.linspace(0, len(self) - 1, count).round().long().to(self.device))
 
     def scaled_by(self, inputs: Scaling, targets: Scaling | None) -> Split:
-        """Return the scaled split. Bytes stay bytes, for a quarter of the memory and of the memory traffic per step."""
+        """Return the scaled split. Bytes stay bytes: they take a quarter of the memory and of the traffic per step."""
         scaled_targets = self.scaled_targets(targets)
         if self.stored.dtype == BYTES:
             return Split(self.stored, scaled_targets, inputs)
@@ -154,7 +154,7 @@ class RawData:
 
     Attributes:
         info: Description of the data.
-        train: Training examples, and those of the splits that must be drawn.
+        train: Training examples, including the examples of splits that must still be drawn.
         test: Given test split; None if it must be drawn.
         val: Given validation split; None if it must be drawn.
         notes: Messages for the user about the data, one line each.

@@ -42,7 +42,7 @@ def load_synthetic_regression(config: SyntheticRegressionData) -> RawData:
 
 
 def true_function(config: SyntheticRegressionData) -> tuple[TrueFunction, torch.Generator]:
-    """Return the noise-free function of a data set, and the generator that draws the data next."""
+    """Return the noise-free function of a data set, and the random generator from which the data is drawn next."""
     generator = torch.Generator().manual_seed(config.seed)
     return _draw_function(config, generator), generator
 
@@ -69,7 +69,7 @@ def _sum_of(term: Callable[[Tensor], Tensor], formula: str) -> TrueFunction:
 
 
 def _friedman1(x: Tensor) -> Tensor:
-    """Friedman (1991), "Multivariate Adaptive Regression Splines", equation 61; the first 5 features count."""
+    """Return equation 61 of Friedman (1991), "Multivariate Adaptive Regression Splines"; the first 5 features count."""
     y = 10 * torch.sin(math.pi * x[:, 0] * x[:, 1]) + 20 * (x[:, 2] - 0.5) ** 2 + 10 * x[:, 3] + 5 * x[:, 4]
     return y.unsqueeze(1)
 

@@ -15,7 +15,7 @@ from dlcli.errors import DataError
 
 
 def feature_names(rows: Rows, data: TableData, targets: Sequence[str]) -> list[str]:
-    """Return the feature columns.
+    """Return the names of the feature columns.
 
     Raises:
         DataError: If a setting names a column that the table lacks, or a column cannot be a feature.
@@ -61,7 +61,7 @@ def check_categories(rows: Rows, column: Column, train: np.ndarray, data: TableD
     """Check the number of categories of a column among the training examples.
 
     Raises:
-        DataError: If it is above `data.max_categories`.
+        DataError: If the number is above `data.max_categories`.
     """
     if column.is_numeric or len(column.categories) <= data.max_categories:
         return
@@ -76,10 +76,10 @@ def _ignoring(column: Column, data: TableData) -> str:
 
 
 def complete_rows(rows: Rows, data: TableData, names: Sequence[str], targets: Sequence[str]) -> np.ndarray:
-    """Return which rows are used.
+    """Return which rows are used, bool of shape (rows,): all, or those without gaps if `data.missing` is `drop`.
 
     Raises:
-        DataError: If a value is missing and `data.missing` does not allow that, or no row is complete.
+        DataError: If a value is missing and `data.missing` does not allow it, or no row is complete.
     """
     kept = np.ones(len(rows.part), dtype=bool)
     for name in [*names, *targets]:

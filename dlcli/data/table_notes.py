@@ -35,9 +35,12 @@ def unknown_notes(
     data: TableData,
     inherited: Preprocessing | None = None,
 ) -> list[str]:
-    """Return notes on categories that training examples do not have; an error if `data.unknown` is `error`.
+    """Return notes on categories in val and test that no training example has.
 
-    With inherited preprocessing, these are the categories that the training examples of that run do not have.
+    With inherited preprocessing, these are categories in any split that no training example of the inherited run has.
+
+    Raises:
+        DataError: If there is such a category and `data.unknown` is `error`.
     """
     notes, rows, where = [], np.concatenate([splits.val, splits.test]), "val and test have categories"
     if inherited:

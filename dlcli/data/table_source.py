@@ -32,10 +32,10 @@ class PreparedTable:
 
     Attributes:
         rows: All rows of the files.
-        kept: Rows that are used; `splits` counts these.
+        kept: Rows that are used; indices in `splits` refer to these rows.
         targets: Names of the target columns.
         infos: Encoding of each feature column.
-        class_names: Classes of the training examples in natural order; () for regression.
+        class_names: Classes of the training examples in label order; () for regression.
         labels: Class of each row that is used, int64; None for regression.
         layout: Settings that were `auto` and found in the files.
         notes: Messages for the user, one line each.
@@ -56,7 +56,7 @@ class PreparedTable:
 
 @dataclass(frozen=True)
 class ReadTable:
-    """Table of a config that was read, which can be split with several seeds.
+    """Table that has been read for a config and can be split with several seeds.
 
     Attributes:
         rows: All rows of the files.
@@ -67,7 +67,7 @@ class ReadTable:
     targets: tuple[str, ...]
 
     def load(self, config: Config, inherited: Preprocessing | None, *, keeps_rows: bool) -> Splits:
-        """Return scaled splits; all that is learned comes from the training examples.
+        """Return scaled splits; unless inherited, encoding and scaling are learned from the training examples only.
 
         Args:
             config: Config with the settings of the table.
@@ -75,7 +75,7 @@ class ReadTable:
             keeps_rows: Whether the columns are kept for another seed; otherwise each is released once it is encoded.
 
         Raises:
-            DataError: If a column cannot be used; the message has its place.
+            DataError: If a column cannot be used; the message names the place.
         """
         rows = self.rows.shared() if keeps_rows else self.rows
         return encode_table(config, prepare_rows(config, rows, self.targets, inherited))
@@ -85,7 +85,7 @@ def read_table(config: Config) -> ReadTable:
     """Read the table of a config.
 
     Raises:
-        DataError: If a file cannot be read; the message has its place.
+        DataError: If a file cannot be read; the message names the place.
     """
     data = config.data
     assert isinstance(data, TableData)
@@ -146,7 +146,7 @@ def _inherited_columns(kept: Kept, names: Sequence[str], inherited: Preprocessin
     """Return the encoding of the columns in the order of the inherited preprocessing.
 
     Raises:
-        DataError: If the columns are others, or have other types.
+        DataError: If the columns or their types differ.
     """
     if not inherited.info.columns:
         raise inherited.differs(f"{inherited.info.name} there, a table here")
@@ -170,7 +170,7 @@ def encode_table(config: Config, table: PreparedTable) -> Splits:
 
 @contextmanager
 def ranges_explained(config: Config, rows: Rows) -> Iterator[None]:
-    """Raise a DataError with the file, and what to do, instead of a RangeError."""
+    """Turn a RangeError into a DataError that names the file and a remedy."""
     try:
         yield
     except RangeError as error:
@@ -183,7 +183,7 @@ def ranges_explained(config: Config, rows: Rows) -> Iterator[None]:
 
 
 def dtype_of(config: Config) -> torch.dtype:
-    """Return the type of the numbers of a config."""
+    """Return the dtype of training data: float64 if the precision is float64, otherwise float32."""
     return torch.float64 if config.training.precision == "float64" else torch.float32
 
 
@@ -229,7 +229,7 @@ def checksums(data: TableData, rows: Rows) -> dict[str, str]:
 
 
 def _layout(data: TableData, rows: Rows) -> dict[str, str]:
-    """Return the settings that were `auto` and found alike in all files."""
+    """Return the settings that are `auto` and for which all files have the same value."""
     layout = {}
     for name in AUTO_SETTINGS:
         found = {table.found.get(name) for table in rows.tables}

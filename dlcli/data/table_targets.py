@@ -17,7 +17,7 @@ from dlcli.errors import DataError
 
 
 def check_targets(names: Sequence[str], values: Tensor, dtype: torch.dtype) -> None:
-    """Check that targets have squares in the range of training: errors are computed in the unit of the target too.
+    """Check that the squares of targets fit the dtype of training, since errors in the target's unit are computed too.
 
     Args:
         names: Names of the targets.
@@ -25,7 +25,7 @@ def check_targets(names: Sequence[str], values: Tensor, dtype: torch.dtype) -> N
         dtype: Type of training.
 
     Raises:
-        RangeError: If that is not so.
+        RangeError: If the squares of a target do not fit.
     """
     for name, column in zip(names, values.t(), strict=True):
         check_range(name, column.to(dtype).square(), column.numpy())
@@ -60,7 +60,7 @@ def number_labels(kept: Kept, targets: Sequence[str]) -> tuple[tuple[str, ...], 
 def number_classes(
     kept: Kept, target: str, names: Sequence[str], labels: np.ndarray, splits: RowSplits
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """Number the classes of the training examples in natural order; another class elsewhere is an error."""
+    """Number the classes of the training examples in the order of `names`; a class that train lacks is an error."""
     known = np.flatnonzero(np.bincount(labels[splits.train])).tolist()
     new = np.zeros(len(names), dtype=np.int64) - 1
     new[known] = np.arange(len(known))

@@ -29,7 +29,7 @@ def count_train(table: Table, target: Column, used: Sequence[Column], task: Task
     if task == "regression" and not target.is_numeric:
         raise DataError(f"{place} contains texts, which are no target of a regression", hint="omit --task")
     complete = ~target.missing
-    if not complete.all():  # as `data.missing: drop` leaves out rows
+    if not complete.all():  # like `data.missing: drop`
         complete = ~np.any([column.missing for column in (target, *used)], axis=0)
     kept = Rows((table,), table.columns, np.zeros(table.rows, dtype=np.int64)).select(complete)
     labels = np.unique(kept.column(target.name).values, return_inverse=True)[1] if task == "classification" else None

@@ -9,8 +9,8 @@ import numpy as np
 from dlcli.data.tables.table import Column
 
 MOST_CATEGORIES = 100  # default of data.max_categories
-_SPREAD = 2  # numbers from 1 to 2 n, drawn n ≥ 20 times, are all different with a probability of 1 in 1,000
-_MOST = 0.9  # of the texts differ
+_SPREAD = 2  # n ≥ 20 random numbers from 1 to 2 n are all different with a probability of 1 in 1,000
+_MOST = 0.9  # fraction of distinct values from which a column named like an identifier is one
 _SAMPLE = 1000
 _YEARS = (1500, 2100)
 _LEAST_ROWS = 20  # in fewer rows, different values are no sign of an identifier or a copy
@@ -18,7 +18,7 @@ _NAMED_ID = re.compile(r"(^|[^a-z])(id|ids|uid|uuid|guid|key|nr|index|rowid|rown
 
 
 def why_useless(column: Column, target: Column, max_categories: int = MOST_CATEGORIES) -> str:
-    """Return why a column is no feature for a target; "" if it is one."""
+    """Return why a column is not useful as a feature for a target; "" if it may be useful."""
     if column.kind == "date":
         return "dates; `time: ...` orders the examples by it"
     distinct = distinct_values(column)
@@ -71,7 +71,7 @@ def is_named_id(name: str) -> bool:
 
 
 def copies(column: Column, target: Column) -> bool:
-    """Return whether a column is the target in other words: another name for each class, or a monotonic function."""
+    """Return whether a column is the target in another form: renamed classes, or a monotonic function of numbers."""
     both = ~column.missing & ~target.missing
     x, y = column.values[both], target.values[both]
     if len(x) < _LEAST_ROWS or len(np.unique(y)) < 2:
@@ -79,7 +79,7 @@ def copies(column: Column, target: Column) -> bool:
     if target.is_numeric and not column.is_numeric:
         return False
     is_copy = _is_monotonic if target.is_numeric else _is_renamed
-    return is_copy(x[:_SAMPLE], y[:_SAMPLE]) and is_copy(x, y)  # the sample nearly always decides, sooner
+    return is_copy(x[:_SAMPLE], y[:_SAMPLE]) and is_copy(x, y)  # the sample nearly always decides, and is faster
 
 
 def _is_renamed(x: np.ndarray, codes: np.ndarray) -> bool:

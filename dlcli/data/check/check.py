@@ -21,7 +21,7 @@ def check_data(config: Config) -> DataCheck:
     Raises:
         DataError: If the data cannot be used.
     """
-    from dlcli.data.check.pictures import check_pictures  # these load torch, which a file that is no table does without
+    from dlcli.data.check.pictures import check_pictures  # both load torch, which refusing a file does not need
     from dlcli.data.sources import load_splits
 
     if isinstance(config.data, ImageFolderData):
@@ -34,11 +34,11 @@ def check_data(config: Config) -> DataCheck:
 
 
 def check_file(path: str, target: str | None, settings: Sequence[str] = ()) -> DataCheck:
-    """Check a table or a folder of pictures, as the config that `dlcli config init` writes for it uses it.
+    """Check a table or a folder of pictures with the config that `dlcli config init` would write for it.
 
     Args:
         path: CSV or Parquet file, or folder.
-        target: Column to predict; None takes the one named target, label, class or y.
+        target: Column to predict; None takes the column named target, label, class or y.
         settings: Settings of a table, such as `data.encoding=windows-1252`.
 
     Raises:
@@ -61,5 +61,5 @@ def _check_table(config: Config, left_out: Mapping[str, tuple[Column, str]]) -> 
     table = prepare_npz(config) if isinstance(config.data, NpzData) else prepare_table(config)
     if table is None:
         return None
-    with np.errstate(over="ignore", invalid="ignore"):  # squares of numbers above 1e154
+    with np.errstate(over="ignore", invalid="ignore"):  # squares of numbers above 1e154 overflow
         return check_table(config, table, left_out)

@@ -19,14 +19,14 @@ _AMOUNT = re.compile(
     r"[+-]?(?:\d{1,3}(?:[.,'\s]\d{3})+|\d+)(?:[.,]\d+)?\s*([^\d\s.,'][^\d]{0,7})?",
     re.ASCII,
 )
-_AMOUNTS = 0.9  # of the different texts
-_PER_UNIT = 3  # different texts with the same unit, at least; `1. Yes` and `2. No` are names
-_MIXED = 0.5  # of the values are numbers
+_AMOUNTS = 0.9  # least fraction of distinct texts that are amounts
+_PER_UNIT = 3  # least average number of distinct texts per unit; `1. Yes` and `2. No` are names, not amounts
+_MIXED = 0.5  # least fraction of numbers in a column of numbers and words
 _OTHER_MARK = re.compile(r"\s*[+-]?\d*,\d+\s*", re.ASCII)  # a number with another decimal mark than the file
 _SENTINELS = (-1, -9, -99, -999, -9999, -99999, 99, 999, 9999, 99999, 999999)
 _SIGMAS = 10.0
-_EXTREMES = 0.005  # of the values may be extreme; more are the tail of the distribution
-_FEW = 10  # different whole numbers
+_EXTREMES = 0.005  # largest fraction of extreme values; more are the tail of the distribution
+_FEW = 10  # most distinct whole numbers that may be codes of categories
 _MOSTLY = 0.5  # fraction of missing values from which a column is mostly missing
 
 
@@ -126,7 +126,7 @@ def unclear_points(case: Case) -> DataFinding | None:
 
 
 def _is_far(value: float, low: float, high: float) -> bool:
-    """Return whether a value is on the other side of 0, or further from the others than these are from each other."""
+    """Return whether a value is negative and the others are not, or its distance to the others exceeds their range."""
     if value < low:
         return low >= 0 or low - value > high - low
     return value > high and value - high > high - low
@@ -209,7 +209,7 @@ def left_out(case: Case) -> DataFinding | None:
     return case.report("date", "The column contains dates, which are no features.", evidence, advice)
 
 
-# Rules about the role of a column: the first finding is the reason for those that would follow.
+# Rules about the role of a column. Only the first finding is reported, because it explains the findings of later rules.
 ROLES: tuple[Callable[[Case], DataFinding | None], ...] = (constant, numbers_as_text, mixed, identifier, left_out)
 RULES: tuple[Callable[[Case], DataFinding | None], ...] = (
     unclear_points,

@@ -1,4 +1,4 @@
-"""Result of a data check, its findings, and the column that rules are given."""
+"""Result of a data check, its findings, and the column that the rules examine."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class ColumnFigures:
     Attributes:
         missing: Number of missing values.
         distinct: Number of different values.
-        low, high, mean: Of numbers; None for other columns.
-        top: Number of examples of the most frequent texts.
+        low, high, mean: Smallest, largest and mean number; None for other columns.
+        top: Number of examples of each of the most frequent texts.
         becomes: What the column becomes in training.
         features: Number of model inputs that it becomes.
     """
@@ -70,7 +70,7 @@ class DataCheck:
         found: Separator, decimal mark and encoding of a CSV file, as given or found.
         findings: Remarks to read before training.
         notes: Remarks on the reading of the data.
-        columns: Figures of the columns of a table: features and targets in the order of the file, then those left out.
+        columns: Figures of the columns of a table: the used columns in the order of the file, then the ones left out.
         classes: Number of examples of each class in each split; {} for regression.
         first_rows: First rows of a table as texts, by column.
         sizes: Number of pictures by height × width.

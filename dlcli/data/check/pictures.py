@@ -13,7 +13,7 @@ from dlcli.data.make_splits import make_splits
 from dlcli.data.picture_survey import survey_pictures
 from dlcli.errors import one_line
 
-_SKIPPED = "unreadable picture"  # in the note of the loader
+_SKIPPED = "unreadable picture"  # part of the loader's note about skipped pictures
 
 
 def check_pictures(config: Config) -> DataCheck:

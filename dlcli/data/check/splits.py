@@ -9,8 +9,8 @@ import numpy as np
 from dlcli.data.check.finding import Case, DataFinding, listed
 from dlcli.data.duplicates import Duplicates
 
-_CHANCE = 1e-4  # that any column of a table differs without a reason
-_LEAST = 0.1  # difference of fractions, or distance of distributions
+_CHANCE = 1e-4  # largest probability that any column of a table is reported by chance
+_LEAST = 0.1  # least difference of fractions, or distance of distributions, to report
 _SIGMAS = 6.0
 
 
@@ -18,9 +18,9 @@ def duplicate_findings(duplicates: Duplicates, target: str, word: str) -> list[D
     """Return findings about copies of training examples in val and test, and about contradictions.
 
     Args:
-        duplicates: Duplicates, which are not expected in these data.
+        duplicates: Duplicates in data where none are expected.
         target: Name of the target.
-        word: Word for what is predicted, `label` or `target`.
+        word: Word for the predicted quantity, `label` or `target`.
     """
     findings = []
     copies = [overlap.describe(word) for overlap in duplicates.overlaps if overlap.same_label]
@@ -41,8 +41,8 @@ def duplicate_findings(duplicates: Duplicates, target: str, word: str) -> list[D
 def differs(case: Case, n_columns: int) -> DataFinding | None:
     """Report a column whose values differ between train and val.
 
-    Numbers are compared by the Kolmogorov–Smirnov distance, whose probability by chance is below
-    2 exp(−2 d² n m / (n + m)); categories by their fractions.
+    Numbers are compared by the Kolmogorov–Smirnov distance d of n training and m validation values; the probability of
+    a distance of at least d by chance is below 2 exp(−2 d² n m / (n + m)). Categories are compared by their fractions.
     """
     if len(case.train) < 10 or len(case.val) < 10:
         return None
@@ -63,7 +63,7 @@ def _differing_numbers(train: np.ndarray, val: np.ndarray, n_columns: int) -> st
     if not n or not m:
         return ""
     train, val = np.sort(train), np.sort(val)
-    points = min(train, val, key=len)  # between them, one distribution is constant and the other monotonic
+    points = min(train, val, key=len)  # between points, one distribution is constant and the other monotonic
     distance = max(
         float(np.abs(np.searchsorted(train, points, side) / n - np.searchsorted(val, points, side) / m).max())
         for side in ("left", "right")

@@ -22,7 +22,7 @@ _TOP = 5  # most frequent values
 
 
 def check_table(config: Config, table: PreparedTable, left_out: Mapping[str, tuple[Column, str]]) -> DataCheck:
-    """Check the table of a config; of the test examples, only sizes, types, class names and copies are used.
+    """Check the table of a config; the test examples contribute only to sizes, types, class names and copies.
 
     Args:
         config: Config with a table.
@@ -88,7 +88,7 @@ def _cases(config: Config, table: PreparedTable, left_out: Mapping[str, tuple[Co
 
 
 def _role(name: str, data: TableData) -> str:
-    """Return the setting that gives a column another role than that of a feature."""
+    """Return the reason in the settings for which a column is not a feature."""
     roles = ("time", "group", "split")
     return next((f"data.{role}" for role in roles if getattr(data, role) == name), "not in data.features")
 

@@ -11,12 +11,14 @@ from dlcli.data.check.finding import Case, DataFinding, listed
 from dlcli.data.tables.table import Column
 
 _LEAST_R2 = 0.98
-_MOST_ERRORS, _OF_MAJORITY = 0.01, 0.1  # errors as a fraction of the examples, and of those of the most frequent class
-_LEAST_VAL = 10  # examples; nine may be right by chance
-_PER_LEAF = 5  # training examples, at least on average
-_MOST_EXAMPLES = 20_000  # more take longer and do not change a finding
-_RARE = 10  # training examples of a class
-_LEAVES = 256  # of a tree for numbers
+# Most errors of a column that gives the target away: as a fraction of the examples, and as a fraction of the errors of
+# always predicting the most frequent class.
+_MOST_ERRORS, _OF_MAJORITY = 0.01, 0.1
+_LEAST_VAL = 10  # least number of val examples; nine may be right by chance
+_PER_LEAF = 5  # least average number of training examples per leaf of a tree
+_MOST_EXAMPLES = 20_000  # more examples take longer and do not change a finding
+_RARE = 10  # a class with fewer training examples is rare
+_LEAVES = 256  # leaves of a tree that predicts numbers
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Outcome:
 
 
 def gives_away(case: Case, outcome: Outcome) -> DataFinding | None:
-    """Report a column that predicts the target nearly without errors by itself; measured on val.
+    """Report a column that predicts the target by itself nearly without errors, measured on val.
 
     Without enough examples in val, every second training example takes their place.
     """
@@ -59,7 +61,7 @@ def _thinned(rows: np.ndarray) -> np.ndarray:
 
 
 def _judge_classes(column: Column, labels: np.ndarray, n: int) -> str:
-    """Return the accuracy on val if a column predicts the classes, else ""; the first n examples are those of train."""
+    """Return the accuracy on val if a column predicts the classes, else ""; the first n examples are in train."""
     n_classes = int(labels.max()) + 1
     majority = np.bincount(labels[:n], minlength=n_classes).argmax()
     unusual = labels != majority
@@ -78,10 +80,10 @@ def _judge_classes(column: Column, labels: np.ndarray, n: int) -> str:
 
 
 def _least_errors(values: np.ndarray, labels: np.ndarray, leaves: int) -> float:
-    """Return a lower bound of the errors of a tree, which excludes nearly all columns without fitting one.
+    """Return a lower bound of the errors of a tree. It excludes nearly all columns without fitting a tree.
 
-    Equal values have equal predictions. In the order of the values, predictions change less often than the tree has
-    leaves, and a wrong one removes two changes of the labels at most.
+    A tree predicts the same class for equal values. In the order of the values, its predictions change less often than
+    it has leaves, so they must be wrong where the labels change more often. One error accounts for at most two changes.
     """
     known = ~np.isnan(values)
     n_classes = int(labels.max()) + 1
@@ -101,19 +103,19 @@ def _predict_classes(column: Column, labels: np.ndarray, n: int, n_classes: int,
         x = _ranks(column.values)[:, None]
         tree = DecisionTreeClassifier(max_leaf_nodes=leaves, random_state=0).fit(x[:n], labels[:n])
         return np.asarray(tree.predict(x))
-    counts = np.zeros((len(column.categories) + 1, n_classes), dtype=np.int64)  # the last row is that of missing values
+    counts = np.zeros((len(column.categories) + 1, n_classes), dtype=np.int64)  # the last row is for missing values
     np.add.at(counts, (column.values[:n], labels[:n]), 1)
     counts[counts.sum(1) == 0] = counts.sum(0)
     return np.asarray(counts.argmax(1)[column.values])
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
-    """Return the ranks of values, which trees round less than the values: they use float32; NaN stays NaN."""
+    """Return the ranks of values; NaN stays NaN. Trees use float32, which rounds ranks less than values."""
     return np.where(np.isnan(values), np.nan, np.unique(values, return_inverse=True)[1])
 
 
 def _judge_numbers(column: Column, values: np.ndarray, n: int) -> str:
-    """Return R² on val if a column predicts the numbers, else ""; the first n examples are those of train."""
+    """Return R² on val if a column predicts the numbers, else ""; the first n examples are in train."""
     val = values[n:]
     total = np.square(val - val.mean()).sum()
     if not 0 < total < np.inf:
@@ -123,7 +125,7 @@ def _judge_numbers(column: Column, values: np.ndarray, n: int) -> str:
 
 
 def _predict_numbers(column: Column, values: np.ndarray, n: int) -> Sequence[np.ndarray]:
-    """Return the numbers that a column alone predicts, learned from the first n: by tree and line, or by category."""
+    """Return predictions from a column alone, learned from the first n values: by tree and by line, or by category."""
     mean = values[:n].mean()
     if column.is_numeric:
         from sklearn.tree import DecisionTreeRegressor

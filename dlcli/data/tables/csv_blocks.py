@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     import polars as pl
 
 _SLOW_ROWS = 10_000
-_MOST_BLANKS = 100  # before a number
-_SKIPPED = np.frombuffer(b" \t+", dtype=np.uint8)  # before the digits of a number
+_MOST_BLANKS = 100  # blanks and plus signs that are examined before a number
+_SKIPPED = np.frombuffer(b" \t+", dtype=np.uint8)  # characters that may precede the digits of a number
 _PART = 512 << 10  # bytes: small enough for the cache, large enough that threads rarely wait for each other
 
 
 def fast_blocks(source: Source, layout: Layout, numbers: Collection[str]) -> Iterator[tuple[pl.DataFrame, bool]]:
-    """Yield blocks of rows as texts without nulls, and whether row numbers and lines keep in step.
+    """Yield blocks of rows as texts without nulls, and whether each has neither quotes nor blank lines.
 
-    Columns are called "0", "1", … . polars neither checks the number of fields of a short row nor quotes, takes blank
-    lines for rows and CR for text; all of this is checked here.
+    Each row of a block without quotes and blank lines is one line. Columns are called "0", "1", … . polars accepts rows
+    with too few fields and wrong quotes, reads blank lines as rows and CR as text; this function checks all of these.
 
     Args:
         source: File.
         layout: Layout of the file.
         numbers: Columns that have been numbers in all earlier blocks. They may be float64, with nulls for empty fields,
-            where each of their values is beyond doubt a number: parsing them directly takes half the time.
+            in blocks where each of their values is unambiguously a number: parsing them directly takes half the time.
 
     Raises:
         Unusual: If the structure is not plain; `slow_blocks` then reads the file or refuses it.
@@ -52,7 +52,7 @@ def fast_blocks(source: Source, layout: Layout, numbers: Collection[str]) -> Ite
     def parse(block: bytes, parsed: Sequence[str]) -> tuple[pl.DataFrame, bool]:
         nonlocal parses_numbers
         frame, in_step = plain_rows(block, layout.separator, width, parsed)
-        parses_numbers = not parsed or frame[parsed[0]].dtype.is_float()  # the next block would fail too
+        parses_numbers = not parsed or frame[parsed[0]].dtype.is_float()  # if not, the next block would fail too
         return frame, in_step
 
     yield from map_ahead(parse, ((block, sorted(numbers) if parses_numbers else []) for block in blocks))
@@ -62,11 +62,11 @@ def _plain_blocks(source: Source, header_end: int) -> Iterator[bytes]:
     """Yield the blocks below the header.
 
     Raises:
-        Unusual: If the lines of the header end in another way than those of the rows.
+        Unusual: If the header has other line endings than the rows.
     """
-    left = header_end  # lines; the last one may be a block alone, at the end of the file
+    left = header_end  # header lines to skip; the last one may be a block of its own, at the end of the file
     for block in source.blocks():
-        if left and _has_lone_cr(block):  # the lines of the header end in another way
+        if left and _has_lone_cr(block):  # lines of the header end with CR alone
             raise Unusual
         start = 0
         while left and start < len(block):
@@ -95,7 +95,7 @@ def plain_rows(block: bytes, separator: str, width: int, numbers: Sequence[str] 
         block = block.replace(b"\r\n", b"\n")
     try:
         return _by_polars(block, mark, width, numbers), True
-    except Unusual:  # looked for only now: it takes as long as reading
+    except Unusual:  # blank lines are removed only now, because this takes as long as reading
         filled = re.sub(rb"\n\n+", b"\n", block).lstrip(b"\n")
         if len(filled) == len(block):
             raise
@@ -104,10 +104,10 @@ def plain_rows(block: bytes, separator: str, width: int, numbers: Sequence[str] 
 
 
 def _by_polars(block: bytes, separator: bytes, width: int, numbers: Sequence[str] = ()) -> pl.DataFrame:
-    """Return the rows of a block, with `numbers` as float64 if all their values are beyond doubt numbers.
+    """Return the rows of a block, with `numbers` as float64 if all their values are unambiguously numbers.
 
     Raises:
-        Unusual: If a row has not `width` fields, or quotes are not in place.
+        Unusual: If a row does not have `width` fields, or quotes are misplaced.
     """
     frame = None
     if numbers and not _has_leading_zeros(block, separator[0]):
@@ -115,7 +115,7 @@ def _by_polars(block: bytes, separator: bytes, width: int, numbers: Sequence[str
             frame = _read_block(block, separator, width, numbers)
     if frame is None or not _are_plain(frame.select(numbers)):
         frame = _read_block(block, separator, width)
-    if _count_separators(block, separator[0]) != frame.height * (width - 1):  # polars fills short rows in silence
+    if _count_separators(block, separator[0]) != frame.height * (width - 1):  # polars silently fills short rows
         raise Unusual
     return frame
 
@@ -141,7 +141,7 @@ def _read_block(block: bytes, separator: bytes, width: int, numbers: Collection[
 def _has_leading_zeros(block: bytes, separator: int) -> bool:
     """Return whether a field begins with 0 and a digit, such as 01234, after a quote, blanks or a plus sign.
 
-    Also true after more blanks than are looked at, and for some texts in quotes.
+    The result is also true if a number follows more blanks than are examined, and for some texts in quotes.
     """
     if re.match(rb'"?[ \t+]*0[0-9]', block):
         return True
@@ -152,7 +152,7 @@ def _has_leading_zeros(block: bytes, separator: int) -> bool:
         before, first, second = (data[start + i : start + i + n] for i in range(3))
         values, found, condition = memory[0, :n], memory[1, :n].view(np.bool_), memory[2, :n].view(np.bool_)
         np.equal(first, ord("0"), out=found)
-        np.subtract(second, ord("0"), out=values)  # bytes wrap around
+        np.subtract(second, ord("0"), out=values)  # bytes wrap around: only digits are below 10
         found &= np.less(values, 10, out=condition)
         np.less_equal(before, ord(","), out=condition)  # true for blanks, +, quotes, line breaks, tabs and commas
         if separator > ord(","):
@@ -164,7 +164,7 @@ def _has_leading_zeros(block: bytes, separator: int) -> bool:
 
 
 def _begin_fields(data: np.ndarray, places: np.ndarray, separator: int) -> bool:
-    """Return whether a field or quotes begin at one of the places, or before blanks and plus signs that end there."""
+    """Return whether a field or quotes begin at one of the places, or at blanks and plus signs that end there."""
     for _ in range(_MOST_BLANKS):
         before = data[places]
         if np.isin(before, (separator, ord("\n"), ord('"'))).any():
@@ -179,7 +179,7 @@ def _count_separators(block: bytes, separator: int) -> int:
     """Return the number of separators outside quotes.
 
     Raises:
-        Unusual: If quotes are not in place.
+        Unusual: If quotes are misplaced.
     """
     data = np.frombuffer(block, dtype=np.uint8)
     if b'"' in block:
@@ -191,7 +191,7 @@ def _count_separators(block: bytes, separator: int) -> int:
 
 
 def _are_plain(numbers: pl.DataFrame) -> bool:
-    """Return whether all numbers are finite, and integers among them exact; a sum that overflows is not plain."""
+    """Return whether the numbers are finite with a finite sum, and small enough for integers to be exact."""
     import polars as pl
 
     sums, low, high = (numbers.select(reduced).row(0) for reduced in (pl.all().sum(), pl.all().min(), pl.all().max()))
@@ -220,7 +220,7 @@ def _paired_quotes(data: np.ndarray, separator: int) -> tuple[np.ndarray, np.nda
 
 
 def slow_blocks(source: Source, layout: Layout, _: Collection[str]) -> Iterator[tuple[pl.DataFrame, bool]]:
-    """Yield blocks of rows like `fast_blocks`, all texts, from any valid CSV file.
+    """Yield blocks of rows like `fast_blocks`, with texts only, from any valid CSV file.
 
     Raises:
         DataError: If a row has more or fewer fields than the header, or quotes are wrong.

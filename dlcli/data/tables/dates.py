@@ -18,10 +18,10 @@ _COMMON = re.compile(rf"(\d{{1,2}})([-/.])(\d{{1,2}})\2(\d{{4}}|\d{{2}}){_TIME}"
 
 
 def parse_dates(texts: Sequence[str]) -> list[datetime] | None:
-    """Return the times of dates written alike; None if a text is no date or none is given.
+    """Return the times of dates that all have the same form; None if a text is not a date or there are no texts.
 
-    Forms: 2024-01-31, 2024/01/31 and the like; 31.1.2024, 31/1/2024, 1/31/2024, 31-Jan-2024, with four or two digits
-    of the year; a time may follow, with its offset from UTC. Where both are possible, the day comes before the month.
+    Forms: 2024-01-31, 2024/01/31 and the like; 31.1.2024, 31/1/2024, 1/31/2024, 31-Jan-2024, with a year of four or two
+    digits. A time may follow, with its offset from UTC. Where both orders are possible, the day comes before the month.
     """
     if not texts:
         return None
@@ -39,7 +39,7 @@ def microseconds(time: datetime) -> int:
 
 
 def is_unclear(texts: Sequence[str]) -> bool:
-    """Return whether day and month of dates can be exchanged; with points, the day comes first everywhere."""
+    """Return whether day and month of dates can be exchanged; in dates with points, the day always comes first."""
     if all("." in text[:3] for text in texts):
         return False
     return all(_parse(texts, _COMMON, order) is not None for order in ((3, 2, 0), (3, 0, 2)))
@@ -53,7 +53,7 @@ def _parse(texts: Sequence[str], pattern: re.Pattern[str], order: tuple[int, int
             return None
         parts = match.groups()
         year, month, day = (_number(parts[place]) for place in order)
-        year += 0 if year > 99 else 2000 if year < 69 else 1900  # as POSIX strptime
+        year += 0 if year > 99 else 2000 if year < 69 else 1900  # like POSIX strptime
         hour, minute, second = (int(part or 0) for part in parts[4:7])
         micros = int((parts[7] or "0").ljust(6, "0")[:6])
         try:

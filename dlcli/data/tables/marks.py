@@ -20,7 +20,7 @@ _GROUPED_POINT = r"[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})+"
 _GROUPED_COMMA = r"[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+"
 _COMMA = rf"^([+-]?([0-9]+,[0-9]*|,[0-9]+){_EXPONENT}|{_GROUPED_POINT},[0-9]+)$"
 _POINT = rf"^([+-]?([0-9]+\.[0-9]*|\.[0-9]+){_EXPONENT}|{_GROUPED_COMMA}\.[0-9]+)$"
-_UNCLEAR = rf"^([+-]?[0-9]+|{_GROUPED_POINT}|{_GROUPED_COMMA})$"  # 1.234 is a thousand where commas are decimal marks
+_UNCLEAR = rf"^([+-]?[0-9]+|{_GROUPED_POINT}|{_GROUPED_COMMA})$"  # 1.234 is 1234 if the comma is the decimal mark
 _SAMPLE = 1000
 
 
@@ -32,9 +32,9 @@ class MarkTally:
         texts: Number of texts, without missing values.
         comma_fits: Number of texts that are numbers if the comma is the decimal mark.
         point_fits: Number of texts that are numbers if the point is the decimal mark.
-        comma: Text with a decimal comma beyond doubt.
-        point: Text with a decimal point beyond doubt.
-        unclear: Text with a point that may be a decimal mark or separate thousands, such as 1.234.
+        comma: First text that unambiguously has a decimal comma; "" if there is none.
+        point: First text that unambiguously has a decimal point; "" if there is none.
+        unclear: First text with a point that may be a decimal mark or separate thousands, such as 1.234.
     """
 
     texts: int = 0
@@ -45,7 +45,7 @@ class MarkTally:
     unclear: str = ""
 
     def add(self, texts: pl.Series, missing: Collection[str]) -> None:
-        """Add texts; each counts once, without the blanks around it."""
+        """Add a block of texts. Each distinct text counts once per block, without the blanks around it."""
         distinct = texts.str.strip_chars().unique(maintain_order=True)
         distinct = distinct.filter(~distinct.is_in(list(missing)))
         unclear = distinct.str.contains(_UNCLEAR)
@@ -74,7 +74,7 @@ def _first(texts: pl.Series, chosen: pl.Series) -> str:
 
 
 def guess_decimal(columns: Iterable[pl.Series], missing: Collection[str], otherwise: str = ".") -> str:
-    """Return the mark that the first values of a column show, the comma before the point; `otherwise` if none does."""
+    """Return the decimal mark that the first values of columns show, preferably the comma; else return `otherwise`."""
     mark = otherwise
     for texts in columns:
         tally = MarkTally()
@@ -87,7 +87,7 @@ def guess_decimal(columns: Iterable[pl.Series], missing: Collection[str], otherw
 
 
 def may_have_another_mark(tables: Sequence[Table], missing: Collection[str]) -> bool:
-    """Return whether the values of files, each read with the mark of its first rows, leave a doubt about the marks."""
+    """Return whether a file may have another decimal mark than its first rows show, or the marks of files differ."""
     return len({table.found["decimal"] for table in tables}) > 1 or any(_has_other(table, missing) for table in tables)
 
 
@@ -112,9 +112,9 @@ def _has_other(table: Table, missing: Collection[str]) -> bool:
 
 
 def _are_thousands(values: np.ndarray) -> bool:
-    """Return whether all fractions have three decimals at most, as those of 1.234 read with a decimal point."""
+    """Return whether there are fractional values, all from 1 to 1000 with at most three decimals, such as 1.234."""
     for part in (values[:_SAMPLE], values):
-        fractions = part[part != np.floor(part)]  # NaN included
+        fractions = part[part != np.floor(part)]  # also NaN, removed below
         fractions = np.abs(fractions[~np.isnan(fractions)])
         thousands = 1000 * fractions
         if not ((fractions >= 1) & (fractions < 1000) & (np.abs(thousands - np.round(thousands)) < 1e-6)).all():
@@ -125,11 +125,11 @@ def _are_thousands(values: np.ndarray) -> bool:
 def find_decimal(
     files: Mapping[str, Mapping[str, MarkTally]], locate: Callable[[str, str, str], int]
 ) -> tuple[str, dict[str, str]]:
-    """Return the decimal mark of all files, and the columns of which that is not sure, with a value of each.
+    """Return the decimal mark of all files, and an example value of each column for which the mark is uncertain.
 
     Args:
         files: Columns by file, tallied from all rows.
-        locate: Returns the line of the first value like that in a column of a file, from file, column and value.
+        locate: Function that returns the line on which a value first occurs, given the file, the column and the value.
 
     Raises:
         DataError: If one column has decimal points and another decimal commas.
@@ -152,7 +152,7 @@ def find_decimal(
 def tally_marks(
     frames: Iterator[tuple[pl.DataFrame, bool]], names: Mapping[str, str], missing: Collection[str], to_point: bool
 ) -> dict[str, MarkTally]:
-    """Return the tallies of columns.
+    """Return the tally of each column over all blocks.
 
     Args:
         frames: Blocks of rows.

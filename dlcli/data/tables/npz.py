@@ -118,13 +118,13 @@ def read_npz_inputs(path: Path, inputs: str, targets: str) -> tuple[np.ndarray, 
 
 
 def table_of_arrays(arrays: NpzArrays, target: str, options: ReadOptions) -> Table:
-    """Return features and targets as the columns of a table; of pictures, the targets only.
+    """Return features and targets as the columns of a table; for pictures, only the targets.
 
-    A feature has the types of a Parquet column with the same values.
+    A feature has the same type as a Parquet column with the same values.
 
     Args:
         arrays: Arrays of the file.
-        target: Name of the column of targets; with several, target_1, target_2, … .
+        target: Name of the target column; several targets are called target_1, target_2, … .
         options: `types`, `columns` and `ignored`.
 
     Raises:
@@ -151,7 +151,7 @@ def target_names(arrays: NpzArrays, target: str) -> tuple[str, ...]:
 
 
 def _series(name: str, values: np.ndarray) -> pl.Series:
-    """Return values in the byte order of this machine; floats as float64, without NaN."""
+    """Return values in the byte order of this machine; floats as float64, with null for NaN."""
     import polars as pl
 
     if values.dtype.kind == "f":

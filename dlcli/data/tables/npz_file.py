@@ -16,7 +16,7 @@ from dlcli.errors import DataError, one_line
 
 if TYPE_CHECKING:
     pass
-CLASS_NAMES, FEATURE_NAMES = "class_names", "feature_names"  # arrays that a file may have
+CLASS_NAMES, FEATURE_NAMES = "class_names", "feature_names"  # optional arrays
 
 
 class NpzFile:
@@ -53,7 +53,7 @@ class NpzFile:
         """Return an array.
 
         Raises:
-            DataError: If it is missing, damaged, larger than the free memory or made of Python objects.
+            DataError: If the array is missing, damaged, larger than the free memory or made of Python objects.
         """
         if name not in self._sizes:
             names = ", ".join(one_line(key) for key in list(self._sizes)[:20]) or "none"
@@ -84,7 +84,7 @@ class NpzFile:
         """Check that an array has numbers, none of them infinite.
 
         Raises:
-            DataError: If not.
+            DataError: If the array has another type, or a number is infinite.
         """
         if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
             hint = "save it as float64, float32, integers or booleans"
@@ -98,7 +98,7 @@ class NpzFile:
         """Check that there is one target, or one row of targets, for each of n inputs.
 
         Raises:
-            DataError: If not.
+            DataError: If the shape does not fit.
         """
         if targets.ndim not in (1, 2) or len(targets) != n:
             problem = f"has shape {targets.shape}, which does not fit {n} inputs"
@@ -108,7 +108,7 @@ class NpzFile:
         """Return the names of features of shape (n, features); () if the file has none.
 
         Raises:
-            DataError: If their number differs.
+            DataError: If there is not one name per feature.
         """
         names = self.names(FEATURE_NAMES) if self.has(FEATURE_NAMES) else ()
         if names and len(names) != values.shape[1]:
@@ -117,10 +117,10 @@ class NpzFile:
         return names
 
     def pictures(self, name: str, array: np.ndarray) -> np.ndarray:
-        """Return pictures with their channels.
+        """Return pictures of shape (n, channels, height, width); the channel axis is added if it is missing.
 
         Raises:
-            DataError: If the array has no bytes, or another shape.
+            DataError: If the array is not uint8, or has another shape.
         """
         if array.dtype != np.uint8:
             hint = "save pictures as uint8 from 0 to 255, or features with shape (n, features)"
@@ -135,10 +135,10 @@ class NpzFile:
         raise self.error(name, f"has shape {array.shape}, which is none of pictures", hint)
 
     def named(self, name: str, targets: np.ndarray, class_names: tuple[str, ...]) -> np.ndarray:
-        """Return targets as texts, each the name of its class.
+        """Return the name of the class of each target.
 
         Raises:
-            DataError: If a target is no index into the names, and none of them.
+            DataError: If a target is neither an index into the names nor one of them.
         """
         if targets.ndim == 2 or targets.dtype.kind not in "iuU":
             problem = f"has shape {targets.shape} and type {targets.dtype}, which are no indices into {CLASS_NAMES}"
@@ -152,10 +152,10 @@ class NpzFile:
         return targets if is_text else np.array(class_names)[targets]
 
     def names(self, name: str) -> tuple[str, ...]:
-        """Return an array of different texts.
+        """Return an array of distinct texts, none of them empty.
 
         Raises:
-            DataError: If it is another array.
+            DataError: If the array has another type or shape, or a text is empty or occurs twice.
         """
         array = self.array(name)
         if array.ndim != 1 or array.dtype.kind != "U":

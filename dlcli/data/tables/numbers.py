@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 MISSING_WORDS = ("NA", "N/A", "NaN", "null", "?", "-", "na", "n/a", "nan", "NAN", "NULL", "Null")
-EXACT = 2**53  # every integer up to here is a float64
-LARGE = 1 << 20  # bytes
+EXACT = 2**53  # every integer up to this one is exact in float64
+LARGE = 1 << 20  # bytes from which memory is mapped instead of allocated by malloc
 _HUGE_PAGE = 2 << 20  # bytes
 _ALIGNED = 4 * _HUGE_PAGE  # with less memory, the last huge page would waste too much
-_GROWTH = 8  # of memory that is full: what is not filled takes no space, and little is copied
+_GROWTH = 8  # growth factor of full memory: few copies, and unfilled memory takes no space
 _LEADING_ZERO = r"^\+?0[0-9]"
 _INTEGER = re.compile(r"[+-]?\d+(\.0*)?", re.ASCII)
 _OTHER_MARK = re.compile(r"[+-]?\d+((,\d+)+(\.\d+)?|\.\d+)", re.ASCII)
@@ -37,14 +37,14 @@ class Numbers:
     Attributes:
         name: Name of the column.
         column: Name of the column in the blocks.
-        forced: Whether the user has typed that this is a number.
-        growth: Factor by which memory grows, at first that of the first block.
+        forced: Whether the user set the type of the column to number.
+        growth: Factor by which full memory grows: the given one after the first block, `_GROWTH` later.
         numbers: Count of numbers.
         bad: Count of values that are neither numbers nor missing.
-        first_bad: Row and text of the first of them.
-        bad_rows: Rows of all of them, one array per block.
-        words: Texts that stand for missing values.
-        reason: Why the column is no number column although its values look like numbers.
+        first_bad: Row and text of the first bad value.
+        bad_rows: Rows of all bad values, one array per block.
+        words: Texts in the column that stand for missing values.
+        reason: Why the column is not a number column although its values look like numbers.
     """
 
     name: str
@@ -110,10 +110,10 @@ class Numbers:
 
 
 def reserve(count: int, dtype: np.dtype[Any], least: int = 0) -> np.ndarray:
-    """Return memory for `count` values, or for `least` of them where the address space is limited.
+    """Return uninitialized memory for `count` values, or for `least` values if the address space is too small.
 
-    Large memory takes space only where it is filled, and all of it is returned: malloc would keep the memory of
-    released columns, in pieces between the others.
+    Large memory takes space only where it is filled, and the system gets all of it back when it is released. malloc
+    would keep the memory of released columns in fragments between other columns.
     """
     size = count * dtype.itemsize
     if size < LARGE:
@@ -121,12 +121,12 @@ def reserve(count: int, dtype: np.dtype[Any], least: int = 0) -> np.ndarray:
     try:
         if not hasattr(mmap, "MADV_HUGEPAGE"):  # not Linux
             return np.frombuffer(mmap.mmap(-1, size), dtype)
-        if size > _ALIGNED:  # Linux places whole huge pages only where they can be used
+        if size > _ALIGNED:  # Linux aligns memory to huge pages only if it fills whole ones
             size = -(-size // _HUGE_PAGE) * _HUGE_PAGE
         memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError:
         return np.empty(least or count, dtype)
-    with suppress(OSError):  # a kernel without huge pages, which save most of the page faults
+    with suppress(OSError):  # the kernel may lack huge pages, which save most page faults
         memory.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(memory, dtype, count)
 
@@ -141,7 +141,7 @@ def add_numbers(
         frame: Block of texts, without nulls.
         row: Number of its first row.
         decimal: Decimal mark.
-        nulls: Texts that the user calls missing, besides the usual words; of numbers, every spelling.
+        nulls: Texts that the user calls missing, besides the usual words; a number stands for all of its spellings.
     """
     import polars as pl
 
@@ -165,7 +165,7 @@ def add_numbers(
         is_large = max(abs(low[index] or 0), abs(high[index] or 0)) >= EXACT
         if is_large and not column.reason:
             column.reason = _inexact(text, values)
-        if math.isfinite(sums[index]) and not values.null_count():  # a sum that overflows takes the careful way
+        if math.isfinite(sums[index]) and not values.null_count():  # an overflowing sum takes the slow path
             column.numbers += len(text)
             column.append(values.to_numpy())
         else:
@@ -173,9 +173,9 @@ def add_numbers(
 
 
 def _plain_texts(columns: Sequence[Numbers], texts: pl.DataFrame, decimal: str, nulls: Sequence[str]) -> pl.DataFrame:
-    """Return texts without blanks around them, with decimal points, and with those emptied that the user calls missing.
+    """Remove blanks around texts, convert decimal commas to points, and empty texts that the user calls missing.
 
-    All that looks at how a value begins needs such texts.
+    Checks of how a value begins depend on this form.
     """
     import polars as pl
 
@@ -190,7 +190,7 @@ def _plain_texts(columns: Sequence[Numbers], texts: pl.DataFrame, decimal: str, 
 
 
 def _with_points(columns: Sequence[Numbers], texts: pl.DataFrame) -> pl.DataFrame:
-    """Return numbers with decimal commas as numbers with decimal points; texts with other points become no numbers."""
+    """Convert decimal commas of numbers to points; a text with any other point becomes a text that is not a number."""
     import polars as pl
 
     pointed = texts.select(pl.all().str.contains(".", literal=True).any()).row(0)
@@ -202,7 +202,7 @@ def _with_points(columns: Sequence[Numbers], texts: pl.DataFrame) -> pl.DataFram
             plain = text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
             column.grouped = column.grouped or bool(grouped.any())
             comma = plain.zip_with(grouped, text.zip_with(text.str.contains(".", literal=True), comma))
-            wrong = text.str.contains(".", literal=True) & ~grouped  # 1.5 among decimal commas
+            wrong = text.str.contains(".", literal=True) & ~grouped  # e.g. 1.5 in a column with decimal commas
             comma = (text + " (decimal point)").zip_with(wrong, comma)
         series.append(comma)
     return pl.DataFrame(series)
@@ -217,12 +217,12 @@ def _emptied(texts: pl.DataFrame, missing: pl.Expr) -> pl.DataFrame:
 def _with_leading_zeros(texts: pl.DataFrame) -> list[bool]:
     """Return whether each column has values that begin with 0 and a digit, by comparisons, which are fast.
 
-    -01 stays a number: codes have no minus sign. +01 is none: telephone numbers begin with +.
+    -01 stays a number, because codes have no minus sign. +01 is not a number, because telephone numbers begin with +.
     """
     import polars as pl
 
     starts = [pl.all().is_between(pl.lit(f"{sign}00"), pl.lit(f"{sign}0:"), closed="left").any() for sign in ("", "+")]
-    unsigned, signed = (texts.select(start).row(0) for start in starts)  # ":" follows "9"
+    unsigned, signed = (texts.select(start).row(0) for start in starts)  # in ASCII, ":" follows "9"
     return [with_none or with_plus for with_none, with_plus in zip(unsigned, signed, strict=True)]
 
 

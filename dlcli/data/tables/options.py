@@ -14,14 +14,14 @@ from dlcli.data.tables.records import shown
 from dlcli.errors import DataError
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_SHELL = re.compile(r"""[\s"'`$&;|<>()*?!~\\#]""")  # what a shell changes
+_SHELL = re.compile(r"""[\s"'`$&;|<>()*?!~\\#]""")  # characters that a shell interprets
 _YAML_WORDS = {"true", "false", "null"}  # YAML 1.2
 ForcedKind: TypeAlias = Literal["number", "boolean", "category", "class"]
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """Options for reading a table; `auto` is found from the whole file.
+    """Options for reading a table; values for `auto` are found from the whole file.
 
     Attributes:
         separator: Separator between fields, one character.
@@ -29,11 +29,11 @@ class ReadOptions:
         encoding: Text encoding.
         null_values: Texts that are missing values in all columns, besides the empty text; in columns of numbers, any
             spelling of a number. NA, N/A, NaN, null, ? and - are missing in columns of numbers and booleans anyway.
-        types: Types by column name that replace those found. A value that does not fit is an error. `class` is a
-            category in which NA and the like are missing if all other values are numbers, or all are booleans.
+        types: Types by column name, which replace the detected types. A value that does not fit is an error. `class` is
+            a category in which NA and the like are missing if all other values are numbers, or all are booleans.
         columns: Names of the columns to return; None for all. The others are not typed.
         ignored: Names of columns to leave out, whatever their values are.
-        typed: Types of `types` that the user has typed; hints keep them.
+        typed: Types in `types` that the user has set; hints repeat them.
     """
 
     separator: str = "auto"
@@ -55,7 +55,7 @@ class ReadOptions:
         return () if self.null_values == "auto" else tuple(self.null_values)
 
     def emptying(self, text: str) -> str:
-        """Return the setting that makes a text a missing value too, as a shell argument."""
+        """Return the setting that also makes a text a missing value, as a shell argument."""
         return list_setting("data.null_values", dict.fromkeys([*self.nulls, text]))
 
     def typing(self, name: str, kind: str) -> str:
@@ -63,12 +63,12 @@ class ReadOptions:
         return types_setting({**self.typed, name: kind})
 
     def ignoring(self, name: str) -> str:
-        """Return the setting that leaves a column out too, as a shell argument."""
+        """Return the setting that also leaves a column out, as a shell argument."""
         return list_setting("data.ignore", [*self.ignored, name])
 
 
 def check_marks(options: ReadOptions) -> None:
-    """Raise DataError if the separator or the decimal mark cannot be one."""
+    """Raise DataError if the separator or the decimal mark is not a valid one."""
     mark = options.separator
     if mark != "auto" and (len(mark) != 1 or mark.isalnum() or mark in '"\r\n\0.+-'):
         hint = 'type data.separator=auto, ",", ";", "|" or "\\t"'
@@ -92,7 +92,7 @@ def check_names(file: str, header: Sequence[str], options: ReadOptions) -> None:
 
 
 def typed(text: str) -> str:
-    """Return a name or value as it is typed within [...] or {...} on the command line."""
+    """Return a name or value as the user types it within [...] or {...} on the command line."""
     if _PLAIN_NAME.fullmatch(text) and text.lower() not in _YAML_WORDS:
         return text
     return json.dumps(text, ensure_ascii=not text.isprintable())
@@ -118,7 +118,7 @@ def _as_argument(setting: str) -> str:
 
 
 def bad_number_hint(name: str, text: str, decimal: str, options: ReadOptions) -> str:
-    """Return the hint for a value of a number column that is no number."""
+    """Return the hint for a value in a number column that is not a number."""
     other = "," if decimal == "." else "."
     if text.strip() == name:
         return "delete the line if it repeats the column names"

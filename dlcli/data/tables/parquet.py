@@ -59,7 +59,7 @@ def read_parquet_names(path: Path) -> list[str]:
     """Return the names of the columns of a Parquet file.
 
     Raises:
-        DataError: If it is no Parquet file, or damaged.
+        DataError: If the file is not a Parquet file, or is damaged.
     """
     import polars as pl
 
@@ -113,10 +113,10 @@ def _reading(name: str) -> Iterator[None]:
 
 @contextmanager
 def _without_panics() -> Iterator[None]:
-    """Discard what is written to stderr: polars writes a backtrace there before it raises PanicException."""
+    """Discard all output to stderr: polars writes a backtrace there before it raises PanicException."""
     try:
         stderr = os.dup(2)
-    except OSError:  # it is closed
+    except OSError:  # stderr is closed
         yield
         return
     with open(os.devnull, "wb") as sink:

@@ -34,7 +34,7 @@ def read_csv(path: Path, options: ReadOptions | None = None) -> Table:
 
     Args:
         path: Local file.
-        options: Settings that replace those found.
+        options: Settings that replace the detected ones.
 
     Raises:
         DataError: If the file is no CSV file, or a line or value is wrong. The message has file, line and column.
@@ -43,10 +43,10 @@ def read_csv(path: Path, options: ReadOptions | None = None) -> Table:
 
 
 def read_csv_files(paths: Sequence[Path], options: ReadOptions | None = None) -> list[Table]:
-    """Read CSV files like `read_csv`, all with the decimal mark that fits all their values.
+    """Read CSV files like `read_csv`, all with the same decimal mark, which fits all their values.
 
-    The mark of the first rows is nearly always that of all files; only where values leave a doubt are all texts looked
-    at, and files read again.
+    The mark of the first rows nearly always fits all files. Only if the values leave a doubt are all texts examined;
+    files are read again if their mark was wrong.
     """
     options = options or ReadOptions()
     check_marks(options)
@@ -107,7 +107,7 @@ def _read(path: Path, options: ReadOptions, missing: Sequence[str]) -> Table:
 def _parse(
     path: Path, options: ReadOptions, missing: Sequence[str], parse: Callable[[Source, Layout, _Blocks], _Result]
 ) -> _Result:
-    """Return what `parse` makes of the blocks of a file: the fast ones if its structure is plain."""
+    """Return the result of `parse` for the blocks of a file: fast blocks if its structure is plain, else slow ones."""
     check_path(path)
     source = Source(path, options.encoding)
     separator = options.separator if options.separator != "auto" else ","
@@ -117,7 +117,7 @@ def _parse(
         check_names(source.name, layout.header, options)
         try:
             return parse(source, layout, fast_blocks)
-        except Unusual:  # the csv module reads it, or finds the place of the error
+        except Unusual:  # the csv module reads the file, or finds the place of the error
             return parse(source, layout, slow_blocks)
     except UnicodeDecodeError as error:
         _refuse_encoding(source, separator, error)
@@ -134,11 +134,11 @@ def _refuse_encoding(source: Source, separator: str, error: UnicodeDecodeError) 
 
 
 class _WrongNumberError(DataError):
-    """Value of a number column that is no number with the decimal mark of the first rows."""
+    """Error for a value in a number column that is not a number with the decimal mark of the first rows."""
 
 
 class _Reader:
-    """One reading of a CSV file: collects all columns, and reads again those that turn out to be texts late."""
+    """Reader of a CSV file that collects all columns; columns that turn out late to be texts need a second pass."""
 
     def __init__(self, source: Source, layout: Layout, options: ReadOptions, blocks: _Blocks) -> None:
         self._source, self._layout, self._options, self._blocks = source, layout, options, blocks

@@ -1,4 +1,4 @@
-"""Records of a CSV file by the csv module, with their lines: the authority on structure and places."""
+"""Records of a CSV file with their lines, read by the csv module, which decides about structure and places."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _MAX_VALUE = 60  # characters of a value shown in messages
 def records(source: Source, separator: str, errors: str = "strict") -> Iterator[tuple[int, list[str]]]:
     """Yield (line, fields) of every record that is not blank, the header first.
 
-    The line is the one on which the record begins, counted from 1.
+    `line` is the line on which the record begins, counted from 1.
 
     Raises:
-        DataError: If a quote is not closed, or a closing quote is followed by something else than a separator.
+        DataError: If a quote is not closed, or a closing quote is followed by anything but a separator.
     """
     with source.lines(errors) as lines:
         reader = csv.reader(lines, delimiter=separator, strict=True)
@@ -82,7 +82,7 @@ def _end_of_field(text: str, separator: str) -> int | None:
 
 
 def locate_text(source: Source, separator: str, column: int, text: str) -> int:
-    """Return the line of the first record with a text in a column, without the blanks around it; 0 if there is none."""
+    """Return the line of the first record with `text`, ignoring blanks around it, in a column; 0 if there is none."""
     for line, fields in islice(records(source, separator, "replace"), 1, None):
         if column < len(fields) and fields[column].strip() == text:
             return line
@@ -103,12 +103,12 @@ def refuse_ragged(source: Source, separator: str, header: list[str], line: int, 
         source: File.
         separator: Separator between fields.
         header: Column names.
-        line: Line of the first such record.
-        fields: Fields of that record.
+        line: Line of the first record with a wrong number of fields.
+        fields: Fields of this record.
     """
-    others: list[list[str]] = []  # beginning with this record
+    others: list[list[str]] = []  # surplus field of each wrong record; [] unless it has exactly one too many
     whole = 0
-    widths: set[int] = set()  # of the others
+    widths: set[int] = set()  # numbers of fields of the wrong records
     try:
         for _, record in records(source, separator, "replace"):
             if len(record) == len(header):
@@ -117,7 +117,7 @@ def refuse_ragged(source: Source, separator: str, header: list[str], line: int, 
                 others.append(record[-1:] if len(record) == len(header) + 1 else [])
                 widths.add(len(record))
     except DataError:
-        pass  # the place of the first problem is known
+        pass  # only the first problem is reported
     more = len(others) - 1
     count = "" if more <= 0 else f"; {more:,} more {'line differs' if more == 1 else 'lines differ'}"
     if len(fields) < len(header):
@@ -133,7 +133,7 @@ def refuse_ragged(source: Source, separator: str, header: list[str], line: int, 
 
 
 def _ragged_hint(header: list[str], fields: list[str], surplus: str | None) -> str:
-    """Return the hint; `surplus` is the text of the last fields if all lines have one field more than the header."""
+    """Return the hint; `surplus` joins the last fields if all lines have one field more than the header, else None."""
     if header[0].lstrip().startswith("#"):
         return "delete the first line: column names come first"
     if surplus is not None:
@@ -150,9 +150,9 @@ def _ragged_hint(header: list[str], fields: list[str], surplus: str | None) -> s
 
 
 def refuse_text(source: Source, separator: str, wrong: Callable[[str], bool], problem: str, hint: str) -> NoReturn:
-    """Raise the error about the first field, in a file of wrong bytes, for which `wrong` is true.
+    """Raise the error about the first field of a file for which `wrong` is true.
 
-    Bytes that cannot be decoded appear as lone surrogates.
+    Bytes that cannot be decoded appear as lone surrogates in the fields.
     """
     header: list[str] = []
     more, first = -1, ""
@@ -164,7 +164,7 @@ def refuse_text(source: Source, separator: str, wrong: Callable[[str], bool], pr
                     more += 1
                     name = header[index] if index < len(header) else str(index + 1)
                     first = first or f"{source.name}:{line}: column '{shown(name)}' has {problem} in '{shown(text)}'"
-    except DataError:  # a wrong quote
+    except DataError:  # the quotes are wrong
         if not first:
             raise
     place = first or f"{source.name}: the file has {problem}"
@@ -172,7 +172,7 @@ def refuse_text(source: Source, separator: str, wrong: Callable[[str], bool], pr
 
 
 def shown(text: str) -> str:
-    r"""Return a value or name for messages: one line, short, other bytes than text as escapes such as `\xe4`."""
+    r"""Return a value or name for messages: short, on one line, with undecodable bytes as escapes such as `\xe4`."""
     short = text if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}…"
     return one_line(short.encode(errors="surrogateescape").decode(errors="backslashreplace"))
 

@@ -83,7 +83,7 @@ def check_path(path: Path, *, is_setting: bool = True) -> None:
 
 
 def check_content(name: str, path: Path, start: bytes) -> None:
-    """Raise DataError if `start`, the first bytes of a file, are those of another format than CSV."""
+    """Raise DataError if `start`, the first bytes of a file, shows another format than CSV."""
     if not start.strip():
         raise DataError(f"{name} is empty", hint="give a file with a line of column names and the data below")
     for magic, kind, hint in _MAGIC:

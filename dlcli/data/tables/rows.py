@@ -1,4 +1,4 @@
-"""Rows of one table file, or of several files below each other."""
+"""Rows of one table file, or of several files, one after the other."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from dlcli.errors import DataError
 
 @dataclass(frozen=True)
 class Rows:
-    """Columns of one file, or of several below each other.
+    """Columns of one file, or of several files, one after the other.
 
     Attributes:
         tables: Files in order, without their columns.
-        columns: Columns by name, which are released one by one when the inputs are made from them.
+        columns: Columns by name; each is released when the inputs have been made from it.
         part: Index of the file of each row.
     """
 
@@ -31,7 +31,7 @@ class Rows:
     part: np.ndarray
 
     def shared(self) -> Rows:
-        """Return the same rows, whose columns are kept when those of the result are released."""
+        """Return the same rows with a dict of columns of their own: releasing these columns keeps the original ones."""
         return replace(self, columns=dict(self.columns))
 
     def place(self, row: int) -> str:
@@ -40,7 +40,7 @@ class Rows:
         return f"{table.file}:{table.locate(row - int((self.part < self.part[row]).sum()))}"
 
     def fail(self, column: str, bad: np.ndarray, problem: str, hint: str) -> NoReturn:
-        """Raise a DataError about the first of the rows that are `bad`."""
+        """Raise a DataError about the first row for which `bad` is true."""
         rows = np.flatnonzero(bad)
         more = f", as in {len(rows) - 1:,} more rows" if len(rows) > 1 else ""
         raise DataError(f"{self.place(int(rows[0]))}: column {column!r} {problem}{more}", hint=hint)
@@ -52,7 +52,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Kept:
-    """Rows that are used; indices of examples count these rows only."""
+    """Rows that are used; the indices of examples refer to these rows only."""
 
     rows: Rows
     index: np.ndarray
@@ -69,7 +69,7 @@ class Kept:
         return column
 
     def fail(self, column: str, bad: np.ndarray, problem: str, hint: str) -> NoReturn:
-        """Raise a DataError about the first of the used rows that are `bad`."""
+        """Raise a DataError about the first used row for which `bad` is true."""
         rows = np.zeros(len(self.rows.part), dtype=bool)
         rows[self.index[bad]] = True
         self.rows.fail(column, rows, problem, hint)
@@ -80,7 +80,7 @@ class Kept:
 
 
 def read_rows(data: TableData, targets: Mapping[str, ForcedKind]) -> Rows:
-    """Read the CSV or Parquet file, or the files of the splits, below each other."""
+    """Read the CSV or Parquet file, or the files of the splits, one after the other."""
     options = read_options(data, targets)
     paths = [Path(file) for file in data.files().values()]
     is_csv = isinstance(data, CsvData)
@@ -89,14 +89,14 @@ def read_rows(data: TableData, targets: Mapping[str, ForcedKind]) -> Rows:
 
 
 def stack_tables(tables: Sequence[Table], typed: Mapping[str, str]) -> Rows:
-    """Return the rows of tables below each other, with the columns of the first; the tables lose theirs.
+    """Concatenate the rows of tables, with the columns of the first table; the columns move out of the tables.
 
     Args:
         tables: Tables with the same columns.
-        typed: Types of columns that the user has typed; hints keep them.
+        typed: Types of columns that the user has set; hints repeat them.
 
     Raises:
-        DataError: If a table lacks a column, or has another type of it.
+        DataError: If a table lacks a column, or its column has another type.
     """
     for table in tables[1:]:
         if missing := [name for name in tables[0].columns if name not in table.columns]:
@@ -111,7 +111,7 @@ def stack_tables(tables: Sequence[Table], typed: Mapping[str, str]) -> Rows:
 
 
 def _stack(columns: Sequence[Column], tables: Sequence[Table], typed: Mapping[str, str]) -> Column:
-    """Return the columns of one name in several files below each other."""
+    """Concatenate the columns of one name in several files."""
     first = columns[0]
     if len(columns) == 1:
         return first
@@ -139,7 +139,10 @@ def _place(column: Column, table: Table) -> str:
 
 
 def read_options(data: TableData, targets: Mapping[str, ForcedKind]) -> ReadOptions:
-    """Return how to read the files; the type of a target follows from the task, but classes may be typed `category`."""
+    """Return the options for reading the files.
+
+    The type of a target follows from the task, but the user may set the type of classes to `category`.
+    """
     types: dict[str, ForcedKind] = {**data.types, **targets}
     for name, kind in targets.items():
         if kind == "class" and data.types.get(name) == "category":

@@ -23,9 +23,9 @@ class Layout:
 
     Attributes:
         separator: Separator between fields.
-        decimal: Decimal mark, `.` or `,`; if it was not given, that of the first records.
+        decimal: Decimal mark, `.` or `,`; if it was not given, the mark of the first records.
         header: Column names, all different.
-        header_end: Lines up to the end of the header.
+        header_end: Number of lines up to the end of the header.
     """
 
     separator: str
@@ -50,9 +50,9 @@ def find_layout(
         separator: Separator, or `auto`.
         decimal: Decimal mark, or `auto`.
         missing: Texts that are missing values.
-        usual_decimal: Decimal mark if it is `auto`, no value shows it and the separator is no comma.
-        known: Names of the columns to read; () for all. Only they show the decimal mark, and a header with one of them
-            may consist of numbers.
+        usual_decimal: Decimal mark if `decimal` is `auto`, no value shows the mark and the separator is not a comma.
+        known: Names of the columns to read; () for all. The decimal mark is found from these columns only, and a header
+            with one of these names may consist of numbers.
 
     Raises:
         DataError: If no or several layouts fit, or the header has duplicate or missing names.
@@ -61,7 +61,7 @@ def find_layout(
         separator = _find_separator(source)
     rows, header_line, header_end = _sample(source, separator, _ROWS)
     if not rows:
-        next(records(source, separator), None)  # raises if the header is wrong
+        next(records(source, separator), None)  # raises if the quotes of the header are wrong
         raise DataError(f"{source.name} is empty", hint="give a file with a line of column names and the data below")
     if re.fullmatch("sep=.?", separator.join(rows[0]).lower()):
         message = f"{source.name}:{header_line}: column 'sep=' is a mark for Excel, not a column name"
@@ -71,7 +71,7 @@ def find_layout(
         import polars as pl
 
         whole = [fields for fields in rows[1:] if len(fields) == len(header)]
-        columns = zip(header, zip(*whole, strict=True), strict=False)  # no values if no record is whole
+        columns = zip(header, zip(*whole, strict=True), strict=False)  # empty if no record is whole
         values = (pl.Series(texts) for name, texts in columns if not known or name in known)
         decimal = guess_decimal(values, missing, "." if separator == "," else usual_decimal)
     return Layout(separator, decimal, header, header_end)
@@ -99,7 +99,10 @@ def _sample(source: Source, separator: str, count: int) -> tuple[list[list[str]]
 
 
 def _find_separator(source: Source) -> str:
-    """Return the separator that splits the first records into the most fields, all in the same number."""
+    """Return the separator that splits each of the first records into the same number of fields, and into the most.
+
+    If no separator does, return the one that splits most records into as many fields as the header.
+    """
     fitting: dict[str, int] = {}
     partly: dict[str, float] = {}
     rows: list[list[str]] = []
@@ -169,7 +172,7 @@ def _checked_header(source: Source, line: int, fields: list[str], known: Sequenc
         places = ", ".join(str(index + 1) for index in unnamed[:5])
         message = f"{place} column '' has no name; this is so for columns {places}"
         raise DataError(message, hint="write their names into the first line, or delete the columns")
-    for index in unnamed:  # row names of R and pandas
+    for index in unnamed:  # R and pandas write row names without a column name
         names[index] = f"column_{index + 1}"
     seen: dict[str, int] = {}
     for index, name in enumerate(names):

@@ -20,8 +20,8 @@ from dlcli.errors import DataError, one_line
 
 BLOCK = 8 << 20  # bytes of text per block: small next to the table, large enough for all threads
 _LONGEST_RECORD = 64 << 20
-_LARGEST_KEPT = (32 << 20) - (1 << 16)  # glibc's DEFAULT_MMAP_THRESHOLD_MAX, less what it adds
-_BOMS = {  # UTF-32 first: its mark begins like that of UTF-16
+_LARGEST_KEPT = (32 << 20) - (1 << 16)  # glibc's DEFAULT_MMAP_THRESHOLD_MAX, minus room for its overhead
+_BOMS = {  # UTF-32 first, because its mark begins with the mark of UTF-16
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF8: "utf-8",
@@ -32,7 +32,7 @@ _NO_ENCODINGS = {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode
 
 
 class Unusual(Exception):
-    """Structure that only the slow reader can read or report."""
+    """Signal for a structure that only the slow reader can read or report."""
 
 
 class Source:
@@ -87,7 +87,7 @@ class Source:
 
     @property
     def growth(self) -> int:
-        """Size of the file, and an eighth more, relative to its first block."""
+        """Ratio of the size of the file, plus an eighth, to the size of its first block."""
         return self._size * 9 // BLOCK + 1
 
     def open_raw(self) -> io.BufferedReader:
@@ -142,7 +142,7 @@ class Source:
         _keep_freed_memory()
         rest = b""
         for text in one_ahead(self._decoded()):  # reading and hashing take as long as half of the parsing
-            if b'"' in rest or b'"' in text:  # whether the rest ends within quotes matters
+            if b'"' in rest or b'"' in text:  # a line break within quotes ends no record
                 rest, text = b"", rest + text
                 end = _end_of_records(text)
             else:
@@ -162,9 +162,9 @@ class Source:
         plain = self.encoding in ("utf-8", "ascii")
         with self.open() as file:
             first = True
-            size = -(-BLOCK // 8)  # of the first block, for whose types all threads wait
+            size = -(-BLOCK // 8)  # the first block is small: all threads wait for its types
             while raw := file.read(size):
-                # Decoding takes longer than reading. ASCII after ASCII needs none.
+                # Decoding takes longer than reading. ASCII after complete characters needs no decoding.
                 if plain and not first and raw.isascii() and decoder.getstate()[0] == b"":
                     yield raw
                 else:
@@ -175,9 +175,10 @@ class Source:
 
 @cache
 def _keep_freed_memory() -> None:
-    """Make malloc reuse the memory of blocks: new memory for each would nearly double the page faults of reading.
+    """Make malloc reuse the memory of blocks; new memory for each block would nearly double the page faults of reading.
 
-    glibc keeps freed memory if it has once freed a block as large, up to 32 MB. This one is never filled.
+    glibc keeps freed memory up to the size of the largest block that it has freed before, at most 32 MB. The large
+    block that is freed here is never filled.
     """
     bytes(_LARGEST_KEPT)
 
@@ -237,7 +238,7 @@ class _Bounded(io.RawIOBase):
 
 
 def free_memory() -> int:
-    """Return the free memory in bytes; 4 GiB where the system does not tell."""
+    """Return the free memory in bytes; half of the physical memory, or 4 GiB, if the system does not report it."""
     try:
         with open("/proc/meminfo", encoding="ascii") as lines:
             return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))

@@ -40,7 +40,7 @@ class TablePart:
 
 
 class PipeSource(Source):
-    """Table that is read from a pipe, once; what is read to find its layout is read again from memory.
+    """Table in a pipe, which can be read only once; the bytes read to find its layout are kept to be read again.
 
     Args:
         pipe: Binary stream.
@@ -56,7 +56,7 @@ class PipeSource(Source):
         return io.BufferedReader(_TapeReader(self._tape), 1 << 16)
 
     def blocks(self) -> Iterator[bytes]:
-        """Yield blocks as `Source.blocks`; afterwards nothing can be read again."""
+        """Yield blocks like `Source.blocks`; afterwards, nothing can be read again."""
         self._tape.keeps = False
         yield from super().blocks()
 
@@ -97,8 +97,8 @@ def stream_csv(source: Source, layout: Layout, numbers: Collection[str]) -> Iter
 
     Args:
         source: File or pipe.
-        layout: Its layout.
-        numbers: Columns that may be float64 where each of their values is beyond doubt a number.
+        layout: Layout of the file or pipe.
+        numbers: Columns that may be float64 where each of their values is unambiguously a number.
 
     Raises:
         DataError: If a row has more or fewer fields than the header, or quotes are wrong, with the line.
@@ -134,7 +134,7 @@ def _decoded_blocks(source: Source) -> Iterator[bytes]:
 
 
 def _skip_lines(block: bytes, count: int, line: int) -> tuple[bytes, int, int]:
-    """Return a block without its first lines, the lines still to skip, and the line that the block then begins on."""
+    """Return a block without its first lines, how many lines are left to skip, and the line of the new first row."""
     position = 0
     while count and position < len(block):
         end = block.find(b"\n", position) + 1
@@ -146,7 +146,7 @@ def _skip_lines(block: bytes, count: int, line: int) -> tuple[bytes, int, int]:
 
 
 class _Lines:
-    """Lines of the rows of a block with quotes or blank lines, found when one is asked for."""
+    """Function from rows to their lines, for a block with quotes or blank lines; the first call finds the lines."""
 
     def __init__(self, source: Source, layout: Layout, block: bytes, line: int) -> None:
         self._arguments = (source, layout, block, line)

@@ -51,7 +51,7 @@ class Column:
         if self.is_numeric:
             return self
         used = np.flatnonzero(np.bincount(self.values + 1, minlength=len(self.categories) + 1)[1:])
-        places = np.full(len(self.categories) + 1, -1, dtype=np.int32)  # the last place is that of missing values
+        places = np.full(len(self.categories) + 1, -1, dtype=np.int32)  # the last entry is for missing values
         places[used] = np.arange(len(used))
         return replace(self, values=places[self.values], categories=tuple(self.categories[code] for code in used))
 

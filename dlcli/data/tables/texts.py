@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 TRUE, FALSE = frozenset({"true"}), frozenset({"false"})
 FORCED_TRUE, FORCED_FALSE = frozenset({"true", "1", "yes", "t", "y"}), frozenset({"false", "0", "no", "f", "n"})
-_MANY = 1000  # distinct values
-_LONG = 20  # characters
+_MANY = 1000  # a column with more distinct values is free text
+_LONG = 20  # average number of characters above which texts are long
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Texts:
         gaps = self._gaps_of_classes(words) if forced == "class" else []
         order = sorted(self.index.keys() - {*gaps})
         codes = _joined(self.parts)
-        places = np.full(len(self.index) + 1, -1, dtype=np.int32)  # the last place is that of -1
+        places = np.full(len(self.index) + 1, -1, dtype=np.int32)  # the last entry is for -1
         for place, text in enumerate(order):
             places[self.index[text]] = place
         codes = places[codes]
@@ -65,7 +65,7 @@ class Texts:
         return Column(self.name, kind, codes, tuple(order), "; ".join(notes))  # type: ignore[arg-type]
 
     def _gaps_of_classes(self, words: Collection[str]) -> list[str]:
-        """Return the words that are no classes, because all others are numbers or all others are booleans."""
+        """Return the words that are missing values and not classes: all others are numbers, or all are booleans."""
         gaps = sorted(text for text in self.index if text.strip() in words)
         others = [text.strip() for text in self.index if text.strip() not in words]
         are_numbers = all(NUMBER.fullmatch(text.replace(",", ".")) for text in others)
@@ -90,7 +90,7 @@ class Texts:
 
 
 def empty_nulls(texts: pl.Series, nulls: Collection[str]) -> pl.Series:
-    """Return texts with those emptied that the user calls missing."""
+    """Return texts in which the values that the user calls missing are empty."""
     import polars as pl
 
     if not nulls:
@@ -99,11 +99,11 @@ def empty_nulls(texts: pl.Series, nulls: Collection[str]) -> pl.Series:
 
 
 class BadTextError(Exception):
-    """Values that do not fit the type that the user has typed.
+    """Error for values that do not fit the type that the user has set.
 
     Args:
-        rows: Rows of all such values.
-        text: The first of them.
+        rows: Rows of all values that do not fit.
+        text: First value that does not fit.
     """
 
     def __init__(self, rows: np.ndarray, text: str) -> None:
@@ -117,12 +117,12 @@ def _joined(parts: list[np.ndarray]) -> np.ndarray:
 
 
 def _truths(order: list[str], words: Collection[str], forced: str | None) -> list[float | None] | None:
-    """Return 1, 0, NaN (missing) or None (no boolean) per text; None if the column is no boolean."""
+    """Return 1, 0, NaN (missing) or None (not a boolean) for each text; None if the column is not boolean."""
     if forced in ("category", "class"):
         return None
     true, false = (FORCED_TRUE, FORCED_FALSE) if forced else (TRUE, FALSE)
     truths: list[float | None] = []
-    for text in order[: None if forced else 100]:  # TRUE, True, true, NA: never more than some spellings
+    for text in order[: None if forced else 100]:  # few spellings: TRUE, true, NA
         word = text.strip().casefold()
         truths.append(1.0 if word in true else 0.0 if word in false else np.nan if text.strip() in words else None)
     if forced:

@@ -1,4 +1,4 @@
-"""Columns of a table from series with types, such as those of a Parquet or NPZ file."""
+"""Columns of a table from typed series, such as the columns of a Parquet or NPZ file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def column_of_series(file: str, series: pl.Series, options: ReadOptions) -> Colu
     """Return a column of a file with the type that fits it.
 
     Raises:
-        DataError: If its type cannot be used, or a value is wrong.
+        DataError: If the type of the column cannot be used, or a value is wrong.
     """
     import polars as pl
 
@@ -35,7 +35,7 @@ def column_of_series(file: str, series: pl.Series, options: ReadOptions) -> Colu
 
 
 def plain_series(file: str, series: pl.Series, options: ReadOptions | None = None) -> pl.Series:
-    """Return a column as texts, numbers, booleans or nulls; categories by value, dates and times as ISO texts.
+    """Return a column as texts, numbers, booleans or nulls; categories become texts, dates and times ISO texts.
 
     Args:
         file: Name of the file in messages.
@@ -51,7 +51,7 @@ def plain_series(file: str, series: pl.Series, options: ReadOptions | None = Non
     if isinstance(kind, pl.Categorical | pl.Enum):
         return series.cast(pl.String)
     if kind in (pl.Date, pl.Datetime):
-        in_utc = isinstance(kind, pl.Datetime) and kind.time_zone  # local times occur twice where clocks are set back
+        in_utc = isinstance(kind, pl.Datetime) and kind.time_zone  # local times repeat when clocks are set back
         return (series.dt.convert_time_zone("UTC") if in_utc else series).dt.to_string("iso")
     if kind in (pl.String, pl.Null, pl.Boolean) or (kind.is_numeric() and not kind.is_decimal()):
         return series

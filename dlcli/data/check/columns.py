@@ -128,7 +128,7 @@ def unclear_points(case: Case) -> DataFinding | None:
 def _is_far(value: float, low: float, high: float) -> bool:
     """Return whether a value is negative and the others are not, or its distance to the others exceeds their range."""
     if value < low:
-        return low >= 0 or low - value > high - low
+        return value < 0 <= low or low - value > high - low
     return value > high and value - high > high - low
 
 

@@ -26,7 +26,7 @@ class ColumnInfo:
         kind: Type of the column.
         fill: Value for missing numbers, in the unit of the column; 0 for categories.
         categories: Categories with a feature, in code-point order; () for numbers.
-        has_missing: Whether missing values are a category of their own, because some training examples have no value.
+        has_missing: Whether missing values are a separate category, because some training examples have no value.
         has_other: Whether rare and new categories share a feature.
     """
 

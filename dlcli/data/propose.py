@@ -32,7 +32,7 @@ _TARGETS = ("target", "label", "class", "y")  # usual names of the column to pre
 _MOST_CLASSES = 20  # a column with more distinct whole numbers is a quantity
 _LEAST_PER_CLASS = 5  # least average number of examples per class; with fewer, whole numbers are quantities
 _PARQUET = (".parquet", ".pq")
-_MOST_LINES, _WIDEST = 200, 30  # columns with a line of their own; characters of their aligned names
+_MOST_LINES, _WIDEST = 200, 30  # columns with one line each; characters of their aligned names
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ class Rows:
     part: np.ndarray
 
     def shared(self) -> Rows:
-        """Return the same rows with a dict of columns of their own: releasing these columns keeps the original ones."""
+        """Return the same rows with a separate dict of columns: releasing these columns keeps the original ones."""
         return replace(self, columns=dict(self.columns))
 
     def place(self, row: int) -> str:

@@ -64,7 +64,7 @@ def _plain_blocks(source: Source, header_end: int) -> Iterator[bytes]:
     Raises:
         Unusual: If the header has other line endings than the rows.
     """
-    left = header_end  # header lines to skip; the last one may be a block of its own, at the end of the file
+    left = header_end  # header lines to skip; the last one may be a separate block, at the end of the file
     for block in source.blocks():
         if left and _has_lone_cr(block):  # lines of the header end with CR alone
             raise Unusual

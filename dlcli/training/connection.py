@@ -16,6 +16,7 @@ from torch import distributed
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
+from dlcli.errors import UsageError
 from dlcli.ranks import Rank
 
 _GLOO_INTERFACE = "GLOO_SOCKET_IFNAME"
@@ -27,8 +28,12 @@ def connect(backend: str, place: Rank, seconds: float) -> None:
     """Connect this process to all others, with a timeout for the connection and for collective operations.
 
     Raises:
+        UsageError: If the environment does not have the address of the first process.
         RuntimeError: If they cannot be reached.
     """
+    if not os.environ.get("MASTER_ADDR") or not os.environ.get("MASTER_PORT", "").isdecimal():
+        message = "the environment does not have the address of the first process in MASTER_ADDR and MASTER_PORT"
+        raise UsageError(message, hint="start the processes with torchrun, or unset WORLD_SIZE to train in one process")
     choose_interface()
     timeout = timedelta(seconds=seconds)
     store, rank, size = next(rendezvous("env://", timeout=timeout))

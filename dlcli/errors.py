@@ -7,7 +7,8 @@ Every error that a user can cause is one of these:
     │   └── ConfigError    2   problems in a config, each with its location
     ├── DataError      3   missing, damaged or unsuitable data
     ├── DeviceError    4   an unavailable device, or not enough memory
-    │   └── LostProcess    4   another process of the training that does not answer
+    │   └── LostProcess    4   another process of the training that has ended
+    │       └── SilentProcess  4   one that does not answer in time
     ├── DivergedError  5   a loss that is no longer finite
     ├── CheckFailed    6   a failed check that the user requested
     ├── Interrupted    128 + signal number, after saving
@@ -137,9 +138,15 @@ class DeviceError(DlcliError):
 
 
 class LostProcess(DeviceError):
-    """Another process of the same training has ended or does not answer."""
+    """Another process of the same training has ended."""
 
     kind = "lost process"
+
+
+class SilentProcess(LostProcess):
+    """Another process of the same training does not answer in time."""
+
+    kind = "timeout"
 
 
 class DivergedError(DlcliError):

@@ -95,6 +95,18 @@ def launch_id() -> str | None:
     return f"{platform.node()}-{launcher}"
 
 
+def resume_command(run: str) -> str:
+    """Return the command that resumes a run on as many processes as train it now.
+
+    Args:
+        run: Name or folder of the run, as a shell argument.
+    """
+    place, command = read_rank(), f"dlcli train --resume {run}"
+    if place.is_alone:
+        return command
+    return f"{command} --processes {place.size}" if is_launcher_waiting() else f"torchrun ... -m {command}"
+
+
 def is_launcher_waiting() -> bool:
     """Return whether `dlcli train --processes` has started this process, and waits for its end."""
     return os.environ.get(LAUNCHED) == str(os.getppid())

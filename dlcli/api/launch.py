@@ -20,7 +20,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from dlcli.config.schema import Config
-from dlcli.errors import Interrupted, LostProcess, RemoteError
+from dlcli.errors import Interrupted, LostProcess, RemoteError, SilentProcess
 from dlcli.programs import programs_allowed
 from dlcli.ranks import Rank
 from dlcli.signals import LAUNCHED
@@ -46,12 +46,13 @@ def check_processes(config: Config, count: int) -> None:
         check_batch_size(config.training.batch_size, count)
 
 
-def launch(arguments: Sequence[str], count: int) -> None:
+def launch(arguments: Sequence[str], count: int, hint: str) -> None:
     """Run `dlcli` in several processes, whose output is that of this one, until all of them have ended.
 
     Args:
         arguments: Arguments of `dlcli`.
         count: Number of processes.
+        hint: Hint of the error after a process was killed.
 
     Raises:
         RemoteError: With the error of the first process that failed.
@@ -72,7 +73,7 @@ def launch(arguments: Sequence[str], count: int) -> None:
         try:
             elastic_launch(settings, sys.executable)("-m", "dlcli", *arguments)
         except ChildFailedError as error:
-            raise _first_error(error.failures, count) from error
+            raise _first_error(error.failures, count, hint) from error
         except SignalException as stop:
             raise _interruption(stop.sigval, files.path(0)) from stop
 
@@ -132,32 +133,31 @@ def _launching() -> Iterator[None]:
         logging.disable(before)
 
 
-def _first_error(failures: Mapping[int, ProcessFailure], count: int) -> RemoteError:
+def _first_error(failures: Mapping[int, ProcessFailure], count: int, hint: str) -> RemoteError:
     """Return the error that ended all processes.
 
-    After it, the other processes lose a connection, or the launcher ends them with SIGTERM.
+    After it, the other processes lose a connection, or the launcher ends them: with SIGTERM, and with SIGKILL a process
+    that did not answer the others in time.
     """
-    errors = {rank: _describe_failure(rank, failure, count) for rank, failure in failures.items()}
+    errors = {rank: _describe_failure(rank, failure, count, hint) for rank, failure in failures.items()}
+    ends = {-signal.SIGTERM, 128 + signal.SIGTERM}
+    if any(error.kind == SilentProcess.kind for error in errors.values()):
+        ends.add(-signal.SIGKILL)
 
     def order(rank: int) -> tuple[bool, int, int]:
-        is_consequence = errors[rank].kind == LostProcess.kind or _is_ended(failures[rank])
-        return is_consequence, failures[rank].timestamp, rank
+        failure = failures[rank]
+        is_ended = failure.exitcode in ends and "dlcli" not in failure.error_file_data
+        return is_ended or errors[rank].kind == LostProcess.kind, failure.timestamp, rank
 
     return errors[min(errors, key=order)]
 
 
-def _is_ended(failure: ProcessFailure) -> bool:
-    """Return whether SIGTERM ended a process that had nothing to save."""
-    return failure.exitcode in (-signal.SIGTERM, 128 + signal.SIGTERM) and "dlcli" not in failure.error_file_data
-
-
-def _describe_failure(rank: int, failure: ProcessFailure, count: int) -> RemoteError:
+def _describe_failure(rank: int, failure: ProcessFailure, count: int, hint: str) -> RemoteError:
     if "dlcli" in failure.error_file_data:
         return RemoteError(failure.error_file_data["dlcli"])
     code, reason = failure.exitcode, f"ended with exit code {failure.exitcode}"
     if code < 0:
         code, reason = 128 - code, f"was ended by signal {-code} ({failure.signal_name()})"
-    hint = "continue with `dlcli train --resume RUN`"
     message = f"process {rank} of {count} {reason}"
     return RemoteError({"code": code, "kind": "process", "message": message, "place": None, "hints": [hint]})
 

@@ -65,7 +65,7 @@ def train_on_ranks(
         RemoteError: If an error has ended another process.
         LostProcess: If another process has ended without an error, or does not answer.
     """
-    with open_ranks() as ranks, array_file(data) as arrays:
+    with open_ranks(options.listeners.note) as ranks, array_file(data) as arrays:
         begun = ranks.tell(lambda: _find_begun(run_dir))
         if begun:
             return _resume(ranks, os.fsdecode(begun), (), options)
@@ -94,7 +94,7 @@ def resume_on_ranks(run: RunName, changes: LoadedConfig | Overrides, options: Op
         RemoteError: If an error has ended another process.
         LostProcess: If another process has ended without an error, or does not answer.
     """
-    with open_ranks() as ranks:
+    with open_ranks(options.listeners.note) as ranks:
         return _resume(ranks, run, changes, options)
 
 
@@ -108,7 +108,7 @@ def verify_on_ranks(run: RunLike | None, data_root: str | None, listeners: Liste
         LostProcess: If another process has ended without an error, or does not answer.
     """
     record: Record | None = None
-    with open_ranks() as ranks:
+    with open_ranks(listeners.note) as ranks:
 
         def read() -> bytes:
             nonlocal record

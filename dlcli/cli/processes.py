@@ -6,10 +6,13 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dlcli.cli.arguments import print_notes
 from dlcli.cli.output import note_printed_json, open_listeners
 from dlcli.cli.voice import note_launch
+from dlcli.config.paths import as_argument
 from dlcli.errors import CheckFailed, RemoteError, UsageError
 from dlcli.ranks import end_with_launcher, read_rank
 from dlcli.reporters.base import Progress
@@ -37,15 +40,23 @@ def require_one_process(command: str | None) -> None:
         )
 
 
-def reject_with_processes(given: Mapping[str, bool]) -> None:
-    """Reject what cannot be combined with several processes.
+def reject_with_processes(given: Mapping[str, bool], *, is_started: bool, processes: str | None = None) -> None:
+    """Reject options that cannot be combined with several processes.
+
+    Args:
+        given: Whether each option is given, by its name.
+        is_started: Whether this is one of several processes that torchrun has started.
+        processes: The option `--processes` of such a process.
 
     Raises:
         UsageError: If an option is given.
     """
+    if is_started and processes is not None:
+        message = f"--processes cannot be used in one of {read_rank().size} processes that are already started"
+        raise UsageError(message, hint="leave out --processes, or run dlcli without torchrun")
+    hint = "run dlcli without torchrun" if is_started else "leave out --processes"
     for name, is_given in given.items():
         if is_given:
-            hint = "train one model from a file, or leave out --processes and torchrun"
             raise UsageError(f"{name} cannot be combined with several processes", hint=hint)
 
 
@@ -53,18 +64,24 @@ def reject_with_processes(given: Mapping[str, bool]) -> None:
 def open_rank_listeners(progress: Progress, *, quiet: bool) -> Iterator[Listeners]:
     """Yield the listeners of one of several processes: it stops when its launcher ends, and only the first prints."""
     end_with_launcher()
-    is_first, signals = read_rank().is_first, StopSignals(is_patient=True)
-    progress = progress if is_first else "none"
-    with open_listeners(progress, quiet=quiet or not is_first, signals=signals) as listeners:
-        yield listeners
+    place, signals = read_rank(), StopSignals(is_patient=True)
+    progress = progress if place.is_first else "none"
+    with open_listeners(progress, quiet=quiet or not place.is_first, signals=signals) as listeners:
+        prints_notes = place.local_rank == 0 and not quiet  # one process of each machine says what it waits for
+        yield listeners if place.is_first or not prints_notes else replace(listeners, notify=_print_note)
 
 
-def run_in_processes(processes: str, config: Config) -> bool:
+def _print_note(text: str) -> None:
+    print_notes([text])
+
+
+def run_in_processes(processes: str, config: Config, run: str) -> bool:
     """Run this command in several processes; return False, having done nothing, if one is enough.
 
     Args:
         processes: Number of processes, or auto.
         config: Config to train.
+        run: Name or folder of the run.
 
     Raises:
         UsageError: If the number is not valid.
@@ -80,7 +97,8 @@ def run_in_processes(processes: str, config: Config) -> bool:
 
     count = count_processes() if processes == "auto" else int(processes)
     if count > 1:
-        start_processes(_without_processes(sys.argv[1:]), count, config)
+        hint = f"continue with `dlcli train --resume {as_argument(run)} --processes {count}`"
+        start_processes(_without_processes(sys.argv[1:]), count, config, hint)
     return count > 1
 
 
@@ -89,13 +107,14 @@ def hide_warnings_of_torch() -> None:
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 
 
-def start_processes(arguments: Sequence[str], count: int, config: Config) -> None:
+def start_processes(arguments: Sequence[str], count: int, config: Config, hint: str) -> None:
     """Run `dlcli` in several processes until all of them have ended.
 
     Args:
         arguments: Arguments of `dlcli`.
         count: Number of processes.
         config: Config that they train.
+        hint: Hint of the error after a process was killed.
 
     Raises:
         UsageError: If the config does not fit the number of processes.
@@ -106,7 +125,7 @@ def start_processes(arguments: Sequence[str], count: int, config: Config) -> Non
     check_processes(config, count)
     note_launch()
     try:
-        launch(arguments, count)
+        launch(arguments, count, hint)
     except RemoteError as error:
         if error.kind == CheckFailed.kind:
             note_printed_json()  # the result of the first process, which contains the failure

@@ -106,13 +106,13 @@ def train_command(
     logs = () if log is None else (log,)
     options = {"--seeds": seeds is not None, "--dry-run": dry_run, "a config from stdin": config == "-"}
     if is_one_of_several():
-        reject_with_processes(options | {"--processes": processes is not None})
+        reject_with_processes(options, is_started=True, processes=processes)
         result: TrainResult | SeedsResult
         with open_rank_listeners(progress, quiet=quiet) as listeners:
             result = _train_as_rank(config, settings, resume, run_dir, evaluate_test, logs, listeners)
         print_trained(result, json=json)
         return
-    reject_with_processes(options if processes is not None else {})
+    reject_with_processes(options if processes is not None else {}, is_started=False)
     folder = None if resume is None else _find_to_resume(resume, seeds)
     loaded = _load(config, folder, settings)
     if dry_run:
@@ -122,8 +122,9 @@ def train_command(
     if is_group and log is not None:
         raise UsageError("--log is for a single run, and this trains several seeds", hint=f"remove `--log {log}`")
     if processes is not None:
-        reject_with_processes({"a group of seeds": is_group})
-        if run_in_processes(processes, loaded.config):
+        reject_with_processes({"a group of seeds": is_group}, is_started=False)
+        run = str(folder.path if folder else run_dir or loaded.config.name)
+        if run_in_processes(processes, loaded.config, run):
             return
 
     with open_listeners(progress, quiet=quiet) as listeners:

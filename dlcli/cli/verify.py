@@ -46,7 +46,8 @@ def verify_command(
         with open_listeners(progress, quiet=quiet) as listeners:
             result = api.verify(name, data_root=data_root, listeners=listeners)
     except ProcessesNeeded as needed:
-        start_processes([*sys.argv[1:], *([name] if run is None else [])], needed.count, needed.config)
+        arguments = [*sys.argv[1:], *([name] if run is None else [])]
+        start_processes(arguments, needed.count, needed.config, "run the same command again")
         return
     _print(result, json=json)
 

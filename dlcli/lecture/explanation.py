@@ -192,7 +192,7 @@ def loss_terms(task: Task, outputs: Tensor, targets: Tensor, config: Config) -> 
         p = label_probs(targets, k, config)
         if isinstance(config.loss, MseLoss):
             return (log_q.exp() - p).square()
-        weights = torch.stack([task.weight(torch.tensor([label])).double() for label in range(k)])
+        weights = torch.stack([task.weight(torch.tensor([label]), torch.float64) for label in range(k)])
         return -weights * p * log_q
     errors = (outputs - targets).cpu().double()
     match config.loss:

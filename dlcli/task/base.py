@@ -53,7 +53,7 @@ class Task(ABC):
     def total_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the loss summed over a batch: `loss` times `weight`, up to rounding."""
 
-    def weight(self, targets: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:  # noqa: ARG002
+    def weight(self, targets: Tensor, dtype: torch.dtype) -> Tensor:  # noqa: ARG002
         """Return the divisor of `loss`: the number of examples, or the sum of their class weights in `dtype`."""
         return targets.new_full((), len(targets), dtype=torch.int64)  # no copy from the host, unlike torch.tensor
 

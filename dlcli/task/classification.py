@@ -128,10 +128,10 @@ class Classification(Task):
             self._columns[key] = (1 - smoothing) * weights.diag() + smoothing / k * weights.unsqueeze(1)
         return self._columns[key]
 
-    def weight(self, targets: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    def weight(self, targets: Tensor, dtype: torch.dtype) -> Tensor:
         """Return the sum of the true classes' weights."""
         weights = self.weights(targets.device, dtype)
-        return super().weight(targets) if weights is None else weights[targets].sum()
+        return super().weight(targets, dtype) if weights is None else weights[targets].sum()
 
     def _squared_error(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return Σ over examples and classes of (p − y)²: 0.32 for p = (0.6, 0.4), y = (1, 0), as in the lecture."""

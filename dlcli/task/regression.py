@@ -72,7 +72,7 @@ class Regression(Task):
         errors, truth = accurate(outputs - targets), accurate(targets)
         return {
             "loss": accurate(self.total_loss(outputs, targets)),
-            "count": self.weight(targets),
+            "count": self.weight(targets, outputs.dtype),
             "squared": errors.square().sum(0),
             "absolute": errors.abs().sum(0),
             "target": truth.sum(0),

@@ -4,43 +4,138 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import struct
 import sys
+import threading
 import time
 import uuid
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from datetime import timedelta
+from typing import TypeVar
 
 from torch import distributed
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from dlcli.errors import UsageError
-from dlcli.ranks import Rank
+from dlcli.ranks import Rank, is_launcher_waiting
+
+T = TypeVar("T")
 
 _GLOO_INTERFACE = "GLOO_SOCKET_IFNAME"
 _SIOCGIFADDR = 0x8915  # of ioctl(2), see netdevice(7)
 _OFFER, _POLL_SECONDS = "dlcli", 0.01
+_RETRY_SECONDS = 1.0
+_NOTE_SECONDS = 5.0  # other processes usually start within this time
+_JOIN_SECONDS = 0.1
 
 
-def connect(backend: str, place: Rank, seconds: float) -> None:
+def connect(backend: str, place: Rank, seconds: float, note: Callable[[str], None]) -> None:
     """Connect this process to all others, with a timeout for the connection and for collective operations.
 
+    Args:
+        backend: Backend of the collective operations.
+        place: Place of this process.
+        seconds: Timeout.
+        note: Called with one line if the other processes take seconds to start, unless `--processes` starts them all.
+
     Raises:
-        UsageError: If the environment does not have the address of the first process.
+        UsageError: If the environment does not have the address of the first process, or that address cannot be used.
         RuntimeError: If they cannot be reached.
     """
-    if not os.environ.get("MASTER_ADDR") or not os.environ.get("MASTER_PORT", "").isdecimal():
+    host, port = _read_address()
+    timeout, deadline = timedelta(seconds=seconds), time.monotonic() + seconds
+
+    def join() -> None:
+        _wait_for_name(host, port, deadline)
+        choose_interface()
+        store, rank, size = next(rendezvous("env://", timeout=timeout))
+        start = name_start(store, place, deadline)
+        distributed.init_process_group(
+            backend, store=PrefixStore(start, store), rank=rank, world_size=size, timeout=timeout
+        )
+
+    others = f"{place.size - 1} other process{'es' if place.size > 2 else ''}" if place.is_first else "process 0"
+    with _address_explained(port):
+        wait_in_thread(join, lambda: None if is_launcher_waiting() else note(f"waiting for {others} at {host}:{port}"))
+
+
+def _read_address() -> tuple[str, int]:
+    """Return the host and port of the first process.
+
+    Raises:
+        UsageError: If the environment does not have them.
+    """
+    host, port = os.environ.get("MASTER_ADDR", ""), os.environ.get("MASTER_PORT", "")
+    if not host or not port.isdecimal():
         message = "the environment does not have the address of the first process in MASTER_ADDR and MASTER_PORT"
         raise UsageError(message, hint="start the processes with torchrun, or unset WORLD_SIZE to train in one process")
-    choose_interface()
-    timeout = timedelta(seconds=seconds)
-    store, rank, size = next(rendezvous("env://", timeout=timeout))
-    start = name_start(store, place, time.monotonic() + seconds)
-    distributed.init_process_group(
-        backend, store=PrefixStore(start, store), rank=rank, world_size=size, timeout=timeout
-    )
+    return host, int(port)
+
+
+def wait_in_thread(blocking: Callable[[], T], note: Callable[[], None] = lambda: None) -> T:
+    """Return the result of a function of torch that blocks, while signals can still end this process.
+
+    Python runs signal handlers in the main thread between two of its instructions, so never while that thread is in a
+    call of torch.
+
+    Args:
+        blocking: Function that may take long.
+        note: Called once if it takes several seconds.
+    """
+    result: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(blocking())
+        except BaseException as error:
+            result.set_exception(error)
+
+    thread, start, is_noted = threading.Thread(target=run, daemon=True), time.monotonic(), False
+    thread.start()
+    while not result.done():
+        thread.join(_JOIN_SECONDS)
+        if not is_noted and time.monotonic() - start > _NOTE_SECONDS:
+            is_noted = True
+            note()
+    return result.result()
+
+
+def _wait_for_name(host: str, port: int, deadline: float) -> None:
+    """Wait until the name of the first machine has an address; schedulers may start the others earlier.
+
+    Raises:
+        RuntimeError: If it has none at the deadline.
+    """
+    while True:
+        try:
+            socket.getaddrinfo(host, port)
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the name {host} in MASTER_ADDR has no address") from error
+            time.sleep(_RETRY_SECONDS)
+        else:
+            return
+
+
+@contextmanager
+def _address_explained(port: int) -> Iterator[None]:
+    """Convert the error of torch about a port that another program uses.
+
+    Raises:
+        UsageError: In the first process, which opens the port.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not re.search("EADDRINUSE|already in use", str(error)):
+            raise
+        message = f"port {port} of this machine is in use by another program (MASTER_PORT)"
+        raise UsageError(message, hint="choose another port for all processes: `--master-port PORT`") from error
 
 
 def name_start(store: Store, place: Rank, deadline: float) -> str:

@@ -16,7 +16,7 @@ from torch import distributed
 from dlcli.config.schema import Config, TrainingSection
 from dlcli.errors import DlcliError, RemoteError, UsageError, full_record
 from dlcli.ranks import Rank, read_rank
-from dlcli.training.connection import connect
+from dlcli.training.connection import connect, wait_in_thread
 from dlcli.training.world import World, losses_explained
 
 T = TypeVar("T")
@@ -41,15 +41,16 @@ class Ranks:
         self.place = place
         self.backend = "nccl" if torch.cuda.is_available() else "gloo"
 
-    def connect(self) -> None:
-        """Connect to all processes.
+    def connect(self, note: Callable[[str], None]) -> None:
+        """Connect to all processes; send `note` one line if this takes several seconds.
 
         Raises:
+            UsageError: If the environment does not describe them.
             LostProcess: If they cannot be reached.
         """
         backend = "cpu:gloo,cuda:nccl" if self.backend == "nccl" else "gloo"  # messages are on the CPU
         with losses_explained(LOADING_SECONDS):
-            connect(backend, self.place, LOADING_SECONDS)
+            connect(backend, self.place, LOADING_SECONDS, note)
 
     def exchange(self, message: bytes) -> list[bytes]:
         """Return the messages of all processes, by rank.
@@ -94,12 +95,14 @@ class Ranks:
         if not self.place.is_first:
             received = self.broadcast(b"")
             if received.startswith(b"-"):
-                raise RemoteError(json.loads(received[1:]))
+                message = json.loads(received[1:])
+                is_near = self.place.rank == self.place.local_rank
+                raise RemoteError(message["error"], "" if is_near else f"process 0 on {message['host']}")
             return received[1:]
         try:
             message = produce()
         except common as error:
-            self.broadcast(b"-" + json.dumps(full_record(error)).encode())
+            self.broadcast(b"-" + json.dumps({"host": platform.node(), "error": full_record(error)}).encode())
             raise
         self.broadcast(b"+" + message)
         return message
@@ -138,7 +141,8 @@ class Ranks:
         """
         world.timeout_seconds = settings.timeout_seconds
         with losses_explained(LOADING_SECONDS):
-            world.group = distributed.new_group(timeout=timedelta(seconds=settings.timeout_seconds))
+            timeout = timedelta(seconds=settings.timeout_seconds)
+            world.group = wait_in_thread(lambda: distributed.new_group(timeout=timeout))
 
 
 def _finish(work: Any) -> None:
@@ -149,8 +153,8 @@ def _finish(work: Any) -> None:
 
 
 @contextmanager
-def open_ranks() -> Iterator[Ranks]:
-    """Yield the connected processes; see `Ranks`.
+def open_ranks(note: Callable[[str], None]) -> Iterator[Ranks]:
+    """Yield the connected processes; see `Ranks`. If others start later, `note` gets one line.
 
     After an error they stay connected until this process ends: to close a connection waits for processes that may have
     ended.
@@ -160,7 +164,7 @@ def open_ranks() -> Iterator[Ranks]:
         LostProcess: If they cannot be reached.
     """
     ranks = Ranks(read_rank())
-    ranks.connect()
+    ranks.connect(note)
     yield ranks
     distributed.destroy_process_group()
 
@@ -173,7 +177,7 @@ def is_connected() -> bool:
 def wait_for_end_of_first() -> None:
     """Wait until the first process has ended, which closes its connections."""
     with suppress(RuntimeError):
-        distributed.broadcast(torch.zeros(1), 0)
+        _finish(distributed.broadcast(torch.zeros(1), 0, async_op=True))
 
 
 def check_world(config: Config, place: Rank) -> None:

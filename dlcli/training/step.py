@@ -81,7 +81,7 @@ class EagerStep:
         device, dtype = self._parameters[0].device, self._train.dtype
         self._losses, weights = [], []
         for batch, lr in zip((batch.to(device, dtype) for batch in batches), lrs, strict=True):
-            weights.append(self._task.weight(batch.targets))
+            weights.append(self._task.weight(batch.targets, dtype))
             self._losses.append(self._take(batch, lr))
         sums = [loss * weight for loss, weight in zip(self._losses, weights, strict=True)]
         return torch.stack(sums).sum(), torch.stack(weights).sum()

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlcli.errors import LostProcess
+from dlcli.errors import LostProcess, SilentProcess
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
@@ -113,6 +113,7 @@ def losses_explained(timeout_seconds: float) -> Iterator[None]:
 
     Raises:
         LostProcess: Instead of a RuntimeError of torch.
+        SilentProcess: If that was a timeout.
     """
     try:
         yield
@@ -121,9 +122,9 @@ def losses_explained(timeout_seconds: float) -> Iterator[None]:
         if ("imed out" in reason or "imeout" in reason) and "connecting" not in reason:
             message = f"another process did not answer for {timeout_seconds:g} seconds"
             hint = "raise training.timeout_seconds if a process may be that slow"
-        else:
-            message, hint = f"the connection to another process is lost: {reason}", "see the message of that process"
-        raise LostProcess(message, hint=hint) from error
+            raise SilentProcess(message, hint=hint) from error
+        message = f"the connection to another process is lost: {reason}"
+        raise LostProcess(message, hint="see the message of that process") from error
 
 
 def _split(n: int, count: int) -> list[int]:

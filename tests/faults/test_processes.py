@@ -149,7 +149,9 @@ def test_a_process_that_hangs_ends_all_after_the_timeout(clean_place: Path, rank
     pids = launch.ranks()
     os.kill(pids[rank], signal.SIGSTOP)
     start = time.monotonic()
-    assert launch.end().code != 0
+    ended = launch.end()
+    assert ended.code == 4
+    assert "another process did not answer for 4 seconds" in ended.err
     assert time.monotonic() - start < 4 + 35
     assert not [pid for pid in pids.values() if is_running(pid)]
 

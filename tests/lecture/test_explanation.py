@@ -73,7 +73,7 @@ def test_loss_terms_add_up_to_the_loss(preset: str, loss: str, head: str) -> Non
     settings = [f"loss={loss}", *([f"model.head={head}"] if preset == "digits" else [])]
     experiment, batch, outputs = build_experiment(preset, *settings)
     terms = loss_terms(experiment.task, outputs, batch.targets, experiment.config)
-    written_out = terms.sum() / experiment.task.weight(batch.targets)
+    written_out = terms.sum() / experiment.task.weight(batch.targets, terms.dtype)
     assert written_out.item() == pytest.approx(experiment.task.loss(outputs, batch.targets).item(), rel=1e-6)
 
 

@@ -128,7 +128,7 @@ class ManualStep:
         """Return the sums of a chunk after its steps; see `Step.run`."""
         self.examples = examples
         outputs, targets = self._last_outputs()
-        return self.task.total_loss(outputs, targets), self.task.weight(targets)
+        return self.task.total_loss(outputs, targets), self.task.weight(targets, outputs.dtype)
 
     def _last_outputs(self) -> tuple[Tensor, Tensor]:
         """Return the outputs of the last chunk, and its targets."""

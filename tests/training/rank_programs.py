@@ -49,7 +49,7 @@ def train(name: str, world: World, *, precision: str, threads: int = 1) -> dict[
     model, task, splits = experiment.model, experiment.task, experiment.splits
     fit = Fit(model, task, splits, experiment.config, report_seconds=inf, world=world)
     events = list(fit)
-    rows = [{"loss": event.train_loss, **event.val} for event in events if isinstance(event, EpochEnded)]
+    rows = [{"train/loss": event.train_loss, **event.val} for event in events if isinstance(event, EpochEnded)]
     assert isinstance(events[-1], FitEnded)
     state = fit.state()
     tensors = {**state.parameters, **state.optimizer}

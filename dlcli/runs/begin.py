@@ -29,14 +29,14 @@ def begin_run(
 ) -> Iterator[F]:
     """Lock the folder of a new run or group, and write the config, resolved config and manifest into it.
 
-    The manifest is written last: a folder with a manifest is a run or a group that can be found and resumed.
+    The manifest is written last, because a folder with a manifest counts as a run or group that can be resumed.
 
     Args:
         folder: Folder from `create_run`.
         loaded: Config of the run.
         manifest: Manifest, see `build_manifest`.
         parent: Checkpoint of another run that training starts from.
-        arrays: NPZ file that becomes part of the run, and is deleted.
+        arrays: NPZ file with the data of the run; it is copied into the folder and then deleted.
 
     Yields:
         The folder, locked until the context ends.
@@ -60,7 +60,12 @@ def begin_run(
 
 
 def _make_checkpoints_folder(folder: RunFolder) -> None:
-    """Create the checkpoints folder; accept only an empty run folder or files of a start that crashed."""
+    """Create the checkpoints folder.
+
+    Raises:
+        UsageError: If the run folder contains files that a crashed start does not leave behind.
+        DataError: If the folder cannot be written to.
+    """
     checkpoints = folder.checkpoint("last").parent
     ours = {path.name for path in (folder.config, folder.resolved, folder.manifest, checkpoints)} | {LOCK, OWNER}
     ours |= {folder.data.name, folder.checkpoint("parent").name}

@@ -32,16 +32,17 @@ class Checkpoint:
         parameters: Model parameters by their names in the state dict.
         input_scaling: Scaling of the inputs.
         target_scaling: Scaling of the targets.
-        epoch: Number of the epoch, from 1; the current epoch if the checkpoint was written within it.
+        epoch: Last completed epoch, counted from 1; the current epoch if the checkpoint was written within an epoch.
         step: Number of optimizer steps so far.
         monitor: Metric that selects the best checkpoint.
         val: Validation metrics at the end of the last completed epoch.
         arithmetic: Choices that affect the last bits of the results.
         info: Description of the data.
         settings: Settings that determine the result, as JSON values by dotted name.
-        training: Training state to resume from; None in the best checkpoint, which also has no values below.
-        limits: Limits that end training: `epochs` and `patience`.
-        best_sha256: SHA-256 of the matching best checkpoint; None before the end of the first epoch.
+        training: Training state to resume from; None in the best checkpoint.
+        limits: Limits that end training: `epochs` and `patience`; empty in the best checkpoint.
+        best_sha256: SHA-256 of the matching best checkpoint; None in the best checkpoint itself, and before the end of
+            the first epoch.
         log_sha256: SHA-256 of the matching log, see `log_digest`; None in the best checkpoint.
         sha256: SHA-256 of the file; empty if the checkpoint was not read from a file.
     """
@@ -94,7 +95,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def check_content(checkpoint: Checkpoint) -> None:
-    """Check the values of a checkpoint that was put together in memory, as `load_checkpoint` does for a file.
+    """Check a checkpoint that was built in memory; `load_checkpoint` makes the same checks for a file.
 
     Raises:
         ValueError: If a value is invalid; the message is a sentence for users.
@@ -106,7 +107,10 @@ def check_content(checkpoint: Checkpoint) -> None:
 
 @cache
 def writer_versions() -> dict[str, str]:
-    """Return the versions that write a checkpoint; reading them from the installed packages takes milliseconds."""
+    """Return the installed versions of dlcli and torch, which a checkpoint records.
+
+    The result is cached, because a lookup takes milliseconds.
+    """
     return {name: version(name) for name in ("dlcli", "torch")}
 
 

@@ -42,11 +42,11 @@ class CheckpointMaker:
         }
 
     def best(self, parameters: Mapping[str, Tensor], position: Position, row: Row) -> Checkpoint:
-        """Return a checkpoint without training state.
+        """Return the best checkpoint, which has no training state.
 
         Args:
             parameters: Parameters of the model after its best epoch.
-            position: Position of training then.
+            position: Position of training after that epoch.
             row: Log row of that epoch.
         """
         return self._make(parameters, position, row)

@@ -12,7 +12,7 @@ from dlcli.runs.labels import label_runs
 from dlcli.runs.run import Record, Run
 from dlcli.text import format_seconds
 
-_UNBALANCED = 1.5  # ratio of the largest class to the smallest, above which macro F1 is shown beside the accuracy
+_UNBALANCED = 1.5  # macro F1 is shown if the largest class exceeds the smallest by more than this factor
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def compare_runs(runs: Sequence[Run]) -> Comparison:
 
 
 def differing_settings(configs: Sequence[Config]) -> dict[str, list[str]]:
-    """Return the settings that differ, as YAML; `–` where a config does not have the setting."""
+    """Return the values of each differing setting in all configs, as YAML; `–` if a config lacks the setting."""
     settings = [flatten(config) for config in configs]
     return {
         key: [render_value(values[key]) if key in values else "–" for values in settings]
@@ -66,16 +66,16 @@ def differing_settings(configs: Sequence[Config]) -> dict[str, list[str]]:
 
 
 def is_f1_redundant(counts: Sequence[int]) -> bool:
-    """Return whether macro F1 adds little to the accuracy: the classes are balanced.
+    """Return whether macro F1 adds little to the accuracy because the classes are balanced.
 
     Args:
-        counts: Number of training examples of each class; empty for regression, and if unknown.
+        counts: Number of training examples of each class; empty for regression or if unknown.
     """
     return bool(counts) and max(counts) <= _UNBALANCED * min(counts)
 
 
 def class_counts(run: Record) -> Sequence[int]:
-    """Return the number of training examples of each class; empty for regression, and if not recorded."""
+    """Return the number of training examples of each class; empty for regression or if not recorded."""
     counts = run.manifest.get("class_counts")
     if not isinstance(counts, list) or not all(isinstance(count, int) for count in counts):
         return ()
@@ -101,5 +101,5 @@ def format_time(seconds: float | None) -> str:
 
 
 def numbers(metrics: Mapping[str, Any] | None) -> list[tuple[str, float]]:
-    """Return the metrics of a split from a summary, ignoring other values."""
+    """Return the names and values of the metrics in the summary of a split; values that are not floats are left out."""
     return [(name, value) for name, value in (metrics or {}).items() if isinstance(value, float)]

@@ -18,8 +18,9 @@ def create_run(name: str, run_dir: Path | None = None, launch: str | None = None
 
     Args:
         name: Name of the run, validated with the config.
-        run_dir: Folder to use instead; it may exist.
-        launch: See `launch_id`; its folder is used again if it was killed before it wrote the manifest.
+        run_dir: Folder to use instead; it may exist already.
+        launch: Id of the launch, see `launch_id`. If the launch was killed before it wrote the manifest, its folder is
+            used again.
 
     Raises:
         UsageError: If the folder cannot be created, or is inside a group, or a link would place it outside the runs

@@ -52,7 +52,7 @@ def to_json(value: Any, *, indent: int | None = None) -> str:
     encode = _LINE.encode if indent is None else _json_encoder(indent).encode
     try:
         text = encode(value)
-    except ValueError:  # a number that is not finite; replacing it takes as long as all else
+    except ValueError:  # a number is not finite; `_finite` is as slow as the rest, so it runs only now
         text = encode(_finite(value))
     return encode_text(text).decode()
 
@@ -61,7 +61,7 @@ def _json_encoder(indent: int | None) -> json.JSONEncoder:
     return json.JSONEncoder(indent=indent, ensure_ascii=False, allow_nan=False)
 
 
-_LINE = _json_encoder(None)  # building one takes as long as encoding a row
+_LINE = _json_encoder(None)  # shared, because building an encoder takes as long as encoding a row
 
 
 def encode_text(text: str) -> bytes:
@@ -87,8 +87,8 @@ def write_atomic(path: Path, content: bytes, *, previous: Path | None = None) ->
     Args:
         path: File to write.
         content: New content of the file.
-        previous: Path that the old file is moved to; after a crash, `path` may then be missing. None discards the old
-            file.
+        previous: Path that the old file is moved to; a crash between the two moves leaves `path` missing. None discards
+            the old file.
 
     Raises:
         DataError: If the file cannot be written; the old file is kept.

@@ -12,7 +12,7 @@ from dlcli.config.paths import as_argument
 from dlcli.errors import DataError, DlcliError, UsageError
 from dlcli.runs.folder import GROUP, MANIFEST, GroupFolder, RunFolder, is_inside, runs_root
 
-_ENDED = ("finished", "stopped early", "diverged")  # not interrupted: such a run has more to train
+_ENDED = ("finished", "stopped early", "diverged")  # without interrupted, because such a run is not fully trained
 
 
 class HasRun(Protocol):
@@ -28,12 +28,12 @@ RunName: TypeAlias = str | os.PathLike[str] | HasRun
 
 
 def list_runs() -> list[RunFolder]:
-    """Return the runs in the runs folder, oldest first, without links to other places and members of groups."""
+    """Return the runs in the runs folder, oldest first; links to other places and members of groups are left out."""
     return _list_folders(RunFolder, MANIFEST)
 
 
 def list_groups() -> list[GroupFolder]:
-    """Return the groups in the runs folder, oldest first, without links to other places."""
+    """Return the groups in the runs folder, oldest first; links to other places are left out."""
     return _list_folders(GroupFolder, GROUP)
 
 
@@ -73,7 +73,7 @@ def _exists(path: Path) -> bool:
 
 
 def own_run_names() -> list[str]:
-    """Return the names of the runs and groups directly in the runs folder, which `--run-dir` has created."""
+    """Return the names of the runs and groups directly in the runs folder, where only `--run-dir` creates them."""
     return sorted(file.parent.name for manifest in (MANIFEST, GROUP) for file in runs_root().glob(f"*/{manifest}"))
 
 
@@ -85,12 +85,12 @@ def _started(folder: RunFolder) -> tuple[str, str]:
 
 
 def find_run(run: RunName | None) -> RunFolder:
-    """Return the folder of a run; a seed of a group is unpacked into one, see `unpack_member`.
+    """Return the folder of a run; a seed of a group is first unpacked into a run folder, see `unpack_member`.
 
     Args:
-        run: Run folder, or a name in the runs folder, which selects its newest run, or the result of a function with a
-            run; a seed of a group is the folder or name of the group with the seed, such as `digits/3`. None selects
-            the newest run whose training has ended, or the newest if there is none.
+        run: Run folder, result of a function such as `train`, or name in the runs folder, which selects the newest run
+            of that name. A seed of a group is written as the folder or name of the group and the seed, such as
+            `digits/3`. None selects the newest run whose training has ended, or the newest run if none has ended.
 
     Raises:
         UsageError: If no such run exists, or it is a group of several seeds.
@@ -108,8 +108,8 @@ def find_run_or_group(run: RunName | None) -> RunFolder | GroupFolder:
     """Return the folder of a run or a group; see `find_run`.
 
     Raises:
-        UsageError: If there is none.
-        DataError: If the folder exists but is neither, or a seed of a group cannot be unpacked.
+        UsageError: If there is no such run or group.
+        DataError: If the folder exists but is neither a run nor a group, or a seed of a group cannot be unpacked.
     """
     run = getattr(run, "run", run)
     if run is None:
@@ -139,7 +139,7 @@ def find_group(run: RunName) -> GroupFolder:
     """Return the folder of a group.
 
     Args:
-        run: Group folder, or a name in the runs folder, which selects its newest group, or the result of a training.
+        run: Group folder, result of a training, or name in the runs folder, which selects its newest group.
 
     Raises:
         UsageError: If there is no such group.
@@ -151,7 +151,7 @@ def find_group(run: RunName) -> GroupFolder:
 
 
 def _find(run: str) -> RunFolder | GroupFolder | None:
-    """Return a run or group by its folder or name; of several with this name, the newest."""
+    """Return the run or group with this folder or name; the newest one if several have the name; or None."""
     for path in (Path(run), runs_root() / run):
         if _exists(path / MANIFEST):
             return RunFolder(path)
@@ -161,7 +161,7 @@ def _find(run: str) -> RunFolder | GroupFolder | None:
 
 
 def _find_group(run: str) -> GroupFolder | None:
-    """Return a group by its folder or name; of several with this name, the newest."""
+    """Return the group with this folder or name; the newest one if several have the name; or None."""
     for path in (Path(run), runs_root() / run):
         if _is_group(path):
             return GroupFolder(path)

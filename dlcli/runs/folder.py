@@ -59,7 +59,7 @@ class RunFolder:
 
     @property
     def data(self) -> Path:
-        """Arrays that training was given in Python; missing in other runs."""
+        """Arrays passed to training in Python; missing in other runs."""
         return self.path / DATA
 
     @property
@@ -81,13 +81,14 @@ class RunFolder:
         """Return the path of a checkpoint.
 
         Args:
-            which: `best`, `last`, or their predecessors `best-previous` and `previous`.
+            which: `best`, `last`, their predecessors `best-previous` and `previous`, or `parent`, the copy of the
+                checkpoint that training starts from.
         """
         return self.path / "checkpoints" / f"{which}.safetensors"
 
     @property
     def status(self) -> str:
-        """How training ended; `unreadable` if the record cannot be read."""
+        """How training ended, or `unfinished`; `unreadable` if summary.json cannot be read."""
         try:
             return str(self.read_summary()["status"])
         except DlcliError:
@@ -95,12 +96,12 @@ class RunFolder:
 
     @property
     def is_group(self) -> bool:
-        """Whether the folder is that of a group of seeds."""
+        """Whether this is the folder of a group of seeds."""
         return self.manifest.name == GROUP
 
     @property
     def is_unpacked(self) -> bool:
-        """Whether the folder is a seed that was unpacked from a group, and can be written again."""
+        """Whether the folder is a seed that was unpacked from a group, and can be unpacked again."""
         with suppress(DlcliError):
             return isinstance(self.read_manifest().get("group"), dict)
         return False
@@ -126,7 +127,7 @@ class RunFolder:
         """Load evaluation.json.
 
         Raises:
-            DataError: If it cannot be read.
+            DataError: If the file cannot be read.
         """
         return _checked(self.evaluation, {"best_sha256": str, "test": dict})
 
@@ -135,7 +136,7 @@ class RunFolder:
 class GroupFolder(RunFolder):
     """Paths of the files of a group of seeds.
 
-    The files have the names of those of a run, except for the manifest. A checkpoint holds all members.
+    The files have the same names as in a run folder, except for the manifest. A checkpoint holds all members.
     """
 
     @property
@@ -161,7 +162,7 @@ class GroupFolder(RunFolder):
         return seeds
 
 
-# Types that other modules rely on; all keys are optional, and a run folder may be untrusted.
+# Types that other modules rely on, checked because a run folder may be untrusted. All keys are optional.
 _MANIFEST_TYPES = {
     "versions": dict,
     "data": dict,
@@ -202,7 +203,7 @@ def _checked(path: Path, types: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def name_run(path: str | os.PathLike[str], config_name: str) -> str:
-    """Return the name of a run for people: its folder, after the config's name if that is the folder above."""
+    """Return the display name of a run: `<config>/<folder>` if that is the path's end, otherwise `<folder>`."""
     path = Path(path).absolute()
     return f"{config_name}/{path.name}" if path.parent.name == config_name else path.name
 

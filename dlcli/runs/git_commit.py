@@ -13,8 +13,8 @@ import stat
 from pathlib import Path
 
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")  # SHA-1 or SHA-256
-_MOST_BYTES = 4096  # for files of a single line
-_MOST_PACKED_BYTES = 2**24  # for packed-refs, about 200,000 branches and tags
+_MOST_BYTES = 4096  # limit for files of a single line
+_MOST_PACKED_BYTES = 2**24  # limit for packed-refs, about 200,000 branches and tags
 _MOST_LINKS = 5  # git's limit for symbolic references
 
 
@@ -37,7 +37,7 @@ def find_commit(folder: Path) -> str | None:
 
 
 def _repository(path: Path) -> Path | None:
-    """Return the repository folder; in a worktree or a submodule, `.git` is a file with its path."""
+    """Return the repository folder; in a worktree or a submodule, `.git` is a file that contains its path."""
     if path.is_dir():
         return path
     text = _read(path)
@@ -71,7 +71,7 @@ def _read(path: Path, most: int = _MOST_BYTES) -> str:
     with contextlib.suppress(OSError):
         if not stat.S_ISREG(os.stat(path).st_mode):  # opening a device can have side effects
             return ""
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # it may have become a pipe meanwhile
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # the file may now be a pipe
         with open(descriptor, "rb") as file:
             if stat.S_ISREG(os.fstat(descriptor).st_mode):
                 content = file.read(most + 1)

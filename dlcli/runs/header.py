@@ -17,7 +17,7 @@ NotNegative = Annotated[float, Field(ge=0)]
 
 
 class HeaderPart(BaseModel):
-    """Part of a header: strict, without unknown keys and non-finite numbers."""
+    """Part of a header; validation is strict and rejects unknown keys and non-finite numbers."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 

@@ -16,7 +16,7 @@ from dlcli.runs.files import to_json
 from dlcli.runs.folder import RunFolder
 
 EPOCHS, PATIENCE = "training.epochs", "early_stopping.patience"
-_SHAPED_BY_EPOCHS = ("cosine", "one_cycle")  # every learning rate depends on the total number of steps
+_SHAPED_BY_EPOCHS = ("cosine", "one_cycle")  # their learning rates all depend on the total number of steps
 
 
 def identifying_settings(config: Config) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def identifying_settings(config: Config) -> dict[str, Any]:
     If the schedule depends on the number of epochs, `training.epochs` is included.
     """
     left_out = {PATIENCE} if is_shaped_by_epochs(config) else {PATIENCE, EPOCHS}
-    if not config.model.batch_norm:  # checkpoints from before this setting lack it
+    if not config.model.batch_norm:  # so that checkpoints from before this setting still match
         left_out.add("model.batch_norm")
     settings = {key: value for key, value in deciding_settings(config).items() if key not in left_out}
     return json.loads(to_json(settings))  # type: ignore[no-any-return]

@@ -11,16 +11,16 @@ from dlcli.config.tree import Value
 from dlcli.errors import one_line
 from dlcli.runs.run import Record
 
-_MOST_PARTS = 3  # settings in a label
+_MOST_PARTS = 3  # largest number of settings in a label
 _MOST_LETTERS = 28
 
 
 def label_runs(runs: Sequence[Record]) -> list[str]:
     """Return a short unique label for each run or group: the settings that differ, such as `relu, lr 0.1`.
 
-    Settings that are at their default in every run are left out, as the default learning rates of two optimizers. If no
-    setting differs, the label is the name of the config or the folder; if too many differ, the name of the config and a
-    number.
+    Settings at their default in every run are left out, such as the different default learning rates of two optimizers.
+    If no setting differs, the label is the name of the config or of the folder. If too many settings differ, it is the
+    name of the config and a number.
     """
     keys = _differing_settings(runs)
     names = [one_line(run.config.name) for run in runs]
@@ -34,7 +34,10 @@ def label_runs(runs: Sequence[Record]) -> list[str]:
 
 
 def _differing_settings(runs: Sequence[Record]) -> list[str]:
-    """Return the settings that decide results, differ, and are set in some run; none from a section of another kind."""
+    """Return the settings that affect results, differ between the runs, and are not the default in every run.
+
+    If the kind of a section differs, such as `optimizer.name`, its settings that some runs lack are left out.
+    """
     settings = [deciding_settings(run.config) for run in runs]
     differing = [
         key
@@ -47,7 +50,7 @@ def _differing_settings(runs: Sequence[Record]) -> list[str]:
         for key in differing
         if f"{key.partition('.')[0]}.name" not in differing or all(key in values for values in settings)
     ]
-    return sorted(shared, key=lambda key: (key == "seed", not is_choice(key)))  # words first, the seed last
+    return sorted(shared, key=lambda key: (key == "seed", not is_choice(key)))  # choices like `relu` first, seed last
 
 
 def _join(settings: Mapping[str, Value], keys: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from dlcli.errors import DataError, DlcliError, UsageError
 from dlcli.runs.files import open_regular, read_json, write_json
 
 LOCK, OWNER = ".lock", ".owner.json"
-_OWNER_SECONDS = 2.0  # a process writes its owner file shortly after it gets the lock
+_OWNER_SECONDS = 2.0  # longest wait for the owner file, which a process writes shortly after it gets the lock
 _RETRY_SECONDS = 0.001
 _held: set[int] = set()  # descriptors of the locks of this process
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)
@@ -73,13 +73,13 @@ def file_lock(path: Path, *, wait_seconds: float = 0) -> Iterator[None]:
         _flock(descriptor, wait_seconds)
         yield
     finally:
-        if descriptor in _held:  # not in a forked process
+        if descriptor in _held:  # a forked process has closed it already
             _held.remove(descriptor)
             os.close(descriptor)
 
 
 def _flock(descriptor: int, wait_seconds: float) -> None:
-    """Lock a file. A limited wait tries again and again, since flock itself has no time limit."""
+    """Lock a file. A wait with a time limit polls, because flock itself has no time limit."""
     import fcntl
 
     if wait_seconds == math.inf:
@@ -95,7 +95,7 @@ def _flock(descriptor: int, wait_seconds: float) -> None:
 
 
 def _close_in_child() -> None:
-    """Close the locks in a forked process: it must not keep them when its parent ends."""
+    """Close the lock files in a forked process, which would otherwise keep the locks after its parent has ended."""
     while _held:
         os.close(_held.pop())
 

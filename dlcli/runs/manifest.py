@@ -40,7 +40,7 @@ def build_manifest(
     Args:
         experiment: Experiment of the run.
         command: Command line.
-        world: Processes that train it, see `describe_world`; None means this one alone.
+        world: Record of the processes that train the model, see `describe_world`; None means only this process.
     """
     config, splits = experiment.config, experiment.splits
     info = splits.info
@@ -79,7 +79,7 @@ def describe_world(
 
 
 def read_worlds(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the records of the processes of a run and of its resumptions; one process where there is no record."""
+    """Return the record of the processes of a run and of each resumption; a missing record means one process."""
     records = [manifest, *manifest.get("resumed", ())]
     worlds = [record.get("world") for record in records if isinstance(record, Mapping)]
     return [{"size": 1, "shards": None, **(world if isinstance(world, Mapping) else {})} for world in worlds]
@@ -93,7 +93,7 @@ def read_arithmetic(manifest: Mapping[str, Any]) -> Arithmetic | None:
 
 
 def _describe_parent(config: Config) -> dict[str, Any]:
-    """Return the run and the checkpoint that training starts from; nothing for parameters drawn at random."""
+    """Return the record of the checkpoint that training starts from; empty if the initial parameters are random."""
     init = config.model.init
     if not isinstance(init, InitFromRun):
         return {}

@@ -18,7 +18,7 @@ from dlcli.runs.folder import RunFolder, name_run
 from dlcli.runs.run import Run
 from dlcli.runs.run_checkpoint import find_run_checkpoint
 
-FOUND = Place("found in the run")  # origin of the SHA-256
+FOUND = Place("found in the run")  # origin of the setting `model.init.sha256`
 _RUN: KeyPath = ("model", "init", "run")
 _RESTORE = "restore the file, or train again"
 
@@ -29,8 +29,8 @@ class ParentFile:
 
     Attributes:
         path: Checkpoint file in that run.
-        sha256: SHA-256 that it records.
-        parent: Its parameters and preprocessing.
+        sha256: SHA-256 recorded in the file.
+        parent: Parameters and preprocessing of the checkpoint.
     """
 
     path: Path
@@ -39,14 +39,15 @@ class ParentFile:
 
 
 def find_parent(loaded: LoadedConfig) -> tuple[LoadedConfig, ParentFile | None]:
-    """Find the run that `model.init` names; None if it names none.
+    """Find the checkpoint of the run that `model.init` names.
 
     Returns:
-        The config with the folder of the run and the SHA-256 of its checkpoint, and the checkpoint.
+        The config with the folder of the run and the SHA-256 of its checkpoint, and the checkpoint. If `model.init`
+        names no run, the unchanged config and None.
 
     Raises:
-        ConfigError: If there is no such run, with the place of the setting.
-        DataError: If its checkpoint is missing, damaged or not the recorded one.
+        ConfigError: If there is no such run; the error names the place of the setting.
+        DataError: If the checkpoint is missing or damaged, or its SHA-256 differs from `model.init.sha256`.
     """
     init = loaded.config.model.init
     if not isinstance(init, InitFromRun):
@@ -93,7 +94,7 @@ def load_parent(folder: RunFolder, config: Config) -> Parent | None:
     try:
         checkpoint = load_checkpoint(path)
     except DataError as error:
-        raise type(error)(error.message, hint=_RESTORE) from error  # no other checkpoint replaces this one
+        raise type(error)(error.message, hint=_RESTORE) from error  # the original hint suggests another checkpoint
     if checkpoint.sha256 != init.sha256:
         message = f"{path} is not the checkpoint that the run started from: its SHA-256 differs from the recorded one"
         raise DataError(message, hint=_RESTORE)

@@ -21,7 +21,9 @@ from dlcli.training.events import EpochEnded, Event, FitEnded, StepEnded
 from dlcli.training.fit import Fit
 from dlcli.training.state import Position
 
-SAVE_SECONDS = 1.0  # an epoch may be shorter than a write; a kill loses at most this much training after an epoch
+# Least time between two saves at the ends of epochs, because an epoch may be shorter than a write. A kill loses at most
+# this much training besides the current epoch.
+SAVE_SECONDS = 1.0
 
 
 class Recorder:
@@ -29,7 +31,7 @@ class Recorder:
 
     Args:
         folder: Run folder, locked by this process.
-        fit: Training to read the state from, between two events.
+        fit: Training whose state is read between two events.
         splits: Data splits, for their scaling and checksums.
         config: Config of the run.
         point: Point that the run resumes from; None for a new run.
@@ -61,7 +63,7 @@ class Recorder:
         if isinstance(error, Interrupted):
             self.close("interrupted")
         elif error is not None:
-            statuses = {DivergedError: "diverged", KeyboardInterrupt: "interrupted"}  # the second occurs within a step
+            statuses = {DivergedError: "diverged", KeyboardInterrupt: "interrupted"}  # Ctrl-C within a step
             status = next((name for kind, name in statuses.items() if isinstance(error, kind)), "failed")
             with contextlib.suppress(DataError):  # e.g. the disk is full, which `error` already reports
                 self.close(status, is_sound=False, error=str(error))
@@ -117,7 +119,7 @@ class Recorder:
 
         Args:
             status: finished, stopped early, interrupted, diverged or failed.
-            is_sound: Whether to save the current model; False after divergence.
+            is_sound: Whether to save the current model; False after divergence and other errors.
             more: Additional entries of the summary.
         """
         if is_sound:

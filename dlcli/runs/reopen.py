@@ -45,7 +45,7 @@ def reopen_run(
         point: Point to resume from.
         experiment: Experiment to continue.
         command: Command line of the resumption.
-        world: Record of the processes, see `describe_world`; None means this one alone.
+        world: Record of the processes, see `describe_world`; None means only this process.
 
     Raises:
         DataError: If the folder cannot be written to, or the manifest cannot be read.
@@ -98,7 +98,9 @@ class LastCheckpoint(Protocol):
 
 
 def reset_checkpoints(folder: RunFolder, point: LastCheckpoint) -> None:
-    """Make the checkpoint to resume from the file `last`, and remove later files.
+    """Reset the checkpoints of a run to the checkpoint to resume from, which becomes the file `last`.
+
+    Damaged checkpoints get the suffix `.damaged`. A restart from epoch 1 removes `last` and `previous`.
 
     The order makes this safe to interrupt: the summary is removed first, because it may record a newer best checkpoint,
     and `last` is replaced before the caller replaces `best`.

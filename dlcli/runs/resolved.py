@@ -17,7 +17,7 @@ _PLACES: dict[str, KeyPath] = {"epochs": ("training", "epochs"), "patience": ("e
 
 
 def write_resolved(folder: RunFolder, config: Config, origin: Callable[[KeyPath], str]) -> None:
-    """Write resolved.yaml, with the path of data in the run folder relative to it.
+    """Write resolved.yaml; a path of data inside the run folder is written relative to the folder.
 
     Args:
         folder: Run folder.
@@ -36,7 +36,7 @@ def write_resolved_member(group: RunFolder, resolved: LoadedConfig, member: RunF
 
     Args:
         group: Folder of the group.
-        resolved: Content of its resolved.yaml.
+        resolved: Content of resolved.yaml of the group.
         member: Folder of the member as a run.
         seed: Seed of the member.
 
@@ -74,7 +74,7 @@ def record_limits(folder: RunFolder, resolved: LoadedConfig, limits: Mapping[str
 
 
 def _with_relative_data(folder: RunFolder, config: Config) -> Config:
-    """Return the config with the path of data in the run folder relative to it, so that the run can be moved."""
+    """Return the config; a path of data inside the run folder becomes relative, so that the run can be moved."""
     return config.with_layout({"path": folder.data.name}) if _is_inside(folder, config) else config
 
 

@@ -36,7 +36,7 @@ class ResumePoint:
         checkpoint: Newest usable checkpoint; None restarts from epoch 1.
         rows: Log rows up to the checkpoint.
         damaged: Damaged checkpoint files.
-        notes: Messages about unusable checkpoints and the choice made.
+        notes: Messages about unusable checkpoints, and where training continues instead.
     """
 
     which: Which
@@ -80,7 +80,11 @@ def find_resume_point(folder: RunFolder, old: Config) -> ResumePoint:
 
 
 def _find_gap(folder: RunFolder, checkpoint: Checkpoint, rows: Sequence[Row]) -> str | None:
-    """Return which file or log row that a checkpoint depends on is missing, or None."""
+    """Return a message about the first missing file or log row that a checkpoint depends on, or None.
+
+    Raises:
+        DataError: If the log does not match the checkpoint.
+    """
     assert checkpoint.training is not None
     if len(rows) < checkpoint.training.position.epochs:
         return f"epoch {len(rows) + 1} is missing from metrics.jsonl"
@@ -112,7 +116,7 @@ def check_summary(folder: RunFolder, point: ResumePoint, config: Config) -> None
 
 
 def check_changes(folder: RunFolder, old: Config, new: Config) -> None:
-    """Check that a run is resumed with its settings; `training.epochs` and `early_stopping.patience` may be raised.
+    """Check that no setting of a run changes; `training.epochs` and `early_stopping.patience` may be raised.
 
     Args:
         folder: Run folder.
@@ -144,7 +148,10 @@ def check_changes(folder: RunFolder, old: Config, new: Config) -> None:
 
 
 def _changed_parent(old: Config, new: Config) -> tuple[str, str] | None:
-    """Return the old and the new run to start from if they differ; a name stands for the run that it once selected."""
+    """Return the old and the new run to start from if they differ, or None.
+
+    A name in place of a path is no difference, because it stands for the run that it selected at first.
+    """
     inits = (old.model.init, new.model.init)
     before, after = (str(init.run) if isinstance(init, InitFromRun) else "" for init in inits)
     return (before, after) if before != after and os.path.isabs(after) else None

@@ -18,7 +18,7 @@ from dlcli.runs.folder import RunFolder
 from dlcli.runs.log import Row, read_rows, read_traces
 from dlcli.training.events import Trace
 
-if TYPE_CHECKING:  # these import torch, which showing a run does without
+if TYPE_CHECKING:  # these modules import torch, which is not needed to show a run
     from dlcli.runs.checkpoint import Checkpoint
     from dlcli.runs.run_checkpoint import Which
 
@@ -84,7 +84,7 @@ class Run:
 
     @cached_property
     def summary(self) -> Mapping[str, Any]:
-        """Contents of summary.json; the status alone while there is no such file."""
+        """Contents of summary.json; only the status `unfinished` if the file is missing."""
         return self.folder.read_summary()
 
     @property
@@ -94,7 +94,7 @@ class Run:
 
     @cached_property
     def test(self) -> Mapping[str, Any] | None:
-        """Metrics of the best checkpoint on test, from `train --eval` or a later evaluation; None without either."""
+        """Metrics of the best checkpoint on the test split, from `train --eval` or a later evaluation, or None."""
         test: Mapping[str, Any] | None = self.summary.get("test")
         if test is None:
             with suppress(DataError):
@@ -134,7 +134,7 @@ RunLike: TypeAlias = Run | RunName
 
 
 def open_run(run: RunLike | None) -> Run:
-    """Return a run by its folder, its name or a result; None selects the newest run, and an open run is returned.
+    """Return a run by its folder, name or result; None selects the newest run, and an open run is returned unchanged.
 
     Raises:
         UsageError: If there is no such run.

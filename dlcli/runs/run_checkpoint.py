@@ -22,7 +22,7 @@ from dlcli.runs.tensor_file import DamagedError
 
 Which: TypeAlias = Literal["best", "last", "previous"]
 BESTS = ("best", "best-previous")
-NONE = "none"  # replaces the SHA-256 before the end of the first epoch
+NONE = "none"  # stands for a missing SHA-256 before the end of the first epoch
 
 
 def has_checkpoint(folder: RunFolder, which: Which) -> bool:
@@ -46,7 +46,8 @@ def find_run_checkpoint(folder: RunFolder, which: Which, read_config: Callable[[
 
     Args:
         folder: Run folder.
-        which: Checkpoint to load; `best` is recorded in the summary or, without a summary, in the last checkpoint.
+        which: Checkpoint to load; `best` is the file whose SHA-256 is recorded in the summary or, without a summary, in
+            the last checkpoint.
         read_config: Function that returns the config of the run; called last, so that a damaged checkpoint is reported
             first.
 
@@ -77,7 +78,10 @@ def find_run_checkpoint(folder: RunFolder, which: Which, read_config: Callable[[
 
 
 def _explain_missing(folder: RunFolder) -> str:
-    """Return why a run has no checkpoint, and what to do: a diverged run would diverge again."""
+    """Return a hint that says why a run has no checkpoint and what to do.
+
+    It does not suggest resuming a diverged run, which would diverge again.
+    """
     run = as_argument(str(folder.path))
     if folder.status == "diverged":
         return f"training diverged; `dlcli runs show {run} --diagnose` says why and what to try"
@@ -89,7 +93,7 @@ def _explain_missing(folder: RunFolder) -> str:
 
 
 def find_best(folder: RunFolder, sha256: str | None) -> tuple[Path, Checkpoint] | None:
-    """Return path and content of the best checkpoint with a SHA-256; None if it is missing or damaged."""
+    """Return path and content of the best checkpoint with the given SHA-256; None if it is missing or damaged."""
     for name in BESTS if sha256 is not None else ():
         path = folder.checkpoint(name)
         with suppress(DataError):
@@ -99,16 +103,17 @@ def find_best(folder: RunFolder, sha256: str | None) -> tuple[Path, Checkpoint] 
 
 
 def _find_recorded(folder: RunFolder, sha256: str | None) -> tuple[Path, Checkpoint] | None:
-    """Return the result of `find_best`; in a run with a summary, only the file `best` counts."""
+    """Return the result of `find_best`; if the run has a summary, only the file `best` is accepted."""
     best = find_best(folder, sha256)
     has_ended = "best_sha256" in folder.read_summary()
     return None if best and has_ended and best[0] != folder.checkpoint("best") else best
 
 
 def _recorded_best(folder: RunFolder) -> str | None:
-    """Return the SHA-256 of the best checkpoint, or `NONE`, from the newest record; None without a record.
+    """Return the recorded SHA-256 of the best checkpoint; None without a record.
 
-    The summary has priority: it is written last, and after divergence its best model is newer than that of `last`.
+    Before the end of the first epoch, it is `NONE`. The summary has priority over the checkpoints: it is written last,
+    and after divergence, it records a newer best model than `last` does.
     """
     summary = folder.read_summary()
     if "best_sha256" in summary:

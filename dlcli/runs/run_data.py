@@ -1,4 +1,4 @@
-"""Data of runs: loading from its present place, and comparison with the recorded checksums."""
+"""Data of runs: loading from its current place, and comparison with the recorded checksums."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def load_run_config(run: Run, *, device: str | None = None, data_root: str | Non
 
     Args:
         run: The run.
-        device: Device to compute on; None keeps the run's.
+        device: Device to compute on; None keeps the device of the run.
         data_root: Folder with the data set, if it has moved since training.
     """
     overrides = [f"training.device={device}"] if device not in (None, run.config.training.device) else []
@@ -53,7 +53,7 @@ def load_run_config(run: Run, *, device: str | None = None, data_root: str | Non
 
 
 def _moved(data: AnyData, data_root: str) -> list[str]:
-    """Return overrides for data that is now below another folder; a single file may also be named itself."""
+    """Return overrides for data that was moved to another folder; `data_root` may also be the path of a single file."""
     if not isinstance(data, TableData):
         setting = "path" if isinstance(data, ImageFolderData) else "root"
         return [f"data.{setting}={render_value(data_root)}"]
@@ -80,11 +80,11 @@ def build_run_experiment(
 
     Args:
         folder: Run folder.
-        saved: Checkpoint of the run; None compares with the checksums in the manifest only.
+        saved: Checkpoint of the run; None compares only the checksums, with the manifest.
         config: Config of the run.
         notify: Called with a one-line message before a download; None disables downloads.
         splits: Data of `config` if already loaded; None loads it.
-        world: Processes that train the model together; None means this one alone.
+        world: Processes that train the model together; None means only this process.
 
     Raises:
         DataError: If the data has changed since training, or cannot be used, or the copy of the parent is damaged.
@@ -92,7 +92,7 @@ def build_run_experiment(
     try:
         parent = load_parent(folder, config)
         experiment = build_experiment(config, notify=notify, splits=splits, parent=parent, world=world)
-    except DataError as error:  # perhaps because it has changed, which says more
+    except DataError as error:  # changed data may be the cause, and is the clearer message
         old, new = _checksums(folder, saved), digest_files(config.data)
         if new and new != old:
             raise _changed_error(folder, old, new) from error
@@ -102,7 +102,11 @@ def build_run_experiment(
 
 
 def check_data(folder: RunFolder, saved: DataRecord | None, splits: Splits) -> None:
-    """Check that loaded data is that of a run, see `build_run_experiment`."""
+    """Check that loaded data is the data of a run, see `build_run_experiment`.
+
+    Raises:
+        DataError: If the data has changed since training.
+    """
     old, new = _checksums(folder, saved), splits.info.checksums
     is_same = old == new
     if saved is not None:

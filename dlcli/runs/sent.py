@@ -55,7 +55,7 @@ def pack_run(folder: RunFolder, checkpoint: Path | None, config: Config) -> byte
 
 @contextmanager
 def unpacked_run(message: bytes) -> Iterator[SentRun]:
-    """Yield the run in a message; its data, if it is part of the run, are a temporary file.
+    """Yield the run in a message; data that is part of the run becomes a temporary file.
 
     Raises:
         DataError: If a file is damaged.

@@ -15,7 +15,7 @@ Tensors = Mapping[str, Tensor]
 _SCALINGS = ("input_scaling", "target_scaling")
 _STATES = {"sgd": (), "adam": ("mean", "square"), "adamw": ("mean", "square"), "rmsprop": ("square",)}
 _NORM_VECTORS, _NORM_COUNT = ("weight", "bias", "running_mean", "running_var"), "num_batches_tracked"
-_WITH_MOMENTUM = ("sgd", "rmsprop")  # keep a velocity if optimizer.momentum is not 0
+_WITH_MOMENTUM = ("sgd", "rmsprop")  # these keep a velocity if optimizer.momentum is not 0
 
 
 def find_problem(tensors: Tensors, header: Header) -> str | None:

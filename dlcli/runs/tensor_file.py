@@ -1,7 +1,7 @@
 """Files of tensors with a JSON header and a checksum, without pickle.
 
-The format is safetensors with our JSON as metadata. A SHA-256 in that JSON covers every byte of the file, with its own
-digits replaced by zeros, because safetensors itself does not detect a flipped bit.
+The format is safetensors with our JSON as metadata. Safetensors itself does not detect a flipped bit, so this JSON
+contains a SHA-256 that covers every byte of the file, with its own digits replaced by zeros.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ H = TypeVar("H")
 T = TypeVar("T")
 
 _NO_DIGEST = "0" * 64
-_START = 4096  # bytes of a file that contain its SHA-256
+_START = 4096  # number of bytes at the start of a file that include its SHA-256
 _MOST_SCHEMAS = 1000  # a larger number is damage, not a newer schema
 _DIGEST_FOLLOWS = rb"{\"sha256\": \""  # escaped: our JSON is a string inside the JSON of safetensors
 
@@ -68,15 +68,15 @@ def load_tensors(
     *,
     hint: str,
 ) -> T:
-    """Load a file of `save_tensors` with its tensors on the CPU.
+    """Load a file written by `save_tensors`, with its tensors on the CPU.
 
     The checksum is verified before anything is parsed.
 
     Args:
         path: File to read.
         schema: Version of the header that this version of dlcli reads.
-        read_header: Function that parses the header; raises ValueError for an invalid one.
-        build: Function that checks tensors and header and returns the result; raises ValueError for invalid ones.
+        read_header: Function that parses the header; raises ValueError if the header is invalid.
+        build: Function that checks tensors and header and returns the result; raises ValueError if they are invalid.
         hint: Hint of errors about a missing or damaged file.
 
     Raises:
@@ -99,7 +99,7 @@ def load_tensors(
 
 
 def read_digest(path: Path) -> str | None:
-    """Return the SHA-256 that a file records, without verifying it; None if there is none."""
+    """Return the SHA-256 that a file records, without verifying it; None if the file is unreadable or has none."""
     try:
         with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
             content = file.read(_START)
@@ -133,7 +133,7 @@ def _describe_kind(content: bytes) -> str:
 
 
 def _header_text(content: bytes, path: Path, schema: int) -> str:
-    """Return our JSON from the safetensors header, which is 8 bytes of length and then JSON with `__metadata__`.
+    """Return our JSON from the safetensors header, which consists of an 8-byte length and JSON with `__metadata__`.
 
     Raises:
         DataError: If another version of dlcli wrote the file.

@@ -1,7 +1,7 @@
-"""Log of a run for TensorBoard: metrics as scalars, settings and final metrics as its HParams.
+"""TensorBoard log of a run: metrics as scalars, settings and final metrics as HParams.
 
-The event file is written again at each start from the rows of metrics.jsonl, and rows are then appended. A resumed run
-therefore has every row once. TensorBoard's own writer is not used: it writes in another thread, where an error is lost.
+Each start rewrites the event file from the rows of metrics.jsonl and then appends rows, so a resumed run has every row
+once. TensorBoard's own writer is not used, because it writes in another thread, where an error is lost.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ def check_packages(log: Sequence[LogName]) -> None:
     """Check that the package of a log is installed, without importing it.
 
     Raises:
-        UsageError: If it is not.
+        UsageError: If the package is not installed.
     """
     if log and find_spec("tensorboard") is None:
         raise UsageError(_PACKAGE, hint=f"install it with `{_INSTALL}`")
 
 
 def logs_to_continue(folder: RunFolder, log: Sequence[LogName], note: Callable[[str], None]) -> Sequence[LogName]:
-    """Return the logs of a resumed run: those that are asked for, and those that it has.
+    """Return the logs of a resumed run: the requested logs and the logs that the run already has.
 
     Args:
         folder: Run folder.
-        log: Logs that are asked for.
+        log: Requested logs.
         note: Called with a one-line message about a log that cannot be continued.
 
     Raises:
-        UsageError: If the package of a log that is asked for is not installed.
+        UsageError: If the package of a requested log is not installed.
     """
     check_packages(log)
     if log or not folder.tensorboard.is_dir():
@@ -59,7 +59,9 @@ def logs_to_continue(folder: RunFolder, log: Sequence[LogName], note: Callable[[
 
 
 class TensorBoardLog:
-    """Writer of the folder `tensorboard` of a run. A file that cannot be written is noted once and ends the log only.
+    """Writer of the folder `tensorboard` of a run.
+
+    If the file cannot be written, a single note is sent and the log ends; the run continues.
 
     Args:
         folder: Run folder, locked by this process.
@@ -80,7 +82,7 @@ class TensorBoardLog:
             self._try(lambda: append_bytes(self._path, _record(_row_event(row, time.time()))))
 
     def finish(self, summary: Mapping[str, Any], step: int) -> None:
-        """Write the metrics of the best epoch and of the test split, and that the run has ended.
+        """Write the metrics of the best epoch and of the test split, and the end of the run.
 
         Args:
             summary: Contents of summary.json.
@@ -129,7 +131,10 @@ def _final_metrics(summary: Mapping[str, Any]) -> dict[str, float | None]:
 
 
 def _opening(config: Config, started: float) -> list[Any]:
-    """Return the first events of a file: its version, the start that makes readers drop older files, the settings."""
+    """Return the first events of a file: its version, a START event and the settings.
+
+    The START event makes readers drop older files.
+    """
     from tensorboard.compat.proto.event_pb2 import Event as FileEvent
     from tensorboard.compat.proto.event_pb2 import SessionLog
     from tensorboard.plugins.hparams.summary_v2 import hparams_pb

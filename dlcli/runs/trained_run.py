@@ -73,7 +73,7 @@ class TrainedRun:
 
     @property
     def split(self) -> Split:
-        """The split that plots and metrics describe: the one named by `split_name`."""
+        """Split with the name `split_name`, which plots and metrics use."""
         return self.examples(self.split_name)
 
     def examples(self, name: SplitName) -> Split:
@@ -136,7 +136,7 @@ def load_trained_run(
     saved = run.load_checkpoint(checkpoint)
     if experiment is None:
         config = load_run_config(run, device=device, data_root=data_root)
-        if config.training.precision == "tf32":  # faster but rounded products, which evaluation does not need
+        if config.training.precision == "tf32":  # rounds products for speed, which evaluation does not need
             config = config.model_copy(update={"training": config.training.model_copy(update={"precision": "float32"})})
         experiment = build_run_experiment(run.folder, saved, config)
     else:
@@ -162,7 +162,7 @@ def check_position(folder: RunFolder, checkpoint: Checkpoint, experiment: Experi
     """Check that the position in a checkpoint exists in the data.
 
     Raises:
-        DataError: If it does not.
+        DataError: If the position does not exist.
     """
     if (state := checkpoint.training) is None:
         return

@@ -45,7 +45,7 @@ class MemberState:
         arithmetic: Choices that affect the last bits of the results.
         state: Training state; None before the end of the first epoch and after divergence.
         best: Best model; None before the end of the first epoch.
-        error: Message of a training that diverged; None for others.
+        error: Error message if the training diverged; None otherwise.
     """
 
     seed: int
@@ -67,7 +67,7 @@ class GroupCheckpoint:
         settings: Settings that determine the results, as JSON values by dotted name, without the seed.
         limits: Limits that end training: `epochs` and `patience`.
         logs: End of each log at the time of the checkpoint, by file name.
-        seconds: Training time until then.
+        seconds: Training time up to the checkpoint.
         sha256: SHA-256 of the file; empty if the checkpoint was not read from a file.
     """
 
@@ -112,7 +112,7 @@ def save_group_checkpoint(path: Path, checkpoint: GroupCheckpoint, *, previous: 
 def load_group_checkpoint(path: Path) -> GroupCheckpoint:
     """Load a checkpoint with its tensors on the CPU.
 
-    The checksum and the structure are verified; `check_content` of the checkpoints of a member verifies its values.
+    Only the checksum and the structure are verified; `MemberCheckpoints.check` verifies the values of a member.
 
     Raises:
         DamagedError: If the file is damaged or is not a checkpoint.
@@ -127,7 +127,8 @@ def _build(stacks: Tensors, header: Header) -> GroupCheckpoint:
     tensors: list[dict[str, Tensor]] = [{} for _ in header.members]
     for key, stack in header.stacks.items():
         for number, tensor in zip(stack.members, stacks[key].unbind(), strict=True):
-            tensors[number][stack.name] = tensor.clone()  # torch reads generator states at the start of their storage
+            # A view would not do: torch reads generator states from the start of their storage.
+            tensors[number][stack.name] = tensor.clone()
     return GroupCheckpoint(
         members=[_member(header, each, own) for each, own in zip(header.members, tensors, strict=True)],
         settings=header.settings,
@@ -184,7 +185,7 @@ def _tensors_of(member: MemberState) -> Iterator[tuple[str, Tensor]]:
 
 
 def _stack(members: Sequence[Iterator[tuple[str, Tensor]]]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the stacks of tensors with equal names, shapes and types, and the members that each comes from."""
+    """Return stacks of tensors with equal name, shape and type, and the tensor name and the members of each stack."""
     places: dict[tuple[str, torch.Size, torch.dtype], tuple[list[int], list[Tensor]]] = {}
     for number, tensors in enumerate(members):
         for name, tensor in tensors:
@@ -199,9 +200,9 @@ def _stack(members: Sequence[Iterator[tuple[str, Tensor]]]) -> tuple[dict[str, T
 
 
 def _number(values: Sequence[T]) -> tuple[list[T], list[int]]:
-    """Return the different values in their order, and the place of each value among them."""
+    """Return the distinct values in order of appearance, and for each value its index in that list."""
     distinct: dict[str, T] = {}
-    texts: dict[int, str] = {}  # members often share one object
+    texts: dict[int, str] = {}  # by id, because members often share one object
     for value in values:
         if id(value) not in texts:
             texts[id(value)] = repr(value)

@@ -31,7 +31,7 @@ class StatePart(HeaderPart):
 
 
 class MemberPart(HeaderPart):
-    """Seed of a group; `info` and `arithmetic` are places in the lists of the header."""
+    """Member of a group; `info` and `arithmetic` are indices into the lists `infos` and `arithmetics` of the header."""
 
     seed: Count
     info: Count
@@ -42,7 +42,7 @@ class MemberPart(HeaderPart):
 
 
 class StackPart(HeaderPart):
-    """Tensor of several members, stacked in this order."""
+    """Stack of the tensors `name` of several members, in the order of `members`."""
 
     name: str
     members: list[Count]
@@ -72,10 +72,10 @@ class Header(HeaderPart):
 
 
 def read_header(text: str) -> Header:
-    """Return the header in a JSON text.
+    """Parse and validate a header.
 
     Raises:
-        ValueError: If it is not valid.
+        ValueError: If the header is not valid.
     """
     try:
         return Header.model_validate_json(text)

@@ -1,4 +1,4 @@
-"""Logs of a group: the logs of its members in one file, with the seed before each line."""
+"""Logs of a group: each file contains the log lines of all members, with the seed as the first key of each line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def seed_line(seed: int, line: str) -> str:
 
 
 def split_by_seed(content: bytes, seeds: Iterable[int]) -> dict[int, list[bytes]]:
-    """Return the lines of each member's log as a run of this seed writes them; other lines are left out."""
+    """Return the log lines of each member, as a run with its seed would write them; other lines are left out."""
     starts = {_start(seed).encode(): seed for seed in seeds}
     lines: dict[int, list[bytes]] = {seed: [] for seed in starts.values()}
     for line in content.split(b"\n"):
@@ -45,14 +45,14 @@ def _start(seed: int) -> str:
 
 
 def read_log(path: Path, end: LogEnd | None = None) -> bytes:
-    """Return the content of a log; nothing if it is missing.
+    """Return the content of a log; empty if the file cannot be read.
 
     Args:
         path: File of the log.
         end: End of the part to return; None returns everything.
 
     Raises:
-        DataError: If the file does not have that part.
+        DataError: If the file does not contain the part that `end` describes.
     """
     try:
         content = read_file(path)
@@ -67,11 +67,11 @@ def read_log(path: Path, end: LogEnd | None = None) -> bytes:
 
 
 class LogFile:
-    """Log that grows at its end; lines are collected and written at once.
+    """Append-only log that collects lines and writes them together.
 
     Args:
         path: File of the log.
-        content: Present content of the file.
+        content: Current content of the file.
     """
 
     def __init__(self, path: Path, content: bytes = b"") -> None:

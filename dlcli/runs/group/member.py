@@ -32,8 +32,8 @@ _LOCK = ".unpack"  # file that is locked while a seed is unpacked
 def unpack_member(group: GroupFolder, seed: int) -> RunFolder:
     """Return a seed of a group as a run folder inside the group, which is written if it is missing or out of date.
 
-    Its checkpoints and logs are those of `dlcli train --seed SEED`, apart from times. Of several processes that
-    need it, one writes it.
+    Apart from times, its checkpoints and logs equal those of `dlcli train --seed SEED`. If several processes need the
+    folder at the same time, only one of them writes it.
 
     Raises:
         UsageError: If the group does not have the seed.
@@ -60,7 +60,7 @@ def unpack_member(group: GroupFolder, seed: int) -> RunFolder:
 
 
 def _unpack(group: GroupFolder, member: RunFolder, seed: int, state: str) -> None:
-    """Write a complete folder, and then give it the name of the member; an older folder of this name is removed."""
+    """Write a complete run folder under a temporary name, and then let it replace the older folder of the member."""
     names = (f".{seed}-{kind}{UNPACKED}" for kind in ("new", "old"))
     new, old = (group.path / name for name in names)
     try:
@@ -91,7 +91,7 @@ def _is_unpacked(member: RunFolder, state: str) -> bool:
 
 
 def _write_member(group: GroupFolder, member: RunFolder, seed: int, state: str) -> None:
-    """Write the files of a run from those of its group."""
+    """Write the run folder of a member from the files of its group."""
     resolved = load_config(group.resolved)
     checkpoint = load_group_of(group, "last" if group.checkpoint("last").exists() else "previous", resolved.config)
     saved = next(each for each in checkpoint.members if each.seed == seed)
@@ -141,7 +141,7 @@ def _write_checkpoints(member: RunFolder, checkpoints: MemberCheckpoints) -> str
 
 
 def _manifest(group: GroupFolder, saved: MemberState, state: str) -> dict[str, Any]:
-    """Return the manifest of a member: that of its group, with its seed and a note of the group."""
+    """Return the manifest of a member: the group's manifest with the member's seed and a reference to the group."""
     record = group.read_manifest()
     counts = record.pop("class_counts_of", {})
     del record["seeds"]
@@ -161,7 +161,7 @@ def _test_metrics(group: GroupFolder, seed: int) -> dict[str, Any]:
 
 
 def _link_or_copy(source: Path, copy: Path) -> None:
-    """Let a file appear in a second place, without a copy of its content where the file system can."""
+    """Create a hard link to a file, or a copy if the file system does not support links."""
     try:
         os.link(source.resolve(), copy)
     except OSError:

@@ -1,4 +1,4 @@
-"""Checkpoints of a member of a group, as its run has them."""
+"""Checkpoints of a member of a group, in the form of checkpoints of a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ANY_SHA256 = "0" * 64
 
 
 class MemberCheckpoints:
-    """Builder of the checkpoints of a member; each is checked like one that is loaded from a file.
+    """Builder of the checkpoints of a member, which are checked as if they were loaded from files.
 
     Args:
         saved: State of the member in the checkpoint of its group.
@@ -52,14 +52,14 @@ class MemberCheckpoints:
             return None
         epochs = state.position.epochs
         digest = log_digest(self._rows[:epochs])
-        row = self._row(epochs) if epochs else None  # within the first epoch
+        row = self._row(epochs) if epochs else None  # the first epoch has no row yet
         return self._checked(self._make.last(state, row, best_sha256, digest))
 
     def check(self) -> None:
         """Check both checkpoints.
 
         Raises:
-            DamagedError: If the content of one is not valid.
+            DamagedError: If the content of a checkpoint is not valid.
         """
         self.last(None if self.best() is None else _ANY_SHA256)
 

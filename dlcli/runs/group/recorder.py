@@ -26,7 +26,7 @@ from dlcli.training.state import TrainingState
 from dlcli.training.together.members import Diverged, Events, Group, MemberEvent, Snapshot
 
 SAVE_SECONDS = 1.0  # least time between two saves
-SAVE_SHARE = 0.02  # largest part of the time that saves may take
+SAVE_SHARE = 0.02  # largest fraction of the training time that saves may take
 
 
 class GroupRecorder:
@@ -40,7 +40,7 @@ class GroupRecorder:
 
     Attributes:
         members: Progress of the members.
-        states: What the next checkpoint holds about the members.
+        states: States of the members for the next checkpoint.
     """
 
     def __init__(
@@ -60,19 +60,25 @@ class GroupRecorder:
         self._seconds_before = point.seconds if point else 0.0
         self._start = self._last_save = time.perf_counter()
         self._pause = SAVE_SECONDS
-        self._is_new = True  # the files are not in the folder yet
+        self._is_new = True  # the names of the log files may not be on disk yet
 
     def follow(self, group: Group, numbers: Sequence[int]) -> None:
-        """Take the states of the members from a group that trains those with these numbers."""
+        """Set the training that the states of members are taken from.
+
+        Args:
+            group: Training of some of the members.
+            numbers: Index in `members` of each member of the group.
+        """
         self._group, self._numbers = group, numbers
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
-        """Write a summary for every way the training can end, except a kill, unless it has been written."""
+        """Write a summary after any error but `Interrupted`, for which `interrupt` writes it."""
         if error is not None and not isinstance(error, Interrupted):
-            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"  # within a step
+            # Ctrl-C within a step; otherwise, a stop raises Interrupted.
+            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             with contextlib.suppress(DataError):  # e.g. the disk is full, which `error` already reports
                 self._write_summary(status, error=str(error))
 
@@ -120,10 +126,10 @@ class GroupRecorder:
         self._pause = max(SAVE_SECONDS, (self._last_save - start) / SAVE_SHARE)
 
     def _take(self, snapshot: Snapshot) -> None:
-        """Update what is known about a member."""
+        """Update the state of a member from a snapshot."""
         number = self._numbers[snapshot.number]
         before, state, best = self.states[number], snapshot.state, snapshot.best
-        if _is_at(before.state, state):  # a training that has ended is opened again, and its generators are seeded
+        if _is_at(before.state, state):  # an ended training that is opened again has newly seeded generators
             state = before.state
         self.states[number] = replace(
             before,
@@ -141,7 +147,7 @@ class GroupRecorder:
         return errors
 
     def interrupt(self) -> None:
-        """Write the files of a training that stops, while the group still runs."""
+        """Write the files of a training that stops; the group must still be running."""
         self.save()
         self._write_summary("interrupted")
 

@@ -20,15 +20,15 @@ from dlcli.runs.log import JSONL, Row, parse_rows, row_metrics
 
 @dataclass
 class MemberProgress:
-    """Log of one seed in brief: as much as a record of its result needs.
+    """Summary of the log of one seed, from which its result is built.
 
     Attributes:
         seed: Seed of the member.
         epochs: Number of completed epochs.
         best: Row of the best epoch; None before the first epoch has ended.
         last: Row of the last epoch.
-        status: How training ended; unfinished before.
-        error: Message of a training that diverged.
+        status: How training ended, or `unfinished`.
+        error: Error message if the training diverged; None otherwise.
     """
 
     seed: int
@@ -60,7 +60,7 @@ class MemberProgress:
 
 
 def replay(seed: int, rows: Sequence[Row], monitor: str) -> MemberProgress:
-    """Return the progress after the rows of a log, of which the first with the best value of the monitor is best."""
+    """Return the progress after the rows of a log; the best row is the first one with the best monitored value."""
     progress, direction = MemberProgress(seed), 1 if monitor.rpartition("/")[2] in HIGHER_IS_BETTER else -1
     for row in rows:
         gain = direction * (row.get(monitor, 0) - progress.best.get(monitor, 0)) if progress.best else 1
@@ -69,7 +69,7 @@ def replay(seed: int, rows: Sequence[Row], monitor: str) -> MemberProgress:
 
 
 def table_text(records: Sequence[SeedRecord]) -> str:
-    """Return the results as CSV, a row a seed."""
+    """Return the results as CSV, with one row per seed."""
     metrics = {name: None for record in records for name in _flat(record)}
     text = io.StringIO()
     writer = csv.DictWriter(text, ["seed", "status", "epochs", "best_epoch", *metrics])
@@ -91,7 +91,7 @@ def _flat(record: SeedRecord) -> dict[str, float]:
 
 
 def read_group(folder: GroupFolder) -> GroupRun:
-    """Load the records of a group; during training, those that have been saved so far.
+    """Load the records of a group; during training, only what has been saved so far.
 
     Raises:
         DataError: If a file of the group cannot be read.
@@ -118,7 +118,7 @@ def read_group(folder: GroupFolder) -> GroupRun:
 
 
 def read_logs(folder: GroupFolder) -> dict[int, list[Row]]:
-    """Load the log rows of each seed, as far as they have been saved.
+    """Load the log rows of each seed that have been saved so far.
 
     Raises:
         DataError: If the manifest cannot be read.
@@ -131,7 +131,7 @@ def _parse(folder: GroupFolder, record: Any) -> SeedRecord:
     """Return a record from JSON.
 
     Raises:
-        DataError: If it is not valid.
+        DataError: If the record is not valid.
     """
     try:
         parsed = SeedRecord(**record)

@@ -25,7 +25,7 @@ from dlcli.runs.run_checkpoint import Which
 from dlcli.runs.tensor_file import DamagedError
 from dlcli.training.state import TrainingState
 
-UNPACKED = ".unpacked"  # suffix of folders that a crash may leave behind while a seed is unpacked
+UNPACKED = ".unpacked"  # suffix of temporary folders of unpacking, which a crash may leave behind
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class GroupPoint:
         members: Progress of the members at the checkpoint.
         logs: Logs up to the checkpoint, by file name.
         damaged: Damaged checkpoint files.
-        notes: Messages about unusable checkpoints and the choice made.
+        notes: Messages about unusable checkpoints, and where training continues instead.
     """
 
     which: Which
@@ -91,7 +91,7 @@ def load_group_of(folder: GroupFolder, which: Which, config: Config) -> GroupChe
 
     Raises:
         DamagedError: If the checkpoint is damaged.
-        DataError: If it is missing, or does not match resolved.yaml and group.json.
+        DataError: If the checkpoint is missing, or does not match resolved.yaml and group.json.
     """
     path = folder.checkpoint(which)
     checkpoint = load_group_checkpoint(path)
@@ -110,7 +110,7 @@ def load_group_of(folder: GroupFolder, which: Which, config: Config) -> GroupChe
 
 
 def members_of(checkpoint: GroupCheckpoint, log: bytes, config: Config) -> list[MemberProgress]:
-    """Return the progress of the members at a checkpoint, from the log up to there.
+    """Return the progress of the members at a checkpoint, computed from the log up to that point.
 
     Raises:
         DamagedError: If the state of a member is not valid.
@@ -126,7 +126,7 @@ def members_of(checkpoint: GroupCheckpoint, log: bytes, config: Config) -> list[
 
 
 def find_status(member: MemberState, config: Config) -> str:
-    """Return how the training of a member has ended; unfinished before."""
+    """Return how the training of a member ended, or `unfinished`."""
     if member.error is not None:
         return "diverged"
     if member.state is None:
@@ -155,7 +155,7 @@ def reopen_group(
     for name, content in point.logs.items():
         write_atomic(folder.path / name, content)
     if point.checkpoint is None:
-        sync_folder(folder.checkpoint("last").parent)  # a checkpoint that came back would lack its logs
+        sync_folder(folder.checkpoint("last").parent)  # a checkpoint that reappears after a crash would lack its logs
         for name in (JSONL, TRACE):
             (folder.path / name).unlink(missing_ok=True)
     remove_temporary_files(folder)
@@ -166,7 +166,7 @@ def reopen_group(
 
 
 def copy_of(state: TrainingState | None) -> TrainingState | None:
-    """Return a state whose tensors training may change."""
+    """Return a state with copied optimizer tensors, which training may then change in place."""
     if state is None:
         return None
     return replace(state, optimizer={name: tensor.clone() for name, tensor in state.optimizer.items()})

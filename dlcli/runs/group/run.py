@@ -21,7 +21,7 @@ class SeedRecord:
         train: Training loss of the best epoch, as the metric `loss`; None before the first epoch has ended.
         val: Validation metrics of the best epoch; empty without a validation split.
         test: Metrics of the best checkpoint on the test split; None if they were not requested.
-        error: Message of a training that diverged; None for others.
+        error: Error message if the training diverged; None otherwise.
     """
 
     seed: int

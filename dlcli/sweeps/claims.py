@@ -1,8 +1,8 @@
 """Claims: the right of one worker to run one trial.
 
-A worker continues trials that other workers have left before it asks for new ones. Only the worker that holds the claim
-finishes a trial, so each trial is run by one worker at a time and finished once. A killed worker leaves a trial that is
-RUNNING and whose claim is free, at whatever point it is killed.
+Before a worker asks for a new trial, it continues trials that other workers have abandoned. Only the worker that holds
+the claim finishes a trial, so each trial is run by one worker at a time and finished once. Wherever in a trial a worker
+is killed, the trial stays RUNNING and its claim becomes free.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from dlcli.runs.lock import file_lock
 
 
 class ClaimLostError(Exception):
-    """Claim that another worker has taken over; the trial must be stopped without a result."""
+    """Error that another worker has taken over a claim; the trial must be stopped without a result."""
 
 
 class Turn(Protocol):
-    """Right of one worker to propose, compare and tell the trials of a study."""
+    """Exclusive right of one worker to propose, compare and finish the trials of a study."""
 
     def check(self) -> None:
-        """Raise ClaimLostError if another worker has it now."""
+        """Raise ClaimLostError if another worker has taken over the right."""
 
     def release(self) -> None:
-        """Free it."""
+        """Release the right."""
 
 
 class Hold(Turn, Protocol):
-    """Held claim of one trial."""
+    """Claim on one trial, held by this worker."""
 
     def keep(self) -> AbstractContextManager[None]:
-        """Check the claim, and let nobody take it over within the context."""
+        """Check the claim, and prevent other workers from taking it over within the context."""
 
 
 class Claims(Protocol):
@@ -52,7 +52,7 @@ class Claims(Protocol):
 
 
 class FolderClaims:
-    """Claims as locks of the files `NNNN.lock` and `turn.lock` in a folder, which the system frees when a process ends.
+    """Claims as locks on the files `NNNN.lock` and `turn.lock` in a folder; the system frees them when a process ends.
 
     Args:
         folder: Existing folder that all workers share.
@@ -88,18 +88,18 @@ class FolderClaims:
 
 @dataclass(frozen=True)
 class FileHold:
-    """Lock of a file.
+    """Claim as a lock on a file.
 
     Attributes:
-        path: The file.
-        lock: Context of its lock.
+        path: Locked file.
+        lock: Context that holds the lock.
     """
 
     path: Path
     lock: ExitStack
 
     def check(self) -> None:
-        """Do nothing: nobody can take the lock from a process."""
+        """Do nothing, because nobody can take the lock from a process."""
 
     def keep(self) -> AbstractContextManager[None]:
         """Do nothing; see `check`."""
@@ -115,7 +115,7 @@ class Claim:
 
     Attributes:
         trial: Trial to draw parameters from.
-        is_new: Whether nobody has begun the trial before.
+        is_new: Whether no worker has begun the trial before.
     """
 
     def __init__(self, trial: Trial, hold: Hold, *, is_new: bool) -> None:
@@ -130,10 +130,10 @@ class Claim:
         return self.trial.number
 
     def check(self) -> None:
-        """Check that no other worker has taken the trial over, as it may after minutes without a sign of life.
+        """Check that no other worker has taken the trial over, as it may if this worker shows no sign of life.
 
         Raises:
-            ClaimLostError: If another worker has.
+            ClaimLostError: If another worker has taken the trial over.
         """
         self._hold.check()
 
@@ -161,7 +161,7 @@ class Claim:
             study.tell(self.trial, value, TrialState.PRUNED if value is None else TrialState.COMPLETE)
 
     def release(self) -> None:
-        """Free the claim; if the trial is not finished, another worker continues it."""
+        """Free the claim; if the trial is not finished, another worker can continue it."""
         self._hold.release()
 
     def __enter__(self) -> Self:
@@ -172,16 +172,16 @@ class Claim:
 
 
 def take(study: Study, claims: Claims, trials: int) -> Claim | None:
-    """Return a trial to run: the first one that a worker left, otherwise a new one.
+    """Return a trial to run: the first one that a worker has abandoned, otherwise a new one.
 
     Args:
-        study: Study of `open_study`.
-        claims: Claims of its workers.
-        trials: Number of trials of the sweep: those with smaller numbers. A trial beyond becomes WAITING and is used
-            when the sweep is given more trials.
+        study: Study from `open_study`.
+        claims: Claims on its trials.
+        trials: Number of trials of the sweep. A trial whose number is not less becomes WAITING, and is used if the
+            sweep gets more trials.
 
     Returns:
-        None if all trials are finished or run by other workers.
+        The claimed trial; None if all trials are finished or run by other workers.
     """
     while True:
         for left in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -195,13 +195,13 @@ def take(study: Study, claims: Claims, trials: int) -> Claim | None:
 
 
 def _claim(study: Study, claims: Claims, found: FrozenTrial, trials: int, new: Trial | None = None) -> Claim | None:
-    """Claim a trial; return None if another worker holds it, it is finished, or it is beyond the sweep."""
+    """Claim a trial; return None if another worker holds it, it is finished, or its number is beyond the sweep."""
     hold = claims.hold(found)
     if hold is None:
         return None
     with ExitStack() as stack:
         stack.callback(hold.release)
-        if _state(study, found._trial_id) != TrialState.RUNNING:  # finished after it was read
+        if _state(study, found._trial_id) != TrialState.RUNNING:  # another worker has finished it meanwhile
             return None
         if found.number >= trials:
             study._storage.set_trial_state_values(found._trial_id, TrialState.WAITING)
@@ -228,7 +228,7 @@ class Counts:
     Attributes:
         finished: Trials that ended with a value.
         pruned: Trials that were stopped early.
-        running: Trials that were begun; some may have been left by their worker.
+        running: Trials that were begun and have not ended; some may have been abandoned by their worker.
         waiting: Trials that nobody has begun.
     """
 

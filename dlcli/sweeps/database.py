@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import ExceptionContext
 
 CONNECT_SECONDS = 10
-IDLE_SECONDS = 60  # limit for a suspended or dead machine to keep locks in the database
-_PROBES = 4  # without an answer, after which the database closes a connection
+IDLE_SECONDS = 60  # after which a suspended or dead machine loses its locks in the database
+_PROBES = 4  # number of unanswered probes after which the database closes a connection
 _CREATION_LOCK = 0x646C636C69  # "dlcli" in ASCII
-_STUDY_LOCKS = 0x646C636C  # PostgreSQL has other locks with two numbers than with one
+_STUDY_LOCKS = 0x646C636C  # first of two numbers: PostgreSQL separates these locks from locks with one number
 _EXAMPLES = "postgresql://USER@HOST:5432/DATABASE or mysql://USER@HOST:3306/DATABASE"
 _DRIVERS = {  # (module, name in SQLAlchemy), best first
     "postgresql": [("psycopg", "psycopg"), ("psycopg2", "psycopg2")],
@@ -35,7 +35,7 @@ def parse_url(url: str, *, workers: int) -> URL:
 
     Args:
         url: Address, such as `postgresql://USER@HOST/DATABASE`.
-        workers: Number of processes that use it.
+        workers: Number of processes that use the database.
 
     Raises:
         UsageError: If it is not an address of a supported database, its driver is not installed, or it is SQLite and
@@ -70,7 +70,7 @@ def _find_driver(backend: str) -> str:
 
 
 def engine_options(url: URL) -> dict[str, Any]:
-    """Return the options of SQLAlchemy for a database: connect with a time limit, replace lost connections."""
+    """Return SQLAlchemy options that limit the time to connect and replace lost connections; none for SQLite."""
     if url.get_backend_name() == "sqlite":
         return {}
     seconds = url.query.get("connect_timeout", CONNECT_SECONDS)
@@ -80,13 +80,13 @@ def engine_options(url: URL) -> dict[str, Any]:
 def report_errors(engine: Engine) -> None:
     """Make an engine raise DataError if the database cannot be reached or written to.
 
-    Errors that Optuna handles itself stay as they are: conflicts of two workers.
+    Conflicts of two workers stay as they are, because Optuna handles them.
     """
     from sqlalchemy import event, exc
 
     def convert(context: ExceptionContext) -> None:
         error = context.original_exception
-        kind = context.sqlalchemy_exception  # None if the error is not one of the database, as at a signal
+        kind = context.sqlalchemy_exception  # None if the error is not from the database, such as a signal
         is_conflict = isinstance(kind, exc.IntegrityError) or _CONFLICT.search(str(error))
         if isinstance(kind, exc.DBAPIError) and not is_conflict and not context.is_pre_ping:
             raise database_error(engine.url, error) from None
@@ -99,7 +99,7 @@ def report_errors(engine: Engine) -> None:
             "interval": IDLE_SECONDS // 2 // _PROBES,
             "count": _PROBES,
         }.items():
-            connection.cursor().execute(f"SET tcp_keepalives_{name} = {value}")  # of the server, for a dead machine
+            connection.cursor().execute(f"SET tcp_keepalives_{name} = {value}")  # lets the server detect a dead machine
         connection.autocommit = before
 
     event.listen(engine, "handle_error", convert)
@@ -120,7 +120,7 @@ def database_error(url: URL, error: BaseException) -> DataError:
 
 
 def take_lock(connection: Connection, number: int) -> bool:
-    """Take the lock of a study, which ends with the connection; return False if another connection has it."""
+    """Lock a study until the connection ends; return False if another connection holds the lock."""
     return bool(connection.execute(_lock_call(connection, "pg_try_advisory_lock", "GET_LOCK", number, ", 0")).scalar())
 
 

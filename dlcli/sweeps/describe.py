@@ -12,7 +12,7 @@ from dlcli.config.sweep.nodes import Label, canonical_json
 from dlcli.config.sweep.space import Space
 
 _OPTION = re.compile(r"\[(\d+)\]")  # index of an option in the name of a parameter
-_MOST_LETTERS = 24  # of the name of an option
+_MOST_LETTERS = 24  # largest length of the name of an option
 
 
 def describe_settings(settings: Mapping[str, Any]) -> str:
@@ -24,7 +24,7 @@ def describe_settings(settings: Mapping[str, Any]) -> str:
 
 
 def list_settings(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return overrides as texts by setting, with shortened numbers; the name of a section is its first setting."""
+    """Return the text of each override by its dotted key, with shortened numbers; in a section, `name` comes first."""
     return {key: as_typed(value) for key, value in _flatten(settings).items()}
 
 
@@ -40,7 +40,7 @@ def _flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_typed(value: Any) -> str:
-    """Return the value of a setting as it is typed, with a shortened number."""
+    """Return the value of a setting as a user would type it, with a shortened number."""
     return render_value(value) if isinstance(value, str) else canonical_json(_shorten(value))
 
 
@@ -49,7 +49,7 @@ def _shorten(value: Any) -> Any:
 
 
 def name_parameters(space: Space) -> dict[str, str]:
-    """Return the name of each parameter in texts: `optimizer.lr (adam)` for `optimizer[1].lr`."""
+    """Return the display name of each parameter, such as `optimizer.lr (adam)` for `optimizer[1].lr`."""
     options = {
         parameter.name: name_options(parameter.choices) for parameter in space.parameters if parameter.kind == "choice"
     }
@@ -63,7 +63,7 @@ def name_parameters(space: Space) -> dict[str, str]:
 
 
 def name_options(choices: Sequence[Label]) -> list[str]:
-    """Return a short text for each option of a choice: `adam` for `{"lr":…,"name":"adam"}`; no two are equal."""
+    """Return a short text for each option: `adam` for `{"lr":…,"name":"adam"}`; equal texts are numbered."""
     is_json = any(isinstance(label, str) and label[:1] in ("{", "[") for label in choices)
     texts = [_name_option(_parse(label) if is_json else label) for label in choices]
     return [f"{text} ({i})" if texts.count(text) > 1 else text for i, text in enumerate(texts, 1)]
@@ -73,7 +73,7 @@ def _parse(label: Label) -> Any:
     """Return the option that a JSON text stands for."""
     try:
         return json.loads(str(label))
-    except ValueError:  # a text that begins with a bracket, among others
+    except ValueError:  # not JSON: one of these texts begins with a bracket
         return label
 
 

@@ -55,7 +55,7 @@ class SweepFolder:
 
     @property
     def begun(self) -> int:
-        """Number of trials up to the last one with a folder."""
+        """Number of trials up to and including the last one with a folder."""
         names = [path.name for path in self.trials.glob("[0-9]*/")]
         return max((int(name) + 1 for name in names if name.isdecimal()), default=0)
 
@@ -89,7 +89,7 @@ class SweepFolder:
         return self.path / "report.html"
 
     def lock(self, name: str) -> Path:
-        """Return the path of a lock file for all workers."""
+        """Return the path of a lock file that all workers share."""
         return self.path / f"{name}.lock"
 
 
@@ -125,7 +125,7 @@ def create_folder(name: str) -> SweepFolder:
 
 
 def find_sweep_of(run: Path) -> SweepFolder | None:
-    """Return the sweep whose trial, or group of the confirmation, is in this folder; None if there is none."""
+    """Return the sweep that a run folder belongs to, as a trial or as a group of the confirmation, or None."""
     for parent in run.resolve().parents:
         if parent.name in (_TRIALS, _CONFIRMATION) and (parent.parent / SWEEP).exists():
             return SweepFolder(parent.parent)
@@ -133,10 +133,10 @@ def find_sweep_of(run: Path) -> SweepFolder | None:
 
 
 def find_sweep(name: str) -> SweepFolder:
-    """Return a sweep by its folder or name; of several with this name, the newest.
+    """Return a sweep by its folder or name; a name selects the newest sweep of that name.
 
     Raises:
-        UsageError: If there is none.
+        UsageError: If there is no such sweep.
     """
     for path in (Path(name), sweeps_root() / name):
         with suppress(OSError, ValueError):

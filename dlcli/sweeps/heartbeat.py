@@ -1,15 +1,15 @@
 """Claims in a database, for workers on machines that share no folder.
 
 A claim is a system attribute of its trial, with the name of the worker and a count that the worker increases every few
-seconds. A claim whose count did not change for `STALE_SECONDS`, by the clock of the worker that looks, is free. So
-clocks of different machines are never compared. The claim of a killed worker is free at once for those that share its
-lock file on the same machine.
+seconds. A claim is free for another worker that has seen no change of the count for `STALE_SECONDS` by its own clock.
+Clocks of different machines are never compared. On the same machine, the claim of a killed worker is free at once for
+workers that share its lock file.
 
-The database decides between two workers: the first claim is an insertion of a unique row, and every later change
-replaces the value that was read.
+The database decides between two workers: the first claim inserts a unique row, and a takeover succeeds only if the row
+still has the value that was read.
 
-The right to change the study is held for a short time only. It is a lock of the database, which frees it at the end of
-the connection.
+The right to change the study is held for a short time only. It is a lock of the database, which frees the lock when the
+connection ends.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class DatabaseClaims:
     """Claims of one worker in the database of its study.
 
     Args:
-        engine: Connections to the database, with errors as by `report_errors`.
+        engine: Connections to the database, prepared by `report_errors`.
         study_id: Id of the study in the database.
         folder: Folder for locks as in `FolderClaims`, because some of the workers may share it.
         beat_seconds: Time between two signs of life.
@@ -62,7 +62,7 @@ class DatabaseClaims:
         self._engine, self._study_id = engine, study_id
         self._folder = FolderClaims(folder)
         self._beat_seconds, self._stale_seconds = beat_seconds, stale_seconds
-        self._seen: dict[int, tuple[str, float]] = {}  # by trial: the last new record, and when it was seen
+        self._seen: dict[int, tuple[str, float]] = {}  # by trial: the last record, and when it was first seen
 
     def hold(self, trial: FrozenTrial) -> Hold | None:
         """Claim a trial; return None if another worker holds it.
@@ -89,11 +89,11 @@ class DatabaseClaims:
             return _DatabaseTurn(connection, self._study_id, stack.pop_all())
 
     def _claim(self, record: Record, place: str) -> bool:
-        now = time.monotonic()  # before reading: a pause after it must not make a claim look older
+        now = time.monotonic()  # taken before reading, so that a pause cannot make a claim look older
         found = record.read()
         if found is None:
             return record.insert()
-        if place and json.loads(found)["owner"].startswith(f"{place}:"):  # its owner would have the lock of the file
+        if place and json.loads(found)["owner"].startswith(f"{place}:"):  # a living owner would hold the file lock
             return record.replace(found)
         seen, since = self._seen.get(record.trial_id, (None, now))
         if found != seen:
@@ -103,7 +103,7 @@ class DatabaseClaims:
 
 
 def _describe_file(path: Path) -> str:
-    """Return what only this file on this machine has, until the machine starts again; empty if that is unknown."""
+    """Return a text that identifies a file on this machine until the next start; empty if it is unknown."""
     try:
         boot, status = Path("/proc/sys/kernel/random/boot_id").read_text().strip(), path.stat()
     except OSError:
@@ -126,7 +126,7 @@ class Record:
         self.owner = owner
         self.beats = 0
         self._is_row = (_attributes.c.trial_id == trial_id) & (_attributes.c.key == CLAIM)
-        # Not the whole value: after a lost connection, nobody knows whether the last increase was stored.
+        # Compares only the owner: after a lost connection, it is unknown whether the last increase was stored.
         start = json.dumps({"owner": owner}).removesuffix("}")
         self._is_mine = self._is_row & _attributes.c.value_json.startswith(start, autoescape=True)
 
@@ -136,12 +136,12 @@ class Record:
         return json.dumps({"owner": self.owner, "beats": self.beats})
 
     def read(self) -> str | None:
-        """Return the claim of any owner."""
+        """Return the claim on the trial as JSON text, whoever owns it; None if there is none."""
         with self.engine.begin() as connection:
             return connection.execute(select(_attributes.c.value_json).where(self._is_row)).scalar()
 
     def insert(self) -> bool:
-        """Claim the trial; return False if it is claimed."""
+        """Claim the trial; return False if it is already claimed."""
         row = {"trial_id": self.trial_id, "key": CLAIM, "value_json": self.value}
         try:
             with self.engine.begin() as connection:
@@ -151,7 +151,7 @@ class Record:
         return True
 
     def replace(self, old: str) -> bool:
-        """Take over the claim; return False if it is not `old` any more."""
+        """Take over the claim; return False if its value is no longer `old`."""
         with self.engine.begin() as connection:
             return self._update(connection, self._is_row & (_attributes.c.value_json == old))
 
@@ -161,7 +161,7 @@ class Record:
         return self._update(connection, self._is_mine)
 
     def delete(self) -> None:
-        """Free the claim, if it is still that of this owner."""
+        """Free the claim if this owner still holds it."""
         with self.engine.begin() as connection:
             connection.execute(delete(_attributes).where(self._is_mine))
 
@@ -204,7 +204,7 @@ class _DatabaseHold:
 
     def _beat(self) -> None:
         while not self._is_released.wait(self._beat_seconds):
-            # Without a connection, the worker tries again; if that takes too long, another one takes over.
+            # Without a connection, the worker tries again; if that takes too long, another worker takes over.
             with suppress(DataError, SQLAlchemyError, ClaimLostError), self.keep():
                 pass
 
@@ -214,7 +214,7 @@ class _DatabaseHold:
 
     @contextmanager
     def keep(self) -> Iterator[None]:
-        """Hold the row of the claim, so that nobody can take it over until the end of the context."""
+        """Lock the row of the claim, so that nobody can take the claim over until the end of the context."""
         with self._beating, self._record.engine.begin() as connection:
             self._is_lost = self._is_lost or not self._record.beat(connection)
             self.check()

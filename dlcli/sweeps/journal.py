@@ -1,15 +1,15 @@
-"""Journal of a study: one file, one JSON object a line, to which several processes append.
+"""Journal of a study: a file with one JSON object per line, to which several processes append.
 
-The format is that of Optuna's `JournalFileBackend`. Unlike that one, a killed process leaves no lock to wait for, and
-no incomplete line that makes the file unreadable:
+The format is the same as that of Optuna's `JournalFileBackend`. But here, a killed process leaves no lock to wait for,
+and no incomplete line that makes the file unreadable:
 
 - Appends hold a lock that the system releases when the process ends.
 - Bytes after the last newline are an incomplete line, left by a killed process or a full disk. They are never read, and
   are removed before the next line is written.
 - Complete lines are never changed or removed, so a reader continues at the byte where it stopped.
 
-The file is opened for each access: network file systems then show the lines that other machines wrote before. They must
-support file locks across machines, as NFS 4 does.
+The file is opened for each access, because network file systems then show the lines that other machines have written.
+These file systems must support file locks across machines, as NFS 4 does.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from dlcli.errors import DataError
 from dlcli.runs.files import open_regular, sync_folder, write_all
 from dlcli.runs.lock import file_lock
 
-LOCK_SECONDS = 60.0  # an append takes milliseconds; only a suspended process holds the lock for so long
+LOCK_SECONDS = 60.0  # an append takes milliseconds; only a suspended process holds the lock for this long
 _BLOCK_BYTES = 65536
 
 
 class Journal(JournalStorage):
-    """Storage of studies in a journal, which reports a record that cannot be applied.
+    """Storage of studies in a journal, which raises DataError for a record that cannot be applied.
 
     Args:
         file: File of the journal.
@@ -53,7 +53,7 @@ class Journal(JournalStorage):
                 replay.apply_logs([record])
             except Exception as error:
                 if record["worker_id"] == replay.worker_id:
-                    raise  # the answer to an operation of this process, such as that a trial has ended
+                    raise  # an operation of this process is refused, for example on an ended trial
                 raise self._file.damaged(replay.log_number_read - 1, "not an operation of Optuna") from error
 
 
@@ -68,7 +68,7 @@ class JournalFile(BaseJournalBackend):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = path.with_suffix(".lock")
-        self._starts = [0]  # position of each line that was read, and of the next one
+        self._starts = [0]  # byte offset of each line that was read, and of the next line
 
     def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
         """Return the records of all complete lines from a line number, counted from 0.
@@ -90,8 +90,8 @@ class JournalFile(BaseJournalBackend):
         """Append records and flush them to disk.
 
         Raises:
-            DataError: If they cannot be written, as on a full disk; the incomplete line is removed. Or if another
-                process holds the lock for `LOCK_SECONDS`.
+            DataError: If the records cannot be written, for example on a full disk (the incomplete line is removed), or
+                if another process holds the lock for `LOCK_SECONDS`.
         """
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
         with self._locked():
@@ -110,7 +110,7 @@ class JournalFile(BaseJournalBackend):
                 write_all(descriptor, lines)
                 os.fsync(descriptor)
             except BaseException:
-                with suppress(OSError):  # the next append cuts it
+                with suppress(OSError):  # otherwise, the next append removes the line
                     _cut_incomplete_line(descriptor)
                 raise
         finally:
@@ -119,7 +119,7 @@ class JournalFile(BaseJournalBackend):
             sync_folder(self._path.parent)
 
     def _read(self, start: int) -> bytes:
-        """Return the bytes from `start`, after a check that a line ends there, as it did when it was read."""
+        """Return the bytes from `start`, after a check that a line still ends just before."""
         try:
             with os.fdopen(open_regular(self._path, os.O_RDONLY), "rb") as file:
                 file.seek(max(start - 1, 0))
@@ -143,7 +143,7 @@ class JournalFile(BaseJournalBackend):
         return record
 
     def damaged(self, number: int, reason: str) -> DataError:
-        """Return the error of a damaged line, counted from 0."""
+        """Return the error for a damaged line; its number counts from 0."""
         message = f"cannot use {self._path}: line {number + 1} is damaged: {reason}"
         return DataError(message, hint="restore the file from a backup, or start a new sweep")
 
@@ -163,7 +163,7 @@ class JournalFile(BaseJournalBackend):
 
 
 def _cut_incomplete_line(descriptor: int) -> int:
-    """Remove the bytes after the last newline of a file; return its size."""
+    """Remove the bytes after the last newline of a file; return its new size."""
     size = end = os.lseek(descriptor, 0, os.SEEK_END)
     while end:
         start = max(end - _BLOCK_BYTES, 0)

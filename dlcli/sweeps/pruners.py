@@ -1,10 +1,11 @@
 """Pruners of sweeps: rules that stop poor trials early.
 
-A decision about a trial is a function of the values that its contenders reported, so that a worker that continues
-the trial of another one can repeat it. Optuna's pruners store a part of their decision while they make it.
+A decision about a trial depends only on the values that its contenders reported, so a worker that continues the trial
+of another worker can repeat it. In contrast, Optuna's pruners store a part of their decision while they make it.
 
-Without generations, the contenders are the trials that have reached the epoch so far. With generations, they are those
-of the generation, once all of them have reached it, so that no decision depends on which trial was faster.
+Without generations, the contenders are the trials that have reached the epoch so far. With generations, they are the
+trials of the generation, compared once all of them have reached the epoch, so no decision depends on which trial was
+faster.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _USUAL_LEVELS = 9  # with ASHA's usual factor of 3, trials are compared after a 
 
 
 def is_level(pruner: AnyPruner, number: int, epochs: int, epoch: int) -> bool:
-    """Return whether trial `number`, of at most `epochs` epochs, is compared with others after an epoch."""
+    """Return whether trial `number`, of at most `epochs` epochs, is compared with other trials after `epoch`."""
     match pruner:
         case MedianPruner():
             return epoch >= first_level(pruner, epochs)
@@ -31,15 +32,18 @@ def is_level(pruner: AnyPruner, number: int, epochs: int, epoch: int) -> bool:
 
 
 def first_level(pruner: PruningSection, epochs: int) -> int:
-    """Return the first epoch after which trials are compared: by default early, but not after the very first ones.
+    """Return the first epoch after which trials are compared, by default a ninth of all epochs.
 
-    Models that learn fast at first are not those that are best in the end.
+    The very first epochs are left out, because models that learn fast at first are not always the best in the end.
     """
     return pruner.min_epochs or max(1, epochs // _USUAL_LEVELS)
 
 
 def bracket(pruner: AnyPruner, number: int, epochs: int) -> int:
-    """Return the bracket of a trial: those of Hyperband differ in their first level, and take turns."""
+    """Return the Hyperband bracket of a trial; 0 for other pruners.
+
+    The brackets differ in their first level, and trials are assigned to them in turn.
+    """
     if not isinstance(pruner, HyperbandPruner):
         return 0
     brackets, first = 1, first_level(pruner, epochs) * pruner.factor
@@ -49,10 +53,10 @@ def bracket(pruner: AnyPruner, number: int, epochs: int) -> int:
 
 
 def choose_pruned(pruner: AnyPruner, values: Mapping[int, float], *, higher_is_better: bool) -> Sequence[int]:
-    """Return the trials to stop, of those that are compared after the same epoch.
+    """Return the trials to stop among those that are compared after the same epoch.
 
     Args:
-        pruner: Rule.
+        pruner: Settings of the pruner.
         values: Best value so far of each trial of the same bracket that has reached the epoch.
         higher_is_better: Whether higher values are better.
     """

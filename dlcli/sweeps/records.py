@@ -17,8 +17,8 @@ class TrialEnd:
 
     Attributes:
         state: `finished` after all epochs or early stopping, `pruned` or `diverged`.
-        value: Metric of its best epoch, with several seeds the mean over them; None if it diverged in the first epoch.
-        best_epoch: Best epoch, counted from 1; None with several seeds, or if it diverged in the first.
+        value: Metric of the best epoch, or its mean over several seeds; None if the trial diverged in the first epoch.
+        best_epoch: Best epoch, counted from 1; None with several seeds, or if the trial diverged in the first epoch.
         epochs: Number of epochs that were trained, over all seeds.
     """
 
@@ -39,8 +39,8 @@ class TrialRecord:
         best_epoch: See `TrialEnd`.
         epochs: See `TrialEnd`; 0 while it runs.
         parameters: Values that the sampler drew, by the names of the parameters; see `dlcli.config.sweep.space`.
-        settings: Overrides of the config that they stand for.
-        levels: Best value so far after the epochs at which the pruner compared it.
+        settings: Overrides of the config that the parameters stand for.
+        levels: Best value so far after each epoch at which the pruner compared the trial.
     """
 
     number: int
@@ -90,15 +90,15 @@ class SweepResult:
 
     Attributes:
         sweep: Sweep folder.
-        status: `finished`, or `paused` at the end of its time.
+        status: `finished`, or `paused` if trials or the confirmation remain.
         metric: Metric of the search, such as `val/accuracy`.
         trials: Number of trials by state: finished, pruned, diverged, running, waiting.
-        best: Best trial; None before a trial has finished. Its value is too good: it was chosen for it.
-        best_trials: The best finished trials, at most five, the best first.
-        epochs: Number of epochs of all trials, and that without pruning.
+        best: Best trial; None before a trial has finished. Its value is too good, because the trial was chosen for it.
+        best_trials: The best finished trials, at most five, best first.
+        epochs: Number of epochs that all trials have `trained`, and upper bound of the number that pruning has `saved`.
         importances: Share of each parameter in the variation of the values; empty with few trials.
         confirmation: Comparison with fresh seeds; None if there is none yet.
-        is_reproducible: Whether the same trials come out with any number of workers.
+        is_reproducible: Whether any number of workers produces the same trials.
     """
 
     sweep: str

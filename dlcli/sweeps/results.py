@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from optuna import Study
 
 
-FEWEST_TRIALS = 10  # finished trials from which importances say something
+FEWEST_TRIALS = 10  # number of finished trials from which importances are meaningful
 _BEST_TRIALS = 5
 
 
@@ -51,7 +51,7 @@ def measure_sweep(sweep: Sweep, study: Study, confirmation: Confirmation | None)
 
 
 def is_reproducible(settings: SweepSettings) -> bool:
-    """Return whether the same trials come out with any number of workers and any speed."""
+    """Return whether workers of any number and speed produce the same trials."""
     if settings.generation is not None:
         return True
     return settings.sampler in ("random", "grid", "qmc") and isinstance(settings.pruner, NonePruner)
@@ -65,7 +65,7 @@ def _count_epochs(records: Sequence[TrialRecord], sweep: Sweep) -> dict[str, int
 
 
 def saved_epochs(record: TrialRecord, sweep: Sweep) -> int:
-    """Return the number of epochs that a trial has not trained because it was pruned, at most."""
+    """Return an upper bound of the number of epochs that pruning has saved in a trial."""
     if record.state != "pruned":
         return 0
     is_varied = any(key.partition(".")[0] == "training" for key in record.settings)
@@ -76,7 +76,7 @@ def saved_epochs(record: TrialRecord, sweep: Sweep) -> int:
 
 
 def training_seconds(sweep: Sweep, records: Sequence[TrialRecord]) -> float | None:
-    """Return the training time of all trials that have ended, in seconds; None if other machines have some of them."""
+    """Return the training time of all ended trials in seconds; None if some of their runs are on other machines."""
     times = [_seconds(sweep.folder.trial(record.number)) for record in records if record.has_ended]
     return None if None in times else sum(time or 0.0 for time in times)
 
@@ -92,7 +92,7 @@ def _importances(study: Study, finished: int) -> dict[str, float]:
     """Return the importance of each parameter that all trials have (fANOVA; Hutter et al., 2014)."""
     if finished < FEWEST_TRIALS:
         return {}
-    from optuna.importance import FanovaImportanceEvaluator, get_param_importances  # imports sklearn: a second
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances  # slow: a second to import sklearn
 
     with quiet_optuna(), suppress(ValueError, RuntimeError):  # all values are equal, or no parameter is common
         found: dict[str, float] = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
@@ -114,7 +114,7 @@ def write_results(sweep: Sweep, study: Study, result: SweepResult) -> None:
 
 
 def table_text(records: Sequence[TrialRecord], sweep: Sweep) -> str:
-    """Return trials as CSV, with a column for each parameter; empty where a trial does not have it."""
+    """Return trials as CSV, with a column for each parameter, which is empty for trials without the parameter."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names = [parameter.name for parameter in sweep.space.parameters]
@@ -126,7 +126,7 @@ def table_text(records: Sequence[TrialRecord], sweep: Sweep) -> str:
 
 
 def best_text(sweep: Sweep, result: SweepResult) -> str:
-    """Return the config of the best trial as YAML, which says where its values come from."""
+    """Return the config of the best trial as YAML, with a comment about its origin."""
     best = result.best
     assert best is not None, "a trial has finished"
     is_worse = result.confirmation is not None and result.confirmation.is_worse
@@ -141,6 +141,6 @@ def best_text(sweep: Sweep, result: SweepResult) -> str:
 
 
 def read_confirmation(record: Mapping[str, Any]) -> Confirmation | None:
-    """Return the confirmation in the summary of a sweep."""
+    """Return the confirmation in the summary of a sweep, or None."""
     found = record.get("confirmation")
     return Confirmation(**{**found, "means": tuple(found["means"])}) if found else None

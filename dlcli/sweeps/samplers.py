@@ -1,4 +1,4 @@
-"""Samplers of sweeps: the values of a trial depend on its number and the trials before it, not on who asks."""
+"""Samplers of sweeps: the values of a trial depend on its number and the trials before it, not on the worker."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def derive_seed(seed: int, *purpose: object) -> int:
 class NumberedSampler(BaseSampler):
     """Sampler with a random state for each trial and parameter.
 
-    Optuna's samplers draw from one random state, so that a trial would depend on the trials that its worker has asked
-    before, and two workers with one seed would draw the same values.
+    Optuna's samplers draw from one random state. A trial would thus depend on the trials that its worker has asked for
+    before, and two workers with the same seed would draw the same values.
 
     Args:
         build: Function that returns a sampler for a seed.
@@ -59,7 +59,7 @@ class NumberedSampler(BaseSampler):
         self._relative: tuple[int, BaseSampler] | None = None
 
     def _of(self, trial: FrozenTrial) -> BaseSampler:
-        """Return the sampler of a trial, which may have a state between two calls."""
+        """Return the sampler of a trial, which is kept between calls because it may have a state."""
         if self._relative is None or self._relative[0] != trial.number:
             self._relative = trial.number, self._build(seed=derive_seed(self._seed, trial.number))
         return self._relative[1]
@@ -69,9 +69,9 @@ class NumberedSampler(BaseSampler):
         return self._of(trial).infer_relative_search_space(study, trial)
 
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: SearchSpace) -> dict[str, Any]:
-        """Return the values of parameters that are drawn jointly, also if a worker was killed after it drew them.
+        """Return the values of parameters that are drawn jointly, even if a killed worker has drawn them before.
 
-        GPSampler would take those values for the ones of another running trial.
+        These earlier values are removed, because GPSampler would take them for values of another running trial.
         """
         for key in trial.system_attrs:
             if key.startswith("gp:relative_params:"):
@@ -81,7 +81,7 @@ class NumberedSampler(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Return the value of one parameter, whether or not those before it were drawn by this process."""
+        """Return the value of one parameter, whether or not this process has drawn the parameters before it."""
         sampler = self._build(seed=derive_seed(self._seed, trial.number, param_name))
         return sampler.sample_independent(study, trial, param_name, param_distribution)
 
@@ -98,11 +98,11 @@ class _FixedSampler(BaseSampler):
     """Sampler whose values depend on the number of the trial only."""
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> SearchSpace:  # noqa: ARG002
-        """Return nothing: each parameter has its own value."""
+        """Return no parameters, because each one is drawn on its own."""
         return {}
 
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: SearchSpace) -> dict[str, Any]:  # noqa: ARG002
-        """Return nothing."""
+        """Return no values."""
         return {}
 
 
@@ -135,7 +135,7 @@ class SobolSampler(_FixedSampler):
     Optuna's QMCSampler counts its points in the storage, where two workers can take the same one.
 
     Args:
-        names: Names of the parameters, which are ranges.
+        names: Names of the parameters, which must be ranges.
         seed: Seed of the scrambling.
     """
 
@@ -153,7 +153,7 @@ class SobolSampler(_FixedSampler):
         from scipy.stats.qmc import Sobol
 
         points = Sobol(len(self._names), scramble=True, rng=self._seed)
-        if trial.number:  # SciPy cannot go forward by no point
+        if trial.number:  # SciPy cannot fast-forward by 0 points
             points.fast_forward(trial.number)
         position = points.random(1)[0][self._names.index(param_name)]
         assert isinstance(param_distribution, (FloatDistribution, IntDistribution)), "qmc has ranges only"
@@ -161,7 +161,7 @@ class SobolSampler(_FixedSampler):
 
 
 def scale(position: float, range_: FloatDistribution | IntDistribution) -> float:
-    """Return the value of a range at a position from 0 to 1, so that each value of a range with steps is as likely."""
+    """Return the value of a range at a position from 0 to 1; all values of a range with steps are equally likely."""
     low, high, step = range_.low, range_.high, range_.step
     if isinstance(range_, IntDistribution) and range_.log:
         return min(int(math.exp(_between(math.log(low), math.log(high + 1), position))), int(high))

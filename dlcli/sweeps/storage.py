@@ -36,9 +36,9 @@ def open_study(
     sampler: BaseSampler | None = None,
     pruner: BasePruner | None = None,
 ) -> Iterator[Study]:
-    """Open the study of a sweep, which is created if it does not exist, until the end of the context.
+    """Open the study of a sweep until the end of the context, and create it if it does not exist.
 
-    Each process must open the study itself; a forked process must not use that of its parent.
+    Each process must open the study itself; a forked process must not use the study of its parent.
 
     Args:
         folder: Existing folder of the sweep, which holds the journal.
@@ -46,9 +46,9 @@ def open_study(
         name: Name of the study, unique in its database.
         direction: Whether lower or higher values are better.
         workers: Number of processes that use the study.
-        begun: Least number of trials of the study, which has lost some otherwise.
-        sampler: Sampler of the study; by default that of Optuna.
-        pruner: Pruner of the study; by default that of Optuna.
+        begun: Number of trials that have begun; a study with fewer trials is damaged.
+        sampler: Sampler of the study; None uses Optuna's default.
+        pruner: Pruner of the study; None uses Optuna's default.
 
     Raises:
         UsageError: If a package is not installed, or the URL cannot be used; see `parse_url`.
@@ -68,10 +68,10 @@ def open_study(
 
 
 def _check_complete(storage: BaseStorage, name: str, begun: int, folder: Path | None) -> None:
-    """Check that a study has all trials that have begun; `folder` is that of its journal.
+    """Check that a study has all trials that have begun; `folder` holds its journal, and is None for a database.
 
     Raises:
-        DataError: If it has fewer.
+        DataError: If the study has fewer trials.
     """
     if not begun:
         return
@@ -92,7 +92,7 @@ def read_study(
     direction: Literal["minimize", "maximize"],
     begun: int = 0,
 ) -> Iterator[Study]:
-    """Open the study of a sweep to read it, without writing a file; it is empty if nobody has begun it.
+    """Open the study of a sweep for reading, without writing a file; the study is empty if it does not exist.
 
     See `open_study`.
     """
@@ -124,13 +124,13 @@ def open_claims(study: Study, folder: Path) -> Claims:
     """Return the claims of one worker on the trials of a study.
 
     Args:
-        study: Study of `open_study`.
+        study: Study from `open_study`.
         folder: Existing folder for the locks of trials.
     """
     from dlcli.sweeps.claims import FolderClaims
 
     engine = engine_of(study)
-    if engine is None or engine.dialect.name == "sqlite":  # which has one worker
+    if engine is None or engine.dialect.name == "sqlite":  # SQLite has one worker only
         return FolderClaims(folder)
     from dlcli.sweeps.heartbeat import DatabaseClaims
 
@@ -141,7 +141,7 @@ def require_optuna() -> None:
     """Check that Optuna is installed.
 
     Raises:
-        UsageError: If it is not.
+        UsageError: If Optuna is not installed.
     """
     try:
         import optuna  # noqa: F401
@@ -152,7 +152,7 @@ def require_optuna() -> None:
 
 @contextmanager
 def quiet_optuna() -> Iterator[None]:
-    """Show only errors among the messages of Optuna."""
+    """Suppress all messages of Optuna except errors."""
     from optuna import logging
 
     before = logging.get_verbosity()
@@ -185,7 +185,7 @@ def _open_database(address: str, workers: int) -> BaseStorage:
             storage = RDBStorage(template, engine_kwargs=engine_options(url))
         except (SQLAlchemyError, StorageInternalError) as error:
             raise database_error(url, error) from None
-        except RuntimeError as error:  # tables of another version of Optuna
+        except RuntimeError as error:  # another version of Optuna made the tables
             raise DataError(f"cannot use the database {url.database!r}: {error}", hint="use a new database") from None
     storage.engine.dispose()  # so that all connections are made with the settings of `report_errors`
     report_errors(storage.engine)
@@ -193,12 +193,12 @@ def _open_database(address: str, workers: int) -> BaseStorage:
 
 
 def bind(study: Study, identity: Mapping[str, Any]) -> None:
-    """Record what a study searches, or check that it is what was recorded first.
+    """Record the identity of a study, or check that it equals the identity that was recorded first.
 
-    Of two processes with different identities that start at once, the one whose record is first continues.
+    If two processes with different identities start at once, only the process that records its own first continues.
 
     Args:
-        study: Study of `open_study`.
+        study: Study from `open_study`.
         identity: JSON object, such as config, space and settings.
 
     Raises:
@@ -210,7 +210,7 @@ def bind(study: Study, identity: Mapping[str, Any]) -> None:
 
 
 def check_identity(study: Study, identity: Mapping[str, Any]) -> None:
-    """Check that a study, if it has an identity, has this one; see `bind`."""
+    """Check that a study has this identity or none; see `bind`."""
     mine = _flatten(json.loads(json.dumps(identity)))
     recorded = _identity(study)
     first = mine if recorded is None else _flatten(recorded)
@@ -225,13 +225,13 @@ def check_identity(study: Study, identity: Mapping[str, Any]) -> None:
 
 
 def _identity(study: Study) -> dict[str, Any] | None:
-    """Return the identity that was recorded first: attributes of a journal are in the order of its lines."""
+    """Return the identity that was recorded first, or None; attributes of a journal are in the order of its lines."""
     records = [value for key, value in study.user_attrs.items() if key.startswith(IDENTITY)]
     return json.loads(records[0]) if records else None
 
 
 def _record_identity(study: Study, identity: str) -> None:
-    """Record an identity after those in a journal, or as the only one in a database."""
+    """Record an identity: in a journal after earlier ones, in a database only if there is none."""
     engine = engine_of(study)
     if engine is None:
         study.set_user_attr(f"{IDENTITY}:{uuid.uuid4().hex}", identity)

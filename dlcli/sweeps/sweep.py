@@ -21,9 +21,10 @@ from dlcli.sweeps.storage import bind, check_identity, open_study, read_study
 if TYPE_CHECKING:
     from optuna import Study
 
-_STOP = signal.SIGTERM  # stops a training at the end of the time, as a signal does
-RESULTS_SECONDS, RESULTS_PART = 4.0, 0.2  # of the time of a sweep, the smaller one is for its results and its page
-USUAL_EPOCHS = 100  # of trials whose number of epochs depends on the data, for the brackets of Hyperband
+_STOP = signal.SIGTERM  # at the end of the time, training stops as after this signal
+# Time for the results and the page of a sweep: these seconds or this fraction of its time, whichever is less.
+RESULTS_SECONDS, RESULTS_PART = 4.0, 0.2
+USUAL_EPOCHS = 100  # assumed for the brackets of Hyperband if the number depends on the data
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Sweep:
 
     @property
     def epochs(self) -> int:
-        """Number of epochs of a trial, as far as the config tells."""
+        """Number of epochs of a trial; `USUAL_EPOCHS` if the config does not set it."""
         training = self.loaded.base.config.training
         return training.epochs if "epochs" in training.model_fields_set else USUAL_EPOCHS
 
@@ -68,11 +69,11 @@ class Sweep:
         return self.deadline is not None and time.time() >= self.deadline
 
     def find_stop(self, should_stop: Callable[[], int | None]) -> Callable[[], int | None]:
-        """Return `should_stop` with another reason to stop: that the time of the sweep is over."""
+        """Return a function like `should_stop` that also requests a stop when the time of the sweep is over."""
         return lambda: should_stop() or (_STOP if self.is_over() else None)
 
     def config_of(self, values: Mapping[str, Any]) -> LoadedConfig:
-        """Return the config of a trial with these overrides; without any, the unchanged config."""
+        """Return the unchanged config with the overrides of a trial, and without plots."""
         return self.loaded.config({**values, "plots": "never"})
 
     @contextmanager
@@ -80,7 +81,7 @@ class Sweep:
         """Open the study for this process, until the end of the context.
 
         Args:
-            workers: Number of processes that use it.
+            workers: Number of processes that use the study.
 
         Raises:
             UsageError: If the study belongs to another sweep, or a package is missing.
@@ -102,7 +103,7 @@ class Sweep:
 
     @contextmanager
     def read_study(self) -> Iterator[Study]:
-        """Open the study to read it, also in a folder that cannot be written; see `open_study`."""
+        """Open the study for reading, even in a folder that cannot be written; see `open_study`."""
         path, begun = self.folder.path, self.folder.begun
         with read_study(path, self.url, name=self.name, direction=self._direction, begun=begun) as study:
             check_identity(study, self.loaded.identity())
@@ -114,7 +115,7 @@ class Sweep:
 
 
 def write_sweep(folder: SweepFolder, loaded: LoadedSweep, manifest: Mapping[str, Any]) -> None:
-    """Write the manifest and then the config, which makes a folder a sweep.
+    """Write the manifest and then the config, whose presence makes a folder a sweep.
 
     Raises:
         DataError: If a file cannot be written.

@@ -15,13 +15,13 @@ _RESULT = "result"  # user attribute of a trial
 
 
 def reopen_trial(study: Study, trial: FrozenTrial) -> Trial:
-    """Return a trial that a worker has begun; what it draws next depends on the trials as they are now."""
-    study._thread_local.cached_all_trials = None  # the trials when this process last asked for a new one
+    """Return a trial that a worker has begun; its next values depend on the current state of all trials."""
+    study._thread_local.cached_all_trials = None  # outdated: read when this process last asked for a trial
     return Trial(study, trial._trial_id)
 
 
 def write_end(trial: Trial, end: TrialEnd) -> None:
-    """Store the end of a trial in the study, before Optuna gets its value: from then on, no worker trains it.
+    """Store the end of a trial in the study before Optuna gets its value; afterwards, no worker trains the trial.
 
     Diverged trials violate a constraint, so that samplers rank them below all others.
     """
@@ -41,8 +41,8 @@ def read_trials(study: Study, sweep: Sweep, ended: dict[int, TrialRecord] | None
 
     Args:
         study: Study of the sweep.
-        sweep: Sweep.
-        ended: Records of trials that had ended before, which do not change; those that have ended since are added.
+        sweep: Sweep of the study.
+        ended: Records of trials that had ended before, which do not change; this function adds newly ended trials.
     """
     ended = {} if ended is None else ended
     trials = study.get_trials(deepcopy=False)[: sweep.settings.trials]

@@ -1,8 +1,8 @@
 """Public Python API, used by the command line and by notebooks.
 
 Submodules are imported on first access, because importing all of them would add a tenth of a second to every start.
-Every function checks its arguments, and runs isolated: it uses dlcli's own torch settings and restores the caller's
-afterwards.
+Every function checks its arguments and runs isolated: it uses dlcli's own torch settings, and restores the settings of
+the caller afterwards.
 """
 
 from __future__ import annotations
@@ -137,7 +137,10 @@ def __getattr__(name: str) -> Any:
 
 
 def _import_all(module: ModuleType, names: Sequence[str]) -> None:
-    """Make all names of a module public at once: importing `open_run` sets that name to the module itself."""
+    """Make all public names of a module available at once.
+
+    The import of a submodule sets its name in this package, which would hide a function of the same name.
+    """
     from dlcli.training.isolation import isolated_function
 
     for name in names:

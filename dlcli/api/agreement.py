@@ -1,4 +1,4 @@
-"""Agreement of several processes on an experiment, which must be the same."""
+"""Agreement of several processes on an experiment, which must be the same in all of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def plan_world(ranks: Ranks, config: Config) -> World:
-    """Return the world of the processes, without a group yet.
+    """Return the world of the processes, before their group is opened.
 
     Raises:
         UsageError: If the settings do not fit the number of processes.
@@ -37,9 +37,9 @@ def plan_world(ranks: Ranks, config: Config) -> World:
 def agree_on_experiment(
     ranks: Ranks, prepare: Callable[[], T], experiment_of: Callable[[T], Experiment]
 ) -> tuple[T, Experiment, dict[str, Any]]:
-    """Return what `prepare` returns, its experiment, and the record of the processes; see `describe_world`.
+    """Return the result of `prepare`, its experiment, and the record of the processes, see `describe_world`.
 
-    All processes compute with the arithmetic of the first one.
+    All processes compute with the arithmetic of the first process.
 
     Raises:
         DlcliError: In all processes, if `prepare` raises an error in one of them, or their experiments differ.
@@ -60,7 +60,7 @@ def agree_on_experiment(
 
 
 def describe_experiment(experiment: Experiment) -> dict[str, Any]:
-    """Return what all processes must agree on, as JSON values, and the device and arithmetic of this one."""
+    """Return the JSON values that all processes must agree on, and the device and arithmetic of this process."""
     splits = experiment.splits
     return {
         "versions": {"dlcli": __version__, "torch": version("torch")},

@@ -54,11 +54,12 @@ _WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: 
 def checked(function: Callable[P, R], *, is_method: bool = False) -> Callable[P, R]:
     """Return the function with its arguments checked and converted by their annotations.
 
-    Text is accepted as a path and as a list of one text, integers of NumPy as integers, and its arrays as lists.
+    A string is also accepted as a path or as a list of one string, a NumPy integer as an integer, and a NumPy array as
+    a list.
 
     Args:
         function: Function with annotated parameters.
-        is_method: Whether the first parameter is the object of the method.
+        is_method: Whether the function is a method, whose first parameter is `self`.
 
     Raises:
         UsageError: If an argument is unknown, missing, given twice or not of the annotated type.
@@ -116,11 +117,11 @@ def _example(name: str) -> str:
 
 @cache
 def _kinds(function: Callable[..., Any]) -> Mapping[str, tuple[Any, ...]]:
-    """Return the types that each parameter accepts; () for a parameter whose function checks it."""
+    """Return the types that each parameter accepts; () if the function itself checks the parameter."""
     hints = get_type_hints(function)
     kinds = {}
     for name in signature(function).parameters:
-        hint = hints.get(name, object)  # none of self
+        hint = hints.get(name, object)  # self has no hint
         options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
         kinds[name] = options if all(map(_is_checked, options)) else ()
     return kinds
@@ -159,7 +160,7 @@ def _choices(kinds: Sequence[Any]) -> list[str]:
 
 
 def _as(kind: Any, value: Any) -> Any:
-    """Return a value as a type.
+    """Return a value converted to a type.
 
     Raises:
         TypeError: If the value is of another type.

@@ -1,4 +1,4 @@
-"""Arrays in Python as the data of a run, by way of an NPZ file."""
+"""Python arrays as the data of a run, which are stored in an NPZ file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HINT = "write it like `data=(X, y)`, or `data={'inputs': X, 'targets': y, 'clas
 
 @contextmanager
 def array_file(data: ArrayData | None) -> Iterator[Path | None]:
-    """Write arrays to a temporary NPZ file, and name them `data` in errors about this file.
+    """Yield a temporary NPZ file with the arrays; errors about this file call it `data`.
 
     Args:
         data: Inputs and targets; None yields None.
@@ -55,10 +55,10 @@ def array_file(data: ArrayData | None) -> Iterator[Path | None]:
 
 
 def load_with_arrays(source: ConfigSource, overrides: Overrides, file: Path | None) -> LoadedConfig:
-    """Load a config; with a file of arrays, that is its data instead of what the config names.
+    """Load a config; a file of arrays replaces the data of the config.
 
     Raises:
-        UsageError: If the config is loaded already and there is a file.
+        UsageError: If there is a file, but the source is a loaded config.
     """
     if file is None:
         return load_config(source, overrides)
@@ -85,7 +85,7 @@ def _as_arrays(data: ArrayData) -> dict[str, Any]:
         raise DataError(f"data has {unknown[0]!r}, which is none of {', '.join(_NAMES)}", hint=_HINT)
     if missing := [name for name in _NAMES[:2] if given.get(name) is None]:
         raise DataError(f"data has no {missing[0]}", hint=_HINT)
-    columns = getattr(given["inputs"], "columns", None)  # of a data frame
+    columns = getattr(given["inputs"], "columns", None)  # only a data frame has columns
     if columns is not None and given.get(FEATURE_NAMES) is None:
         given[FEATURE_NAMES] = [str(name) for name in columns]
     arrays = {name: _as_array(name, value) for name, value in given.items() if value is not None}
@@ -100,12 +100,13 @@ def _as_array(name: str, value: Any) -> np.ndarray:
     """
     if hasattr(value, "detach"):  # a torch tensor, which may be on another device or require a gradient
         value = value.detach().cpu()
-        value = value.float() if value.is_floating_point() and value.element_size() < 4 else value  # bfloat16
+        # NumPy has no bfloat16.
+        value = value.float() if value.is_floating_point() and value.element_size() < 4 else value
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"data: {name} is no array: {error}", hint=_HINT) from error
-    if array.dtype == object:  # of pandas
+    if array.dtype == object:  # for example from pandas
         array = _without_objects(array)
     if array.dtype.kind not in "biufU":
         message = f"data: {name} holds {_describe(array)} instead of numbers{'' if name == 'inputs' else ' or texts'}"
@@ -114,10 +115,10 @@ def _as_array(name: str, value: Any) -> np.ndarray:
 
 
 def _without_objects(array: np.ndarray) -> np.ndarray:
-    """Return texts or numbers of an array of Python objects as an array of their type; other objects unchanged."""
+    """Return an array of Python strings or numbers as an array of their type; other arrays are returned unchanged."""
     if all(isinstance(item, str) for item in array.flat):
         return array.astype(str)
-    if all(isinstance(item, Real | np.bool_) for item in array.flat):  # columns of several types
+    if all(isinstance(item, Real | np.bool_) for item in array.flat):  # a data frame with columns of several types
         return array.astype(np.float64)
     return array
 

@@ -46,7 +46,7 @@ def plan_seeds(source: ConfigSource, overrides: Overrides = (), *, seeds: int) -
 
 
 def choose_seeds(config: Config, count: int) -> range:
-    """Return the seeds of a group: the seed of the config and those after it.
+    """Return the seeds of a group: the seed of the config and the next integers.
 
     Raises:
         UsageError: If the number of seeds is not valid.
@@ -76,8 +76,8 @@ def train_seeds(
     """Train the model of a config with several seeds, and save a group folder.
 
     Args:
-        source: See `train`; its `seed` is the first one.
-        overrides: See `load_config`; not with a loaded config.
+        source: Config, see `train`; its `seed` is the first seed.
+        overrides: See `load_config`; not allowed with a loaded config.
         seeds: Number of seeds, at least 2.
         data: See `train`.
         run_dir: Path of the group folder; None creates one under the runs folder.
@@ -186,7 +186,7 @@ def continue_seeds(
 
 
 def _manifest(experiments: Sequence[Experiment]) -> dict[str, Any]:
-    """Return the manifest of a new group: that of a run, with the seeds."""
+    """Return the manifest of a new group: the manifest of a run, with all seeds in place of one."""
     first, seeds = experiments[0], [experiment.config.seed for experiment in experiments]
     record = build_manifest(first, sys.argv)
     counts = {str(experiment.config.seed): count_classes(experiment.splits) for experiment in experiments}

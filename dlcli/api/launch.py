@@ -1,4 +1,4 @@
-"""Launcher of the processes of one machine that train a model together, by torch's own launcher."""
+"""Launch of several processes on one machine that train a model together, by torch's own launcher."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from dlcli.signals import LAUNCHED
 from dlcli.training.rank_messages import check_batch_size, check_world
 from dlcli.training.threads import machine_cores
 
-_HERE = "127.0.0.1"  # the name of the machine may be unknown, or the address of another network
+_HERE = "127.0.0.1"  # the host name may be unknown, or stand for an address in another network
 
 
 def count_processes() -> int:
@@ -47,7 +47,7 @@ def check_processes(config: Config, count: int) -> None:
 
 
 def launch(arguments: Sequence[str], count: int, hint: str) -> None:
-    """Run `dlcli` in several processes, whose output is that of this one, until all of them have ended.
+    """Run `dlcli` in several processes until all of them have ended; they share the output of this process.
 
     Args:
         arguments: Arguments of `dlcli`.
@@ -55,8 +55,8 @@ def launch(arguments: Sequence[str], count: int, hint: str) -> None:
         hint: Hint of the error after a process was killed.
 
     Raises:
-        RemoteError: With the error of the first process that failed.
-        Interrupted: After a signal to this process, which is passed on.
+        RemoteError: If a process fails; contains the error of the first process that failed.
+        Interrupted: After a signal to this process, which passes it on to the others.
     """
     with _error_files() as files, _launching():
         settings = LaunchConfig(
@@ -79,7 +79,7 @@ def launch(arguments: Sequence[str], count: int, hint: str) -> None:
 
 
 class _ErrorFiles(LogsSpecs):
-    """Files for the errors of the processes, each of which exists only after an error until it has been read."""
+    """Error files of the processes; each is written if its process fails, and deleted at the end of the launch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -87,11 +87,11 @@ class _ErrorFiles(LogsSpecs):
         self._count = 0
 
     def path(self, rank: int) -> Path:
-        """Return the file of a process."""
+        """Return the error file of a process."""
         return self._start.with_name(f"{self._start.name}-{rank}.json")
 
     def reify(self, envs: dict[int, dict[str, str]]) -> LogsDest:
-        """Name the file of each process in its environment; the output is not redirected."""
+        """Set the error file of each process in its environment; the output is not redirected."""
         self._count = len(envs)
         error_files = {rank: str(self.path(rank)) for rank in envs}
         for rank, variables in envs.items():
@@ -121,7 +121,10 @@ def _error_files() -> Iterator[_ErrorFiles]:
 
 @contextmanager
 def _launching() -> Iterator[None]:
-    """Mark the processes that are started in the block as launched here; their errors are the only messages."""
+    """Mark processes started in the block as launched by this process.
+
+    Logging is off in the block, so that only the errors of these processes are shown.
+    """
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     os.environ[LAUNCHED] = str(os.getpid())
@@ -136,7 +139,7 @@ def _launching() -> Iterator[None]:
 def _first_error(failures: Mapping[int, ProcessFailure], count: int, hint: str) -> RemoteError:
     """Return the error that ended all processes.
 
-    After it, the other processes lose a connection, or the launcher ends them: with SIGTERM, and with SIGKILL a process
+    After this error, the other processes lose a connection, or the launcher ends them: with SIGTERM, and with SIGKILL a process
     that did not answer the others in time.
     """
     errors = {rank: _describe_failure(rank, failure, count, hint) for rank, failure in failures.items()}
@@ -163,7 +166,7 @@ def _describe_failure(rank: int, failure: ProcessFailure, count: int, hint: str)
 
 
 def _interruption(signum: int, error_file: Path) -> RemoteError | Interrupted:
-    """Return what the first process said about the interruption, if it had begun to train."""
+    """Return the error of the first process about the interruption, or `Interrupted` if it had not begun to train."""
     with suppress(OSError):
         record: dict[str, Any] = json.loads(error_file.read_text(encoding="utf-8"))
         return RemoteError(record["dlcli"])

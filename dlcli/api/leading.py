@@ -1,4 +1,4 @@
-"""Training in which the first of several processes does more than the others: it writes, prints and compares."""
+"""Training on several processes, of which only the first one writes, prints and compares."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def train_together(ranks: Ranks, lead: Callable[[], R], follow: Callable[[], obj
     """Train with `lead` in the first process and with `follow` in the others; return the result of the first one.
 
     Args:
-        ranks: Processes.
-        lead: Trains, and returns the result.
-        follow: Takes the same steps as `lead`.
-        decode: Makes the result from the values of its fields, which were JSON.
+        ranks: Connected processes.
+        lead: Function that trains and returns the result.
+        follow: Function that takes the same training steps as `lead`.
+        decode: Function that builds the result from the JSON values of its fields.
 
     Raises:
         DlcliError: In all processes, if training fails in one of them.
@@ -35,11 +35,11 @@ def train_together(ranks: Ranks, lead: Callable[[], R], follow: Callable[[], obj
     if not ranks.place.is_first:
         try:
             follow()
-        except _COMMON as error:  # the first process saves the run, and then says the same
+        except _COMMON as error:  # the first process saves the run, and then raises the same error
             share_result(ranks, lead, decode)
             raise RemoteError(full_record(error)) from error
         except KeyboardInterrupt:
-            with suppress(DlcliError):  # the first process has ended then
+            with suppress(DlcliError):  # the first process may have ended
                 share_result(ranks, lead, decode)
             raise
     return share_result(ranks, lead, decode, common=_COMMON)
@@ -48,7 +48,7 @@ def train_together(ranks: Ranks, lead: Callable[[], R], follow: Callable[[], obj
 def share_result(
     ranks: Ranks, produce: Callable[[], R], decode: Decode[R], common: tuple[type[DlcliError], ...] = (DlcliError,)
 ) -> R:
-    """Return the result of `produce` in the first process, in all processes; see `Ranks.tell`."""
+    """Call `produce` in the first process, and return its result in all processes; see `Ranks.tell`."""
     result: R | None = None
 
     def encode() -> bytes:

@@ -1,4 +1,4 @@
-"""A trained model for Python: predictions for new data, from the run folder alone."""
+"""Trained model as a Python object: predictions for new data, which need only the run folder."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class LoadedModel:
 
     @_method
     def predict(self, data: InputLike, *, keep: Sequence[str] = (), bad_rows: BadRows = "stop") -> Predictions:
-        """Return predictions for new examples; a row has the same bits alone, among others and in any order.
+        """Return predictions for new examples; other rows and their order do not change a single bit of a prediction.
 
         Args:
             data: Path of a CSV, Parquet or NPZ file, a picture or a folder of pictures; a dict of columns, a list of
@@ -78,7 +78,7 @@ class LoadedModel:
 
         Raises:
             DataError: If the data cannot be read, lacks a column, or has a row that cannot be used.
-            UsageError: If the data is none of these.
+            UsageError: If the type of the data is not supported.
         """
         return predict_values(self._predictor, data, keep=keep, bad_rows=bad_rows)
 
@@ -87,10 +87,11 @@ class LoadedModel:
         """Return the metrics on new labelled data, see `predict`, or on the run's test split.
 
         Args:
-            data: Data with the column of the target, or a pair of arrays (X, y) as for `train`; None evaluates on test.
+            data: Data with the column of the target, or a pair of arrays (X, y) as for `train`; None uses the
+                test split.
 
         Raises:
-            DataError: If the data cannot be used, or an example has no label or one that the model does not know.
+            DataError: If the data cannot be used, or an example has no label or an unknown one.
         """
         if data is None:
             return evaluate(self._run, checkpoint=self._checkpoint)
@@ -101,7 +102,7 @@ class LoadedModel:
 
     @_method
     def export(self, format: Format = "onnx", folder: str | os.PathLike[str] | None = None) -> ExportResult:  # noqa: A002
-        """Write the model with its preprocessing as files that need no dlcli; see `dlcli.export.export.export`.
+        """Write the model with its preprocessing as files that work without dlcli; see `dlcli.export.export.export`.
 
         Args:
             format: Format of the model.
@@ -126,10 +127,10 @@ class LoadedModel:
 
 
 def load(run: RunLike | None = None, *, checkpoint: Literal["best", "last"] = "best") -> LoadedModel:
-    """Load the trained model of a run; it needs the run folder and nothing else.
+    """Load the trained model of a run; only the run folder is needed.
 
     Args:
-        run: Run folder, name or a result such as that of `train`; None selects the newest run.
+        run: Run folder, name, or result of a function such as `train`; None selects the newest run.
         checkpoint: Checkpoint with the parameters.
 
     Raises:
@@ -149,7 +150,7 @@ def predict_input(
     bad_rows: BadRows = "stop",
     notify: Callable[[str], None] = lambda text: None,
 ) -> Prediction:
-    """Return the predictions of a run for an input, to be computed part by part; see `Prediction`.
+    """Return the predictions of a run for an input, which are computed in parts; see `Prediction`.
 
     Raises:
         UsageError: If there is no such run, or the input does not have a column to keep.

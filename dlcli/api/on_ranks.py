@@ -54,9 +54,9 @@ class Options:
 def train_on_ranks(
     source: ConfigSource, overrides: Overrides, data: ArrayData | None, run_dir: Path | None, options: Options
 ) -> TrainResult:
-    """Train on several processes, each of which calls this; see `train`.
+    """Train on several processes, each of which calls this function; see `train`.
 
-    After a restart by the launcher, continue the run that this launch has begun.
+    After the launcher has restarted the processes, they continue the run that this launch has begun.
 
     Returns:
         The result of the first process.
@@ -86,7 +86,7 @@ def train_on_ranks(
 
 
 def resume_on_ranks(run: RunName, changes: LoadedConfig | Overrides, options: Options) -> TrainResult:
-    """Resume a run on several processes, each of which calls this; see `resume`.
+    """Resume a run on several processes, each of which calls this function; see `resume`.
 
     Only the first process needs access to the run.
 
@@ -99,7 +99,7 @@ def resume_on_ranks(run: RunName, changes: LoadedConfig | Overrides, options: Op
 
 
 def verify_on_ranks(run: RunLike | None, data_root: str | None, listeners: Listeners) -> VerifyResult:
-    """Verify a run on several processes, each of which calls this; see `verify`.
+    """Verify a run on several processes, each of which calls this function; see `verify`.
 
     Only the first process needs access to the run.
 
@@ -144,7 +144,7 @@ class _Prepared:
 
 
 def _resume(ranks: Ranks, run: RunName, changes: LoadedConfig | Overrides, options: Options) -> TrainResult:
-    """Resume a run; the first process sends the others what they need of it."""
+    """Resume a run; the first process sends the other processes the files that they need."""
     listeners = options.listeners
     plan: Resumption | None = None
     with ExitStack() as stack:
@@ -198,11 +198,11 @@ def _prepare(
 
 
 def _be_silent(_: str) -> None:
-    """Allow a download without a message; files are locked, so that one process of a machine fetches them."""
+    """Allow a download without a message; files are locked, so that only one process of a machine fetches them."""
 
 
 def _compute(experiment: Experiment, state: TrainingState | None, listeners: Listeners) -> None:
-    """Train without writing anything; of the events, listeners get the start and the end.
+    """Train without writing files; listeners receive only the start and the end of training.
 
     Raises:
         DivergedError: If the loss is no longer finite.

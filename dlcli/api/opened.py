@@ -34,7 +34,7 @@ def _method(function: Callable[P, R]) -> Callable[P, R]:
 class OpenRun(Run):
     """A run with its config, log and records as attributes, and the commands on it as methods.
 
-    Each method takes the options of the function of the same name; see there.
+    Each method takes the options of the function of the same name, and `plot` the options of `draw`.
     """
 
     evaluate = _method(evaluate)
@@ -64,7 +64,7 @@ class OpenRun(Run):
         return f"<table>{cells}</table>"
 
     def _describe(self) -> dict[str, str]:
-        """Return task, data, model, best epoch and metrics by headings; only what is known so far."""
+        """Return status, task, data, model, best epoch and metrics by heading, as far as they are known."""
         config, summary = self.config, self.summary
         model = f"{name_value(config.model.hidden_sizes)}, {config.model.activation}"
         best = summary.get("best_epoch")
@@ -87,7 +87,7 @@ def open_run(run: RunLike | None = None) -> OpenRun:
     """Open a run.
 
     Args:
-        run: Run folder, name or a result such as that of `train`; None selects the newest run.
+        run: Run folder, name, or result of a function such as `train`; None selects the newest run.
 
     Raises:
         UsageError: If there is no such run.

@@ -38,7 +38,7 @@ class Resumption:
         original: Config of the run.
         config: Config to continue with.
         point: Point to resume from.
-        log: Further logs.
+        log: Logs in addition to the metrics log.
         nothing_left: Why the run is already complete; None if epochs remain.
     """
 
@@ -101,14 +101,14 @@ def continue_run(
     listeners: Listeners,
     world: Mapping[str, Any] | None = None,
 ) -> TrainResult:
-    """Train a run from the point to resume from to its end; see `resume`.
+    """Train a run from its resume point to the end; see `resume`.
 
     Args:
         plan: Run to resume.
-        experiment: Its experiment.
+        experiment: Experiment of the run.
         evaluate_test: Whether to evaluate the best checkpoint on the test split afterwards.
         listeners: Callbacks.
-        world: Record of the processes, see `describe_world`; None means this one alone.
+        world: Record of the processes, see `describe_world`; None means only this process.
     """
     folder, point, manifest = plan.folder, plan.point, plan.folder.read_manifest()
     notes = [
@@ -128,10 +128,10 @@ def continue_run(
 
 
 def find_run_to_resume(run: RunName) -> RunFolder:
-    """Return the folder of a run.
+    """Return the folder of a run to resume.
 
     Raises:
-        UsageError: If it is a seed of a group, or a part of a sweep, which are resumed as a whole.
+        UsageError: If there is no such run, or it belongs to a group or sweep, which can only be resumed as a whole.
     """
     folder = find_run(run)
     check_is_no_part_of_sweep(folder)
@@ -143,10 +143,12 @@ def find_run_to_resume(run: RunName) -> RunFolder:
 
 
 def check_is_no_part_of_sweep(folder: RunFolder) -> None:
-    """Check that a run or group is resumed by its sweep, which knows how far to train it, and records the result.
+    """Check that a run or group does not belong to a sweep.
+
+    Only the sweep itself resumes its parts, because it determines how far to train them and records their results.
 
     Raises:
-        UsageError: If it belongs to a sweep.
+        UsageError: If the run or group belongs to a sweep.
     """
     sweep = find_sweep_of(folder.path)
     if sweep is not None:

@@ -27,7 +27,7 @@ from dlcli.training.together.group import LocalGroup
 from dlcli.training.together.members import Group, Member
 from dlcli.training.together.workers import open_group
 
-_REPORT_SECONDS = 0.3  # between two reports of progress, which take a millisecond for 1,000 seeds
+_REPORT_SECONDS = 0.3  # between two progress reports; a report takes a millisecond for 1,000 seeds
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class SeedsResult:
 
     Attributes:
         run: Group folder.
-        status: `finished`.
+        status: `finished`, or `interrupted` if a sweep has paused the training.
         seeds: Result of each seed, in their order.
         diverged: Number of seeds that diverged.
         epochs_trained: Number of epochs in this call over all seeds; 0 if the group was already complete.
@@ -107,7 +107,7 @@ def train_group_in(
 
 
 def _choose_members(recorder: GroupRecorder, until: int | None) -> list[int]:
-    """Return the places of the members to train, at least until an epoch."""
+    """Return the numbers of the members to train, which have neither diverged nor reached the epoch `until`."""
     return [
         number
         for number, member in enumerate(recorder.members)
@@ -116,7 +116,10 @@ def _choose_members(recorder: GroupRecorder, until: int | None) -> list[int]:
 
 
 def _open_group(members: Sequence[Member], config: Config, until: int | None) -> Group:
-    """Return the training of members; without other processes before a pause, as their start may take longer."""
+    """Return the training of members.
+
+    Training until a pause uses only this process, because the start of other processes may take longer.
+    """
     is_together = config.training.together == "auto"
     if until is None:
         return open_group(members, is_together=is_together)
@@ -146,7 +149,7 @@ class _Progress:
 
     Args:
         started: Start of the training.
-        recorder: Recorder that knows the seeds so far.
+        recorder: Recorder with the progress of each seed.
     """
 
     def __init__(self, started: GroupStarted, recorder: GroupRecorder) -> None:

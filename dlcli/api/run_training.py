@@ -120,7 +120,7 @@ def train_in(
 
 
 def note_waiting(world: World, event: EpochEnded) -> str | None:
-    """Return a note if several processes spent more than half of an epoch in communication; the first one measures."""
+    """Return a note if communication took more than half of an epoch, as measured by the first of several processes."""
     share = world.waited_seconds / event.epoch_seconds
     if world.size == 1 or share <= 0.5:
         return None
@@ -143,7 +143,7 @@ def _warn_of_guessing(result: TrainResult, experiment: Experiment) -> str | None
     splits, task = experiment.splits, experiment.task
     metric, constant = task.constant_score(splits.train.targets.cpu(), splits.monitored.targets.cpu())
     value = (result.val or task.metrics(evaluate_split(experiment.model, task, splits.train)))[metric]
-    if value is None or value > constant:  # None: R² of a constant target
+    if value is None or value > constant:  # R² of a constant target is None
         return None
     return (
         f"the model is no better than guessing: {splits.monitored_name} {metric} {value:.3f}; "

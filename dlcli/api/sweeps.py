@@ -1,4 +1,4 @@
-"""Search for good settings: sweeps, and taking part in them."""
+"""Sweeps: search for good settings of a config, by one or several processes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def sweep(
 ) -> SweepResult:
     """Search for good settings of a config with a `sweep` section, or take part in such a search.
 
-    The newest sweep of this name is continued if it has not ended; other processes may be running it.
+    The newest sweep of this name is continued if it has not ended, even while other processes run it.
 
     Args:
         source: YAML file, or settings as a dict.
@@ -67,7 +67,7 @@ def resume_sweep(
     evaluate_test: bool = False,
     listeners: Listeners | None = None,
 ) -> SweepResult:
-    """Continue a sweep that was stopped, or whose number of trials is raised; its time begins again.
+    """Continue a sweep that was stopped, or whose number of trials is raised; its time limit starts again.
 
     Args:
         sweep: Sweep folder or name.
@@ -102,7 +102,7 @@ def show_sweep(sweep: str, *, storage: str | None = None) -> SweepResult:
 
     Raises:
         UsageError: If there is no such sweep, or a package is missing.
-        DataError: If it cannot be read.
+        DataError: If the sweep cannot be read.
     """
     folder = find_sweep(sweep)
     require_optuna()
@@ -123,7 +123,7 @@ def report_sweep(
 
     Raises:
         UsageError: If there is no such sweep, or a package is missing.
-        DataError: If it cannot be read, or the file cannot be written.
+        DataError: If the sweep cannot be read, or the file cannot be written.
     """
     folder = find_sweep(sweep)
     require_optuna()

@@ -53,9 +53,9 @@ def train(
 
     Args:
         source: YAML file, name of a preset, settings as a dict, or a config from `load_config`.
-        overrides: See `load_config`; not with a loaded config.
+        overrides: See `load_config`; not allowed with a loaded config.
         data: Inputs and targets, or a mapping of `inputs`, `targets` and optionally `feature_names` and `class_names`,
-            that replace the data of the config and become a file of the run. They are arrays of NumPy or torch, or
+            that replace the data of the config and become a file of the run. They are NumPy arrays, torch tensors or
             data frames. Inputs have shape (N, features), or are pictures of shape (N, H, W) or (N, H, W, C) with bytes
             or with numbers from 0 to 1. Targets are labels or values. Not with a loaded config.
         run_dir: Path of the run folder; None creates one under the runs folder.
@@ -110,7 +110,7 @@ def resume(
         changes: Overrides of the run's config, see `load_config`, or a loaded config to continue with. Only settings
             that do not affect results may differ, and `training.epochs` and `early_stopping.patience` may be higher.
         evaluate_test: Whether to evaluate the best checkpoint on the test split afterwards.
-        log: Further logs in the run folder: `tensorboard`; a log that the run has is continued anyway.
+        log: Further logs in the run folder: `tensorboard`; a log that the run already has is always continued.
         listeners: Callbacks; None shows the progress in a notebook, and nothing elsewhere.
 
     Returns:

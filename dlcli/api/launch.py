@@ -139,8 +139,8 @@ def _launching() -> Iterator[None]:
 def _first_error(failures: Mapping[int, ProcessFailure], count: int, hint: str) -> RemoteError:
     """Return the error that ended all processes.
 
-    After this error, the other processes lose a connection, or the launcher ends them: with SIGTERM, and with SIGKILL a process
-    that did not answer the others in time.
+    After this error, the other processes lose a connection, or the launcher ends them: with SIGTERM, and with SIGKILL
+    if they did not answer in time.
     """
     errors = {rank: _describe_failure(rank, failure, count, hint) for rank, failure in failures.items()}
     ends = {-signal.SIGTERM, 128 + signal.SIGTERM}

@@ -54,6 +54,7 @@ def print_notes(notes: Sequence[str]) -> None:
     """Print notes about a config on stderr."""
     for note in notes:
         sys.stderr.write(fold(visible(f"note: {note}"), sys.stderr) + "\n")
+    sys.stderr.flush()
 
 
 USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # base class of Typer's usage errors; it has no public name

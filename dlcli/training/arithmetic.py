@@ -1,4 +1,4 @@
-"""Rule that selects step, threads and matrix library of a run.
+"""Rule that selects the step, the number of threads and the matrix library of a run.
 
 The last bits of a floating-point sum depend on the order of its terms, and the order depends on the number of threads
 and on the matrix library. Both are therefore functions of the config, the sizes and the hardware; no clock, measurement
@@ -66,7 +66,10 @@ def choose_arithmetic(config: Config, model: nn.Sequential, n_train: int, world:
 
 
 def _threads_of_process(config: Config, operations: int, world: World) -> int:
-    """Return the threads of one of several processes; a shard has one, so that its bits are the same everywhere."""
+    """Return the number of threads of one process of several.
+
+    With shards it is 1, so that the bits of a shard do not depend on the number of processes or on the machine.
+    """
     if world.shards is not None:
         return 1
     if config.training.threads != "auto":

@@ -17,10 +17,10 @@ from dlcli.data.splits import Split
 
 BatchSize: TypeAlias = int | Literal["full"]
 
-MOST_BATCHES = 64  # per chunk
+MOST_BATCHES = 64  # largest number of batches in a chunk
 _CHUNK_EXAMPLES = 2**15
 _CHUNK_OPERATIONS, _CHUNK_OPERATIONS_OF_GPU = 5 * 10**9, 10**11
-_GATHERED_BYTES = {"cpu": 2**21, "cuda": 2**25}  # an H100's second-level cache holds 50 MB
+_GATHERED_BYTES = {"cpu": 2**21, "cuda": 2**25}  # small enough for the caches; an H100's second-level cache holds 50 MB
 
 
 def derive_seed(seed: int, purpose: str, epoch: int) -> int:

@@ -22,14 +22,14 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
 
     Args:
         name: Value of `training.device`.
-        local_rank: Number of this process on its machine; each uses its own CUDA device unless `name` has a number.
+        local_rank: Number of this process on its machine. It selects the CUDA device unless `name` has a number.
 
     Raises:
         DeviceError: If this machine, or this build of torch, has no such device.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    device = torch.device(f"cuda:{local_rank}" if name == "cuda" else name)  # the name that tensors on it report
+    device = torch.device(f"cuda:{local_rank}" if name == "cuda" else name)  # numbered, as `Tensor.device` is
     if device.type == "cuda" and not torch.cuda.is_available():
         why = "torch finds no CUDA device" if torch.backends.cuda.is_built() else "this torch is built without CUDA"
         raise DeviceError(f"cannot use device {name}: {why}", hint="use `--device auto` for the best device available")
@@ -100,7 +100,7 @@ def _count_states(optimizer: AnyOptimizer) -> int:
 
 
 def memory_bytes(device: torch.device) -> int | None:
-    """Return the total memory of a device, or the memory limit of this process; None if unknown."""
+    """Return the total memory of a GPU, or of the machine or its container for other devices; None if unknown."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[1])
     limits = []

@@ -27,7 +27,7 @@ def compute_outputs(model: nn.Module, split: Split) -> Iterator[tuple[Tensor, Te
 
 
 def _compute_outputs(model: nn.Module, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
-    if model.training:  # eval() visits every module
+    if model.training:  # avoids a superfluous call of eval(), which visits every module
         model.eval()
     device = next(model.parameters()).device
     for batch in [split] if 0 < len(split) <= BATCH_SIZE else split.batches(BATCH_SIZE):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-FLAT = 0.05  # fraction of the steepest slope of an activation; flatter activations pass back almost no gradient
+FLAT = 0.05  # fraction of an activation's steepest slope; units with a smaller slope pass back almost no gradient
 
 FitEndReason: TypeAlias = Literal["epochs", "early_stopping"]
 
@@ -71,7 +71,7 @@ class Trace:
 
     Attributes:
         layers: Measurements of the layers, first to last.
-        paths: P(class | x) of the examples of `followed_examples`; empty unless there are three classes.
+        paths: Predicted P(class | x) for each example of `followed_examples`; empty unless there are three classes.
     """
 
     layers: tuple[LayerTrace, ...]
@@ -149,7 +149,7 @@ class GroupProgress:
 
     Attributes:
         epochs: Number of completed epochs over all seeds.
-        ended: Number of seeds whose training has ended, with those that diverged.
+        ended: Number of seeds whose training has ended, including the diverged ones.
         diverged: Number of seeds that diverged.
         loss: Mean of the newest validation loss, or training loss without a validation split, over the seeds that have
             not diverged; None before the first epoch.
@@ -176,14 +176,14 @@ class GroupEnded:
 
 @dataclass(frozen=True)
 class SweepStarted:
-    """Start of a sweep, or of taking part in it.
+    """Start of a sweep, or of this process's work on an existing sweep.
 
     Attributes:
         run: Sweep folder.
         essentials: Description of the search: (heading, text), in display order.
         notes: Warnings for the user.
         trials: Number of trials.
-        ended: Number of trials that have ended before.
+        ended: Number of trials that had ended before.
     """
 
     run: str
@@ -201,7 +201,7 @@ class TrialEnded:
         number: Number of the trial, from 0.
         state: `finished`, `pruned` or `diverged`.
         metric: Metric of the search, such as `val/accuracy`.
-        value: Its best value in this trial; None if it diverged in the first epoch.
+        value: Best value of the metric in this trial; None if the trial diverged in the first epoch.
         epochs: Number of epochs of the trial.
         settings: Settings of the trial, as text.
         is_best: Whether the trial is the best so far.
@@ -220,7 +220,7 @@ class TrialEnded:
 
 @dataclass(frozen=True)
 class SweepEnded:
-    """End of the trials of a sweep, or of its time."""
+    """End of a sweep: all trials have ended, or its time is up."""
 
 
 Event: TypeAlias = (

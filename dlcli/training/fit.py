@@ -31,15 +31,15 @@ from dlcli.training.trace import Tracer, is_traced
 from dlcli.training.turns import Turns
 from dlcli.training.world import ALONE, World
 
-REPORT_SECONDS = 0.1  # between two StepEnded events; each one waits for the device
+REPORT_SECONDS = 0.1  # least time between two StepEnded events, because each one waits for the device
 
 
 class Fit:
-    """Trains a model in place; iteration yields training events.
+    """Training of a model in place; iteration yields training events.
 
-    The model does not change between two events, so a listener can read it or call `state()`. The test split is never
-    used. The same arguments give bit-identical parameters on the same machine, also if a run is stopped and resumed
-    from its state.
+    The model does not change while an event is handled, so a listener can read it or call `state()`. The test split is
+    never used. The same arguments give bit-identical parameters on the same machine, even if a run is stopped and
+    resumed from its state.
 
     Args:
         model: Model, on the device to train on.
@@ -120,8 +120,8 @@ class Fit:
     def train(self) -> Training:
         """Return the training as a generator of events and requests.
 
-        Its user answers a chunk with the result of `Step.run` and a look with that of `measure`, and applies the torch
-        settings; iteration over the Fit does all of this.
+        The caller answers a `Chunk` with the result of `Step.run` and a `Look` with the result of `measure`, and
+        applies the torch settings. Iteration over the Fit does all of this.
         """
         while (reason := self._progress.reason_to_end()) is None:
             start = time.perf_counter()
@@ -158,7 +158,7 @@ class Fit:
         measured = yield Look(is_traced(epoch))
         assert isinstance(measured, Measured), "the answer to a look is its measurements"
         val = self._metrics(measured.sums)
-        monitored = val or {"loss": train_loss}  # without a validation split
+        monitored = val or {"loss": train_loss}  # without a validation split, the training loss is monitored
         lr = self._progress.lr(running.step)
         is_best = self._progress.end_epoch(monitored)
         yield EpochEnded(
@@ -174,7 +174,7 @@ class Fit:
         )
 
     def measure(self, look: Look) -> Measured:
-        """Return the measurements of a model that was updated."""
+        """Return the measurements of the model, which must hold the current parameters."""
         sums = evaluate_split(self._model, self._task, self._splits.val, self._world) if len(self._splits.val) else None
         return Measured(sums, self.tracer.look() if look.is_traced else None)
 
@@ -241,7 +241,7 @@ class Fit:
         """Restore everything in `state` except the parameters, which the model holds already."""
         self.step.load_state(split_memories(state.optimizer, self._names), state.position.step)
         self._progress.restore(state, self._device)
-        if state.position.examples:  # within an epoch; otherwise the epoch seeds the generators
+        if state.position.examples:  # the state is from within an epoch; the start of an epoch seeds the generators
             self._generators.restore(state.generators)
 
 

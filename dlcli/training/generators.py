@@ -44,7 +44,7 @@ def restore_generators(states: Mapping[str, Tensor], device: torch.device) -> No
 
 
 class DropoutGenerators:
-    """Generators of the dropout of one training.
+    """Random generators for the dropout of one training.
 
     Args:
         seed: Seed of the config.

@@ -85,7 +85,7 @@ class RunSettings:
 
 
 def isolated_function(function: Callable[P, R]) -> Callable[P, R]:
-    """Return the function under dlcli's torch settings; the caller's settings and random generators are restored."""
+    """Wrap a function to run under dlcli's torch settings and restore the caller's settings and random generators."""
 
     @wraps(function)
     def call(*arguments: P.args, **options: P.kwargs) -> R:
@@ -156,7 +156,7 @@ def _deterministic_cuda() -> Iterator[None]:
     fill, workspace = filling.fill_uninitialized_memory, os.environ.get(_CUBLAS)
     os.environ.setdefault(_CUBLAS, ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
-    filling.fill_uninitialized_memory = False  # it would launch a kernel for each new tensor
+    filling.fill_uninitialized_memory = False  # filling would launch a kernel for each new tensor
     try:
         yield
     finally:

@@ -20,8 +20,8 @@ class Listeners:
         listen: Called with each event.
         notify: Called with one-line messages, such as before a download or about files that a resumed run ignores. None
             disables messages and downloads.
-        should_stop: Called after each event; a returned signal number saves the state and ends the run. If None, Ctrl-C
-            does the same.
+        should_stop: Called after each event; a returned signal number saves the state and ends the run. If
+            `should_stop` is None, Ctrl-C saves and ends the run.
     """
 
     listen: Callable[[Event], None] = lambda event: None
@@ -31,7 +31,7 @@ class Listeners:
     def emit(self, event: Event) -> int | None:
         """Pass an event to `listen`.
 
-        If Ctrl-C interrupts it, return SIGINT instead of raising, so that the run is saved before it ends.
+        If Ctrl-C interrupts `listen`, return SIGINT instead of raising, so that the run is saved before it ends.
         """
         try:
             self.listen(event)
@@ -50,7 +50,9 @@ NO_LISTENERS = Listeners()
 
 @contextmanager
 def stop_requests(listeners: Listeners) -> Iterator[Callable[[], int | None]]:
-    """Yield a function that returns the signal number of a stop request; Ctrl-C is one if `should_stop` is None.
+    """Yield a function that returns the signal number of a stop request, or None if there is no request.
+
+    The function is `listeners.should_stop`. If that is None, Ctrl-C is the only stop request.
 
     Raises:
         KeyboardInterrupt: After Ctrl-C has ended the run and its state is saved, so that a loop over runs ends too.

@@ -164,7 +164,12 @@ def build_optimizer(parameters: list[Tensor], config: AnyOptimizer) -> Optimizer
 
 
 def part_of_state(state: Callable[[], Mapping[str, list[Tensor]]], place: int) -> dict[str, list[Tensor]]:
-    """Return the state of one of several models that share an optimizer with this `Optimizer.state`."""
+    """Return the optimizer state of one model of several that share an optimizer.
+
+    Args:
+        state: Method `Optimizer.state` of the shared optimizer.
+        place: Place of the model among the models.
+    """
     return {name: [memory[place] for memory in memories] for name, memories in state().items()}
 
 

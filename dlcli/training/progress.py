@@ -19,7 +19,7 @@ from dlcli.training.state import Monitor, Position, TrainingState
 
 
 class Progress:
-    """Everything that changes from step to step or from epoch to epoch besides the model and its optimizer.
+    """Progress of a training: everything that changes between steps or epochs, except the model and its optimizer.
 
     Args:
         config: Config of the training.
@@ -48,14 +48,14 @@ class Progress:
         return self._config.optimizer.lr * self._schedule.factor(step)
 
     def reason_to_end(self) -> FitEndReason | None:
-        """Return why no epoch follows; None if one does."""
+        """Return the reason to end training; None if another epoch follows."""
         if self.epochs >= self._config.training.epochs:
             return "epochs"
         patience = self._config.early_stopping.patience or math.inf
         return "early_stopping" if self.epochs - self._stopping.best_epoch >= patience else None
 
     def end_epoch(self, metrics: Mapping[str, float]) -> bool:
-        """End the current epoch with its metrics; return whether the one of the best checkpoint is the best so far."""
+        """End the current epoch with its metrics; return whether the metric of `best` has improved."""
         epoch = self.epochs + 1
         self._schedule.epoch_ended(metrics["loss"])
         self._stopping.update(epoch, metrics)
@@ -76,11 +76,11 @@ class Progress:
             )
 
     def check_losses(self, losses: Sequence[float], total: float, steps: range) -> None:
-        """Check the losses of several steps, whose sum is not finite.
+        """Raise the error for several steps whose total loss is not finite.
 
         Args:
             losses: Mean loss of each step.
-            total: Their sum, which can overflow although each loss is finite.
+            total: Sum of the losses, which can overflow although each loss is finite.
             steps: Numbers of the steps.
 
         Raises:
@@ -129,7 +129,7 @@ class Running:
         self._examples_before = self.examples
 
     def restore(self, loss_sum: Tensor, weight: Tensor) -> None:
-        """Set the sums over the examples processed before."""
+        """Set the sums over the examples that were processed before the run was resumed."""
         self._loss_sum, self._weight = loss_sum, weight
 
     def add(self, loss_sum: Tensor, weight: Tensor, examples: int, steps: int) -> None:

@@ -17,7 +17,7 @@ Training: TypeAlias = "Generator[Event | Chunk | Look, Answer | None, None]"
 
 @dataclass(frozen=True)
 class Chunk:
-    """Batches to take steps on, see `Step.run`.
+    """Request to take steps on batches; see `Step.run`.
 
     Attributes:
         index: Positions of the examples; None for the whole split as one batch.
@@ -46,7 +46,7 @@ class Measured:
     """Answer to a `Look`.
 
     Attributes:
-        sums: Sums over the validation split, see `evaluate_split`; None without one.
+        sums: Sums over the validation split, see `evaluate_split`; None without a validation split.
         trace: Measurements inside the model, if requested.
     """
 

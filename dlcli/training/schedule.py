@@ -65,7 +65,7 @@ class Schedule:
         return self._shape(done)
 
     def _shape(self, done: int) -> float:
-        """Return the factor after `done` steps without the warm-up; cosines start at the end of the warm-up."""
+        """Return the factor after `done` steps, without the scaling of the warm-up; cosines start after the warm-up."""
         epochs_done = done // self._steps_per_epoch
         since_warmup, steps = done - self._warmup, self._total - self._warmup
         match self._config:

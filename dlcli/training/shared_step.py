@@ -33,29 +33,29 @@ class Gradients(Protocol):
     has_dropout: bool
 
     def use(self, gradients: Sequence[Tensor]) -> None:
-        """Write gradients to this memory, of the shapes of `parameters`, from now on."""
+        """Write all later gradients to this memory, which has the shapes of `parameters`."""
 
     def compute(self, part: Split, rows: slice, n: int) -> Tensor:
         """Write the gradients of the mean loss of a part, and return that loss.
 
         Args:
             part: Examples, on the model's device.
-            rows: Their place in the batch.
-            n: Number of examples of the batch. Dropout draws a mask for all of them and uses that of the part, so that
-                the masks are those of one process.
+            rows: Place of the examples in the batch.
+            n: Number of examples of the batch. Dropout draws masks for the whole batch and uses the rows of the part,
+                so that the masks are the same as in one process.
         """
 
     def skip(self, n: int) -> None:
-        """Draw the masks of dropout for a batch of n examples, of which this process has none."""
+        """Draw the masks of dropout for a batch of n examples although the part is empty, as `compute` would."""
 
     def update_model(self) -> None:
         """Copy the current parameters into the model."""
 
     def unpack(self, memory: Sequence[Tensor]) -> list[Tensor]:
-        """Return values in the layout of `parameters`, one tensor for each parameter of the model."""
+        """Convert values from the layout of `parameters` to one tensor for each parameter of the model."""
 
     def pack(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """Return the inverse of `unpack`."""
+        """Convert values to the layout of `parameters`; the inverse of `unpack`."""
 
 
 class EagerGradients:
@@ -122,10 +122,10 @@ def _mask(h: Tensor, n: int, p: float) -> Tensor:
 
 
 class SharedStep:
-    """Steps on batches of which this process computes its parts; see `dlcli.training.step.Step`.
+    """Steps on batches of which this process computes only its own parts; see `dlcli.training.step.Step`.
 
-    The gradients, the loss, the weight of the examples and stop requests are one memory, so that a step needs one
-    collective operation. All processes apply the same mean gradient to equal parameters.
+    The gradients, the loss, the weight of the examples and stop requests are stored in one tensor, so that a step needs
+    one collective operation. All processes apply the same mean gradient to equal parameters.
 
     Args:
         source: Gradients of a part.
@@ -154,7 +154,7 @@ class SharedStep:
         return [piece.view(parameter.shape) for piece, parameter in zip(pieces, self._source.parameters, strict=True)]
 
     def run(self, index: Tensor | None, lrs: Sequence[float]) -> tuple[Tensor, Tensor]:
-        """See `Step.run`; the sums are those of all processes."""
+        """See `Step.run`; the sums are over all processes."""
         index = torch.arange(len(self._train), device=self._train.device) if index is None else index
         self._losses, weights = [], []
         for batch, lr in zip(index.split(self._batch_size), lrs, strict=True):
@@ -165,7 +165,7 @@ class SharedStep:
         return (torch.stack(self._losses) * total).sum(), total.sum()
 
     def _take(self, batch: Tensor, lr: float) -> tuple[Tensor, Tensor]:
-        """Take one step; return the mean loss of the batch before it, and its weight."""
+        """Take one step; return the mean loss of the batch before the step, and the weight of the batch."""
         drawn = generator_states(self._part.device) if self._source.has_dropout else {}
         for values, rows in zip(self._parts, self._world.parts(len(batch)), strict=True):
             restore_generators(drawn, self._part.device)  # each part draws the masks of the whole batch
@@ -180,7 +180,7 @@ class SharedStep:
         return loss / weight, weight.clone()
 
     def _compute(self, values: Tensor, batch: Tensor, rows: slice) -> None:
-        """Write the sums over a part of a batch to `values`; those of no examples are 0."""
+        """Write the sums over a part of a batch, and the stop request, to `values`; sums over an empty part are 0."""
         values.zero_()
         self._world.request(values[-len(SIGNALS) :])
         if rows.start == rows.stop:
@@ -214,7 +214,7 @@ class SharedStep:
 def build_shared_step(
     model: nn.Sequential, task: Task, train: Split, config: Config, world: World, *, is_manual: bool
 ) -> SharedStep:
-    """Return steps with written-out formulas or with autograd."""
+    """Return steps with written-out formulas if `is_manual`, else with autograd."""
     batch_size = examples_per_batch(len(train), config.training.batch_size)
     source: Gradients
     if is_manual:

@@ -35,7 +35,7 @@ class Monitor:
         return cls(monitor.rpartition("/")[2], min_delta)
 
     def update(self, epoch: int, metrics: Mapping[str, float]) -> bool:
-        """Update with the metrics of an epoch; return whether they are the best so far."""
+        """Update the best value with the metrics of an epoch; return whether it has improved."""
         value = metrics[self.metric]
         best = math.nan if self.best_value is None else self.best_value
         gain = value - best if self.metric in HIGHER_IS_BETTER else best - value

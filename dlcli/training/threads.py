@@ -15,11 +15,11 @@ import torch
 
 from dlcli.errors import UsageError
 
-# Multiplications in a step's largest product from which two threads are faster than one. Measured on 2 cores: the time
-# of two threads relative to one is 0.8 to 1.1 at 2**19, 0.9 at 2**20, 0.8 at 2**21.
+# Number of multiplications in a step's largest product from which two threads are faster than one. Measured on 2 cores:
+# the time of two threads relative to one is 0.8 to 1.1 at 2**19, 0.9 at 2**20, 0.8 at 2**21.
 TWO_THREADS_FROM = 2**20
-# Multiplications for each of more than two threads. Estimated, not measured: about 15 microseconds of work on one core,
-# several times the cost of waking a thread and waiting for it.
+# Number of multiplications per thread, for more than two threads. Estimated, not measured: about 15 microseconds of
+# work on one core, several times the cost of waking a thread and waiting for it.
 _PER_THREAD = 2**20
 
 _CPUS = Path("/sys/devices/system/cpu")
@@ -39,7 +39,7 @@ def threads_for(operations: int) -> int:
 
 @contextmanager
 def thread_count(threads: int) -> Iterator[None]:
-    """Run the block with exactly `threads` CPU threads; overrides the OpenMP settings of the environment.
+    """Run the block with exactly `threads` CPU threads, whatever the OpenMP settings of the environment are.
 
     Raises:
         UsageError: If OpenMP allows fewer threads, or the process is a fork of one that used threads.
@@ -47,7 +47,7 @@ def thread_count(threads: int) -> Iterator[None]:
     if threads > 1:
         _check_threads(threads)
     before, callers = torch.get_num_threads(), [(library.omp_get_dynamic(), _levels(library)) for library in _openmp()]
-    torch.set_num_threads(threads)  # even if it is unchanged: MKL keeps a number for each calling thread
+    torch.set_num_threads(threads)  # even if unchanged, because MKL keeps a number for each calling thread
     for library in _openmp():
         library.omp_set_dynamic(0)  # otherwise the load may reduce the number
         library.omp_set_max_active_levels(max(1, _levels(library)))  # with 0, one thread would do all the work
@@ -75,7 +75,7 @@ def _note_fork() -> None:
     _use["forked"] = _use["threads"]
 
 
-_use = {"threads": False, "forked": False}  # whether this process used several threads, and was forked later
+_use = {"threads": False, "forked": False}  # forked: from a process that had used several threads
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_note_fork)
 
@@ -95,7 +95,7 @@ def _levels(library: Any) -> int:
 
 @cache
 def machine_cores() -> int:
-    """Return the number of physical cores available to the machine or container.
+    """Return the number of physical cores of the machine or its container.
 
     Processor affinity and OMP_NUM_THREADS are ignored, because they differ between calls and the number affects the
     last bits.

@@ -23,7 +23,7 @@ def is_traced(epoch: int) -> bool:
 
 
 class Tracer:
-    """Measures gradients, weights and saturation of a model.
+    """Measurement of gradients, weights and saturation of a model.
 
     Args:
         model: Model.
@@ -38,7 +38,7 @@ class Tracer:
     def __init__(self, model: nn.Sequential, task: Task, splits: Splits, *, is_written_out: bool = False) -> None:
         self._model, self._task = model, task
         probe = splits.train.evenly_spaced(TRACE_EXAMPLES)
-        self.probe = Split(probe.inputs, probe.targets)  # scaled once
+        self.probe = Split(probe.inputs, probe.targets)  # scaled only once, here
         self._stack: StackedTracer | None = None
         self._is_written_out = is_written_out
         self._followed = followed_examples(splits) if splits.info.out_features == 3 else None

@@ -23,21 +23,21 @@ from dlcli.training.threads import machine_cores
 
 TURN_SECONDS = 0.05
 LONGEST_WAIT = 5.0  # seconds; a training that keeps its turn for longer is suspended, or its steps are very long
-_PAUSE = 300.0  # seconds without turns after such a wait
+_PAUSE = 300.0  # seconds without turns after a wait of `LONGEST_WAIT`
 _POLL_SECONDS = 0.0005
 
 
 class Turns:
-    """Turns of one training among those of the same user on the same cores of a machine.
+    """Turns of one training among the trainings of the same user on the same cores of a machine.
 
     As many trainings have a turn at the same time as there are cores for their threads. A turn is the name of an
     abstract Unix socket, which the kernel frees when the process ends, and which leaves no file behind. A second name
-    is held while waiting, so that no training takes two turns in a row while another one waits. There are no turns on
-    other systems than Linux, on a GPU and with a single thread.
+    is held while waiting, so that no training takes two turns in a row while another one waits. Turns are used only on
+    Linux, on a CPU and with several threads.
 
     Args:
         threads: Number of threads of this training.
-        device: Device that it computes on.
+        device: Device that the training computes on.
     """
 
     def __init__(self, threads: int, device: torch.device) -> None:

@@ -1,4 +1,4 @@
-"""Processes that train one model together: which part of each batch is theirs, and sums over all of them."""
+"""Processes that train one model together: their parts of each batch, and sums over all processes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class World:
         shards: Number of parts of each batch, whose gradients are added in a fixed order, so that any number of
             processes computes the same bits; None gives each process one part.
         group: Process group for collective operations; None if this process is alone.
-        stop: Number of the signal that all processes stop for, after the same step; None if there is none.
+        stop: Number of the signal for which all processes stop after the same step; None if there is no signal.
         should_stop: Returns the signal number of a stop request to this process.
         timeout_seconds: Time to wait for the other processes in a step.
         waited_seconds: Time in collective operations so far.
@@ -91,11 +91,11 @@ class World:
         self.waited_seconds += time.perf_counter() - start
 
     def find_stop(self) -> int | None:
-        """Return the number of the signal to stop for; several processes stop only after a step that all know of."""
+        """Return the number of the signal to stop for, or None; several processes use the signal they agreed on."""
         return self.stop if self.size > 1 else self.should_stop()
 
     def request(self, out: Tensor) -> None:
-        """Write the stop request to this process into `out`, as a number for each signal."""
+        """Write the stop request to this process into `out`: for each signal 1 if it is requested, else 0."""
         requested = self.should_stop()
         for place, signum in enumerate(SIGNALS):
             out[place] = float(requested == signum)
@@ -128,7 +128,7 @@ def losses_explained(timeout_seconds: float) -> Iterator[None]:
 
 
 def _split(n: int, count: int) -> list[int]:
-    """Return the bounds of `count` parts of n examples, as of `torch.tensor_split`."""
+    """Return the bounds of `count` parts of n examples, as in `torch.tensor_split`."""
     size, larger = divmod(n, count)
     return [number * size + min(number, larger) for number in range(count + 1)]
 

@@ -17,7 +17,7 @@ from dlcli.model import Heaviside
 Backward: TypeAlias = Callable[[Tensor, Tensor, Tensor], object]
 
 _SLOPE = 0.01  # slope of leaky_relu below 0, nn.LeakyReLU's default
-_ROUNDING = 1e-5  # rounding of derivatives around 1 in float32
+_ROUNDING = 1e-5  # tolerance for rounding of float32 derivatives, which are around 1
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Elementwise:
     Attributes:
         apply: Function (z, h) that writes σ(z) to h; if `in_place`, h and z share memory.
         formula: Function (gradient, z, h) that multiplies the gradient ∂loss/∂h by σ′(z), which gives δ.
-        in_place: Whether `formula` does not use z.
+        in_place: Whether σ(z) may overwrite z, because `formula` does not use z.
         kernel: Name of torch's fused kernel of the derivative; None if it is not faster.
-        settings: Arguments of the kernel after the gradient and z, or h if `in_place`.
-        is_stackable: Whether a call for several models, with gaps between them, uses the kernels of a call for each.
-            torch selects another kernel for gelu if there are gaps.
+        settings: Further arguments of the kernel, after the gradient and z (h if `in_place`).
+        is_stackable: Whether one call for several models, with gaps between their values, runs the same kernels as one
+            call for each model. For gelu, torch selects another kernel if there are gaps.
     """
 
     apply: Callable[[Tensor, Tensor], object]
@@ -43,7 +43,7 @@ class Elementwise:
 
     @cached_property
     def backward(self) -> Backward:
-        """The kernel of torch if it agrees with `formula` at a few points, otherwise `formula`.
+        """Torch's kernel if it agrees with `formula` at a few points, otherwise `formula`.
 
         The kernels are undocumented and may change between versions.
         """
@@ -52,7 +52,7 @@ class Elementwise:
         try:
             kernel = self._load(self.kernel)
             return kernel if self._agrees(kernel) else self.formula
-        except (AttributeError, RuntimeError, TypeError):  # another version of torch
+        except (AttributeError, RuntimeError, TypeError):  # another version of torch may have no such kernel
             return self.formula
 
     def _load(self, name: str) -> Backward:

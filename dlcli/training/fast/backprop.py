@@ -26,7 +26,7 @@ LossGradient: TypeAlias = Callable[[Tensor, Tensor, Tensor], float]
 
 
 class Batch(NamedTuple):
-    """Data of a step, and memory for the outputs before it.
+    """Data of a step, and memory for the outputs that the step computes.
 
     Attributes:
         inputs: Inputs with a last column of ones: (n, in_features + 1); see `with_ones_column`.
@@ -50,9 +50,9 @@ class Propagation:
         loss_gradient: See `Task.loss_gradient`.
         n: Number of examples in a batch.
         generator: Random generator of dropout; None uses torch's default generator.
-        rows: Place of the examples in a batch of `whole` examples, for which dropout draws its masks; None if they are
-            a batch.
-        whole: Number of examples of that batch.
+        rows: Place of the examples in a larger batch, for all of which dropout draws its masks; None if the examples
+            are a whole batch.
+        whole: Number of examples of the larger batch.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Propagation:
     def __call__(self, batch: Batch, lr: float, keep: float) -> None:
         """Compute the outputs of a batch and update the layers.
 
-        Back-propagation is linear in ∂loss/∂outputs, so scalar factors of it are applied at the end.
+        Back-propagation is linear in ∂loss/∂outputs, so a scalar factor of it is applied only in the updates.
 
         Args:
             batch: Batch of `n` examples.
@@ -123,7 +123,8 @@ class Units:
         layers: Layer below the units; for several models at once, the same layer of each.
         generators: Random generator of dropout for each of `layers`; None stands for torch's default generator.
         n: Number of examples in a batch.
-        stack: Function that returns memory for all models, of shape (models, *shape), from memory for one.
+        stack: Function that returns memory for all models, of shape (models, *shape), from the memory of one model;
+            None for a single model.
     """
 
     def __init__(
@@ -150,7 +151,7 @@ class Units:
         self._masks = list(zip(masks, keeps, generators, strict=True)) if layer.dropout else []
 
     def draw_for(self, rows: slice, whole: int) -> None:
-        """Draw the masks of dropout for a batch of `whole` examples, of which these are `rows`."""
+        """Draw the masks of dropout for a batch of `whole` examples from now on, and use their part `rows`."""
         if self._masks:
             ((mask, keep, generator),) = self._masks
             drawn = mask.new_empty(whole, mask.shape[1])
@@ -178,7 +179,7 @@ def _same(memory: Tensor) -> Tensor:
 
 
 def is_supported(model: nn.Sequential) -> bool:
-    """Return whether this module has the derivatives of all layers of `model`."""
+    """Return whether the derivatives of all layers of `model` are implemented here."""
     return all(type(module) in (nn.Linear, nn.Dropout, *ELEMENTWISE) for module in model)
 
 
@@ -188,7 +189,7 @@ def read_layers(model: nn.Sequential, n: int, build: Callable[[nn.Linear, bool],
     Args:
         model: Model; only `Layer.update_model` changes it.
         n: Number of examples in a full batch.
-        build: Function that builds a layer from a Linear and whether its memory is unit-major.
+        build: Function (linear, unit_major) that returns a layer; see `Layer`.
     """
     unit_major = iter(choose_layout([module for module in model if isinstance(module, nn.Linear)], n))
     layers: list[Layer] = []

@@ -1,8 +1,8 @@
 """Steps of several models of one shape at once on a GPU, with batched matrix products.
 
 The formulas are those of `dlcli.training.fast.backprop`, with a first dimension for the models. No value of a model
-depends on another model, but a library may add up several matrices in another order than one: the results of a model
-agree with those alone, and with those in another stack, up to rounding.
+depends on another model, but a batched product may sum in a different order than a product of two matrices. A model
+trained alone, or in another stack, therefore has the same results only up to rounding.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from dlcli.training.fast.layers import Layer
 from dlcli.training.fast.step import ManualStep
 from dlcli.training.optim import Optimizer, build_optimizer, part_of_state
 
-Rates: TypeAlias = Sequence[float] | Sequence[Sequence[float]]  # of the steps; of the models at each step
+Rates: TypeAlias = Sequence[float] | Sequence[Sequence[float]]  # for each step: one rate, or one for each model
 
 
 class BatchedLayer(Layer):
     """One layer of several models; all shapes have a first dimension for the models.
 
     Args:
-        layers: The layer of each model; their parameters move to the memory of this one.
+        layers: The layer of each model; their parameters are moved into the memory of this layer.
     """
 
     def __init__(self, layers: Sequence[Layer]) -> None:
@@ -80,7 +80,7 @@ class BatchedStack:
     Args:
         steps: Steps of the models, without dropout, with the training data on the device. They have equal shapes, batch
             sizes, numbers of examples, losses and optimizer settings, apart from learning rates, class weights and
-            label smoothing; the stack moves their memory.
+            label smoothing. The stack moves their tensors into shared memory.
         optimizer: Optimizer settings, if the learning rates of all steps are equal; None otherwise.
         taken: Number of steps taken before.
 
@@ -112,7 +112,7 @@ class BatchedStack:
             step.optimizer_state = partial(part_of_state, self._optimizer.state, place)
 
     def _read_max_norms(self) -> Tensor | None:
-        """Return the largest norm of each model's gradient, infinity if it is not clipped; None if none is."""
+        """Return the norm to clip each model's gradient to, infinity for no clipping; None if no model clips."""
         norms = [step.clip_norm for step in self._steps]
         if not any(norm is not None for norm in norms):
             return None
@@ -122,7 +122,7 @@ class BatchedStack:
         return torch.tensor(values, dtype=self._weight.dtype).to(self._weight.device)
 
     def _build_optimizer(self, config: AnyOptimizer) -> Optimizer | RatedOptimizer:
-        """Return the optimizer of all models; with one that can be captured, steps become CUDA graphs."""
+        """Return the optimizer of all models; if CUDA graphs can capture it, set up captured steps."""
         parameters = [layer.memory for layer in self.layers]
         # As in `ManualStep`: the kernels read a learning rate as float32.
         is_captured = self._weight.device.type == "cuda" and self._weight.dtype == torch.float32
@@ -140,7 +140,7 @@ class BatchedStack:
 
     @torch.inference_mode()
     def run(self, index: Sequence[Tensor | None], lrs: Sequence[Sequence[float]]) -> list[tuple[Tensor, Tensor]]:
-        """Take the steps of a chunk with each model, see `Stack.run`; waits for the device once, at the end."""
+        """Take the steps of a chunk with each model; see `Stack.run`. The results are read once, at the end."""
         parts = [part for part in index if part is not None]
         examples = len(parts[0]) if parts else self._most
         targets = self._targets[:, :examples]
@@ -153,7 +153,7 @@ class BatchedStack:
         return list(zip(losses, weights, strict=True))
 
     def _cut(self, examples: int) -> list[Batch]:
-        """Return the batches of a chunk, whose inputs are gathered by their steps."""
+        """Return the batches of a chunk; each step gathers the inputs of its batch."""
         starts = range(0, examples, self._batch_size)
         rows = [slice(start, min(start + self._batch_size, examples)) for start in starts]
         return [

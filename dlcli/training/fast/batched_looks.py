@@ -1,4 +1,4 @@
-"""Validation and traces of the models of a `BatchedStack`; the values agree with those of each model up to rounding."""
+"""Validation and traces of the models of a `BatchedStack`, equal to those of each model alone up to rounding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dlcli.training.fast.batched import BatchedStack
 from dlcli.training.fast.gather import BatchedGatherer
 from dlcli.training.fast.looks import SLOPES
 
-_EXAMPLES = 2**17  # of all models in one forward pass; larger ones gain nothing and take memory
+_EXAMPLES = 2**17  # examples of all models in one forward pass; more are not faster and take memory
 
 
 class BatchedEvaluation:
@@ -51,7 +51,7 @@ class BatchedTracer:
     """Measurements inside the models; see `StackedTracer`.
 
     Args:
-        stack: The models; measurements overwrite the gradients that it stores.
+        stack: The models; measurements overwrite the gradients that the stack stores.
         kinds: Types of the activations, first layer first.
         probes: Examples for the measurements of each model, equally many, on the device.
     """
@@ -83,7 +83,12 @@ class BatchedTracer:
         return (slope(h) < FLAT * steepest).to(h.dtype).mean((1, 2))
 
     def _read(self, values: list[float], saturated: Sequence[object]) -> list[LayerTrace]:
-        """Return the measurements of one model from its norms, followed by its fractions."""
+        """Return the measurements of one model.
+
+        Args:
+            values: Norms of the gradient and the weight of each layer, then the fractions of flat activations.
+            saturated: Results of `_saturation`; None marks layers without a fraction.
+        """
         fractions = iter(values[2 * len(self._layers) :])
         return [
             LayerTrace(values[2 * number], values[2 * number + 1], None if part is None else next(fractions))

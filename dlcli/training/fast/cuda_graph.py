@@ -11,8 +11,8 @@ from torch import Tensor
 
 from dlcli.training.fast.backprop import Batch
 
-_MOST_AHEAD = 8  # calls
-_TOLERANCE = 1e-3  # relative to the change; libraries may select other kernels during capture
+_MOST_AHEAD = 8  # calls that the host may queue before the device has run them
+_TOLERANCE = 1e-3  # relative to the change; needed because libraries may select other kernels during capture
 
 
 class CapturedSteps:
@@ -49,7 +49,7 @@ class CapturedSteps:
         if memory not in self._replays:
             self._replays[memory] = capture(partial(self._take, batches, device_lrs), self._state)
         taken = next(self._taken)
-        taken.synchronize()  # recorded some calls ago
+        taken.synchronize()  # the event was recorded `_MOST_AHEAD` calls ago
         self._replays[memory]()
         taken.record()
 
@@ -59,7 +59,7 @@ def capture(steps: Callable[[], None], state: Sequence[Tensor]) -> Callable[[], 
 
     Args:
         steps: Function that always uses the same memory and does not synchronise.
-        state: Tensors that it changes and reads again; they and the device's random generator are restored.
+        state: Tensors that `steps` changes and reads again; they and the device's random generator are restored.
     """
     device = state[0].device
     before, generator = [tensor.clone() for tensor in state], torch.cuda.get_rng_state(device)
@@ -79,14 +79,14 @@ def capture(steps: Callable[[], None], state: Sequence[Tensor]) -> Callable[[], 
         graph.replay()
         if all(map(_is_same_change, before, state, after)):
             replay = graph.replay
-    except RuntimeError:  # an operation that cannot be captured
+    except RuntimeError:  # the steps contain an operation that cannot be captured
         pass
     restore()
     return replay
 
 
 def _warm_up(steps: Callable[[], None], device: torch.device) -> None:
-    """Take steps on a separate stream, as torch's notes on CUDA graphs require: libraries initialise themselves."""
+    """Take steps on a separate stream to initialise libraries, as torch's notes on CUDA graphs require."""
     stream = torch.cuda.Stream(device)
     stream.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(stream):
@@ -95,9 +95,9 @@ def _warm_up(steps: Callable[[], None], device: torch.device) -> None:
 
 
 def _is_same_change(before: Tensor, actual: Tensor, expected: Tensor) -> bool:
-    """Return whether two results agree, relative to their change; NaN never agrees.
+    """Return whether two results agree up to a tolerance relative to the change; NaN never agrees.
 
-    In a stack of models, (models, …, …), each must agree, apart from those that diverge.
+    In a stack of models, (models, …, …), every model must agree unless it diverges.
     """
     dims = (1, 2) if before.dim() == 3 else None
     error, change = (torch.linalg.vector_norm(part, dim=dims) for part in (actual - expected, expected - before))

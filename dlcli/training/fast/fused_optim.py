@@ -1,7 +1,7 @@
-"""Optimizers as one fused CUDA kernel each, or a few for RMSprop, which CUDA graphs can capture.
+"""Optimizers that CUDA graphs can capture: one fused CUDA kernel each, or a few kernels for RMSprop.
 
-The kernels read the learning rate from device memory, so a captured graph can be replayed with another one. torch does
-not document them; they are compared with the optimizers of optim.py before use.
+The kernels read the learning rate from device memory, so a captured graph can be replayed with another rate. torch does
+not document these kernels, so they are compared with the optimizers of optim.py before use.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class FusedSgd(Sgd):
 
     @torch.no_grad()
     def step(self, gradients: list[Tensor], lr: float | Tensor) -> None:
-        """See `Optimizer.step`; a tensor is a float32 scalar on the parameters' device."""
+        """See `Optimizer.step`; a tensor `lr` is a float32 scalar on the parameters' device."""
         torch._fused_sgd_(
             self._parameters,
             gradients,
@@ -68,7 +68,7 @@ class FusedAdam(Adam):
 
     @torch.no_grad()
     def step(self, gradients: list[Tensor], lr: float | Tensor) -> None:
-        """See `Optimizer.step`; a tensor is a float32 scalar on the parameters' device."""
+        """See `Optimizer.step`; a tensor `lr` is a float32 scalar on the parameters' device."""
         torch._foreach_add_(self._counts, 1)
         self._kernel(
             self._parameters,
@@ -104,7 +104,7 @@ class CapturedRmsprop(Rmsprop):
 
     @torch.no_grad()
     def step(self, gradients: list[Tensor], lr: float | Tensor) -> None:
-        """See `Optimizer.step`; a tensor is a float32 scalar on the parameters' device."""
+        """See `Optimizer.step`; a tensor `lr` is a float32 scalar on the parameters' device."""
         updates, spreads = self._measure(gradients)
         if self._config.momentum:
             torch._foreach_mul_(self._velocities, self._config.momentum)
@@ -179,7 +179,7 @@ class RatedRmsprop(CapturedRmsprop):
 
 
 def _subtract(parameters: list[Tensor], updates: Tensors, lr: Tensor) -> None:
-    """Subtract updates times the learning rate of each model."""
+    """Subtract the updates, multiplied by the learning rate of each model, from the parameters."""
     for parameter, update in zip(parameters, updates, strict=True):
         parameter.addcmul_(update, lr, value=-1)
 
@@ -190,7 +190,7 @@ def _copy(values: list[Tensor], targets: list[Tensor]) -> None:
 
 
 def build_fused_optimizer(parameters: list[Tensor], config: AnyOptimizer) -> FusedOptimizer | None:
-    """Return the fused optimizer of a config; None if this version of torch has no kernel that agrees."""
+    """Return the fused optimizer of a config; None if this version of torch has no kernel that agrees with optim.py."""
     return _build(parameters, config) if _agrees(config) else None
 
 
@@ -201,7 +201,7 @@ def _build(parameters: list[Tensor], config: AnyOptimizer) -> FusedOptimizer:
 
 
 def build_rated_optimizer(parameters: list[Tensor], config: AnyOptimizer) -> RatedOptimizer:
-    """Return the optimizer of a stack of models that differ in their learning rates; it can be captured."""
+    """Return the optimizer of a stack of models with different learning rates; CUDA graphs can capture it."""
     if isinstance(config, RmspropOptimizer):
         return RatedRmsprop(parameters, config)
     return RatedSgd(parameters, config) if isinstance(config, SgdOptimizer) else RatedAdam(parameters, config)
@@ -216,6 +216,6 @@ def _agrees(config: AnyOptimizer) -> bool:
         for _ in range(2):
             fused.step([torch.linspace(1, 2, 5)], torch.tensor(lr))
             reference.step([torch.linspace(1, 2, 5)], lr)
-    except (AttributeError, RuntimeError, TypeError):  # another version of torch
+    except (AttributeError, RuntimeError, TypeError):  # another version of torch may have no such kernel
         return False
     return torch.allclose(actual[0], expected[0])

@@ -15,10 +15,10 @@ from dlcli.training.fast.layers import with_ones_column
 
 
 class Gatherer:
-    """Gathers examples into fixed memory on the model's device and scales their inputs.
+    """Gatherer that copies examples into fixed memory on the model's device and scales their inputs.
 
     If the data set does not fit on a GPU, the host gathers examples, and they are copied while the GPU computes the
-    previous steps; see `_Transfer`. Bytes are scaled here, while they are in the cache.
+    previous steps; see `_Transfer`. Inputs stored as bytes are scaled here, while they are in the cache.
 
     Attributes:
         inputs: Scaled inputs with a last column of ones: (n, in_features + 1).
@@ -69,9 +69,9 @@ class Gatherer:
 
 
 class SharedGatherer:
-    """Gathers the examples of one batch for several models from data that they share, on the CPU.
+    """Gatherer of one batch for each of several models, from data that the models share, on the CPU.
 
-    The values are those of `Gatherer`: each operation is rounded correctly, so it has one result.
+    The values are bit-identical to those of `Gatherer`, because each operation is correctly rounded.
 
     Attributes:
         inputs: Scaled inputs of each model with a last column of ones: (models, n, in_features + 1).
@@ -105,7 +105,7 @@ class SharedGatherer:
             torch.index_select(split.targets, 0, positions, out=out)
 
     def gather(self, first: int, n: int) -> None:
-        """Write the inputs of n examples of the chunk, from number `first`, to the first rows of `inputs`."""
+        """Write the inputs of n examples of the chunk, from example `first`, to the first rows of `inputs`."""
         models = len(self._splits)
         gathered, inputs = self._gathered[: models * n], self.inputs[:, :n, :-1]
         torch.index_select(self._splits[0].whole, 0, self._rows[:, first : first + n].flatten(), out=gathered)
@@ -113,7 +113,7 @@ class SharedGatherer:
 
 
 class BatchedGatherer:
-    """Gathers the examples of several models with one operation each for rows, scaling and targets.
+    """Gatherer of the examples of several models, with one operation each for rows, scaling and targets.
 
     Attributes:
         inputs: Scaled inputs of each model with a last column of ones: (models, n, in_features + 1).
@@ -141,8 +141,8 @@ class BatchedGatherer:
 
         Args:
             index: Positions of the examples in the split of each model, (models, examples); None for all.
-            chosen: Memory for their positions in the storage: (models, examples).
-            targets: Memory for their targets: (models, examples, …).
+            chosen: Memory for the positions of the examples in the storage: (models, examples).
+            targets: Memory for the targets of the examples: (models, examples, …).
         """
         if index is None:
             chosen.copy_(self._rows)
@@ -157,7 +157,7 @@ class BatchedGatherer:
         return self._rows, self._all_targets
 
     def gather(self, chosen: Tensor) -> Tensor:
-        """Write the inputs of chosen examples to the first rows of `inputs`, and return these."""
+        """Write the inputs of chosen examples to the first rows of `inputs`, and return these rows."""
         models, n = chosen.shape
         inputs = self.inputs[:, :n]
         stored = self._storage.index_select(0, chosen.flatten()).view(models, n, -1)
@@ -204,7 +204,7 @@ class _Transfer:
         self.received()  # earlier work that used this memory may still be running
 
     def send(self, index: Tensor | None, n: int) -> tuple[Tensor, Tensor]:
-        """Start the copy of n examples; return stored values and targets, ready for the current stream."""
+        """Start the copy of n examples; return their stored inputs and targets for use on the current stream."""
         self._copied.synchronize()
         (stored, targets), (device_stored, device_targets) = (
             [buffer[:n] for buffer in part] for part in (self._pinned, self._on_device)

@@ -11,8 +11,8 @@ from dlcli.training.fast.activations import ELEMENTWISE
 from dlcli.training.fast.memory import in_lines
 from dlcli.training.threads import TWO_THREADS_FROM
 
-_LARGE = 2**15  # values in a matrix
-FEW = range(5, 12)  # units; with these, MKL's last bits depend on the number of threads, unless 4 divides them
+_LARGE = 2**15  # a matrix with more values counts as large
+FEW = range(5, 12)  # with so few units, MKL's last bits depend on the number of threads, unless 4 divides the units
 
 
 class Layer:
@@ -54,7 +54,12 @@ class Layer:
         return self.linear.out_features + self.padding_units
 
     def use(self, memory: Tensor, gradient: Tensor | None = None) -> None:
-        """Keep W in `memory`, which contains its values, and its gradient in `gradient`, if `update` stores it."""
+        """Use `memory`, which contains the values of W, as memory of W, and `gradient` as memory of its gradient.
+
+        Args:
+            memory: New memory of W.
+            gradient: New memory of the gradient; None keeps the current one, if there is one.
+        """
         self.memory = memory
         self.weight = self._matrix(memory)
         self.back = self.weight[..., :-1, :].mT
@@ -63,7 +68,7 @@ class Layer:
             self.gradient = self._matrix(gradient)
 
     def keep_gradient(self) -> Tensor:
-        """Allocate memory for the gradient, which `update` then stores, and return it."""
+        """Allocate and return memory for the gradient; from then on, `update` stores the gradient there."""
         memory = self._empty()
         self.gradient = self._matrix(memory)
         return memory
@@ -74,7 +79,7 @@ class Layer:
         return self.linear.weight.new_zeros(shape)
 
     def _matrix(self, memory: Tensor) -> Tensor:
-        """Return the view of W in memory of the same layout."""
+        """Return a view of `memory`, which has the layout of `Layer.memory`, with the shape of W."""
         return memory[..., : self.linear.in_features + 1].mT if self.unit_major else memory
 
     def activations(self, n: int) -> Tensor:
@@ -123,7 +128,7 @@ class Layer:
             self.store_gradient(h_t, delta, rate)
 
     def store_gradient(self, h_t: Tensor, delta: Tensor, rate: float) -> None:
-        """Store rate · ∂loss/∂W, see `update`; the gradient of a unit-major layer must be 0 before."""
+        """Store rate · ∂loss/∂W, see `update`; the gradient of a unit-major layer must be 0 before the call."""
         assert self.gradient is not None, "keep_gradient has allocated it"
         self.gradient.addmm_(h_t, delta, beta=int(self.unit_major), alpha=rate)
 
@@ -148,7 +153,7 @@ class Layer:
 
 
 def with_ones_column(n: int, features: int, *, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return memory for n inputs with a last column of ones, (n, features + 1); each row starts a cache line."""
+    """Return memory for n inputs with a last column of ones, (n, features + 1); each row starts at a cache line."""
     return torch.ones(n, in_lines(features + 1), dtype=dtype, device=device)[:, : features + 1]
 
 

@@ -1,7 +1,7 @@
 """Validation and traces of several models of one shape at once, bit-identical to those of each model alone.
 
-As in `dlcli.training.fast.stack`, each matrix product is the same call as alone, an element-wise operation is one call
-for all models with gaps between them, and reductions are computed for each model.
+As in `dlcli.training.fast.stack`, each matrix product is the same call as for a model alone, an element-wise operation
+is one call for all models with gaps between their values, and reductions are computed for each model.
 """
 
 from __future__ import annotations
@@ -165,5 +165,5 @@ def _apply_linear(products: Sequence[tuple[Tensor, ...]]) -> None:
 
 
 def _divide(kind: type[nn.Module], *stacks: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Yield the tensors of each call of an activation: those of all models, or of each model."""
+    """Yield the tensors for each call of an activation: one call for all models, or one for each model."""
     yield from [stacks] if ELEMENTWISE[kind].is_stackable else zip(*stacks, strict=True)

@@ -1,4 +1,4 @@
-"""Memory of several models, laid out so that each has the same vectors as alone, and their matrix products."""
+"""Memory of several models, laid out so that each is vectorised as if it were alone, and their matrix products."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-Product: TypeAlias = tuple[Tensor, Tensor, Tensor]  # left, right, out
+Product: TypeAlias = tuple[Tensor, Tensor, Tensor]  # left factor, right factor, output
 
 LINE = 16  # float32 values in a cache line
 
@@ -21,7 +21,7 @@ def in_lines(values: int) -> int:
 def stack_like(memory: Tensor, count: int) -> Tensor:
     """Return memory for several models, (count, *shape), filled with `memory`.
 
-    The memory of each model has the strides of `memory` and starts on a boundary of 64 bytes. A gap follows it.
+    The memory of each model has the strides of `memory`, starts on a boundary of 64 bytes and is followed by a gap.
     """
     spacing = in_lines(_extent(memory)) + LINE
     stack = memory.new_zeros(count * spacing).as_strided((count, *memory.shape), (spacing, *memory.stride()))
@@ -29,7 +29,7 @@ def stack_like(memory: Tensor, count: int) -> Tensor:
 
 
 def stack_parts(parts: Sequence[Tensor]) -> Tensor:
-    """Return a copy of tensors of one layout in memory as of `stack_like`."""
+    """Return a copy of tensors with equal shapes and strides, in memory allocated by `stack_like`."""
     stack = stack_like(parts[0], len(parts))
     for part, memory in zip(parts, stack, strict=True):
         memory.copy_(part)
@@ -37,7 +37,7 @@ def stack_parts(parts: Sequence[Tensor]) -> Tensor:
 
 
 def multiply(products: Sequence[Product]) -> None:
-    """Compute matrix products, each with the call of a model alone."""
+    """Compute matrix products, each with the same call as for a model alone."""
     product = torch.mm
     for left, right, out in products:
         product(left, right, out=out)

@@ -1,12 +1,12 @@
 """Large matrix products with oneDNN, on processors where it is faster than torch's default library.
 
 On AMD processors with AVX-512, torch's default library, MKL, is slower than oneDNN for large float32 products: half as
-fast on Zen 5, nine tenths on Zen 4. torch calls oneDNN if it may round float32 to bfloat16
+fast on Zen 5, nine tenths as fast on Zen 4. torch calls oneDNN if rounding of float32 to bfloat16 is allowed
 (`torch.backends.mkldnn.matmul.fp32_precision`), but oneDNN rounds only on processors with matrix units for bfloat16. A
-fixed product detects rounding; the default library is used then.
+fixed product detects such rounding; if it occurs, the default library is used.
 
-The choice depends only on the processor and the sizes. With a measurement of speed, other load would affect the last
-bits.
+The choice depends only on the processor and the sizes. If it depended on a measurement of speed, other load on the
+machine would affect the last bits.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from dlcli.training.threads import thread_count
 
 Library: TypeAlias = Literal["torch", "onednn"]
 
-# Multiplications in a product from which oneDNN is faster, by AMD processor family. Its calls have more overhead than
-# MKL's; its products take half the time on Zen 5 and nine tenths on Zen 4.
+# Number of multiplications in a product from which oneDNN is faster, by AMD processor family. oneDNN's calls have more
+# overhead than MKL's; its products take half the time on Zen 5 and nine tenths on Zen 4.
 _ZEN_4, _ZEN_5 = 25, 26
 _FASTER_FROM = {_ZEN_4: 2**25, _ZEN_5: 2**22}
-_MAX_ERROR = 1e-5  # relative; rounding errors are 1e-7 to 1e-6 in float32, 1e-2 in bfloat16
+_MAX_ERROR = 1e-5  # relative error; rounding errors are 1e-7 to 1e-6 in float32, 1e-2 in bfloat16
 _PROBE = (64, 512, 256)
 
 
@@ -92,7 +92,7 @@ def build_layer(linear: nn.Linear, unit_major: bool, *, n: int, library: Library
 
 @cache
 def _faster_from() -> float:
-    """Return the number of multiplications from which to use oneDNN; infinity if it is slower, missing or rounds."""
+    """Return the number of multiplications from which to use oneDNN: infinity if oneDNN is slow, missing or rounds."""
     has_avx512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
     family = _amd_family() if has_avx512 and torch.backends.mkldnn.is_available() else None
     if family is None or family < _ZEN_4 or not _is_accurate():
@@ -102,7 +102,7 @@ def _faster_from() -> float:
 
 def _amd_family() -> int | None:
     """Return the family of an AMD processor as reported by the system; None for other vendors."""
-    text = os.environ.get("PROCESSOR_IDENTIFIER", "")  # Windows
+    text = os.environ.get("PROCESSOR_IDENTIFIER", "")  # set on Windows
     with suppress(OSError):
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     family = re.search(r"family\s*:?\s*(\d+)", text, re.IGNORECASE)
@@ -117,7 +117,7 @@ def _is_accurate() -> bool:
     try:
         with thread_count(1):
             return _error(left, right) < _MAX_ERROR
-    except (AttributeError, RuntimeError, TypeError):  # another version of torch
+    except (AttributeError, RuntimeError, TypeError):  # another version of torch may not have these settings
         return False
 
 

@@ -3,10 +3,10 @@
 A step of a small model takes longer to call than to compute. Here one call computes an element-wise operation for all
 models, and only matrix products are called for each. The bits of a model do not depend on the others, because
 
-- each matrix product is the same call as alone: same function, shapes, strides and alignment to 64 bytes;
-- each element-wise operation reads the same vectors as alone: torch computes the longest runs of adjacent values with
-  vector instructions, and the rest of a run with scalar ones, whose last bits can differ. Gaps between the models keep
-  their runs apart, and one thread computes, which never divides a run;
+- each matrix product is the same call as for the model alone: same function, shapes, strides and alignment to 64 bytes;
+- each element-wise operation computes the same vectors as for the model alone. torch computes a run of adjacent values
+  with vector instructions and the rest of the run with scalar instructions, whose last bits can differ. Gaps between
+  the models separate their runs, and a single thread computes, so no run is divided;
 - reductions, such as the norm of the gradients, and dropout are computed for each model.
 """
 
@@ -36,15 +36,15 @@ class Stack:
     """Steps of several models at once.
 
     Args:
-        steps: Steps of the models. They have equal shapes, batch sizes and numbers of examples, are on the CPU, and all
-            store gradients or none does; the stack moves their memory.
+        steps: Steps of the models. They have equal shapes, batch sizes and numbers of examples, are on the CPU, and
+            either all or none of them store gradients. The stack moves their tensors into shared memory.
         optimizer: Optimizer settings, if they and the learning rates of all steps are equal; None otherwise.
         taken: Number of steps taken before.
     """
 
     def __init__(self, steps: Sequence[ManualStep], optimizer: AnyOptimizer | None, taken: int) -> None:
         self._steps = steps
-        self._layers = list(zip(*(step.layers for step in steps), strict=True))  # of each model, first layer first
+        self._layers = list(zip(*(step.layers for step in steps), strict=True))  # indexed by layer, then by model
         self._stores = bool(steps[0].gradients)
         self._optimizer: Optimizer | None = None
         self._gradients: list[Tensor] = []
@@ -96,10 +96,10 @@ class Stack:
 
         Args:
             index: First argument of `Step.run` for each model, with equal numbers of examples.
-            lrs: Its second argument for each model.
+            lrs: Second argument of `Step.run` for each model.
 
         Returns:
-            Its result for each model.
+            Result of `Step.run` for each model.
         """
         examples = len(self._steps[0].train) if index[0] is None else len(index[0])
         if self._gatherer is not None:
@@ -111,7 +111,7 @@ class Stack:
         return [step.sums(examples) for step in self._steps]
 
     def _gather(self, index: Sequence[Tensor | None], examples: int, number: int, n: int) -> None:
-        """Gather batch `number`, of n examples, unless it was gathered with an earlier one."""
+        """Gather batch `number`, of n examples, unless it was gathered together with an earlier batch."""
         if self._gatherer is not None:
             self._gatherer.gather(number * self._steps[0].batch_size, n)
         elif number % self._steps[0].batches_per_gather == 0:
@@ -155,7 +155,7 @@ class _Memory:
 
     Attributes:
         tasks: Tasks of the models.
-        layers: Layers of the models, first layer first.
+        layers: For each layer, first to last: the layer of each model.
         units: Units of all models above each layer except the last one.
         delta: δ of the last layer: (models, n, units); 0 for padding units.
     """
@@ -170,7 +170,7 @@ class _Memory:
 
 
 class _Pass:
-    """Forward and backward pass of all models on the same batch of a chunk; see `Propagation`.
+    """Forward and backward pass of all models on batches with the same place in their chunks; see `Propagation`.
 
     Args:
         memory: Memory for the units.
@@ -202,7 +202,7 @@ class _Pass:
         ]
 
     def forward(self) -> Sequence[float]:
-        """Compute the outputs and ∂loss/∂outputs of each model; return its factor, see `Task.loss_gradient`."""
+        """Compute the outputs and ∂loss/∂outputs of each model; return the factors, see `Task.loss_gradient`."""
         for products, units in zip(self._forward, self._units, strict=False):
             multiply(products)
             units.forward()
@@ -219,7 +219,7 @@ class _Pass:
                 layer.update(inputs, delta, rate, keep)
 
     def store_gradients(self, rates: Sequence[float]) -> None:
-        """Store the gradients of all layers, which are 0, as `Layer.store_gradient` does."""
+        """Store the gradients of all layers as `Layer.store_gradient` does; their memory must be 0 before the call."""
         for updates in self._descend():
             beta = int(updates[0][0].unit_major)
             for (_, gradient, inputs, delta), rate in zip(updates, rates, strict=True):

@@ -91,13 +91,13 @@ class ManualStep:
         self.use(empty_like(train.targets, most, self._device), self.layers[-1].outputs(most))
 
     def use(self, targets: Tensor, outputs: Tensor) -> None:
-        """Keep targets and outputs of a chunk in this memory."""
+        """Use this memory for the targets and outputs of a chunk."""
         self.targets, self.outputs, self.examples = targets, outputs, len(targets)
         self._batches = []
 
     @cached_property
     def _gather(self) -> Gatherer:
-        """Gatherer; a stack that gathers for all of its models does not allocate its memory."""
+        """Gatherer, created on first use, so that no memory is allocated if a stack gathers for all its models."""
         n = min(len(self.train), self.batch_size * self.batches_per_gather)
         with torch.inference_mode(False):
             return Gatherer(self.train, self._device, n)
@@ -119,7 +119,7 @@ class ManualStep:
         Args:
             index: See `Step.run`.
             examples: Number of examples of the chunk.
-            first: Batch.
+            first: Number of the first batch to gather.
         """
         rows = slice(first * self.batch_size, (first + self.batches_per_gather) * self.batch_size)
         self._gather(None if index is None else index[rows], self.targets[:examples][rows])

@@ -1,1 +1,1 @@
-"""Training of many models together: the same results as one by one, in less time."""
+"""Training of many models together, faster than one by one, with the same results (on a GPU, up to rounding)."""

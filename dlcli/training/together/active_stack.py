@@ -17,7 +17,7 @@ A = TypeVar("A")
 
 
 class ActiveStack:
-    """Stacked steps and measurements of trainings of one kind, which make the same requests.
+    """Stacked steps and measurements of trainings of one kind, which all make the same requests at the same time.
 
     Attributes:
         trainings: The trainings.
@@ -36,14 +36,15 @@ class ActiveStack:
     def serves(self, active: Sequence[Training]) -> bool:
         """Return whether the stack suits the trainings that have not ended.
 
-        A stack with batched products keeps those that have ended, up to half of all, because a new one takes long.
+        A stack with batched products also keeps trainings that have ended, as long as they are fewer than half, because
+        building a new stack takes long.
         """
         if isinstance(self._stack, BatchedStack):
             return 2 * len(active) > len(self.trainings)
         return self.trainings == active
 
     def run(self, active: Sequence[Training]) -> Sequence[Answer]:
-        """Take the steps of the next chunk of each training that has not ended; return its answer."""
+        """Take the steps of the next chunk of each training that has not ended; return the answers."""
         chosen = [active[0] if training.has_ended else training for training in self.trainings]
         chunks = [(training.fit, training.request) for training in chosen]
         pairs = [(fit, chunk) for fit, chunk in chunks if isinstance(chunk, Chunk)]
@@ -63,7 +64,7 @@ class ActiveStack:
         """Return the answer to the `Look` of each training that has not ended."""
         look = active[0].request
         assert isinstance(look, Look), "all trainings end their epochs together"
-        if not self.serves(active):  # some have just diverged
+        if not self.serves(active):  # some trainings have just diverged
             return [training.fit.measure(look) for training in active]
         if self._looks is None:
             fits = [training.fit for training in self.trainings]

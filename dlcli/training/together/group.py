@@ -17,7 +17,7 @@ class LocalGroup:
     """Training of a group in this process; see `Group`.
 
     Args:
-        members: Members; each is read when its stack starts, so a sequence can build it then.
+        members: Members; each is read when its stack starts, so a sequence can build members on demand.
         numbers: Places of the members to train, in the order of training; None trains all.
         is_stacked: Whether to stack models; otherwise they are trained one after the other.
     """
@@ -60,7 +60,7 @@ class LocalGroup:
         while self._active:
             yield events
             with self._active[0].settings():
-                if stack is None or not stack.serves(self._active):  # some have ended: pack the others
+                if stack is None or not stack.serves(self._active):  # some trainings have ended
                     stack = ActiveStack(self._active)
                 events = self._advance(stack.run(self._active))
                 if self._active and isinstance(self._active[0].request, Look):

@@ -17,11 +17,11 @@ from dlcli.training.fit import Fit
 from dlcli.training.requests import Look, Measured
 from dlcli.training.together.members import Member
 
-_MOST_VALUES = 2**18  # in a layer of one model; more gain nothing, and take memory for each model
+_MOST_VALUES = 2**18  # values in a layer of one model; stacking more is not faster and takes memory for each model
 
 
 class StackedLooks:
-    """Measurements of the models of a stack at the end of an epoch, bit-identical to `Fit.measure` of each on a CPU.
+    """Measurements of the models of a stack at the end of an epoch; on a CPU, bit-identical to `Fit.measure`.
 
     Args:
         members: Members of one kind, see `Placement`.
@@ -45,7 +45,7 @@ class StackedLooks:
                 self._evaluation = StackedEvaluation(models, tasks, val)
 
     def measure(self, look: Look) -> list[Measured]:
-        """Return the measurements of each model, which was updated."""
+        """Return the measurements of each model; the models must hold the current parameters."""
         for member in self._members:
             if member.model.training:
                 member.model.eval()  # as `Fit.measure` leaves it

@@ -25,7 +25,7 @@ class Member:
         splits: Training and validation data.
         config: Config of the training.
         state: State of an interrupted training to resume; None starts from the first epoch.
-        until: Epoch after which to pause, which the state has not reached; None trains to the end.
+        until: Epoch after which to pause, later than the epochs completed in `state`; None trains to the end.
     """
 
     model: nn.Sequential
@@ -38,11 +38,11 @@ class Member:
 
 @dataclass(frozen=True)
 class Diverged:
-    """End of a training whose loss is not finite.
+    """End of a training whose loss or parameters are not finite.
 
     Attributes:
-        message: What diverged, and where.
-        hint: What to change.
+        message: Message of the DivergedError.
+        hint: Hint of the DivergedError.
     """
 
     message: str
@@ -55,7 +55,7 @@ Events: TypeAlias = Sequence[tuple[int, MemberEvent]]
 
 @dataclass(frozen=True)
 class BestModel:
-    """Parameters of a member after its best epoch, by their names in the state dict, and their position."""
+    """Parameters of a member after its best epoch, by their names in the state dict, and the training position then."""
 
     position: Position
     parameters: Mapping[str, Tensor]
@@ -77,7 +77,7 @@ class Snapshot:
 
 
 class Group(Protocol):
-    """Trainings of a group, in this process or in several; a context, which ends the processes."""
+    """Trainings of a group, in this process or in several; a context manager that starts and ends the processes."""
 
     def __enter__(self) -> Self:
         """Start the processes."""
@@ -86,10 +86,10 @@ class Group(Protocol):
         """End the processes; unfinished trainings stop."""
 
     def __iter__(self) -> Iterator[Events]:
-        """Train all members; yield events with the place of their member, several times per second.
+        """Train all members; several times per second, yield events, each with the place of its member.
 
-        The events of a member come in order; those of different members in any order. There may be none, so that the
-        caller can handle signals.
+        The events of one member are in order; events of different members can be in any order. The yielded sequence may
+        be empty, so that the caller can handle signals.
         """
 
     def snapshots(self) -> tuple[Events, Sequence[Snapshot]]:

@@ -24,11 +24,11 @@ from dlcli.training.trace import TRACE_EXAMPLES
 
 Kind: TypeAlias = tuple[Any, ...]
 
-MOST_MODELS = 64  # in a stack; more gain little and take longer to react to a signal
+MOST_MODELS = 64  # models in a stack; with more, training is hardly faster and reacts to signals later
 _FEWEST_MODELS = 8
 _CACHED_BYTES = 2**23  # memory of a stack that stays in a processor's caches
-MOST_MODELS_ON_GPU = 2048  # more steps at once take longer than a person waits for an answer to a signal
-_FRACTION_OF_GPU = 1 / 4  # of its memory for a stack, because the sizes below leave out temporary tensors
+MOST_MODELS_ON_GPU = 2048  # models in a stack; with more, a user would wait too long until a signal is handled
+_FRACTION_OF_GPU = 1 / 4  # fraction of the memory for a stack, because `_bytes_on_gpu` leaves out temporary tensors
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Placement:
     """Placement of a member: in a stack or alone, in a worker process or in this one.
 
     Attributes:
-        kind: Value that is equal for models that can be stacked; None if this one cannot.
-        reason: Reason why it cannot; empty if it can.
+        kind: Key that is equal for models that can be stacked; None if this model cannot be stacked.
+        reason: Reason why the model cannot be stacked; empty if it can.
         fits_worker: Whether a worker process can train it: on a CPU with one thread.
         is_batched: Whether its stack computes the matrix products of all models at once.
     """
@@ -49,10 +49,10 @@ class Placement:
 
 
 def place(member: Member) -> Placement:
-    """Return how to train a member.
+    """Return the placement of a member.
 
-    Steps can be stacked if alone they are written out, see `dlcli.training.fast.step`, and compute with one thread of a
-    CPU, because larger models gain nothing, or on a GPU from data in its memory.
+    Steps can be stacked if the model alone would use the manual step, see `dlcli.training.fast.step`, and either one
+    CPU thread, because larger models gain nothing, or a GPU with the data in its memory.
     """
     config, model, n = member.config, member.model, len(member.splits.train)
     state = member.state
@@ -103,7 +103,7 @@ def _stores_gradients(member: Member) -> bool:
 
 
 def _settings_of_gpu(member: Member) -> tuple[Any, ...]:
-    """Return the settings that the models of a stack on a GPU share in addition."""
+    """Return the additional settings that must be equal for all models of a stack on a GPU."""
     config, train = member.config, member.splits.train
     optimizer = tuple(config.optimizer.model_dump(exclude={"lr"}).items())
     loss = config.task, config.loss.name, getattr(config.loss, "delta", None), config.model.head
@@ -111,9 +111,9 @@ def _settings_of_gpu(member: Member) -> tuple[Any, ...]:
 
 
 def stack_size(member: Member) -> int:
-    """Return the number of models like this one in a stack: as many as the memory holds, within two limits.
+    """Return the number of models like this one in a stack: as many as fit into memory, within fixed limits.
 
-    On a CPU this is the memory of the caches, on a GPU a part of its total memory.
+    The memory is the caches of a CPU, or a fraction of the total memory of a GPU.
     """
     device = next(member.model.parameters()).device
     if computes_batches(device):
@@ -127,7 +127,7 @@ def stack_size(member: Member) -> int:
 
 
 def _bytes_on_gpu(member: Member, device: torch.device) -> int:
-    """Return the memory of a model in a stack on a GPU: parameters, examples of a chunk, units, and its own data."""
+    """Return the memory of a model in a stack on a GPU: parameters, examples of a chunk, units, and unshared data."""
     splits, parameters = member.splits, count_parameters(member.model)
     train, batch_size = splits.train, member.config.training.batch_size
     n = max(TRACE_EXAMPLES, min(len(train), examples_per_batch(len(train), batch_size)))
@@ -138,12 +138,12 @@ def _bytes_on_gpu(member: Member, device: torch.device) -> int:
     # Each parameter is in the model, in W, in ∂loss/∂W, twice in the optimizer, and again for a capture.
     values = 14 * parameters + examples
     own = [splits.val] if isinstance(train, SharedSplit) else [splits.val, train]
-    data = sum(2 * split.nbytes(split.dtype) for split in own)  # a stack copies it
-    return values * train.dtype.itemsize + data + 4 * 8 * len(train)  # positions and targets, also copied
+    data = sum(2 * split.nbytes(split.dtype) for split in own)  # twice, because a stack copies the data
+    return values * train.dtype.itemsize + data + 4 * 8 * len(train)  # positions and targets, copied by the stack
 
 
 def shared_optimizer(members: Sequence[Member]) -> AnyOptimizer | None:
-    """Return the optimizer settings of all members if these and the learning rates of all steps are equal."""
+    """Return the optimizer settings if all members have equal settings and learning rates in all steps, else None."""
     first = members[0].config
     settings = (first.optimizer, first.scheduler, first.training.epochs)
     if first.scheduler.name == "plateau":  # the learning rate depends on the loss

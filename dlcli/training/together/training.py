@@ -1,4 +1,4 @@
-"""One training of a group, which others may share the steps of."""
+"""One training of a group, whose steps may be stacked with those of other trainings."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Training:
         member: The member.
         kind: See `Placement`.
         is_batched: See `Placement`.
-        fit: Its training.
-        request: Steps to take, or measurements, next.
+        fit: Training loop of the member.
+        request: Next request: steps to take, or measurements.
         has_ended: Whether training has ended, paused or diverged.
         has_changed: Whether the state has changed since the last snapshot.
     """
@@ -61,7 +61,7 @@ class Training:
         return isolated(threads=1, device=device, tf32=precision == "tf32")
 
     def advance(self, answer: Answer | None) -> Iterator[MemberEvent]:
-        """Continue with the answer to the last request until the next one, or the end; yield the events."""
+        """Continue with the answer to the last request until the next request or the end; yield the events."""
         self.has_changed = True
         try:
             item = next(self._steps) if answer is None else self._steps.send(answer)
@@ -76,7 +76,7 @@ class Training:
             yield self._diverge(error)
 
     def events(self) -> Iterator[MemberEvent]:
-        """Train alone, with all threads and devices that this takes; yield the events."""
+        """Train the model alone, with the threads and device of its Fit; yield the events."""
         try:
             for event in self.fit:
                 self.has_changed = True
@@ -89,11 +89,11 @@ class Training:
 
     def _handle(self, event: EpochEnded | FitEnded) -> Iterator[MemberEvent]:
         if isinstance(event, FitEnded) or event.epoch == self.member.until:
-            self.fit.state()  # raises an error if the model is useless
+            self.fit.state()  # raises an error if a parameter is not finite
             self.has_ended = True
         divergence = None
         if isinstance(event, EpochEnded) and event.is_best:
-            try:  # before the event, after which a snapshot may be taken
+            try:  # before the event is yielded, because the caller may then take a snapshot
                 self._best = BestModel(self.fit.position, self.fit.parameters())
             except DivergedError as error:
                 divergence = error
@@ -106,7 +106,7 @@ class Training:
         return Diverged(error.message, error.hint or "")
 
     def check(self) -> list[MemberEvent]:
-        """Copy the parameters into the model; return the event of divergence if one is not finite."""
+        """Copy the parameters into the model; return the event of divergence if a parameter is not finite."""
         self.fit.step.update_model()
         try:
             self.fit.parameters()
@@ -121,4 +121,5 @@ class Training:
 
     def _state(self) -> TrainingState:
         given = self.member.state
-        return given if given and given.position == self.fit.position else self.fit.state()  # it was complete
+        # The given state is still current if no step has been taken since.
+        return given if given and given.position == self.fit.position else self.fit.state()

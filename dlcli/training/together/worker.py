@@ -40,17 +40,17 @@ class Message:
 
 def work(members: Sequence[Member], connection: Connection, inherited: Sequence[Connection]) -> None:
     """Train blocks of members on request, in a worker process, until the other side closes the connection."""
-    for other in inherited:  # otherwise this process would keep them open
+    for other in inherited:  # otherwise this process would keep inherited connections open
         other.close()
-    gc.freeze()  # collections visit no object from before the fork, and copy no memory of it
-    gc.disable()  # they take a twentieth of the time, and find nothing within a block
+    gc.freeze()  # collections then skip objects from before the fork, and so copy none of their memory
+    gc.disable()  # collections take a twentieth of the time, and find nothing within a block
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signum, signal.SIG_IGN)  # a signal to the process group: the parent handles it
-    torch.set_num_threads(1)  # a fork has no other threads, and would wait for them
+        signal.signal(signum, signal.SIG_IGN)  # the parent handles signals to the process group
+    torch.set_num_threads(1)  # a forked process has no other threads, but would wait for them
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             request, *numbers = pickle.loads(connection.recv_bytes())  # noqa: S301
-            if request == "snapshots":  # all have been sent
+            if request == "snapshots":  # the request arrived after the end of a block, which has sent all snapshots
                 connection.send_bytes(dumps(Message("snapshots")))
                 continue
             gc.collect()
@@ -79,13 +79,13 @@ def _train_block(members: Sequence[Member], numbers: Sequence[int], connection: 
         if events:
             send("events", events, [])
         while connection.poll():
-            connection.recv_bytes()  # the only request during training
+            connection.recv_bytes()  # `snapshots` is the only request during training
             send("snapshots", *group.snapshots())
     send("ended", *group.snapshots(), rest=[number for number in numbers if number not in places])
 
 
 class _Pickler(pickle.Pickler):
-    """Pickler of tensors as NumPy arrays, which takes a tenth of the time."""
+    """Pickler that stores tensors as NumPy arrays, which takes a tenth of the time."""
 
     def reducer_override(self, value: object) -> Any:
         """See `pickle.Pickler.reducer_override`."""

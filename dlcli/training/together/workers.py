@@ -21,18 +21,18 @@ from dlcli.training.together.members import Events, Group, Member, Snapshot
 from dlcli.training.together.plan import MOST_MODELS, place
 from dlcli.training.together.worker import Message, dumps, work
 
-_WAIT_SECONDS = 0.1  # between two chances to handle a signal
+_WAIT_SECONDS = 0.1  # longest time between two chances to handle a signal
 _MEMORY_HINT = "if the memory was too small, train fewer models at once; `dlcli train --resume RUN` continues"
 
 
 class WorkerGroup:
     """Training of a group in worker processes; see `Group`.
 
-    Each worker trains one block of members after another, with one thread. It asks for the next block when it is done,
-    which affects no result. Members that a worker cannot train are trained by this process afterwards.
+    Each worker trains one block of members after another, with one thread. A worker that is done gets the next block;
+    the assignment affects no result. Members that a worker cannot train are trained by this process afterwards.
 
     Args:
-        members: Members; a sequence that builds a member when it is read is read by the worker.
+        members: Members; they are read in the workers, so a sequence can build a member when it is read.
         processes: Number of workers.
     """
 
@@ -104,7 +104,7 @@ class WorkerGroup:
 
 
 class _Worker:
-    """Worker process, from the side of the process that started it.
+    """Worker process, as seen by the process that started it.
 
     Attributes:
         connection: Connection to the process.
@@ -117,14 +117,14 @@ class _Worker:
         self.is_busy = self.answered = False
         self._process = ForkProcess(target=work, args=(members, other, [self.connection, *inherited]), daemon=True)
         with warnings.catch_warnings():
-            # Python warns of forks of a process with threads. A worker uses none of them, and one thread itself.
+            # Python warns if a process with threads is forked. A worker uses none of them and has one thread itself.
             warnings.simplefilter("ignore", DeprecationWarning)
             self._process.start()
         other.close()
 
     def send(self, *message: object) -> None:
         """Send a request: `train` with places of members, or `snapshots`."""
-        with suppress(BrokenPipeError, ConnectionResetError):  # `receive` reports it
+        with suppress(BrokenPipeError, ConnectionResetError):  # `receive` reports that the process has ended
             self.connection.send_bytes(dumps(message))
 
     def receive(self) -> Message:
@@ -132,7 +132,7 @@ class _Worker:
 
         Raises:
             DeviceError: If the process was killed.
-            Exception: The error that ended it.
+            Exception: Error that ended the training of a block.
         """
         try:
             message = pickle.loads(self.connection.recv_bytes())  # noqa: S301
@@ -160,7 +160,7 @@ def open_group(members: Sequence[Member], *, is_together: bool = True) -> Group:
     """Return the training of a group.
 
     Args:
-        members: Members; a sequence may build each when it is read, and again when it is read again.
+        members: Members; a sequence may build a member each time it is read.
         is_together: Whether to stack models and to use a process for each core; False trains one after the other, with
             the same results.
     """
@@ -171,7 +171,7 @@ def open_group(members: Sequence[Member], *, is_together: bool = True) -> Group:
 
 
 def describe_plan(members: Sequence[Member], *, is_together: bool) -> str:
-    """Return how `open_group` trains members in words, such as `trained together in 2 processes`."""
+    """Return a description of how `open_group` trains members, such as `trained together in 2 processes`."""
     placement, processes = place(members[0]), _count_processes(members)
     if not is_together:
         return "trained one after the other: training.together is never"
@@ -188,8 +188,8 @@ def _count_processes(members: Sequence[Member]) -> int:
 def _can_fork() -> bool:
     """Return whether worker processes can be forked.
 
-    Only on Linux: macOS's libraries do not allow it, and Windows has no fork. With an accelerator, autograd refuses to
-    work in a fork. A daemonic process, such as a worker of multiprocessing.Pool, must not start processes.
+    Only Linux supports this: macOS's libraries do not allow forks, and Windows has none. With an accelerator, autograd
+    refuses to work in a fork. A daemonic process, such as a worker of multiprocessing.Pool, must not start processes.
     """
     is_daemon = multiprocessing.current_process().daemon
     return sys.platform == "linux" and not is_daemon and not torch.accelerator.is_available()

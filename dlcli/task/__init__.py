@@ -25,7 +25,7 @@ def build_task(config: Config, info: DataInfo, target_scaling: Scaling, labels: 
         config: Config; `loss` and `model.head` define the task.
         info: Description of the data.
         target_scaling: Scaling of the targets.
-        labels: Training labels, for balanced class weights; None leaves these out, which only changes the loss.
+        labels: Training labels, for balanced class weights; None leaves the weights out, which only changes the loss.
 
     Raises:
         ConfigError: If the number of class weights differs from the number of classes.

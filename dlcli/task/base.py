@@ -37,11 +37,11 @@ class Task(ABC):
 
     @abstractmethod
     def same_loss(self, other: Task) -> bool:
-        """Return whether `loss_gradients` of this task also holds for the outputs of a model with the other task."""
+        """Return whether `loss_gradients` of this task is also correct for a model with the other task."""
 
     @abstractmethod
     def loss_gradients(self, outputs: Tensor, targets: Tensor, out: Tensor) -> float:
-        """Write ∂loss/∂outputs of several models, bit-identical to `loss_gradient`, and return the factor of each.
+        """Write ∂loss/∂outputs of several models, bit-identical to `loss_gradient`, and return their common factor.
 
         Args:
             outputs: Outputs of shape (models, N, out_features).
@@ -67,7 +67,7 @@ class Task(ABC):
 
     @abstractmethod
     def constant_score(self, train_targets: Tensor, targets: Tensor) -> tuple[str, float]:
-        """Return a metric and its value on `targets` for the best constant prediction, with a margin for chance.
+        """Return a metric and its value on `targets` for the best constant prediction, plus a margin for chance.
 
         Args:
             train_targets: Targets that determine the constant.

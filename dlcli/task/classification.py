@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812  # as all of torch's users wr
 from dlcli.config.schema import CrossEntropyLoss, Head, MseLoss
 from dlcli.task.base import Task, accurate, on_cpu
 
-LEAST_OUTPUT = 1e-6  # of the L1 head: below, log |z| is cut off and passes no gradient
+LEAST_OUTPUT = 1e-6  # smallest |z| of the L1 head; below it, log |z| is clamped and passes no gradient
 
 
 class Classification(Task):
@@ -57,7 +57,7 @@ class Classification(Task):
         if isinstance(self.config, MseLoss):
             return self._squared_error(logits, targets)
         weights, smoothing = self.weights(logits.device, logits.dtype), self.config.label_smoothing
-        if logits.device.type == "cuda":  # sums over columns are not deterministic there
+        if logits.device.type == "cuda":  # sums over columns are not deterministic on CUDA
             return F.cross_entropy(logits, targets, weights, reduction="sum", label_smoothing=smoothing)
         columns, labels = (
             logits.t().unsqueeze(0),
@@ -66,15 +66,16 @@ class Classification(Task):
         return F.cross_entropy(columns, labels, weights, reduction="sum", label_smoothing=smoothing)
 
     def _logits(self, outputs: Tensor) -> Tensor:
-        """Return the inputs of softmax: z, or log |z| for the L1 head: exp(log |z|) / Σ exp(log |z|) = |z| / Σ |z|."""
+        """Return the inputs of softmax: z, or log |z| for L1, since exp(log |z|) / Σ exp(log |z|) = |z| / Σ |z|."""
         return outputs.abs().clamp_min(LEAST_OUTPUT).log() if self.is_l1 else outputs
 
     def loss_gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> float:
         """Write p − y for cross-entropy and return 1 / N, with p the softmax of the logits and y the one-hot label.
 
-        Label smoothing smooths y. Class weights weight each example by its true class, and the smoothed part by each
-        class. For the squared error, g = 2 (p − y) / N is multiplied by softmax's Jacobian, diag(p) − p pᵀ:
-        p ⊙ (g − Σ g p). The L1 head is softmax of log |z|, whose derivative is 1 / z.
+        Label smoothing smooths y. Class weights multiply y by the weight of the true class, and the part of y that
+        comes from smoothing by the weight of each class. For the squared error, g = 2 (p − y) / N is multiplied by the
+        Jacobian of softmax, diag(p) − p pᵀ, which gives p ⊙ (g − Σ g p). The L1 head is softmax of log |z|, and the
+        derivative of log |z| is 1 / z.
         """
         factor = self._logit_gradient(self._logits(outputs), targets, out)
         if self.is_l1:
@@ -82,7 +83,7 @@ class Classification(Task):
         return factor
 
     def same_loss(self, other: Task) -> bool:
-        """See `Task.same_loss`: only for cross-entropy of softmax without class weights."""
+        """See `Task.same_loss`. The result is True only for cross-entropy of softmax without class weights."""
         is_plain = isinstance(self.config, CrossEntropyLoss) and self._class_weights is None and not self.is_l1
         if not (is_plain and isinstance(other, Classification)):
             return False
@@ -91,7 +92,7 @@ class Classification(Task):
     def loss_gradients(self, outputs: Tensor, targets: Tensor, out: Tensor) -> float:
         """See `Task.loss_gradients`; each example is a column, as in `_logit_gradient`.
 
-        exp is computed in `out`, where the values of each model form separate vectors, as they do alone.
+        exp is computed in `out`, where gaps separate the models, so that each model forms the same vectors as alone.
         """
         y = self.target_columns(outputs).index_select(1, targets.flatten())
         probs = out.mT.copy_(outputs.mT.contiguous().log_softmax(1)).exp_()
@@ -99,10 +100,10 @@ class Classification(Task):
         return 1 / targets.shape[1]
 
     def _logit_gradient(self, logits: Tensor, targets: Tensor, out: Tensor) -> float:
-        """Write ∂loss/∂logits into `out` and return its factor; each example is a column.
+        """Write ∂loss/∂logits into `out` up to a factor and return the factor; each example is computed as a column.
 
-        On a CPU, torch is four times as fast for columns. The last bits of its softmax of columns depend on the number
-        of threads; those of its log_softmax do not.
+        On a CPU, torch is four times as fast for columns. The last bits of softmax of columns depend on the number of
+        threads, but not those of log_softmax, which is used instead.
         """
         by_rows = logits.device.type == "cuda"
         probs = logits.softmax(1).t() if by_rows else logits.t().contiguous().log_softmax(0).exp_()
@@ -144,7 +145,7 @@ class Classification(Task):
             return None
         key = (device, dtype)
         if key not in self._weights_on_device:
-            with torch.inference_mode(False):  # autograd may use them later
+            with torch.inference_mode(False):  # autograd may use the weights later
                 self._weights_on_device[key] = self._class_weights.to(device, dtype)
         return self._weights_on_device[key]
 

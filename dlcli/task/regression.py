@@ -28,7 +28,7 @@ class Regression(Task):
         return self._loss(outputs, targets, "mean")
 
     def loss_gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> float:
-        """Write ŷ − y, sign(ŷ − y), or ŷ − y clamped to ±δ; return 1 / n, or 2 / n for squares, for n values."""
+        """Write ŷ − y, sign(ŷ − y), or ŷ − y clamped to ±δ; return 1 / n, or 2 / n for squared error, for n values."""
         return self._write_gradient(outputs, targets, out) / out.numel()
 
     def same_loss(self, other: Task) -> bool:
@@ -36,7 +36,7 @@ class Regression(Task):
         return isinstance(other, Regression) and other._config == self._config
 
     def loss_gradients(self, outputs: Tensor, targets: Tensor, out: Tensor) -> float:
-        """See `Task.loss_gradients`. Each operation is exact or rounded correctly, so its bits have one value."""
+        """See `Task.loss_gradients`. Each operation is exact or correctly rounded, so the bits cannot differ."""
         return self._write_gradient(outputs, targets, out) / out[0].numel()
 
     def _write_gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> float:
@@ -68,7 +68,10 @@ class Regression(Task):
                 return F.huber_loss(outputs, targets, reduction=reduction, delta=delta)
 
     def sums(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Return sums per output: errors in the scaled unit, targets and squared targets."""
+        """Return the loss, the number of examples, and per output the sums of errors, targets and squared targets.
+
+        All are in the scaled unit. The errors are squared and absolute errors.
+        """
         errors, truth = accurate(outputs - targets), accurate(targets)
         return {
             "loss": accurate(self.total_loss(outputs, targets)),

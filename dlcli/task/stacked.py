@@ -1,6 +1,6 @@
-"""Losses of several models at once, for devices on which each operation is worth it only if it is large.
+"""Losses of several models at once, for devices on which only large operations are efficient.
 
-The values are those of `Task.loss_gradient`, `Task.total_loss` and `Task.weight` of each model, up to rounding.
+The values equal `Task.loss_gradient`, `Task.total_loss` and `Task.weight` of each model up to rounding.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class StackedLoss(Protocol):
     """Losses of several models on outputs (models, N, out_features) and labels (models, N) or values like outputs."""
 
     def gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> float:
-        """Write ∂loss/∂outputs of all models up to a factor, and return it; see `Task.loss_gradient`."""
+        """Write ∂loss/∂outputs of all models up to a common factor, and return the factor; see `Task.loss_gradient`."""
 
     def totals(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return `Task.total_loss` of each model: (models,)."""
@@ -31,7 +31,7 @@ class StackedLoss(Protocol):
 
 
 class StackedClassification:
-    """See `StackedLoss`; class weights and label smoothing may differ between the models."""
+    """Losses of classification, see `StackedLoss`; class weights and label smoothing may differ between the models."""
 
     def __init__(self, tasks: Sequence[Classification], like: Tensor) -> None:
         first, k = tasks[0], tasks[0].n_classes
@@ -83,7 +83,7 @@ class StackedClassification:
 
 
 class StackedRegression:
-    """See `StackedLoss`; the losses of all models are equal."""
+    """Losses of regression, see `StackedLoss`; all models have the same loss."""
 
     def __init__(self, task: Regression) -> None:
         self._task = task

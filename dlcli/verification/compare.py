@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-_MOST_SHOWN = 5  # rows; the first difference is the most informative
+_MOST_SHOWN = 5  # differing rows that are listed; the first one is the most informative
 
 
 def compare_rows(

@@ -20,11 +20,12 @@ from dlcli.runs.summary import summarize
 from dlcli.verification.compare import compare_records, compare_rows, compare_tensors, compare_text
 from dlcli.verification.retrain import RetrainedRun
 
-_ENDED = ("finished", "stopped early", "interrupted", "diverged")  # the log has as many epochs as the summary
+# With these statuses, the log has as many epochs as the summary.
+_ENDED = ("finished", "stopped early", "interrupted", "diverged")
 _PARTS = ("model", "input_scaling", "target_scaling", "optimizer", "sums", "generators")
 MANIFEST_COMPARED = ("schema", "seed", "data", "parent", "class_counts", "threads", "arithmetic")
 _SUMMARY_NOT_COMPARED = ("seconds", "error", "output_errors")
-# These hash another file, including the versions stored in it; loading a checkpoint already checks them.
+# Hashes of another file, which contains versions that may differ; loading a checkpoint already checks the hashes.
 _HASHES = ("training.best_sha256",)
 
 
@@ -72,7 +73,7 @@ def read_files(folder: RunFolder, config: Config) -> RunFiles:
 
 
 def compare_files(files: RunFiles, retrained: RetrainedRun, config: Config) -> list[str]:
-    """Return the differences between the log, summary and checkpoints of a run and those of its retraining."""
+    """Return the differences between the log, summary and checkpoints of a run and the results of its retraining."""
     differences = [*_compare_log(files, retrained), *_compare_summary(files, retrained, config)]
     for name, saved in files.checkpoints.items():
         remade = retrained.states.get(name) if saved.training is not None else retrained.bests.get(saved.epoch)
@@ -163,7 +164,7 @@ def find_not_compared(folder: RunFolder, files: RunFiles) -> tuple[list[str], li
     compared += [name for name in (JSONL, CSV, TRACE, "summary.json") if (folder.path / name).exists()]
     compared += [folder.resolved.name, folder.manifest.name]
     compared += [folder.data.name] if folder.data.name in files.manifest["data"]["sha256"] else []
-    if "parent" in files.manifest:  # loaded and checked as the start of the retraining
+    if "parent" in files.manifest:  # the retraining starts from the parent, and so has checked it
         compared.append(f"checkpoints/{folder.checkpoint('parent').name}")
     parts = {
         JSONL: f"{JSONL}: {', '.join(CLOCK)}",

@@ -36,12 +36,12 @@ class Target:
     to_end: bool
 
     def encode(self) -> bytes:
-        """Return the message from which `decode` makes the target in another process."""
+        """Return the target as a message, which `decode` reads in another process."""
         return json.dumps({**asdict(self), "best_epochs": [*self.best_epochs]}).encode()
 
     @staticmethod
     def decode(message: bytes) -> Target:
-        """Return the inverse of `encode`."""
+        """Return the target in a message of `encode`."""
         values = json.loads(message)
         states = {name: Position(**position) for name, position in values["states"].items()}
         return Target(**{**values, "states": states})
@@ -71,10 +71,10 @@ class RetrainedRun:
 
 
 def retrain(experiment: Experiment, target: Target, listeners: Listeners) -> RetrainedRun:
-    """Train up to a target; trains the model of `experiment` in place.
+    """Train the model of `experiment` in place, up to a target.
 
     Args:
-        experiment: Data and untrained model of the run, with its arithmetic; each of several processes needs its own.
+        experiment: Data and untrained model of the run, with its arithmetic; each process needs its own experiment.
         target: End of the retraining and checkpoints to keep.
         listeners: Callbacks.
 
@@ -89,7 +89,7 @@ def retrain(experiment: Experiment, target: Target, listeners: Listeners) -> Ret
         describe_run(experiment.config, experiment.splits, experiment.model, experiment.device, threads, run="")
     )
     within_epochs = any(position.examples for position in target.states.values())
-    # Only a report after every step reaches such positions, and lets several processes stop after the same step.
+    # With a report after every step, training can end within an epoch, and processes can stop after the same step.
     report_seconds = 0.0 if within_epochs or world.size > 1 else None
     retrained, is_reached = RetrainedRun(), False
     with convert_memory_errors(experiment.config):
@@ -121,7 +121,7 @@ def retrain(experiment: Experiment, target: Target, listeners: Listeners) -> Ret
 
 
 def _record(retrained: RetrainedRun, event: Event, fit: Fit, make: CheckpointMaker, target: Target) -> None:
-    """Record what a run would write to its files after an event."""
+    """Record the data that a run would write to its files after an event."""
     retrained.position = fit.position
     if isinstance(event, EpochEnded):
         retrained.rows.append(epoch_row(event))

@@ -54,7 +54,7 @@ class VerifyResult:
 
 
 class ProcessesNeeded(UsageError):
-    """Run whose bits only the same number of processes can repeat.
+    """Run whose bits can be repeated only by the same number of processes.
 
     Args:
         path: Run folder.
@@ -95,7 +95,7 @@ class Record:
 
 
 def read_record(run: RunLike | None, data_root: str | None, processes: int) -> Record:
-    """Return the record of a run, which this number of processes can repeat.
+    """Return the record of a run after checking that this number of processes can repeat the run.
 
     Raises:
         UsageError: If the run does not exist, has nothing to compare, or another number of processes is needed.
@@ -134,10 +134,10 @@ def compare_with_record(record: Record, experiment: Experiment, retrained: Retra
 
 
 def _check_processes(path: str, manifest: Mapping[str, Any], config: Config, processes: int) -> None:
-    """Check that a number of processes can repeat the bits of a run; with shards, any number can.
+    """Check that a number of processes can repeat the bits of a run; any number can if the batches have shards.
 
     Raises:
-        UsageError: If other numbers of processes trained it without shards.
+        UsageError: If the run was trained without shards by another number, or by several numbers, of processes.
     """
     sizes = list(dict.fromkeys(world["size"] for world in read_worlds(manifest)))
     if config.training.shards is not None or sizes == [processes]:
@@ -170,7 +170,7 @@ def _target(files: RunFiles) -> Target:
 
 def _compare_manifest(manifest: Mapping[str, Any], experiment: Experiment) -> list[str]:
     expected = build_manifest(experiment, ())
-    keys = [key for key in MANIFEST_COMPARED if key in manifest or key != "class_counts"]  # older runs do not have it
+    keys = [key for key in MANIFEST_COMPARED if key in manifest or key != "class_counts"]  # not in older runs
     before, after = ({key: record.get(key) for key in keys} for record in (manifest, expected))
     return compare_records("manifest.json", before, after)
 
@@ -186,6 +186,6 @@ def _compare_test(files: RunFiles, retrained: RetrainedRun, experiment: Experime
     metrics = evaluate_model(
         experiment.model, experiment.task, experiment.splits.test, experiment.splits.info.class_names
     )
-    if "rmse_interval" not in files.summary["test"]:  # older runs do not have it
+    if "rmse_interval" not in files.summary["test"]:  # older runs do not record the interval
         metrics.pop("rmse_interval", None)
     return compare_records("summary.json", {"test": files.summary["test"]}, {"test": as_json(metrics)})

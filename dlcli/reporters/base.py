@@ -1,4 +1,4 @@
-"""Interface of the reporters, which show the progress of training, and the choice of one."""
+"""Interface of the reporters, which show the progress of training, and selection of a reporter."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 _BARS = "▁▂▃▄▅▆▇█"
 _UNITS = ((1e9, " G"), (1e6, " M"), (1e3, " k"))
-_NEGLIGIBLE = 1e-3  # of the highest learning rate
+_NEGLIGIBLE = 1e-3  # fraction of the highest learning rate up to which a rate is shown as 0
 
 
 def format_rate(examples_per_second: float) -> str:
@@ -26,7 +26,7 @@ def format_lr(lr: float, highest: float) -> str:
 
 
 def round_lr(lr: float, highest: float) -> float:
-    """Return a learning rate; 0 if it is negligible beside the highest, as at the end of cosine."""
+    """Return a learning rate, or 0 if it is negligible relative to `highest`, as at the end of a cosine schedule."""
     return 0 if lr <= _NEGLIGIBLE * highest else lr
 
 

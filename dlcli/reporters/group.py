@@ -6,7 +6,7 @@ from dlcli.training.events import GroupProgress, GroupStarted
 
 
 def describe_members(started: GroupStarted, progress: GroupProgress) -> str:
-    """Return how many trainings have ended and diverged: `3 of 10 seeds done, 1 diverged`."""
+    """Return the numbers of finished and diverged trainings: `3 of 10 seeds done, 1 diverged`."""
     done = progress.ended - progress.diverged
     diverged = f", {progress.diverged:,} diverged" if progress.diverged else ""
     return f"{done:,} of {started.seeds:,} seeds done{diverged}"

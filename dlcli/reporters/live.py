@@ -16,8 +16,8 @@ from dlcli.training import events
 from dlcli.training.events import Event
 
 MAX_ROWS = 50  # longer runs show every n-th epoch; metrics.csv has all of them
-_BEST = 6  # columns of "  best"
-# Columns of the table with their widths, in display order, and in the order in which a narrow terminal drops them.
+_BEST = 6  # width of "  best"
+# Columns of the table with their widths, in display order, and the columns that a narrow terminal drops, first to last.
 _COLUMNS = {"epoch": 5, "train loss": 12, "val loss": 10, "val metric": 14, "lr": 10, "time": 9}
 _DROPPED = ("lr", "time", "train loss", "val loss")
 
@@ -143,7 +143,7 @@ class _GroupDisplay:
 
 
 class _SweepDisplay:
-    """A line for each trial, and the bar of a sweep."""
+    """Lines of the trials, and bar of a sweep."""
 
     def __init__(self, screen: Screen, started: events.SweepStarted) -> None:
         self._screen, self._trials = screen, started.trials

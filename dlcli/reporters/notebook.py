@@ -30,14 +30,14 @@ from dlcli.training.events import (
 from dlcli.training.listeners import NO_LISTENERS, Listeners
 
 _REFRESH_SECONDS = 0.125
-_TURNS = (RunStarted, FitEnded, GroupStarted, GroupEnded, SweepStarted, SweepEnded)  # events shown at once
-_CURVE = 60  # characters
-_TRIALS = 10  # trials of a sweep that are shown, the last ones
+_TURNS = (RunStarted, FitEnded, GroupStarted, GroupEnded, SweepStarted, SweepEnded)  # events shown without delay
+_CURVE = 60  # width of the loss curve in characters
+_TRIALS = 10  # number of trials of a sweep that are shown, the last ones
 
 
 @contextmanager
 def notebook_listeners(given: Listeners | None) -> Iterator[Listeners]:
-    """Yield the given listeners; without any, those that show training in a notebook, and none elsewhere."""
+    """Yield the given listeners; by default, listeners that show training in a notebook and do nothing elsewhere."""
     if given is not None or not in_notebook():
         yield given or NO_LISTENERS
         return
@@ -49,7 +49,7 @@ def notebook_listeners(given: Listeners | None) -> Iterator[Listeners]:
 
 
 def in_notebook() -> bool:
-    """Return whether this is the kernel of a notebook; IPython is not imported for that."""
+    """Return whether this process is the kernel of a notebook, without importing IPython."""
     ipython: Any = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
     return getattr(shell, "kernel", None) is not None
@@ -59,7 +59,7 @@ class NotebookReporter:
     """Reporter that updates one output of a notebook cell."""
 
     def __init__(self) -> None:
-        self._handle: Any = None  # of the output, once it is shown
+        self._handle: Any = None  # display handle, once the output is shown
         self._shown_at = 0.0
         self._started: RunStarted | None = None
         self._group: GroupStarted | None = None
@@ -88,7 +88,7 @@ class NotebookReporter:
             self._move(event.epoch, event.step, f"train loss {event.train_loss:.4f}{val}")
         elif isinstance(event, GroupStarted):
             self._group, self._losses, self._begin = event, [], time.perf_counter()
-            self._lines += [f"{heading:<9} {text}" for heading, text in event.essentials]  # below those of its sweep
+            self._lines += [f"{heading:<9} {text}" for heading, text in event.essentials]  # below the sweep's lines
             self._notes += event.notes
         elif isinstance(event, GroupProgress | GroupEnded):
             self._move_group(event)

@@ -24,8 +24,8 @@ from dlcli.training.events import (
     TrialEnded,
 )
 
-SHORT_LINES = 10  # lines of a run with many short epochs
-LONG_SECONDS = 5.0  # without a line for this long, every epoch gets one
+SHORT_LINES = 10  # number of lines for a run with many short epochs
+LONG_SECONDS = 5.0  # time without a line after which the next epoch gets one
 
 
 class PlainReporter:

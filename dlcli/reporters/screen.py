@@ -17,9 +17,9 @@ from dlcli.text import format_clock, format_seconds, wrap
 
 Render: TypeAlias = Callable[[int], Text]  # returns lines for the width of the terminal
 
-_MAX_WIDTH = 100  # columns of the bar: on a wide terminal, a bar of full width would leave remains after a resize
-_ECHO = 2  # columns of the ^C that a terminal echoes behind the bar; it must not wrap
-_LEAST_BAR = 12  # columns that the texts beside the bar leave to it
+_MAX_WIDTH = 100  # largest width of the bar with its texts; after a resize, remains of a wider bar may stay visible
+_ECHO = 2  # columns after the bar for ^C, which a terminal echoes there; the line must not wrap
+_LEAST_BAR = 12  # smallest width of the bar without its texts
 
 
 class Screen:
@@ -64,7 +64,7 @@ class Screen:
         self.print_text("note: ", "yellow", text)
 
     def open(self, total: int, label: str, done: int = 0) -> None:
-        """Draw a new bar without a curve; an earlier one stays above it."""
+        """Draw a new bar without a curve; an earlier bar stays visible above it."""
         self._losses = []
         for task in self._progress.task_ids:
             self._progress.remove_task(task)
@@ -72,7 +72,7 @@ class Screen:
         self._draw_live()
 
     def add_loss(self, name: str, value: float) -> None:
-        """Add a loss to the curve, which is named after the last one."""
+        """Add a loss to the curve, and use `name` as the label of the curve."""
         self._curve = name
         self._losses.append(value)
 
@@ -122,7 +122,7 @@ class Screen:
     def _redraw_after_resize(self) -> None:
         """Draw everything again on a terminal that is now narrower than the bar.
 
-        Such a terminal may have wrapped the bar or cut it off, so that the place where it begins is unknown.
+        Such a terminal may have wrapped the bar or cut it off, so the position of the bar is unknown.
         """
         if self._live is None or self._console.width >= self._width:
             return
@@ -134,7 +134,7 @@ class Screen:
 
 
 def _join_fitting(texts: Sequence[str], last: str, room: int) -> str:
-    """Return as many of the texts as fit into `room` characters, and the last in any case."""
+    """Return as many of the texts as fit into `room` characters, always followed by `last`."""
     for count in range(len(texts), -1, -1):
         text = " · ".join(part for part in (*texts[:count], last) if part)
         if len(text) <= room:

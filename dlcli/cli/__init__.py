@@ -111,7 +111,7 @@ def main() -> None:
 
 
 def _run() -> tuple[int, DlcliError | None]:
-    """Return the exit code, and the error behind it."""
+    """Return the exit code, and the error that caused it, if any."""
     try:
         check_working_folder()
         code: int | None = app(prog_name="dlcli", standalone_mode=False)
@@ -135,7 +135,7 @@ def _run() -> tuple[int, DlcliError | None]:
 def _end_unexpectedly(error: Exception) -> tuple[int, DlcliError]:
     """Report a lack of memory; raise any other error, which is a bug."""
     if (shortage := find_memory_shortage(error)) is not None:
-        sys.stderr.write(f"error: {shortage.message}\n\nhint: {shortage.hint}\n")  # Rich needs more memory
+        sys.stderr.write(f"error: {shortage.message}\n\nhint: {shortage.hint}\n")  # without Rich, to save memory
         print_json_error(shortage)
         return shortage.exit_code, shortage
     bug = DlcliError(f"{type(error).__name__}: {error}")

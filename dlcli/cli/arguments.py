@@ -27,7 +27,7 @@ def path_parser(argument: str) -> Callable[[str], Path]:
 
 
 def name_or_path_parser(argument: str) -> Callable[[str], str]:
-    """Return a parser that expands `~` and variables in a name or path; `argument` names it in error messages."""
+    """Return a parser that expands `~` and variables in a name or path; `argument` is its name in error messages."""
 
     def name_or_path(text: str) -> str:
         return expand_path(text, argument)
@@ -36,12 +36,12 @@ def name_or_path_parser(argument: str) -> Callable[[str], str]:
 
 
 def wants_json() -> bool:
-    """Return whether `--json` is among the arguments, also if they are invalid otherwise."""
+    """Return whether `--json` is among the arguments, even if other arguments are invalid."""
     return "--json" in _options()
 
 
 def wants_annotations() -> bool:
-    """Return whether `--format github` is among the arguments, also if they are invalid otherwise."""
+    """Return whether `--format github` is among the arguments, even if other arguments are invalid."""
     options = _options()
     return "--format=github" in options or ("--format", "github") in pairwise(options)
 
@@ -77,12 +77,12 @@ class _Command(_PlainFlags, TyperCommand):
     """Command that rejects repeated options."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the arguments, of which a config may be the first; reject repeated options and settings as options."""
+        """Parse the arguments, the first of which may be a config; reject repeated options and unknown ones."""
         arguments = [parameter.name for parameter in self.params if parameter.param_type_name == "argument"]
         if arguments == ["overrides"] and args and _is_config(args[0]):
             if {"-c", "--config"} & {*args} and not {"-h", "--help"} & {*args}:
                 raise UsageError(f"the config is given twice: {args[0]}, and with --config", hint=f"delete {args[0]}")
-            args = ["--config", *args]  # `dlcli train digits`
+            args = ["--config", *args]  # as in `dlcli train digits`
         try:
             _reject_repeats(self, ctx, args)
         except USAGE_ERROR as error:
@@ -102,7 +102,7 @@ class _Group(_PlainFlags, TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments before the command and reject repeated options."""
-        if not args and wants_json():  # instead of the help
+        if not args and wants_json():  # with --json, an error replaces the help
             raise UsageError(f"{ctx.command_path} needs a command", hint=f"run `{ctx.command_path} --help` for usage")
         _reject_repeats(self, ctx, args)
         return super().parse_args(ctx, args)

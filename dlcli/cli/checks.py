@@ -11,10 +11,10 @@ import typer
 
 from dlcli.errors import UsageError
 
-# Metrics of an evaluation in addition to those logged in training; the direction of other metrics is open.
+# Metrics that an evaluation has in addition to the metrics logged in training. Other metrics accept both options.
 _HIGHER_IS_BETTER = frozenset({"macro_precision", "macro_recall"})
 _LOWER_IS_BETTER = frozenset({"log_loss", "brier_score", "ece"})
-_RANGES = {  # of metrics that cannot have every value
+_RANGES = {  # possible values of a metric, if they are limited
     **dict.fromkeys(("accuracy", "macro_f1", "macro_precision", "macro_recall", "ece"), (0.0, 1.0)),
     "brier_score": (0.0, 2.0),
     "r2": (-math.inf, 1.0),
@@ -110,7 +110,7 @@ def parse_bounds(minima: Iterable[str], maxima: Iterable[str]) -> list[Bound]:
     """Return the bounds given as `METRIC=VALUE` to `--fail-under` and `--fail-over`.
 
     Raises:
-        UsageError: If a bound cannot be read, or is on the wrong side of its metric.
+        UsageError: If a bound cannot be read, cannot be reached, or has the wrong option for its metric.
     """
     return [_parse_bound("--fail-under", text) for text in minima] + [
         _parse_bound("--fail-over", text) for text in maxima
@@ -161,7 +161,7 @@ def _check_range(option: str, metric: str, value: float) -> None:
 
 
 def _option_for(metric: str) -> str | None:
-    """Return the option that checks a metric; None for both, or if the metric is unknown."""
+    """Return the option that checks a metric; None if both options can or the metric is unknown."""
     from dlcli.config.schema import HIGHER_IS_BETTER, METRICS
 
     if metric in HIGHER_IS_BETTER | _HIGHER_IS_BETTER:

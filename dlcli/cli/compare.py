@@ -103,7 +103,7 @@ def _check_options(runs: Sequence[str], output: Path | None, format_: TableForma
     """Check the options before any file is read.
 
     Raises:
-        UsageError: If they cannot be used.
+        UsageError: If the options cannot be used.
     """
     if len(runs) < 2:
         raise UsageError("compare needs at least two runs", hint="run `dlcli runs list` to list the runs")
@@ -143,7 +143,7 @@ def _print(runs: Sequence[Run], comparison: Comparison, files: Mapping[str, str]
         rows.append([key, *(Text(cell, style) for cell, style in zip(cells, styles, strict=True))])
     print_result(*(f"{label:<{width}}  {run}" for label, run in zip(comparison.labels, comparison.runs, strict=True)))
     headings = _headings(comparison)
-    # A run must not disappear on a narrow terminal.
+    # Several tables, because a narrow terminal would hide runs of a wide one.
     for block in fitting_blocks(headings, rows, columns=columns_of(sys.stdout)):
         print_result("", make_table([headings[i] for i in block], [[row[i] for i in block] for row in rows]))
     if not quiet:
@@ -155,7 +155,7 @@ def _print(runs: Sequence[Run], comparison: Comparison, files: Mapping[str, str]
 
 
 def _notes(runs: Sequence[Run], marks: Mapping[str, Sequence[Mark]]) -> Iterator[list[str]]:
-    """Yield notes about the table, each as lines."""
+    """Yield notes about the table, each as a list of lines."""
     from dlcli.evaluation.ranking import explain_data, explain_marks
 
     untested = [run.path for run in runs if run.test is None]
@@ -168,12 +168,12 @@ def _notes(runs: Sequence[Run], marks: Mapping[str, Sequence[Mark]]) -> Iterator
 
 
 def _headings(comparison: Comparison) -> list[str]:
-    """Return the labels of the runs below the setting whose values they are, if there is one."""
+    """Return the headings: the setting whose values are the labels of the runs, if there is one, then the labels."""
     return [next((key for key in comparison.settings if _is_label(key, comparison)), ""), *comparison.labels]
 
 
 def _setting_rows(comparison: Comparison) -> list[list[str]]:
-    """Return the settings that differ, without one that only repeats the labels."""
+    """Return the settings that differ, except a setting that only repeats the labels."""
     return [[key, *values] for key, values in comparison.settings.items() if not _is_label(key, comparison)]
 
 

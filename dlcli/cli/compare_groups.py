@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 def find_groups(runs: Sequence[str]) -> list[GroupFolder]:
-    """Return the folders of groups; none if all are runs.
+    """Return the folders of the groups; an empty list if all are runs.
 
     Raises:
-        UsageError: If there is no such run, or some are runs and others groups.
+        UsageError: If a run does not exist, or some are runs and others groups.
     """
     from dlcli.runs.find import find_run_or_group
     from dlcli.runs.folder import GroupFolder

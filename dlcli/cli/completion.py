@@ -20,7 +20,7 @@ def complete_config(incomplete: str) -> list[str]:
 
 
 def complete_run(incomplete: str) -> list[str]:
-    """Return the names of configs with runs, the runs of a config before a slash, or the seeds of a group."""
+    """Return the names of configs with runs; after a slash, the runs of a config or the seeds of a group."""
     from dlcli.runs.find import list_groups, list_runs, own_run_names
     from dlcli.runs.folder import runs_root
 
@@ -73,7 +73,7 @@ def complete_setting_name(incomplete: str) -> list[str]:
 
 
 def complete_override(incomplete: str) -> list[str]:
-    """Return settings that start with `incomplete`; a single one is returned with its possible or usual values.
+    """Return settings that start with `incomplete`; a single setting is returned with its possible or usual values.
 
     Bash splits words at `=` and replaces only the value; COMP_WORDS holds the words before it.
     """
@@ -87,7 +87,7 @@ def complete_override(incomplete: str) -> list[str]:
 
 
 def complete_first_override(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Return settings as `complete_override`; for a command without a config, also or only the configs."""
+    """Return settings as `complete_override` does; if no config is given yet, also or only configs."""
     if ctx.params.get("config") or ctx.params.get("overrides") or "=" in incomplete or _bash_key(incomplete):
         return complete_override(incomplete)
     configs = complete_config(incomplete)
@@ -95,7 +95,7 @@ def complete_first_override(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def complete_vary(incomplete: str) -> list[str]:
-    """Return settings as `complete_override`, of which a comma separates several values."""
+    """Return settings as `complete_override` does, where commas separate several values."""
     before, comma, last = incomplete.rpartition(",")
     key = _bash_key(incomplete)
     if not comma or (key is None and "=" not in before):
@@ -105,7 +105,7 @@ def complete_vary(incomplete: str) -> list[str]:
 
 
 def _bash_key(incomplete: str) -> str | None:
-    """Return the setting whose value Bash completes; None if it completes no value."""
+    """Return the setting whose value Bash completes; None if Bash does not complete a value."""
     words, number = os.environ.get("COMP_WORDS", "").split("\n"), os.environ.get("COMP_CWORD", "")
     if not number.isdigit() or not 2 < int(number) + 1 <= len(words) + 1:
         return None

@@ -144,7 +144,7 @@ def _is_config(name: str) -> bool:
 
 
 def _is_own_data(name: str) -> bool:
-    """Return whether a name is that of a table or a folder of pictures, which may be missing."""
+    """Return whether a name refers to a table or a folder of pictures, which may be missing."""
     from dlcli.config.schema import data_sources
 
     if name in data_sources() or _is_config(name):

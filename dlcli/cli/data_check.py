@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from dlcli.data.check.finding import ColumnFigures, DataCheck, DataFinding
 
-_MOST_COLUMNS, _MOST_SHOWN, _MOST_CLASSES = 100, 12, 50  # in the tables of columns, first rows and classes
-_WIDEST = 40  # characters of a cell
-_LEAST = 16  # characters of the values of a column; with less room, a terminal shows none
+_MOST_COLUMNS, _MOST_SHOWN, _MOST_CLASSES = 100, 12, 50  # columns, columns of first rows, classes
+_WIDEST = 40  # most characters of a cell
+_LEAST = 16  # fewest characters of the column `values`; a terminal with less room does not show this column
 
 
 def check_page(name: str, check: DataCheck) -> Iterator[RenderableType]:
@@ -76,7 +76,7 @@ def _columns_table(columns: Sequence[ColumnFigures]) -> RenderableType:
             column.type,
             f"{column.missing:,}",
             f"{column.distinct:,}",
-            _short(column.becomes.partition(":")[0]),  # a finding has the reason for leaving it out
+            _short(column.becomes.partition(":")[0]),  # findings contain the reason to leave out a column
         ]
         for column in columns
     ]

@@ -104,7 +104,7 @@ def eval_command(
 
 
 def _markdown(result: EvalResult, checks: Sequence[Check]) -> str:
-    """Return an evaluation and its checks for the summary of a job."""
+    """Return an evaluation and its checks as Markdown for the summary of a job."""
     headings, rows = headline_rows(result)
     parts = [
         f"### {escape(f'dlcli eval {result.run}')}",

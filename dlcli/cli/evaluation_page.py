@@ -31,7 +31,7 @@ _MATRICES = {
 }
 _MAX_CLASSES = 12  # largest confusion matrix shown
 _MAX_NAME_LENGTH = 14  # longer class names are wrapped in the matrix
-_MAX_ROWS = 5  # of confused pairs and of uncertain examples
+_MAX_ROWS = 5  # most confused pairs, and most uncertain examples, shown
 _MAX_COEFFICIENTS = 12
 
 
@@ -57,13 +57,13 @@ def metric_lines(result: EvalResult) -> list[str]:
 
 
 def _without_same_loss(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return the metrics without the log loss where it is the loss: cross-entropy without label smoothing."""
+    """Return the metrics without the log loss if it equals the loss, as for cross-entropy without label smoothing."""
     is_same = "log_loss" in metrics and f"{metrics['loss']:.4f}" == f"{metrics['log_loss']:.4f}"
     return {name: value for name, value in metrics.items() if not (is_same and name == "log_loss")}
 
 
 def describe_subject(result: EvalResult) -> str:
-    """Return what was evaluated: checkpoint, epoch, split and number of examples."""
+    """Return a description of the evaluation: checkpoint, epoch, split and number of examples."""
     source = result.data or result.split
     return f"{result.checkpoint} checkpoint (epoch {result.epoch}), {source}: {result.examples:,} examples"
 

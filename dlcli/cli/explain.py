@@ -24,7 +24,7 @@ def explain_command(
     config: ConfigOption,
     overrides: OverridesArgument = None,
     json: JsonOption = False,
-    quiet: QuietOption = False,  # noqa: ARG001  # accepted as everywhere; only the result is printed anyway
+    quiet: QuietOption = False,  # noqa: ARG001  # accepted as in all commands; has no effect
 ) -> None:
     """Show a config's layers, its function f and loss L in the lecture's notation, and its first batch.
 

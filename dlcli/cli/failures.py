@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 def report_failure(error: DlcliError) -> None:
-    """Report the error that ends a command, as JSON too with `--json`; of several processes, once on each machine."""
+    """Report the error that ends a command, also as JSON with `--json`; several processes do so once per machine."""
     if not is_told_elsewhere(error):
         print_error(error)
         print_json_error(error)
 
 
 def print_error(error: DlcliError) -> None:
-    """Print an error message and its hint on stderr, with `--format github` followed by annotations.
+    """Print an error message and its hint on stderr, followed by annotations with `--format github`.
 
-    An interruption was requested, so it is not called an error.
+    An interruption has no label `error:`, because the user requested it.
     """
     from rich.console import Console
 
@@ -61,7 +61,7 @@ def print_json_error(error: DlcliError) -> None:
 def interruption_json(signum: int) -> str:
     """Return the JSON to print when a signal ends the command while nothing needs saving; empty without `--json`.
 
-    It imports nothing, since the signal may arrive during any import.
+    This function imports nothing, because the signal may arrive during an import.
     """
     return json.dumps({"error": Interrupted("interrupted", signum=signum).record}) + "\n" if _needs_json() else ""
 

@@ -32,7 +32,7 @@ def _config_annotation(problem: Problem) -> str:
 
 
 def _repository_path(file: str) -> str:
-    """Return the path of a file relative to the checkout, because the working folder may be another one."""
+    """Return the path of a file relative to the checkout, which may differ from the working folder."""
     checkout, path = os.environ.get("GITHUB_WORKSPACE"), Path(file).resolve()
     if checkout and path.is_relative_to(Path(checkout).resolve()):
         return path.relative_to(Path(checkout).resolve()).as_posix()
@@ -63,7 +63,7 @@ def escape(text: str) -> str:
 
 
 def append_summary(text: str) -> None:
-    """Append Markdown to the summary of the job, if there is one; a failure is only noted on stderr."""
+    """Append Markdown to the summary of the job, if there is one; a failure only causes a note on stderr."""
     file = os.environ.get("GITHUB_STEP_SUMMARY")
     if not file:
         return

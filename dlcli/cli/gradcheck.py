@@ -22,7 +22,7 @@ def gradcheck_command(
     config: ConfigOption,
     overrides: OverridesArgument = None,
     json: JsonOption = False,
-    quiet: QuietOption = False,  # noqa: ARG001  # accepted as everywhere; only the result is printed anyway
+    quiet: QuietOption = False,  # noqa: ARG001  # accepted as in all commands; has no effect
 ) -> None:
     """Check autograd against the analytic gradients and finite differences. Exits with 6 on a mismatch.
 

@@ -23,10 +23,10 @@ _MOST_VALUES = 100  # most seeds whose values are listed; --json and seeds.csv h
 
 
 def choose_run_or_group(run: str | None, *, quiet: bool = False) -> RunFolder | GroupFolder:
-    """Return the folder of a run or group; without a name, the newest whose training has ended, as `choose_run`.
+    """Return the folder of a run or group; without a name, the newest one whose training has ended.
 
     Raises:
-        UsageError: If there is none.
+        UsageError: If there is no such run or group.
     """
     from dlcli.runs.find import find_run_or_group
     from dlcli.runs.folder import GroupFolder
@@ -47,7 +47,7 @@ def group_statistics(run: str) -> dict[str, Any]:
 
 
 def group_record(group: GroupRun) -> dict[str, Any]:
-    """Return what `runs show --json` prints about a group."""
+    """Return the record of a group for `runs show --json`."""
     from dlcli.evaluation.group import measure_group
 
     return {

@@ -119,7 +119,7 @@ def _is_terminal() -> bool:
 
 
 def _ask_for_target(columns: Sequence[str], usual: str | None) -> str:
-    """Ask for the column to predict, on stderr, since stdout may be the config; an empty answer means `usual`."""
+    """Ask for the column to predict, on stderr, because the config may go to stdout; no answer means `usual`."""
     listing = "".join(f"  {one_line(column)}\n" for column in columns[:50])
     default = f" [{one_line(usual)}]" if usual else ""
     sys.stderr.write(f"Columns:\n{listing}Which column is to be predicted?{default} ")
@@ -128,7 +128,11 @@ def _ask_for_target(columns: Sequence[str], usual: str | None) -> str:
 
 
 def write_new(path: Path, text: str) -> None:
-    """Write a new file; an existing file is an error."""
+    """Write a new file.
+
+    Raises:
+        UsageError: If the file exists or cannot be written.
+    """
     try:
         with open(path, "x", encoding="utf-8") as file:
             file.write(text)

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 from dlcli.errors import UsageError
 from dlcli.text import join
 
-# Names of commands in other tools, and of commands of a group.
+# Probable meaning of unknown commands: names in other tools, or subcommands without the name of their group.
 _COMMANDS = {
     "check": "data check",
     "convert": "export",
@@ -37,7 +37,7 @@ _COMMANDS = {
     "validate": "config validate",
     "version": "--version",
 }
-# Names of options in other tools.
+# Probable meaning of unknown options: names in other tools.
 _OPTIONS = {
     "gpu": "--device cuda",
     "cuda": "--device cuda",
@@ -96,7 +96,7 @@ def unknown_option(option: str, arguments: Sequence[str], context: Any) -> Usage
 
 
 def _as_setting(setting: str, value: str) -> str:
-    """Return the hint to write an option as a setting; a section stands for its name, such as the optimizer."""
+    """Return the hint to write an option as a setting; `optimizer` and similar sections mean `optimizer.name`."""
     from dlcli.config.presets import presets
     from dlcli.config.schema import Config, section_models, section_name
 
@@ -122,7 +122,7 @@ def _value_of(option: str, arguments: Sequence[str]) -> str:
 
 
 def explain_usage(error: Any) -> UsageError:
-    """Return Typer's usage error with a message of ours where Typer's names Python types or lists in brackets."""
+    """Convert a usage error of Typer; replace messages that name Python types or lists in brackets."""
     command = error.ctx.command_path if error.ctx else "dlcli"
     hint, message = f"run `{command} --help` for usage", error.format_message()
     match type(error).__name__:
@@ -142,7 +142,7 @@ def explain_usage(error: Any) -> UsageError:
 
 
 def _requirement(parameter: Any) -> str:
-    """Return what the value of an option must be; "" if it is not known."""
+    """Return a description of the valid values of an option; empty if it is unknown."""
     described = getattr(parameter, "type_descriptor", None)
     if described is None:
         return ""

@@ -28,12 +28,12 @@ _printed_json: list[bool] = []  # not empty once stdout has JSON
 def choose_run(run: str | None, *, quiet: bool = False, is_named: bool = True) -> str:
     """Return the run to use; without a name, the newest run whose training has ended.
 
-    A note on stderr names it if a newer run was passed over.
+    A note on stderr names the run if a newer run has not ended.
 
     Args:
         run: Name or folder given by the user.
         quiet: Whether to leave out the note.
-        is_named: Whether the result of the command names the run; otherwise the note always does.
+        is_named: Whether the result of the command names the run; otherwise the note is always printed.
 
     Raises:
         UsageError: If there are no runs.
@@ -62,7 +62,7 @@ def open_listeners(progress: Progress, *, quiet: bool, signals: StopSignals | No
     from dlcli.training.listeners import Listeners
 
     reporter, signals = open_reporter(progress, quiet=quiet), signals or StopSignals()
-    in_sweep = False  # which trains groups at its end, and needs the signals until then
+    in_sweep = False  # the end of a group in a sweep must not restore the signal handlers
 
     def listen(event: Event) -> None:
         nonlocal in_sweep
@@ -86,7 +86,7 @@ def print_json(value: Mapping[str, Any], *, kept: str | Path | None = None, fail
 
     Args:
         value: Object to print.
-        kept: Path that stores the result too; see `print_result`.
+        kept: Path where the result is also stored; see `print_result`.
         failure: Error that the command will raise, added under `error`.
     """
     from dlcli.runs.files import to_json
@@ -102,7 +102,7 @@ def print_json_text(text: str, *, kept: str | Path | None = None) -> None:
 
 
 def print_json_file(file: IO[bytes]) -> None:
-    """Print JSON in UTF-8 from a file, like `print_json_text` in bounded memory."""
+    """Print JSON from a file in UTF-8 as `print_json_text` does, in bounded memory."""
     note_printed_json()
     for block in codecs.iterdecode(iter(lambda: file.read(1 << 20), b""), "utf-8"):
         sys.stdout.write(_printable_json(block))
@@ -128,7 +128,7 @@ def has_printed_json() -> bool:
 
 
 def forget_printed_json() -> None:
-    """Start a new command, which has printed nothing."""
+    """Forget the JSON printed by an earlier command of this process."""
     _printed_json.clear()
 
 
@@ -154,12 +154,12 @@ def print_listing(key: str, summaries: Mapping[str, str], *, json: bool) -> None
 def print_result(*parts: RenderableType, kept: str | Path | None = None) -> None:
     """Print a result on stdout: lines of text, and tables drawn by Rich.
 
-    On a narrow terminal, a line is broken between words, and a table loses columns from its right side. In a pipe, both
-    have any width.
+    On a narrow terminal, a line is broken between words, and a table loses columns from its right side. In a pipe, the
+    width is not limited.
 
     Args:
         parts: Lines of text, texts of several lines, which are printed unchanged, and tables.
-        kept: Path that stores the result too, if any; a stdout that cannot be written is then only noted.
+        kept: Path where the result is also stored, if any; a failure to write to stdout then only causes a note.
     """
     for part in parts:
         if isinstance(part, str):
@@ -193,7 +193,7 @@ def format_metrics(metrics: Mapping[str, Any], class_counts: Sequence[int]) -> s
 
 
 def scalars(metrics: Mapping[str, Any], class_counts: Sequence[int]) -> dict[str, float]:
-    """Return the scalar metrics to show: without the macro averages where the classes are balanced.
+    """Return the scalar metrics to show, without the macro averages if the classes are balanced.
 
     Args:
         metrics: Metrics on a split.

@@ -28,7 +28,8 @@ from dlcli.errors import UsageError
 if TYPE_CHECKING:
     from dlcli.api import PredictResult
 
-_ENDINGS = (".csv", ".tsv", ".txt", ".gz", ".parquet", ".npz", ".png", ".jpg", ".jpeg")  # of names of inputs
+# Endings of the file names of inputs.
+_ENDINGS = (".csv", ".tsv", ".txt", ".gz", ".parquet", ".npz", ".png", ".jpg", ".jpeg")
 
 
 def predict_command(
@@ -142,7 +143,7 @@ def _predict_input(
 
 
 def _find_source(run: str | None, source: str | None) -> tuple[str | None, str | None]:
-    """Return run and input; a single argument that is an input and no run is the input of the newest run."""
+    """Return run and input; a single argument that is an input but no run is an input for the newest run."""
     if run is None or source is not None:
         return run, source
     if run == "-":

@@ -16,9 +16,9 @@ from dlcli.text import page_width
 if TYPE_CHECKING:
     from dlcli.prediction.predict import Prediction
 
-_DIGITS, _MOST_DIGITS = 5, 17  # of numbers that are predicted
-_MOST_ROWS = 10  # on a terminal
-_MOST_BYTES = 16 << 20  # of JSON in memory
+_DIGITS, _MOST_DIGITS = 5, 17  # usual and largest number of significant digits
+_MOST_ROWS = 10  # rows shown on a terminal
+_MOST_BYTES = 16 << 20  # JSON kept in memory; more goes to a temporary file
 
 
 def show_predictions(prediction: Prediction) -> None:
@@ -31,7 +31,8 @@ def show_predictions(prediction: Prediction) -> None:
         for record in records:
             if record.get("probs"):
                 record["probs"] = dict(sorted(record["probs"].items(), key=lambda item: -item[1]))
-        names = [name for name in prediction.keep if name not in prediction.input.shown]  # the place has these
+        # `place` already shows the columns in `shown`.
+        names = [name for name in prediction.keep if name not in prediction.input.shown]
         titles = [
             ", ".join([part.rows.place(row), *(one_line(f"{name} {record['kept'][name]}") for name in names)])
             for row, record in enumerate(records)
@@ -56,7 +57,7 @@ def print_csv(prediction: Prediction) -> None:
 
 
 def print_records(prediction: Prediction, run: str) -> None:
-    """Print all predictions as one JSON object, after the last of them is known."""
+    """Print all predictions as one JSON object, as soon as all are known."""
     from dlcli.prediction.save import records_of
     from dlcli.runs.files import to_json
 
@@ -75,7 +76,7 @@ def prediction_lines(records: Sequence[Mapping[str, Any]], titles: Sequence[str]
 
     Args:
         records: Predictions as in the JSON output.
-        titles: Heading of each.
+        titles: Heading of each prediction.
         unit: Unit of values, with a blank before it.
     """
     numbers = [record[key] for record in records for key in ("output", "target") if record.get(key) is not None]
@@ -98,7 +99,7 @@ def _class_lines(record: Mapping[str, Any], title: str) -> Iterator[str]:
     yield f"{title}: {one_line(record['pred'])}{verdict}"
     probs = {one_line(name): p for name, p in record["probs"].items()}
     width = max(map(len, probs))
-    full = min(40, max(10, page_width(sys.stdout) - width - 12))  # columns of the bar of probability 1
+    full = min(40, max(10, page_width(sys.stdout) - width - 12))  # width of the bar of probability 1
     for name, p in probs.items():
         yield f"  {name:<{width}}  {p:.4f}  {'█' * round(full * p)}".rstrip()
     if "event" in record:
@@ -107,12 +108,13 @@ def _class_lines(record: Mapping[str, Any], title: str) -> Iterator[str]:
 
 
 def count_digits(values: Sequence[float | list[float]]) -> list[int]:
-    """Return the significant digits for each item of the values: 5, or those that show their range in 3 digits."""
+    """Return the number of significant digits for each item: 5, or more if its range needs them to have 3 digits."""
     digits = []
     for items in zip(*(value if isinstance(value, list) else [value] for value in values), strict=True):
         spread, largest = max(items) - min(items), max(map(abs, items))
         needed = math.ceil(math.log10(largest / spread)) + 3 if 0 < spread < math.inf else 0
-        whole = math.ceil(math.log10(largest)) if needed > _DIGITS and largest > 1 else 0  # no exponent: 1700000060
+        # Numbers such as 1700000060 need all digits before the point, or they would be shown with an exponent.
+        whole = math.ceil(math.log10(largest)) if needed > _DIGITS and largest > 1 else 0
         digits.append(min(_MOST_DIGITS, max(_DIGITS, needed, whole)))
     return digits
 

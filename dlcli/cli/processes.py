@@ -1,4 +1,4 @@
-"""Training on several processes: their start, and the options that they do not support."""
+"""Training in several processes: start of the processes, and rejection of options that they do not support."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _SHARING = ("train", "verify")  # commands that run in several processes
 
 
 def require_one_process(command: str | None) -> None:
-    """Check that a command that does not share its work was not started in several processes.
+    """Check that a command was not started in several processes unless it supports them.
 
     Raises:
-        UsageError: If it was.
+        UsageError: If the command does not support several processes but was started in them.
     """
     if command not in _SHARING and not (place := read_rank()).is_alone:
         message = f"dlcli {command} runs in one process, and the environment describes {place.size} (WORLD_SIZE)"
@@ -62,12 +62,15 @@ def reject_with_processes(given: Mapping[str, bool], *, is_started: bool, proces
 
 @contextmanager
 def open_rank_listeners(progress: Progress, *, quiet: bool) -> Iterator[Listeners]:
-    """Yield the listeners of one of several processes: it stops when its launcher ends, and only the first prints."""
+    """Yield the listeners of one process of several; it stops if its launcher ends.
+
+    Only the first process shows progress; the first process of each other machine prints notes.
+    """
     end_with_launcher()
     place, signals = read_rank(), StopSignals(is_patient=True)
     progress = progress if place.is_first else "none"
     with open_listeners(progress, quiet=quiet or not place.is_first, signals=signals) as listeners:
-        prints_notes = place.local_rank == 0 and not quiet  # one process of each machine says what it waits for
+        prints_notes = place.local_rank == 0 and not quiet  # one process of each machine notes what it waits for
         yield listeners if place.is_first or not prints_notes else replace(listeners, notify=_print_note)
 
 
@@ -76,7 +79,7 @@ def _print_note(text: str) -> None:
 
 
 def run_in_processes(processes: str, config: Config, run: str) -> bool:
-    """Run this command in several processes; return False, having done nothing, if one is enough.
+    """Run this command in several processes and return True; if one process is enough, only return False.
 
     Args:
         processes: Number of processes, or auto.
@@ -128,7 +131,7 @@ def start_processes(arguments: Sequence[str], count: int, config: Config, hint: 
         launch(arguments, count, hint)
     except RemoteError as error:
         if error.kind == CheckFailed.kind:
-            note_printed_json()  # the result of the first process, which contains the failure
+            note_printed_json()  # the first process has printed its result with the failure
         raise
 
 

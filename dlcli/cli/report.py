@@ -89,7 +89,7 @@ def _choose(run: str | None, *, quiet: bool) -> RunFolder | GroupFolder:
     """Return the folder of a run or group.
 
     Raises:
-        UsageError: If there is none; names the command for a sweep.
+        UsageError: If there is no such run or group; for a sweep, the hint is the command for its page.
     """
     try:
         return choose_run_or_group(run, quiet=quiet)

@@ -139,7 +139,7 @@ def _finding_lines(run: Run, result: DiagnoseResult) -> Iterator[str]:
         yield paragraph(finding.statement, start=f"{finding.severity:<9} ")
         for item in finding.evidence:
             yield paragraph(item, start=" " * 12)
-        yield f"try       {write_advice(finding, str(run.folder.resolved))}"  # one line, to be copied
+        yield f"try       {write_advice(finding, str(run.folder.resolved))}"  # not wrapped, so that it can be copied
 
 
 def _row(folder: RunFolder) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
     try:
         run = Run(folder)
         row |= {key: run.summary.get(key) for key in ("status", "epochs", "best_epoch", "val")} | {"test": run.test}
-        epochs = len(run.rows) if row["epochs"] is None else row["epochs"]  # None: the run is being trained
+        epochs = len(run.rows) if row["epochs"] is None else row["epochs"]  # None during training
         return {**row, "epochs": epochs, "epochs_planned": run.config.training.epochs}
     except DlcliError:
         return row
@@ -191,7 +191,7 @@ def _summarize_val(row: Mapping[str, Any]) -> str:
 
 
 def _summarize_seeds(row: Mapping[str, Any]) -> str:
-    """Return the validation metric to list as mean ± sd, the number of seeds and that of the diverged ones."""
+    """Return the validation metric to list as mean ± sd, the number of seeds and the number of diverged seeds."""
     from dlcli.config.schema import HEADLINE
     from dlcli.evaluation.seed_statistics import Spread, format_spread
 
@@ -206,7 +206,7 @@ def _summarize_seeds(row: Mapping[str, Any]) -> str:
 
 
 def _headlines(val: Mapping[str, float | None] | None) -> list[tuple[str, float]]:
-    """Return the metrics of a run to list."""
+    """Return the validation metrics to show in the list of runs."""
     from dlcli.config.schema import HEADLINE
     from dlcli.runs.comparison import numbers
 

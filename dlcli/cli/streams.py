@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 _ERRORS = "dlcli.readable"  # name of the codecs error handler
-_GONE = {errno.EPIPE: "closed pipe", errno.EBADF: "closed"}  # nobody reads the output, which is not an error
+_GONE = {errno.EPIPE: "closed pipe", errno.EBADF: "closed"}  # nobody reads the output: not reported
 _LETTERS = "Σ ∂ ∇ ∞ µ ŷ \u0302 \u0304 − – — ‑ × ⊙ · ± ‖ ′ ‘ ’ “ ” … → ← ≤ ≥ ≈ ● • ★ ✓ ▁ ▂ ▃ ▄ ▅ ▆ ▇ █"
 _SPELLED = "sum d grad inf u y_hat _hat _bar - - - - x .* * +- || ' ' ' ' ' ... -> <- <= >= ~ * * * ok _ . , - = + * #"
 _WORDS = {**dict(zip(_LETTERS.split(), _SPELLED.split(), strict=True)), "√": "sqrt ", "\u00a0": " "}
-_DIRECTIONS = (("HORIZONTAL", "LEFT", "RIGHT"), ("VERTICAL", "UP", "DOWN"))  # in the Unicode names of box drawings
+_DIRECTIONS = (("HORIZONTAL", "LEFT", "RIGHT"), ("VERTICAL", "UP", "DOWN"))  # words in Unicode names
 
 
 class _Output(io.RawIOBase):
@@ -93,7 +93,7 @@ def output_errors() -> dict[str, str]:
 
 
 def take_stdout_error() -> str | None:
-    """Return why stdout could not be written, only once; None if it was written or nobody reads it."""
+    """Return the reason why stdout could not be written, only once; None if it was written or nobody reads it."""
     errors = output_errors()
     output = _outputs.get("stdout")
     if output is None or output.is_reported or errors.get("stdout") in (None, *_GONE.values()):
@@ -108,7 +108,7 @@ def _open_descriptors() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            opened = os.open(os.devnull, os.O_RDONLY)  # gets the lowest free number; writes fail as if it were closed
+            opened = os.open(os.devnull, os.O_RDONLY)  # gets the lowest free number; writes fail as for a closed one
             assert opened == descriptor, "a lower number was free"
             os.set_inheritable(opened, True)
 
@@ -162,7 +162,7 @@ def _spell(character: str, name: str) -> str:
     if character in _WORDS:
         return _WORDS[character]
     if greek := re.fullmatch("GREEK (SMALL|CAPITAL) LETTER ([A-Z]+)", name):
-        letter = greek[2].replace("LAMDA", "LAMBDA")  # Unicode's spelling
+        letter = greek[2].replace("LAMDA", "LAMBDA")  # Unicode spells it LAMDA
         return letter.lower() if greek[1] == "SMALL" else letter.capitalize()
     if name.startswith("BOX DRAWINGS"):
         is_horizontal, is_vertical = (any(word in name.split() for word in words) for words in _DIRECTIONS)

@@ -89,7 +89,7 @@ def study_command(
     """
     from dlcli.lecture.studies.catalogue import STUDIES, find_study
 
-    if name is not None and "=" in name:  # an override after --vary
+    if name is not None and "=" in name:  # the first override, because there is no name
         overrides, name = [name, *(overrides or ())], None
     if list_all or (name is None and not vary and config is None):
         print_listing("studies", {study.name: study.question for study in STUDIES.values()}, json=json)

@@ -74,7 +74,7 @@ def _best_table(result: SweepResult) -> Table:
 
 
 def _section(setting: str) -> tuple[str, bool]:
-    """Return the order of settings: by section, with its name first."""
+    """Return a sort key for settings: by section, and within a section `name` first."""
     section, _, name = setting.rpartition(".")
     return section, name != "name"
 

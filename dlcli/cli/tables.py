@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def narrow(table: Table, columns: int) -> Table:
-    """Return a table that fits, without the rightmost columns.
+    """Return a table that is at most `columns` wide; its rightmost columns are dropped if necessary.
 
-    If two are left, one is broken between its words, or the second is written below the first.
+    If two columns are still too wide, one is wrapped between words, or the second is written below the first.
     """
     while len(table.columns) > 2 and measure_width(table) > columns:
         del table.columns[-1]
@@ -51,13 +51,16 @@ def _texts(column: Column) -> list[str]:
 def fitting_blocks(
     headings: Sequence[str], rows: Sequence[Sequence[str | Text]], *, gap: int = 2, columns: int | None = None
 ) -> list[list[int]]:
-    """Return the columns of the tables, each with the first column, that together show a table of any width.
+    """Split the columns of a table into several tables that fit the output; each of them has the first column.
 
     Args:
         headings: Headings of the columns.
         rows: Cells.
         gap: Spaces between columns.
         columns: Width of the output; None for a single table.
+
+    Returns:
+        Positions of the columns of each table.
     """
     widths = [
         max(width_of(line) for row in [headings, *rows] for line in _as_printed(str(row[i])).split("\n"))

@@ -193,7 +193,7 @@ def _find_to_resume(run: str, seeds: int | None) -> RunFolder:
     """Return the folder of the run or group to resume.
 
     Raises:
-        UsageError: If there is none, or it does not have this number of seeds.
+        UsageError: If there is no such run or group, or it does not have this number of seeds.
     """
     from dlcli.runs.find import find_run_or_group
     from dlcli.runs.folder import GroupFolder
@@ -216,10 +216,10 @@ def _load(config: str | None, folder: RunFolder | None, settings: Sequence[str])
 
 
 def _require_config(config: str | None) -> str:
-    """Return the config.
+    """Return the given config.
 
     Raises:
-        UsageError: If there is none.
+        UsageError: If no config is given.
     """
     if config is None:
         raise UsageError(

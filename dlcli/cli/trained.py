@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def print_trained(result: TrainResult | SeedsResult, *, json: bool) -> None:
-    """Print the result of a training; of several processes, only the first one does."""
+    """Print the result of a training; only the first of several processes does."""
     from dlcli import api
 
     if not prints_result():
@@ -64,13 +64,13 @@ def _summary(result: TrainResult) -> list[str]:
 
 
 def _stopping_lines(result: TrainResult) -> list[str]:
-    """Return why early stopping ended the training, if it did."""
+    """Return a line about early stopping if it ended the training, else no lines."""
     if result.status != "stopped early" or result.nothing_left:
         return []
     from dlcli.runs.run import open_run
 
     early = open_run(result.run).config.early_stopping
-    patience = early.patience or 0  # not 0: it ended the training
+    patience = early.patience or 0  # never 0, because early stopping ended the training
     waited = f"{patience} epoch{'' if patience == 1 else 's'}"
     best = result.epochs - patience
     return [f"status    stopped early: {early.monitor} has not improved for {waited} (best: epoch {best})"]

@@ -33,12 +33,12 @@ def is_one_of_several() -> bool:
 
 
 def prints_result() -> bool:
-    """Return whether this process prints the result; of several, only the first one does."""
+    """Return whether this process prints the result; only the first of several processes does."""
     return not is_one_of_several() or read_rank().is_first
 
 
 def is_told_elsewhere(error: DlcliError) -> bool:
-    """Return whether another process on this machine, or the launcher, tells the user about an error."""
+    """Return whether another process on this machine, or the launcher, reports an error to the user."""
     if not is_one_of_several():
         return False
     if is_launcher_waiting():
@@ -49,7 +49,7 @@ def is_told_elsewhere(error: DlcliError) -> bool:
 
 
 def _write_for_launcher(error: DlcliError) -> None:
-    """Write an error to the file that the launcher reads; an error of another process is not repeated."""
+    """Write an error to the file that the launcher reads; only the first process repeats errors of other processes."""
     path = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if path is not None and (read_rank().is_first or not isinstance(error, RemoteError)):
         with open(path, "w", encoding="utf-8") as file:  # the fields that torch reads, and ours
@@ -57,10 +57,10 @@ def _write_for_launcher(error: DlcliError) -> None:
 
 
 def leave(code: int, error: DlcliError | None) -> NoReturn:
-    """End a process that shares work at once: Python's own end may take seconds, or wait for others.
+    """End a process that shares work at once, because the normal exit of Python may take seconds or wait for others.
 
-    After an error that all processes know, the first one ends first: launchers stop the others when one has failed,
-    and then the first one must have saved the run and shown its message.
+    After an error that all processes know, the first process ends before the others. Launchers stop all processes as
+    soon as one has failed, and by then the first one must have saved the run and shown its message.
     """
     for stream in (sys.stdout, sys.stderr):
         stream.flush()

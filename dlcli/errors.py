@@ -9,7 +9,7 @@ Every error that a user can cause is one of these:
     ├── DeviceError    4   an unavailable device, or not enough memory
     │   └── LostProcess    4   another process of the training that has ended
     │       └── SilentProcess  4   one that does not answer in time
-    ├── DivergedError  5   a loss that is no longer finite
+    ├── DivergedError  5   a loss or parameter that is no longer finite
     ├── CheckFailed    6   a failed check that the user requested
     ├── Interrupted    128 + signal number, after saving
     └── RemoteError    the code of an error in another process
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _MAX_QUOTE = 100  # characters of the source line shown around a problem
-_MAX_SHOWN = 50  # problems shown
+_MAX_SHOWN = 50  # largest number of problems shown
 
 
 class DlcliError(Exception):
@@ -46,7 +46,7 @@ class DlcliError(Exception):
 
     @property
     def record(self) -> dict[str, Any]:
-        """Error as in the JSON output: code, kind, message, place and hints."""
+        """This error for the JSON output: code, kind, message, place and hints."""
         return {"code": self.exit_code, "kind": self.kind, **_record(self.message, None, self.hint)}
 
 
@@ -118,7 +118,7 @@ class ConfigError(UsageError):
 
     @property
     def record(self) -> dict[str, Any]:
-        """Error as in the JSON output, with all problems and the place of the first one."""
+        """This error for the JSON output, with all problems and the place of the first one."""
         problems = [_record(problem.message, problem.place, problem.hint) for problem in self.problems]
         return {**super().record, "message": self.summary, "place": problems[0]["place"], "problems": problems}
 
@@ -150,7 +150,7 @@ class SilentProcess(LostProcess):
 
 
 class DivergedError(DlcliError):
-    """Loss that is no longer finite."""
+    """Loss or parameter that is no longer finite."""
 
     exit_code = 5
     kind = "diverged"
@@ -186,11 +186,11 @@ class Interrupted(DlcliError):
 
 
 class RemoteError(DlcliError):
-    """Error that ended another process, or all of them.
+    """Error that ended another process, or all processes.
 
     Args:
-        record: The error as in the JSON output, and its complete message as `text` if that says more.
-        where: Process that it ended, as the start of the message; empty if it needs no name.
+        record: Record of the error for the JSON output, with the complete message as `text` if that is longer.
+        where: Name of the ended process, for the start of the message; empty to leave it out.
     """
 
     def __init__(self, record: Mapping[str, Any], where: str = "") -> None:
@@ -202,7 +202,7 @@ class RemoteError(DlcliError):
 
     @property
     def record(self) -> dict[str, Any]:
-        """Error as in the JSON output of the other process."""
+        """This error for the JSON output, with the same fields as in the other process."""
         return {**self._rest, "message": self._summary}
 
 

@@ -26,8 +26,8 @@ class Parent:
     """Trained model that training starts from, see `InitFromRun`.
 
     Attributes:
-        parameters: Its parameters by their names in the state dict.
-        preprocessing: Its preprocessing, with the name of its run.
+        parameters: Parameters of the model by their names in the state dict.
+        preprocessing: Preprocessing of the model, with the name of the run that trained it.
     """
 
     parameters: Mapping[str, Tensor]
@@ -38,7 +38,7 @@ class Parent:
 class Experiment:
     """Data, model and task of a config on its device, and the arithmetic of its training.
 
-    `parent` is the trained model that training starts from, if there is one; `world` are the processes that train it.
+    `parent` is the trained model that training starts from, if any. `world` describes the processes that train `model`.
     """
 
     config: Config
@@ -61,7 +61,8 @@ def build_experiment(
 ) -> Experiment:
     """Load the data and build the model that `config` describes.
 
-    The config of the result has the layout of the data files and the default epochs, which may depend on the data.
+    In the config of the result, the layout of the data files and the default batch size and number of epochs are set,
+    because they may depend on the data.
 
     Args:
         config: Validated config.
@@ -117,10 +118,10 @@ def build_experiments(
 
 
 def _check_alike(experiments: Sequence[Experiment]) -> None:
-    """Check that configs differ in their seed only.
+    """Check that all seeds have the same number of epochs and the same batch size.
 
     Raises:
-        UsageError: If other settings differ.
+        UsageError: If one of them differs.
     """
     first, *others = (experiment.config for experiment in experiments)
     for config in others:
@@ -191,7 +192,7 @@ def _check_batches(config: Config, n: int) -> None:
     """Check that no batch has a single example if the model normalizes over batches.
 
     Raises:
-        UsageError: If one has; the hint is the nearest larger batch size without such a batch.
+        UsageError: If a batch has a single example; the hint is the next larger batch size without such a batch.
     """
     if not config.model.batch_norm or not config.model.hidden_sizes:
         return
@@ -206,7 +207,7 @@ def _check_batches(config: Config, n: int) -> None:
 
 
 def build_float32_cpu_experiment(config: Config) -> Experiment:
-    """Call `build_experiment` on the CPU in float32, which every machine supports, for later conversion to float64."""
+    """Build the experiment on the CPU in float32, which every machine supports, for later conversion to float64."""
     training = config.training.model_copy(update={"device": "cpu", "precision": "float32"})
     return build_experiment(config.model_copy(update={"training": training}))
 

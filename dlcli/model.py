@@ -99,7 +99,7 @@ def build_mlp(
 
 
 def _linear(fan_in: int, fan_out: int, init: str, generator: Generator) -> nn.Linear:
-    # Not nn.utils.skip_init: its meta tensors import sympy, a third of a second.
+    # nn.utils.skip_init is not used, because its meta tensors import sympy, which takes a third of a second.
     with torch.random.fork_rng(devices=()):
         layer = nn.Linear(fan_in, fan_out)
     with torch.no_grad():
@@ -118,7 +118,7 @@ def _linear(fan_in: int, fan_out: int, init: str, generator: Generator) -> nn.Li
 def take_parameters(model: nn.Sequential, parameters: Mapping[str, Tensor]) -> list[LayerMatch]:
     """Copy the parameters of another model into the layers of the same shape.
 
-    Linear layers are compared by their place, first to last, each with its BatchNorm1d. Layers of another shape keep
+    Linear layers are matched by their place, first to last, each with its BatchNorm1d. Layers of another shape keep
     their parameters.
 
     Args:
@@ -140,7 +140,7 @@ def take_parameters(model: nn.Sequential, parameters: Mapping[str, Tensor]) -> l
 
 
 def _by_layer(parameters: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
-    """Return the tensors of each Linear layer as `weight`, `bias`, and those of its BatchNorm1d as `norm.weight`, …."""
+    """Return the tensors of each Linear layer as `weight` and `bias`, with its BatchNorm1d as `norm.weight`, …."""
     layers: list[dict[str, Tensor]] = []
     modules = {int(name.partition(".")[0]) for name in parameters}
     for module in map(str, sorted(modules)):
@@ -158,7 +158,7 @@ class LayerMatch:
 
     Attributes:
         shape: Numbers of outputs and inputs.
-        given: Those of the other model; None if it has no such layer.
+        given: Numbers of outputs and inputs in the other model; None if it has no such layer.
     """
 
     shape: tuple[int, ...]

@@ -9,9 +9,11 @@ from contextlib import contextmanager
 
 # A waiting thread first spins, then sleeps. By default it spins so long that concurrent trainings are 20 or more times
 # slower, because each waits for a thread that waits for a core. If it spins too briefly, waking it slows down a single
-# training: 2.5 times as long with a spin count of 300. With 3,000 (about 150 microseconds), a single training takes
-# 4 to 12 % longer than by default (benchmarks/beside_load.py). Concurrent trainings take turns: training/turns.py.
-# KMP_BLOCKTIME, for the OpenMP of LLVM and Intel, is in milliseconds; 1 is the smallest value above 0, not measured.
+# training, which takes 2.5 times as long with a spin count of 300. With 3,000 (about 150 microseconds), a single
+# training takes 4 to 12 % longer than by default (benchmarks/beside_load.py). Concurrent trainings take turns:
+# training/turns.py.
+# KMP_BLOCKTIME, for the OpenMP of LLVM and Intel, is in milliseconds; 1 is the smallest value above 0. Its effect has
+# not been measured.
 _WAIT_POLICY = {"GOMP_SPINCOUNT": "3000", "KMP_BLOCKTIME": "1"}
 _USER_VARIABLES = ("OMP_WAIT_POLICY", *_WAIT_POLICY)
 
@@ -19,8 +21,8 @@ _USER_VARIABLES = ("OMP_WAIT_POLICY", *_WAIT_POLICY)
 def prepare_process(environment: MutableMapping[str, str] = os.environ) -> None:
     """Set the OpenMP variables of a dlcli process, before torch is loaded.
 
-    The user's variables for the waiting of threads are kept. A limit on the number of threads is removed, because the
-    number decides the last bits of results. `threads.py` sets everything else that decides the number of threads.
+    Variables of the user for the waiting of threads are kept. A limit on the number of threads is removed, because the
+    number affects the last bits of results. `threads.py` sets everything else that affects the number of threads.
     """
     _set_wait_policy(environment)
     environment.pop("OMP_THREAD_LIMIT", None)
@@ -28,7 +30,7 @@ def prepare_process(environment: MutableMapping[str, str] = os.environ) -> None:
 
 @contextmanager
 def wait_policy_set() -> Iterator[None]:
-    """Set the waiting of threads for a block that loads torch, then restore the environment of the caller."""
+    """Set the wait policy of threads for a block that loads torch, then restore the environment of the caller."""
     if "torch" in sys.modules:
         yield
         return

@@ -90,7 +90,7 @@ def describe_group(experiments: Sequence[Experiment], run: str) -> GroupStarted:
         experiments: Experiments of the seeds, which differ in their seed only.
         run: Group folder; empty for a dry run.
     """
-    from dlcli.training.together.members import Member  # the training of a single model does without
+    from dlcli.training.together.members import Member  # imported late: training a single model does not need it
     from dlcli.training.together.workers import describe_plan
 
     first, seeds = experiments[0], [experiment.config.seed for experiment in experiments]
@@ -113,7 +113,7 @@ def describe_group(experiments: Sequence[Experiment], run: str) -> GroupStarted:
 
 
 def _other_notes(experiments: Sequence[Experiment]) -> list[str]:
-    """Return how many seeds have notes about their data that the first one does not have."""
+    """Return a note on the number of seeds that have notes about their data that the first seed does not have."""
     common = set(experiments[0].splits.notes)
     others = [experiment for experiment in experiments if set(experiment.splits.notes) - common]
     if not others:
@@ -170,12 +170,12 @@ def describe_data(config: Config) -> str:
     path = getattr(data, "path", None) or getattr(data, "train", None)
     if path:
         return one_line(Path(path).name)
-    kind = getattr(data, "pattern", None) or getattr(data, "function", None)  # of synthetic data
+    kind = getattr(data, "pattern", None) or getattr(data, "function", None)  # kind of synthetic data
     return f"{data.name}, {kind}" if kind else data.name
 
 
 def describe_outputs(info: DataInfo) -> str:
-    """Return what is predicted: the classes, with the column of a table that has them, or the target."""
+    """Return the number of classes, with the name of their column in a table, or the name of the target."""
     if info.task == "regression":
         return info.target_name
     return f"{info.out_features} classes" + (f" of {info.target_name}" if info.columns else "")

@@ -1,6 +1,6 @@
-"""Place of this process among those that a launcher started to train one model together.
+"""Place of this process among the processes that a launcher started to train one model together.
 
-torchrun and similar launchers describe it in environment variables, see
+torchrun and similar launchers describe the place in environment variables, see
 https://docs.pytorch.org/docs/stable/elastic/run.html#environment-variables.
 """
 
@@ -22,7 +22,7 @@ _WATCH_SECONDS = 0.2
 
 
 class Rank(NamedTuple):
-    """Place of this process among all.
+    """Place of this process among all processes.
 
     Attributes:
         rank: Number of this process, from 0.
@@ -48,7 +48,7 @@ class Rank(NamedTuple):
 
 
 def read_rank() -> Rank:
-    """Return the place of this process; RANK without WORLD_SIZE means nothing.
+    """Return the place of this process; RANK is ignored without WORLD_SIZE.
 
     Raises:
         UsageError: If the variables are not valid.
@@ -69,7 +69,7 @@ def _read(name: str, default: int | None) -> int:
     """Return the whole number in an environment variable.
 
     Raises:
-        UsageError: If it is missing and has no default, or is no whole number.
+        UsageError: If the variable is missing and has no default, or is not a whole number.
     """
     text = os.environ.get(name, "" if default is None else str(default))
     if not text.isdecimal():
@@ -80,7 +80,7 @@ def _read(name: str, default: int | None) -> int:
 
 
 def launch_id() -> str | None:
-    """Return what tells this launch from others, the same after a restart; None if the launcher restarts nothing."""
+    """Return an identifier of this launch that survives a restart; None if the launcher restarts no processes."""
     if os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") == "0":
         return None
     name = os.environ.get("TORCHELASTIC_RUN_ID", _UNNAMED)
@@ -108,12 +108,12 @@ def resume_command(run: str) -> str:
 
 
 def is_launcher_waiting() -> bool:
-    """Return whether `dlcli train --processes` has started this process, and waits for its end."""
+    """Return whether `dlcli train --processes` has started this process and waits for it to end."""
     return os.environ.get(LAUNCHED) == str(os.getppid())
 
 
 def end_with_launcher() -> None:
-    """Send this process SIGTERM once the process that started it has ended, however that happens.
+    """Send this process SIGTERM as soon as the process that started it has ended for any reason.
 
     A thread watches the other process. PR_SET_PDEATHSIG of Linux would not end a main thread that waits for other
     processes in a call of torch, and sends its signal again for each thread of the other process that ends.
@@ -126,5 +126,5 @@ def _watch(launcher: int) -> None:
     while os.getppid() == launcher:
         time.sleep(_WATCH_SECONDS)
     if not is_stop_awaited():
-        os._exit(128 + signal.SIGTERM)  # the main thread may wait for other processes, and run no handler
+        os._exit(128 + signal.SIGTERM)  # a main thread that waits for other processes would run no handler
     os.kill(os.getpid(), signal.SIGTERM)

@@ -13,13 +13,13 @@ from typing import Any
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
-LAUNCHED = "DLCLI_LAUNCHED"  # set by `dlcli train --processes` for its processes, to its own number
+LAUNCHED = "DLCLI_LAUNCHED"  # set by `dlcli train --processes` for its processes, to its own PID
 _temporary: list[str | os.PathLike[str]] = []  # files to delete
-_answers: list[Callable[[int], str]] = []  # at most one
+_answers: list[Callable[[int], str]] = []  # holds at most one function
 
 
 def exit_on_signals() -> None:
-    """Make signals end the process with 128 + their number and no traceback, while nothing needs saving."""
+    """Make signals end the process with exit code 128 + their number and no traceback, while nothing needs saving."""
     for number in _handled_signals():
         signal.signal(number, _exit)
 
@@ -34,7 +34,7 @@ def _exit(signum: int, _frame: FrameType | None) -> None:
     for path in _temporary:
         with suppress(OSError):
             os.unlink(path)
-    if signum == signal.SIGINT and LAUNCHED not in os.environ:  # the launcher says it once
+    if signum == signal.SIGINT and LAUNCHED not in os.environ:  # the launcher prints this for all its processes
         with suppress(OSError):  # stderr may be closed
             os.write(2, b"interrupted\n")
     for answer in _answers:
@@ -61,7 +61,7 @@ def deleted_on_exit(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _handled_signals() -> list[signal.Signals]:
-    """Return the signals that this process does not ignore; nohup and background jobs start it with some ignored."""
+    """Return the signals that this process does not ignore; under nohup or in the background, it may ignore some."""
     return [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
 
 
@@ -71,8 +71,8 @@ class StopSignals:
     Args:
         only_ctrl_c: Whether to handle SIGINT only and pass a second one to the caller's handler, for programs that use
             dlcli as a library.
-        is_patient: Whether to ignore further signals, as in a process that its launcher signals too. Otherwise a second
-            signal ends the process at once.
+        is_patient: Whether to ignore further signals, because a launcher may send its processes a signal that they have
+            already received. Otherwise a second signal ends the process at once.
     """
 
     def __init__(self, *, only_ctrl_c: bool = False, is_patient: bool = False) -> None:

@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
-PAGE = 80  # columns of running text
-_LEAST_ROOM = 24  # columns beside a heading; with fewer, the text begins below it
-_HEADING = re.compile(r" *\S+(?: \S+)* {2,}(?=\S)| +")  # of a line such as `model     64-10, sigmoid`
-_WORD = re.compile(r" *(?:`[^`]*`|\S)+")  # with the spaces before it; a text in backticks is one word
+PAGE = 80  # width of running text in columns
+_LEAST_ROOM = 24  # columns beside a heading; with fewer, the text begins below the heading
+_HEADING = re.compile(r" *\S+(?: \S+)* {2,}(?=\S)| +")  # heading of a line such as `model     64-10, sigmoid`
+_WORD = re.compile(r" *(?:`[^`]*`|\S)+")  # word with the spaces before it; a text in backticks is one word
 _PLAIN_WORD = re.compile(r" *\S+")
-_ARGUMENT = re.compile(r" *(?:'[^']*'|\S)+")  # of a command, as written by shlex.join
+_ARGUMENT = re.compile(r" *(?:'[^']*'|\S)+")  # argument of a command, as written by shlex.join
 _COMMAND = "dlcli "
 _SECRET = re.compile(r"([?&][^=&]*(?:pass|pwd|secret|token)[^=&]*=)[^&]*", re.IGNORECASE)
 
@@ -31,7 +31,7 @@ def columns_of(stream: TextIO) -> int | None:
 
 
 def page_width(stream: TextIO) -> int:
-    """Return the width of running text on a stream: 80 columns, or those of a narrower terminal."""
+    """Return the width of running text on a stream: 80 columns, or the width of a narrower terminal."""
     return min(PAGE, columns_of(stream) or PAGE)
 
 
@@ -96,7 +96,7 @@ def _is_command(word: str) -> bool:
 
 
 def join(parts: Iterable[str], word: str = "and") -> str:
-    """Return `a, b and c`."""
+    """Join parts into a list in words: `a, b and c`."""
     listed = list(parts)
     return listed[0] if len(listed) == 1 else f"{', '.join(listed[:-1])} {word} {listed[-1]}"
 
@@ -121,7 +121,7 @@ def width_of(text: str) -> int:
     """Return the columns that a text occupies on a terminal."""
     if text.isascii():
         return len(text)
-    from unicodedata import combining, east_asian_width  # takes 1 MB of memory
+    from unicodedata import combining, east_asian_width  # imported late, because it takes 1 MB of memory
 
     return sum(0 if combining(letter) else 2 if east_asian_width(letter) in "WF" else 1 for letter in text)
 
@@ -132,7 +132,7 @@ def hide_password(url: str) -> str:
     start = shown.find("://") + 3 if "://" in shown else 0
     account, at, place = shown[start:].rpartition("@")
     user, colon, _ = account.partition(":")
-    if not at:  # perhaps a part of the password, which is no number as a port is
+    if not at:  # text after the colon may be part of a password unless it is a port number
         place = re.sub(r"^([^/?:\[]*):(?!\d+([/?]|$)).*", r"\1:***", place)
     return f"{shown[:start]}{user}{':***' if colon else ''}{at}{place}"
 

@@ -64,8 +64,10 @@ def place(member: Member) -> Placement:
         return Placement(None, "batches are cut into shards", fits)
     if not is_batched and arithmetic.threads > 1:
         return Placement(None, f"each model is large enough for {arithmetic.threads} threads", fits)
-    if arithmetic.step != "manual" or arithmetic.library != "torch":
+    if arithmetic.step != "manual":
         return Placement(None, "its steps use autograd", fits)
+    if arithmetic.library != "torch":
+        return Placement(None, f"its matrix products use {arithmetic.library}", fits)
     if is_batched and member.splits.train.device != weight.device:
         return Placement(None, "the data does not fit into the memory of the GPU", fits)
     if is_batched and config.model.dropout:

@@ -15,8 +15,8 @@ from dlcli.config.schema import Config, section_models, section_name
 from dlcli.config.suggest import all_settings, unknown_key
 from dlcli.config.sweep.corners import Corners, assignments, corners_of
 from dlcli.config.sweep.nodes import Range
-from dlcli.config.sweep.parse import Entry
-from dlcli.config.sweep.ranges import Report
+from dlcli.config.sweep.parse import SPACE, Entry
+from dlcli.config.sweep.ranges import SIZES, Report
 from dlcli.config.sweep.space import Space
 from dlcli.config.tree import Document, KeyPath, Value, dotted
 from dlcli.config.variants import read_variants
@@ -105,6 +105,12 @@ class SpaceCheck:
                     break
                 configs[text] = overrides[key]
 
+    def check_size(self, space: Space) -> None:
+        """Report a space with a single config."""
+        if space.cardinality == 1:
+            hint = "add a value to one of its settings, or train the config with `dlcli train`"
+            self.report.add(SPACE, SPACE, "has a single combination of values, so all trials would be equal", hint)
+
     def _is_fixed(self, entry: Entry) -> bool:
         """Report a setting that must be the same for all trials."""
         names = [dotted(entry.key[:length]) for length in range(1, len(entry.key) + 1)]
@@ -121,6 +127,11 @@ class SpaceCheck:
         """Report a setting that does not exist."""
         if entry.key in all_settings():
             return False
+        if entry.key[:2] == SIZES:
+            message = f"{dotted(entry.key)} is not a setting"
+            hint = f"write it like `{dotted(SIZES)}: {{depth: [1, 2], width: {{min: 16, max: 256}}}}`"
+            self.report.problems.append(self.report.document.problem(entry.at, message, hint))
+            return True
         variants = (Config,) if len(entry.key) == 1 else section_models(Config, str(entry.key[0]))
         if self.config is not None and len(variants) > 1:
             variants = (type(getattr(self.config, str(entry.key[0]))),)

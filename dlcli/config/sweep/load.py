@@ -142,6 +142,8 @@ def load_sweep(source: ConfigSource, overrides: Overrides = (), *, space: Sequen
     drawn = Space(tuple((dotted(entry.key), entry.node) for entry in entries))
     space_check = SpaceCheck(base, None if problems else config, report)
     space_check.check(entries)
+    if is_complete and not problems and not report.problems:
+        space_check.check_size(drawn)
     if settings is not None and is_complete:
         check_sampler(settings, drawn, report)
     if settings is not None and config is not None:

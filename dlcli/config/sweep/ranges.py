@@ -40,6 +40,8 @@ def read_range(key: KeyPath, value: dict[str, Value], at: KeyPath, report: Repor
         return Fixed(None)
     check_keys(key, value, at, RANGE_KEYS, report)
     _check_types(key, kind, value, at, report)
+    if None in (value.get("min"), value.get("max")):  # one of them is missing or is no number
+        return Fixed(None)
     if len(report.problems) == before:
         _check_ends(key, value, at, report)
         _check_step(key, value, at, report)
@@ -64,9 +66,12 @@ def _check_types(key: KeyPath, kind: type, value: dict[str, Value], at: KeyPath,
     for name in ("min", "max"):
         if name not in value:
             report.add(at, key, f"has a range without {name}", example)
+    known = {problem.key for problem in report.document.problems}
     for name in ("min", "max", "step"):
         number = value.get(name, 1)
         is_number = isinstance(number, int | float) and not isinstance(number, bool)
+        if number is None and dotted((*at, name)) in known:
+            continue
         if not is_number or (kind is int and not isinstance(number, int)):
             requirement = "a whole number" if kind is int else "a number"
             report.add((*at, name), (*key, name), f"must be {requirement}. Got {show(number)} instead", example)

@@ -23,7 +23,7 @@ _MOST_BYTES = 16 << 20  # JSON kept in memory; more goes to a temporary file
 
 def show_predictions(prediction: Prediction) -> None:
     """Print the first predictions on a terminal."""
-    from dlcli.prediction.save import records_of
+    from dlcli.prediction.output_columns import records_of
 
     for part in prediction.parts():
         shown = min(_MOST_ROWS, len(part.values))
@@ -46,7 +46,7 @@ def show_predictions(prediction: Prediction) -> None:
 
 def print_csv(prediction: Prediction) -> None:
     """Write all predictions as CSV to stdout, in UTF-8 whatever the encoding of the terminal is."""
-    from dlcli.prediction.save import table_of
+    from dlcli.prediction.output_columns import table_of
 
     for number, part in enumerate(prediction.parts()):
         content = table_of(prediction, part).write_csv(include_header=number == 0)
@@ -58,7 +58,7 @@ def print_csv(prediction: Prediction) -> None:
 
 def print_records(prediction: Prediction, run: str) -> None:
     """Print all predictions as one JSON object, as soon as all are known."""
-    from dlcli.prediction.save import records_of
+    from dlcli.prediction.output_columns import records_of
     from dlcli.runs.files import to_json
 
     with tempfile.SpooledTemporaryFile(max_size=_MOST_BYTES) as file:

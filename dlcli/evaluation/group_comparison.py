@@ -8,17 +8,9 @@ from dataclasses import dataclass, replace
 from dlcli.config.schema import HEADLINE, HIGHER_IS_BETTER
 from dlcli.errors import UsageError
 from dlcli.evaluation.group import monitored_name, values_by_metric
+from dlcli.evaluation.paired_statistics import PairedComparison, compare_pairs, describe_comparison, measure_difference
 from dlcli.evaluation.ranking import explain_data
-from dlcli.evaluation.seed_statistics import (
-    PairedComparison,
-    Spread,
-    Values,
-    bounds_of,
-    compare_pairs,
-    describe_comparison,
-    measure_difference,
-    measure_spread,
-)
+from dlcli.evaluation.seed_statistics import Spread, Values, bounds_of, measure_spread
 from dlcli.runs.comparison import differing_settings
 from dlcli.runs.group.run import GroupRun
 from dlcli.runs.labels import label_runs

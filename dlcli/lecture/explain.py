@@ -110,7 +110,7 @@ def explain(source: ConfigSource, overrides: Overrides = ()) -> ExplainResult:
         DeviceError: If the machine's memory is too small.
     """
     loaded = load_config(source, overrides)
-    from dlcli.lecture import explanation, notation
+    from dlcli.lecture import explanation, formulas
 
     experiment = build_float32_cpu_experiment(loaded.config)
     config, task, info, n = experiment.config, experiment.task, experiment.splits.info, len(experiment.splits.train)
@@ -129,10 +129,10 @@ def explain(source: ConfigSource, overrides: Overrides = ()) -> ExplainResult:
         steps_per_epoch=steps_per_epoch,
         train_examples=n,
         inputs=tuple(describe_encoding(info.columns, experiment.splits.input_scaling)),
-        function=tuple(notation.function_lines(config)),
-        loss=tuple(notation.loss_lines(config, info.out_features)),
-        update=tuple(notation.update_lines(config, steps_per_epoch)),
-        term=notation.loss_term_formula(config),
+        function=tuple(formulas.function_lines(config)),
+        loss=tuple(formulas.loss_lines(config, info.out_features)),
+        update=tuple(formulas.update_lines(config, steps_per_epoch)),
+        term=formulas.loss_term_formula(config),
         batch_loss=task.loss(outputs, targets).item(),
         divergence=explanation.measure_divergence(task, outputs, targets, config) if is_classification else None,
         example=explanation.follow_class_example(task, outputs, targets, info, config) if is_classification else None,

@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812  # as all of torch's users wr
 
 from dlcli.config.schema import Config, CrossEntropyLoss, HuberLoss, L1Loss, MseLoss
 from dlcli.data.splits import DataInfo
-from dlcli.lecture.notation import layer_letters
+from dlcli.lecture.formulas import layer_letters
 from dlcli.model import LayerSize, forward_flops, training_flops
 from dlcli.task import Task
 

@@ -11,8 +11,8 @@ from torch.nn import functional as F  # noqa: N812  # as all of torch's users wr
 
 from dlcli.config.schema import Config, MseLoss
 from dlcli.data.splits import Split
+from dlcli.lecture.formulas import loss_gradient_formula
 from dlcli.lecture.gradcheck import DIFFERENCE_TOLERANCE, FLOOR, FORMULA_TOLERANCE, STEP, relative_error
-from dlcli.lecture.notation import loss_gradient_formula
 from dlcli.task import Task
 
 _JACOBIANS = 4  # number of examples with a Jacobian; each takes one backward pass per class

@@ -14,7 +14,7 @@ from dlcli.config.suggest import closest
 from dlcli.data.splits import DataInfo
 from dlcli.data.tables.records import shown
 from dlcli.errors import DataError, UsageError
-from dlcli.prediction.columns import BadValue, Census, Reading, read_raw
+from dlcli.prediction.input_columns import BadValue, Census, Reading, read_raw
 from dlcli.prediction.inputs import Input, InputLike, Part, null_values
 from dlcli.prediction.open import fitting_hints, open_input
 from dlcli.prediction.predictor import Predictor

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dlcli.prediction.inputs import InputLike
+from dlcli.prediction.output_columns import table_of
 from dlcli.prediction.predict import BadRows, Prediction
 from dlcli.prediction.predictor import Predictor
-from dlcli.prediction.save import table_of
 
 if TYPE_CHECKING:
     import polars as pl

@@ -10,7 +10,7 @@ import numpy as np
 from dlcli.data.encoding import ColumnInfo
 from dlcli.data.tables.numbers import MISSING_WORDS, NUMBER
 from dlcli.data.tables.typed_columns import plain_series, texts_of_numbers
-from dlcli.prediction.columns import Census, read_raw
+from dlcli.prediction.input_columns import Census, read_raw
 from dlcli.prediction.predict import PredictedPart, Prediction
 
 if TYPE_CHECKING:

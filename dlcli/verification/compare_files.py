@@ -17,7 +17,7 @@ from dlcli.runs.log import CLOCK, CSV, JSONL, TRACE, LogText, csv_text, read_log
 from dlcli.runs.run_checkpoint import BESTS, has_checkpoint, load_run_checkpoint
 from dlcli.runs.soundness import part
 from dlcli.runs.summary import summarize
-from dlcli.verification.compare import compare_records, compare_rows, compare_tensors, compare_text
+from dlcli.verification.differences import compare_records, compare_rows, compare_tensors, compare_text
 from dlcli.verification.retrain import RetrainedRun
 
 # With these statuses, the log has as many epochs as the summary.

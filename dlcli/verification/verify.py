@@ -16,7 +16,6 @@ from dlcli.runs.manifest import build_manifest, environment_changes, read_worlds
 from dlcli.runs.run import Run, RunLike, open_run
 from dlcli.runs.run_data import build_run_experiment, load_run_config
 from dlcli.training.world import World
-from dlcli.verification.compare import compare_records
 from dlcli.verification.compare_files import (
     MANIFEST_COMPARED,
     RunFiles,
@@ -25,6 +24,7 @@ from dlcli.verification.compare_files import (
     find_not_compared,
     read_files,
 )
+from dlcli.verification.differences import compare_records
 from dlcli.verification.retrain import RetrainedRun, Target
 
 

@@ -18,7 +18,7 @@ from faults.forge import Forge
 from faults.test_hostile_text import STRINGS
 
 import dlcli as package
-from dlcli.prediction.columns import Census
+from dlcli.prediction.input_columns import Census
 from prediction.runs_to_predict import SETTINGS, frame, train_table
 
 Command = Callable[..., Finished]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from dlcli.verification.compare import compare_rows, compare_tensors
+from dlcli.verification.differences import compare_rows, compare_tensors
 
 ROW = {"epoch": 1, "val/loss": 0.1, "val/r2": float("nan"), "epoch_seconds": 1.0}
 

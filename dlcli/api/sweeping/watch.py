@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from optuna import Study
 
-from dlcli.evaluation.seed_statistics import FEWEST_PAIRS
+from dlcli.evaluation.paired_statistics import FEWEST_PAIRS
 from dlcli.sweeps.describe import describe_settings, name_parameters
 from dlcli.sweeps.records import TrialRecord, rank
 from dlcli.sweeps.results import is_reproducible

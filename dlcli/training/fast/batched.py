@@ -18,13 +18,13 @@ from dlcli.config.schema import AnyOptimizer
 from dlcli.task.stacked import stack_losses
 from dlcli.training.fast.backprop import Batch, Propagation
 from dlcli.training.fast.cuda_graph import CapturedSteps
-from dlcli.training.fast.fused_optim import (
+from dlcli.training.fast.gather import BatchedGatherer
+from dlcli.training.fast.graph_optim import (
     FusedOptimizer,
     RatedOptimizer,
     build_fused_optimizer,
     build_rated_optimizer,
 )
-from dlcli.training.fast.gather import BatchedGatherer
 from dlcli.training.fast.layers import Layer
 from dlcli.training.fast.step import ManualStep
 from dlcli.training.optim import Optimizer, build_optimizer, part_of_state

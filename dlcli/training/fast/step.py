@@ -16,8 +16,8 @@ from dlcli.task import Task
 from dlcli.training.batches import batches_per_chunk, batches_per_gather, examples_per_batch
 from dlcli.training.fast.backprop import Batch, Propagation, read_layers
 from dlcli.training.fast.cuda_graph import CapturedSteps
-from dlcli.training.fast.fused_optim import FusedOptimizer, build_fused_optimizer
 from dlcli.training.fast.gather import Gatherer, empty_like
+from dlcli.training.fast.graph_optim import FusedOptimizer, build_fused_optimizer
 from dlcli.training.fast.onednn import Library, build_layer
 from dlcli.training.optim import Optimizer, build_optimizer, clip_norm_
 

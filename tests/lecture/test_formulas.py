@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dlcli.config.schema import Config, ModelSection
-from dlcli.lecture.notation import (
+from dlcli.lecture.formulas import (
     ACTIVATION_FORMULAS,
     HEAD_FORMULAS,
     function_lines,

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from dlcli.config.load import load_config
 from dlcli.config.schema import AnyOptimizer
-from dlcli.training.fast.fused_optim import build_fused_optimizer
+from dlcli.training.fast.graph_optim import build_fused_optimizer
 from dlcli.training.optim import Optimizer, build_optimizer
 
 STEPS = 6

@@ -66,7 +66,7 @@ def predict_command(
             "--index",
             "-i",
             metavar="I,J,...",
-            help="Examples of the split to predict without INPUT, counted from 0.  [0,1,2]",
+            help="Without INPUT: examples of the split to predict, counted from 0.  [0,1,2]",
         ),
     ] = None,
     event: Annotated[

@@ -11,7 +11,7 @@ from typing import NoReturn
 from dlcli.errors import DlcliError, LostProcess, RemoteError, UsageError, full_record
 from dlcli.ranks import is_launcher_waiting, read_rank
 
-_launched: list[bool] = []  # not empty once this process has started others
+_launched: list[bool] = []  # has an entry once this process has launched those that train the model
 
 
 def note_launch() -> None:

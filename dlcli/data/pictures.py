@@ -140,7 +140,10 @@ def _correct_transparency(image: Image.Image, content: bytes) -> None:
 
 
 def _opacity(image: Image.Image, content: bytes, transparent: tuple[int, ...]) -> Image.Image:
-    """Return the opacity of a picture with 16 bits per channel, of which Pillow keeps the upper 8 bits."""
+    """Return the opacity of a 16-bit picture: 0 where a pixel has the transparent color, 255 elsewhere.
+
+    Pillow keeps the upper 8 bits of each channel, so the lower 8 are read from the file.
+    """
     with open_picture(io.BytesIO(content)) as lower:
         assert isinstance(lower, ImageFile.ImageFile)
         lower.tile = [tile._replace(args="RGB;16L") for tile in lower.tile]  # swaps the bytes to keep the lower 8

@@ -34,7 +34,7 @@ class RichReporter:
         self._display: _Display | None = None
 
     def handle(self, event: Event) -> None:
-        """Draw an event."""
+        """Update the display after an event."""
         if isinstance(event, events.RunStarted | events.GroupStarted | events.SweepStarted):
             for heading, text in event.essentials:
                 self._screen.print_text(f"{heading:<9} ", "dim", text)
@@ -57,7 +57,7 @@ class _Display(Protocol):
     """Drawing of the events of one training, group or sweep."""
 
     def handle(self, event: Event) -> None:
-        """Draw an event."""
+        """Update the display after an event."""
 
 
 def _open_display(screen: Screen, event: events.RunStarted | events.GroupStarted | events.SweepStarted) -> _Display:
@@ -87,7 +87,7 @@ class _RunDisplay:
         return "".join(f"{cells[name]:>{_COLUMNS[name]}}" for name in self._columns)
 
     def handle(self, event: Event) -> None:
-        """Draw an event."""
+        """Update the display after an event."""
         if isinstance(event, events.StepEnded):
             self._move(event)
         elif isinstance(event, events.EpochEnded):
@@ -128,7 +128,7 @@ class _GroupDisplay:
         screen.open(started.epochs, f"0/{started.epochs:,} epochs")
 
     def handle(self, event: Event) -> None:
-        """Draw an event."""
+        """Update the display after an event."""
         if isinstance(event, events.GroupProgress):
             self._move(event)
         elif isinstance(event, events.GroupEnded):
@@ -151,7 +151,7 @@ class _SweepDisplay:
         screen.open(started.trials, f"{started.ended}/{started.trials} trials", started.ended)
 
     def handle(self, event: Event) -> None:
-        """Draw an event."""
+        """Update the display after an event."""
         if isinstance(event, events.TrialEnded):
             style = "bold green" if event.is_best else ""
             self._screen.print_text(f"{name_trial(event, self._trials)}  ", style, describe_trial(event))

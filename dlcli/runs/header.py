@@ -70,9 +70,10 @@ class TrainingPart(HeaderPart):
         best: Monitor of the best checkpoint.
         stopping: Monitor of early stopping.
         plateau: State of the plateau schedule.
-        limits: Limits that end training.
-        best_sha256: SHA-256 of the matching best checkpoint; None before the end of the first epoch.
-        log_sha256: SHA-256 of the matching log; empty before the end of the first epoch.
+        limits: Number of epochs, and patience of early stopping.
+        best_sha256: SHA-256 of the best checkpoint that was saved together with this state; None before the end of the
+            first epoch.
+        log_sha256: SHA-256 of the log at the time of this state; empty before the end of the first epoch.
     """
 
     position: PositionPart

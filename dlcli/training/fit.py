@@ -98,7 +98,7 @@ class Fit:
                 self._restore(state)
 
     def __iter__(self) -> Iterator[Event]:
-        """Train to the end; the last event contains the reason for the end.
+        """Train to the end; the last event says why training ended.
 
         Raises:
             DivergedError: If the loss is not finite; the model is useless then.

@@ -59,10 +59,10 @@ def begin_or_join(loaded: LoadedSweep, storage: str | None, *, new: bool, note: 
 
 
 def reopen(folder: SweepFolder, overrides: Overrides, storage: str | None, note: Callable[[str], None]) -> Sweep:
-    """Return a sweep to continue, with changed settings and a new start of its time.
+    """Return a sweep to continue, with changed settings; its time limit starts again.
 
     Raises:
-        UsageError: If settings differ that results depend on, or it has another storage.
+        UsageError: If a changed setting affects results, fewer trials are asked for, or the sweep uses another storage.
     """
     before, loaded = load_sweep(folder.sweep), load_sweep(folder.sweep, overrides)
     check_storage(folder, storage)
@@ -132,7 +132,7 @@ def _is_open(folder: SweepFolder, loaded: LoadedSweep) -> bool:
 
 
 def _find_differences(folder: SweepFolder, loaded: LoadedSweep) -> list[str]:
-    """Return what differs between the config and data of a sweep and those that are given."""
+    """Return the differences between the recorded config and data of a sweep and the given ones, one line each."""
     recorded = load_sweep(folder.sweep).identity() | {"files": read_json(folder.manifest).get("files", {})}
     return difference(recorded, loaded.identity() | {"files": _describe_files(loaded)})
 

@@ -45,7 +45,7 @@ def confirm(sweep: Sweep, best: TrialRecord, *, evaluate_test: bool, listeners: 
     groups = [read_group(GroupFolder(path)) for path in paths]
     try:
         comparison = compare_groups(groups, labels=CONFIRMED)
-    except UsageError as error:  # such as other data: a space may vary the fraction of validation
+    except UsageError as error:  # for example, a data file has changed between the two trainings
         return Confirmation(str(paths[0]), str(paths[1]), sweep.loaded.metric, (None, None), error.message)
     metric = comparison.metrics[comparison.metric]
     means = (metric.first.mean, metric.second.mean)

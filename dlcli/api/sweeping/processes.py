@@ -60,7 +60,7 @@ class WorkerProcesses:
 
     @contextmanager
     def _started(self, output: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-        """Start a process outside the group of this one, which alone gets a Ctrl-C; kill it at the end."""
+        """Start a worker in another process group, so that Ctrl-C reaches only this process; kill it at the end."""
         environment = dict(os.environ) | {_PARENT: str(os.getpid())}
         if self._sweep.url:
             environment[STORAGE] = self._sweep.url

@@ -105,7 +105,7 @@ class Workplace:
         return bracket(self.sweep.settings.pruner, number, self.sweep.epochs)
 
     def goes_on(self) -> bool:
-        """Return whether to run more trials: not when the time of the sweep is over.
+        """Return whether to run another trial; False once the time of the sweep is over.
 
         Raises:
             Interrupted: After a stop request.

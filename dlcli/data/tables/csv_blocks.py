@@ -64,7 +64,8 @@ def _plain_blocks(source: Source, header_end: int) -> Iterator[bytes]:
     Raises:
         Unusual: If the header has other line endings than the rows.
     """
-    left = header_end  # header lines to skip; the last one may be a separate block, at the end of the file
+    # Header lines to skip. If the file ends after them without a line break, the last one is a separate block.
+    left = header_end
     for block in source.blocks():
         if left and _has_lone_cr(block):  # lines of the header end with CR alone
             raise Unusual

@@ -114,7 +114,7 @@ def _has_other(table: Table, missing: Collection[str]) -> bool:
 def _are_thousands(values: np.ndarray) -> bool:
     """Return whether there are fractional values, all from 1 to 1000 with at most three decimals, such as 1.234."""
     for part in (values[:_SAMPLE], values):
-        fractions = part[part != np.floor(part)]  # also NaN, removed below
+        fractions = part[part != np.floor(part)]  # NaN differs from itself, so this keeps it; the next line removes it
         fractions = np.abs(fractions[~np.isnan(fractions)])
         thousands = 1000 * fractions
         if not ((fractions >= 1) & (fractions < 1000) & (np.abs(thousands - np.round(thousands)) < 1e-6)).all():

@@ -21,16 +21,16 @@ ForcedKind: TypeAlias = Literal["number", "boolean", "category", "class"]
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """Options for reading a table; values for `auto` are found from the whole file.
+    """Options for reading a table; `auto` detects a value from the file.
 
     Attributes:
         separator: Separator between fields, one character.
         decimal: Decimal mark, `.` or `,`.
         encoding: Text encoding.
-        null_values: Texts that are missing values in all columns, besides the empty text; in columns of numbers, any
-            spelling of a number. NA, N/A, NaN, null, ? and - are missing in columns of numbers and booleans anyway.
+        null_values: Texts that are missing values in all columns, besides the empty text; in columns of numbers,
+            99 also matches 99.0. NA, N/A, NaN, null, ? and - are missing in columns of numbers and booleans anyway.
         types: Types by column name, which replace the detected types. A value that does not fit is an error. `class` is
-            a category in which NA and the like are missing if all other values are numbers, or all are booleans.
+            a category; NA and the like are missing in it only if all other values are numbers, or all are booleans.
         columns: Names of the columns to return; None for all. The others are not typed.
         ignored: Names of columns to leave out, whatever their values are.
         typed: Types in `types` that the user has set; hints repeat them.

@@ -37,7 +37,7 @@ def read_csv(path: Path, options: ReadOptions | None = None) -> Table:
         options: Settings that replace the detected ones.
 
     Raises:
-        DataError: If the file is no CSV file, or a line or value is wrong. The message has file, line and column.
+        DataError: If the file is not a CSV file, or a line or value is wrong. The message has file, line and column.
     """
     return read_csv_files([path], options)[0]
 
@@ -187,7 +187,7 @@ class _Reader:
         return Texts(column.name, key, note=column.note)
 
     def _frames(self) -> Iterator[tuple[pl.DataFrame, bool]]:
-        """Yield the blocks; numbers may be float64 already."""
+        """Yield the blocks; columns of numbers may already be parsed to float64, all others are texts."""
         parsed = self._numbers.keys() if not self._nulls and self._layout.decimal == "." else ()
         return self._blocks(self._source, self._layout, parsed)
 

@@ -48,7 +48,7 @@ def is_url(path: str) -> bool:
 
 
 def check_path(path: Path, *, is_setting: bool = True) -> None:
-    """Raise DataError if `path` is a URL, missing, or no regular file.
+    """Raise DataError if `path` is a URL, does not exist, or is not a regular file.
 
     Args:
         path: Path of a file.

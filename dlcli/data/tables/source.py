@@ -87,7 +87,7 @@ class Source:
 
     @property
     def growth(self) -> int:
-        """Ratio of the size of the file, plus an eighth, to the size of its first block."""
+        """Number of blocks of the size of the first one in the file, with an eighth to spare."""
         return self._size * 9 // BLOCK + 1
 
     def open_raw(self) -> io.BufferedReader:
@@ -142,7 +142,7 @@ class Source:
         _keep_freed_memory()
         rest = b""
         for text in one_ahead(self._decoded()):  # reading and hashing take as long as half of the parsing
-            if b'"' in rest or b'"' in text:  # a line break within quotes ends no record
+            if b'"' in rest or b'"' in text:  # a line break within quotes does not end a record
                 rest, text = b"", rest + text
                 end = _end_of_records(text)
             else:

@@ -134,7 +134,7 @@ def _decoded_blocks(source: Source) -> Iterator[bytes]:
 
 
 def _skip_lines(block: bytes, count: int, line: int) -> tuple[bytes, int, int]:
-    """Return a block without its first lines, how many lines are left to skip, and the line of the new first row."""
+    """Return the rest of a block, the number of lines still to skip, and the line number at which the rest begins."""
     position = 0
     while count and position < len(block):
         end = block.find(b"\n", position) + 1

@@ -17,8 +17,8 @@ _COPIES_HINT, _COPIES_PROBLEM = 0.01, 0.05
 # A linear model does as well up to this ratio of the errors 1 − fraction explained. Linear data: at most 1.01,
 # diabetes: 1.1, digits: 3.
 _AS_WELL = 1.1
-# A linear model does better from this difference of the errors. Without noise, both are near 0, and their ratio means
-# little.
+# A linear model is better if its error is lower by at least this much. A difference instead of a ratio, because both
+# errors are near 0 for data without noise.
 _BETTER = 0.02
 _MIN_VAL_EXAMPLES = 30  # even if all 30 are correct, the error rate may be 3 / 30 (Hanley and Lippman-Hand, 1983)
 # Loss on val minus loss on train, as a fraction of the loss reduction on train. Presets with a significant gap: at most

@@ -114,7 +114,7 @@ class Case:
 
     @property
     def comparison(self) -> tuple[str, ...]:
-        """Sentence with the scores of the model, the k-NN baseline and a constant prediction; () without facts."""
+        """Sentence with the scores of the model, the k-NN baseline and a constant prediction; () if `facts` is None."""
         if (facts := self.facts) is None:
             return ()
         constant = f"a constant prediction {facts.constant_score:.3f}"
@@ -122,14 +122,14 @@ class Case:
 
     @property
     def fit_comparison(self) -> tuple[str, ...]:
-        """Sentence with the scores of the model and the k-NN baseline on train; () without facts."""
+        """Sentence with the scores of the model and the k-NN baseline on train; () if `facts` is None."""
         if (facts := self.facts) is None:
             return ()
         return (self._scores("train", facts.fit, facts.knn_fit),)
 
     @property
     def linear_comparison(self) -> tuple[str, ...]:
-        """Sentence with the score of least squares on the monitored split; () without facts."""
+        """Sentence with the score of least squares on the monitored split; () if `facts` is None."""
         if (facts := self.facts) is None:
             return ()
         score = f"{'accuracy' if facts.class_counts else 'R²'} {facts.linear.score:.3f}"

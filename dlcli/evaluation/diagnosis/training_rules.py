@@ -14,7 +14,9 @@ from dlcli.evaluation.diagnosis.measurements import LONGEST_STEP
 from dlcli.training.events import Trace
 
 _CLIMB = 4.0  # peak loss / initial loss. Healthy: at most 2.6, presets 1.04; lr × 100: at least 7.6, or diverged
-LONGER_STEP = 15.0  # best first step / the optimizer's step. Presets: 0.03 to 10; lr / 1000: 32 to 10,000
+# The learning rate is too low if the first step that lowers the loss most is this many times as long as the optimizer's
+# step. Measured: presets 0.03 to 10; presets with lr / 1000 32 to 10,000.
+LONGER_STEP = 15.0
 _RISES = 0.05  # fraction of the epochs in which the loss rises. lr / 1000: 0
 _LAST_EPOCHS = 0.05  # the last epochs, as a fraction. lr / 1000: the best epoch is at most two epochs before the last
 # Fraction of the k-NN skill. lr / 1000: at most 0.91. Presets: at least 0.91, or 0.98 if their steps are short.

@@ -47,7 +47,9 @@ def choose_study(
             f"the study {name} has its own variants; --vary defines others", hint="leave out the name or --vary"
         )
     if data is not None and (config is not None or vary):
-        raise UsageError("--data cannot be used with a config, which names its data", hint="remove `--data`")
+        raise UsageError(
+            "--data cannot be used with a config or --vary: the config names the data", hint="remove `--data`"
+        )
     if name is not None:
         return find_study(name) if config is None else use_config(name, _read_config(config), settings)
     if not vary:

@@ -14,6 +14,9 @@ import pytest
 from faults.forge import Forge
 
 from dlcli.cli import main
+from dlcli.openmp import prepare_process
+
+prepare_process()  # before torch is loaded: threads that spin by default take a third of the time of the suite
 
 CHECKOUT = Path(__file__).parents[1]
 SHARED_DATA = CHECKOUT.parent / "shared" / "data"

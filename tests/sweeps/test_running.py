@@ -25,7 +25,7 @@ from dlcli.config.load import load_config
 from dlcli.config.schema import Config
 from dlcli.data.sources import load_splits
 from dlcli.data.splits import Splits
-from dlcli.errors import DataError, Interrupted
+from dlcli.errors import DataError, Interrupted, UsageError
 from dlcli.runs.folder import GroupFolder
 from dlcli.runs.group.records import read_logs
 from dlcli.runs.manifest import describe_start
@@ -398,3 +398,12 @@ def test_a_setting_is_given_once(clean_place: Path, dlcli: Callable[..., Finishe
     refused = dlcli("sweep", "-c", "tune.yaml", "--space", "optimizer.lr=[1, 2]", "--space", "optimizer.lr=[3]")
     assert refused.code == 2
     assert "--space optimizer.lr is given twice" in refused.err
+
+
+def test_a_new_sweep_takes_over_no_trials_from_a_database(clean_place: Path) -> None:
+    write_config(clean_place, space=LR, trials=2, confirm_seeds=0)
+    api.sweep("tune.yaml", storage="sqlite:///a.db")
+    with pytest.raises(UsageError, match="has the trials of a sweep 'tune', which a new one would take over"):
+        api.sweep("tune.yaml", storage="sqlite:///a.db", new=True)
+    assert only_sweep(clean_place).summary.exists()
+    assert api.sweep("tune.yaml", ["name=tune-2"], storage="sqlite:///a.db", new=True).status == "finished"

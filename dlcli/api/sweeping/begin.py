@@ -41,7 +41,7 @@ def begin_or_join(loaded: LoadedSweep, storage: str | None, *, new: bool, note: 
     with _locked(root):  # two processes that begin at once get the same sweep
         found = [] if new else [folder for folder in list_sweeps(name) if _is_open(folder, loaded)]
         if not found:
-            _check_start(loaded, storage, root)
+            _check_start(loaded, storage, root, new=new)
             folder = create_folder(name)
             write_sweep(folder, loaded, _manifest(loaded, storage))
             return read_sweep(folder, url=storage)
@@ -86,18 +86,21 @@ def reopen(folder: SweepFolder, overrides: Overrides, storage: str | None, note:
     return read_sweep(folder, url=storage)
 
 
-def _check_start(loaded: LoadedSweep, storage: str | None, root: Path) -> None:
+def _check_start(loaded: LoadedSweep, storage: str | None, root: Path, *, new: bool) -> None:
     """Check that the unchanged config can be trained, and that the database can be used, before anything is written.
 
     Raises:
         DataError: If the data or the database cannot be used.
         DeviceError: If the device is missing, or its memory is too small.
-        UsageError: If the database has another sweep of this name.
+        UsageError: If the database has another sweep of this name, or has any and this is to be a new one.
     """
     plan(loaded.base)
     if storage is not None:
-        with Sweep(SweepFolder(root), loaded, storage).open_study():
-            pass
+        with Sweep(SweepFolder(root), loaded, storage).open_study() as study:
+            if new and study.get_trials(deepcopy=False):
+                name = loaded.base.config.name
+                message = f"the database has the trials of a sweep {name!r}, which a new one would take over"
+                raise UsageError(message, hint=f"choose another name, such as `name={name}-2`")
 
 
 @contextmanager

@@ -29,9 +29,8 @@ from dlcli.errors import DataError, UsageError, one_line
 Ask: TypeAlias = Callable[[Sequence[str], str | None], str]
 
 _TARGETS = ("target", "label", "class", "y")  # usual names of the column to predict
-_MOST_CLASSES = 20  # a column with more distinct whole numbers is a quantity
+_MOST_CLASSES = 20  # of whole numbers; a column with more is a quantity
 _LEAST_PER_CLASS = 5  # least average number of examples per class; with fewer, whole numbers are quantities
-_PARQUET = (".parquet", ".pq")
 _MOST_LINES, _WIDEST = 200, 30  # columns with one line each; characters of their aligned names
 
 
@@ -62,12 +61,11 @@ def propose_config(
 
     Args:
         path: CSV or Parquet file, or folder.
-        target: Column to predict. If it is None, `ask` chooses it; without `ask`, it is the column named target, label,
-            class or y.
+        target: Column to predict; None asks for it, or without `ask` takes the column named target, label, class or y.
         task: Task; None derives it from the target.
         folder: Folder of the config; the path in the config is relative to it.
-        ask: Function that chooses the target if none is given. It gets the names of all columns and a suggestion: the
-            only column with a usual name, or None. It returns the name of a column.
+        ask: Function that chooses the target from the names of all columns; its second argument is the only column with
+            such a name, or None.
         settings: Settings of a table to write into the config, such as `data.encoding=windows-1252`.
 
     Raises:
@@ -145,7 +143,7 @@ def _read_settings(file: str, settings: Sequence[str]) -> tuple[TableData, dict[
             is_target = key[1:2] == ["target"]
             hint = "choose the column with `--target`" if is_target else "write it into the config afterwards"
             raise UsageError(f"{setting} is no setting for the reading of {one_line(file)}", hint=hint)
-    name = "parquet" if Path(file).suffix in _PARQUET else "csv"
+    name = "parquet" if Path(file).suffix in (".parquet", ".pq") else "csv"
     loaded = load_config({"data": {"name": name, "path": "table", "target": "target"}}, settings)
     data = loaded.config.data
     assert isinstance(data, TableData)

@@ -16,7 +16,8 @@ from dlcli.config.sweep.space import Space
 from dlcli.runs.files import encode_text, read_json, write_atomic, write_json
 from dlcli.sweeps.folder import SweepFolder
 from dlcli.sweeps.samplers import build_sampler
-from dlcli.sweeps.storage import bind, check_identity, open_study, read_study
+from dlcli.sweeps.storage import open_study, read_study
+from dlcli.sweeps.study_identity import bind, check_identity
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -18,7 +18,8 @@ from sqlalchemy import make_url
 from dlcli.errors import DataError, UsageError
 from dlcli.sweeps.claims import Claim, take
 from dlcli.sweeps.database import database_error
-from dlcli.sweeps.storage import bind, open_claims, open_study
+from dlcli.sweeps.storage import open_claims, open_study
+from dlcli.sweeps.study_identity import bind
 from dlcli.text import hide_password
 from sweeps.postgres import PASSWORD, QUOTED_PASSWORD, Postgres
 from sweeps.workers import Place, check_sweep, processes, run_trial, start, work

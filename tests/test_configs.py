@@ -46,7 +46,7 @@ def test_a_config_reaches_the_metric_in_its_header(clean_place: Path, preset: st
 @pytest.mark.parametrize(
     ("preset", "floor"),
     [
-        ("fashion_mnist_linear", 0.84),
+        pytest.param("fashion_mnist_linear", 0.84, marks=pytest.mark.long),
         pytest.param("fashion_mnist", 0.885, marks=pytest.mark.long),
         pytest.param("fashion_mnist_strong", 0.898, marks=[pytest.mark.long, pytest.mark.timeout(1200)]),
     ],

@@ -93,7 +93,9 @@ def sklearn_result(config: str) -> float:
     return statistics.mean(results)
 
 
-@pytest.mark.parametrize("data", BOUNDS)
+@pytest.mark.parametrize(
+    "data", [data if i % 2 else pytest.param(data, marks=pytest.mark.long) for i, data in enumerate(BOUNDS)]
+)
 def test_two_lines_learn_and_are_not_diagnosed_as_ill(clean_place: Path, data: str) -> None:
     config = load_config(two_lines(clean_place, data)).config
     run = dlcli.open_run(dlcli.train("config.yaml", ["plots=never"]))

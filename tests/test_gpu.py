@@ -18,7 +18,7 @@ from dlcli.training.fast.batched import BatchedStack
         pytest.param("digits training.batch_size=100", marks=pytest.mark.long),
         pytest.param("digits training.step=eager", marks=pytest.mark.long),
         "moons",
-        "sine_regression",
+        pytest.param("sine_regression", marks=pytest.mark.long),
     ],
 )
 def test_train_eval_verify_and_report_work_on_a_simulated_gpu(

@@ -86,7 +86,8 @@ def test_eager_training_is_bit_identical_to_a_torch_loop(preset: str, settings: 
 
 @pytest.mark.parametrize("step", ["eager", "manual"])
 def test_gradient_descent_matches_ten_lines_of_numpy(step: str) -> None:
-    config = load_config("gradient_descent", ["training.precision=float64", f"training.step={step}"]).config
+    settings = ["training.epochs=50", "training.precision=float64", f"training.step={step}"]
+    config = load_config("gradient_descent", settings).config
     experiment = build_experiment(config)
     w1, b1, w2, b2 = (parameter.detach().numpy().copy() for parameter in experiment.model.parameters())
     x, y = experiment.splits.train.inputs.numpy(), np.eye(10)[experiment.splits.train.targets.numpy()]

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 
+import pytest
 from conftest import CHECKOUT
 
 SCRIPT = CHECKOUT / "docs" / "three_loops.py"
@@ -37,6 +38,7 @@ def test_dlcli_torch_and_jax_agree_and_a_change_of_alpha_by_1e_6_is_detected() -
     assert done.stderr.endswith("the results differ by more than rounding\n")
 
 
+@pytest.mark.long
 def test_float32_results_differ_only_by_rounding() -> None:
     """Each of 52 steps rounds parameters of about 1 by 6e-8, and saturated sigmoids amplify this a hundredfold."""
     done = run(str(SCRIPT), "float32")

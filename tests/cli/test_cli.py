@@ -148,14 +148,16 @@ def test_only_the_same_seed_gives_identical_checkpoints(forge: Forge, clean_plac
     assert not set(digests[0]) & set(digests[2])
 
 
-def test_piped_output_has_one_line_per_epoch_and_no_escape_codes(clean_place: Path) -> None:
+def test_piped_output_has_one_line_per_epoch_and_no_escape_codes(
+    dlcli: Callable[..., Finished], clean_place: Path
+) -> None:
     done = run_process(["train", "-c", "digits", "training.epochs=3"])
     assert done.code == 0
     assert "\x1b" not in done.out + done.err
     assert "\r" not in done.out + done.err
     assert [line.split()[1] for line in done.err.splitlines() if line.startswith("epoch")] == ["1/3", "2/3", "3/3"]
     assert done.out.splitlines()[-1].startswith("next      dlcli eval runs/digits/")
-    quiet = run_process(["train", *QUICK])
+    quiet = dlcli("train", *QUICK)
     assert quiet.err == ""
 
 
@@ -181,8 +183,8 @@ def test_terminal_shows_a_progress_bar_and_keeps_the_table(clean_place: Path, no
     assert ("\x1b[32m" in text or "\x1b[36m" in text) is not no_color
 
 
-def test_a_closed_pipe_is_not_an_error(clean_place: Path) -> None:
-    subprocess.run([*COMMAND, "train", *QUICK], check=True, capture_output=True)
+def test_a_closed_pipe_is_not_an_error(dlcli: Callable[..., Finished], clean_place: Path) -> None:
+    assert dlcli("train", *QUICK).code == 0
     for arguments in (["runs", "list"], ["eval", "--json"], ["--help"]):
         reader, writer = os.pipe()
         os.close(reader)  # like `| head` that exits before the first line
@@ -201,7 +203,9 @@ def test_training_continues_if_nobody_reads_its_progress(clean_place: Path) -> N
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_the_run_and_shows_how_to_resume(clean_place: Path, signum: signal.Signals, code: int) -> None:
+def test_a_signal_saves_the_run_and_shows_how_to_resume(
+    dlcli: Callable[..., Finished], clean_place: Path, signum: signal.Signals, code: int
+) -> None:
     command = [*COMMAND, "train", "-c", "digits", "training.epochs=100000", "--progress", "plain"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -220,7 +224,7 @@ def test_a_signal_saves_the_run_and_shows_how_to_resume(clean_place: Path, signu
     assert "hint: `dlcli train --resume runs/digits/" in err
     (summary,) = clean_place.glob("runs/digits/*/summary.json")
     assert json.loads(summary.read_text())["status"] == "interrupted"
-    evaluated = run_process(["eval", "--checkpoint", "last", "--json"])
+    evaluated = dlcli("eval", "--checkpoint", "last", "--json")
     whole_epochs = json.loads(summary.read_text())["epochs"]
     assert strict_json(evaluated.out)["epoch"] in (whole_epochs, whole_epochs + 1), (
         "the signal may arrive within an epoch"
@@ -435,11 +439,11 @@ def test_a_run_that_stops_early_says_why(dlcli: Callable[..., Finished], clean_p
     assert "stopped early" not in dlcli("train", "digits", "training.epochs=1").out
 
 
-def test_columns_of_tables_are_aligned_in_ascii(clean_place: Path) -> None:
+def test_columns_of_tables_are_aligned_in_ascii(dlcli: Callable[..., Finished], clean_place: Path) -> None:
     rows = "\n".join(f"{i % 7},{i % 5},{'Äpfel' if i % 2 else 'Kiwi'}" for i in range(120))
     Path("t.csv").write_text(f"x,y,kind\n{rows}\n", encoding="utf-8")
     Path("t.yaml").write_text("task: classification\ndata: {name: csv, path: t.csv, target: kind}\n")
-    assert run_process(["train", "t.yaml", "training.epochs=1", "-q"]).code == 0
+    assert dlcli("train", "t.yaml", "training.epochs=1", "-q").code == 0
     done = run_process(["eval", "--no-baselines"], env={**os.environ, "PYTHONIOENCODING": "ascii"})
     start = next(i for i, line in enumerate(done.out.splitlines()) if line.startswith("class "))
     heading, *classes = done.out.splitlines()[start : start + 3]

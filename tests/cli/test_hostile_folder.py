@@ -6,10 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import CHECKOUT
+from conftest import CHECKOUT, Finished
 
 # Runs dlcli as `python -m dlcli` does and logs each program that `refuse_programs` allows.
 WATCHED = """
@@ -96,17 +97,17 @@ def test_no_program_is_started(canary: Path, commands: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     "command", [pytest.param("bench -c digits --rounds 1", marks=pytest.mark.long), "export run --format torch"]
 )
-def test_bench_and_export_start_only_python(canary: Path, command: str) -> None:
+def test_bench_and_export_start_only_python(canary: Path, dlcli: Callable[..., Finished], command: str) -> None:
     place, log = canary.with_name("place"), canary.with_name("started")
-    run_in(place, "-m", "dlcli", *f"train -c digits {RUN} --run-dir run -q".split())
+    assert dlcli(*f"train -c digits {RUN} --run-dir place/run -q".split()).code == 0
     run_in(place, "-c", WATCHED.format(log=log), *command.split())
     assert not canary.exists(), canary.read_text()
     assert set(log.read_text().splitlines()) == {f"subprocess.Popen {sys.executable}"}
 
 
-def test_matplotlib_settings_do_not_change_the_pictures(canary: Path) -> None:
+def test_matplotlib_settings_do_not_change_the_pictures(canary: Path, dlcli: Callable[..., Finished]) -> None:
     place = canary.with_name("place")
-    run_in(place, "-m", "dlcli", *f"train -c digits {RUN} --run-dir run -q".split())
+    assert dlcli(*f"train -c digits {RUN} --run-dir place/run -q".split()).code == 0
     (place.parent / "clean").mkdir()
     shutil.copytree(place / "run", place.parent / "clean" / "run")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MPL", "MATPLOTLIB"))}

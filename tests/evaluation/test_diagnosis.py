@@ -197,7 +197,7 @@ def test_other_faults_are_found_by_name(
     assert score("run") > before or name not in mended
 
 
-@pytest.mark.parametrize("source", ["digits", "two lines"])
+@pytest.mark.parametrize("source", ["digits", pytest.param("two lines", marks=pytest.mark.long)])
 @pytest.mark.parametrize(
     ("settings", "name"),
     [

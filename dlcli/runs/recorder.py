@@ -19,7 +19,6 @@ from dlcli.runs.resume import ResumePoint
 from dlcli.runs.summary import summarize
 from dlcli.training.events import EpochEnded, Event, FitEnded, StepEnded
 from dlcli.training.fit import Fit
-from dlcli.training.state import Position
 
 # Least time between two saves at the ends of epochs, because an epoch may be shorter than a write. A kill loses at most
 # this much training besides the current epoch.
@@ -49,7 +48,7 @@ class Recorder:
         self._rows = list(point.rows) if point else []
         self._seconds_before = sum(row["epoch_seconds"] for row in self._rows)
         self._start = self._last_save = time.perf_counter()
-        self._saved: Position | None = fit.position if checkpoint else None
+        self._saved = fit.position  # before the first step, there is nothing to save
         self._unsaved_best: Checkpoint | None = None
         self._best_sha256 = checkpoint.best_sha256 if checkpoint else None
         self._log_sha256 = log_digest(self._rows)

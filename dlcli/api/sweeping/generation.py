@@ -1,19 +1,22 @@
 """Worker of a sweep with generations: the same trials with any number of workers, whoever is killed.
 
 All trials of a generation are proposed before the first of them trains. Each trains to the next epoch at which the
-pruner compares it, and waits there for the others. When all have ended, their values are stored in the order of
-their numbers, and the next generation is proposed. One worker at a time proposes, compares and tells. Each of these
-depends on stored values only, so another worker can repeat or finish it.
+pruner compares it, and waits there for the others; a worker trains several together if their models can be stacked.
+When all have ended, their values are stored in the order of their numbers, and the next generation is proposed. One
+worker at a time proposes, compares and tells. Each of these depends on stored values only, so another worker can repeat
+or finish it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from dlcli.api.sweeping.trial import mark_pruned
+from dlcli.api.sweeping.stack import train_trials
+from dlcli.api.sweeping.trial import TrialResult, TrialRun, mark_pruned
 from dlcli.api.sweeping.worker import Workplace, end_of, has_ended
 from dlcli.config.schema import MedianPruner
 from dlcli.sweeps.claims import Claim, ClaimLostError, Turn
@@ -35,12 +38,11 @@ def run_generations(place: Workplace) -> None:
             _take_turn(place)
         if has_ended(place):
             return
-        claim = _take(place)
-        if claim is None:
+        claims = _take(place)
+        if claims:
+            _run_claimed(place, claims)
+        else:
             place.wait()
-            continue
-        with claim, suppress(ClaimLostError):
-            _run_claimed(place, claim)
 
 
 def _take_turn(place: Workplace) -> None:
@@ -170,19 +172,44 @@ def _tell(place: Workplace, trial: FrozenTrial) -> None:
     )
 
 
-def _take(place: Workplace) -> Claim | None:
-    """Return a trial that can train and that no other worker trains; None if there is none."""
+def _take(place: Workplace) -> list[Claim]:
+    """Return trials that can train together and that no other worker trains; none if there are none."""
     numbers = _numbers(place)
     trials = _read(place, numbers)
     if len(trials) < len(numbers) or not all(_DRAWN in trial.user_attrs for trial in trials):
+        return []
+    waiting = [trial for trial in trials if _can_train(trial)]
+    for trial in waiting:
+        if claim := _claim(place, trial):
+            return [claim, *_claim_alike(place, trial, waiting)]
+    return []
+
+
+def _claim_alike(place: Workplace, first: FrozenTrial, waiting: Sequence[FrozenTrial]) -> list[Claim]:
+    """Claim trials to stack with one that is claimed: with it, the share of a worker of all such trials."""
+    alike = [trial for trial in waiting if _level(place, trial) == _level(place, first)]
+    alike = [trial for trial in alike if place.can_stack(first, trial)]
+    share = min(math.ceil(len(alike) / place.workers), place.stackable(first).most)
+    claims: list[Claim] = []
+    for trial in alike:
+        if len(claims) + 1 < share and trial.number != first.number and (claim := _claim(place, trial)):
+            claims.append(claim)
+    return claims
+
+
+def _level(place: Workplace, trial: FrozenTrial) -> tuple[int, int]:
+    """Return a value that is equal for trials that start from the same epoch, and are next compared at the same one."""
+    return place.bracket(trial.number), trial.user_attrs.get(_KEPT, 0)
+
+
+def _claim(place: Workplace, trial: FrozenTrial) -> Claim | None:
+    """Claim a trial; return None if another worker trains it, or has just trained it."""
+    hold = place.claims.hold(trial)
+    if hold is None:
         return None
-    for trial in trials:
-        hold = place.claims.hold(trial) if _can_train(trial) else None
-        if hold is None:
-            continue
-        if _can_train(place.study._storage.get_trial(trial._trial_id)):
-            return Claim(Trial(place.study, trial._trial_id), hold, is_new=False)
-        hold.release()  # another worker has just trained it
+    if _can_train(place.study._storage.get_trial(trial._trial_id)):
+        return Claim(Trial(place.study, trial._trial_id), hold, is_new=False)
+    hold.release()
     return None
 
 
@@ -191,11 +218,31 @@ def _can_train(trial: FrozenTrial) -> bool:
     return read_end(trial) is None and attributes.get(_KEPT, 0) >= attributes.get(_REACHED, 0)
 
 
-def _run_claimed(place: Workplace, claim: Claim) -> None:
-    """Train a trial to its next comparison or its end."""
-    pause = _Pause(place, claim)
-    result = place.train(claim.trial, pause)
-    if result is None:  # the time of the sweep is over
+def _run_claimed(place: Workplace, claims: Sequence[Claim]) -> None:
+    """Train trials to their next comparison or their end, as far as the time of the sweep allows."""
+    if place.sweep.settings.seeds_per_trial > 1:
+        [claim] = claims
+        with claim, suppress(ClaimLostError):
+            pause = _Pause(place, claim)
+            _store(claim, pause, place.train(claim.trial, pause))
+        return
+    with place.training(*(claim.number for claim in claims)) as should_stop:
+        train_trials([_opened(place, claim) for claim in claims], should_stop)
+
+
+@contextmanager
+def _opened(place: Workplace, claim: Claim) -> Iterator[TrialRun]:
+    """Yield the run of a claimed trial; afterwards, store its result and free the claim."""
+    with claim, suppress(ClaimLostError):
+        pause = _Pause(place, claim)
+        with place.run(claim.trial, pause) as run:
+            yield run
+        _store(claim, pause, run.result)
+
+
+def _store(claim: Claim, pause: _Pause, result: TrialResult | None) -> None:
+    """Store that a trial waits for its comparison, or its end; nothing if the time of the sweep was over before."""
+    if result is None:
         return
     claim.check()
     if result.state == "stopped":

@@ -19,6 +19,7 @@ from dlcli.sweeps.sweep import Sweep
 
 STORAGE = "DLCLI_SWEEP_STORAGE"  # address of the database for worker processes: arguments are visible to everybody
 _PARENT = "DLCLI_SWEEP_PARENT"  # number of the process that started a worker process
+_WORKERS = "DLCLI_SWEEP_WORKERS"  # number of worker processes of the command
 _LOOK_SECONDS = 0.2
 
 
@@ -61,7 +62,7 @@ class WorkerProcesses:
     @contextmanager
     def _started(self, output: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
         """Start a worker in another process group, so that Ctrl-C reaches only this process; kill it at the end."""
-        environment = dict(os.environ) | {_PARENT: str(os.getpid())}
+        environment = dict(os.environ) | {_PARENT: str(os.getpid()), _WORKERS: str(self._count)}
         if self._sweep.url:
             environment[STORAGE] = self._sweep.url
         command = [sys.executable, "-m", "dlcli", "sweep-worker", str(self._sweep.folder.path), "--json"]
@@ -124,3 +125,8 @@ def stop_with_parent(should_stop: Callable[[], int | None]) -> Callable[[], int 
     """
     parent = int(os.environ.get(_PARENT) or os.getppid())
     return lambda: should_stop() or (signal.SIGTERM if os.getppid() != parent else None)
+
+
+def count_workers() -> int:
+    """Return the number of workers of the command that started this worker process."""
+    return int(os.environ.get(_WORKERS) or 1)

@@ -14,7 +14,7 @@ from dlcli.api.run_training import LONG_SECONDS
 from dlcli.api.sweeping.begin import check_storage
 from dlcli.api.sweeping.confirm import confirm
 from dlcli.api.sweeping.generation import run_generations
-from dlcli.api.sweeping.processes import WorkerProcesses
+from dlcli.api.sweeping.processes import WorkerProcesses, count_workers
 from dlcli.api.sweeping.watch import Watch
 from dlcli.api.sweeping.worker import WAIT_SECONDS, Losers, Workplace, run_trials
 from dlcli.config.paths import as_argument
@@ -147,4 +147,4 @@ def run_worker(folder: SweepFolder, storage: str | None, should_stop: Callable[[
     """Run trials of a sweep in a process that another one has started."""
     sweep = read_sweep(folder, url=storage)
     with _own_hints(sweep), sweep.open_study() as study:
-        _work(Workplace(sweep, study, open_claims(study, folder.trials), should_stop))
+        _work(Workplace(sweep, study, open_claims(study, folder.trials), should_stop, workers=count_workers()))

@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from types import TracebackType
+from typing import Literal, Protocol, Self, TypeAlias
 
-from dlcli.api.resumption import continue_run, plan_resumption
-from dlcli.api.run_training import train_in
+from dlcli.api.resumption import plan_resumption
+from dlcli.api.sweeping.preparation import DataCache, build_trial, member_of
 from dlcli.api.training import add_found_settings
-from dlcli.config.load import LoadedConfig, load_config
-from dlcli.config.schema import Config
-from dlcli.data.splits import Splits
+from dlcli.config.load import LoadedConfig
 from dlcli.errors import DataError, DivergedError, Interrupted
-from dlcli.experiment import build_experiment
+from dlcli.experiment import Experiment
 from dlcli.runs.begin import begin_run
 from dlcli.runs.create import create_run
 from dlcli.runs.files import write_json
 from dlcli.runs.folder import RunFolder
 from dlcli.runs.lock import lock_run
-from dlcli.runs.log import Row, read_rows, rewrite_log, row_metrics
+from dlcli.runs.log import read_rows, rewrite_log, row_metrics
 from dlcli.runs.manifest import build_manifest
-from dlcli.runs.parent import find_parent
-from dlcli.runs.resume import ResumePoint, find_resume_point
+from dlcli.runs.parent import ParentFile
+from dlcli.runs.recorder import Recorder
+from dlcli.runs.reopen import reopen_run
+from dlcli.runs.resume import ResumePoint
 from dlcli.runs.summary import summarize
-from dlcli.training.events import EpochEnded, Event
-from dlcli.training.listeners import Listeners
+from dlcli.sweeps.claims import ClaimLostError
+from dlcli.training.device import convert_memory_errors
+from dlcli.training.events import EpochEnded, Event, FitEnded
+from dlcli.training.fit import Fit
+from dlcli.training.listeners import NO_LISTENERS
 from dlcli.training.state import Monitor
+from dlcli.training.together.members import Member
+from dlcli.training.together.stepped import SteppedFit
 
 State: TypeAlias = Literal["finished", "diverged", "stopped"]
 
@@ -62,93 +69,117 @@ class TrialResult:
     epochs: int
 
 
-class DataCache:
-    """Splits that several trials use, by the settings that they depend on; only the last ones are kept."""
-
-    def __init__(self) -> None:
-        self._keys: set[str] = set()
-        self._splits: Splits | None = None
-
-    def find(self, config: Config) -> Splits | None:
-        """Return the splits of a config, if the last trial had the same."""
-        return self._splits if _data_key(config) in self._keys else None
-
-    def keep(self, splits: Splits, *configs: Config) -> None:
-        """Keep splits in place of those before, under a config as it was written and as it is saved with a run."""
-        self._keys, self._splits = {_data_key(config) for config in configs}, splits
-
-
-def _data_key(config: Config) -> str:
-    settings = config.seed, config.data.model_dump_json(), config.model.init
-    return " ".join(map(str, (*settings, config.training.device, config.training.precision)))
-
-
 class TrialRun:
-    """Run of one trial.
+    """Run of one trial, as a context that ends its use by this process.
+
+    After `open`, the caller trains `member` with a `Fit`, which `record` gets, and passes each event to `handle`. An
+    error that ends the context saves the run. A loss that is not finite becomes the result in place of an error.
 
     Args:
         path: Run folder; a run that another worker began is continued from its checkpoint.
         loaded: Config of the trial. `checkpoint.monitor` is the metric of the sweep.
         hook: Asked after each epoch but the last, and for the last one of another worker before training continues.
-        should_stop: Returns the signal number of a stop request.
         cache: Data of earlier trials.
+
+    Attributes:
+        result: Result, once the trial has ended, diverged or was stopped by the hook; None before.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        loaded: LoadedConfig,
-        hook: EpochHook,
-        should_stop: Callable[[], int | None],
-        cache: DataCache,
-    ) -> None:
+    def __init__(self, path: Path, loaded: LoadedConfig, hook: EpochHook, cache: DataCache) -> None:
         self._folder, self._loaded, self._hook, self._cache = RunFolder(path), loaded, hook, cache
-        self._should_stop = should_stop
         self._best = Monitor.of(loaded.config.checkpoint.monitor)
         self._epochs = self._planned = 0
-        self._is_stopped = False
+        self._locked = ExitStack()
+        self._opened: tuple[Experiment, ResumePoint | None] | None = None
+        self._start: Callable[[], None] = lambda: None
+        self._recorder: Recorder | None = None
+        self._fit: Fit | None = None
+        self.result: TrialResult | None = None
 
-    def train(self) -> TrialResult:
-        """Train to the end, or until the hook stops it.
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
+        """Save the run, unless the error is a lost claim: then it belongs to another worker."""
+        with self._locked:
+            if error is not None and self.result is None and not isinstance(error, ClaimLostError):
+                error = self._save(error)
+            if isinstance(error, DivergedError):
+                self._set_diverged()
+                return True
+        return False
+
+    def _save(self, error: BaseException) -> BaseException:
+        """Save the run at its end by an error; return the error, or that of a model which is useless."""
+        if self._recorder is None or self._fit is None:
+            return error
+        self._fit.step.update_model()
+        try:
+            self._recorder.__exit__(type(error), error, None)
+        except DivergedError as diverged:
+            self._recorder.__exit__(type(diverged), diverged, None)
+            return diverged
+        return error
+
+    def train(self, should_stop: Callable[[], int | None]) -> None:
+        """Train alone, to the end or until the hook stops the trial; see `result`.
 
         Raises:
-            Interrupted: After a stop request; the trial is saved.
+            Interrupted: After a stop request, of which `should_stop` returns the signal number.
+            DataError: If the data or the run cannot be used.
+            DeviceError: If the device is missing, or its memory is too small.
+        """
+        if not self.open():
+            self.train_open(should_stop)
+
+    def train_open(self, should_stop: Callable[[], int | None]) -> bool:
+        """Train the open run alone; see `train`. Return True: the trial has ended or is stopped."""
+        member = self.member
+        with convert_memory_errors(member.config):
+            fit = SteppedFit(member).fit
+            self.record(fit)
+            for event in fit:
+                if self.handle(event):
+                    break
+                if signum := should_stop():
+                    raise Interrupted("interrupted", signum=signum)
+        return True
+
+    def open(self) -> bool:
+        """Read the run, locked if it has begun, and build its model; return whether nothing is left to train.
+
+        Raises:
             DataError: If the data or the run cannot be used.
             DeviceError: If the device is missing, or its memory is too small.
         """
         if self._folder.status == "diverged":
-            return self._diverged()
-        try:
-            self._train(Listeners(self._listen, should_stop=self._find_stop))
-        except DivergedError:
-            return self._diverged()
-        except Interrupted:
-            if not self._is_stopped:
-                raise
-        return self._result("stopped" if self._is_stopped else "finished")
-
-    def _train(self, listeners: Listeners) -> None:
-        if not self._folder.manifest.exists():
-            self._begin(listeners)
-            return
-        config = load_config(self._folder.resolved).config
-        self._planned = config.training.epochs
-        point = find_resume_point(self._folder, config)
-        self._read(point.rows)
-        self._is_stopped = bool(self._epochs) and self._ask()
-        if self._is_stopped:
-            self._stop_at(point)
+            self._set_diverged()
+        elif self._folder.manifest.exists():
+            self._open_begun()
         else:
-            self._continue(listeners)
+            loaded, parent, experiment = build_trial(self._loaded, self._cache)
+            self._planned = experiment.config.training.epochs
+            self._opened = experiment, None
+            self._start = partial(self._begin, loaded, parent, experiment)
+        return self.result is not None
 
-    def _continue(self, listeners: Listeners) -> None:
-        """Continue the run from its checkpoint, unless it is complete."""
-        with lock_run(self._folder.path):
-            plan = plan_resumption(self._folder, (), (), listeners)
-            if plan.nothing_left is None:
-                experiment = plan.build_experiment(listeners, splits=self._cache.find(plan.config))
-                self._cache.keep(experiment.splits, plan.config, self._loaded.config)
-                continue_run(plan, experiment, False, listeners)
+    def _open_begun(self) -> None:
+        """Read a run that was begun, unless the hook stops it at its checkpoint, or it is complete."""
+        self._locked.enter_context(lock_run(self._folder.path))
+        plan = plan_resumption(self._folder, (), (), NO_LISTENERS)
+        point, self._planned = plan.point, plan.config.training.epochs
+        for row in point.rows:
+            self._update(int(row["epoch"]), row_metrics(row))
+        if self._epochs and self._ask():
+            self._stop_at(point)
+            self._set_result("stopped")
+        elif plan.nothing_left is not None:
+            self._set_result("finished")
+        else:
+            experiment = plan.build_experiment(NO_LISTENERS, splits=self._cache.find(plan.config))
+            self._cache.keep(experiment.splits, plan.config, self._loaded.config)
+            self._opened = experiment, point
+            self._start = partial(reopen_run, self._folder, plan.original, plan.config, point, experiment, sys.argv)
 
     def _stop_at(self, point: ResumePoint) -> None:
         """Write what a worker that was killed at the same point, or after it, has not written."""
@@ -159,31 +190,53 @@ class TrialRun:
         summary = {"status": "interrupted", **summarize(point.rows, *best), "seconds": seconds}
         write_json(self._folder.summary, summary)
 
-    def _begin(self, listeners: Listeners) -> None:
-        """Start the run; files of a worker that was killed at the same point give way."""
+    def _begin(self, loaded: LoadedConfig, parent: ParentFile | None, experiment: Experiment) -> None:
+        """Begin and lock the run; files of a worker that was killed at the same point give way."""
         shutil.rmtree(self._folder.path, ignore_errors=True)
-        loaded, parent = find_parent(self._loaded)
-        given = parent.parent if parent else None
-        experiment = build_experiment(loaded.config, splits=self._cache.find(loaded.config), parent=given)
-        self._cache.keep(experiment.splits, loaded.config, experiment.config)
-        self._planned = experiment.config.training.epochs
-        loaded = add_found_settings(loaded, experiment)
-        manifest = build_manifest(experiment, sys.argv)
-        with begin_run(create_run(loaded.config.name, self._folder.path), loaded, manifest, parent) as folder:
-            train_in(folder, experiment, None, False, (), listeners)
+        folder, manifest = create_run(loaded.config.name, self._folder.path), build_manifest(experiment, sys.argv)
+        self._locked.enter_context(begin_run(folder, add_found_settings(loaded, experiment), manifest, parent))
 
-    def _listen(self, event: Event) -> None:
-        if isinstance(event, EpochEnded):
+    @property
+    def member(self) -> Member:
+        """Training of the open run, from its resume point."""
+        assert self._opened is not None, "it is open and not complete"
+        experiment, point = self._opened
+        state = point.checkpoint.training if point and point.checkpoint else None
+        return member_of(experiment, state)
+
+    def record(self, fit: Fit) -> None:
+        """Begin the run, or reset it to its resume point, and record the events of a training of the member.
+
+        Raises:
+            DataError: If the run cannot be written.
+        """
+        assert self._opened is not None, "it is open and not complete"
+        experiment, point = self._opened
+        self._start()
+        self._fit = fit
+        self._recorder = Recorder(self._folder, fit, experiment.splits, experiment.config, point)
+
+    def handle(self, event: Event) -> bool:
+        """Record an event; return whether the trial has ended or is stopped.
+
+        Raises:
+            DivergedError: If a parameter is not finite.
+            DataError: If a file cannot be written.
+        """
+        assert self._recorder is not None, "it is recorded"
+        self._recorder.handle(event)
+        if isinstance(event, FitEnded):
+            self._set_result("finished")
+        elif isinstance(event, EpochEnded):
             self._update(event.epoch, event.val)
-            self._is_stopped = self._ask()
+            if self._ask():
+                self._recorder.close("interrupted")
+                self._set_result("stopped")
+        return self.result is not None
 
     def _update(self, epoch: int, metrics: Mapping[str, float]) -> None:
         self._best.update(epoch, metrics)
         self._epochs = epoch
-
-    def _read(self, rows: Sequence[Row]) -> None:
-        for row in rows:
-            self._update(int(row["epoch"]), row_metrics(row))
 
     def _ask(self) -> bool:
         """Return whether the hook stops the trial after the current epoch; there is nothing to stop after the last."""
@@ -192,17 +245,15 @@ class TrialRun:
             return False
         return self._hook.stops(self._epochs, self._best.best_value)
 
-    def _find_stop(self) -> int | None:
-        return signal.SIGTERM if self._is_stopped else self._should_stop()
+    def _set_diverged(self) -> None:
+        """Set the result of a trial that diverged, from its log: no event tells of an epoch that ends with NaN."""
+        self._best, self._epochs = Monitor.of(self._best.metric), 0
+        for row in read_rows(self._folder.path):
+            self._update(int(row["epoch"]), row_metrics(row))
+        self._set_result("diverged")
 
-    def _diverged(self) -> TrialResult:
-        """Return the result of a trial that diverged, from its log: no event tells of an epoch that ends with NaN."""
-        self._best = Monitor.of(self._best.metric)
-        self._read(read_rows(self._folder.path))
-        return self._result("diverged")
-
-    def _result(self, state: State) -> TrialResult:
-        return TrialResult(state, self._best.best_value, self._best.best_epoch or None, self._epochs)
+    def _set_result(self, state: State) -> None:
+        self.result = TrialResult(state, self._best.best_value, self._best.best_epoch or None, self._epochs)
 
 
 def mark_pruned(path: Path) -> None:

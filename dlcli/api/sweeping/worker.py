@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from optuna import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from dlcli.api.sweeping.group_trial import GroupTrial
-from dlcli.api.sweeping.trial import DataCache, EpochHook, TrialResult, TrialRun, delete_checkpoints_of, mark_pruned
+from dlcli.api.sweeping.preparation import DataCache, Stackable, data_key, find_stackable
+from dlcli.api.sweeping.trial import EpochHook, TrialResult, TrialRun, delete_checkpoints_of, mark_pruned
+from dlcli.config.load import LoadedConfig
 from dlcli.config.schema import MedianPruner
 from dlcli.errors import DeviceError, Interrupted
 from dlcli.sweeps.claims import Claim, ClaimLostError, Claims, counts, take
@@ -55,6 +58,7 @@ class Workplace:
         on_change: Called when a trial has ended.
         cache: Data of earlier trials.
         losers: Trials whose checkpoints are not kept.
+        workers: Number of workers of the command, which share the trials of a generation.
     """
 
     sweep: Sweep
@@ -64,6 +68,9 @@ class Workplace:
     on_change: Callable[[], None] = lambda: None
     cache: DataCache = field(default_factory=DataCache)
     losers: Losers = field(default_factory=Losers)
+    workers: int = 1
+    _configs: dict[int, LoadedConfig] = field(default_factory=dict)
+    _stackable: dict[int, Stackable] = field(default_factory=dict)
 
     def train(self, trial: Trial, hook: EpochHook) -> TrialResult | None:
         """Train a trial until it ends, or the hook or the time of the sweep stops it; None for the latter.
@@ -73,20 +80,57 @@ class Workplace:
             DataError: If the data or the run cannot be used.
             DeviceError: If the device is missing, or its memory is too small.
         """
-        config = self.sweep.config_of(self.sweep.space.draw(trial))
-        path, seeds = self.sweep.folder.trial(trial.number), self.sweep.settings.seeds_per_trial
-        should_stop = self.sweep.find_stop(self.should_stop)
-        try:
+        seeds, result = self.sweep.settings.seeds_per_trial, None
+        with self.training(trial.number) as should_stop:
             if seeds > 1:
-                return GroupTrial(path, config, seeds, hook, should_stop).train()
-            return TrialRun(path, config, hook, should_stop, self.cache).train()
+                result = GroupTrial(self._path(trial), self.config(trial), seeds, hook, should_stop).train()
+            else:
+                with self.run(trial, hook) as run:
+                    run.train(should_stop)
+                result = run.result
+        return result
+
+    @contextmanager
+    def training(self, *numbers: int) -> Iterator[Callable[[], int | None]]:
+        """Yield what stops trials with these numbers, such as the end of the time, which is no error."""
+        try:
+            yield self.sweep.find_stop(self.should_stop)
         except Interrupted as error:
             if signum := self.should_stop():
                 raise Interrupted(error.message, signum=signum) from error
-            return None
         except DeviceError as error:
             hint = f"{error.hint}; or begin another sweep with a space without these settings"
-            raise DeviceError(f"trial {trial.number}: {error.message}", hint=hint) from error
+            trials = f"trial {numbers[0]}" if len(numbers) == 1 else f"trials {', '.join(map(str, numbers))}"
+            raise DeviceError(f"{trials}: {error.message}", hint=hint) from error
+
+    def run(self, trial: Trial, hook: EpochHook) -> TrialRun:
+        """Return the run of a trial."""
+        return TrialRun(self._path(trial), self.config(trial), hook, self.cache)
+
+    def _path(self, trial: Trial) -> Path:
+        return self.sweep.folder.trial(trial.number)
+
+    def config(self, trial: Trial | FrozenTrial) -> LoadedConfig:
+        """Return the config of a trial, whose parameters are drawn if they are not yet."""
+        if trial.number not in self._configs:
+            space = self.sweep.space
+            values = space.draw(trial) if isinstance(trial, Trial) else space.overrides(trial.params)
+            self._configs[trial.number] = self.sweep.config_of(values)
+        return self._configs[trial.number]
+
+    def can_stack(self, first: FrozenTrial, other: FrozenTrial) -> bool:
+        """Return whether two trials have the same data, and models that can be stacked."""
+        keys = [data_key(self.config(trial).config) for trial in (first, other)]
+        kind = self.stackable(first).kind
+        return keys[0] == keys[1] and kind is not None and self.stackable(other).kind == kind
+
+    def stackable(self, trial: FrozenTrial) -> Stackable:
+        """Return which trials can be stacked with a trial whose parameters are drawn; see `find_stackable`."""
+        if self.sweep.settings.seeds_per_trial > 1:
+            return Stackable()
+        if trial.number not in self._stackable:
+            self._stackable[trial.number] = find_stackable(self.config(trial), self.cache)
+        return self._stackable[trial.number]
 
     def read(self, trial: Trial) -> FrozenTrial:
         """Return a trial as it is stored now."""

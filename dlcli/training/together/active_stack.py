@@ -11,7 +11,7 @@ from dlcli.training.fast.step import ManualStep
 from dlcli.training.requests import Answer, Chunk, Look
 from dlcli.training.together.looks import StackedLooks
 from dlcli.training.together.plan import shared_optimizer
-from dlcli.training.together.training import Training
+from dlcli.training.together.stepped import SteppedFit
 
 A = TypeVar("A")
 
@@ -23,7 +23,7 @@ class ActiveStack:
         trainings: The trainings.
     """
 
-    def __init__(self, trainings: Sequence[Training]) -> None:
+    def __init__(self, trainings: Sequence[SteppedFit]) -> None:
         self.trainings = list(trainings)
         self._members = [training.member for training in trainings]
         self._optimizer = shared_optimizer(self._members)
@@ -33,7 +33,7 @@ class ActiveStack:
         self._stack = kind([step for step in steps if isinstance(step, ManualStep)], self._optimizer, taken)
         self._looks: StackedLooks | None = None
 
-    def serves(self, active: Sequence[Training]) -> bool:
+    def serves(self, active: Sequence[SteppedFit]) -> bool:
         """Return whether the stack suits the trainings that have not ended.
 
         A stack with batched products also keeps trainings that have ended, as long as they are fewer than half, because
@@ -43,7 +43,7 @@ class ActiveStack:
             return 2 * len(active) > len(self.trainings)
         return self.trainings == active
 
-    def run(self, active: Sequence[Training]) -> Sequence[Answer]:
+    def run(self, active: Sequence[SteppedFit]) -> Sequence[Answer]:
         """Take the steps of the next chunk of each training that has not ended; return the answers."""
         chosen = [active[0] if training.has_ended else training for training in self.trainings]
         chunks = [(training.fit, training.request) for training in chosen]
@@ -60,7 +60,7 @@ class ActiveStack:
         pairs = zip(self.trainings, answers, strict=True)
         return [answer for training, answer in pairs if not training.has_ended]
 
-    def measure(self, active: Sequence[Training]) -> Sequence[Answer]:
+    def measure(self, active: Sequence[SteppedFit]) -> Sequence[Answer]:
         """Return the answer to the `Look` of each training that has not ended."""
         look = active[0].request
         assert isinstance(look, Look), "all trainings end their epochs together"

@@ -7,7 +7,7 @@ from typing import Self
 
 from dlcli.training.isolation import isolated
 from dlcli.training.requests import Answer, Look
-from dlcli.training.together.active_stack import ActiveStack
+from dlcli.training.together.lockstep import Lockstep
 from dlcli.training.together.members import Events, Member, MemberEvent, Snapshot
 from dlcli.training.together.plan import stack_size
 from dlcli.training.together.training import Training
@@ -55,23 +55,17 @@ class LocalGroup:
 
     def _train_stack(self, trainings: list[Training]) -> Iterator[Events]:
         """Train models of one kind with stacked steps."""
-        self._active, stack = trainings, None
-        events = self._advance([None] * len(trainings))
+        self._active, lockstep = trainings, Lockstep(trainings)
         while self._active:
+            events = self._advance(lockstep.answers())
+            if self._active and isinstance(self._active[0].request, Look):
+                events = [*events, *self._advance(lockstep.answers())]
             yield events
-            with self._active[0].settings():
-                if stack is None or not stack.serves(self._active):  # some trainings have ended
-                    stack = ActiveStack(self._active)
-                events = self._advance(stack.run(self._active))
-                if self._active and isinstance(self._active[0].request, Look):
-                    events = [*events, *self._advance(stack.measure(self._active))]
-        yield events
 
-    def _advance(self, answers: Sequence[Answer | None]) -> Events:
-        """Continue each active training with the answer to its request; return the events."""
+    def _advance(self, answers: Sequence[tuple[Training, Answer | None]]) -> Events:
+        """Continue trainings with the answers to their requests; return the events."""
         with isolated(threads=1):
-            pairs = zip(self._active, answers, strict=True)
-            events = [(training.number, event) for training, answer in pairs for event in training.advance(answer)]
+            events = [(training.number, event) for training, answer in answers for event in training.advance(answer)]
         self._remove_ended()
         return events
 

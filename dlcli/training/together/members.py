@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from dlcli.config.schema import Config
 from dlcli.data.splits import Splits
 from dlcli.task import Task
+from dlcli.training.arithmetic import Arithmetic
 from dlcli.training.events import EpochEnded, FitEnded
 from dlcli.training.state import Position, TrainingState
 
@@ -26,6 +27,7 @@ class Member:
         config: Config of the training.
         state: State of an interrupted training to resume; None starts from the first epoch.
         until: Epoch after which to pause, later than the epochs completed in `state`; None trains to the end.
+        arithmetic: Arithmetic of the training, if there is no state; None selects it by rule.
     """
 
     model: nn.Sequential
@@ -34,6 +36,7 @@ class Member:
     config: Config
     state: TrainingState | None = None
     until: int | None = None
+    arithmetic: Arithmetic | None = None
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def place(member: Member) -> Placement:
     """
     config, model, n = member.config, member.model, len(member.splits.train)
     state = member.state
-    arithmetic = state.arithmetic if state else choose_arithmetic(config, model, n)
+    arithmetic = state.arithmetic if state else member.arithmetic or choose_arithmetic(config, model, n)
     weight = next(model.parameters())
     is_batched = computes_batches(weight.device)
     fits = not is_batched and arithmetic.threads == 1

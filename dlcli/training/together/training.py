@@ -2,83 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
 from math import inf
 
-import torch
-
 from dlcli.errors import DivergedError
-from dlcli.training.events import EpochEnded, FitEnded
-from dlcli.training.fit import Fit
-from dlcli.training.isolation import isolated
-from dlcli.training.requests import Answer, Chunk, Look
+from dlcli.training.events import EpochEnded, Event, FitEnded
+from dlcli.training.requests import Answer
 from dlcli.training.state import TrainingState
 from dlcli.training.together.members import BestModel, Diverged, Member, MemberEvent, Snapshot
-from dlcli.training.together.plan import Kind, place
-from dlcli.training.world import World
+from dlcli.training.together.stepped import SteppedFit
 
 
-class Training:
+class Training(SteppedFit):
     """One training of a group.
+
+    Args:
+        number: Place in the group.
+        member: The member.
 
     Attributes:
         number: Place in the group.
-        member: The member.
-        kind: See `Placement`.
-        is_batched: See `Placement`.
-        fit: Training loop of the member.
-        request: Next request: steps to take, or measurements.
-        has_ended: Whether training has ended, paused or diverged.
         has_changed: Whether the state has changed since the last snapshot.
     """
 
     def __init__(self, number: int, member: Member) -> None:
-        self.number, self.member = number, member
-        placement = place(member)
-        self.kind: Kind | None = placement.kind
-        self.is_batched = placement.is_batched
-        generator = torch.Generator() if self.kind is not None and not self.is_batched else None
-        self.fit = Fit(
-            member.model,
-            member.task,
-            member.splits,
-            member.config,
-            member.state,
-            report_seconds=inf,
-            generator=generator,
-            world=World(shards=member.config.training.shards),
-        )
-        self.request: Chunk | Look = Chunk(None, 0, range(0))
-        self.has_ended = self.has_changed = False
-        self._steps = self.fit.train()
+        super().__init__(member, report_seconds=inf)
+        self.number, self.has_changed = number, False
         self._best: BestModel | None = None
         self._is_diverged = False
 
-    def settings(self) -> AbstractContextManager[None]:
-        """Return the torch settings of stacked steps."""
-        device, precision = next(self.member.model.parameters()).device, self.member.config.training.precision
-        return isolated(threads=1, device=device, tf32=precision == "tf32")
-
     def advance(self, answer: Answer | None) -> Iterator[MemberEvent]:
         """Continue with the answer to the last request until the next request or the end; yield the events."""
-        self.has_changed = True
-        try:
-            item = next(self._steps) if answer is None else self._steps.send(answer)
-            while not isinstance(item, (Chunk, Look)):
-                assert isinstance(item, (EpochEnded, FitEnded)), "there are no events of steps"
-                yield from self._handle(item)
-                if self.has_ended:
-                    return
-                item = next(self._steps)
-            self.request = item
-        except DivergedError as error:
-            yield self._diverge(error)
+        return self._handled(self.proceed(answer))
 
     def events(self) -> Iterator[MemberEvent]:
         """Train the model alone, with the threads and device of its Fit; yield the events."""
+        return self._handled(self.fit)
+
+    def _handled(self, events: Iterable[Event]) -> Iterator[MemberEvent]:
+        self.has_changed = True
         try:
-            for event in self.fit:
+            for event in events:
                 self.has_changed = True
                 assert isinstance(event, (EpochEnded, FitEnded)), "there are no events of steps"
                 yield from self._handle(event)

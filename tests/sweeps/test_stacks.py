@@ -1,0 +1,165 @@
+"""Tests of trials of a generation that train together: their files are those of training alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("optuna", reason="needs the extra dlcli[sweep]")
+
+from faults.crew import Outcome, check_values, clear, only_sweep, outcome, write_config
+
+from dlcli import api
+from dlcli.api.sweeping import generation, worker
+from dlcli.api.sweeping.preparation import Stackable
+from dlcli.errors import DataError
+from dlcli.runs import recorder
+from dlcli.runs.folder import RunFolder
+from dlcli.sweeps.claims import Claim, ClaimLostError, FolderClaims
+from dlcli.sweeps.sweep import read_sweep
+from dlcli.training.together import lockstep
+from dlcli.training.together.active_stack import ActiveStack
+
+SPACE: dict[str, Any] = {
+    "model.hidden_sizes": [[4], [8]],
+    "model.dropout": [0.25],
+    "optimizer": [
+        {"name": "sgd", "lr": [0.1, 1e9], "momentum": [0.9]},
+        {"name": "adam", "lr": [0.01]},
+        {"name": "adam", "lr": [0.1], "weight_decay": [0.01]},
+    ],
+    "early_stopping.patience": [1, 4],
+}
+ASHA = {"name": "asha", "factor": 2}
+
+
+@pytest.fixture(autouse=True)
+def without_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip fsync, which no test here needs."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+@pytest.fixture
+def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the numbers of trainings in each stack, in the order of their creation."""
+    found: list[int] = []
+
+    def build(trainings: Any) -> ActiveStack:
+        found.append(len(trainings))
+        return ActiveStack(trainings)
+
+    monkeypatch.setattr(lockstep, "ActiveStack", build)
+    return found
+
+
+def results(folder: Path) -> tuple[Outcome, Mapping[str, bytes]]:
+    """Return the outcome of the sweep in a folder, and its checkpoints."""
+    trials = only_sweep(folder).trials
+    files = {str(path.relative_to(trials)): path.read_bytes() for path in trials.rglob("*.safetensors")}
+    return outcome(folder), files
+
+
+@pytest.mark.parametrize("pruner", ["none", ASHA])
+def test_trials_that_are_stacked_have_the_files_of_those_that_are_not(
+    clean_place: Path, sizes: list[int], monkeypatch: pytest.MonkeyPatch, pruner: Any
+) -> None:
+    write_config(clean_place, space=SPACE, sampler="grid", pruner=pruner, trials=16, generation=16, keep=16)
+    api.sweep("tune.yaml")
+    stacked = results(clean_place)
+    assert sizes[0] == 8, "of each width"
+    assert max(sizes[1:]) == 8
+    assert {"finished", "diverged"} <= set(stacked[0].trials.replace("\n", ",").split(","))
+    check_values(clean_place, list(range(16)))
+    clear(clean_place)
+    sizes.clear()
+    monkeypatch.setattr(worker, "find_stackable", lambda *_: Stackable())
+    api.sweep("tune.yaml")
+    assert not sizes
+    assert results(clean_place) == stacked
+
+
+def fail_once(method: Callable[..., Any], error: Exception, is_due: Callable[..., bool]) -> Callable[..., Any]:
+    """Return the function, which raises an error the first time that `is_due` returns True for its arguments."""
+    errors = [error]
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        if errors and is_due(*arguments):
+            raise errors.pop()
+        return method(*arguments, **options)
+
+    return call
+
+
+def test_an_error_of_one_trial_saves_the_others(
+    clean_place: Path, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = {"optimizer.lr": {"min": 0.01, "max": 0.1}}
+    write_config(clean_place, space=space, pruner="none", trials=4, generation=4, keep=4)
+    api.sweep("tune.yaml")
+    expected = results(clean_place)
+    clear(clean_place)
+    full = DataError("cannot write: no space left")
+    append = fail_once(recorder.append_row, full, lambda path, row: path.name == "0001" and row["epoch"] == 3)
+    monkeypatch.setattr(recorder, "append_row", append)
+    with pytest.raises(DataError, match="no space left"):
+        api.sweep("tune.yaml")
+    folders = [RunFolder(only_sweep(clean_place).trial(number)) for number in range(4)]
+    assert [folder.status for folder in folders] == ["interrupted", "failed", "interrupted", "interrupted"]
+    assert [len(rows) for rows in outcome_logs(clean_place)] == [3, 2, 3, 3]
+    sizes.clear()
+    api.sweep("tune.yaml")
+    assert results(clean_place) == expected
+    assert sizes[0] == 3, "the trial that failed starts again, from another position"
+
+
+def outcome_logs(folder: Path) -> list[Any]:
+    """Return the log of each trial of a sweep that has not ended."""
+    trials = only_sweep(folder).trials
+    return [(path / "metrics.jsonl").read_text().splitlines() for path in sorted(trials.glob("[0-9]*/"))]
+
+
+def test_a_trial_whose_claim_is_lost_is_not_written_any_more_and_the_others_go_on(
+    clean_place: Path, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = {"optimizer.lr": {"min": 0.01, "max": 0.1}}
+    write_config(clean_place, space=space, pruner=ASHA, trials=4, generation=4, keep=4)
+    api.sweep("tune.yaml")
+    expected = results(clean_place)
+    clear(clean_place)
+    lost = fail_once(Claim.report, ClaimLostError(), lambda claim, *_: claim.number == 2)
+    monkeypatch.setattr(Claim, "report", lost)
+    statuses: list[list[str]] = []
+    take = generation._take
+
+    def look(place: Any) -> Any:
+        trials = only_sweep(clean_place).trials
+        statuses.append([RunFolder(path).status for path in sorted(trials.glob("[0-9]*/"))])
+        return take(place)
+
+    monkeypatch.setattr(generation, "_take", look)
+    sizes.clear()
+    api.sweep("tune.yaml")
+    assert statuses[1] == ["interrupted", "interrupted", "unfinished", "interrupted"]
+    assert sizes[0] == 4
+    assert results(clean_place) == expected
+
+
+def test_workers_of_a_command_take_equal_shares_of_a_generation(clean_place: Path) -> None:
+    write_config(clean_place, space=SPACE, sampler="grid", trials=16, generation=16)
+    with pytest.raises(KeyboardInterrupt):
+        api.sweep("tune.yaml", listeners=api.Listeners(interrupt))
+    sweep = read_sweep(only_sweep(clean_place))
+    with sweep.open_study() as study, ExitStack() as held:
+        place = worker.Workplace(sweep, study, FolderClaims(sweep.folder.trials), lambda: None, workers=3)
+        generation._take_turn(place)
+        shares = []
+        while claims := generation._take(place):
+            shares.append(len(claims))
+            for claim in claims:
+                held.enter_context(claim)
+    assert shares == [3, 3, 3, 3, 2, 2]

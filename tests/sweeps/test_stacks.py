@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,11 +18,12 @@ from faults.crew import Outcome, check_values, clear, only_sweep, outcome, write
 from dlcli import api
 from dlcli.api.sweeping import generation, worker
 from dlcli.api.sweeping.preparation import Stackable
-from dlcli.errors import DataError
+from dlcli.errors import DataError, Interrupted
 from dlcli.runs import recorder
 from dlcli.runs.folder import RunFolder
 from dlcli.sweeps.claims import Claim, ClaimLostError, FolderClaims
 from dlcli.sweeps.sweep import read_sweep
+from dlcli.training.listeners import Listeners
 from dlcli.training.together import lockstep
 from dlcli.training.together.active_stack import ActiveStack
 
@@ -29,7 +31,7 @@ SPACE: dict[str, Any] = {
     "model.hidden_sizes": [[4], [8]],
     "model.dropout": [0.25],
     "optimizer": [
-        {"name": "sgd", "lr": [0.1, 1e9], "momentum": [0.9]},
+        {"name": "sgd", "lr": [0.1, 1e6], "momentum": [0.9], "weight_decay": [0.1]},
         {"name": "adam", "lr": [0.01]},
         {"name": "adam", "lr": [0.1], "weight_decay": [0.01]},
     ],
@@ -60,20 +62,21 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def results(folder: Path) -> tuple[Outcome, Mapping[str, bytes]]:
     """Return the outcome of the sweep in a folder, and its checkpoints."""
     trials = only_sweep(folder).trials
-    files = {str(path.relative_to(trials)): path.read_bytes() for path in trials.rglob("*.safetensors")}
+    paths = (path for name in ("best", "last") for path in trials.rglob(f"{name}.safetensors"))
+    files = {str(path.relative_to(trials)): path.read_bytes() for path in paths}
     return outcome(folder), files
 
 
-@pytest.mark.parametrize("pruner", ["none", ASHA])
+@pytest.mark.parametrize(("pruner", "ending"), [("none", "diverged"), (ASHA, "pruned")])
 def test_trials_that_are_stacked_have_the_files_of_those_that_are_not(
-    clean_place: Path, sizes: list[int], monkeypatch: pytest.MonkeyPatch, pruner: Any
+    clean_place: Path, sizes: list[int], monkeypatch: pytest.MonkeyPatch, pruner: Any, ending: str
 ) -> None:
     write_config(clean_place, space=SPACE, sampler="grid", pruner=pruner, trials=16, generation=16, keep=16)
     api.sweep("tune.yaml")
     stacked = results(clean_place)
     assert sizes[0] == 8, "of each width"
     assert max(sizes[1:]) == 8
-    assert {"finished", "diverged"} <= set(stacked[0].trials.replace("\n", ",").split(","))
+    assert {"finished", ending} <= set(stacked[0].trials.replace("\n", ",").split(","))
     check_values(clean_place, list(range(16)))
     clear(clean_place)
     sizes.clear()
@@ -151,8 +154,8 @@ def test_a_trial_whose_claim_is_lost_is_not_written_any_more_and_the_others_go_o
 
 def test_workers_of_a_command_take_equal_shares_of_a_generation(clean_place: Path) -> None:
     write_config(clean_place, space=SPACE, sampler="grid", trials=16, generation=16)
-    with pytest.raises(KeyboardInterrupt):
-        api.sweep("tune.yaml", listeners=api.Listeners(interrupt))
+    with pytest.raises(Interrupted):
+        api.sweep("tune.yaml", listeners=Listeners(should_stop=lambda: signal.SIGTERM))
     sweep = read_sweep(only_sweep(clean_place))
     with sweep.open_study() as study, ExitStack() as held:
         place = worker.Workplace(sweep, study, FolderClaims(sweep.folder.trials), lambda: None, workers=3)

@@ -34,15 +34,23 @@ class Recorder:
         splits: Data splits, for their scaling and checksums.
         config: Config of the run.
         point: Point that the run resumes from; None for a new run.
+        sharing: Number of trainings that share the time of this process, each with its own recorder.
     """
 
     def __init__(
-        self, folder: RunFolder, fit: Fit, splits: Splits, config: Config, point: ResumePoint | None = None
+        self,
+        folder: RunFolder,
+        fit: Fit,
+        splits: Splits,
+        config: Config,
+        point: ResumePoint | None = None,
+        *,
+        sharing: int = 1,
     ) -> None:
         checkpoint = point.checkpoint if point else None
         self._folder = folder
         self._fit = fit
-        self._config = config
+        self._config, self._sharing = config, sharing
         scalings = (splits.input_scaling, splits.target_scaling)
         self._make = CheckpointMaker(config, splits.info, *scalings, fit.arithmetic)
         self._rows = list(point.rows) if point else []
@@ -81,7 +89,7 @@ class Recorder:
             self._unsynced = True
             if event.is_best:
                 self._unsaved_best = self._make.best(self._fit.parameters(), self._fit.position, row)
-            self._save_after(SAVE_SECONDS)
+            self._save_after(SAVE_SECONDS * self._sharing)
         elif isinstance(event, FitEnded):
             self.close("finished" if event.reason == "epochs" else "stopped early")
 
@@ -126,5 +134,5 @@ class Recorder:
         else:
             self._save_best()
         summary = summarize(self._rows, self._fit.best_epoch, self._config.checkpoint.monitor, self._best_sha256)
-        seconds = self._seconds_before + time.perf_counter() - self._start
+        seconds = self._seconds_before + (time.perf_counter() - self._start) / self._sharing
         write_json(self._folder.summary, {"status": status, **summary, "seconds": seconds, **more})

@@ -8,11 +8,13 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from functools import partial
 
 from dlcli.api.sweeping.trial import TrialRun
 from dlcli.errors import Interrupted
 from dlcli.training.device import convert_memory_errors
+from dlcli.training.events import EpochEnded, Event
 from dlcli.training.isolation import isolated
 from dlcli.training.requests import Answer
 from dlcli.training.together.lockstep import Lockstep
@@ -89,20 +91,30 @@ def _train_stack(places: Sequence[_Place], should_stop: ShouldStop) -> None:
     """Train open trials of one kind with stacked steps."""
     with convert_memory_errors(places[0].run.member.config):
         trainings = {SteppedFit(each.run.member): each for each in places}
-        records = {each: partial(each.run.record, training.fit) for training, each in trainings.items()}
+        records = {each: partial(each.run.record, training.fit, len(places)) for training, each in trainings.items()}
         _attempt_all(records, should_stop)
         lockstep = Lockstep(list(trainings))
         while answers := lockstep.answers():
-            parts = {trainings[training]: partial(_proceed, training, answer) for training, answer in answers}
+            parts = {
+                trainings[training]: partial(_proceed, training, answer, len(answers)) for training, answer in answers
+            }
             with isolated(threads=1):
                 _attempt_all({each: partial(part, each.run) for each, part in parts.items()}, should_stop)
             for training, each in trainings.items():
                 training.has_ended = each.is_left
 
 
-def _proceed(training: SteppedFit, answer: Answer | None, run: TrialRun) -> bool:
-    """Continue a training to its next request; return whether the trial has ended or is stopped."""
-    return any(map(run.handle, training.proceed(answer)))
+def _proceed(training: SteppedFit, answer: Answer | None, sharing: int, run: TrialRun) -> bool:
+    """Continue one of several trainings to its next request; return whether the trial has ended or is stopped."""
+    return any(run.handle(_share_time(event, sharing)) for event in training.proceed(answer))
+
+
+def _share_time(event: Event, sharing: int) -> Event:
+    """Return an event with the time that a training took, of the time that several took together."""
+    if not isinstance(event, EpochEnded):
+        return event
+    seconds, speed = event.epoch_seconds / sharing, event.examples_per_second * sharing
+    return replace(event, epoch_seconds=seconds, examples_per_second=speed)
 
 
 def _attempt_all(actions: Mapping[_Place, Callable[[], bool | None]], should_stop: ShouldStop) -> None:

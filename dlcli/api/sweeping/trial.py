@@ -204,8 +204,12 @@ class TrialRun:
         state = point.checkpoint.training if point and point.checkpoint else None
         return member_of(experiment, state)
 
-    def record(self, fit: Fit) -> None:
+    def record(self, fit: Fit, sharing: int = 1) -> None:
         """Begin the run, or reset it to its resume point, and record the events of a training of the member.
+
+        Args:
+            fit: The training.
+            sharing: Number of trainings that share the time of this process.
 
         Raises:
             DataError: If the run cannot be written.
@@ -214,7 +218,7 @@ class TrialRun:
         experiment, point = self._opened
         self._start()
         self._fit = fit
-        self._recorder = Recorder(self._folder, fit, experiment.splits, experiment.config, point)
+        self._recorder = Recorder(self._folder, fit, experiment.splits, experiment.config, point, sharing=sharing)
 
     def handle(self, event: Event) -> bool:
         """Record an event; return whether the trial has ended or is stopped.

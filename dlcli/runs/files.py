@@ -79,7 +79,7 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def write_atomic(path: Path, content: bytes, *, previous: Path | None = None) -> None:
+def write_atomic(path: Path, content: bytes, *, previous: Path | None = None, is_synced: bool = True) -> None:
     """Replace a file atomically: a crash or a power cut leaves either the old file or the new file.
 
     The caller must hold the lock of the run; concurrent writers are not supported.
@@ -89,17 +89,19 @@ def write_atomic(path: Path, content: bytes, *, previous: Path | None = None) ->
         content: New content of the file.
         previous: Path that the old file is moved to; a crash between the two moves leaves `path` missing. None discards
             the old file.
+        is_synced: Whether to flush it to disk; False for a file that has no use after a power cut.
 
     Raises:
         DataError: If the file cannot be written; the old file is kept.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        _write_new(temporary, content)
+        _write_new(temporary, content, sync=is_synced)
         if previous is not None and path.exists():
             os.replace(path, previous)
         os.replace(temporary, path)
-        sync_folder(path.parent)
+        if is_synced:
+            sync_folder(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
@@ -127,13 +129,13 @@ def append_bytes(path: Path, content: bytes) -> None:
         raise _cannot_write(path, error) from error
 
 
-def _write_new(path: Path, content: bytes) -> None:
+def _write_new(path: Path, content: bytes, *, sync: bool) -> None:
     """Write a new file; a leftover of a crash or a link at `path` is removed first."""
     try:
-        _write(path, content, os.O_EXCL, sync=True)
+        _write(path, content, os.O_EXCL, sync=sync)
     except FileExistsError:
         os.unlink(path)
-        _write(path, content, os.O_EXCL, sync=True)
+        _write(path, content, os.O_EXCL, sync=sync)
 
 
 def _write(path: Path, content: bytes, mode: int, *, sync: bool) -> None:
@@ -204,13 +206,13 @@ def read_file(path: Path, *, missing_hint: str | None = None) -> bytes:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented strict JSON atomically.
+def write_json(path: Path, value: Any, *, is_synced: bool = True) -> None:
+    """Write `value` as indented strict JSON; see `write_atomic`.
 
     Raises:
         DataError: If the file cannot be written; the old file is kept.
     """
-    write_atomic(path, (to_json(value, indent=2) + "\n").encode())
+    write_atomic(path, (to_json(value, indent=2) + "\n").encode(), is_synced=is_synced)
 
 
 def read_json(path: Path) -> dict[str, Any]:

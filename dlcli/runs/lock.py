@@ -41,7 +41,7 @@ def lock_run(folder: Path) -> Iterator[None]:
         except OSError as error:
             raise _cannot_lock(folder, error) from error
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        write_json(folder / OWNER, {"pid": os.getpid(), "host": platform.node(), "since": since})
+        write_json(folder / OWNER, {"pid": os.getpid(), "host": platform.node(), "since": since}, is_synced=False)
         yield
 
 

@@ -8,6 +8,7 @@ import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -88,27 +89,40 @@ def trace_json(epoch: int, trace: Trace) -> str:
     return to_json({"epoch": epoch, "layers": layers, "paths": trace.paths})
 
 
-def sync_log(folder: Path) -> None:
+def sync_log(folder: Path, *, is_new: bool) -> None:
     """Flush the log to disk so that it survives a power cut.
+
+    Args:
+        folder: Run folder.
+        is_new: Whether the files were created since the folder was flushed.
 
     Raises:
         DataError: If a file cannot be flushed.
     """
     for name in (JSONL, CSV, TRACE):
         sync_file(folder / name)
-    sync_folder(folder)
+    if is_new:
+        sync_folder(folder)
 
 
 def rewrite_log(folder: Path, rows: Sequence[Row]) -> None:
-    """Replace the log with the given rows, and drop the traces of epochs after the last row.
+    """Reduce the log to the given rows, which a checkpoint refers to, and drop the traces of epochs after the last row.
 
     Raises:
         DataError: If a file cannot be written.
     """
-    write_atomic(folder / JSONL, "".join(f"{to_json(row)}\n" for row in rows).encode())
-    write_atomic(folder / CSV, csv_text(rows, heading=True).encode() if rows else b"")
+    _replace(folder / JSONL, "".join(f"{to_json(row)}\n" for row in rows).encode())
+    _replace(folder / CSV, csv_text(rows, heading=True).encode() if rows else b"")
     traces = read_traces(folder, len(rows))
-    write_atomic(folder / TRACE, "".join(trace_line(*item) for item in traces.items()).encode())
+    _replace(folder / TRACE, "".join(trace_line(*item) for item in traces.items()).encode())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Replace the content of a file; if nothing changes, it was flushed to disk before the checkpoint was."""
+    with suppress(DataError):
+        if not path.is_symlink() and read_file(path) == content:
+            return
+    write_atomic(path, content)
 
 
 def read_rows(folder: Path) -> list[Row]:

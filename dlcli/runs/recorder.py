@@ -61,6 +61,7 @@ class Recorder:
         self._best_sha256 = checkpoint.best_sha256 if checkpoint else None
         self._log_sha256 = log_digest(self._rows)
         self._unsynced = False
+        self._is_new = point is None  # else `rewrite_log` has made the files
 
     def __enter__(self) -> Self:
         return self
@@ -109,8 +110,8 @@ class Recorder:
 
     def _save_best(self) -> None:
         if self._unsynced:
-            sync_log(self._folder.path)
-            self._unsynced = False
+            sync_log(self._folder.path, is_new=self._is_new)
+            self._unsynced = self._is_new = False
         if self._unsaved_best is not None:
             kept = self._folder.checkpoint("best-previous")
             best = self._folder.checkpoint("best")

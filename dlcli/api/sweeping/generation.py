@@ -25,9 +25,7 @@ from dlcli.sweeps.records import TrialEnd
 from dlcli.sweeps.trials import read_end, reopen_trial, write_end
 
 _DRAWN = "drawn"  # user attributes of a trial: whether all its parameters are drawn,
-_REACHED = "reached"  # epoch after which it waits for the others,
-_TRAINED = "epochs"  # number of its epochs until then, over all seeds,
-_BEST = "best_epoch"  # its best epoch until then,
+_REACHED = "reached"  # epoch after which it waits for the others, and its best epoch and number of epochs until then,
 _KEPT = "kept"  # epoch after which it was compared and continues
 
 
@@ -112,12 +110,12 @@ def _find_contenders(place: Workplace, numbers: range, number: int) -> tuple[int
         None if no trial waits, or one of them has not reached the epoch.
     """
     trials = [trial for trial in _read(place, numbers) if place.bracket(trial.number) == number]
-    waiting = [trial.user_attrs[_REACHED] for trial in trials if read_end(trial) is None and not _can_train(trial)]
+    waiting = [_reached(trial) for trial in trials if read_end(trial) is None and not _can_train(trial)]
     if not waiting:
         return None
     epoch = min(waiting)
     contenders = [trial for trial in trials if not _left_before(trial, epoch)]
-    if all(read_end(trial) or trial.user_attrs.get(_REACHED, 0) >= epoch for trial in contenders):
+    if all(read_end(trial) or _reached(trial) >= epoch for trial in contenders):
         return epoch, contenders
     return None
 
@@ -125,7 +123,7 @@ def _find_contenders(place: Workplace, numbers: range, number: int) -> tuple[int
 def _left_before(trial: FrozenTrial, epoch: int) -> bool:
     """Return whether a trial diverged or was pruned before it reached an epoch."""
     end = read_end(trial)
-    return end is not None and end.state != "finished" and trial.user_attrs.get(_REACHED, 0) < epoch
+    return end is not None and end.state != "finished" and _reached(trial) < epoch
 
 
 def _choose(place: Workplace, epoch: int, contenders: Sequence[FrozenTrial]) -> None:
@@ -133,7 +131,7 @@ def _choose(place: Workplace, epoch: int, contenders: Sequence[FrozenTrial]) -> 
     values = {trial.number: _value_at(trial, epoch) for trial in contenders}
     chosen = choose_pruned(place.sweep.settings.pruner, values, higher_is_better=place.sweep.loaded.is_maximized)
     for trial in contenders:
-        if read_end(trial) is None and trial.user_attrs[_REACHED] == epoch:
+        if read_end(trial) is None and _reached(trial) == epoch:
             _decide(place, trial, epoch, is_pruned=trial.number in chosen)
 
 
@@ -154,7 +152,7 @@ def _decide(place: Workplace, trial: FrozenTrial, epoch: int, *, is_pruned: bool
         running.set_user_attr(_KEPT, epoch)
         return
     mark_pruned(place.sweep.folder.trial(trial.number))
-    best, epochs = trial.user_attrs[_BEST], trial.user_attrs[_TRAINED]
+    _, best, epochs = trial.user_attrs[_REACHED]
     write_end(running, TrialEnd("pruned", trial.intermediate_values[epoch], best, epochs))
 
 
@@ -214,8 +212,13 @@ def _claim(place: Workplace, trial: FrozenTrial) -> Claim | None:
 
 
 def _can_train(trial: FrozenTrial) -> bool:
-    attributes = trial.user_attrs
-    return read_end(trial) is None and attributes.get(_KEPT, 0) >= attributes.get(_REACHED, 0)
+    return read_end(trial) is None and trial.user_attrs.get(_KEPT, 0) >= _reached(trial)
+
+
+def _reached(trial: FrozenTrial) -> int:
+    """Return the epoch after which a trial waits for the others, or has waited last; 0 if it has not yet."""
+    epoch: int = trial.user_attrs.get(_REACHED, (0,))[0]
+    return epoch
 
 
 def _run_claimed(place: Workplace, claims: Sequence[Claim]) -> None:
@@ -246,9 +249,7 @@ def _store(claim: Claim, pause: _Pause, result: TrialResult | None) -> None:
         return
     claim.check()
     if result.state == "stopped":
-        claim.trial.set_user_attr(_BEST, result.best_epoch)
-        claim.trial.set_user_attr(_TRAINED, result.epochs)
-        claim.trial.set_user_attr(_REACHED, pause.epoch)
+        claim.trial.set_user_attr(_REACHED, (pause.epoch, result.best_epoch, result.epochs))
     else:
         write_end(claim.trial, end_of(result))
 

@@ -18,6 +18,7 @@ from faults.crew import Outcome, check_values, clear, only_sweep, outcome, write
 from dlcli import api
 from dlcli.api.sweeping import generation, worker
 from dlcli.api.sweeping.preparation import Stackable
+from dlcli.api.sweeping.turn import take_turn
 from dlcli.errors import DataError, Interrupted
 from dlcli.runs import recorder
 from dlcli.runs.folder import RunFolder
@@ -159,7 +160,7 @@ def test_workers_of_a_command_take_equal_shares_of_a_generation(clean_place: Pat
     sweep = read_sweep(only_sweep(clean_place))
     with sweep.open_study() as study, ExitStack() as held:
         place = worker.Workplace(sweep, study, FolderClaims(sweep.folder.trials), lambda: None, workers=3)
-        generation._take_turn(place)
+        take_turn(place)
         shares = []
         while claims := generation._take(place):
             shares.append(len(claims))

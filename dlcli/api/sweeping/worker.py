@@ -23,6 +23,7 @@ from dlcli.sweeps.records import Ending, TrialEnd, TrialRecord, rank
 from dlcli.sweeps.sweep import Sweep
 from dlcli.sweeps.trials import read_end, read_trials, write_end
 
+_MOST_CONFIGS = 128  # to keep; more than the trials of a generation take memory only
 WAIT_SECONDS = 0.1  # between two looks for a trial that a killed worker has left
 
 
@@ -113,6 +114,8 @@ class Workplace:
     def config(self, trial: Trial | FrozenTrial) -> LoadedConfig:
         """Return the config of a trial, whose parameters are drawn if they are not yet."""
         if trial.number not in self._configs:
+            if len(self._configs) >= _MOST_CONFIGS:
+                self._configs.clear()
             space = self.sweep.space
             values = space.draw(trial) if isinstance(trial, Trial) else space.overrides(trial.params)
             self._configs[trial.number] = self.sweep.config_of(values)

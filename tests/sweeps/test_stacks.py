@@ -17,8 +17,9 @@ from faults.crew import Outcome, check_values, clear, only_sweep, outcome, write
 
 from dlcli import api
 from dlcli.api.sweeping import generation, worker
-from dlcli.api.sweeping.preparation import Stackable
+from dlcli.api.sweeping.preparation import DataCache, Stackable, find_stackable
 from dlcli.api.sweeping.turn import take_turn
+from dlcli.config.load import load_config
 from dlcli.errors import DataError, Interrupted
 from dlcli.runs import recorder
 from dlcli.runs.folder import RunFolder
@@ -167,3 +168,12 @@ def test_workers_of_a_command_take_equal_shares_of_a_generation(clean_place: Pat
             for claim in claims:
                 held.enter_context(claim)
     assert shares == [3, 3, 3, 3, 2, 2]
+
+
+def test_trials_are_stacked_unless_settings_forbid_it() -> None:
+    kinds = [
+        find_stackable(load_config("moons", overrides), DataCache()).kind
+        for overrides in ([], ["optimizer.lr=0.5"], ["model.hidden_sizes=[3]"], ["training.together=never"])
+    ]
+    assert kinds[0] == kinds[1] not in (kinds[2], None)
+    assert kinds[3] is None

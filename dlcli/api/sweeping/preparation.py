@@ -73,9 +73,11 @@ def member_of(experiment: Experiment, state: TrainingState | None = None) -> Mem
 def find_stackable(loaded: LoadedConfig, cache: DataCache) -> Stackable:
     """Return which trials can be stacked with a new trial of this config.
 
-    There are none on a GPU, where a stack differs from training alone by rounding, and none for a trial that cannot be
-    trained: its training reports the reason.
+    There are none with `training.together: never`, none on a GPU, where a stack differs from training alone by
+    rounding, and none for a trial that cannot be trained: its training reports the reason.
     """
+    if loaded.config.training.together == "never":
+        return Stackable()
     try:
         member = member_of(build_trial(loaded, cache)[2])
     except DlcliError:

@@ -36,24 +36,24 @@ def train_trials(contexts: Sequence[AbstractContextManager[TrialRun]], should_st
         DataError: If a trial cannot be used; the others are saved.
         DeviceError: If the memory is too small.
     """
-    with ExitStack() as all_places:
-        places = [all_places.enter_context(_Place(context)) for context in contexts]
-        for each in places:
-            each.attempt(each.run.open)
-        groups: dict[Kind | None, list[_Place]] = {}
-        for each in places:
-            if not each.is_left:
-                groups.setdefault(place(each.run.member).kind, []).append(each)
+    with ExitStack() as all_trials:
+        trials = [all_trials.enter_context(_Trial(context)) for context in contexts]
+        for trial in trials:
+            trial.attempt(trial.run.open)
+        groups: dict[Kind | None, list[_Trial]] = {}
+        for trial in trials:
+            if not trial.is_left:
+                groups.setdefault(place(trial.run.member).kind, []).append(trial)
         for kind, alike in groups.items():
-            if kind is None or len(alike) == 1:
-                for each in alike:
-                    each.attempt(partial(each.run.train_open, should_stop))
-            else:
+            if kind is not None and len(alike) > 1:
                 _train_stack(alike, should_stop)
+            else:
+                for trial in alike:
+                    trial.attempt(partial(trial.run.train_open, should_stop))
 
 
-class _Place(ExitStack):
-    """Place of a trial among others, as the context of its run.
+class _Trial(ExitStack):
+    """One of several trials, as the context of its run.
 
     Args:
         context: Context of the run.
@@ -87,11 +87,11 @@ class _Place(ExitStack):
             raise error
 
 
-def _train_stack(places: Sequence[_Place], should_stop: ShouldStop) -> None:
+def _train_stack(trials: Sequence[_Trial], should_stop: ShouldStop) -> None:
     """Train open trials of one kind with stacked steps."""
-    with convert_memory_errors(places[0].run.member.config):
-        trainings = {SteppedFit(each.run.member): each for each in places}
-        records = {each: partial(each.run.record, training.fit, len(places)) for training, each in trainings.items()}
+    with convert_memory_errors(trials[0].run.member.config):
+        trainings = {SteppedFit(trial.run.member): trial for trial in trials}
+        records = {trial: partial(trial.run.record, training.fit, len(trials)) for training, trial in trainings.items()}
         _attempt_all(records, should_stop)
         lockstep = Lockstep(list(trainings))
         while answers := lockstep.answers():
@@ -99,9 +99,9 @@ def _train_stack(places: Sequence[_Place], should_stop: ShouldStop) -> None:
                 trainings[training]: partial(_proceed, training, answer, len(answers)) for training, answer in answers
             }
             with isolated(threads=1):
-                _attempt_all({each: partial(part, each.run) for each, part in parts.items()}, should_stop)
-            for training, each in trainings.items():
-                training.has_ended = each.is_left
+                _attempt_all({trial: partial(part, trial.run) for trial, part in parts.items()}, should_stop)
+            for training, trial in trainings.items():
+                training.has_ended = trial.is_left
 
 
 def _proceed(training: SteppedFit, answer: Answer | None, sharing: int, run: TrialRun) -> bool:
@@ -117,25 +117,25 @@ def _share_time(event: Event, sharing: int) -> Event:
     return replace(event, epoch_seconds=seconds, examples_per_second=speed)
 
 
-def _attempt_all(actions: Mapping[_Place, Callable[[], bool | None]], should_stop: ShouldStop) -> None:
+def _attempt_all(actions: Mapping[_Trial, Callable[[], bool | None]], should_stop: ShouldStop) -> None:
     """Do a part of each training. After an error or a stop request, save all that have not ended, and raise it.
 
     The error waits until all parts are done: only then does the position of each training agree with its parameters.
     """
     failures: list[Exception] = []
-    for each, action in actions.items():
+    for trial, action in actions.items():
         try:
-            each.attempt(action)
+            trial.attempt(action)
         except Exception as error:
             failures.append(error)
     signum = should_stop()
     if not failures and not signum:
         return
     stop = Interrupted("interrupted", signum=signum or signal.SIGTERM)
-    for each in actions:
+    for trial in actions:
         try:
-            if not each.is_left:
-                each.leave(stop)
+            if not trial.is_left:
+                trial.leave(stop)
         except Interrupted:
             continue
         except Exception as error:

@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -53,7 +54,7 @@ def read_rank() -> Rank:
     Raises:
         UsageError: If the variables are not valid.
     """
-    if os.environ.get("WORLD_SIZE", "1") == "1":
+    if (os.environ.get("WORLD_SIZE") or "1") == "1":
         return Rank()
     size, rank = _read("WORLD_SIZE", None), _read("RANK", None)
     place = Rank(rank, size, _read("LOCAL_RANK", 0), _read("LOCAL_WORLD_SIZE", 1))
@@ -71,7 +72,7 @@ def _read(name: str, default: int | None) -> int:
     Raises:
         UsageError: If the variable is missing and has no default, or is not a whole number.
     """
-    text = os.environ.get(name, "" if default is None else str(default))
+    text = os.environ.get(name) or ("" if default is None else str(default))
     if not text.isdecimal():
         problem = f"{name} is {text!r}, which is no whole number" if text else f"WORLD_SIZE is set, and {name} is not"
         hint = "start the processes with torchrun, or unset WORLD_SIZE to train in one process"
@@ -80,31 +81,54 @@ def _read(name: str, default: int | None) -> int:
 
 
 def launch_id() -> str | None:
-    """Return an identifier of this launch that survives a restart; None if the launcher restarts no processes."""
-    if os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") == "0":
+    """Return an identifier of this launch that survives a restart; None if nobody looks for its run."""
+    if LAUNCHED in os.environ:
+        return name_launch(int(os.environ[LAUNCHED]))
+    if not has_restarts():
         return None
     name = os.environ.get("TORCHELASTIC_RUN_ID", _UNNAMED)
-    if name != _UNNAMED:
-        return name
+    return name_launch(os.getppid()) if name == _UNNAMED else name
+
+
+def has_restarts() -> bool:
+    """Return whether torchrun starts this process again after an error (`--max-restarts`)."""
+    return os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0"
+
+
+def name_launch(launcher: int) -> str:
+    """Return an identifier of a launcher on this machine, by its process id."""
     import platform
 
-    launcher = os.getppid()
     with suppress(OSError, IndexError):  # only Linux has this file, with the time at which the launcher started
         started = Path(f"/proc/{launcher}/stat").read_text().rpartition(")")[2].split()[19]
         return f"{platform.node()}-{launcher}-{started}"
     return f"{platform.node()}-{launcher}"
 
 
-def resume_command(run: str) -> str:
-    """Return the command that resumes a run on as many processes as train it now.
+def resume_hint(run: str) -> str:
+    """Return a hint that names the command to resume a run on as many processes as train it now.
 
     Args:
         run: Name or folder of the run, as a shell argument.
     """
-    place, command = read_rank(), f"dlcli train --resume {run}"
-    if place.is_alone:
-        return command
-    return f"{command} --processes {place.size}" if is_launcher_waiting() else f"torchrun ... -m {command}"
+    place = read_rank()
+    if not place.is_alone and LAUNCHED not in os.environ:
+        return f"start the same processes with `--resume {run}` in place of the config to continue from there"
+    processes = "" if place.is_alone else f" --processes {place.size}"
+    return f"`dlcli train --resume {run}{processes}` continues from there"
+
+
+def add_processes(command: Sequence[str]) -> list[str]:
+    """Return the command of one of several processes with the option `--processes` that its launcher has removed."""
+    if LAUNCHED not in os.environ or read_rank().is_alone:
+        return list(command)
+    return [*command, "--processes", str(read_rank().size)]
+
+
+def end_launch() -> None:
+    """Keep torchrun from starting the processes of this machine again; do nothing if it would not."""
+    if has_restarts() and read_rank().local_rank == 0:
+        os.kill(os.getppid(), signal.SIGTERM)
 
 
 def is_launcher_waiting() -> bool:

@@ -69,5 +69,5 @@ def draw_picture() -> None:
 
 def test_links_point_to_existing_files() -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", PAGE.read_text(encoding="utf-8"))
-    assert len(links) == 2
+    assert len(links) == 3
     assert all((PAGE.parent / link).exists() for link in links)

@@ -9,7 +9,8 @@ from importlib.metadata import version
 from typing import Any, TypeVar
 
 from dlcli import __version__
-from dlcli.config.render import deciding_settings, render_value
+from dlcli.config.load import LoadedConfig, Overrides, as_assignments
+from dlcli.config.render import deciding_settings, is_deciding, render_value
 from dlcli.config.schema import Config
 from dlcli.data.splits import Split
 from dlcli.errors import DataError, DlcliError, RemoteError, UsageError, full_record
@@ -32,6 +33,48 @@ def plan_world(ranks: Ranks, config: Config) -> World:
     place = ranks.place
     check_world(config, place)
     return World(place.rank, place.size, place.local_rank, place.local_size, config.training.shards)
+
+
+def agree_on_task(ranks: Ranks, task: str, changes: LoadedConfig | Overrides = ()) -> None:
+    """Check that all processes were started for the same task, with the same changes of the config of a run.
+
+    Args:
+        ranks: Processes.
+        task: Task in words, such as `resume a run`.
+        changes: Changes of the config of a run to resume.
+
+    Raises:
+        RemoteError: In all processes, if the tasks differ.
+    """
+    request = {"task": task, "changes": _describe_changes(changes)}
+    _, records = ranks.agree(lambda: request, lambda each: each)
+    try:
+        check_same_task(records)
+    except UsageError as error:
+        raise RemoteError(full_record(error)) from error
+
+
+def check_same_task(records: Sequence[Mapping[str, Any]]) -> None:
+    """Check that all processes have the same `task` and `changes`.
+
+    Raises:
+        UsageError: If they differ; the first difference is named with its host.
+    """
+    first = records[0]
+    for rank, record in enumerate(records):
+        for name, verb in (("task", "to"), ("changes", "with")):
+            if record[name] != first[name]:
+                values = [f"{verb} {each[name] or 'no other settings'}" for each in (record, first)]
+                message = f"process {rank} on {record['host']} was started {values[0]}, and process 0 on "
+                message += f"{first['host']} {values[1]}"
+                raise UsageError(message, hint="start the same command on all machines")
+
+
+def _describe_changes(changes: LoadedConfig | Overrides) -> str:
+    """Return the changes that affect results, as settings of the command line."""
+    if isinstance(changes, LoadedConfig):
+        return " ".join(f"{key}={render_value(value)}" for key, value in deciding_settings(changes.config).items())
+    return " ".join(text for text in as_assignments(changes) if is_deciding(text.partition("=")[0].strip()))
 
 
 def agree_on_experiment(

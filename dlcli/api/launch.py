@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from dlcli.signals import LAUNCHED
 from dlcli.training.rank_messages import check_batch_size, check_world
 from dlcli.training.threads import machine_cores
 
+_SIGNALS = [signal.Signals[name] for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
+_HANDLED = "TORCHELASTIC_SIGNALS_TO_HANDLE"  # signals that torch's launcher passes on
 _HERE = "127.0.0.1"  # the host name may be unknown, or stand for an address in another network
 
 
@@ -46,13 +48,13 @@ def check_processes(config: Config, count: int) -> None:
         check_batch_size(config.training.batch_size, count)
 
 
-def launch(arguments: Sequence[str], count: int, hint: str) -> None:
+def launch(arguments: Sequence[str], count: int, hint: Callable[[], str]) -> None:
     """Run `dlcli` in several processes until all of them have ended; they share the output of this process.
 
     Args:
         arguments: Arguments of `dlcli`.
         count: Number of processes.
-        hint: Hint of the error after a process was killed.
+        hint: Returns the hint of the error after a process was killed.
 
     Raises:
         RemoteError: If a process fails; contains the error of the first process that failed.
@@ -73,7 +75,7 @@ def launch(arguments: Sequence[str], count: int, hint: str) -> None:
         try:
             elastic_launch(settings, sys.executable)("-m", "dlcli", *arguments)
         except ChildFailedError as error:
-            raise _first_error(error.failures, count, hint) from error
+            raise _first_error(error.failures, count, hint()) from error
         except SignalException as stop:
             raise _interruption(stop.sigval, files.path(0)) from stop
 
@@ -128,11 +130,13 @@ def _launching() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     os.environ[LAUNCHED] = str(os.getpid())
+    handled = [signum.name for signum in _SIGNALS if signal.getsignal(signum) != signal.SIG_IGN]  # nohup ignores one
+    os.environ.setdefault(_HANDLED, ",".join(handled))
     try:
         with programs_allowed():
             yield
     finally:
-        del os.environ[LAUNCHED]
+        del os.environ[LAUNCHED], os.environ[_HANDLED]
         logging.disable(before)
 
 

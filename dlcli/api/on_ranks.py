@@ -12,7 +12,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from dlcli.api.agreement import agree_on_experiment, plan_world
+from dlcli.api.agreement import agree_on_experiment, agree_on_task, plan_world
 from dlcli.api.array_data import ArrayData, array_file, load_with_arrays
 from dlcli.api.leading import share_result, train_together
 from dlcli.api.resumption import Resumption, continue_run, find_run_to_resume, plan_resumption, result_of_ended
@@ -22,7 +22,7 @@ from dlcli.config.load import ConfigSource, LoadedConfig, Overrides
 from dlcli.errors import Interrupted
 from dlcli.experiment import Experiment, build_experiment
 from dlcli.overview import describe_run
-from dlcli.ranks import launch_id
+from dlcli.ranks import has_restarts, launch_id
 from dlcli.runs.begin import begin_run
 from dlcli.runs.create import create_run
 from dlcli.runs.find import RunName, find_launched
@@ -66,6 +66,7 @@ def train_on_ranks(
         LostProcess: If another process has ended without an error, or does not answer.
     """
     with open_ranks(options.listeners.note) as ranks, array_file(data) as arrays:
+        agree_on_task(ranks, "train a new run")
         begun = ranks.tell(lambda: _find_begun(run_dir))
         if begun:
             return _resume(ranks, os.fsdecode(begun), (), options)
@@ -79,7 +80,8 @@ def train_on_ranks(
             assert loaded is not None, "this is a new run"
             launch = launch_id()
             manifest = build_manifest(experiment, sys.argv, described) | {"launch": launch}
-            with begin_run(create_run(loaded.config.name, run_dir, launch), loaded, manifest, parent, arrays) as folder:
+            created = create_run(loaded.config.name, run_dir, launch if has_restarts() else None)
+            with begin_run(created, loaded, manifest, parent, arrays) as folder:
                 return train_in(folder, experiment, None, options.evaluate_test, options.log, listeners)
 
         return train_together(ranks, lead, lambda: _compute(experiment, None, listeners), _decode)
@@ -95,6 +97,7 @@ def resume_on_ranks(run: RunName, changes: LoadedConfig | Overrides, options: Op
         LostProcess: If another process has ended without an error, or does not answer.
     """
     with open_ranks(options.listeners.note) as ranks:
+        agree_on_task(ranks, "resume a run", changes)
         return _resume(ranks, run, changes, options)
 
 
@@ -109,6 +112,7 @@ def verify_on_ranks(run: RunLike | None, data_root: str | None, listeners: Liste
     """
     record: Record | None = None
     with open_ranks(listeners.note) as ranks:
+        agree_on_task(ranks, "verify a run")
 
         def read() -> bytes:
             nonlocal record
@@ -236,6 +240,6 @@ def _decode(values: dict[str, Any]) -> TrainResult:
 
 def _find_begun(run_dir: Path | None) -> bytes:
     """Return the folder of the run that this launch has begun; empty if there is none."""
-    launch = launch_id()
+    launch = launch_id() if has_restarts() else None
     folder = None if launch is None else find_launched(launch, run_dir)
     return b"" if folder is None else os.fsencode(folder.path)

@@ -13,7 +13,7 @@ from dlcli.errors import Interrupted
 from dlcli.evaluation.evaluate import evaluate_best
 from dlcli.experiment import Experiment
 from dlcli.overview import describe_run
-from dlcli.ranks import resume_command
+from dlcli.ranks import resume_hint
 from dlcli.runs.files import write_json
 from dlcli.runs.folder import RunFolder
 from dlcli.runs.recorder import Recorder
@@ -100,7 +100,7 @@ def train_in(
                     world.should_stop = partial(int, caught)  # all processes stop after the same step
                 if signum := world.find_stop():
                     position = _describe_position(fit, started)
-                    hint = f"`{resume_command(as_argument(str(folder.path)))}` continues from there"
+                    hint = resume_hint(as_argument(str(folder.path)))
                     saved = folder.checkpoint("last")
                     raise Interrupted(f"interrupted {position}; saved {saved}", signum=signum, hint=hint)
     if should_draw(folder, config):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlcli.cli.arguments import print_notes
@@ -14,7 +16,7 @@ from dlcli.cli.output import note_printed_json, open_listeners
 from dlcli.cli.voice import note_launch
 from dlcli.config.paths import as_argument
 from dlcli.errors import CheckFailed, RemoteError, UsageError
-from dlcli.ranks import end_with_launcher, read_rank
+from dlcli.ranks import end_with_launcher, name_launch, read_rank
 from dlcli.reporters.base import Progress
 from dlcli.signals import StopSignals
 
@@ -66,6 +68,7 @@ def open_rank_listeners(progress: Progress, *, quiet: bool) -> Iterator[Listener
 
     Only the first process shows progress; the first process of each other machine prints notes.
     """
+    hide_warnings_of_torch()
     end_with_launcher()
     place, signals = read_rank(), StopSignals(is_patient=True)
     progress = progress if place.is_first else "none"
@@ -78,13 +81,14 @@ def _print_note(text: str) -> None:
     print_notes([text])
 
 
-def run_in_processes(processes: str, config: Config, run: str) -> bool:
+def run_in_processes(processes: str, config: Config, resumed: Path | None, run_dir: Path | None) -> bool:
     """Run this command in several processes and return True; if one process is enough, only return False.
 
     Args:
         processes: Number of processes, or auto.
         config: Config to train.
-        run: Name or folder of the run.
+        resumed: Folder of the run to resume; None for a new run.
+        run_dir: Folder of a new run; None is a new folder in the runs folder.
 
     Raises:
         UsageError: If the number is not valid.
@@ -100,9 +104,21 @@ def run_in_processes(processes: str, config: Config, run: str) -> bool:
 
     count = count_processes() if processes == "auto" else int(processes)
     if count > 1:
-        hint = f"continue with `dlcli train --resume {as_argument(run)} --processes {count}`"
-        start_processes(_without_processes(sys.argv[1:]), count, config, hint)
+        start_processes(
+            _without_processes(sys.argv[1:]), count, config, partial(_describe_next, resumed, run_dir, count)
+        )
     return count > 1
+
+
+def _describe_next(resumed: Path | None, run_dir: Path | None, count: int) -> str:
+    """Return the command to type after a process of this launch was killed."""
+    from dlcli.runs.find import find_launched
+
+    begun = None if resumed else find_launched(name_launch(os.getpid()), run_dir)
+    folder = begun.path if begun else resumed
+    if folder is None:
+        return "the run had not begun: start the same command again"
+    return f"continue with `dlcli train --resume {as_argument(str(folder))} --processes {count}`"
 
 
 def hide_warnings_of_torch() -> None:
@@ -110,14 +126,14 @@ def hide_warnings_of_torch() -> None:
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 
 
-def start_processes(arguments: Sequence[str], count: int, config: Config, hint: str) -> None:
+def start_processes(arguments: Sequence[str], count: int, config: Config, hint: Callable[[], str]) -> None:
     """Run `dlcli` in several processes until all of them have ended.
 
     Args:
         arguments: Arguments of `dlcli`.
         count: Number of processes.
         config: Config that they train.
-        hint: Hint of the error after a process was killed.
+        hint: Returns the hint of the error after a process was killed.
 
     Raises:
         UsageError: If the config does not fit the number of processes.

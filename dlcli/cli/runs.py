@@ -67,6 +67,7 @@ def show_command(
     """
     from dlcli.runs.comparison import class_counts
     from dlcli.runs.folder import GroupFolder
+    from dlcli.runs.manifest import read_worlds
     from dlcli.runs.run import command_line, open_run
 
     folder = choose_run_or_group(run)
@@ -90,6 +91,7 @@ def show_command(
         f"started   {manifest.get('started')}",
         f"command   {command_line(manifest)}",
         f"device    {manifest.get('device')}, {_count(manifest.get('threads'), 'thread')}",
+        *([f"processes {size}"] if (size := read_worlds(manifest)[-1]["size"]) != 1 else []),
         f"versions  {', '.join(f'{name} {version}' for name, version in versions.items())}",
         f"git       {manifest.get('git_commit') or 'no commit'}",
         f"best      epoch {summary['best_epoch']} of {summary.get('epochs')}, {summary.get('best_because')}"

@@ -123,8 +123,7 @@ def train_command(
         raise UsageError("--log is for a single run, and this trains several seeds", hint=f"remove `--log {log}`")
     if processes is not None:
         reject_with_processes({"a group of seeds": is_group}, is_started=False)
-        run = str(folder.path if folder else run_dir or loaded.config.name)
-        if run_in_processes(processes, loaded.config, run):
+        if run_in_processes(processes, loaded.config, folder.path if folder else None, run_dir):
             return
 
     with open_listeners(progress, quiet=quiet) as listeners:

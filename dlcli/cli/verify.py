@@ -47,7 +47,7 @@ def verify_command(
             result = api.verify(name, data_root=data_root, listeners=listeners)
     except ProcessesNeeded as needed:
         arguments = [*sys.argv[1:], *([name] if run is None else [])]
-        start_processes(arguments, needed.count, needed.config, "run the same command again")
+        start_processes(arguments, needed.count, needed.config, lambda: "run the same command again")
         return
     _print(result, json=json)
 

@@ -9,8 +9,9 @@ import time
 from typing import NoReturn
 
 from dlcli.errors import DlcliError, LostProcess, RemoteError, UsageError, full_record
-from dlcli.ranks import is_launcher_waiting, read_rank
+from dlcli.ranks import end_launch, is_launcher_waiting, read_rank
 
+_FINAL = ("usage", "config", "diverged", "interrupted")  # errors that a restart would repeat, and requests to stop
 _launched: list[bool] = []  # has an entry once this process has launched those that train the model
 
 
@@ -68,6 +69,8 @@ def leave(code: int, error: DlcliError | None) -> NoReturn:
         from dlcli.training.rank_messages import wait_for_end_of_first
 
         wait_for_end_of_first()
+    if error is not None and error.kind in _FINAL:
+        end_launch()
     os._exit(code)
 
 

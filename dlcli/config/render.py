@@ -136,7 +136,12 @@ _IRRELEVANT = (
 
 def deciding_settings(config: Config) -> dict[str, Value]:
     """Return the settings that determine the results of a run, by dotted name."""
-    return {key: value for key, value in flatten(config).items() if key not in _IRRELEVANT}
+    return {key: value for key, value in flatten(config).items() if is_deciding(key)}
+
+
+def is_deciding(key: str) -> bool:
+    """Return whether a setting affects the results of a run."""
+    return key not in _IRRELEVANT
 
 
 # Settings whose values, such as `relu`, are clear without the name of the setting. Names of sections are clear too.

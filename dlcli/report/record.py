@@ -18,6 +18,7 @@ from dlcli.model import count_parameters
 from dlcli.report.html import as_text
 from dlcli.report.tables import Cell, Table, Value
 from dlcli.reporters.formats import round_lr
+from dlcli.runs.manifest import read_worlds
 from dlcli.runs.run import command_line
 
 _MOST_EPOCHS = 40  # maximum number of rows of an unfolded or sampled table; the log has all epochs
@@ -85,6 +86,7 @@ def environment_facts(manifest: Mapping[str, Any], summary: Mapping[str, Any]) -
         ("duration", _duration(summary.get("seconds"))),
         ("device", _joined(manifest, "device", "device_name", "instructions")),
         ("threads", as_text(manifest.get("threads"))),
+        ("processes", as_text(size) if (size := read_worlds(manifest)[-1]["size"]) != 1 else "none"),
         ("platform", as_text(manifest.get("platform"))),
         ("host", as_text(manifest.get("host"))),
         ("folder", as_text(manifest.get("working_folder"))),
@@ -125,8 +127,10 @@ def _duration(seconds: Any) -> str:
 
 def reproduction_commands(path: str, manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return commands that reproduce a run, as (description, command) pairs."""
+    size = read_worlds(manifest)[0]["size"]
+    processes = [] if size == 1 else ["--processes", str(size)]
     commands = [
-        ("Train again from the settings recorded in this run", ["train", "-c", f"{path}/resolved.yaml"]),
+        ("Train again from the settings recorded in this run", ["train", "-c", f"{path}/resolved.yaml", *processes]),
         ("Train again and compare with this run bit by bit", ["verify", path]),
         ("Evaluate this run again", ["eval", path]),
         ("Create this page again", ["report", path]),

@@ -17,6 +17,7 @@ import torch
 from dlcli.config.schema import Config, InitFromRun
 from dlcli.data.splits import Splits
 from dlcli.experiment import Experiment
+from dlcli.ranks import add_processes
 from dlcli.runs.git_commit import find_commit
 from dlcli.text import hide_passwords
 from dlcli.training.arithmetic import Arithmetic
@@ -80,7 +81,8 @@ def describe_world(
 
 def read_worlds(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the record of the processes of a run and of each resumption; a missing record means one process."""
-    records = [manifest, *manifest.get("resumed", ())]
+    resumed = manifest.get("resumed")
+    records = [manifest, *(resumed if isinstance(resumed, list) else ())]
     worlds = [record.get("world") for record in records if isinstance(record, Mapping)]
     return [{"size": 1, "shards": None, **(world if isinstance(world, Mapping) else {})} for world in worlds]
 
@@ -111,7 +113,7 @@ def describe_start(command: Sequence[str]) -> dict[str, Any]:
     """Return time, command, commit, process and host of a start or resumption."""
     return {
         "started": datetime.now(UTC).isoformat(),
-        "command": hide_passwords(command),
+        "command": hide_passwords(add_processes(command)),
         "working_folder": os.getcwd(),
         "git_commit": find_commit(Path.cwd()),
         "pid": os.getpid(),

@@ -50,6 +50,17 @@ class Claims(Protocol):
     def hold_turn(self) -> Turn | None:
         """Claim the right to change the study for all workers; return None if another worker holds it."""
 
+    def hold_wait(self) -> Turn | None:
+        """Show other workers that this one waits for a trial; return None if another one does."""
+
+
+def is_awaited(claims: Claims) -> bool:
+    """Return whether another worker waits for a trial."""
+    wait = claims.hold_wait()
+    if wait is not None:
+        wait.release()
+    return wait is None
+
 
 class FolderClaims:
     """Claims as locks on the files `NNNN.lock` and `turn.lock` in a folder; the system frees them when a process ends.
@@ -72,6 +83,10 @@ class FolderClaims:
     def hold_turn(self) -> FileHold | None:
         """Claim the right to change the study; see `hold`."""
         return self._lock("turn")
+
+    def hold_wait(self) -> FileHold | None:
+        """Show other workers that this one waits for a trial; see `hold`."""
+        return self._lock("waiting")
 
     def _lock(self, name: str) -> FileHold | None:
         path = self._folder / f"{name}.lock"

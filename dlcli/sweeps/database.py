@@ -120,12 +120,12 @@ def database_error(url: URL, error: BaseException) -> DataError:
 
 
 def take_lock(connection: Connection, number: int) -> bool:
-    """Lock a study until the connection ends; return False if another connection holds the lock."""
+    """Take a lock with a number until the connection ends; return False if another connection holds it."""
     return bool(connection.execute(_lock_call(connection, "pg_try_advisory_lock", "GET_LOCK", number, ", 0")).scalar())
 
 
 def free_lock(connection: Connection, number: int) -> None:
-    """Free the lock of a study."""
+    """Free a lock."""
     connection.execute(_lock_call(connection, "pg_advisory_unlock", "RELEASE_LOCK", number))
 
 

@@ -82,11 +82,18 @@ class DatabaseClaims:
 
     def hold_turn(self) -> Turn | None:
         """Claim the right to change the study; see `hold`."""
+        return self._lock(self._study_id)
+
+    def hold_wait(self) -> Turn | None:
+        """Show other workers that this one waits for a trial; see `hold`."""
+        return self._lock(-self._study_id)
+
+    def _lock(self, number: int) -> Turn | None:
         with ExitStack() as stack:
             connection = stack.enter_context(self._engine.connect().execution_options(isolation_level="AUTOCOMMIT"))
-            if not take_lock(connection, self._study_id):
+            if not take_lock(connection, number):
                 return None
-            return _DatabaseTurn(connection, self._study_id, stack.pop_all())
+            return _DatabaseTurn(connection, number, stack.pop_all())
 
     def _claim(self, record: Record, place: str) -> bool:
         now = time.monotonic()  # taken before reading, so that a pause cannot make a claim look older
@@ -173,8 +180,8 @@ class Record:
 class _DatabaseTurn:
     """Lock of a database, and the context that closes its connection."""
 
-    def __init__(self, connection: Connection, study_id: int, stack: ExitStack) -> None:
-        self._connection, self._study_id, self._stack = connection, study_id, stack
+    def __init__(self, connection: Connection, number: int, stack: ExitStack) -> None:
+        self._connection, self._number, self._stack = connection, number, stack
 
     def check(self) -> None:
         try:
@@ -185,7 +192,7 @@ class _DatabaseTurn:
     def release(self) -> None:
         with self._stack:
             try:
-                free_lock(self._connection, self._study_id)
+                free_lock(self._connection, self._number)
             except (DataError, SQLAlchemyError):
                 self._connection.invalidate()
 

@@ -29,6 +29,7 @@ T = TypeVar("T")
 _GLOO_INTERFACE = "GLOO_SOCKET_IFNAME"
 _SIOCGIFADDR = 0x8915  # of ioctl(2), see netdevice(7)
 _OFFER, _POLL_SECONDS = "dlcli", 0.01
+_LARGEST_PORT = 65535
 _RETRY_SECONDS = 1.0
 _NOTE_SECONDS = 5.0  # other processes usually start within this time
 _JOIN_SECONDS = 0.1
@@ -48,6 +49,7 @@ def connect(backend: str, place: Rank, seconds: float, note: Callable[[str], Non
         RuntimeError: If they cannot be reached.
     """
     host, port = _read_address()
+    _check_interfaces()
     timeout, deadline = timedelta(seconds=seconds), time.monotonic() + seconds
 
     def join() -> None:
@@ -59,9 +61,18 @@ def connect(backend: str, place: Rank, seconds: float, note: Callable[[str], Non
             backend, store=PrefixStore(start, store), rank=rank, world_size=size, timeout=timeout
         )
 
-    others = f"{place.size - 1} other process{'es' if place.size > 2 else ''}" if place.is_first else "process 0"
     with _address_explained(port):
-        wait_in_thread(join, lambda: None if is_launcher_waiting() else note(f"waiting for {others} at {host}:{port}"))
+        wait_in_thread(join, lambda: None if is_launcher_waiting() else note(_describe_wait(place, host, port)))
+
+
+def _describe_wait(place: Rank, host: str, port: int) -> str:
+    """Return what a process waits for."""
+    others = f"{place.size - 1} other process{'es' if place.size > 2 else ''}" if place.is_first else "process 0"
+    try:
+        socket.getaddrinfo(host, port)
+    except OSError:
+        return f"waiting for the name {host} in MASTER_ADDR, which has no address yet"
+    return f"waiting for {others} at {host}:{port}"
 
 
 def _read_address() -> tuple[str, int]:
@@ -74,6 +85,9 @@ def _read_address() -> tuple[str, int]:
     if not host or not port.isdecimal():
         message = "the environment does not have the address of the first process in MASTER_ADDR and MASTER_PORT"
         raise UsageError(message, hint="start the processes with torchrun, or unset WORLD_SIZE to train in one process")
+    if not 1 <= int(port) <= _LARGEST_PORT:
+        message = f"MASTER_PORT is {port}, which is not the number of a port"
+        raise UsageError(message, hint=f"use a port from 1 to {_LARGEST_PORT}, the same on all machines")
     return host, int(port)
 
 
@@ -168,6 +182,19 @@ def _wait(deadline: float) -> None:
     if time.monotonic() > deadline:
         raise RuntimeError("timed out waiting for the start of the other processes")
     time.sleep(_POLL_SECONDS)  # in Python, so that signals end this process
+
+
+def _check_interfaces() -> None:
+    """Check that this machine has the network interfaces that the user has chosen for gloo.
+
+    Raises:
+        UsageError: If it does not have one of them.
+    """
+    chosen = os.environ.get(_GLOO_INTERFACE, "").split(",")
+    known = [name for _, name in socket.if_nameindex()] if hasattr(socket, "if_nameindex") else chosen
+    if missing := next((name for name in chosen if name and name not in known), None):
+        message = f"{_GLOO_INTERFACE} names the network interface {missing!r}, which this machine does not have"
+        raise UsageError(message, hint=f"use one of {', '.join(known)}, or unset the variable")
 
 
 def choose_interface() -> None:

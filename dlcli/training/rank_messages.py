@@ -16,6 +16,7 @@ from torch import distributed
 from dlcli.config.schema import Config, TrainingSection
 from dlcli.errors import DlcliError, RemoteError, UsageError, full_record
 from dlcli.ranks import Rank, read_rank
+from dlcli.text import join
 from dlcli.training.connection import connect, wait_in_thread
 from dlcli.training.world import World, losses_explained
 
@@ -189,8 +190,9 @@ def check_world(config: Config, place: Rank) -> None:
     settings, size = config.training, place.size
     if settings.shards is not None and settings.shards % size:
         message = f"training.shards is {settings.shards}, which {size} processes cannot share equally"
+        counts = join([str(count) for count in range(1, settings.shards + 1) if settings.shards % count == 0], "or")
         larger = settings.shards + size - settings.shards % size
-        raise UsageError(message, hint=f"write it like `training.shards={larger}`")
+        raise UsageError(message, hint=f"use {counts} processes, or for a new run `training.shards={larger}`")
     if config.model.batch_norm and config.model.hidden_sizes:
         message = f"model.batch_norm normalizes over the whole batch, of which {size} processes have parts"
         raise UsageError(message, hint="train in one process, or write `model.batch_norm=false`")

@@ -123,8 +123,9 @@ def losses_explained(timeout_seconds: float) -> Iterator[None]:
             message = f"another process did not answer for {timeout_seconds:g} seconds"
             hint = "raise training.timeout_seconds if a process may be that slow"
             raise SilentProcess(message, hint=hint) from error
-        message = f"the connection to another process is lost: {reason}"
-        raise LostProcess(message, hint="see the message of that process") from error
+        details = "" if "gloo" in reason else f": {reason}"  # gloo describes its own source code
+        message = f"the connection to another process is lost{details}"
+        raise LostProcess(message, hint="see the message of that process; it has none if it was killed") from error
 
 
 def _split(n: int, count: int) -> list[int]:

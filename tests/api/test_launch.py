@@ -1,14 +1,16 @@
-"""Choice of the error that ended the processes of a launch."""
+"""Launch of several processes: the signals that it passes on, and the choice of the error that ended them."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
-from dlcli.api.launch import _first_error
+from dlcli.api.launch import _first_error, _launching
 from dlcli.errors import DataError, DlcliError, LostProcess, SilentProcess, full_record
 
 LOST, SILENT, FULL = LostProcess("lost"), SilentProcess("silent"), DataError("the disk is full")
@@ -46,3 +48,15 @@ def test_the_first_cause_is_told_and_not_its_consequences(
     error = _first_error(failures, 2, "continue it")
     assert (error.exit_code, error.message) == (code, message)
     assert error.hint == ("continue it" if "process" in message else None)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="nohup needs SIGHUP")
+def test_a_signal_that_is_ignored_is_not_passed_on() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with _launching():
+            handled = os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"].split(",")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert handled == ["SIGTERM", "SIGINT", "SIGQUIT"]
+    assert "TORCHELASTIC_SIGNALS_TO_HANDLE" not in os.environ

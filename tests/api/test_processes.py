@@ -17,7 +17,7 @@ import torch
 from conftest import CHECKOUT, Finished
 from faults.launches import MODEL, TORCHRUN, Launch
 
-from dlcli.api.agreement import check_same
+from dlcli.api.agreement import _describe_changes, check_same, check_same_task
 from dlcli.api.run_training import note_waiting
 from dlcli.config.load import load_config
 from dlcli.errors import DataError, UsageError
@@ -43,7 +43,10 @@ def test_two_processes_write_one_run_like_that_of_one_process(dlcli: Dlcli, clea
     assert (result["run"], result["epochs"]) == ("runs/two", 2)
     assert result["test"]["accuracy"] > 0.2
     assert [line.split()[1] for line in ended.err.splitlines() if line.startswith("epoch")] == ["1/2", "2/2"]
-    world = json.loads(Path("runs/two/manifest.json").read_text())["world"]
+    manifest = json.loads(Path("runs/two/manifest.json").read_text())
+    assert manifest["command"][-2:] == ["--processes", "2"]
+    assert "processes 2" in dlcli("runs", "show", "runs/two").out.splitlines()
+    world = manifest["world"]
     assert (world["size"], world["devices"], world["backend"], world["shards"]) == (2, ["cpu", "cpu"], "gloo", None)
 
     assert dlcli(*DIGITS, "--run-dir", "runs/one").code == 0
@@ -147,11 +150,26 @@ def test_the_first_difference_is_named_with_its_host() -> None:
         check_same([record(), record("b", data={"train": "f01"})])
 
 
+def test_all_processes_have_the_same_task() -> None:
+    train, resume = (
+        {"host": host, "task": task, "changes": ""} for host, task in (("a", "train"), ("b", "resume a run"))
+    )
+    check_same_task([train, train])
+    with pytest.raises(UsageError, match="process 1 on b was started to resume a run, and process 0 on a to train"):
+        check_same_task([train, resume])
+    changes = _describe_changes(["training.epochs=9", "data.root=/here", "training.device=cpu"])
+    assert changes == "training.epochs=9", "other settings may differ between machines"
+    with pytest.raises(UsageError, match=r"with training\.epochs=9, and process 0 on b with no other settings"):
+        check_same_task([resume, {**resume, "changes": changes}])
+
+
 def test_the_place_of_a_process_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("RANK", "3")
     assert read_rank() == Rank()  # RANK alone means nothing
+    monkeypatch.setenv("WORLD_SIZE", "")
+    assert read_rank() == Rank()  # as if it were not set
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert read_rank() == Rank(3, 4, 0, 1)
     for name, value in (("RANK", "4"), ("RANK", "first"), ("WORLD_SIZE", "many")):

@@ -66,6 +66,9 @@ def test_a_killed_process_ends_all_and_the_run_continues_bit_for_bit(
         assert ended.err.count("error: ") == 1, (fault, ended.err)
         assert "Traceback" not in ended.err, (fault, ended.err)
         assert ended.seconds < END_SECONDS, fault
+        has_begun = (clean_place / "runs/run/manifest.json").exists()
+        hint = "`dlcli train --resume runs/run --processes 2`" if has_begun else "start the same command again"
+        assert hint in ended.err or "was ended by signal" not in ended.err, (fault, ended.err)
         assert damaged_checkpoints(clean_place / "runs" / "run") == []
         assert resume_or_train(clean_place) == whole, fault
         shutil.rmtree("runs")
@@ -197,3 +200,16 @@ def test_a_launch_killed_before_its_run_begins_leaves_one_folder(
     (run,) = Path("runs").glob("*/*/")
     assert "resumed" not in json.loads((run / "manifest.json").read_text())
     assert outcome(run) == whole
+
+
+@pytest.mark.long
+def test_a_signal_ends_a_launch_that_could_restart(clean_place: Path) -> None:
+    launch = Launch(LONG, clean_place, launcher=[*TORCHRUN, "--max-restarts", "3"])
+    launch.wait_for(clean_place / "runs/run/metrics.jsonl")
+    pids = launch.ranks()
+    os.kill(pids[1], signal.SIGTERM)
+    ended = launch.end()
+    assert ended.code != 0
+    assert ended.err.count("interrupted in epoch") == 1
+    assert not [pid for pid in pids.values() if is_running(pid)]
+    assert "resumed" not in json.loads((clean_place / "runs/run/manifest.json").read_text())

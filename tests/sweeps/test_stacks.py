@@ -154,19 +154,23 @@ def test_a_trial_whose_claim_is_lost_is_not_written_any_more_and_the_others_go_o
     assert results(clean_place) == expected
 
 
-def test_workers_of_a_command_take_equal_shares_of_a_generation(clean_place: Path) -> None:
+@pytest.mark.parametrize(("workers", "is_awaited"), [(3, False), (2, True)])
+def test_workers_take_equal_shares_of_a_generation(clean_place: Path, workers: int, is_awaited: bool) -> None:
     write_config(clean_place, space=SPACE, sampler="grid", trials=16, generation=16)
     with pytest.raises(Interrupted):
         api.sweep("tune.yaml", listeners=Listeners(should_stop=lambda: signal.SIGTERM))
     sweep = read_sweep(only_sweep(clean_place))
     with sweep.open_study() as study, ExitStack() as held:
-        place = worker.Workplace(sweep, study, FolderClaims(sweep.folder.trials), lambda: None, workers=3)
+        place = worker.Workplace(sweep, study, FolderClaims(sweep.folder.trials), lambda: None, workers=workers)
         take_turn(place)
+        other = FolderClaims(sweep.folder.trials).hold_wait() if is_awaited else None  # a worker of another command
         shares = []
         while claims := generation._take(place):
             shares.append(len(claims))
             for claim in claims:
                 held.enter_context(claim)
+        if other is not None:
+            other.release()
     assert shares == [3, 3, 3, 3, 2, 2]
 
 

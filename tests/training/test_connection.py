@@ -103,6 +103,14 @@ def test_the_port_of_another_program_is_named(monkeypatch: pytest.MonkeyPatch, p
     with pytest.raises(UsageError, match=f"port {port} of this machine is in use") as caught:
         connect("gloo", Rank(0, 2, 0, 1), 20, lambda _: None)
     assert "--master-port" in (caught.value.hint or "")
+    with monkeypatch.context() as patch:
+        patch.setenv("MASTER_PORT", "99999")
+        with pytest.raises(UsageError, match="MASTER_PORT is 99999, which is not the number of a port"):
+            connect("gloo", Rank(0, 2, 0, 1), 20, lambda _: None)
+    with monkeypatch.context() as patch:
+        patch.setenv("GLOO_SOCKET_IFNAME", "nope0")
+        with pytest.raises(UsageError, match="the network interface 'nope0', which this machine does not have"):
+            connect("gloo", Rank(0, 2, 0, 1), 20, lambda _: None)
     monkeypatch.setenv("MASTER_ADDR", "nowhere.invalid")
     with pytest.raises(RuntimeError, match=r"nowhere\.invalid in MASTER_ADDR has no address"):
         connect("gloo", Rank(0, 2, 0, 1), 0, lambda _: None)

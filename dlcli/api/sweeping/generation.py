@@ -13,12 +13,13 @@ from contextlib import contextmanager, suppress
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from dlcli.api.sweeping.result import TrialResult
 from dlcli.api.sweeping.stack import train_trials
-from dlcli.api.sweeping.trial import TrialResult, TrialRun
+from dlcli.api.sweeping.trial import TrialRun
 from dlcli.api.sweeping.turn import DRAWN, KEPT, REACHED, can_train, find_numbers, read_generation, take_turn
 from dlcli.api.sweeping.worker import Workplace, end_of, has_ended
 from dlcli.config.schema import MedianPruner
-from dlcli.sweeps.claims import Claim, ClaimLostError
+from dlcli.sweeps.claims import Claim, ClaimLostError, is_awaited
 from dlcli.sweeps.trials import write_end
 
 
@@ -50,10 +51,14 @@ def _take(place: Workplace) -> list[Claim]:
 
 
 def _claim_alike(place: Workplace, first: FrozenTrial, waiting: Sequence[FrozenTrial]) -> list[Claim]:
-    """Claim trials to stack with one that is claimed: with it, the share of a worker of all such trials."""
+    """Claim trials to stack with one that is claimed: with it, the share of a worker of all such trials.
+
+    Workers of other commands are not counted, but if one waits for a trial, it gets a share.
+    """
     alike = [trial for trial in waiting if _level(place, trial) == _level(place, first)]
     alike = [trial for trial in alike if place.can_stack(first, trial)]
-    share = min(math.ceil(len(alike) / place.workers), place.stackable(first).most)
+    workers = place.workers + is_awaited(place.claims)
+    share = min(math.ceil(len(alike) / workers), place.stackable(first).most)
     claims: list[Claim] = []
     for trial in alike:
         if len(claims) + 1 < share and trial.number != first.number and (claim := _claim(place, trial)):
@@ -100,7 +105,7 @@ def _opened(place: Workplace, claim: Claim) -> Iterator[TrialRun]:
 
 
 def _store(claim: Claim, pause: _Pause, result: TrialResult | None) -> None:
-    """Store that a trial waits for its comparison, or its end; nothing if the time of the sweep was over before."""
+    """Store the end of a trial, or the epoch after which it waits; do nothing if the time of the sweep ended first."""
     if result is None:
         return
     claim.check()
@@ -111,14 +116,14 @@ def _store(claim: Claim, pause: _Pause, result: TrialResult | None) -> None:
 
 
 class _Pause:
-    """Stop of a trial after the next epoch at which it is compared.
+    """Epoch hook that stops a trial after the next epoch at which the pruner compares it.
 
     Args:
-        place: Where the worker works.
+        place: Sweep, study and claims of the worker.
         claim: Claim on the trial.
 
     Attributes:
-        epoch: That epoch, once the trial has reached it.
+        epoch: Epoch after which the trial has stopped; 0 before.
     """
 
     def __init__(self, place: Workplace, claim: Claim) -> None:

@@ -10,7 +10,7 @@ from statistics import fmean
 
 from dlcli.api.group_training import TrainGroup, begin_seeds, continue_seeds
 from dlcli.api.run_group import SeedsResult, group_result, train_group_in
-from dlcli.api.sweeping.trial import EpochHook, TrialResult
+from dlcli.api.sweeping.result import EpochHook, TrialResult
 from dlcli.config.load import LoadedConfig
 from dlcli.errors import DivergedError
 from dlcli.experiment import Experiment

@@ -14,9 +14,10 @@ from dlcli.api.run_training import LONG_SECONDS
 from dlcli.api.sweeping.begin import check_storage
 from dlcli.api.sweeping.confirm import confirm
 from dlcli.api.sweeping.generation import run_generations
+from dlcli.api.sweeping.losers import Losers
 from dlcli.api.sweeping.processes import WorkerProcesses, count_workers
 from dlcli.api.sweeping.watch import Watch
-from dlcli.api.sweeping.worker import WAIT_SECONDS, Losers, Workplace, run_trials
+from dlcli.api.sweeping.worker import WAIT_SECONDS, Workplace, run_trials
 from dlcli.config.paths import as_argument
 from dlcli.errors import DataError, Interrupted, UsageError
 from dlcli.report.page import ReportResult

@@ -6,17 +6,17 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, Self, TypeAlias
+from typing import Self
 
 from dlcli.api.resumption import plan_resumption
 from dlcli.api.sweeping.preparation import DataCache, build_trial, member_of
+from dlcli.api.sweeping.result import EpochHook, State, TrialResult
 from dlcli.api.training import add_found_settings
 from dlcli.config.load import LoadedConfig
-from dlcli.errors import DataError, DivergedError, Interrupted
+from dlcli.errors import DivergedError, Interrupted
 from dlcli.experiment import Experiment
 from dlcli.runs.begin import begin_run
 from dlcli.runs.create import create_run
@@ -38,35 +38,6 @@ from dlcli.training.listeners import NO_LISTENERS
 from dlcli.training.state import Monitor
 from dlcli.training.together.members import Member
 from dlcli.training.together.stepped import SteppedFit
-
-State: TypeAlias = Literal["finished", "diverged", "stopped"]
-
-
-class EpochHook(Protocol):
-    """Decision of a sweep about a trial, after some of its epochs."""
-
-    def is_due(self, epoch: int) -> bool:
-        """Return whether to ask after an epoch."""
-
-    def stops(self, epoch: int, best: float) -> bool:
-        """Return whether to stop the trial, for its best value until the epoch."""
-
-
-@dataclass(frozen=True)
-class TrialResult:
-    """Result of training a trial, to its end or until its hook stopped it.
-
-    Attributes:
-        state: Whether it ended, diverged, or was stopped and can be continued.
-        value: Metric of its best epoch so far; None before the first.
-        best_epoch: Best epoch so far; None before the first.
-        epochs: Number of its epochs so far.
-    """
-
-    state: State
-    value: float | None
-    best_epoch: int | None
-    epochs: int
 
 
 class TrialRun:
@@ -258,19 +229,3 @@ class TrialRun:
 
     def _set_result(self, state: State) -> None:
         self.result = TrialResult(state, self._best.best_value, self._best.best_epoch or None, self._epochs)
-
-
-def mark_pruned(path: Path) -> None:
-    """Record in the summary of a stopped run that its sweep has pruned it; do nothing if it is on another machine."""
-    folder = RunFolder(path)
-    if folder.summary.exists():
-        write_json(folder.summary, {**folder.read_summary(), "status": "pruned"})
-
-
-def delete_checkpoints_of(path: Path) -> None:
-    """Delete the checkpoints of a trial; its metrics stay."""
-    try:
-        for file in RunFolder(path).checkpoint("last").parent.glob("*.safetensors"):
-            file.unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot delete {error.filename}: {error.strerror or error}") from error

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from dlcli.api.sweeping.trial import mark_pruned
+from dlcli.api.sweeping.losers import mark_pruned
 from dlcli.api.sweeping.worker import Workplace
 from dlcli.sweeps.claims import Turn
 from dlcli.sweeps.pruners import choose_pruned

@@ -12,39 +12,21 @@ from optuna import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from dlcli.api.sweeping.group_trial import GroupTrial
+from dlcli.api.sweeping.losers import Losers, mark_pruned
 from dlcli.api.sweeping.preparation import DataCache, Stackable, data_key, find_stackable
-from dlcli.api.sweeping.trial import EpochHook, TrialResult, TrialRun, delete_checkpoints_of, mark_pruned
+from dlcli.api.sweeping.result import EpochHook, TrialResult
+from dlcli.api.sweeping.trial import TrialRun
 from dlcli.config.load import LoadedConfig
 from dlcli.config.schema import MedianPruner
 from dlcli.errors import DeviceError, Interrupted
 from dlcli.sweeps.claims import Claim, ClaimLostError, Claims, counts, take
 from dlcli.sweeps.pruners import bracket, choose_pruned, is_level
-from dlcli.sweeps.records import Ending, TrialEnd, TrialRecord, rank
+from dlcli.sweeps.records import Ending, TrialEnd
 from dlcli.sweeps.sweep import Sweep
-from dlcli.sweeps.trials import read_end, read_trials, write_end
+from dlcli.sweeps.trials import read_end, write_end
 
 _MOST_CONFIGS = 128  # to keep; more than the trials of a generation take memory only
 WAIT_SECONDS = 0.1  # between two looks for a trial that a killed worker has left
-
-
-class Losers:
-    """Trials that have ended and are not among the best. This process deletes the checkpoints of each once.
-
-    No worker trains such a trial again: its end is stored. One that is among the best is so among fewer trials, too.
-    """
-
-    def __init__(self) -> None:
-        self._ended: dict[int, TrialRecord] = {}
-        self._deleted: set[int] = set()
-
-    def delete(self, sweep: Sweep, study: Study) -> None:
-        """Delete the checkpoints of the trials that have become losers."""
-        records = read_trials(study, sweep, self._ended)
-        ranked = rank(records, higher_is_better=sweep.loaded.is_maximized)
-        kept = {record.number for record in ranked[: sweep.settings.keep]}
-        for number in self._ended.keys() - kept - self._deleted:
-            delete_checkpoints_of(sweep.folder.trial(number))
-            self._deleted.add(number)
 
 
 @dataclass
@@ -162,9 +144,14 @@ class Workplace:
         return not self.sweep.is_over()
 
     def wait(self) -> None:
-        """Wait for the trials of other workers, which may be killed."""
+        """Wait for the trials of other workers, which may be killed, and show that this worker is free."""
         self.on_change()
-        time.sleep(WAIT_SECONDS)
+        wait = self.claims.hold_wait()
+        try:
+            time.sleep(WAIT_SECONDS)
+        finally:
+            if wait is not None:
+                wait.release()
 
     def end_trials(self) -> None:
         """Delete checkpoints of trials that have been told, and report them."""
@@ -229,7 +216,7 @@ class _Pruning:
     """Comparison of a trial with those that have reached the same epoch so far.
 
     Args:
-        place: Where the worker works.
+        place: Sweep, study and claims of the worker.
         claim: Claim on the trial, which another worker may have trained further.
     """
 

@@ -51,17 +51,24 @@ MOMENTS: list[dict[str, Any]] = [
     *({"rank": rank, "kind": "message", "at": at} for rank in (0, 1) for at in (1, 2)),  # before training, after it
     *({"rank": 0, "kind": "checkpoint", "at": at} for at in (1, 2, 3)),
     *({"rank": 0, "kind": "operation", "at": at} for at in range(1, 110, 5)),
+    *({"rank": 0, "kind": "operation", "at": at} for at in range(1, 110) if at % 5 != 1),
+    *({"rank": number % 2, "kind": "time", "at": number / 40} for number in range(80)),  # seconds after the start
 ]
 
 
-@pytest.mark.parametrize("count", [1, pytest.param(40, marks=pytest.mark.long)])
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("count", [1, pytest.param(200, marks=pytest.mark.long)])
 def test_a_killed_process_ends_all_and_the_run_continues_bit_for_bit(
     clean_place: Path, whole: dict[str, Any], count: int
 ) -> None:
-    killed = 0
+    killed = finished = 0
     for fault in itertools.islice(MOMENTS, count):
         launch = Launch(TRAIN, clean_place, [fault])
         ended = launch.end()
+        if ended.code == 0 and fault["kind"] == "time":  # the run has ended before
+            finished += 1
+            shutil.rmtree("runs")
+            continue
         assert ended.code not in (0, 2, 3), (fault, ended)
         assert ended.err.count("error: ") == 1, (fault, ended.err)
         assert "Traceback" not in ended.err, (fault, ended.err)
@@ -73,7 +80,8 @@ def test_a_killed_process_ends_all_and_the_run_continues_bit_for_bit(
         assert resume_or_train(clean_place) == whole, fault
         shutil.rmtree("runs")
         killed += 1
-    assert killed == count
+    assert killed + finished == count
+    assert killed >= 0.9 * count
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.long)])

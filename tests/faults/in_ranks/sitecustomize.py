@@ -7,6 +7,7 @@ launch, the second to its first restart, and so on. The process kills itself, or
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -37,6 +38,8 @@ def _install(fault: dict[str, Any]) -> None:
     kind, at = fault["kind"], fault.get("at", 1)
     if kind == "start":
         _act(fault)
+    elif kind == "time":
+        threading.Thread(target=lambda: (time.sleep(fault["at"]), _act(fault)), daemon=True).start()
     elif kind == "collective":
         from dlcli.training.world import World
 

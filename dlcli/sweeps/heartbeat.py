@@ -30,8 +30,9 @@ from sqlalchemy import ColumnElement, Connection, Engine, column, delete, insert
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from dlcli.errors import DataError
-from dlcli.sweeps.claims import ClaimLostError, FolderClaims, Hold, Turn
+from dlcli.sweeps.claims import ClaimLostError, Hold, Turn
 from dlcli.sweeps.database import free_lock, take_lock
+from dlcli.sweeps.folder_claims import FolderClaims
 
 BEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0

@@ -124,7 +124,7 @@ def open_claims(study: Study, folder: Path) -> Claims:
         study: Study from `open_study`.
         folder: Existing folder for the locks of trials.
     """
-    from dlcli.sweeps.claims import FolderClaims
+    from dlcli.sweeps.folder_claims import FolderClaims
 
     engine = engine_of(study)
     if engine is None or engine.dialect.name == "sqlite":  # SQLite has one worker only

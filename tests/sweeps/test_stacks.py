@@ -23,7 +23,8 @@ from dlcli.config.load import load_config
 from dlcli.errors import DataError, Interrupted
 from dlcli.runs import recorder
 from dlcli.runs.folder import RunFolder
-from dlcli.sweeps.claims import Claim, ClaimLostError, FolderClaims
+from dlcli.sweeps.claims import Claim, ClaimLostError
+from dlcli.sweeps.folder_claims import FolderClaims
 from dlcli.sweeps.sweep import read_sweep
 from dlcli.training.listeners import Listeners
 from dlcli.training.together import lockstep

@@ -17,7 +17,8 @@ from optuna import Study
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
-from dlcli.sweeps.claims import Claim, ClaimLostError, Claims, FolderClaims, counts, take
+from dlcli.sweeps.claims import Claim, ClaimLostError, Claims, counts, take
+from dlcli.sweeps.folder_claims import FolderClaims
 from dlcli.sweeps.storage import engine_of, open_study
 
 BEAT_SECONDS, STALE_SECONDS = 0.1, 1.5

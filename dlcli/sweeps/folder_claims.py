@@ -13,7 +13,7 @@ from dlcli.runs.lock import file_lock
 
 
 class FolderClaims:
-    """Claims as locks on the files `NNNN.lock` and `turn.lock` in a folder; the system frees them when a process ends.
+    """Claims as locks on files in a folder, which the system frees when a process ends: `NNNN.lock`, `turn`, `waiting`.
 
     Args:
         folder: Existing folder that all workers share.

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dlcli.errors import UsageError
-from dlcli.signals import LAUNCHED, is_stop_awaited
+from dlcli.signals import LAUNCHED, call_before_exit, request_stop
 
 _UNNAMED = "none"  # run id of torchrun without --rdzv-id
-_WATCH_SECONDS = 0.2
+_WATCH_SECONDS, _LAST_SECONDS = 0.2, 2.0
+_launchers: list[int] = []  # process that started this one, at most one
 
 
 class Rank(NamedTuple):
@@ -126,8 +127,8 @@ def add_processes(command: Sequence[str]) -> list[str]:
 
 
 def end_launch() -> None:
-    """Keep torchrun from starting the processes of this machine again; do nothing if it would not."""
-    if has_restarts() and read_rank().local_rank == 0:
+    """Keep torchrun from starting the processes of this machine again; do nothing if it would not, or has ended."""
+    if has_restarts() and os.getppid() in _launchers:
         os.kill(os.getppid(), signal.SIGTERM)
 
 
@@ -137,18 +138,21 @@ def is_launcher_waiting() -> bool:
 
 
 def end_with_launcher() -> None:
-    """Send this process SIGTERM as soon as the process that started it has ended for any reason.
+    """Save the run and end this process as soon as the process that started it has ended for any reason.
 
     A thread watches the other process. PR_SET_PDEATHSIG of Linux would not end a main thread that waits for other
     processes in a call of torch, and sends its signal again for each thread of the other process that ends.
     """
     launcher = int(os.environ.get(LAUNCHED, os.getppid()))
+    _launchers[:] = [launcher]
+    # torchrun ends the processes with SIGTERM before it restarts them, so only other signals ask to end the launch.
+    call_before_exit(lambda signum: None if signum == signal.SIGTERM else end_launch())
     threading.Thread(target=_watch, args=(launcher,), daemon=True).start()
 
 
 def _watch(launcher: int) -> None:
     while os.getppid() == launcher:
         time.sleep(_WATCH_SECONDS)
-    if not is_stop_awaited():
+    if not request_stop(signal.SIGTERM):
+        time.sleep(_LAST_SECONDS)  # for the messages of a training that another process has just stopped
         os._exit(128 + signal.SIGTERM)  # a main thread that waits for other processes would run no handler
-    os.kill(os.getpid(), signal.SIGTERM)

@@ -16,6 +16,8 @@ _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if
 LAUNCHED = "DLCLI_LAUNCHED"  # set by `dlcli train --processes` for its processes, to its own PID
 _temporary: list[str | os.PathLike[str]] = []  # files to delete
 _answers: list[Callable[[int], str]] = []  # holds at most one function
+_before_exit: list[Callable[[int], None]] = []  # holds at most one function
+_installed: list[StopSignals] = []  # at most one
 
 
 def exit_on_signals() -> None:
@@ -29,6 +31,11 @@ def answer_signals(answer: Callable[[int], str]) -> None:
     _answers[:] = [answer]
 
 
+def call_before_exit(function: Callable[[int], None]) -> None:
+    """Call a function with the number of the signal when a signal ends the process."""
+    _before_exit[:] = [function]
+
+
 def _exit(signum: int, _frame: FrameType | None) -> None:
     """End the process at once; exception handlers could print a traceback or wait."""
     for path in _temporary:
@@ -40,12 +47,17 @@ def _exit(signum: int, _frame: FrameType | None) -> None:
     for answer in _answers:
         with suppress(OSError):
             os.write(1, answer(signum).encode())
+    for function in _before_exit:
+        with suppress(OSError):
+            function(signum)
     os._exit(128 + signum)
 
 
-def is_stop_awaited() -> bool:
-    """Return whether a signal is a request to save and stop, and does not end the process at once."""
-    return signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, _exit)
+def request_stop(signum: int) -> bool:
+    """Stop a training as after a signal to this process; return False if none runs that saves and stops then."""
+    for signals in _installed:
+        signals.received = signals.received or signum
+    return bool(_installed)
 
 
 @contextmanager
@@ -85,11 +97,14 @@ class StopSignals:
         if threading.current_thread() is threading.main_thread():
             chosen = [number for number in _handled_signals() if number == signal.SIGINT or not self._only_ctrl_c]
             self._previous = {number: signal.signal(number, self._record) for number in chosen}
+            _installed[:] = [self]
 
     def restore(self) -> None:
         """Restore the previous handlers; do nothing if none were replaced."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+        if self in _installed:
+            _installed.remove(self)
         self._previous = {}
 
     def _record(self, signum: int, _frame: FrameType | None) -> None:

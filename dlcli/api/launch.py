@@ -11,6 +11,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,6 @@ from dlcli.training.rank_messages import check_batch_size, check_world
 from dlcli.training.threads import machine_cores
 
 _SIGNALS = [signal.Signals[name] for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
-_HANDLED = "TORCHELASTIC_SIGNALS_TO_HANDLE"  # signals that torch's launcher passes on
 _HERE = "127.0.0.1"  # the host name may be unknown, or stand for an address in another network
 
 
@@ -71,6 +71,7 @@ def launch(arguments: Sequence[str], count: int, hint: Callable[[], str]) -> Non
             max_restarts=0,
             local_addr=_HERE,
             logs_specs=files,
+            **_signals_to_pass_on(),
         )
         try:
             elastic_launch(settings, sys.executable)("-m", "dlcli", *arguments)
@@ -121,6 +122,13 @@ def _error_files() -> Iterator[_ErrorFiles]:
         files.delete()
 
 
+def _signals_to_pass_on() -> dict[str, Any]:
+    """Return the setting of torch's launcher for the signals that it passes on: all that nohup has not disabled."""
+    names = ",".join(signum.name for signum in _SIGNALS if signal.getsignal(signum) != signal.SIG_IGN)
+    name = "signals_to_handle"  # older versions of torch do not have it
+    return {name: names} if name in {field.name for field in fields(LaunchConfig)} else {}
+
+
 @contextmanager
 def _launching() -> Iterator[None]:
     """Mark processes started in the block as launched by this process.
@@ -130,13 +138,11 @@ def _launching() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     os.environ[LAUNCHED] = str(os.getpid())
-    handled = [signum.name for signum in _SIGNALS if signal.getsignal(signum) != signal.SIG_IGN]  # nohup ignores one
-    os.environ.setdefault(_HANDLED, ",".join(handled))
     try:
         with programs_allowed():
             yield
     finally:
-        del os.environ[LAUNCHED], os.environ[_HANDLED]
+        del os.environ[LAUNCHED]
         logging.disable(before)
 
 

@@ -69,7 +69,7 @@ def leave(code: int, error: DlcliError | None) -> NoReturn:
         from dlcli.training.rank_messages import wait_for_end_of_first
 
         wait_for_end_of_first()
-    if error is not None and error.kind in _FINAL:
+    if error is not None and error.kind in _FINAL and read_rank().local_rank == 0:
         end_launch()
     os._exit(code)
 

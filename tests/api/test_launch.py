@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from pathlib import Path
 
 import pytest
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
-from dlcli.api.launch import _first_error, _launching
+from dlcli.api.launch import _first_error, _signals_to_pass_on
 from dlcli.errors import DataError, DlcliError, LostProcess, SilentProcess, full_record
 
 LOST, SILENT, FULL = LostProcess("lost"), SilentProcess("silent"), DataError("the disk is full")
@@ -54,9 +53,6 @@ def test_the_first_cause_is_told_and_not_its_consequences(
 def test_a_signal_that_is_ignored_is_not_passed_on() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     try:
-        with _launching():
-            handled = os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"].split(",")
+        assert _signals_to_pass_on() == {"signals_to_handle": "SIGTERM,SIGINT,SIGQUIT"}
     finally:
         signal.signal(signal.SIGHUP, before)
-    assert handled == ["SIGTERM", "SIGINT", "SIGQUIT"]
-    assert "TORCHELASTIC_SIGNALS_TO_HANDLE" not in os.environ

@@ -221,3 +221,20 @@ def test_a_signal_ends_a_launch_that_could_restart(clean_place: Path) -> None:
     assert ended.err.count("interrupted in epoch") == 1
     assert not [pid for pid in pids.values() if is_running(pid)]
     assert "resumed" not in json.loads((clean_place / "runs/run/manifest.json").read_text())
+
+
+@pytest.mark.long
+def test_a_signal_that_is_ignored_ends_nothing(clean_place: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        launch = Launch(LONG, clean_place)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    launch.wait_for(clean_place / "runs/run/metrics.jsonl")
+    pids = launch.ranks()
+    for pid in (launch.process.pid, *pids.values()):
+        os.kill(pid, signal.SIGHUP)
+    time.sleep(1)
+    assert all(is_running(pid) for pid in (launch.process.pid, *pids.values()))
+    launch.process.send_signal(signal.SIGTERM)
+    assert launch.end().code == 128 + signal.SIGTERM

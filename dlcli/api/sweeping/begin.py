@@ -82,7 +82,7 @@ def reopen(folder: SweepFolder, overrides: Overrides, storage: str | None, note:
             f"the last generation had {before.settings.trials % size} instead of {size} trials: the trials will differ "
             f"from those of one sweep with {loaded.settings.trials}"
         )
-    write_sweep(folder, loaded, {**read_json(folder.manifest), **_clock()})
+    write_sweep(folder, loaded, {**read_json(folder.manifest), "begun": time.time()})
     return read_sweep(folder, url=storage)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 
 from dlcli.config.load import ConfigSource, Overrides
@@ -48,13 +49,14 @@ def sweep(
         DeviceError: If a device is missing, or its memory is too small.
         Interrupted: If `listeners.should_stop` returns a signal number; nothing is lost.
     """
+    called = time.time()
     loaded = load_sweep(source, overrides, space=space)
     require_optuna()
     from dlcli.api.sweeping.begin import begin_or_join
     from dlcli.api.sweeping.run import run_sweep
 
     with notebook_listeners(listeners) as listeners:
-        found = begin_or_join(loaded, storage, new=new, note=listeners.note)
+        found = begin_or_join(loaded, storage, new=new, called=called, note=listeners.note)
         return run_sweep(found, workers, evaluate_test=evaluate_test, listeners=listeners)
 
 
@@ -83,13 +85,13 @@ def resume_sweep(
         DeviceError: If a device is missing, or its memory is too small.
         Interrupted: If `listeners.should_stop` returns a signal number; nothing is lost.
     """
-    folder = find_sweep(sweep)
+    called, folder = time.time(), find_sweep(sweep)
     require_optuna()
     from dlcli.api.sweeping.begin import reopen
     from dlcli.api.sweeping.run import run_sweep
 
     with notebook_listeners(listeners) as listeners:
-        found = reopen(folder, overrides, storage, listeners.note)
+        found = reopen(folder, overrides, storage, called, listeners.note)
         return run_sweep(found, workers, evaluate_test=evaluate_test, listeners=listeners)
 
 

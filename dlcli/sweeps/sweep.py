@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _STOP = signal.SIGTERM  # at the end of the time, training stops as after this signal
 # Time for the results and the page of a sweep: these seconds or this fraction of its time, whichever is less.
-RESULTS_SECONDS, RESULTS_PART = 4.0, 0.2
+RESULTS_SECONDS, RESULTS_PART = 5.0, 0.25
 USUAL_EPOCHS = 100  # assumed for the brackets of Hyperband if the number depends on the data
 
 

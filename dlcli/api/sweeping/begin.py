@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -26,10 +25,19 @@ from dlcli.text import hide_password, hide_passwords
 _BEGIN_SECONDS = 60.0  # another process takes less to begin a sweep
 
 
-def begin_or_join(loaded: LoadedSweep, storage: str | None, *, new: bool, note: Callable[[str], None]) -> Sweep:
+def begin_or_join(
+    loaded: LoadedSweep, storage: str | None, *, new: bool, called: float, note: Callable[[str], None]
+) -> Sweep:
     """Return the newest sweep of this name that has not ended, or that has this config; otherwise a new one.
 
     A job that starts again after the others have ended the sweep so gets its results.
+
+    Args:
+        loaded: Config of the sweep.
+        storage: URL of the database; None for a journal in the folder.
+        new: Whether to begin a new sweep in any case.
+        called: Unix time of the call, from which the time limit of a new sweep counts.
+        note: Called with one-line messages.
 
     Raises:
         UsageError: If that sweep has another config, other data or another storage.
@@ -43,7 +51,7 @@ def begin_or_join(loaded: LoadedSweep, storage: str | None, *, new: bool, note: 
         if not found:
             _check_start(loaded, storage, root, new=new)
             folder = create_folder(name)
-            write_sweep(folder, loaded, _manifest(loaded, storage))
+            write_sweep(folder, loaded, _manifest(loaded, storage, called))
             return read_sweep(folder, url=storage)
     folder = found[-1]
     sweep = read_sweep(folder, url=storage)
@@ -58,7 +66,9 @@ def begin_or_join(loaded: LoadedSweep, storage: str | None, *, new: bool, note: 
     return sweep
 
 
-def reopen(folder: SweepFolder, overrides: Overrides, storage: str | None, note: Callable[[str], None]) -> Sweep:
+def reopen(
+    folder: SweepFolder, overrides: Overrides, storage: str | None, called: float, note: Callable[[str], None]
+) -> Sweep:
     """Return a sweep to continue, with changed settings; its time limit starts again.
 
     Raises:
@@ -82,7 +92,7 @@ def reopen(folder: SweepFolder, overrides: Overrides, storage: str | None, note:
             f"the last generation had {before.settings.trials % size} instead of {size} trials: the trials will differ "
             f"from those of one sweep with {loaded.settings.trials}"
         )
-    write_sweep(folder, loaded, {**read_json(folder.manifest), "begun": time.time()})
+    write_sweep(folder, loaded, {**read_json(folder.manifest), "begun": called})
     return read_sweep(folder, url=storage)
 
 
@@ -150,19 +160,16 @@ def _has_ended(folder: SweepFolder) -> bool:
     return folder.summary.exists() and read_json(folder.summary).get("status") == "finished"
 
 
-def _manifest(loaded: LoadedSweep, storage: str | None) -> dict[str, Any]:
+def _manifest(loaded: LoadedSweep, storage: str | None, called: float) -> dict[str, Any]:
     """Return the manifest of a new sweep."""
     return {
         "command": hide_passwords(sys.argv),
         "versions": {"dlcli": dlcli.__version__},
         "storage": None if storage is None else hide_password(storage),
         "files": _describe_files(loaded),
-        **_clock(),
+        "begun": called,
+        "started": datetime.fromtimestamp(called, UTC).isoformat(timespec="seconds"),
     }
-
-
-def _clock() -> dict[str, Any]:
-    return {"begun": time.time(), "started": datetime.now(UTC).isoformat(timespec="seconds")}
 
 
 def check_storage(folder: SweepFolder, storage: str | None) -> None:

@@ -52,7 +52,8 @@ MOMENTS: list[dict[str, Any]] = [
     *({"rank": 0, "kind": "checkpoint", "at": at} for at in (1, 2, 3)),
     *({"rank": 0, "kind": "operation", "at": at} for at in range(1, 110, 5)),
     *({"rank": 0, "kind": "operation", "at": at} for at in range(1, 110) if at % 5 != 1),
-    *({"rank": number % 2, "kind": "time", "at": number / 120} for number in range(80)),  # seconds after torch is loaded
+    # seconds after torch is loaded
+    *({"rank": number % 2, "kind": "time", "at": number / 120} for number in range(80)),
 ]
 
 

@@ -18,12 +18,13 @@ from dlcli.experiment import Experiment
 from dlcli.runs.find import RunName, find_run
 from dlcli.runs.folder import GROUP, RunFolder
 from dlcli.runs.identity import is_shaped_by_epochs
-from dlcli.runs.manifest import environment_changes, read_arithmetic, read_worlds
+from dlcli.runs.manifest import environment_changes, read_arithmetic
 from dlcli.runs.reopen import reopen_run
 from dlcli.runs.resume import ResumePoint, check_changes, check_summary, find_resume_point
 from dlcli.runs.run_data import build_run_experiment
 from dlcli.runs.tensorboard import LogName, logs_to_continue
 from dlcli.runs.trained_run import check_position
+from dlcli.runs.worlds import read_worlds
 from dlcli.sweeps.folder import find_sweep_of
 from dlcli.training.listeners import Listeners
 from dlcli.training.world import World

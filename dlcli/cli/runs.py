@@ -67,8 +67,8 @@ def show_command(
     """
     from dlcli.runs.comparison import class_counts
     from dlcli.runs.folder import GroupFolder
-    from dlcli.runs.manifest import read_worlds
     from dlcli.runs.run import command_line, open_run
+    from dlcli.runs.worlds import read_worlds
 
     folder = choose_run_or_group(run)
     if isinstance(folder, GroupFolder):

@@ -18,8 +18,8 @@ from dlcli.model import count_parameters
 from dlcli.report.html import as_text
 from dlcli.report.tables import Cell, Table, Value
 from dlcli.reporters.formats import round_lr
-from dlcli.runs.manifest import read_worlds
 from dlcli.runs.run import command_line
+from dlcli.runs.worlds import read_worlds
 
 _MOST_EPOCHS = 40  # maximum number of rows of an unfolded or sampled table; the log has all epochs
 

@@ -79,14 +79,6 @@ def describe_world(
     }
 
 
-def read_worlds(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the record of the processes of a run and of each resumption; a missing record means one process."""
-    resumed = manifest.get("resumed")
-    records = [manifest, *(resumed if isinstance(resumed, list) else ())]
-    worlds = [record.get("world") for record in records if isinstance(record, Mapping)]
-    return [{"size": 1, "shards": None, **(world if isinstance(world, Mapping) else {})} for world in worlds]
-
-
 def read_arithmetic(manifest: Mapping[str, Any]) -> Arithmetic | None:
     """Return the arithmetic of a run; None if the record is damaged."""
     with contextlib.suppress(TypeError):

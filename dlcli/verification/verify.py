@@ -12,9 +12,10 @@ from dlcli.config.schema import Config
 from dlcli.errors import UsageError
 from dlcli.evaluation.evaluate import evaluate_model
 from dlcli.experiment import Experiment
-from dlcli.runs.manifest import build_manifest, environment_changes, read_worlds
+from dlcli.runs.manifest import build_manifest, environment_changes
 from dlcli.runs.run import Run, RunLike, open_run
 from dlcli.runs.run_data import build_run_experiment, load_run_config
+from dlcli.runs.worlds import read_worlds
 from dlcli.training.world import World
 from dlcli.verification.compare_files import (
     MANIFEST_COMPARED,

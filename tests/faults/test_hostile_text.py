@@ -84,7 +84,7 @@ def check(done: Finished, case: object) -> None:
     assert "MarkupError" not in done.err
 
 
-@pytest.mark.parametrize("stride", [20, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("stride", [12, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize("part", range(2))
 def test_hostile_strings_do_not_reach_the_terminal_or_leave_the_folder(
     dlcli: Callable[..., Finished], clean_place: Path, part: int, stride: int

@@ -16,9 +16,10 @@ from dlcli.sweeps.pruners import choose_pruned
 from dlcli.sweeps.records import TrialEnd
 from dlcli.sweeps.trials import read_end, reopen_trial, write_end
 
-DRAWN = "drawn"  # user attributes of a trial: whether all its parameters are drawn,
-REACHED = "reached"  # epoch after which it waits for the others, and its best epoch and number of epochs until then,
-KEPT = "kept"  # epoch after which it was compared and continues
+# User attributes of a trial.
+DRAWN = "drawn"  # whether all parameters are drawn
+REACHED = "reached"  # last epoch after which the trial waits for the others, its best epoch, its number of epochs
+KEPT = "kept"  # last epoch after which the trial was compared and may continue
 
 
 def take_turn(place: Workplace) -> None:
@@ -154,6 +155,6 @@ def can_train(trial: FrozenTrial) -> bool:
 
 
 def _reached(trial: FrozenTrial) -> int:
-    """Return the epoch after which a trial waits for the others, or has waited last; 0 if it has not yet."""
+    """Return the last epoch after which a trial waits or has waited for the others; 0 if there is none."""
     epoch: int = trial.user_attrs.get(REACHED, (0,))[0]
     return epoch

@@ -1,6 +1,7 @@
 """Training of several trials together in one process: the same files as one by one, in less time.
 
-Each trial keeps its own lock, log, checkpoints and claim. A trial that ends or is lost leaves the stack; the others continue.
+Each trial keeps its own lock, log, checkpoints and claim. A trial that ends or is lost leaves the stack; the others
+continue.
 """
 
 from __future__ import annotations

@@ -14,11 +14,12 @@ import pytest
 pytest.importorskip("optuna", reason="needs the extra dlcli[sweep]")
 
 from faults.crew import Outcome, check_values, clear, only_sweep, outcome, write_config
+from optuna.trial import Trial
 
 from dlcli import api
 from dlcli.api.sweeping import generation, worker
 from dlcli.api.sweeping.preparation import DataCache, Stackable, find_stackable
-from dlcli.api.sweeping.turn import take_turn
+from dlcli.api.sweeping.turn import KEPT, REACHED, take_turn
 from dlcli.config.load import load_config
 from dlcli.errors import DataError, Interrupted
 from dlcli.runs import recorder
@@ -26,6 +27,7 @@ from dlcli.runs.folder import RunFolder
 from dlcli.sweeps.claims import Claim, ClaimLostError
 from dlcli.sweeps.folder_claims import FolderClaims
 from dlcli.sweeps.sweep import read_sweep
+from dlcli.sweeps.trials import read_end
 from dlcli.training.listeners import Listeners
 from dlcli.training.together import lockstep
 from dlcli.training.together.active_stack import ActiveStack
@@ -173,6 +175,26 @@ def test_workers_take_equal_shares_of_a_generation(clean_place: Path, workers: i
         if other is not None:
             other.release()
     assert shares == [3, 3, 3, 3, 2, 2]
+
+
+def test_trials_are_compared_only_when_all_values_are_known(clean_place: Path) -> None:
+    write_config(clean_place, space=SPACE, sampler="grid", pruner=ASHA, trials=4, generation=4)
+    with pytest.raises(Interrupted):
+        api.sweep("tune.yaml", listeners=Listeners(should_stop=lambda: signal.SIGTERM))
+    sweep = read_sweep(only_sweep(clean_place))
+    with sweep.open_study() as study:
+        place = worker.Workplace(sweep, study, FolderClaims(sweep.folder.trials), lambda: None)
+        take_turn(place)
+        trials = [Trial(study, trial._trial_id) for trial in place.read_all()]
+        for number, trial in enumerate(trials):
+            if number < 3:
+                trial.report(0.1 * number, 1)
+            trial.set_user_attr(REACHED, (1, 1, 1))  # of the last one, a reader has not yet seen the report
+        take_turn(place)
+        assert not any(KEPT in trial.user_attrs or read_end(trial) for trial in place.read_all())
+        trials[3].report(0.3, 1)
+        take_turn(place)
+        assert all(KEPT in trial.user_attrs or read_end(trial) for trial in place.read_all())
 
 
 def test_trials_are_stacked_unless_settings_forbid_it() -> None:

@@ -94,9 +94,17 @@ def _find_contenders(place: Workplace, numbers: range, number: int) -> tuple[int
         return None
     epoch = min(waiting)
     contenders = [trial for trial in trials if not _left_before(trial, epoch)]
-    if all(read_end(trial) or _reached(trial) >= epoch for trial in contenders):
+    if all(read_end(trial) or _has_waited(trial, epoch) for trial in contenders):
         return epoch, contenders
     return None
+
+
+def _has_waited(trial: FrozenTrial, epoch: int) -> bool:
+    """Return whether a trial has reached an epoch, and its value there is known.
+
+    A database is read in several queries, so that the attributes of a trial may be newer than its values.
+    """
+    return _reached(trial) >= epoch and epoch in trial.intermediate_values
 
 
 def _left_before(trial: FrozenTrial, epoch: int) -> bool:
